@@ -1,0 +1,64 @@
+import { z } from "zod"
+import { durationField } from "./duration.ts"
+import { Resources } from "./quantity.ts"
+
+/** A name that a server's environment variable may have. */
+export const envNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+const text = (max: number) => z.string().min(1).max(max)
+
+const EnvVar = z.object({
+  name: z.string().min(1).max(256).regex(envNamePattern).describe("Name of the variable."),
+  value: z.string().max(32_768).describe("Its value; not for secrets: use credentials."),
+})
+
+const Security = z
+  .object({
+    runAsUser: z.int().min(0).max(2_147_483_647).optional().describe("User id of the process; default 65532."),
+    runAsGroup: z.int().min(0).max(2_147_483_647).optional().describe("Group id of the process; default 65532."),
+    fsGroup: z.int().min(0).max(2_147_483_647).optional().describe("Group that owns mounted volumes; default 65532."),
+    runAsNonRoot: z.boolean().optional().describe("Refuse to run as root; default true."),
+    readOnlyRootFilesystem: z.boolean().optional().describe("Root file system read-only, /tmp writable; default true."),
+  })
+  .describe("What the container may do; less than the restricted Pod Security Standard is refused by default.")
+
+/** A pod template of a plugin, chosen by name. */
+export const PodTemplateChoice = z.object({
+  name: text(128).describe("plugin/name of the template; first-party ones may be used bare."),
+  config: z.looseObject({}).optional().describe("Configuration that the template's schema checks."),
+})
+
+/** What an instance and its target say alike about the container and its life. Same names, same meaning in both kinds. */
+export const containerFields = {
+  image: text(1024).describe("Container image of the MCP server; a digest makes restarts repeatable."),
+  imagePullPolicy: z
+    .enum(["Always", "IfNotPresent", "Never"])
+    .optional()
+    .describe("When to pull the image; default IfNotPresent, for :latest too."),
+  imagePullSecrets: z.array(text(253)).max(100).optional().describe("Names of Secrets for the image registry."),
+  port: z.int().min(1).max(65_535).describe("Port where the server listens; also given to the container as PORT."),
+  path: z
+    .string()
+    .max(1024)
+    .regex(/^\/[^?#\s]*$/)
+    .optional()
+    .describe("Path of the MCP endpoint; default /mcp."),
+  command: z.array(z.string().max(4096)).max(100).optional().describe("Entrypoint; the image's own if not given."),
+  args: z.array(z.string().max(4096)).max(100).optional().describe("Arguments; the image's own if not given."),
+  env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
+  healthPath: z
+    .string()
+    .max(1024)
+    .regex(/^\/[^?#\s]*$/)
+    .optional()
+    .describe("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
+  resources: Resources.optional(),
+  security: Security.optional(),
+  idleTTL: durationField("Delete the instance after this time without use; at least 10s.").optional(),
+  maxLifetime: durationField("Replace the instance at this age; at least 10s.").optional(),
+  startTimeout: durationField("How long a start may take before it counts as failed; at least 10s.").optional(),
+  podTemplates: z.array(PodTemplateChoice).max(100).optional().describe("Pod templates of plugins, applied in order."),
+}
+
+/** MCP endpoint path of an instance or target that names none. */
+export const defaultPath = "/mcp"

@@ -1,0 +1,64 @@
+import { createHash, randomInt } from "node:crypto"
+
+/** A target's name is its id everywhere: at most 40 characters, a DNS label that begins with a letter. */
+export const targetNamePattern = /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/
+
+const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+
+/** The first `length` base32 characters (RFC 4648 §6, lower case; 5 bits each, at most 51) of SHA-256 over `parts` joined by NUL. */
+export const digest = (length: number, ...parts: readonly string[]): string => {
+  const bytes = createHash("sha256").update(parts.join("\0")).digest()
+  let text = ""
+  for (let index = 0; index < length; index++) {
+    const bit = index * 5
+    const pair = ((bytes[bit >> 3] ?? 0) << 8) | (bytes[(bit >> 3) + 1] ?? 0)
+    text += alphabet[(pair >> (11 - (bit & 7))) & 31]
+  }
+  return text
+}
+
+/** Characters in the digest of an instance's name: 75 bits. */
+const digestLength = 15
+
+const keyKinds: readonly string[] = ["user", "group", "role", "shared"]
+
+/** `user` for `user:abc`, and so on; `key` for what a plugin's strategy made. */
+const keyKind = (subjectKey: string): string => {
+  const kind = subjectKey.split(":", 1)[0] ?? ""
+  return keyKinds.includes(kind) ? kind : "key"
+}
+
+/**
+ * Name of the instance of a sharer: `<target cut to 34>-<kind>-<digest>`, at most 57 characters. The digest covers the
+ * target's UID and the whole subject key and is never cut, so neither long names nor a re-created target can collide.
+ */
+export const instanceName = (targetName: string, targetUID: string, subjectKey: string): string =>
+  `${targetName.slice(0, 34).replace(/-+$/, "")}-${keyKind(subjectKey)}-${digest(digestLength, targetUID, subjectKey)}`
+
+/** Name of an instance's Pod: another one for each start, the same one if the same start is tried twice. */
+export const podName = (instance: string, instanceUID: string, starts: number): string =>
+  `${instance}-${digest(5, instanceUID, String(starts))}`
+
+/** Name for one composition of an instance's credentials; random, since the Secret is immutable. */
+export const secretName = (instance: string): string => {
+  let suffix = ""
+  for (let index = 0; index < 5; index++) suffix += alphabet[randomInt(32)]
+  return `${instance}-${suffix}`
+}
+
+/** The scopes of credential values, from the widest to the narrowest. */
+export const credentialScopes = ["default", "role", "group", "user"] as const
+export type CredentialScope = (typeof credentialScopes)[number]
+
+/**
+ * Name of the Secret that holds the values of one scope of a target. `who` is absent for `default`, else the issuer's
+ * short name and the role, group or subject.
+ */
+export const scopeSecretName = (
+  targetName: string,
+  scope: CredentialScope,
+  who?: { readonly issuer: string; readonly name: string },
+): string => {
+  const suffix = who === undefined ? "" : `-${digest(digestLength, who.issuer, who.name)}`
+  return `${targetName}-env-${scope}${suffix}`
+}

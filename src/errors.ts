@@ -1,0 +1,154 @@
+/**
+ * The code table: every error that leaves a function of ours has a code from here.
+ *
+ * A row says who can act on the error, what HTTP and JSON-RPC answer it becomes, whether the same request may succeed
+ * later without anyone's help, and what to do next. docs/errors.md is checked against this table.
+ */
+
+/** Who can act on an error: the MCP or REST caller, or the person who runs the gateway and the operator. */
+export type Audience = "caller" | "operator"
+
+type Row = {
+  /** Who can act on it. */
+  readonly audience: Audience
+  /** HTTP status of the answer. */
+  readonly status: number
+  /** JSON-RPC error code on MCP paths (JSON-RPC 2.0 §5.1; own codes lie outside -32768…-32000). */
+  readonly rpc: number
+  /** True if the same request may succeed later by itself. */
+  readonly retryable: boolean
+  /** One sentence: what to do next. */
+  readonly help: string
+}
+
+const caller = (status: number, rpc: number, help: string, retryable = false): Row => ({
+  audience: "caller",
+  status,
+  rpc,
+  retryable,
+  help,
+})
+const operator = (status: number, rpc: number, help: string, retryable = false): Row => ({
+  audience: "operator",
+  status,
+  rpc,
+  retryable,
+  help,
+})
+
+/** All codes. A code's name is stable; its texts are not. */
+export const errorTable = {
+  // the door
+  BadPath: caller(400, -32600, "Send the path in its normal form, without '.', '..', '//' or encoded slashes."),
+  BadHost: caller(400, -32600, "Send exactly one Host header."),
+  HostNotAllowed: caller(403, -32600, "Use the gateway's public URL, or add the host to gateway.allowed_hosts."),
+  OriginNotAllowed: caller(403, -32600, "Add the page's origin to gateway.allowed_origins."),
+  RouteNotFound: caller(404, -32600, "MCP endpoints are /mcp/{target}; the REST API is under /api."),
+  MethodNotAllowed: caller(405, -32600, "Use one of the methods in the Allow header."),
+  Unauthenticated: caller(401, -32001, "Send a valid token: 'Authorization: Bearer <token>'."),
+  Forbidden: caller(403, -32002, "Ask an administrator for the role that this call needs."),
+  // the body
+  BodyTooLarge: caller(413, -32600, "Send a smaller body, or raise gateway.max_body."),
+  UnsupportedMediaType: caller(415, -32600, "Send 'Content-Type: application/json' and no Content-Encoding."),
+  NotAcceptable: caller(406, -32600, "Send 'Accept: application/json, text/event-stream'."),
+  MalformedJson: caller(400, -32700, "Send one JSON-RPC message as UTF-8 JSON."),
+  InvalidRequest: caller(400, -32600, "Send a message that the MCP specification allows here."),
+  InvalidParams: caller(400, -32602, "Correct the named parameter."),
+  HeaderMismatch: caller(400, -32020, "Make the Mcp-* headers equal to the body."),
+  UnknownTool: caller(200, -32602, "Call a tool that tools/list shows."),
+  // the target and its instance
+  TargetNotFound: caller(404, -32003, "Check the target's name, and that you may use it."),
+  TargetPaused: caller(503, -32011, "Ask an administrator to resume the target.", true),
+  SubjectKeyDenied: caller(403, -32004, "Your identity lacks the claim that this target needs; ask an administrator."),
+  SessionNotFound: caller(404, -32005, "The session is over: send a new initialize request."),
+  InstanceNotFound: caller(404, -32006, "Check the instance's name, and that it is yours."),
+  InstanceFailed: caller(502, -32010, "See reason and log in the error's data; mend the target or its credentials."),
+  InstanceStarting: caller(503, -32011, "The server is still starting: send the request again.", true),
+  CapacityExceeded: caller(429, -32012, "All instances are in use: try again later, or raise max_instances.", true),
+  TooManyWaiting: caller(503, -32011, "Too many requests wait for this server: try again later.", true),
+  CredentialMissing: caller(502, -32013, "Set the named credential at the URL in the error's data."),
+  NameConflict: caller(502, -32010, "An object of the instance's name belongs to another owner; remove or rename it."),
+  UpstreamUnreachable: caller(502, -32014, "The server could not be reached: send the request again.", true),
+  UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
+  UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
+  UpstreamInvalid: caller(502, -32014, "The server's answer could not be read."),
+  // the REST API
+  ValidationFailed: caller(422, -32602, "Correct the fields that 'errors' names."),
+  AlreadyExists: caller(409, -32600, "Choose another name, or change the existing object."),
+  Conflict: caller(409, -32600, "The object changed meanwhile: read it again and repeat.", true),
+  PreconditionRequired: caller(428, -32600, "Send If-Match with the ETag of the object you read."),
+  PreconditionFailed: caller(412, -32600, "The object changed meanwhile: read it again and repeat."),
+  ScopeTooNarrow: caller(422, -32602, "Use a scope that is not narrower than the target's isolation boundary."),
+  // inside
+  ShuttingDown: caller(503, -32011, "This replica is stopping: send the request again.", true),
+  Internal: operator(500, -32603, "Look for the request id in the log."),
+  ClusterUnavailable: operator(503, -32011, "The Kubernetes API server does not answer: check it and try again.", true),
+  ApiNotFound: operator(404, -32603, "The object is gone."),
+  ApiConflict: operator(409, -32603, "The object changed meanwhile: read it again and repeat.", true),
+  ApiAlreadyExists: operator(409, -32603, "An object of this name exists already."),
+  ApiInvalid: operator(422, -32603, "The API server refused the object: correct the fields that it names."),
+  ApiForbidden: operator(403, -32603, "The API server refused the call: check RBAC, Pod Security and quota."),
+  ApiGone: operator(410, -32603, "The watch's resource version is too old: list again.", true),
+  ApiTooManyRequests: operator(429, -32603, "The API server is busy: slow down.", true),
+  ConfigInvalid: operator(500, -32603, "Correct the configuration at the named place."),
+  UsageInvalid: operator(500, -32603, "See 'reflow --help'."),
+  PortInUse: operator(
+    500,
+    -32603,
+    "Choose another port with --set gateway.listen=HOST:PORT, or end the other program.",
+  ),
+  PlatformUnsupported: operator(500, -32603, "Use Linux or macOS for the embedded cluster."),
+  LeadershipLost: operator(500, -32603, "Another replica leads now; this one exits and starts again."),
+  PluginFailed: operator(502, -32010, "Correct the named plugin or its configuration."),
+} as const satisfies Record<string, Row>
+
+/** A code of the table. */
+export type ErrorCode = keyof typeof errorTable
+
+/** What an error may carry besides its code. Never put a secret's value into any of it. */
+export type ErrorOptions = {
+  /** One sentence for the audience: what is wrong, with names, without secrets. */
+  readonly detail: string
+  /** Machine-readable facts that the answer repeats (`data` in JSON-RPC, extension members in a problem). */
+  readonly data?: Readonly<Record<string, unknown>>
+  /** Seconds after which a retry makes sense (becomes Retry-After, RFC 9110 §10.2.3). */
+  readonly retryAfterSeconds?: number
+  /** Headers that the answer carries, e.g. Allow or WWW-Authenticate. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** The error that caused this one; goes to the log only. */
+  readonly cause?: unknown
+}
+
+/** The one error class. Recognise it with {@link isAppError}, never by `instanceof`: two bundles may hold two copies. */
+export class AppError extends Error {
+  override readonly name = "AppError"
+  readonly code: ErrorCode
+  readonly data: Readonly<Record<string, unknown>> | undefined
+  readonly retryAfterSeconds: number | undefined
+  readonly headers: Readonly<Record<string, string>> | undefined
+
+  constructor(code: ErrorCode, options: ErrorOptions) {
+    super(options.detail, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.data = options.data
+    this.retryAfterSeconds = options.retryAfterSeconds
+    this.headers = options.headers
+  }
+}
+
+/** True if `value` is an {@link AppError}, of whichever copy of this module. */
+export const isAppError = (value: unknown): value is AppError =>
+  value instanceof Error && value.name === "AppError" && Object.hasOwn(errorTable, (value as AppError).code)
+
+/** True if `value` is an {@link AppError} with one of `codes`. */
+export const hasCode = (value: unknown, ...codes: readonly ErrorCode[]): value is AppError =>
+  isAppError(value) && codes.includes(value.code)
+
+/** `value` itself if it is ours, else an `Internal` error that hides its text from the caller and keeps it as cause. */
+export const toAppError = (value: unknown): AppError =>
+  isAppError(value)
+    ? value
+    : new AppError("Internal", { detail: "Something went wrong inside the gateway.", cause: value })
+
+/** True for what an aborted signal makes: an error that says «stopped», not «failed». */
+export const isAbort = (value: unknown): boolean => value instanceof Error && value.name === "AbortError"

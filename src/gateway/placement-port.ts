@@ -1,0 +1,53 @@
+import type { MCPTarget } from "../api/mcp-target.ts"
+import type { Identity } from "../identity/identity.ts"
+import type { SubjectKey } from "../identity/subject-key.ts"
+
+/** What the pipeline asks of placement. */
+export type PlacementRequest = {
+  readonly target: MCPTarget
+  readonly identity: Identity
+  readonly subjectKey: SubjectKey
+  /**
+   * `create`: find or make the sharer's instance and wait until it answers.
+   * `find`: only an instance that lives already (GET, DELETE, sessions of a stateful target); else `SessionNotFound`.
+   */
+  readonly mode: "create" | "find"
+  /** Bytes of the request body that are held while waiting; counted against gateway.max_held. */
+  readonly heldBytes: number
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal
+}
+
+/** Where to send the request, and what was learnt on the way. */
+export type Placement = {
+  readonly instance: string
+  readonly instanceUID: string
+  /** Pod UID and container restart: one life of the server process. Sessions and connection pools belong to one. */
+  readonly incarnation: string
+  /** Full URL of the MCP endpoint. */
+  readonly url: URL
+  /** Seconds of each start step, if this request waited for a start; for Server-Timing. */
+  readonly timings?: Readonly<Record<string, number>>
+}
+
+/** Placement as the pipeline sees it. */
+export type PlacementPort = {
+  /**
+   * Where this request belongs. Warm: resolves without I/O. Cold: creates and waits, bounded by hold_timeout.
+   * Throws InstanceFailed, InstanceStarting, CapacityExceeded, TooManyWaiting, CredentialMissing, NameConflict,
+   * SessionNotFound, TargetPaused, ClusterUnavailable.
+   */
+  place(request: PlacementRequest): Promise<Placement>
+  /** Marks an open call on the placed instance as use; the returned function ends it (once). */
+  beginCall(placement: Placement): () => void
+  /** Marks bytes that flowed on a stream without a call (GET, subscriptions/listen) as use. */
+  touchStream(placement: Placement): void
+  /**
+   * The incarnation that the cluster has now for the placed instance, read once from the API server: decides whether an
+   * upstream's 400/404 to a session, or a refused connection, means «another life». Undefined if the instance is gone.
+   */
+  currentIncarnation(placement: Placement, signal: AbortSignal): Promise<string | undefined>
+  /** The upstream could not be reached there: forget what was learnt about its address, so that the next place looks anew. */
+  reportUnreachable(placement: Placement): void
+  close(): Promise<void>
+}

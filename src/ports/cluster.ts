@@ -1,0 +1,117 @@
+import type { Kind, KubeObject } from "../api/kind.ts"
+
+/** Names one namespaced object. */
+export type ObjectRef = { readonly namespace: string; readonly name: string }
+
+/** How long a call may take: its signal, besides the adapter's own deadline (10 s). */
+export type CallOptions = { readonly signal?: AbortSignal }
+
+/** Which objects of a kind: one namespace, and selectors in kubectl's syntax, limited to `key=value` joined by commas. */
+export type Selection = {
+  readonly namespace: string
+  /** e.g. `mcp.reflow.io/target=github`. */
+  readonly labelSelector?: string
+  /** e.g. `spec.targetName=github`; only metadata.name and the kind's selectable fields. */
+  readonly fieldSelector?: string
+}
+
+/** A page of a list. */
+export type ListPage<T> = {
+  readonly items: readonly T[]
+  /** The version the list reflects; a watch may start from it. */
+  readonly resourceVersion: string
+  /** Token for the next page; absent on the last one. A token that is too old throws `ApiGone`. */
+  readonly continue?: string
+}
+
+/** What happened to an object of a reflection. A delete + create under one name arrives as two changes. */
+export type Change<T> = {
+  readonly type: "added" | "modified" | "deleted"
+  /** The new state; for `deleted` the last one known. */
+  readonly object: T
+  /** The state before; absent for `added`. */
+  readonly previous?: T
+}
+
+/**
+ * A local copy of a selection that follows the cluster: a list, then a watch, healed by itself after any fault.
+ * Objects in it are frozen and shared; `metadata.managedFields` is dropped.
+ */
+export type Reflection<T> = {
+  /** Resolves when the first list is in; rejects only when the reflection is closed before that. */
+  readonly synced: Promise<void>
+  /** True once the first list is in. */
+  hasSynced(): boolean
+  get(name: string): T | undefined
+  /** All objects, in no particular order. */
+  items(): Iterable<T>
+  readonly size: number
+  /** Milliseconds since the API server was last heard (list, event or bookmark). */
+  silenceMs(): number
+  /** Calls `listener` for each change, in order, synchronously, after the copy has it. Listeners must not throw. */
+  subscribe(listener: (change: Change<T>) => void): () => void
+  close(): Promise<void>
+}
+
+/** What must still be true of the object for a delete to happen (Kubernetes DeleteOptions.preconditions). */
+export type Preconditions = { readonly uid?: string; readonly resourceVersion?: string }
+
+/** Options of a delete. Owned objects go too, in the background. */
+export type DeleteOptions = CallOptions & {
+  readonly preconditions?: Preconditions
+  /** Seconds a Pod gets to end; 0 = at once. */
+  readonly gracePeriodSeconds?: number
+}
+
+/** RFC 7396 merge patch of an object: null removes. `metadata.resourceVersion` and `.uid` in it are preconditions. */
+export type MergePatch = { readonly [key: string]: unknown }
+
+/** An Event about an object, as `kubectl describe` shows it. Equal ones within minutes are counted, not repeated. */
+export type EventInput = {
+  readonly regarding: { readonly apiVersion: string; readonly kind: string; readonly metadata: KubeObject["metadata"] }
+  readonly type: "Normal" | "Warning"
+  /** CamelCase, from the code table or a condition's reason. */
+  readonly reason: string
+  readonly note: string
+}
+
+/** Which part of a container's log. */
+export type LogQuery = {
+  readonly tailLines?: number
+  readonly limitBytes?: number
+  /** The log of the container's life before its last restart. */
+  readonly previous?: boolean
+}
+
+/**
+ * The cluster, as narrow as we need it. Errors are AppErrors: `ApiNotFound` (not from get or delete), `ApiConflict`
+ * (stale resourceVersion or failed precondition), `ApiAlreadyExists`, `ApiInvalid`, `ApiForbidden`, `ApiGone`,
+ * `ApiTooManyRequests`, `ClusterUnavailable`. Returned objects are frozen.
+ */
+export type ClusterPort = {
+  /** The object as the API server has it now, or undefined. */
+  get<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, options?: CallOptions): Promise<T | undefined>
+  list<T extends KubeObject>(
+    kind: Kind<T>,
+    selection: Selection & { readonly limit?: number; readonly continue?: string },
+    options?: CallOptions,
+  ): Promise<ListPage<T>>
+  /** Starts to follow a selection. Close what you start. */
+  watch<T extends KubeObject>(kind: Kind<T>, selection: Selection): Reflection<T>
+  /** Creates; status is ignored for kinds with a status subresource. */
+  create<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
+  /** Server-side apply with this adapter's field manager: creates, or sets exactly the given fields and drops own ones not given. */
+  apply<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
+  mergePatch<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
+  /** Merge patch of the status subresource: only `status` (and metadata preconditions) take effect. */
+  patchStatus<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
+  /** Update guarded by the object's own resourceVersion (leases). */
+  replace<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
+  /** Deletes; `absent` if there was nothing (left) to delete, including another uid than the precondition's. */
+  delete<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, options?: DeleteOptions): Promise<"deleted" | "absent">
+  recordEvent(event: EventInput, options?: CallOptions): Promise<void>
+  /** The log of a Pod's container `mcp`, oldest line first. */
+  podLogs(ref: ObjectRef, query: LogQuery, options?: CallOptions): Promise<string>
+  /** Ends every reflection and connection. */
+  close(): Promise<void>
+}

@@ -1,0 +1,41 @@
+/** Facts of a log line. Values are small and never secret: a digest of a subject, not a token. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** A structured logger. An error under the key `error` is written with its code, message and causes. */
+export type Logger = {
+  debug(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
+  /** A logger that adds `fields` to each of its lines. */
+  child(fields: LogFields): Logger
+}
+
+/** Label values of one sample; the set of possible values must be bounded. */
+export type Labels = Readonly<Record<string, string>>
+
+/** Name, help text and label names of a metric, as Prometheus knows them. */
+export type MetricDefinition = {
+  readonly name: string
+  readonly help: string
+  readonly labels?: readonly string[]
+  /** Histogram only: upper bounds in the metric's unit (seconds). */
+  readonly buckets?: readonly number[]
+}
+
+/** A number that only grows. */
+export type Counter = { inc(labels?: Labels, by?: number): void }
+/** A number that goes up and down. */
+export type Gauge = { set(value: number, labels?: Labels): void; inc(labels?: Labels, by?: number): void }
+/** A distribution, in seconds. */
+export type Histogram = { observe(seconds: number, labels?: Labels): void }
+
+/** Logs and metrics behind one door. Defining a metric twice returns the same one. */
+export type TelemetryPort = {
+  readonly log: Logger
+  counter(definition: MetricDefinition): Counter
+  gauge(definition: MetricDefinition): Gauge
+  histogram(definition: MetricDefinition): Histogram
+  /** All metrics in the Prometheus text format. */
+  metrics(): Promise<string>
+}
