@@ -1,0 +1,42 @@
+import { expect, test } from "vitest"
+import { type ErrorCode, errorTable } from "../../src/errors.ts"
+
+const rows = (audience: "caller" | "operator"): string =>
+  (Object.keys(errorTable) as ErrorCode[])
+    .filter((code) => errorTable[code].audience === audience)
+    .map((code) => {
+      const { status, rpc, retryable, help } = errorTable[code]
+      return `| \`${code}\` | ${status} | ${rpc} | ${retryable ? "yes" : "no"} | ${help} |`
+    })
+    .join("\n")
+
+const head = `| code | HTTP | JSON-RPC | again later? | what to do |
+|---|---|---|---|---|`
+
+const page = `# Errors
+
+Every error has a code. On MCP endpoints a permitted request gets it as a JSON-RPC error with the request's id, and the
+code stands in \`error.data.code\`; before that, and in the REST API, it is a problem document (RFC 9457) with \`code\`.
+Each answer carries \`x-request-id\`, which is also in the log. \`Retry-After\` says when to try again.
+
+This page is made from the code table in \`src/errors.ts\`; a test fails when it is stale
+(\`npx vitest run -u test/unit/docs-errors.test.ts\` renews it).
+
+## What a caller can see and mend
+
+${head}
+${rows("caller")}
+
+## What the operator of the platform mends
+
+${head}
+${rows("operator")}
+`
+
+test("docs/errors.md lists every code of the table and no dead one", async () => {
+  await expect(page).toMatchFileSnapshot("../../docs/errors.md")
+})
+
+test("every code tells what to do in one sentence", () => {
+  for (const [code, row] of Object.entries(errorTable)) expect(row.help, code).toMatch(/^[A-Z'].*\.$/)
+})
