@@ -42,6 +42,7 @@ export type Reflow = {
   /** A token of the embedded default, for MCP and the REST API. */
   token(subject: string, options?: { roles?: string[]; groups?: string[] }): Promise<string>
   /** A request to the REST API as the administrator; resolves with status and parsed body. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of any shape
   api(method: string, path: string, body?: unknown, token?: string): Promise<{ status: number; body: any }>
   /** Everything it printed so far. */
   output(): string
