@@ -1,0 +1,168 @@
+/**
+ * The one description of everything that is built:
+ *
+ *   node build.config.ts [bundle|executable|plugin|all]
+ *
+ * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file without packages
+ * - dist/reflow          the program and Node 26 in one file
+ * - dist/plugin.{js,d.ts} the public plugin API, `reflow-gateway/plugin`
+ */
+import { execFile } from "node:child_process"
+import { createHash } from "node:crypto"
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { isBuiltin } from "node:module"
+import { join } from "node:path"
+import { argv, platform } from "node:process"
+import { promisify } from "node:util"
+import { type BuildOptions, build, type Plugin } from "esbuild"
+import { build as buildLibrary } from "tsup"
+import manifest from "./package.json" with { type: "json" }
+
+const run = promisify(execFile)
+const root = import.meta.dirname
+const dist = join(root, "dist")
+
+/** Node 26 as npm installed it: the runtime inside the executable, and the only one that knows `--build-sea`. */
+const node = join(root, "node_modules/node/bin/node")
+
+/** Packages that libraries load if they happen to be there. A build must not depend on what lies beside it. */
+const absent: Plugin = {
+  name: "absent",
+  setup: (api) => {
+    api.onResolve({ filter: /^(bufferutil|utf-8-validate|supports-color)$/ }, ({ path }) => ({
+      path,
+      namespace: "absent",
+    }))
+    api.onLoad({ filter: /.*/, namespace: "absent" }, ({ path }) => ({
+      contents: `throw new Error("${path} is not part of this program")`,
+    }))
+  },
+}
+
+const program: BuildOptions = {
+  absWorkingDir: root,
+  entryPoints: ["src/main.ts"],
+  bundle: true,
+  platform: "node",
+  plugins: [absent],
+  legalComments: "eof",
+  logLevel: "silent",
+  metafile: true,
+  write: false,
+}
+
+/** Bundles the program; a warning is a failure, and so is an import that no runtime brings along. */
+const bundleProgram = async (options: BuildOptions): Promise<Uint8Array> => {
+  const { warnings, metafile, outputFiles } = await build({ ...program, ...options, write: false, metafile: true })
+  const problems = warnings.map(({ text, location }) => `${location?.file}:${location?.line}: ${text}`)
+  for (const { imports } of Object.values(metafile.outputs))
+    for (const { path, external } of imports) if (external && !isBuiltin(path)) problems.push(`imports ${path}`)
+  if (problems.length > 0) throw new Error(`the bundle is not clean:\n${problems.join("\n")}`)
+  const [file] = outputFiles
+  if (file === undefined) throw new Error("esbuild made nothing")
+  return file.contents
+}
+
+/** Writes beside and renames, so that a program that runs at the moment keeps its file. */
+const install = async (name: string, contents: Uint8Array): Promise<void> => {
+  const path = join(dist, name)
+  await writeFile(`${path}.new`, contents)
+  await chmod(`${path}.new`, 0o755)
+  await rename(`${path}.new`, path)
+}
+
+/** Oldest Node that runs the bundle, e.g. `22.19`. */
+const oldestNode = manifest.engines.node.replace(">=", "")
+
+/** Stands before the bundle: an older Node is told so, and libraries find the `require` that an ES module lacks. */
+const banner = `#!/usr/bin/env node
+import { createRequire as createRequireOfBundle } from "node:module";
+{
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  const [oldestMajor, oldestMinor] = [${oldestNode.replace(".", ", ")}];
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    console.error("reflow needs Node ${oldestNode} or newer; this is Node " + process.versions.node);
+    process.exit(2);
+  }
+}
+const require = createRequireOfBundle(import.meta.url);`
+
+/** dist/reflow.mjs. */
+const buildBundle = async (): Promise<void> => {
+  const options: BuildOptions = { format: "esm", target: `node${oldestNode}`, banner: { js: banner } }
+  await install("reflow.mjs", await bundleProgram({ ...options, outfile: join(dist, "reflow.mjs") }))
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
+/** dist/reflow. 150 MB are copied only if the program, its settings or Node have changed since the last time. */
+const buildExecutable = async (): Promise<void> => {
+  const main = join(dist, "reflow.cjs")
+  const output = join(dist, "reflow.new")
+  const settings = {
+    main,
+    output,
+    mainFormat: "commonjs",
+    disableExperimentalSEAWarning: true,
+    // NODE_OPTIONS must not inject code into a program that holds credentials.
+    execArgvExtension: "none",
+  }
+  const contents = await bundleProgram({ format: "cjs", target: "node26", outfile: main })
+  const inputs = [contents, JSON.stringify(settings), await readFile(join(root, "node_modules/node/package.json"))]
+  const stamp = inputs.reduce((hash, input) => hash.update(input), createHash("sha256")).digest("hex")
+  const stampFile = join(dist, "reflow.stamp")
+  const built = await readFile(stampFile, "utf8").catch(() => "")
+  if (built === stamp && (await exists(join(dist, "reflow")))) return
+
+  const config = join(dist, "sea.json")
+  await writeFile(main, contents)
+  await writeFile(config, JSON.stringify(settings))
+  await run(node, ["--build-sea", config])
+  if (platform === "darwin") await run("codesign", ["--sign", "-", "--force", output])
+  await rename(output, join(dist, "reflow"))
+  await writeFile(stampFile, stamp)
+  await Promise.all([rm(main), rm(config)])
+}
+
+/** dist/plugin.{js,d.ts}. */
+const buildPlugin = (): Promise<void> =>
+  buildLibrary({
+    config: false,
+    entry: { plugin: "src/plugin/contract.ts" },
+    outDir: dist,
+    format: "esm",
+    target: `node${oldestNode}`,
+    platform: "node",
+    dts: true,
+    clean: false,
+    silent: true,
+  })
+
+const outputs = { bundle: buildBundle, executable: buildExecutable, plugin: buildPlugin }
+
+/** Names of the outputs. */
+export type Output = keyof typeof outputs
+
+/** Builds the named outputs into dist/, all of them if none is named. Rejects on the first warning. */
+export const buildOutputs = async (names: readonly Output[] = ["bundle", "executable", "plugin"]): Promise<void> => {
+  await mkdir(dist, { recursive: true })
+  for (const name of names) await outputs[name]()
+}
+
+if (import.meta.main) {
+  const [name = "all"] = argv.slice(2)
+  const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
+  if (names.length === 0) {
+    console.error("usage: node build.config.ts [bundle|executable|plugin|all]")
+    process.exit(2)
+  }
+  const start = performance.now()
+  await buildOutputs(names)
+  console.log(
+    `${manifest.name} ${manifest.version}: ${names.join(", ")} in ${Math.round(performance.now() - start)} ms`,
+  )
+}
