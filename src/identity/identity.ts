@@ -19,3 +19,12 @@ export type Identity = {
   /** All verified claims, for plugins; empty for static tokens. */
   readonly claims: Readonly<Record<string, unknown>>
 }
+
+/** A credential that was found genuine. */
+export type VerifiedToken = {
+  readonly identity: Identity
+  /** What it opens. */
+  readonly purposes: ReadonlySet<Purpose>
+  /** When it expires, in milliseconds since the epoch; absent for static tokens, which never do. */
+  readonly expiresAtMs?: number
+}

@@ -1,10 +1,132 @@
-import { createHash } from "node:crypto"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { digest } from "../api/names.ts"
+import { AppError } from "../errors.ts"
+import { entryMatches, staticIssuer } from "./access.ts"
+import type { Identity } from "./identity.ts"
 
 declare const brand: unique symbol
 
 /** Names one sharer inside a target: `shared`, `role:<digest>`, `group:<digest>`, `user:<digest>`. Only this file makes them. */
 export type SubjectKey = string & { readonly [brand]: "SubjectKey" }
 
-/** PLACEHOLDER until the identity room is furnished. */
-export const digestOf = (...parts: readonly string[]): string =>
-  createHash("sha256").update(parts.join("\0")).digest("hex")
+/** Who shares an instance: everybody, or one role, group or user of one issuer. */
+export type Sharer =
+  | { readonly kind: "shared" }
+  | { readonly kind: "role" | "group" | "user"; readonly issuer: string; readonly name: string }
+
+/**
+ * Asks the plugin's strategy that the target names. Its answer is digested; undefined or empty denies.
+ * Must only be called for targets with `spec.subjectKey`.
+ */
+export type AskStrategy = (target: MCPTarget, identity: Identity) => string | undefined | Promise<string | undefined>
+
+/** What a subject key depends on besides target and identity. */
+export type SubjectKeyOptions = {
+  /** Configured issuers; decide whether bare entries of access lists count. */
+  readonly issuers: readonly string[]
+  /** Absent: targets with a strategy of their own are denied. */
+  readonly strategies?: AskStrategy
+}
+
+/** Characters of the digest in a subject key: 130 bits. */
+const keyLength = 26
+
+const make = (text: string): SubjectKey => text as SubjectKey
+
+const denied = (target: MCPTarget, what: string): AppError =>
+  new AppError("SubjectKeyDenied", {
+    detail: `Target ${target.metadata.name} ${what}.`,
+    data: { target: target.metadata.name },
+  })
+
+const userDigest = (source: Identity["source"], issuer: string, subject: string): string =>
+  digest(keyLength, source, issuer, subject)
+
+/** Identifies a user in logs without their name: the digest that is also in their `user:` subject key. */
+export const subjectDigest = ({ source, issuer, subject }: Identity): string => userDigest(source, issuer, subject)
+
+/** The one of several roles or groups that counts: the first of the access list that matches, else the claim's first. */
+const chosen = (
+  entries: readonly string[] | undefined,
+  values: readonly string[],
+  issuer: string,
+  issuers: readonly string[],
+): string | undefined => {
+  const own = values.filter((value) => value !== "")
+  for (const entry of entries ?? []) {
+    const match = own.find((value) => entryMatches(entry, issuers, { issuer, value }))
+    if (match !== undefined) return match
+  }
+  return own[0]
+}
+
+/**
+ * Who shares the caller's instance of the target, by its isolation boundary alone; never a union of several. Throws
+ * `SubjectKeyDenied` naming the claim that is missing. A target with a strategy of its own has no such sharer: check
+ * `spec.subjectKey` before.
+ */
+export const sharerOf = (target: MCPTarget, identity: Identity, issuers: readonly string[]): Sharer => {
+  const { issuer } = identity
+  const { access, isolationBoundary } = target.spec
+  if (isolationBoundary === "shared") return { kind: "shared" }
+  if (isolationBoundary === "per_user") {
+    if (identity.subject === "") throw denied(target, "has an instance per user, and your identity has no subject")
+    return { kind: "user", issuer, name: identity.subject }
+  }
+  const kind = isolationBoundary === "per_role" ? "role" : "group"
+  const values = kind === "role" ? identity.roles : identity.groups
+  const name = chosen(kind === "role" ? access?.roles : access?.groups, values, issuer, issuers)
+  if (name === undefined) throw denied(target, `has an instance per ${kind}, and your identity has no ${kind}s`)
+  return { kind, issuer, name }
+}
+
+/** The subject key of a sharer. Issuers and sources are kept apart: equal names of two issuers are two sharers. */
+export const sharerKey = (sharer: Sharer): SubjectKey => {
+  if (sharer.kind === "shared") return make("shared")
+  // the configuration reserves the name, so the issuer tells how the identity was verified
+  const source = sharer.issuer === staticIssuer ? "token" : "jwt"
+  return make(`${sharer.kind}:${userDigest(source, sharer.issuer, sharer.name)}`)
+}
+
+const strategyKey = (target: MCPTarget, strategy: string, value: string | undefined): SubjectKey => {
+  if (value === undefined || value === "")
+    throw denied(target, `uses the subject-key strategy ${strategy}, which gave no key for your identity`)
+  return make(`${strategy}:${digest(keyLength, value)}`)
+}
+
+/**
+ * The caller's subject key for a target: from its isolation boundary, or from its own strategy. Always a valid
+ * `spec.subjectKey` (≤ 253 characters), whatever the subject holds. Throws `SubjectKeyDenied`. A promise only for
+ * targets with a strategy.
+ */
+export const subjectKeyFor = (
+  target: MCPTarget,
+  identity: Identity,
+  options: SubjectKeyOptions,
+): SubjectKey | Promise<SubjectKey> => {
+  const own = target.spec.subjectKey
+  if (own === undefined) return sharerKey(sharerOf(target, identity, options.issuers))
+  if (options.strategies === undefined)
+    throw denied(target, `uses the subject-key strategy ${own.strategy}, but no plugin offers it`)
+  const value = options.strategies(target, identity)
+  return value instanceof Promise
+    ? value.then((text) => strategyKey(target, own.strategy, text))
+    : strategyKey(target, own.strategy, value)
+}
+
+/** Longest readable subject in an annotation. */
+const readableLength = 256
+
+/**
+ * The sharer for people, e.g. for the annotation `mcp.reflow.io/subject`: `shared`, else `issuer/name`; for a target
+ * with a strategy of its own the caller who made the instance. At most 256 characters, control characters replaced.
+ */
+export const readableSubject = (target: MCPTarget, identity: Identity, issuers: readonly string[]): string => {
+  const sharer: Sharer =
+    target.spec.subjectKey === undefined
+      ? sharerOf(target, identity, issuers)
+      : { kind: "user", issuer: identity.issuer, name: identity.subject }
+  if (sharer.kind === "shared") return "shared"
+  const text = [...`${sharer.issuer}/${sharer.name}`].slice(0, readableLength).join("")
+  return text.toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
+}

@@ -1,0 +1,70 @@
+import type { MCPTarget } from "../api/mcp-target.ts"
+import type { Config } from "../config/schema.ts"
+import type { Identity } from "./identity.ts"
+
+/** Issuer of the identities of static tokens. */
+export const staticIssuer = "static"
+/** Issuer of the tokens that the embedded default mints. */
+export const devIssuer = "dev"
+
+/** Short names of everything that vouches for identities here; static and dev tokens count. */
+export const configuredIssuers = (
+  auth: Pick<Config["auth"], "issuers" | "tokens">,
+  options: { readonly dev: boolean },
+): readonly string[] => [
+  ...(options.dev ? [devIssuer] : []),
+  ...(auth.tokens.length > 0 ? [staticIssuer] : []),
+  ...auth.issuers.map((issuer) => issuer.name),
+]
+
+/**
+ * True if the list entry means this issuer's value: `issuer/value`, or the bare value while only that issuer is
+ * configured. Issuer names have no slash, so `issuer/value` can be read in one way only.
+ */
+export const entryMatches = (
+  entry: string,
+  issuers: readonly string[],
+  of: { readonly issuer: string; readonly value: string },
+): boolean => {
+  if (entry.startsWith(`${of.issuer}/`)) return entry.slice(of.issuer.length + 1) === of.value
+  return entry === of.value && issuers.length === 1 && issuers[0] === of.issuer
+}
+
+/** Who may use which target, and who administers. */
+export type Access = {
+  /** The issuers that bare entries are judged by. */
+  readonly issuers: readonly string[]
+  /** True if the target's access list names the identity; an empty or absent list lets every identity in. */
+  mayUse(target: MCPTarget, identity: Identity): boolean
+  /**
+   * True if one of the identity's roles is in `adminRoles`. A bare entry means the program's own tokens (static, dev),
+   * whose roles the platform's operator wrote down too, and an issuer's role only while that issuer is the only one.
+   */
+  isAdmin(identity: Identity): boolean
+}
+
+/** Makes the judge of access lists. `issuers`: see {@link configuredIssuers}; `adminRoles`: auth.admin_roles. */
+export const createAccess = (options: {
+  readonly issuers: readonly string[]
+  readonly adminRoles: readonly string[]
+}): Access => {
+  const { issuers, adminRoles } = options
+  const names = (entries: readonly string[] | undefined, issuer: string, values: readonly string[]): boolean =>
+    (entries ?? []).some((entry) => values.some((value) => entryMatches(entry, issuers, { issuer, value })))
+  return {
+    issuers,
+    mayUse: (target, { issuer, subject, groups, roles }) => {
+      const { access } = target.spec
+      const lists = [access?.users, access?.groups, access?.roles]
+      if (lists.every((list) => (list ?? []).length === 0)) return true
+      return (
+        names(access?.users, issuer, [subject]) ||
+        names(access?.groups, issuer, groups) ||
+        names(access?.roles, issuer, roles)
+      )
+    },
+    isAdmin: ({ issuer, roles }) =>
+      names(adminRoles, issuer, roles) ||
+      ((issuer === staticIssuer || issuer === devIssuer) && roles.some((role) => adminRoles.includes(role))),
+  }
+}

@@ -1,0 +1,83 @@
+import { type JWTPayload, jwtVerify, SignJWT } from "jose"
+import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { devIssuer } from "./access.ts"
+import type { Purpose, VerifiedToken } from "./identity.ts"
+
+/** The key of the embedded default's tokens: 32 random bytes. */
+export type DevKey = Uint8Array
+
+const algorithm = "HS256"
+const keyBytes = 32
+
+const audiences: Readonly<Record<Purpose, string>> = { mcp: "reflow-mcp", api: "reflow-api" }
+
+/** What a dev token says. */
+export type DevToken = {
+  readonly subject: string
+  /** Default: none. */
+  readonly groups?: readonly string[]
+  /** Default: none. */
+  readonly roles?: readonly string[]
+  /** What the token opens. */
+  readonly for: readonly Purpose[]
+  readonly ttlSeconds: number
+}
+
+const checkKey = (key: DevKey): DevKey => {
+  if (key.byteLength >= keyBytes) return key
+  throw new AppError("ConfigInvalid", { detail: `The key of dev tokens must have at least ${keyBytes} bytes.` })
+}
+
+/** Mints a token that {@link createDevTokens} with the same key accepts. Throws `ConfigInvalid` for a short key. */
+export const mintDevToken = (key: DevKey, token: DevToken, clock: Pick<ClockPort, "now"> = Date): Promise<string> => {
+  const now = Math.floor(clock.now() / 1000)
+  return new SignJWT({ groups: token.groups ?? [], roles: token.roles ?? [] })
+    .setProtectedHeader({ alg: algorithm })
+    .setIssuer(devIssuer)
+    .setSubject(token.subject)
+    .setAudience(token.for.map((purpose) => audiences[purpose]))
+    .setIssuedAt(now)
+    .setExpirationTime(now + token.ttlSeconds)
+    .sign(checkKey(key))
+}
+
+const texts = (claim: unknown): readonly string[] =>
+  Array.isArray(claim) ? claim.filter((value) => typeof value === "string" && value !== "") : []
+
+const toVerified = (payload: JWTPayload): VerifiedToken | undefined => {
+  const { sub, exp } = payload
+  if (sub === undefined || sub === "" || exp === undefined) return undefined
+  const audience = texts(typeof payload.aud === "string" ? [payload.aud] : payload.aud)
+  const purposes: readonly Purpose[] = ["mcp", "api"]
+  return {
+    purposes: new Set(purposes.filter((purpose) => audience.includes(audiences[purpose]))),
+    expiresAtMs: exp * 1000,
+    identity: {
+      source: "jwt",
+      issuer: devIssuer,
+      subject: sub,
+      groups: texts(payload.groups),
+      roles: texts(payload.roles),
+      scopes: [],
+      claims: payload,
+    },
+  }
+}
+
+/**
+ * Makes the check of dev tokens: what a token says if its signature is ours (HS256 only) and its issuer `dev`, else
+ * undefined. Expiry and purpose are left to the caller, who checks them for each request.
+ */
+export const createDevTokens = (key: DevKey): ((token: string) => Promise<VerifiedToken | undefined>) => {
+  checkKey(key)
+  return async (token) => {
+    try {
+      // the epoch as current date keeps jose from judging the expiry, which is the caller's, by its own clock
+      const options = { algorithms: [algorithm], issuer: devIssuer, currentDate: new Date(0) }
+      return toVerified((await jwtVerify(token, key, options)).payload)
+    } catch {
+      return undefined
+    }
+  }
+}
