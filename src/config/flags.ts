@@ -1,0 +1,219 @@
+import { parseArgs } from "node:util"
+import { parseDuration } from "../api/duration.ts"
+import { AppError } from "../errors.ts"
+import type { Assignment } from "./layer.ts"
+import { suggestion } from "./nearest.ts"
+
+/** What one process does. */
+export const roles = ["gateway", "operator", "all", "dev"] as const
+export type Role = (typeof roles)[number]
+
+/** What a token opens: MCP endpoints, the REST API. */
+export type Purpose = "mcp" | "api"
+
+/** Where configuration comes from besides environment and defaults. */
+export type Settings = {
+  /** The file that --config names. */
+  readonly file: string | undefined
+  /** --set and --targets, in order. */
+  readonly assignments: readonly Assignment[]
+}
+
+/** What the command line asks for. */
+export type Command =
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
+  | { readonly kind: "run"; readonly role: Role; readonly settings: Settings }
+  | {
+      readonly kind: "config"
+      readonly role: Role | undefined
+      readonly schema: boolean
+      readonly settings: Settings
+    }
+  | {
+      readonly kind: "token"
+      readonly subject: string
+      readonly groups: readonly string[]
+      readonly roles: readonly string[]
+      readonly purposes: readonly Purpose[]
+      /** How long the token works, in milliseconds. */
+      readonly ttlMs: number
+      readonly settings: Settings
+    }
+
+type Flag = {
+  /** What stands for the value in the help; absent for switches. */
+  readonly value?: string
+  readonly repeatable?: boolean
+  /** Commands that take it. */
+  readonly of: readonly ("run" | "config" | "token")[]
+  readonly help: string
+}
+
+/** Every flag; help and checks are made from this table. */
+export const flags: Readonly<Record<string, Flag>> = {
+  role: { value: roles.join("|"), of: ["run", "config"], help: "what this process does" },
+  config: { value: "FILE", of: ["run", "config", "token"], help: "configuration file (default: reflow.yaml if there)" },
+  set: {
+    value: "KEY=VALUE",
+    repeatable: true,
+    of: ["run", "config", "token"],
+    help: "set one key of the configuration",
+  },
+  targets: {
+    value: "FILE",
+    repeatable: true,
+    of: ["run", "config"],
+    help: "with --role dev: targets to load, a file or folder",
+  },
+  schema: { of: ["config"], help: "print the JSON Schema of the file instead" },
+  subject: { value: "NAME", of: ["token"], help: "whose token it is" },
+  group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
+  "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
+  for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp)" },
+  ttl: { value: "DURATION", of: ["token"], help: "how long it works (default: 720h)" },
+  help: { of: ["run", "config", "token"], help: "print this" },
+  version: { of: ["run", "config", "token"], help: "print the version" },
+}
+
+/** The commands besides running a role. */
+export const commands = ["config", "token"] as const
+type CommandName = "run" | (typeof commands)[number]
+
+const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
+
+/** The flags that were given, in order, and the command. */
+type Given = {
+  readonly name: CommandName
+  readonly values: readonly { readonly flag: string; readonly value: string }[]
+}
+
+const parserOptions = Object.fromEntries(
+  Object.entries(flags).map(([name, flag]) => [
+    name,
+    { type: flag.value === undefined ? "boolean" : "string" } as const,
+  ]),
+)
+
+const commandNamed = (text: string): CommandName => {
+  const found = commands.find((name) => name === text)
+  if (found !== undefined) return found
+  throw wrong(`Unknown command '${text}'${suggestion(text, commands)}`)
+}
+
+const readFlag = (name: string, rawName: string, value: string | undefined, inline: boolean): string => {
+  const flag = Object.hasOwn(flags, name) ? flags[name] : undefined
+  if (flag === undefined)
+    throw wrong(
+      `Unknown flag ${rawName}${suggestion(
+        rawName,
+        Object.keys(flags).map((each) => `--${each}`),
+      )}`,
+    )
+  if (flag.value === undefined) {
+    if (inline) throw wrong(`--${name} takes no value`)
+    return ""
+  }
+  if (value === undefined || (!inline && value.startsWith("-")))
+    throw wrong(`--${name} needs a value: --${name} ${flag.value}`)
+  return value
+}
+
+const scan = (argv: readonly string[]): Given => {
+  const args = argv.map((arg) => (arg === "-h" ? "--help" : arg))
+  const { tokens } = parseArgs({ args, options: parserOptions, strict: false, allowPositionals: true, tokens: true })
+  let name: CommandName | undefined
+  const values: { flag: string; value: string }[] = []
+  for (const token of tokens) {
+    if (token.kind === "option") {
+      const value = readFlag(token.name, token.rawName, token.value, token.inlineValue === true)
+      values.push({ flag: token.name, value })
+    } else if (token.kind === "positional") {
+      if (name !== undefined) throw wrong(`Unexpected argument '${token.value}'`)
+      name = commandNamed(token.value)
+    }
+  }
+  return { name: name ?? "run", values }
+}
+
+const checkFlags = ({ name, values }: Given): void => {
+  const seen = new Set<string>()
+  for (const { flag } of values) {
+    const row = flags[flag]
+    const command = name === "run" ? "reflow --role" : `reflow ${name}`
+    if (row?.of.includes(name) !== true) throw wrong(`--${flag} does not go with '${command}'`)
+    if (row.repeatable !== true && row.value !== undefined && seen.has(flag)) throw wrong(`--${flag} is given twice`)
+    seen.add(flag)
+  }
+}
+
+const toAssignment = (text: string): Assignment => {
+  const [, key, value] = /^([^=\s]+)=([\s\S]*)$/.exec(text) ?? []
+  if (key === undefined || value === undefined) throw wrong("--set needs KEY=VALUE, e.g. --set kubernetes.idle_ttl=10m")
+  return { path: key.split("."), text: value, source: `--set ${key}` }
+}
+
+const roleNamed = (text: string | undefined): Role | undefined => {
+  if (text === undefined) return undefined
+  const found = roles.find((role) => role === text)
+  if (found !== undefined) return found
+  throw wrong(`--role must be one of ${roles.join(", ")}, not '${text}'${suggestion(text, roles)}`)
+}
+
+const purposesOf = (text: string): readonly Purpose[] => {
+  const found = new Set<Purpose>()
+  for (const part of text.split(",")) {
+    if (part !== "mcp" && part !== "api") throw wrong("--for must be mcp, api, or mcp,api")
+    found.add(part)
+  }
+  return [...found]
+}
+
+const durationOf = (text: string): number => {
+  const ms = parseDuration(text)
+  if (ms === undefined || ms < 1000) throw wrong("--ttl must be a duration of at least 1s, such as 12h")
+  return ms
+}
+
+type Values = (flag: string) => readonly string[]
+
+const settingsOf = (all: Values): Settings => {
+  const targets = all("targets")
+  const loaded: readonly Assignment[] =
+    targets.length === 0 ? [] : [{ path: ["dev", "targets"], text: JSON.stringify(targets), source: "--targets" }]
+  return { file: all("config")[0], assignments: [...all("set").map(toAssignment), ...loaded] }
+}
+
+const tokenCommand = (all: Values): Command => {
+  const subject = all("subject")[0]
+  if (subject === undefined || subject === "") throw wrong("Say whose token it is: reflow token --subject NAME")
+  return {
+    kind: "token",
+    subject,
+    groups: all("group"),
+    roles: all("grant-role"),
+    purposes: purposesOf(all("for")[0] ?? "mcp"),
+    ttlMs: durationOf(all("ttl")[0] ?? "720h"),
+    settings: settingsOf(all),
+  }
+}
+
+const runCommand = (all: Values, role: Role | undefined): Command => {
+  if (role === undefined)
+    throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commands.join(", ")}`)
+  if (role !== "dev" && all("targets").length > 0) throw wrong("--targets goes with --role dev only: use kubectl apply")
+  return { kind: "run", role, settings: settingsOf(all) }
+}
+
+/** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */
+export const parseCommand = (argv: readonly string[]): Command => {
+  const given = scan(argv)
+  const all: Values = (flag) => given.values.filter((each) => each.flag === flag).map((each) => each.value)
+  if (all("help").length > 0) return { kind: "help" }
+  if (all("version").length > 0) return { kind: "version" }
+  checkFlags(given)
+  if (given.name === "token") return tokenCommand(all)
+  const role = roleNamed(all("role")[0])
+  if (given.name === "run") return runCommand(all, role)
+  return { kind: "config", role, schema: all("schema").length > 0, settings: settingsOf(all) }
+}

@@ -1,0 +1,103 @@
+import { parseDocument } from "yaml"
+import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./keys.ts"
+import { suggestion } from "./nearest.ts"
+
+/** Configuration as one writes it: nested keys, durations and sizes as text. */
+export type Tree = { readonly [key: string]: unknown }
+
+/** One thing that is wrong with the configuration. Never holds a secret's value. */
+export type Problem = {
+  /** Where it stands: `reflow.yaml:12`, `REFLOW_LOG__LEVEL`, `--set log.level`. */
+  readonly source: string
+  /** The dotted key; empty if it is about the whole source. */
+  readonly key: string
+  /** What is wrong and what is allowed. */
+  readonly message: string
+}
+
+/** One source of configuration: the file, the environment, the flags, the defaults of a role. */
+export type Layer = {
+  readonly values: Tree
+  /** Where a value stands; the nearest known place above it if its own is not known. */
+  readonly sourceOf: (path: Path) => string
+  /** What could not even be read; the values are then incomplete. */
+  readonly problems: readonly Problem[]
+}
+
+/** A value of the environment or of a flag, before it is parsed. */
+export type Assignment = { readonly path: readonly string[]; readonly text: string; readonly source: string }
+
+/** True for a plain map of keys. */
+export const isTree = (value: unknown): value is Tree =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** `tree` with `value` at `path`. */
+export const withValue = (tree: Tree, path: readonly string[], value: unknown): Tree => {
+  const [first, ...rest] = path
+  if (first === undefined) return tree
+  const below = tree[first]
+  return { ...tree, [first]: rest.length === 0 ? value : withValue(isTree(below) ? below : {}, rest, value) }
+}
+
+/**
+ * The value that `text` stands for: text as it is where the key takes text (quotes around it are taken off), YAML in one
+ * line elsewhere. Undefined if it is no YAML.
+ */
+const parseText = (node: KeyNode, text: string): unknown => {
+  if (node.isText && !/^\s*(["']).*\1\s*$/.test(text)) return text
+  if (text.trim() === "") return ""
+  const document = parseDocument(text, { prettyErrors: false, logLevel: "silent" })
+  if (document.errors.length > 0 || document.warnings.length > 0) return undefined
+  return document.toJS({ maxAliasCount: 0 })
+}
+
+const problemOf = (assignment: Assignment, node: KeyNode | undefined): Problem | undefined => {
+  const key = pathText(assignment.path)
+  const problem = (message: string): Problem => ({ source: assignment.source, key, message })
+  if (node === undefined) return problem(`unknown key${suggestion(key, leafKeys.keys())}`)
+  if (node.shape === "section")
+    return problem(`is a section: set one of its keys (${[...node.children.keys()].join(", ")})`)
+  return undefined
+}
+
+/** The layer that single assignments make; of two for one key the later wins. */
+export const layerOf = (assignments: readonly Assignment[]): Layer => {
+  const problems: Problem[] = []
+  const sources = new Map<string, string>()
+  let values: Tree = {}
+  for (const assignment of assignments) {
+    const key = pathText(assignment.path)
+    const node = keyAt(assignment.path)
+    const problem = problemOf(assignment, node)
+    if (problem !== undefined || node === undefined) {
+      if (problem !== undefined) problems.push(problem)
+      continue
+    }
+    const value = parseText(node, assignment.text)
+    sources.set(key, assignment.source)
+    if (value === undefined) problems.push({ source: assignment.source, key, message: `must be ${node.allowed}` })
+    else values = withValue(values, assignment.path, value)
+  }
+  return { values, problems, sourceOf: nearestSource(sources, "") }
+}
+
+/** Looks up the source of a path, or of the closest path above it. */
+export const nearestSource =
+  (sources: ReadonlyMap<string, string>, fallback: string) =>
+  (path: Path): string => {
+    for (let length = path.length; length > 0; length--) {
+      const source = sources.get(pathText(path.slice(0, length)))
+      if (source !== undefined) return source
+    }
+    return fallback
+  }
+
+/** True if the layer itself says something about `path`. */
+export const hasValue = (layer: Layer, path: readonly string[]): boolean => {
+  let value: unknown = layer.values
+  for (const part of path) {
+    if (!isTree(value) || !Object.hasOwn(value, part)) return false
+    value = value[part]
+  }
+  return true
+}
