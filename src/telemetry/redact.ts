@@ -1,0 +1,77 @@
+import { errorFields } from "./error-fields.ts"
+
+/** Field names whose values are never written, whoever logs them; compared without case, `-` and `_`. */
+const secretNames = new Set([
+  "accesstoken",
+  "apikey",
+  "assertion",
+  "authorization",
+  "body",
+  "clientsecret",
+  "cookie",
+  "credentials",
+  "data",
+  "env",
+  "headers",
+  "idtoken",
+  "mcpsessionid",
+  "passphrase",
+  "password",
+  "privatekey",
+  "proxyauthorization",
+  "refreshtoken",
+  "secret",
+  "secrets",
+  "setcookie",
+  "stringdata",
+  "token",
+  "tokens",
+])
+
+/** Stands for what was taken out. */
+const mark = "[redacted]"
+
+/** Credentials that found their way into a text: bearer and basic headers, JWTs, passwords in URLs. */
+const secretTexts: readonly (readonly [RegExp, string])[] = [
+  [/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${mark}`],
+  [/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, mark],
+  [/(\w:\/\/[^/\s:@]*):[^/\s@]+@/g, `$1:${mark}@`],
+]
+
+const maxDepth = 5
+const maxItems = 50
+const maxText = 4_096
+
+/** `text` without credentials, at most 4,096 characters of it. */
+export const redactText = (text: string): string => {
+  const short = text.length > maxText ? `${text.slice(0, maxText)}…` : text
+  return secretTexts.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), short)
+}
+
+const redactEntries = (entries: readonly (readonly [string, unknown])[], depth: number): Record<string, unknown> =>
+  Object.fromEntries(
+    entries
+      .slice(0, maxItems)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => {
+        const secret = secretNames.has(name.replace(/[-_]/g, "").toLowerCase())
+        return [name, secret ? mark : redactValue(value, depth + 1)]
+      }),
+  )
+
+/** A value as it may be written: bounded in depth and size, errors as their facts. */
+const redactValue = (value: unknown, depth: number): unknown => {
+  if (typeof value === "string") return redactText(value)
+  if (typeof value === "bigint") return value.toString()
+  if (typeof value === "function" || typeof value === "symbol") return undefined
+  if (typeof value !== "object" || value === null) return value
+  if (value instanceof Error) return redactEntries(Object.entries(errorFields(value)), depth)
+  if (value instanceof URL) return redactText(value.href)
+  if (depth >= maxDepth) return "…"
+  if (Array.isArray(value)) return value.slice(0, maxItems).map((each) => redactValue(each, depth + 1))
+  return redactEntries(Object.entries(value), depth)
+}
+
+/** Fields of a line as they may be written: the second net, since callers log no secrets in the first place. */
+export const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  redactEntries(Object.entries(fields), 0)

@@ -1,0 +1,45 @@
+import { errorTable } from "../errors.ts"
+
+/** A log line as pino makes it. */
+type Line = Readonly<Record<string, unknown>>
+
+const isRecord = (value: unknown): value is Line => typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Control characters would let a logged name write lines or colours of its own. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
+const visible = (text: string): string =>
+  text.replace(controls, (each) => (each === "\n" ? "\\n" : `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`))
+
+const errorText = (error: Line): string => {
+  const one = (each: Line) => [each.code, each.message].filter((part) => part !== undefined && part !== "").join(": ")
+  const causes = Array.isArray(error.causes) ? error.causes.filter(isRecord) : []
+  return [error, ...causes].map(one).join("; caused by ")
+}
+
+const fieldText = (name: string, value: unknown): string => {
+  if (isRecord(value) && typeof value.message === "string")
+    return `${name}=${JSON.stringify(visible(errorText(value)))}`
+  if (typeof value === "string" && /^[^\s"=]+$/.test(value)) return `${name}=${visible(value)}`
+  return `${name}=${typeof value === "string" ? visible(JSON.stringify(value)) : JSON.stringify(value)}`
+}
+
+/** Where an error that nobody foresaw was made: the first stack line outside Node and the libraries. */
+const placeOf = (error: unknown): readonly string[] => {
+  if (!isRecord(error) || typeof error.stack !== "string") return []
+  const foreseen = typeof error.code === "string" && error.code !== "Internal" && Object.hasOwn(errorTable, error.code)
+  const place = error.stack.split("\n").find((line) => !line.includes("node:") && !line.includes("node_modules"))
+  return foreseen || place === undefined ? [] : [`(${visible(place)})`]
+}
+
+/** A line of JSON as a line for people: `12:00:00.000 INFO  message  key=value`. */
+export const formatText = (json: string): string => {
+  const line: unknown = JSON.parse(json)
+  if (!isRecord(line)) return json
+  const { time, level, message, ...fields } = line
+  const clock = String(time).slice(11, 23)
+  const facts = Object.entries(fields).map(([name, value]) => fieldText(name, value))
+  const tail = [...facts, ...placeOf(line.error)].join(" ")
+  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${visible(String(message ?? ""))}`
+  return `${tail === "" ? head : `${head}  ${tail}`}\n`
+}
