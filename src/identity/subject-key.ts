@@ -12,7 +12,13 @@ export type SubjectKey = string & { readonly [brand]: "SubjectKey" }
 /** Who shares an instance: everybody, or one role, group or user of one issuer. */
 export type Sharer =
   | { readonly kind: "shared" }
-  | { readonly kind: "role" | "group" | "user"; readonly issuer: string; readonly name: string }
+  | {
+      readonly kind: "role" | "group" | "user"
+      /** How the sharer's identities are verified. */
+      readonly source: Identity["source"]
+      readonly issuer: string
+      readonly name: string
+    }
 
 /**
  * Asks the plugin's strategy that the target names. Its answer is digested; undefined or empty denies.
@@ -39,11 +45,11 @@ const denied = (target: MCPTarget, what: string): AppError =>
     data: { target: target.metadata.name },
   })
 
-const userDigest = (source: Identity["source"], issuer: string, subject: string): string =>
-  digest(keyLength, source, issuer, subject)
+const whoDigest = (source: Identity["source"], issuer: string, name: string): string =>
+  digest(keyLength, source, issuer, name)
 
 /** Identifies a user in logs without their name: the digest that is also in their `user:` subject key. */
-export const subjectDigest = ({ source, issuer, subject }: Identity): string => userDigest(source, issuer, subject)
+export const subjectDigest = ({ source, issuer, subject }: Identity): string => whoDigest(source, issuer, subject)
 
 /** The one of several roles or groups that counts: the first of the access list that matches, else the claim's first. */
 const chosen = (
@@ -66,27 +72,31 @@ const chosen = (
  * `spec.subjectKey` before.
  */
 export const sharerOf = (target: MCPTarget, identity: Identity, issuers: readonly string[]): Sharer => {
-  const { issuer } = identity
+  const { source, issuer } = identity
   const { access, isolationBoundary } = target.spec
   if (isolationBoundary === "shared") return { kind: "shared" }
   if (isolationBoundary === "per_user") {
     if (identity.subject === "") throw denied(target, "has an instance per user, and your identity has no subject")
-    return { kind: "user", issuer, name: identity.subject }
+    return { kind: "user", source, issuer, name: identity.subject }
   }
   const kind = isolationBoundary === "per_role" ? "role" : "group"
   const values = kind === "role" ? identity.roles : identity.groups
   const name = chosen(kind === "role" ? access?.roles : access?.groups, values, issuer, issuers)
   if (name === undefined) throw denied(target, `has an instance per ${kind}, and your identity has no ${kind}s`)
-  return { kind, issuer, name }
+  return { kind, source, issuer, name }
 }
 
 /** The subject key of a sharer. Issuers and sources are kept apart: equal names of two issuers are two sharers. */
 export const sharerKey = (sharer: Sharer): SubjectKey => {
   if (sharer.kind === "shared") return make("shared")
-  // the configuration reserves the name, so the issuer tells how the identity was verified
-  const source = sharer.issuer === staticIssuer ? "token" : "jwt"
-  return make(`${sharer.kind}:${userDigest(source, sharer.issuer, sharer.name)}`)
+  return make(`${sharer.kind}:${whoDigest(sharer.source, sharer.issuer, sharer.name)}`)
 }
+
+/** The sharer that somebody names. The configuration reserves the issuer `static`, so an issuer tells the source. */
+export const sharerNamed = (
+  kind: "role" | "group" | "user",
+  who: { readonly issuer: string; readonly name: string },
+): Sharer => ({ kind, source: who.issuer === staticIssuer ? "token" : "jwt", ...who })
 
 const strategyKey = (target: MCPTarget, strategy: string, value: string | undefined): SubjectKey => {
   if (value === undefined || value === "")
@@ -125,7 +135,7 @@ export const readableSubject = (target: MCPTarget, identity: Identity, issuers: 
   const sharer: Sharer =
     target.spec.subjectKey === undefined
       ? sharerOf(target, identity, issuers)
-      : { kind: "user", issuer: identity.issuer, name: identity.subject }
+      : { kind: "user", source: identity.source, issuer: identity.issuer, name: identity.subject }
   if (sharer.kind === "shared") return "shared"
   const text = [...`${sharer.issuer}/${sharer.name}`].slice(0, readableLength).join("")
   return text.toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
