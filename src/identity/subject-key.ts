@@ -96,12 +96,17 @@ export const sharerKey = (sharer: Sharer): SubjectKey => {
 export const sharerNamed = (
   kind: "role" | "group" | "user",
   who: { readonly issuer: string; readonly name: string },
-): Sharer => ({ kind, source: who.issuer === staticIssuer ? "token" : "jwt", ...who })
+): Sharer => ({
+  kind,
+  source: who.issuer === staticIssuer ? "token" : "jwt",
+  issuer: who.issuer,
+  name: who.name,
+})
 
 const strategyKey = (target: MCPTarget, strategy: string, value: string | undefined): SubjectKey => {
   if (value === undefined || value === "")
     throw denied(target, `uses the subject-key strategy ${strategy}, which gave no key for your identity`)
-  return make(`${strategy}:${digest(keyLength, value)}`)
+  return make(`${strategy}:${digest(keyLength, "strategy", strategy, value)}`)
 }
 
 /**
