@@ -1,0 +1,57 @@
+import { expect, test } from "vitest"
+import { z } from "zod"
+import { hasCode } from "../../../src/errors.ts"
+import { defineHook, definePlugin, type PluginIdentity, requireClaim } from "../../../src/plugin/contract.ts"
+
+const caller = (claims: Readonly<Record<string, unknown>>): PluginIdentity => ({
+  source: "jwt",
+  issuer: "corp",
+  subject: "alice",
+  groups: [],
+  roles: [],
+  scopes: [],
+  claims,
+})
+
+const refusal = (claims: Readonly<Record<string, unknown>>, claim: string): unknown => {
+  try {
+    return requireClaim(caller(claims), claim)
+  } catch (error) {
+    return error
+  }
+}
+
+test("requireClaim yields the claim of the name", () => {
+  expect(requireClaim(caller({ tenant: "acme" }), "tenant")).toBe("acme")
+})
+
+test("requireClaim follows a dotted path, but a claim of the whole name comes first", () => {
+  const nested = { org: { tenant: "inner" } }
+  expect(requireClaim(caller(nested), "org.tenant")).toBe("inner")
+  expect(requireClaim(caller({ ...nested, "org.tenant": "outer" }), "org.tenant")).toBe("outer")
+  expect(requireClaim(caller({ "https://corp.example/tenant": "acme" }), "https://corp.example/tenant")).toBe("acme")
+})
+
+test.each([
+  ["missing", {}, "tenant"],
+  ["empty", { tenant: "" }, "tenant"],
+  ["null", { tenant: null }, "tenant"],
+  ["a number", { tenant: 7 }, "tenant"],
+  ["a list", { tenant: ["acme"] }, "tenant"],
+  ["an object", { tenant: { toString: () => "acme" } }, "tenant"],
+  ["inherited by every object", {}, "constructor.name"],
+  ["below a text", { tenant: "acme" }, "tenant.length"],
+])("a claim that is %s denies the caller and is named", (_, claims, claim) => {
+  const error = refusal(claims, claim)
+  expect(hasCode(error, "SubjectKeyDenied")).toBe(true)
+  expect(String(error)).toContain(`'${claim}'`)
+})
+
+test("definePlugin and defineHook only type what they get", () => {
+  const config = z.object({ zone: z.string() })
+  const run = () => "key"
+  const hook = defineHook(config, run)
+  expect(hook).toEqual({ config, run })
+  const plugin = { api: 1, name: "zones", setup: () => ({}) } as const
+  expect(definePlugin(plugin)).toBe(plugin)
+})
