@@ -18,10 +18,9 @@ const errorText = (error: Line): string => {
 }
 
 const fieldText = (name: string, value: unknown): string => {
-  if (isRecord(value) && typeof value.message === "string")
-    return `${name}=${JSON.stringify(visible(errorText(value)))}`
-  if (typeof value === "string" && /^[^\s"=]+$/.test(value)) return `${name}=${visible(value)}`
-  return `${name}=${typeof value === "string" ? visible(JSON.stringify(value)) : JSON.stringify(value)}`
+  if (isRecord(value) && typeof value.message === "string") return `${name}=${JSON.stringify(errorText(value))}`
+  if (typeof value === "string" && /^[^\s"=]+$/.test(value)) return `${name}=${value}`
+  return `${name}=${JSON.stringify(value)}`
 }
 
 /** Where an error that nobody foresaw was made: the first stack line outside Node and the libraries. */
@@ -29,7 +28,7 @@ const placeOf = (error: unknown): readonly string[] => {
   if (!isRecord(error) || typeof error.stack !== "string") return []
   const foreseen = typeof error.code === "string" && error.code !== "Internal" && Object.hasOwn(errorTable, error.code)
   const place = error.stack.split("\n").find((line) => !line.includes("node:") && !line.includes("node_modules"))
-  return foreseen || place === undefined ? [] : [`(${visible(place)})`]
+  return foreseen || place === undefined ? [] : [`(${place})`]
 }
 
 /** A line of JSON as a line for people: `12:00:00.000 INFO  message  key=value`. */
@@ -40,6 +39,6 @@ export const formatText = (json: string): string => {
   const clock = String(time).slice(11, 23)
   const facts = Object.entries(fields).map(([name, value]) => fieldText(name, value))
   const tail = [...facts, ...placeOf(line.error)].join(" ")
-  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${visible(String(message ?? ""))}`
-  return `${tail === "" ? head : `${head}  ${tail}`}\n`
+  const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${String(message ?? "")}`
+  return `${visible(tail === "" ? head : `${head}  ${tail}`)}\n`
 }

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "vitest"
+import { parseCommand } from "../../../src/config/flags.ts"
+import { hasCode } from "../../../src/errors.ts"
+
+const refusal = (...argv: string[]): string => {
+  try {
+    return `accepted: ${JSON.stringify(parseCommand(argv))}`
+  } catch (error) {
+    return hasCode(error, "UsageInvalid") ? error.message : `another error: ${error}`
+  }
+}
+
+test.each([[["--role", "dev"]], [["--role=dev"]]])("%j runs the role dev", (argv) => {
+  expect(parseCommand(argv)).toEqual({ kind: "run", role: "dev", settings: { file: undefined, assignments: [] } })
+})
+
+test("--config, --set and --targets become settings, the flags in their order", () => {
+  const argv = [
+    "--role=dev",
+    "--config=a.yaml",
+    "--set",
+    "log.level=debug",
+    "--set=kubernetes.idle_ttl=1m",
+    "--targets",
+    "t",
+  ]
+  expect(parseCommand(argv)).toMatchObject({
+    settings: {
+      file: "a.yaml",
+      assignments: [
+        { path: ["log", "level"], text: "debug", source: "--set log.level" },
+        { path: ["kubernetes", "idle_ttl"], text: "1m" },
+        { path: ["dev", "targets"], text: '["t"]', source: "--targets" },
+      ],
+    },
+  })
+})
+
+test("a value of --set may hold '=' and newlines, and be empty", () => {
+  const texts = ["a=b=c", "a=x\ny", "a="].map((text) => {
+    const command = parseCommand(["--role", "dev", "--set", text])
+    return command.kind === "run" ? command.settings.assignments[0]?.text : undefined
+  })
+  expect(texts).toEqual(["b=c", "x\ny", ""])
+})
+
+test("help and version win over everything else that is well-formed", () => {
+  expect(parseCommand(["--role", "dev", "--help"])).toEqual({ kind: "help" })
+  expect(parseCommand(["-h"])).toEqual({ kind: "help" })
+  expect(parseCommand(["config", "--version"])).toEqual({ kind: "version" })
+})
+
+test("config takes a role and --schema", () => {
+  expect(parseCommand(["config", "--schema", "--role", "all"])).toMatchObject({
+    kind: "config",
+    role: "all",
+    schema: true,
+  })
+  expect(parseCommand(["config"])).toMatchObject({ kind: "config", role: undefined, schema: false })
+})
+
+test("token takes a subject, groups, roles, purposes and a lifetime", () => {
+  const argv = [
+    "token",
+    "--subject",
+    "alice",
+    "--group",
+    "eng",
+    "--group=ops",
+    "--grant-role",
+    "admin",
+    "--for",
+    "mcp,api",
+    "--ttl",
+    "1h",
+  ]
+  expect(parseCommand(argv)).toMatchObject({
+    kind: "token",
+    subject: "alice",
+    groups: ["eng", "ops"],
+    roles: ["admin"],
+    purposes: ["mcp", "api"],
+    ttlMs: 3_600_000,
+  })
+  expect(parseCommand(["token", "--subject", "bob"])).toMatchObject({
+    purposes: ["mcp"],
+    groups: [],
+    roles: [],
+    ttlMs: 2_592_000_000,
+  })
+})
+
+describe("wrong use is refused with what to do", () => {
+  test.each([
+    [[], "Say what to do: --role gateway|operator|all|dev, or one of the commands config, token"],
+    [["--rol", "dev"], "Unknown flag --rol; did you mean --role?"],
+    [["--constructor"], "Unknown flag --constructor"],
+    [["-x"], "Unknown flag -x"],
+    [["--role", "devv"], "--role must be one of gateway, operator, all, dev, not 'devv'; did you mean dev?"],
+    [["--role"], "--role needs a value: --role gateway|operator|all|dev"],
+    [["--config", "--role", "dev"], "--config needs a value: --config FILE"],
+    [["--role", "dev", "--role", "all"], "--role is given twice"],
+    [["--role", "dev", "--set", "log.level"], "--set needs KEY=VALUE"],
+    [["--role", "dev", "--schema"], "--schema does not go with 'reflow --role'"],
+    [["config", "--schema=yes"], "--schema takes no value"],
+    [["--role", "all", "--targets", "x"], "--targets goes with --role dev only"],
+    [["confg"], "Unknown command 'confg'; did you mean config?"],
+    [["config", "more"], "Unexpected argument 'more'"],
+    [["token"], "reflow token --subject NAME"],
+    [["token", "--subject", ""], "reflow token --subject NAME"],
+    [["token", "--subject", "a", "--for", "all"], "--for must be mcp, api, or mcp,api"],
+    [["token", "--subject", "a", "--ttl", "5"], "--ttl must be a duration"],
+    [["token", "--subject", "a", "--role", "admin"], "--role does not go with 'reflow token'"],
+  ])("%j", (argv, message) => {
+    expect(refusal(...argv)).toContain(message)
+  })
+})

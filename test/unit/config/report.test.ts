@@ -1,0 +1,71 @@
+import { expect, test } from "vitest"
+import { parse } from "yaml"
+import { flags, parseCommand } from "../../../src/config/flags.ts"
+import { helpText } from "../../../src/config/help.ts"
+import { leafKeys } from "../../../src/config/keys.ts"
+import { loadConfig } from "../../../src/config/load.ts"
+import { configReport, schemaReport } from "../../../src/config/report.ts"
+
+const canary = "a".repeat(64)
+const report = (...args: string[]): string => {
+  const command = parseCommand(["config", ...args])
+  if (command.kind !== "config") throw new Error("not config")
+  const { values, sourceOf } = loadConfig({ settings: command.settings, environment: { REFLOW_LOG__LEVEL: "debug" } })
+  return configReport(values, sourceOf)
+}
+
+test("reflow config prints every key with its value and its source", () => {
+  const lines = report("--set", "kubernetes.idle_ttl=10m").split("\n")
+  expect(lines).toContain("  idle_ttl: 10m # --set kubernetes.idle_ttl")
+  expect(lines).toContain("  level: debug # REFLOW_LOG__LEVEL")
+  expect(lines).toContain("  max_body: 4MiB # default")
+  for (const key of leafKeys.keys())
+    expect(
+      lines.some((line) => line.trim().startsWith(`${key.split(".").at(-1)}:`)),
+      key,
+    ).toBe(true)
+})
+
+test("what reflow config prints is a valid configuration that means the same", () => {
+  const text = report("--set", "gateway.allowed_hosts=[a.example]", "--set", "kubernetes.run_as_user=")
+  const again = parse(text) as Record<string, unknown>
+  const settings = {
+    file: undefined,
+    assignments: Object.entries(again).flatMap(([section, keys]) =>
+      Object.entries(keys as object).map(([key, value]) => ({
+        path: Array.isArray(keys) ? [section] : [section, key],
+        text: JSON.stringify(value),
+        source: "again",
+      })),
+    ),
+  }
+  const { values } = loadConfig({ settings, environment: {} })
+  expect(values).toEqual(again)
+})
+
+test("secrets are masked", () => {
+  const text = report(
+    "--set",
+    `auth.tokens=[{name: ci, sha256: ${canary}, subject: ci}]`,
+    "--set",
+    "plugins=[{path: a.mjs, config: {password: hunter2}}]",
+  )
+  expect(text).toContain("name: ci")
+  expect(text).not.toContain(canary)
+  expect(text).not.toContain("hunter2")
+  expect(text).toContain('config: "***"')
+})
+
+test("the JSON Schema describes every key and demands none", () => {
+  const schema = JSON.parse(schemaReport())
+  expect(schema.properties.kubernetes.properties.idle_ttl).toMatchObject({ type: "string", default: "30m" })
+  expect(schema.required).toBeUndefined()
+  for (const [key, node] of leafKeys) expect(node.description, key).toMatch(/\S\.$/)
+})
+
+test("--help is short and names every flag and command", () => {
+  const lines = helpText.split("\n")
+  expect(lines.length).toBeLessThan(30)
+  for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(120)
+  for (const flag of Object.keys(flags)) expect(helpText).toContain(`--${flag}`)
+})
