@@ -1,8 +1,8 @@
 import type { z } from "zod"
+import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
 import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./keys.ts"
 import { isTree, type Layer, type Problem } from "./layer.ts"
-import { suggestion } from "./nearest.ts"
 import { configSchema } from "./schema.ts"
 
 const toPath = (path: readonly PropertyKey[]): Path => path.map((part) => (typeof part === "symbol" ? "" : part))

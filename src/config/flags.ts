@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util"
 import { parseDuration } from "../api/duration.ts"
+import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
 import type { Assignment } from "./layer.ts"
-import { suggestion } from "./nearest.ts"
 
 /** What one process does. */
 export const roles = ["gateway", "operator", "all", "dev"] as const

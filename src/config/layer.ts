@@ -1,6 +1,6 @@
 import { parseDocument } from "yaml"
+import { suggestion } from "../api/nearest.ts"
 import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./keys.ts"
-import { suggestion } from "./nearest.ts"
 
 /** Configuration as one writes it: nested keys, durations and sizes as text. */
 export type Tree = { readonly [key: string]: unknown }
