@@ -1,0 +1,228 @@
+import { posix } from "node:path"
+import ts from "typescript"
+
+/** A part of src/ (its first folder, or a file that stands for itself) or plugins/. */
+type Room = string
+
+/** Which rooms a room may import besides itself. `types` of the configuration's schema are free for every room. */
+export const directions: Readonly<Record<Room, readonly Room[]>> = {
+  errors: [],
+  version: [],
+  api: [],
+  ports: ["api"],
+  config: ["api"],
+  identity: ["ports", "api", "plugin/contract"],
+  credentials: ["ports", "api", "plugin/contract"],
+  operator: ["ports", "api", "plugin/contract"],
+  gateway: ["identity", "credentials", "ports", "api"],
+  admin: ["identity", "credentials", "ports", "api"],
+  "plugin/contract": ["ports", "api"],
+  plugin: ["plugin/contract", "ports", "api"],
+  plugins: ["plugin/contract"],
+  "adapters/kube": ["ports", "api"],
+  "adapters/memory": ["ports", "api"],
+  "adapters/process": ["ports", "api"],
+  "adapters/system": ["ports", "api"],
+  telemetry: ["ports", "api"],
+  roles: [
+    "config",
+    "gateway",
+    "admin",
+    "operator",
+    "plugin",
+    "plugin/contract",
+    "adapters/kube",
+    "adapters/memory",
+    "adapters/process",
+    "adapters/system",
+    "telemetry",
+    // A composition root builds what it hands over, so it names what the rooms above may name.
+    "identity",
+    "credentials",
+    "ports",
+    "api",
+  ],
+  main: ["roles", "config"],
+}
+
+/** Rooms that every other one may import. */
+const ground: readonly Room[] = ["errors", "version"]
+
+/** Where each library may be imported; a name that ends with `/` means the folder. What is not listed may not be used. */
+export const doors: Readonly<Record<string, readonly string[]>> = {
+  "@kubernetes/client-node": ["src/adapters/kube/"],
+  // h3's default entry has no Node request under Deno; this one has.
+  "h3/node": ["src/gateway/server.ts", "src/admin/", "src/roles/"],
+  jose: ["src/identity/"],
+  "node:sea": ["src/plugin/load.ts"],
+  pino: ["src/telemetry/"],
+  "prom-client": ["src/telemetry/"],
+  undici: ["src/gateway/upstream.ts", "src/adapters/kube/"],
+  yaml: ["src/config/", "src/roles/"],
+  zod: ["src/api/", "src/config/", "src/plugin/", "src/admin/", "src/gateway/", "plugins/"],
+}
+
+/** Where globals that differ between machines and runtimes may be read. */
+export const globals: Readonly<Record<string, readonly string[]>> = {
+  "process.env": ["src/config/load.ts"],
+  Deno: ["src/plugin/load.ts"],
+}
+
+/** Files of the plugin API: what a plugin may import. */
+const contract = ["src/plugin/contract.ts", "src/plugin/standard-schema.ts"]
+
+/** Most lines of a file. */
+export const longestFile = 400
+
+/** Source texts by path from the repository's root, with forward slashes. */
+export type Sources = ReadonlyMap<string, string>
+
+type Import = { readonly specifier: string; readonly typeOnly: boolean }
+
+type Facts = {
+  readonly imports: readonly Import[]
+  /** Import or import() with a specifier that no reader can know. */
+  readonly computed: boolean
+  readonly globals: readonly string[]
+  /** True if every statement hands on what another file exports. */
+  readonly barrel: boolean
+  readonly lines: number
+}
+
+/** `import { type X } from` is not: what is left of it at run time is `import`, for its effects. */
+const isTypeOnly = (node: ts.ImportDeclaration | ts.ExportDeclaration): boolean =>
+  ts.isExportDeclaration(node) ? node.isTypeOnly : node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+
+const isCallOf = (node: ts.CallExpression, name: string): boolean =>
+  node.expression.getText().replace(/^(globalThis|module|process)\./, "") === name
+
+/** The text of a module's name, undefined if it is computed. */
+const literal = (node: ts.Node | undefined): string | undefined =>
+  node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined
+
+/** What `node` loads: a list of one, or undefined if it loads nothing. */
+const loads = (node: ts.Node): { specifier: string | undefined; typeOnly: boolean } | undefined => {
+  if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier)
+    return { specifier: literal(node.moduleSpecifier), typeOnly: isTypeOnly(node) }
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
+    return { specifier: literal(node.argument.literal), typeOnly: true }
+  if (!ts.isCallExpression(node)) return undefined
+  const dynamic =
+    node.expression.kind === ts.SyntaxKind.ImportKeyword ||
+    isCallOf(node, "require") ||
+    isCallOf(node, "getBuiltinModule")
+  return dynamic ? { specifier: literal(node.arguments[0]), typeOnly: false } : undefined
+}
+
+const isProcess = (text: string): boolean => text === "process" || text === "globalThis.process"
+
+/** The global of {@link globals} that `node` reads. */
+const globalOf = (node: ts.Node): string | undefined => {
+  if (ts.isIdentifier(node) && node.text === "Deno") return "Deno"
+  if (ts.isPropertyAccessExpression(node))
+    return node.name.text === "env" && isProcess(node.expression.getText()) ? "process.env" : undefined
+  if (ts.isElementAccessExpression(node))
+    return literal(node.argumentExpression) === "env" && isProcess(node.expression.getText())
+      ? "process.env"
+      : undefined
+  if (ts.isVariableDeclaration(node) && node.initializer && isProcess(node.initializer.getText()))
+    return /\benv\b/.test(node.name.getText()) ? "process.env" : undefined
+  if (ts.isImportSpecifier(node)) {
+    const from = literal(node.parent.parent.parent.moduleSpecifier)?.replace(/^node:/, "")
+    return from === "process" && (node.propertyName ?? node.name).text === "env" ? "process.env" : undefined
+  }
+  return undefined
+}
+
+const isReexport = (statement: ts.Statement): boolean =>
+  ts.isExportDeclaration(statement) && statement.moduleSpecifier !== undefined
+
+const readFacts = (path: string, text: string): Facts => {
+  const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
+  const imports: Import[] = []
+  const read = new Set<string>()
+  let computed = false
+  const visit = (node: ts.Node): void => {
+    const loaded = loads(node)
+    if (loaded?.specifier !== undefined) imports.push({ specifier: loaded.specifier, typeOnly: loaded.typeOnly })
+    else if (loaded !== undefined) computed = true
+    const found = globalOf(node)
+    if (found !== undefined) read.add(found)
+    ts.forEachChild(node, visit)
+  }
+  visit(file)
+  const barrel = file.statements.length > 0 && file.statements.every(isReexport)
+  const lines = text.endsWith("\n") ? text.split("\n").length - 1 : text.split("\n").length
+  return { imports, computed, globals: [...read], barrel, lines }
+}
+
+const roomOf = (path: string): Room => {
+  if (contract.includes(path)) return "plugin/contract"
+  const [top, second = "", third] = path.split("/")
+  if (top === "plugins") return "plugins"
+  if (third === undefined) return second.replace(/\.ts$/, "")
+  return second === "adapters" ? `adapters/${third}` : second
+}
+
+const stands = (path: string, places: readonly string[]): boolean =>
+  places.some((place) => (place.endsWith("/") ? path.startsWith(place) : path === place))
+
+const checkNeighbour = (from: string, to: string, typeOnly: boolean): string | undefined => {
+  if (to === "package.json") return from === "src/version.ts" ? undefined : "only src/version.ts reads package.json"
+  const [room, other] = [roomOf(from), roomOf(to)]
+  const allowed = directions[room]
+  if (allowed === undefined) return `the room '${room}' is not in the list of directions`
+  if (room === other || ground.includes(other) || allowed.includes(other)) return undefined
+  if (to === "src/config/schema.ts") return typeOnly ? undefined : "only types may come from the configuration's schema"
+  return `${room} may not import ${other}`
+}
+
+const checkLibrary = (from: string, specifier: string): string | undefined => {
+  const places = doors[specifier]
+  if (places !== undefined) return stands(from, places) ? undefined : `its door is ${places.join(", ")}`
+  return specifier.startsWith("node:") ? undefined : "no room has a door for this library"
+}
+
+const checkImports = (path: string, { imports }: Facts): string[] =>
+  imports.flatMap(({ specifier, typeOnly }) => {
+    const problem = specifier.startsWith(".")
+      ? checkNeighbour(path, posix.join(posix.dirname(path), specifier), typeOnly)
+      : checkLibrary(path, specifier)
+    return problem === undefined ? [] : [`${path} imports ${specifier}: ${problem}`]
+  })
+
+const checkFile = (path: string, facts: Facts): string[] => {
+  const problems = checkImports(path, facts)
+  for (const name of facts.globals)
+    if (!stands(path, globals[name] ?? [])) problems.push(`${path} reads ${name}: its door is ${globals[name]}`)
+  if (facts.computed && !stands(path, ["src/plugin/load.ts"]))
+    problems.push(`${path} imports a computed name: only src/plugin/load.ts may`)
+  if (facts.barrel) problems.push(`${path} only hands on exports: import from where things are made`)
+  if (facts.lines > longestFile) problems.push(`${path} has ${facts.lines} lines, more than ${longestFile}`)
+  return problems
+}
+
+/** One description of each cycle of imports, types included. */
+const findCycles = (facts: ReadonlyMap<string, Facts>): string[] => {
+  const done = new Set<string>()
+  const cycles: string[] = []
+  const visit = (path: string, way: readonly string[]): void => {
+    const start = way.indexOf(path)
+    if (start >= 0) cycles.push(`cycle: ${[...way.slice(start), path].join(" → ")}`)
+    if (start >= 0 || done.has(path)) return
+    for (const { specifier } of facts.get(path)?.imports ?? [])
+      if (specifier.startsWith(".")) visit(posix.join(posix.dirname(path), specifier), [...way, path])
+    done.add(path)
+  }
+  for (const path of facts.keys()) visit(path, [])
+  return cycles
+}
+
+/**
+ * Everything in `sources` that breaks the architecture: an import against the directions, a library or a global outside
+ * its door, a cycle, a barrel, a file that is too long. Empty = sound.
+ */
+export const findViolations = (sources: Sources): string[] => {
+  const facts = new Map([...sources].map(([path, text]) => [path, readFacts(path, text)]))
+  return [...[...facts].flatMap(([path, found]) => checkFile(path, found)), ...findCycles(facts)]
+}
