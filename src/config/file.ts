@@ -1,40 +1,17 @@
 import { readFileSync, statSync } from "node:fs"
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLError } from "yaml"
-import { type KeyNode, type Path, pathText, rootKey } from "./keys.ts"
+import { type Document, LineCounter, parseAllDocuments, type YAMLError } from "yaml"
+import { type KeyNode, rootKey } from "./keys.ts"
 import { isTree, type Layer, nearestSource, type Problem } from "./layer.ts"
+import { keyLines } from "./yaml-lines.ts"
 
-/** Largest configuration file. */
-const maxBytes = 1024 * 1024
+/** Largest file of YAML that is read. */
+export const maxFileBytes = 1024 * 1024
 
 const failed = (file: string, message: string): Layer => ({
   values: {},
   problems: [{ source: file, key: "", message }],
   sourceOf: () => file,
 })
-
-/** Lines of all keys and list items of a document, by dotted path. */
-const linesOf = (root: unknown, lines: LineCounter): ReadonlyMap<string, number> => {
-  const found = new Map<string, number>()
-  const note = (path: Path, node: unknown): void => {
-    const start = isScalar(node) || isMap(node) || isSeq(node) || isAlias(node) ? node.range?.[0] : undefined
-    if (start !== undefined) found.set(pathText(path), lines.linePos(start).line)
-  }
-  const visit = (node: unknown, path: Path): void => {
-    if (isMap(node))
-      for (const pair of node.items) {
-        const below = [...path, isScalar(pair.key) ? String(pair.key.value) : String(pair.key)]
-        note(below, pair.key)
-        visit(pair.value, below)
-      }
-    else if (isSeq(node))
-      node.items.forEach((item, index) => {
-        note([...path, index], item)
-        visit(item, [...path, index])
-      })
-  }
-  visit(root, [])
-  return found
-}
 
 const syntaxProblem = (error: YAMLError, text: string, file: string, lines: LineCounter): Problem => {
   const source = `${file}:${lines.linePos(error.pos[0]).line}`
@@ -76,11 +53,12 @@ export const parseFile = (text: string, file: string): Layer => {
   const values = valuesOf(document)
   if (!isTree(values))
     return failed(file, values === undefined ? "uses aliases that cannot be resolved" : "must be a map of keys")
-  const places = [...linesOf(document.contents, lines)].map(([path, line]) => [path, `${file}:${line}`] as const)
+  const places = [...keyLines(document.contents, lines)].map(([path, line]) => [path, `${file}:${line}`] as const)
   return { values, problems: [], sourceOf: nearestSource(new Map(places), file) }
 }
 
-const readProblem = (error: unknown): string => {
+/** Why a file cannot be read, as the end of a sentence about it. */
+export const readProblem = (error: unknown): string => {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   if (code === "ENOENT") return "does not exist"
   if (code === "EACCES" || code === "EPERM") return "may not be read by this user"
@@ -92,7 +70,7 @@ const readProblem = (error: unknown): string => {
 export const readConfigFile = (file: string, required: boolean): Layer => {
   try {
     const { size } = statSync(file)
-    if (size > maxBytes) return failed(file, "is larger than 1 MiB")
+    if (size > maxFileBytes) return failed(file, "is larger than 1 MiB")
     return parseFile(readFileSync(file, "utf8"), file)
   } catch (error) {
     const message = readProblem(error)
