@@ -20,6 +20,8 @@ export const labels = {
   nodePort: `${apiGroup}/node-port`,
   /** Label on a scope Secret: default, role, group or user. */
   scope: `${apiGroup}/scope`,
+  /** Annotation on a scope Secret: when a gateway last wrote it (RFC 3339). */
+  updatedTime: `${apiGroup}/updated-time`,
 } as const
 
 /** The labels that Kubernetes recommends, for every object we make. */

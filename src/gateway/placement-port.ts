@@ -12,6 +12,11 @@ export type PlacementRequest = {
    * `find`: only an instance that lives already (GET, DELETE, sessions of a stateful target); else `SessionNotFound`.
    */
   readonly mode: "create" | "find"
+  /**
+   * True if the message belongs to a call that is open already (an answer to a server's request, a cancellation): an
+   * instance that drains still takes it, or the call could not end. Default false.
+   */
+  readonly continues?: boolean
   /** Bytes of the request body that are held while waiting; counted against gateway.max_held. */
   readonly heldBytes: number
   /** Aborted when the client goes away. */

@@ -1,0 +1,106 @@
+import { envNamePattern } from "../api/container.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { AppError } from "../errors.ts"
+
+/** Longest value, in bytes of UTF-8. */
+export const maxValueBytes = 64 * 1024
+/** Most bytes of all names and values of one instance or scope together. */
+export const maxTotalBytes = 512 * 1024
+
+/** One broken rule, as the answer names it. Never holds a value. */
+export type FieldError = { readonly path: string; readonly rule: string; readonly message: string }
+
+const refused: readonly RegExp[] = [/^PORT$/, /^PATH$/, /^HOME$/, /^LD_/, /^NODE_OPTIONS$/, /_PROXY$/i]
+
+/** True for a name that would change how the process starts or where it connects, rather than give it a credential. */
+export const isRefusedName = (name: string): boolean => refused.some((pattern) => pattern.test(name))
+
+const isDeclared = (target: MCPTarget, name: string): boolean =>
+  target.spec.credentials?.some((credential) => credential.name === name) === true
+
+const isPlainEnv = (target: MCPTarget, name: string): boolean =>
+  target.spec.env?.some((variable) => variable.name === name) === true
+
+/** Whose values are checked: users may set only what the target declares. */
+export type NameRules = { readonly declaredOnly?: boolean }
+
+const nameErrors = (target: MCPTarget, name: string, rules: NameRules): FieldError[] => {
+  const error = (rule: string, message: string): FieldError[] => [
+    { path: `values.${name.slice(0, 256)}`, rule, message },
+  ]
+  if (name.length > 256 || !envNamePattern.test(name))
+    return error("pattern", "must be letters, digits and '_', not beginning with a digit, at most 256 characters")
+  if (isRefusedName(name)) return error("refused", "changes how the process runs and cannot be a credential")
+  if (isPlainEnv(target, name)) return error("duplicate", "the target sets this name in its env already")
+  if (rules.declaredOnly === true && !isDeclared(target, name))
+    return error("undeclared", "is none of the names in the target's credentials")
+  return []
+}
+
+const valueErrors = (name: string, value: string): FieldError[] => {
+  const error = (rule: string, message: string): FieldError[] => [
+    { path: `values.${name.slice(0, 256)}`, rule, message },
+  ]
+  if (Buffer.byteLength(value) > maxValueBytes) return error("size", `must be at most ${maxValueBytes} bytes`)
+  if (value.includes("\0")) return error("nul", "must not contain a NUL character")
+  return []
+}
+
+const totalErrors = (values: Readonly<Record<string, string>>): FieldError[] => {
+  const total = Object.entries(values).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
+    0,
+  )
+  return total > maxTotalBytes
+    ? [{ path: "values", rule: "total", message: `must be at most ${maxTotalBytes} bytes together` }]
+    : []
+}
+
+/** Every rule that `values` break as credentials of a target; empty if all hold. */
+export const findValueErrors = (
+  target: MCPTarget,
+  values: Readonly<Record<string, string>>,
+  rules: NameRules = {},
+): FieldError[] => [
+  ...Object.entries(values).flatMap(([name, value]) => [
+    ...nameErrors(target, name, rules),
+    ...valueErrors(name, value),
+  ]),
+  ...totalErrors(values),
+]
+
+/**
+ * Checks credential values for a target.
+ * @throws ValidationFailed with one entry per broken rule in `data.errors`; values are never repeated.
+ */
+export const checkValues = (
+  target: MCPTarget,
+  values: Readonly<Record<string, string>>,
+  rules: NameRules = {},
+): void => {
+  const errors = findValueErrors(target, values, rules)
+  if (errors.length === 0) return
+  throw new AppError("ValidationFailed", {
+    detail: `${errors.length === 1 ? "One credential is" : `${errors.length} credentials are`} not acceptable.`,
+    data: { errors },
+  })
+}
+
+/**
+ * What is wrong with the credential names that a target itself declares: refused ones, and ones that `env` sets too.
+ * Paths begin at the target's spec.
+ */
+export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => {
+  const plain = new Set(spec.env?.map((variable) => variable.name))
+  const check = (path: string, name: string): FieldError[] => {
+    if (isRefusedName(name))
+      return [{ path, rule: "refused", message: `${name} changes how the process runs and cannot be a credential` }]
+    return plain.has(name)
+      ? [{ path, rule: "duplicate", message: `${name} stands in env too; keep it in one place` }]
+      : []
+  }
+  return [
+    ...(spec.credentials ?? []).flatMap(({ name }, index) => check(`credentials[${index}].name`, name)),
+    ...(spec.secrets ?? []).flatMap(({ name }, index) => check(`secrets[${index}].name`, name)),
+  ]
+}

@@ -1,0 +1,91 @@
+import { labels } from "../api/labels.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { type CredentialScope, scopeSecretName } from "../api/names.ts"
+
+/** The sharer of an instance, as far as credentials depend on it. */
+export type Holder = {
+  /** Short name of the issuer of the identity. */
+  readonly issuer: string
+  readonly subject: string
+  readonly groups: readonly string[]
+  readonly roles: readonly string[]
+  /** The role or group that the subject key stands for; only on per_role and per_group targets. */
+  readonly shared?: string
+}
+
+/** Whose values a scope holds: absent for `default`, else the issuer's short name and the role, group or subject. */
+export type ScopeOwner = { readonly issuer: string; readonly name: string }
+
+/** One scope of credential values. */
+export type ScopeRef = { readonly scope: CredentialScope; readonly who?: ScopeOwner }
+
+/** Most roles, and most groups, of one identity that are looked at: those of `access` first, then by name. */
+export const maxScopesOfOneKind = 100
+
+/**
+ * The scopes that a target takes values from: none narrower than its boundary, so that nobody's own value reaches an
+ * instance that others share. A target with a subject key strategy of its own takes only `default`.
+ */
+export const scopesAllowed = (target: MCPTarget): readonly CredentialScope[] => {
+  if (target.spec.subjectKey !== undefined) return ["default"]
+  switch (target.spec.isolationBoundary) {
+    case "shared":
+      return ["default"]
+    case "per_role":
+      return ["default", "role"]
+    case "per_group":
+      return ["default", "group"]
+    case "per_user":
+      return ["default", "role", "group", "user"]
+  }
+}
+
+/** `held` from the weakest to the strongest: the first match of the `access` list wins, what it does not name is weakest. */
+const byAccess = (held: readonly string[], issuer: string, access: readonly string[] | undefined): string[] => {
+  const place = (value: string): number => {
+    const index = access?.findIndex((entry) => entry === `${issuer}/${value}` || entry === value) ?? -1
+    return index === -1 ? Number.MAX_SAFE_INTEGER : index
+  }
+  return [...new Set(held)]
+    .map((value) => ({ value, place: place(value) }))
+    .sort((a, b) => a.place - b.place || (a.value < b.value ? -1 : 1))
+    .slice(0, maxScopesOfOneKind)
+    .map(({ value }) => value)
+    .reverse()
+}
+
+/**
+ * The scopes that apply to a sharer on a target, weakest first: default < role < group < user. Of several roles or
+ * groups the one that stands first in the target's `access` list is the strongest.
+ */
+export const scopesOf = (target: MCPTarget, holder: Holder): ScopeRef[] => {
+  const { access, isolationBoundary: boundary } = target.spec
+  const owned = (scope: CredentialScope, names: readonly string[]): ScopeRef[] =>
+    names.map((name) => ({ scope, who: { issuer: holder.issuer, name } }))
+  const shared = holder.shared === undefined ? [] : [holder.shared]
+  const narrow: Readonly<Record<Exclude<CredentialScope, "default">, readonly string[]>> =
+    boundary === "per_user"
+      ? {
+          role: byAccess(holder.roles, holder.issuer, access?.roles),
+          group: byAccess(holder.groups, holder.issuer, access?.groups),
+          user: [holder.subject],
+        }
+      : { role: shared, group: shared, user: [] }
+  return scopesAllowed(target).flatMap((scope) => (scope === "default" ? [{ scope }] : owned(scope, narrow[scope])))
+}
+
+/** Names of the Secrets that hold the values of `scopes`, in the same order. */
+export const scopeNames = (target: MCPTarget, scopes: readonly ScopeRef[]): string[] =>
+  scopes.map(({ scope, who }) => scopeSecretName(target.metadata.name, scope, who))
+
+/** Scope Secrets as an instance records them in its annotation. */
+export const toRecord = (names: readonly string[]): string => names.join(",")
+
+/** The scope Secrets that an instance was composed of; undefined if no gateway composed it. */
+export const recordOf = (instance: MCPInstance): string | undefined =>
+  instance.metadata.annotations?.[labels.credentialScopes]
+
+/** The instances that were composed of a scope Secret, present or not: those that a change of it concerns. */
+export const instancesOf = (secret: string, instances: Iterable<MCPInstance>): MCPInstance[] =>
+  [...instances].filter((instance) => recordOf(instance)?.split(",").includes(secret) === true)

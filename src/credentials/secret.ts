@@ -1,0 +1,66 @@
+import { labels, recommendedLabels } from "../api/labels.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { secretName } from "../api/names.ts"
+import { fromSecretData, type Secret, secretKind, toSecretData } from "../api/secret.ts"
+import type { CallOptions, ClusterPort } from "../ports/cluster.ts"
+
+/**
+ * The immutable Secret of one composition, under a new random name `<instance>-<5>`. Owned by the target until
+ * {@link giveToInstance}: a crash between the two leaves it to the target's end.
+ */
+export const toCompositionSecret = (input: {
+  readonly instance: string
+  readonly target: MCPTarget
+  readonly namespace: string
+  readonly values: Readonly<Record<string, string>>
+}): Secret => ({
+  apiVersion: secretKind.apiVersion,
+  kind: secretKind.kind,
+  metadata: {
+    name: secretName(input.instance),
+    namespace: input.namespace,
+    labels: {
+      ...recommendedLabels(input.instance),
+      [labels.target]: input.target.metadata.name,
+      [labels.instance]: input.instance,
+    },
+    ownerReferences: [
+      {
+        apiVersion: input.target.apiVersion,
+        kind: input.target.kind,
+        name: input.target.metadata.name,
+        uid: input.target.metadata.uid ?? "",
+      },
+    ],
+  },
+  type: "Opaque",
+  immutable: true,
+  data: toSecretData(input.values),
+})
+
+/** Makes the instance the only owner of its Secret, without blockOwnerDeletion (which would need rights on finalizers). */
+export const giveToInstance = async (
+  cluster: ClusterPort,
+  secret: Secret,
+  instance: MCPInstance,
+  options: CallOptions,
+): Promise<void> => {
+  const { name, namespace = "" } = secret.metadata
+  const { uid = "" } = instance.metadata
+  const owner = { apiVersion: instance.apiVersion, kind: instance.kind, name: instance.metadata.name, uid }
+  await cluster.mergePatch(secretKind, { namespace, name }, { metadata: { ownerReferences: [owner] } }, options)
+}
+
+/** The values that an instance's process was started with; undefined if they cannot be told. */
+export const readComposition = async (
+  cluster: ClusterPort,
+  instance: MCPInstance,
+  options: CallOptions,
+): Promise<readonly string[] | undefined> => {
+  const name = instance.status?.secretName ?? instance.spec.secretName
+  if (name === undefined) return []
+  const ref = { namespace: instance.metadata.namespace ?? "", name }
+  const secret = await cluster.get(secretKind, ref, options)
+  return secret === undefined ? undefined : Object.values(fromSecretData(secret.data))
+}

@@ -1,0 +1,173 @@
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { type Secret, secretKind } from "../api/secret.ts"
+import type { Compose } from "../credentials/compose.ts"
+import type { Holder } from "../credentials/scopes.ts"
+import { giveToInstance, toCompositionSecret } from "../credentials/secret.ts"
+import { AppError, hasCode, isAppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { toInstance } from "./placement-instance.ts"
+
+/** Whose instance is to be made. */
+export type CreateOrder = {
+  readonly name: string
+  readonly target: MCPTarget
+  readonly subjectKey: string
+  readonly holder: Holder
+  /** The sharer for people; absent unless subjects may be shown. */
+  readonly subject?: string | undefined
+}
+
+/** What making an instance needs. */
+export type CreateDeps = {
+  readonly cluster: ClusterPort
+  readonly namespace: string
+  readonly compose: Compose
+  readonly clock: ClockPort
+  readonly log: Logger
+}
+
+/** How often a vanished rival is tried again. */
+const maxRaces = 3
+/** How often the Secret's owner is written before it is left to the target. */
+const maxOwnerTries = 3
+/** Pause between those. */
+const ownerPauseMs = 1_000
+
+/** What the API server refused, told to the caller without its words: they may quote the object. */
+const refusal = (name: string, error: unknown): unknown => {
+  if (hasCode(error, "ApiTooManyRequests"))
+    return new AppError("ClusterUnavailable", {
+      detail: "The API server is too busy to make the instance.",
+      cause: error,
+    })
+  if (!isAppError(error) || !["ApiForbidden", "ApiInvalid", "ApiNotFound"].includes(error.code)) return error
+  return new AppError("InstanceFailed", {
+    detail: `The API server refused to make the instance (${error.code}).`,
+    data: {
+      reason: "CreateRefused",
+      message: `${error.code}: an administrator finds the details in the log`,
+      instance: name,
+    },
+    cause: error,
+  })
+}
+
+const ensureSame = (found: MCPInstance, { name, target, subjectKey }: CreateOrder): void => {
+  if (found.spec.subjectKey === subjectKey && found.spec.targetUID === target.metadata.uid) return
+  throw nameConflict(name)
+}
+
+/** The error for an instance of the right name that belongs to another sharer or target. */
+export const nameConflict = (name: string): AppError =>
+  new AppError("NameConflict", {
+    detail: `The instance ${name} exists and belongs to another sharer or target.`,
+    data: { instance: name },
+  })
+
+/** Removes a Secret that no instance refers to. Best effort: what stays goes with the target. */
+const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): Promise<void> => {
+  const { name, uid } = secret.metadata
+  try {
+    const preconditions = uid === undefined ? {} : { uid }
+    await deps.cluster.delete(secretKind, { namespace: deps.namespace, name }, { signal, preconditions })
+  } catch (error) {
+    deps.log.warn("an unused Secret could not be removed; it goes with its target", { secret: name, error })
+  }
+}
+
+/** Gives the Secret to its instance. Never rejects: what stays with the target goes with the target. */
+const handOver = async (deps: CreateDeps, secret: Secret, made: MCPInstance, signal: AbortSignal): Promise<void> => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await giveToInstance(deps.cluster, secret, made, { signal })
+    } catch (error) {
+      if (signal.aborted || hasCode(error, "ApiNotFound")) return
+      if (attempt === maxOwnerTries)
+        return deps.log.warn("a Secret stays with its target", { secret: secret.metadata.name, error })
+      await deps.clock.sleep(ownerPauseMs, signal).catch(() => {})
+    }
+  }
+}
+
+type Made = { readonly instance: MCPInstance; readonly created: boolean } | undefined
+
+/** Creates the instance, or joins the one that somebody else made; undefined if that one vanished at once. */
+const createOrJoin = async (
+  deps: CreateDeps,
+  order: CreateOrder,
+  wanted: MCPInstance,
+  signal: AbortSignal,
+): Promise<Made> => {
+  try {
+    return { instance: await deps.cluster.create(mcpInstanceKind, wanted, { signal }), created: true }
+  } catch (error) {
+    if (!hasCode(error, "ApiAlreadyExists")) throw error
+    const ref = { namespace: deps.namespace, name: order.name }
+    const found = await deps.cluster.get(mcpInstanceKind, ref, { signal })
+    if (found === undefined) return undefined
+    ensureSame(found, order)
+    // a create that was repeated after its answer was lost finds itself
+    return { instance: found, created: found.spec.secretName === wanted.spec.secretName }
+  }
+}
+
+const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made> => {
+  const { cluster, namespace } = deps
+  const { name, target } = order
+  const composition = await deps.compose(target, order.holder, signal)
+  const { values, scopes, expiresAt } = composition
+  const secret = await cluster.create(secretKind, toCompositionSecret({ instance: name, target, namespace, values }), {
+    signal,
+  })
+  const plan = { ...order, namespace, scopes, expiresAt, secretName: secret.metadata.name }
+  try {
+    const made = await createOrJoin(deps, order, toInstance(plan), signal)
+    if (made?.created === true) void handOver(deps, secret, made.instance, signal)
+    else void discard(deps, secret, signal)
+    return made
+  } catch (error) {
+    await discardUnlessUsed(deps, order, secret, signal)
+    throw error
+  }
+}
+
+/** After a create that failed: its answer may only have been lost, and then the instance needs this Secret. */
+const discardUnlessUsed = async (
+  deps: CreateDeps,
+  { name }: CreateOrder,
+  secret: Secret,
+  signal: AbortSignal,
+): Promise<void> => {
+  const ref = { namespace: deps.namespace, name }
+  const existing = await deps.cluster.get(mcpInstanceKind, ref, { signal }).catch(() => "unknown" as const)
+  if (existing === "unknown" || existing?.spec.secretName === secret.metadata.name) return
+  await discard(deps, secret, signal)
+}
+
+/**
+ * Makes a sharer's instance: composes its credentials, creates the Secret, then the instance, then gives the one to the
+ * other. If somebody else was faster their instance is joined and the own Secret removed. An instance that is being
+ * deleted is returned too: the caller waits for its end.
+ * @throws CredentialMissing, InstanceFailed, PluginFailed, NameConflict, ClusterUnavailable
+ */
+export const createInstance = async (
+  deps: CreateDeps,
+  order: CreateOrder,
+  signal: AbortSignal,
+): Promise<MCPInstance> => {
+  try {
+    for (let race = 0; race < maxRaces; race++) {
+      const made = await attemptCreate(deps, order, signal)
+      if (made !== undefined) return made.instance
+    }
+  } catch (error) {
+    throw refusal(order.name, error)
+  }
+  throw new AppError("InstanceStarting", {
+    detail: `The instance ${order.name} is made and deleted by others at the moment.`,
+    retryAfterSeconds: 2,
+  })
+}

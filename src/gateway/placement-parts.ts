@@ -1,0 +1,133 @@
+import { isTrue } from "../api/condition.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import type { Config } from "../config/schema.ts"
+import type { Compose } from "../credentials/compose.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort, Reflection } from "../ports/cluster.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import { type Decision, decidePlacement } from "./placement-decide.ts"
+import { createEffects, type Effects } from "./placement-effects.ts"
+import { createService, type Service, type Visit } from "./placement-service.ts"
+import { createInstanceView, type InstanceView } from "./placement-view.ts"
+import { probe as networkProbe, type Probe } from "./probe.ts"
+import { createReach, type Reach } from "./reach.ts"
+import { createInUseKeys, type InUseKeys } from "./use-key.ts"
+import { createUseStamps, type UseStamps } from "./use-stamp.ts"
+import { createWaitingRoom, type WaitingRoom } from "./waiters.ts"
+
+/** The settings that placement follows, under their names in the configuration. */
+export type PlacementOptions = Pick<
+  Config["kubernetes"],
+  "namespace" | "hold_timeout" | "idle_ttl" | "stream_ttl" | "max_instances" | "expose_subjects"
+> &
+  Pick<Config["gateway"], "max_waiting" | "max_held"> & {
+    /** Names of the configured issuers; see identity/access.ts. */
+    readonly issuers: readonly string[]
+  }
+
+/** What placement rests on. The reflections belong to the caller, who closes them after placement. */
+export type PlacementDeps = {
+  readonly cluster: ClusterPort
+  readonly instances: Reflection<MCPInstance>
+  readonly targets: Reflection<MCPTarget>
+  readonly compose: Compose
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  /** This gateway's name in `inUseBy`: unique among replicas, e.g. the Pod's name. */
+  readonly replica: string
+  readonly options: PlacementOptions
+  /** How addresses are probed; by default over the network. */
+  readonly probe?: Probe
+}
+
+/** The parts of placement, wired to each other. */
+export type Parts = {
+  readonly view: InstanceView
+  readonly reach: Reach
+  readonly room: WaitingRoom<Visit>
+  readonly keys: InUseKeys
+  readonly stamps: UseStamps
+  readonly service: Service
+  /** What is to happen to a request now. */
+  readonly look: (visit: Visit) => Decision
+}
+
+/** Share of max_instances above which use is recorded more often. */
+const crowdedShare = 0.8
+
+const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?.status?.conditions, "Ready")
+
+/** Tells the parts that something is known anew of an instance. */
+const createOnChange =
+  ({ view, reach, keys, stamps, service }: Parts) =>
+  (name: string, previous: MCPInstance | undefined): void => {
+    const instance = view.get(name)
+    const before = previous?.metadata.uid
+    if (before !== undefined && before !== instance?.metadata.uid) {
+      keys.forget(before)
+      stamps.forget(before)
+      reach.forget(name)
+    }
+    if (instance !== undefined) {
+      // what answered may be dead: its address is believed again when it answers again
+      if (isReady(previous) && !isReady(instance)) reach.forget(name)
+      if (isTrue(instance.status?.conditions, "Draining")) keys.hurry(instance.metadata.uid ?? "")
+      if (reach.url(instance) !== undefined) reach.ensure(instance)
+    }
+    service.attend(name)
+  }
+
+const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal): Effects =>
+  createEffects({
+    cluster: deps.cluster,
+    namespace: deps.options.namespace,
+    compose: deps.compose,
+    clock: deps.clock,
+    log: deps.telemetry.log.child({ part: "placement" }),
+    view,
+    replica: deps.replica,
+    issuers: deps.options.issuers,
+    exposeSubjects: deps.options.expose_subjects,
+    signal,
+  })
+
+const roomOf = ({ clock, options }: PlacementDeps, onEmpty: (name: string) => void): WaitingRoom<Visit> =>
+  createWaitingRoom(clock, { maxWaiting: options.max_waiting, maxHeld: options.max_held }, onEmpty)
+
+/** Makes the parts. `signal` ends what they have begun. */
+export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => {
+  const { cluster, instances, clock, options } = deps
+  const view = createInstanceView({
+    cluster,
+    namespace: options.namespace,
+    instances,
+    clock,
+    onChange: (name, previous) => onChange(name, previous),
+  })
+  const effects = effectsOf(deps, view, signal)
+  const room = roomOf(deps, (name) => service.settleUse(name))
+  const reach = createReach({
+    clock,
+    probe: deps.probe ?? networkProbe,
+    isWanted: (name) => room.has(name),
+    onReached: (name) => service.attend(name),
+  })
+  const keys = createInUseKeys({ clock, write: effects.writeKey })
+  const stamps = createUseStamps({
+    clock,
+    write: effects.writeStamp,
+    idleTTLMs: options.idle_ttl,
+    isCrowded: () => instances.size > crowdedShare * options.max_instances,
+    find: view.get,
+  })
+  const look = ({ seat, wanted }: Visit): Decision => {
+    const instance = view.get(seat.name)
+    const reachable = instance !== undefined && reach.url(instance) !== undefined
+    return decidePlacement({ instance, reachable, trusted: view.isTrusted(seat.name) }, wanted)
+  }
+  const service = createService({ room, view, reach, keys, effects, look })
+  const parts = { view, reach, room, keys, stamps, service, look }
+  const onChange = createOnChange(parts)
+  return parts
+}

@@ -1,0 +1,95 @@
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { ensureOpen, holdOver, shuttingDown } from "./placement-errors.ts"
+import { createPlacementMetrics } from "./placement-metrics.ts"
+import type { Parts, PlacementDeps } from "./placement-parts.ts"
+import type { Placement, PlacementPort, PlacementRequest } from "./placement-port.ts"
+import { createSeating, toWanted } from "./placement-seat.ts"
+import type { Visit } from "./placement-service.ts"
+import type { Reach } from "./reach.ts"
+
+/** How long a request waits for the record of its use before it goes on without. */
+const touchTimeoutMs = 3_000
+
+/** Waits for the record of use, or goes on without: an API server that is too slow to take it does not collect either. */
+const settled = async (clock: ClockPort, written: Promise<unknown>): Promise<void> => {
+  const limit = new AbortController()
+  await Promise.race([written, clock.sleep(touchTimeoutMs, limit.signal).catch(() => {})])
+  limit.abort()
+}
+
+const toPlacement = (reach: Reach, instance: MCPInstance, waited: boolean): Placement | undefined => {
+  const url = reach.url(instance)
+  const { incarnation, timings } = instance.status ?? {}
+  if (url === undefined || incarnation === undefined) return undefined
+  const { name, uid = "" } = instance.metadata
+  const placement = { instance: name, instanceUID: uid, incarnation, url }
+  return waited && timings !== undefined ? { ...placement, timings } : placement
+}
+
+type Warm = {
+  readonly placement: Placement
+  /** Settles when use is recorded; if it is there the request waits for it and looks again. */
+  readonly touched: Promise<unknown> | undefined
+}
+
+/** Where the request may be sent now, if anywhere. No I/O but the record of use. */
+const tryWarm = ({ look, view, reach, stamps }: Parts, visit: Visit, waited: boolean): Warm | undefined => {
+  if (look(visit).verdict !== "warm") return undefined
+  const instance = view.get(visit.seat.name)
+  const placement = instance === undefined ? undefined : toPlacement(reach, instance, waited)
+  if (instance === undefined || placement === undefined) return undefined
+  return { placement, touched: stamps.touch(instance) }
+}
+
+const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): Promise<void> => {
+  const { seat, request } = visit
+  const wait = {
+    name: seat.name,
+    question: visit,
+    heldBytes: request.heldBytes,
+    timeoutMs,
+    onTimeout: () => holdOver(seat.name, visit.hold),
+    signal: request.signal,
+  }
+  await room.wait(wait, service.enter)
+}
+
+/** Makes `place` of the placement port. */
+export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal): PlacementPort["place"] => {
+  const { clock, options } = deps
+  const seatOf = createSeating(options.issuers)
+  const metrics = createPlacementMetrics(deps.telemetry, clock, () => parts.room.size)
+
+  const visitOf = (request: PlacementRequest): Visit => {
+    if (stopped.aborted) throw shuttingDown()
+    ensureOpen(request.target)
+    const seat = seatOf(request)
+    return { request, seat, wanted: toWanted(request, seat), hold: undefined }
+  }
+
+  /** Looks, waits, records use, and looks again, until the request may go or the hold is over. */
+  const placeSlowly = async (visit: Visit, first: Warm | undefined): Promise<Placement> => {
+    const deadline = clock.now() + options.hold_timeout
+    let warm = first
+    for (;;) {
+      if (warm?.touched !== undefined) {
+        await settled(clock, warm.touched)
+        visit.request.signal.throwIfAborted()
+        if (parts.look(visit).verdict === "warm") return warm.placement
+      } else if (warm !== undefined) return warm.placement
+      const left = deadline - clock.now()
+      if (left <= 0) throw holdOver(visit.seat.name, visit.hold)
+      await hold(parts, visit, left)
+      warm = tryWarm(parts, visit, true)
+    }
+  }
+
+  return async (request) => {
+    const visit = visitOf(request)
+    const warm = tryWarm(parts, visit, false)
+    if (warm === undefined || warm.touched !== undefined) return await metrics.timed(() => placeSlowly(visit, warm))
+    metrics.warm()
+    return warm.placement
+  }
+}

@@ -1,0 +1,62 @@
+import { isTrue } from "../api/condition.ts"
+import { parseDuration } from "../api/duration.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import { shuttingDown } from "./placement-errors.ts"
+import { createParts, type Parts, type PlacementDeps } from "./placement-parts.ts"
+import { createPlacing } from "./placement-placing.ts"
+import type { Placement, PlacementPort } from "./placement-port.ts"
+import { idleTTLOf } from "./use-stamp.ts"
+
+export type { PlacementDeps, PlacementOptions } from "./placement-parts.ts"
+
+/** How long a stream without a call counts as use after its last byte: the target's word, else the configuration's. */
+const streamTTL = ({ targets, options }: PlacementDeps, instance: MCPInstance): number => {
+  const own = targets.get(instance.spec.targetName)?.spec.streamTTL
+  const parsed = own === undefined ? undefined : parseDuration(own)
+  return parsed ?? options.stream_ttl ?? idleTTLOf(instance, options.idle_ttl)
+}
+
+const readIncarnation = async (
+  { cluster, options: { namespace } }: PlacementDeps,
+  { view }: Parts,
+  { instance, instanceUID }: Placement,
+  signal: AbortSignal,
+): Promise<string | undefined> => {
+  const found = await cluster.get(mcpInstanceKind, { namespace, name: instance }, { signal })
+  if (found === undefined) view.learnGone(instance, instanceUID)
+  else view.learn(found)
+  const lives = found?.metadata.uid === instanceUID && found.metadata.deletionTimestamp === undefined
+  return lives ? found.status?.incarnation : undefined
+}
+
+/** Makes placement. Close it: waiting requests end, this replica's keys are removed. */
+export const createPlacement = (deps: PlacementDeps): PlacementPort => {
+  const stop = new AbortController()
+  const parts = createParts(deps, stop.signal)
+  const { view, keys, stamps, reach, room } = parts
+
+  const close = async (): Promise<void> => {
+    stop.abort()
+    room.close(shuttingDown())
+    reach.close()
+    stamps.close()
+    view.close()
+    await keys.close()
+  }
+
+  return {
+    place: createPlacing(deps, parts, stop.signal),
+    beginCall: ({ instance, instanceUID }) => {
+      const end = keys.beginCall({ name: instance, uid: instanceUID })
+      if (isTrue(view.get(instance)?.status?.conditions, "Draining")) keys.hurry(instanceUID)
+      return end
+    },
+    touchStream: ({ instance, instanceUID }) => {
+      const found = view.get(instance)
+      if (found?.metadata.uid === instanceUID) stamps.touchStream(found, streamTTL(deps, found))
+    },
+    currentIncarnation: (placement, signal) => readIncarnation(deps, parts, placement, signal),
+    reportUnreachable: ({ instance, incarnation }) => reach.forget(instance, incarnation),
+    close,
+  }
+}

@@ -1,0 +1,113 @@
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Probe } from "./probe.ts"
+
+/** Pauses between two probes of one address: from the first, growing to the longest. */
+const firstPauseMs = 50
+const longestPauseMs = 250
+/** How long the Service is tried after the Pod has answered. Without success the Pod's address stays in use. */
+const serviceTrialMs = 60_000
+
+/** Which addresses of the running instances have answered this replica. */
+export type Reach = {
+  /** Where to send requests: the Service from its own first answer on, before that the Pod; undefined = neither has answered. */
+  url(instance: MCPInstance): URL | undefined
+  /** Begins to probe the instance's addresses, unless that runs already; it ends when `isWanted` says no. */
+  ensure(instance: MCPInstance): void
+  /** Drops what is known of an incarnation: the next request probes anew. Without `incarnation`: of whichever there is. */
+  forget(name: string, incarnation?: string): void
+  close(): void
+}
+
+/** What reach needs. */
+export type ReachDeps = {
+  readonly clock: ClockPort
+  readonly probe: Probe
+  /** True while somebody waits for the instance. */
+  readonly isWanted: (name: string) => boolean
+  /** Told when an address of the instance answered for the first time. */
+  readonly onReached: (name: string) => void
+}
+
+type Life = {
+  readonly incarnation: string
+  readonly stop: AbortController
+  readonly probing: Set<string>
+  readonly answered: Map<string, URL>
+  /** When the first address answered. */
+  reachedAt?: number
+}
+
+const addresses = ({ status }: MCPInstance): string[] => [
+  ...new Set([status?.podURL, status?.url].filter((url) => url !== undefined)),
+]
+
+/** Makes an empty reach. Close it: its probes end. */
+export const createReach = (deps: ReachDeps): Reach => {
+  const { clock, probe, isWanted, onReached } = deps
+  const lives = new Map<string, Life>()
+  let closed = false
+
+  const forget = (name: string, incarnation?: string): void => {
+    const life = lives.get(name)
+    if (life === undefined || (incarnation !== undefined && life.incarnation !== incarnation)) return
+    life.stop.abort()
+    lives.delete(name)
+  }
+
+  const lifeOf = (instance: MCPInstance, incarnation: string): Life => {
+    const { name } = instance.metadata
+    const known = lives.get(name)
+    if (known?.incarnation === incarnation) return known
+    forget(name)
+    const life: Life = { incarnation, stop: new AbortController(), probing: new Set(), answered: new Map() }
+    lives.set(name, life)
+    return life
+  }
+
+  const goesOn = (name: string, { stop, reachedAt }: Life): boolean => {
+    if (stop.signal.aborted) return false
+    return isWanted(name) || (reachedAt !== undefined && clock.now() - reachedAt < serviceTrialMs)
+  }
+
+  const pursue = async (instance: MCPInstance, life: Life, address: string): Promise<void> => {
+    const { name } = instance.metadata
+    const url = new URL(address)
+    let pause = firstPauseMs
+    do {
+      if (await probe(url, instance.spec.healthPath, life.stop.signal)) {
+        if (life.stop.signal.aborted) return
+        life.answered.set(address, url)
+        life.reachedAt ??= clock.now()
+        return onReached(name)
+      }
+      await clock.sleep(pause, life.stop.signal).catch(() => {})
+      pause = Math.min(pause * 1.5, longestPauseMs)
+    } while (goesOn(name, life))
+  }
+
+  const ensure = (instance: MCPInstance): void => {
+    const { incarnation } = instance.status ?? {}
+    if (closed || incarnation === undefined) return
+    const life = lifeOf(instance, incarnation)
+    for (const address of addresses(instance)) {
+      if (life.probing.has(address) || life.answered.has(address) || !URL.canParse(address)) continue
+      life.probing.add(address)
+      void pursue(instance, life, address).finally(() => life.probing.delete(address))
+    }
+  }
+
+  return {
+    url: ({ metadata, status }) => {
+      const life = lives.get(metadata.name)
+      if (life === undefined || status === undefined || life.incarnation !== status.incarnation) return undefined
+      return life.answered.get(status.url ?? "") ?? life.answered.get(status.podURL ?? "")
+    },
+    ensure,
+    forget,
+    close: () => {
+      closed = true
+      for (const name of [...lives.keys()]) forget(name)
+    },
+  }
+}

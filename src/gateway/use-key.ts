@@ -1,0 +1,165 @@
+import type { ClockPort } from "../ports/clock.ts"
+
+/** How long a call or a wait lasts before it is told: most end sooner and cost no write. */
+export const keyDelayMs = 2_000
+/** How often a key is renewed; the operator lets it live for three times as long. */
+export const keyRenewMs = 30_000
+/** Pause after a write that failed. */
+const keyRetryMs = 5_000
+/** How long {@link InUseKeys.close} may take: a key that could not be removed dies by itself. */
+const closeMs = 2_000
+
+/** Which instance, and which one of that name. */
+export type InstanceId = { readonly name: string; readonly uid: string }
+
+/** What became of a write about use. */
+export type Written = "written" | "gone" | "failed"
+
+/** Sets (`open`) or removes this replica's key in the instance's `inUseBy`. Never rejects. */
+export type WriteKey = (instance: InstanceId, open: boolean) => Promise<Written>
+
+/** This replica's keys in `inUseBy`: they say that calls run or requests wait, so that nothing is collected under them. */
+export type InUseKeys = {
+  /** An open call; the returned function ends it, once. */
+  beginCall(instance: InstanceId): () => void
+  /** Whether requests wait for the instance. `urgent`: the operator must hear of it at once. */
+  setWaiting(instance: InstanceId, waiting: boolean, urgent: boolean): void
+  /** The instance drains: if calls are open the key is written at once. */
+  hurry(uid: string): void
+  /** The instance is gone, and its key with it. */
+  forget(uid: string): void
+  /** Removes all own keys, within two seconds. */
+  close(): Promise<void>
+}
+
+type Entry = InstanceId & {
+  calls: number
+  waiting: boolean
+  /** True if the object holds our key, as far as we know. */
+  written: boolean
+  /** True if the key should be written now. */
+  due: boolean
+  running: Promise<void> | undefined
+  cancel: (() => void) | undefined
+}
+
+const isOpen = ({ calls, waiting }: Entry): boolean => calls > 0 || waiting
+
+/** Makes the keeper of this replica's keys. Close it. */
+export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly write: WriteKey }): InUseKeys => {
+  const { clock, write } = deps
+  const entries = new Map<string, Entry>()
+  let closed = false
+
+  const schedule = (entry: Entry, ms: number): void => {
+    entry.cancel?.()
+    entry.cancel = clock.timer(ms, () => {
+      entry.cancel = undefined
+      entry.due = true
+      settle(entry)
+    })
+  }
+
+  const drop = (entry: Entry): void => {
+    entry.cancel?.()
+    if (entries.get(entry.uid) === entry) entries.delete(entry.uid)
+  }
+
+  /** Writes until the object says what is true here. */
+  const converge = async (entry: Entry): Promise<void> => {
+    while (isOpen(entry) ? entry.due : entry.written) {
+      const open = isOpen(entry)
+      entry.due = false
+      const outcome = await write(entry, open)
+      if (outcome === "gone") return drop(entry)
+      if (outcome === "failed") return open && !closed ? schedule(entry, keyRetryMs) : drop(entry)
+      entry.written = open
+    }
+    if (!isOpen(entry)) return drop(entry)
+    if (entry.written) schedule(entry, keyRenewMs)
+  }
+
+  const settle = (entry: Entry): void => {
+    entry.running ??= converge(entry).finally(() => {
+      entry.running = undefined
+      // what changed between the last look and now
+      if (entries.get(entry.uid) === entry && (isOpen(entry) ? entry.due : true)) settle(entry)
+    })
+  }
+
+  const changed = (entry: Entry, urgent: boolean): void => {
+    if (closed) return
+    if (!isOpen(entry)) {
+      entry.cancel?.()
+      entry.cancel = undefined
+      settle(entry)
+    } else if (entry.written) return
+    else if (urgent) {
+      entry.due = true
+      settle(entry)
+    } else if (entry.cancel === undefined && entry.running === undefined) schedule(entry, keyDelayMs)
+  }
+
+  const entryOf = ({ name, uid }: InstanceId): Entry => {
+    const known = entries.get(uid)
+    if (known !== undefined) return known
+    const entry: Entry = {
+      name,
+      uid,
+      calls: 0,
+      waiting: false,
+      written: false,
+      due: false,
+      running: undefined,
+      cancel: undefined,
+    }
+    entries.set(uid, entry)
+    return entry
+  }
+
+  const close = async (): Promise<void> => {
+    closed = true
+    const ends = [...entries.values()].map((entry) => {
+      entry.cancel?.()
+      entry.calls = 0
+      entry.waiting = false
+      settle(entry)
+      return entry.running
+    })
+    const limit = new AbortController()
+    await Promise.race([Promise.all(ends), clock.sleep(closeMs, limit.signal).catch(() => {})])
+    limit.abort()
+  }
+
+  return {
+    beginCall: (instance) => {
+      const entry = entryOf(instance)
+      entry.calls++
+      changed(entry, false)
+      let ended = false
+      return () => {
+        if (ended) return
+        ended = true
+        entry.calls = Math.max(0, entry.calls - 1)
+        if (!isOpen(entry)) changed(entry, false)
+      }
+    },
+    setWaiting: (instance, waiting, urgent) => {
+      const known = entries.get(instance.uid)
+      if (known === undefined && !waiting) return
+      const entry = known ?? entryOf(instance)
+      if (entry.waiting === waiting && !urgent) return
+      entry.waiting = waiting
+      changed(entry, urgent)
+    },
+    hurry: (uid) => {
+      const entry = entries.get(uid)
+      if (entry !== undefined && entry.calls > 0) changed(entry, true)
+    },
+    forget: (uid) => {
+      const entry = entries.get(uid)
+      if (entry !== undefined) drop(entry)
+    },
+    close,
+  }
+}
