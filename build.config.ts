@@ -9,7 +9,7 @@
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { isBuiltin } from "node:module"
 import { join } from "node:path"
 import { argv, platform } from "node:process"
@@ -99,33 +99,41 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
-/** dist/reflow. 150 MB are copied only if the program, its settings or Node have changed since the last time. */
-const buildExecutable = async (): Promise<void> => {
-  const main = join(dist, "reflow.cjs")
-  const output = join(dist, "reflow.new")
-  const settings = {
-    main,
-    output,
-    mainFormat: "commonjs",
-    disableExperimentalSEAWarning: true,
-    // NODE_OPTIONS must not inject code into a program that holds credentials.
-    execArgvExtension: "none",
-  }
-  const contents = await bundleProgram({ format: "cjs", target: "node26", outfile: main })
-  const inputs = [contents, JSON.stringify(settings), await readFile(join(root, "node_modules/node/package.json"))]
-  const stamp = inputs.reduce((hash, input) => hash.update(input), createHash("sha256")).digest("hex")
-  const stampFile = join(dist, "reflow.stamp")
-  const built = await readFile(stampFile, "utf8").catch(() => "")
-  if (built === stamp && (await exists(join(dist, "reflow")))) return
+const executableSettings = {
+  mainFormat: "commonjs",
+  disableExperimentalSEAWarning: true,
+  // NODE_OPTIONS must not inject code into a program that holds credentials.
+  execArgvExtension: "none",
+}
 
-  const config = join(dist, "sea.json")
+/** Puts the program into a copy of Node, at `output`. */
+const embed = async (contents: Uint8Array, folder: string, output: string): Promise<void> => {
+  const [main, config] = [join(folder, "main.cjs"), join(folder, "sea.json")]
   await writeFile(main, contents)
-  await writeFile(config, JSON.stringify(settings))
+  await writeFile(config, JSON.stringify({ ...executableSettings, main, output }))
   await run(node, ["--build-sea", config])
   if (platform === "darwin") await run("codesign", ["--sign", "-", "--force", output])
-  await rename(output, join(dist, "reflow"))
-  await writeFile(stampFile, stamp)
-  await Promise.all([rm(main), rm(config)])
+}
+
+/** dist/reflow. 150 MB are copied only if the program, its settings or Node have changed since the last time. */
+const buildExecutable = async (): Promise<void> => {
+  const contents = await bundleProgram({ format: "cjs", target: "node26", outfile: join(dist, "reflow.cjs") })
+  const runtime = await readFile(join(root, "node_modules/node/package.json"))
+  const inputs = [contents, JSON.stringify(executableSettings), runtime]
+  const stamp = inputs.reduce((hash, input) => hash.update(input), createHash("sha256")).digest("hex")
+  const [executable, stampFile] = [join(dist, "reflow"), join(dist, "reflow.stamp")]
+  const built = await readFile(stampFile, "utf8").catch(() => "")
+  if (built === stamp && (await exists(executable))) return
+
+  const folder = await mkdtemp(join(dist, ".executable-"))
+  try {
+    await embed(contents, folder, join(folder, "reflow"))
+    await rm(stampFile, { force: true })
+    await rename(join(folder, "reflow"), executable)
+    await writeFile(stampFile, stamp)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 }
 
 /** dist/plugin.{js,d.ts}. */
