@@ -65,12 +65,12 @@ export const checkLayer = (layer: Layer): readonly Problem[] => {
 export const problemText = (problem: Problem): string =>
   [problem.source, problem.key, problem.message].filter((part) => part !== "").join(": ")
 
-/** One error that lists every problem, a line each. */
-export const configError = (problems: readonly Problem[]): AppError => {
+/** One error that lists every problem with `subject`, a line each. */
+export const configError = (problems: readonly Problem[], subject = "the configuration"): AppError => {
   const count = problems.length === 1 ? "A problem" : `${problems.length} problems`
   const lines = problems.map((problem) => `  ${problemText(problem)}`)
   return new AppError("ConfigInvalid", {
-    detail: [`${count} in the configuration:`, ...lines].join("\n"),
+    detail: [`${count} in ${subject}:`, ...lines].join("\n"),
     data: { problems },
   })
 }

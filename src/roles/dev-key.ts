@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { chmod, link, mkdir, readFile, stat, unlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { AppError } from "../errors.ts"
+import { AppError, isAppError } from "../errors.ts"
 
 const keyBytes = 32
 
@@ -54,7 +54,7 @@ export const ensureDevKey = async (stateDir: string): Promise<Uint8Array> => {
     const made = await readKey(file)
     if (made !== undefined) return made
   } catch (error) {
-    if (error instanceof AppError) throw error
+    if (isAppError(error)) throw error
     throw invalid(file, `cannot be used (${codeOf(error)}): name another folder with dev.state_dir`, error)
   }
   throw invalid(file, "vanished while it was read")

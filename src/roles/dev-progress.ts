@@ -23,11 +23,18 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 const text = (name: string, start: Start, now: number): string =>
   `${name}  ${start.phases.join(" → ")}  ${seconds(now - start.since)}`
 
-const isEnd = (phase: string): boolean => phase === "Ready" || phase === "Failed"
+/** What a person wants to know of an instance that does not start. */
+const reasonOf = ({ status }: MCPInstance): { readonly reason?: string; readonly message?: string } => {
+  if (status?.phase !== "Failed") return {}
+  const ready = findCondition(status.conditions, "Ready")
+  return ready === undefined ? {} : { reason: ready.reason, message: ready.message }
+}
+
+const isStarting = (phase: string): boolean => phase === "Queued" || phase === "Pending" || phase === "Starting"
 
 /**
- * Tells how instances start: on a terminal as one line that changes, elsewhere as a log line per phase. The returned
- * function ends it.
+ * Tells how instances start and end: on a terminal the starts are one line that changes, elsewhere each phase is a log
+ * line. The returned function ends it.
  */
 export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => void) => {
   const starts = new Map<string, Start>()
@@ -39,28 +46,24 @@ export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => 
     terminal.progress(lines.join("   "))
     cancelTick = terminal.isInteractive && lines.length > 0 ? clock.timer(tickMs, draw) : undefined
   }
-  const note = (instance: MCPInstance, phase: string): void => {
+  const tell = (instance: MCPInstance, phase: string, start: Start): void => {
     const { name } = instance.metadata
-    const before = starts.get(name) ?? { since: clock.now(), phases: [] }
-    const start = { ...before, phases: [...before.phases, phase] }
-    if (isEnd(phase)) starts.delete(name)
-    else starts.set(name, start)
-    const ready = findCondition(instance.status?.conditions, "Ready")
-    const reason = phase === "Failed" ? { reason: ready?.reason, message: ready?.message } : {}
+    const { reason, message } = reasonOf(instance)
     if (!terminal.isInteractive)
-      log.info("instance", { instance: name, phase, seconds: (clock.now() - start.since) / 1000, ...reason })
-    else if (isEnd(phase))
-      terminal.line(`${text(name, start, clock.now())}${reason.message === undefined ? "" : `  ${reason.message}`}\n`)
-    draw()
+      log.info("instance", { instance: name, phase, seconds: (clock.now() - start.since) / 1000, reason, message })
+    else if (!isStarting(phase))
+      terminal.line(`${[text(name, start, clock.now()), reason, message].filter((part) => part).join("  ")}\n`)
   }
   const follow = ({ type, object, previous }: Change<MCPInstance>): void => {
-    if (type === "deleted") {
-      starts.delete(object.metadata.name)
-      if (!terminal.isInteractive) log.info("instance", { instance: object.metadata.name, phase: "Gone" })
-      return draw()
-    }
-    const phase = object.status?.phase
-    if (phase !== undefined && phase !== previous?.status?.phase) note(object, phase)
+    const phase = type === "deleted" ? "Gone" : object.status?.phase
+    if (phase === undefined || (type !== "deleted" && phase === previous?.status?.phase)) return
+    const { name } = object.metadata
+    const before = starts.get(name) ?? { since: clock.now(), phases: [] }
+    const start = { ...before, phases: [...before.phases, phase] }
+    if (isStarting(phase)) starts.set(name, start)
+    else starts.delete(name)
+    tell(object, phase, start)
+    draw()
   }
 
   const unsubscribe = instances.subscribe(follow)

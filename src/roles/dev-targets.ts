@@ -1,0 +1,131 @@
+import { existsSync } from "node:fs"
+import type { ObjectMeta } from "../api/kind.ts"
+import { type MCPTarget, MCPTargetSpec, mcpTargetKind } from "../api/mcp-target.ts"
+import { suggestion } from "../api/nearest.ts"
+import { type Secret, secretKind, toSecretData } from "../api/secret.ts"
+import { configError } from "../config/check.ts"
+import { isTree, type Problem, type Tree } from "../config/layer.ts"
+import { isAppError } from "../errors.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import { type Manifest, readManifests } from "./manifests.ts"
+
+/** Where targets are looked for if none are named. */
+export const examplesFolder = "examples/targets"
+
+/** What is wrong with one field. */
+type Fault = { readonly path: string; readonly message: string }
+
+const pathOf = (path: readonly PropertyKey[]): string =>
+  path.reduce<string>((joined, part) => joined + (typeof part === "number" ? `[${part}]` : `.${String(part)}`), "spec")
+
+/** Fields of `given` that the schema did not keep in `kept`, since it does not know them. */
+const unknownFields = (given: unknown, kept: unknown, path: string): readonly Fault[] => {
+  if (Array.isArray(given) && Array.isArray(kept))
+    return given.flatMap((each, index) => unknownFields(each, kept[index], `${path}[${index}]`))
+  if (!isTree(given) || !isTree(kept)) return []
+  return Object.entries(given).flatMap(([name, value]) => {
+    const below = `${path}.${name}`
+    if (Object.hasOwn(kept, name)) return unknownFields(value, kept[name], below)
+    return [{ path: below, message: `unknown field${suggestion(name, Object.keys(MCPTargetSpec.shape))}` }]
+  })
+}
+
+const topFields: readonly string[] = [
+  "apiVersion",
+  "kind",
+  "metadata",
+  "spec",
+  "data",
+  "stringData",
+  "type",
+  "immutable",
+]
+
+const headFaults = (values: Tree, namespace: string): readonly Fault[] => {
+  const unknown = Object.keys(values)
+    .filter((name) => !topFields.includes(name))
+    .map((name) => ({ path: name, message: `unknown field${suggestion(name, topFields)}` }))
+  const metadata = isTree(values.metadata) ? values.metadata : {}
+  const elsewhere = metadata.namespace !== undefined && metadata.namespace !== namespace
+  const kinds = [mcpTargetKind, secretKind]
+  return [
+    ...unknown,
+    ...(typeof metadata.name === "string" ? [] : [{ path: "metadata.name", message: "is missing" }]),
+    ...(elsewhere
+      ? [{ path: "metadata.namespace", message: `must be ${namespace} (kubernetes.namespace), or absent` }]
+      : []),
+    ...(kinds.some(({ apiVersion, kind }) => values.apiVersion === apiVersion && values.kind === kind)
+      ? []
+      : [
+          {
+            path: "kind",
+            message: `must be ${kinds.map((each) => `${each.kind} of ${each.apiVersion}`).join(" or ")}`,
+          },
+        ]),
+  ]
+}
+
+const texts = (value: unknown): Record<string, string> =>
+  Object.fromEntries(Object.entries(isTree(value) ? value : {}).map(([name, each]) => [name, String(each)]))
+
+const metadataOf = (values: Tree, namespace: string): ObjectMeta => {
+  const { name, labels, annotations } = isTree(values.metadata) ? values.metadata : {}
+  return { name: String(name), namespace, labels: texts(labels), annotations: texts(annotations) }
+}
+
+type Outcome = { readonly target: MCPTarget } | { readonly secret: Secret } | { readonly faults: readonly Fault[] }
+
+const toTarget = (values: Tree, namespace: string): Outcome => {
+  const parsed = MCPTargetSpec.safeParse(values.spec)
+  if (!parsed.success)
+    return { faults: parsed.error.issues.map(({ path, message }) => ({ path: pathOf(path), message })) }
+  const faults = unknownFields(values.spec, parsed.data, "spec")
+  if (faults.length > 0) return { faults }
+  const { apiVersion, kind } = mcpTargetKind
+  return { target: { apiVersion, kind, metadata: metadataOf(values, namespace), spec: parsed.data } }
+}
+
+const toObject = ({ values }: Manifest, namespace: string): Outcome => {
+  const faults = headFaults(values, namespace)
+  if (faults.length > 0) return { faults }
+  if (values.kind === mcpTargetKind.kind) return toTarget(values, namespace)
+  const { apiVersion, kind } = secretKind
+  const data = { ...texts(values.data), ...toSecretData(texts(values.stringData)) }
+  return { secret: { apiVersion, kind, metadata: metadataOf(values, namespace), type: "Opaque", data } }
+}
+
+const toProblems = (manifest: Manifest, faults: readonly Fault[]): readonly Problem[] =>
+  faults.map(({ path, message }) => ({ source: manifest.sourceOf(path), key: `${manifest.label}: ${path}`, message }))
+
+type Call = { readonly cluster: ClusterPort; readonly namespace: string; readonly signal: AbortSignal }
+
+/** Creates one object; what the cluster refuses becomes a problem of its document. */
+const create = async (manifest: Manifest, { cluster, namespace, signal }: Call): Promise<readonly Problem[]> => {
+  const outcome = toObject(manifest, namespace)
+  if ("faults" in outcome) return toProblems(manifest, outcome.faults)
+  try {
+    if ("target" in outcome) await cluster.create(mcpTargetKind, outcome.target, { signal })
+    else await cluster.create(secretKind, outcome.secret, { signal })
+    return []
+  } catch (error) {
+    if (!isAppError(error) || signal.aborted) throw error
+    return [{ source: manifest.sourceOf("metadata"), key: manifest.label, message: error.message }]
+  }
+}
+
+/** The files to load: the named ones, else the examples beside the working directory if they are there. */
+export const targetPaths = (named: readonly string[]): readonly string[] => {
+  if (named.length > 0) return named
+  return existsSync(examplesFolder) ? [examplesFolder] : []
+}
+
+/**
+ * Creates the targets and Secrets of YAML files, as `kubectl apply` would. Throws `ConfigInvalid` that lists every
+ * problem with file, line, document and field: a start with half of them would only look like a success.
+ */
+export const loadTargets = async (paths: readonly string[], call: Call): Promise<void> => {
+  const { manifests, problems } = readManifests(paths)
+  const found = [...problems]
+  for (const manifest of manifests) found.push(...(await create(manifest, call)))
+  if (found.length > 0) throw configError(found, "the targets")
+}

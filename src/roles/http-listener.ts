@@ -1,0 +1,98 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+import { AppError } from "../errors.ts"
+
+/** Answers a request, whatever happens in it; never throws. */
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
+
+/** A server that listens. */
+export type HttpListener = {
+  /** e.g. `http://127.0.0.1:8080`: where a client on this machine reaches it. */
+  readonly url: string
+  readonly port: number
+  /** No new connections; idle ones end. What runs goes on. */
+  stopAccepting(): void
+  /** Ends every connection that is left, and resolves when all are gone. */
+  close(): Promise<void>
+}
+
+/**
+ * All times are set on purpose, since Node's own 5 minutes would cut what must live and keep what must not: no limit on
+ * how long an answer streams, a short one on how long a request takes to come in.
+ */
+const serverOptions = {
+  /** A request line with headers: a tunnel's or an attacker's slow one holds a socket no longer. */
+  headersTimeout: 15_000,
+  /** The whole request, body included; 4 MiB at 100 KB/s take 40 s. The answer is not part of it. */
+  requestTimeout: 60_000,
+  /** An idle connection: longer than the 60 s of common load balancers, which must be the first to close. */
+  keepAliveTimeout: 75_000,
+  connectionsCheckingInterval: 5_000,
+  /** Tokens may be 16 KiB; other headers need room beside them. */
+  maxHeaderSize: 32 * 1024,
+  /** TCP keep-alive finds clients that vanished while a stream is silent. */
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+  noDelay: true,
+}
+
+/** `127.0.0.1:8080` or `[::1]:8080` in its parts; the configuration has checked it. */
+export const parseListen = (listen: string): { readonly host: string; readonly port: number } => {
+  const colon = listen.lastIndexOf(":")
+  return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(listen.slice(colon + 1)) }
+}
+
+const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
+
+const listenError = (listen: string, error: unknown): AppError => {
+  const code = codeOf(error)
+  if (code === "EADDRINUSE")
+    return new AppError("PortInUse", { detail: `Another program listens at ${listen} already.`, cause: error })
+  const reasons: Readonly<Record<string, string>> = {
+    EACCES: "this user may not use that port",
+    EADDRNOTAVAIL: "this machine has no such address",
+    ENOTFOUND: "there is no such host",
+  }
+  return new AppError("ConfigInvalid", {
+    detail: `Cannot listen at ${listen}: ${reasons[code] ?? code}.`,
+    cause: error,
+  })
+}
+
+const startListening = (server: Server, listen: string): Promise<AddressInfo> =>
+  new Promise((resolve, reject) => {
+    server.once("error", (error) => reject(listenError(listen, error)))
+    server.listen(parseListen(listen), () => {
+      const address = server.address()
+      if (address !== null && typeof address === "object") resolve(address)
+      else reject(listenError(listen, undefined))
+    })
+  })
+
+/** A host that a client can use: an address that means «all of mine» is reached as this machine's own. */
+const reachableHost = (host: string): string => {
+  if (host === "0.0.0.0" || host === "::") return "127.0.0.1"
+  return host.includes(":") ? `[${host}]` : host
+}
+
+/** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
+export const startHttpListener = async (listen: string, handler: RequestHandler): Promise<HttpListener> => {
+  const server = createServer(serverOptions, handler)
+  server.timeout = 0
+  const { port } = await startListening(server, listen)
+  let closed: Promise<void> | undefined
+  const stop = () => {
+    closed ??= new Promise((resolve) => server.close(() => resolve()))
+    server.closeIdleConnections()
+  }
+  return {
+    url: `http://${reachableHost(parseListen(listen).host)}:${port}`,
+    port,
+    stopAccepting: stop,
+    close: async () => {
+      stop()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
