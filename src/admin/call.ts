@@ -1,0 +1,103 @@
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
+import { targetNamePattern } from "../api/names.ts"
+import { AppError } from "../errors.ts"
+import type { Access } from "../identity/access.ts"
+import type { Identity } from "../identity/identity.ts"
+import type { AskStrategy } from "../identity/subject-key.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort, Reflection } from "../ports/cluster.ts"
+
+/** What the calls of the REST API work with. */
+export type Deps = {
+  readonly cluster: ClusterPort
+  /** Namespace of targets, instances and their Secrets. */
+  readonly namespace: string
+  readonly targets: Reflection<MCPTarget>
+  readonly instances: Reflection<MCPInstance>
+  readonly access: Access
+  readonly clock: ClockPort
+  /** Asks the plugins for subject keys; absent while none is loaded. */
+  readonly strategies?: AskStrategy
+}
+
+/** One permitted call. */
+export type Call = {
+  readonly deps: Deps
+  readonly identity: Identity
+  /** True if the caller administers. */
+  readonly admin: boolean
+  /** Decoded parameters of the path. */
+  readonly params: Readonly<Record<string, string>>
+  readonly query: URLSearchParams
+  /** Reads the body as JSON; undefined if there is none. */
+  readonly body: () => Promise<unknown>
+  /** Aborted when the call has taken too long. */
+  readonly signal: AbortSignal
+}
+
+/** What a call answers; status 200 by default, no body with 204. */
+export type Answer = {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+
+/** Does one call. */
+export type Handler = (call: Call) => Promise<Answer> | Answer
+
+/** How long an answer waits for the local copy to show what the call wrote, in milliseconds. */
+const catchUpMs = 2_000
+
+/** Instances listed at once. */
+const pageSize = 500
+
+const notFound = (name: string): AppError =>
+  new AppError("TargetNotFound", { detail: `There is no target '${name.slice(0, 64)}' that you may use.` })
+
+/**
+ * The target that the path names, if the caller may use it; administrators get what the API server has now. Throws
+ * `TargetNotFound`, alike for unknown and for invisible targets.
+ */
+export const requireTarget = async ({ deps, identity, admin, params, signal }: Call): Promise<MCPTarget> => {
+  const { id: name = "" } = params
+  if (!targetNamePattern.test(name)) throw notFound(name)
+  const target = admin
+    ? await deps.cluster.get(mcpTargetKind, { namespace: deps.namespace, name }, { signal })
+    : deps.targets.get(name)
+  if (target === undefined || !(admin || deps.access.mayUse(target, identity))) throw notFound(name)
+  return target
+}
+
+/** All instances of a target as the API server has them now, without those that are being deleted. */
+export const listInstancesOf = async ({ deps, signal }: Call, target: MCPTarget): Promise<readonly MCPInstance[]> => {
+  const found: MCPInstance[] = []
+  let token: string | undefined
+  do {
+    const selection = {
+      namespace: deps.namespace,
+      fieldSelector: `spec.targetName=${target.metadata.name}`,
+      limit: pageSize,
+      ...(token === undefined ? {} : { continue: token }),
+    }
+    const page = await deps.cluster.list(mcpInstanceKind, selection, { signal })
+    found.push(...page.items)
+    token = page.continue
+  } while (token !== undefined)
+  return found.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+}
+
+/**
+ * Waits until the local copy shows what was written, so that the caller's next request meets it. Gives up silently
+ * after two seconds: the write has happened anyway.
+ */
+export const caughtUp = <T>(reflection: Reflection<T>, clock: ClockPort, seen: () => boolean): Promise<void> => {
+  if (seen()) return Promise.resolve()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const unsubscribe = reflection.subscribe(() => seen() && resolve())
+  const cancel = clock.timer(catchUpMs, resolve)
+  return promise.finally(() => {
+    unsubscribe()
+    cancel()
+  })
+}

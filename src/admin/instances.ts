@@ -1,0 +1,65 @@
+import { findCondition } from "../api/condition.ts"
+import { labels } from "../api/labels.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import { type Call, type Handler, requireTarget } from "./call.ts"
+import { isOwnInstance } from "./operations.ts"
+import { toPage } from "./page.ts"
+import type { Instance } from "./resources.ts"
+
+/** Why the instance is as it is: what drains it, what keeps it from being admitted, else what Ready says. */
+const explain = ({ status }: MCPInstance): Pick<Instance, "reason" | "message"> => {
+  const draining = findCondition(status?.conditions, "Draining")
+  const admitted = findCondition(status?.conditions, "Admitted")
+  const condition =
+    draining?.status === "True"
+      ? draining
+      : admitted?.status === "False"
+        ? admitted
+        : findCondition(status?.conditions, "Ready")
+  return condition === undefined ? {} : { reason: condition.reason, message: condition.message }
+}
+
+const viewInstance = (instance: MCPInstance, now: number): Instance => {
+  const { metadata, spec, status } = instance
+  const { creationTimestamp: created } = metadata
+  return {
+    name: metadata.name,
+    target: spec.targetName,
+    subject: metadata.annotations?.[labels.subject],
+    subject_key: spec.subjectKey,
+    phase: metadata.deletionTimestamp === undefined ? (status?.phase ?? "Pending") : "Terminating",
+    ...explain(instance),
+    image: spec.image,
+    pod: status?.podName,
+    service: metadata.name,
+    secret: status?.secretName ?? spec.secretName,
+    restarts: status?.restarts ?? 0,
+    created_time: created,
+    ready_time: status?.readyTime,
+    last_used_time: status?.lastUsedTime,
+    age_seconds: created === undefined ? undefined : Math.max(0, Math.floor((now - Date.parse(created)) / 1000)),
+  }
+}
+
+/** True for administrators, and for the user whose instance it is while they may use its target. */
+const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance): boolean => {
+  if (admin) return true
+  const target = deps.targets.get(instance.spec.targetName)
+  return target !== undefined && deps.access.mayUse(target, identity) && isOwnInstance(target, instance, identity)
+}
+
+const list = (call: Call, belongs: (instance: MCPInstance) => boolean) => {
+  const { instances, clock } = call.deps
+  const visible = [...instances.items()].filter((instance) => belongs(instance) && isVisible(call, instance))
+  const page = toPage(visible, call.query)
+  return { body: { ...page, items: page.items.map((instance) => viewInstance(instance, clock.now())) } }
+}
+
+/** GET /api/instances */
+export const listInstances: Handler = (call) => list(call, () => true)
+
+/** GET /api/targets/{id}/instances */
+export const listTargetInstances: Handler = async (call) => {
+  const { name } = (await requireTarget(call)).metadata
+  return list(call, (instance) => instance.spec.targetName === name)
+}

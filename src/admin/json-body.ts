@@ -1,0 +1,77 @@
+import { AppError } from "../errors.ts"
+
+/** Largest body of the REST API, in bytes. */
+const maxBytes = 1024 * 1024
+/** Deepest nesting of arrays and objects. */
+const maxDepth = 64
+
+const tooLarge = (): AppError =>
+  new AppError("BodyTooLarge", { detail: "The body is larger than 1 MiB.", headers: { connection: "close" } })
+
+const malformed = (detail: string): AppError => new AppError("MalformedJson", { detail })
+
+const readBytes = async (request: Request): Promise<Buffer> => {
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge()
+  const chunks: Uint8Array[] = []
+  let total = 0
+  for await (const chunk of request.body ?? []) {
+    total += chunk.byteLength
+    if (total > maxBytes) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, total)
+}
+
+const checkMediaType = (headers: Headers): void => {
+  const [type = "", ...parameters] = (headers.get("content-type") ?? "").toLowerCase().split(";")
+  const plain = parameters.every((each) => /^\s*(charset="?utf-8"?)?\s*$/.test(each))
+  if (type.trim() !== "application/json" || !plain)
+    throw new AppError("UnsupportedMediaType", { detail: "The body must be sent as application/json in UTF-8." })
+  if (headers.has("content-encoding"))
+    throw new AppError("UnsupportedMediaType", { detail: "The body must be sent without a Content-Encoding." })
+}
+
+/** Nesting of a JSON text; what stands in strings does not count. */
+const depthOf = (text: string): number => {
+  let depth = 0
+  let deepest = 0
+  let inString = false
+  for (let index = 0; index < text.length; index++) {
+    const char = text[index]
+    if (inString) {
+      if (char === "\\") index++
+      else if (char === '"') inString = false
+    } else if (char === '"') inString = true
+    else if (char === "{" || char === "[") deepest = Math.max(deepest, ++depth)
+    else if (char === "}" || char === "]") depth--
+  }
+  return deepest
+}
+
+const parse = (bytes: Buffer): unknown => {
+  let text: string
+  try {
+    // a byte order mark stays in the text, where JSON does not allow it
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw malformed("The body is not UTF-8.")
+  }
+  if (depthOf(text) > maxDepth) throw malformed(`The body is nested deeper than ${maxDepth} levels.`)
+  try {
+    return JSON.parse(text)
+  } catch {
+    // the parser's message quotes the body
+    throw malformed("The body is not JSON.")
+  }
+}
+
+/**
+ * The JSON body of a request: UTF-8, at most 1 MiB and 64 levels. `undefined` if there is none, whatever the content
+ * type. Throws BodyTooLarge, UnsupportedMediaType, MalformedJson.
+ */
+export const readJson = async (request: Request): Promise<unknown> => {
+  const bytes = await readBytes(request)
+  if (bytes.length === 0) return undefined
+  checkMediaType(request.headers)
+  return parse(bytes)
+}

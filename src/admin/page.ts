@@ -1,0 +1,56 @@
+import { suggestion } from "../api/nearest.ts"
+import { AppError } from "../errors.ts"
+
+const defaultLimit = 100
+const maxLimit = 500
+const parameters: readonly string[] = ["limit", "continue"]
+
+/** One page of a list. */
+export type Page<T> = {
+  readonly items: readonly T[]
+  /** Send it as `continue` to get the next page; absent on the last one. */
+  readonly continue?: string
+}
+
+const invalid = (detail: string): AppError => new AppError("InvalidParams", { detail })
+
+const limitOf = (query: URLSearchParams): number => {
+  const text = query.get("limit") ?? String(defaultLimit)
+  const limit = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0
+  if (limit < 1 || limit > maxLimit) throw invalid(`limit must be a whole number from 1 to ${maxLimit}.`)
+  return limit
+}
+
+const afterOf = (query: URLSearchParams): string => {
+  const token = query.get("continue") ?? ""
+  const name = Buffer.from(token, "base64url").toString()
+  if (Buffer.from(name).toString("base64url") !== token) throw invalid("continue must be the token of a page.")
+  return name
+}
+
+/** Refuses query parameters that the call does not know. Throws `InvalidParams`. */
+export const checkQuery = (query: URLSearchParams, known: readonly string[]): void => {
+  for (const name of query.keys())
+    if (!known.includes(name))
+      throw invalid(`'${name.slice(0, 64)}' is not a parameter of this call${suggestion(name, known)}.`)
+}
+
+/**
+ * The page that the query (limit, continue) asks for, of items in the order of their names. Throws `InvalidParams`.
+ * Names that come or go between two pages shift nothing.
+ */
+export const toPage = <T extends { readonly metadata: { readonly name: string } }>(
+  items: Iterable<T>,
+  query: URLSearchParams,
+): Page<T> => {
+  checkQuery(query, parameters)
+  const limit = limitOf(query)
+  const after = afterOf(query)
+  const rest = [...items]
+    .filter(({ metadata }) => metadata.name > after)
+    .sort((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))
+  const page = rest.slice(0, limit)
+  const last = page.at(-1)
+  if (rest.length <= limit || last === undefined) return { items: page }
+  return { items: page, continue: Buffer.from(last.metadata.name).toString("base64url") }
+}

@@ -1,0 +1,61 @@
+import { z } from "zod"
+import { phases } from "../api/mcp-instance.ts"
+import { MCPTargetSpec, MCPTargetStatus } from "../api/mcp-target.ts"
+import { credentialScopes, targetNamePattern } from "../api/names.ts"
+import { toRestSchema, toRestShape } from "./rest.ts"
+
+const time = (description: string) => z.string().optional().describe(description)
+
+/** A target as REST shows it: its name, the fields of its spec, and what only the gateway and the operator write. */
+export const Target = z.strictObject({
+  name: z.string().regex(targetNamePattern).describe("The target's name, which is its id everywhere."),
+  ...toRestShape(MCPTargetSpec.shape),
+  generation: z.int().optional().describe("Counts the changes of the target's fields; also the ETag."),
+  created_time: time("When it was created (RFC 3339)."),
+  deleting: z.boolean().optional().describe("True while it is being deleted."),
+  status: toRestSchema(MCPTargetStatus).optional(),
+})
+
+/** A target as a client sends it. */
+export const TargetInput = Target.omit({ generation: true, created_time: true, deleting: true, status: true })
+
+/** An instance as REST shows it. Values of its Secret never show. */
+export const Instance = z.strictObject({
+  name: z.string().describe("Name of the MCPInstance object."),
+  target: z.string().describe("The target it belongs to."),
+  subject: z.string().optional().describe("Whose it is, for people; absent where kubernetes.expose_subjects is false."),
+  subject_key: z.string().describe("Whose it is."),
+  phase: z.enum([...phases, "Terminating"]).describe("Summary of its state."),
+  reason: z.string().optional().describe("Why it is so, in one word."),
+  message: z.string().optional().describe("What a person needs to know."),
+  image: z.string().describe("Container image."),
+  pod: z.string().optional().describe("Name of the running Pod."),
+  service: z.string().describe("Name of its Service."),
+  secret: z.string().optional().describe("Name of the Secret it runs with."),
+  restarts: z.int().describe("Restarts of the running Pod's container."),
+  created_time: time("When it was made (RFC 3339)."),
+  ready_time: time("When it last became ready (RFC 3339)."),
+  last_used_time: time("When use was last recorded (RFC 3339); recorded rarely, not at each request."),
+  age_seconds: z.int().optional().describe("Seconds since it was made."),
+})
+export type Instance = z.infer<typeof Instance>
+
+/** What to restart, and how. */
+export const RestartInput = z.strictObject({
+  subject: z.string().min(1).max(1024).optional().describe("Only this sharer's: a subject key, or issuer/name."),
+  drain: z.boolean().optional().describe("True: open calls may end first; default false."),
+})
+
+/** Credential values of one scope, by the name of the environment variable that each becomes. */
+export const ValuesInput = z.record(z.string(), z.string())
+
+/** What is told of the values of one scope: never the values. */
+export const Values = z.strictObject({
+  scope: z.enum(credentialScopes),
+  who: z.string().optional().describe("issuer/name of the role, group or user; absent for default."),
+  names: z.array(z.string()).describe("Names that have a value."),
+  updated_time: time("When they were last written (RFC 3339)."),
+  digest: z.string().optional().describe("Changes when a value does."),
+  restarting: z.array(z.string()).optional().describe("Instances that are drained because of this change."),
+})
+export type Values = z.infer<typeof Values>

@@ -1,0 +1,88 @@
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { hasCode } from "../errors.ts"
+import { sharerKey, sharerNamed } from "../identity/subject-key.ts"
+import { type Call, caughtUp, type Handler, listInstancesOf, requireTarget } from "./call.ts"
+import { RestartInput } from "./resources.ts"
+import { parseBody } from "./validation.ts"
+import { parseWho } from "./who.ts"
+
+/** Writes at once. */
+const parallelWrites = 16
+
+/** The instances for which `act` did something, by name, sorted. */
+const actOn = async (
+  instances: readonly MCPInstance[],
+  act: (instance: MCPInstance) => Promise<boolean>,
+): Promise<readonly string[]> => {
+  const done: string[] = []
+  for (let start = 0; start < instances.length; start += parallelWrites)
+    await Promise.all(
+      instances.slice(start, start + parallelWrites).map(async (instance) => {
+        if (await act(instance)) done.push(instance.metadata.name)
+      }),
+    )
+  return done.sort()
+}
+
+/**
+ * Asks the operator to drain and end instances: open calls may finish, the next request makes a new one. Resolves with
+ * the names of those that still lived.
+ */
+export const drainInstances = (
+  { deps, signal }: Call,
+  instances: readonly MCPInstance[],
+): Promise<readonly string[]> => {
+  const restartTime = new Date(deps.clock.now()).toISOString()
+  return actOn(instances, async ({ metadata: { name, uid } }) => {
+    const patch = { metadata: { uid }, spec: { restartTime } }
+    try {
+      await deps.cluster.mergePatch(mcpInstanceKind, { namespace: deps.namespace, name }, patch, { signal })
+      return true
+    } catch (error) {
+      // it went meanwhile, or another of its name has come
+      if (hasCode(error, "ApiNotFound", "ApiConflict")) return false
+      throw error
+    }
+  })
+}
+
+/** Deletes instances; Pod, Service and Secret go with each. Resolves with the names of those that still lived. */
+const endInstances = async ({ deps, signal }: Call, instances: readonly MCPInstance[]): Promise<readonly string[]> => {
+  const { cluster, namespace } = deps
+  const ended = await actOn(instances, async ({ metadata: { name, uid } }) => {
+    const preconditions = uid === undefined ? {} : { uid }
+    return (await cluster.delete(mcpInstanceKind, { namespace, name }, { signal, preconditions })) === "deleted"
+  })
+  const uids = new Set(instances.map(({ metadata }) => metadata.uid))
+  await caughtUp(deps.instances, deps.clock, () =>
+    ended.every((name) => {
+      const seen = deps.instances.get(name)?.metadata
+      return !uids.has(seen?.uid) || seen?.deletionTimestamp !== undefined
+    }),
+  )
+  return ended
+}
+
+const boundaryKinds = { per_role: "role", per_group: "group", per_user: "user" } as const
+
+/** True for the instances of a sharer that is given as subject key or by name. */
+const belongsTo = (call: Call, target: MCPTarget, subject: string): ((instance: MCPInstance) => boolean) => {
+  const { isolationBoundary, subjectKey } = target.spec
+  const isKey = subject === "shared" || /^[^:]+:[a-z2-7]{26}$/.test(subject)
+  if (isKey || isolationBoundary === "shared" || subjectKey !== undefined)
+    return ({ spec }) => spec.subjectKey === subject
+  const who = parseWho(subject, call.deps.access.issuers)
+  const key = sharerKey(sharerNamed(boundaryKinds[isolationBoundary], who))
+  return ({ spec }) => spec.subjectKey === key || spec.subjectKey === subject
+}
+
+/** POST /api/targets/{id}/restart-instances */
+export const restartInstances: Handler = async (call) => {
+  const { subject, drain } = parseBody(RestartInput, (await call.body()) ?? {})
+  const target = await requireTarget(call)
+  const all = await listInstancesOf(call, target)
+  const chosen = subject === undefined ? all : all.filter(belongsTo(call, target, subject))
+  const instances = await (drain === true ? drainInstances(call, chosen) : endInstances(call, chosen))
+  return { body: { restarted: instances.length, instances } }
+}

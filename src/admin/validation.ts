@@ -1,0 +1,115 @@
+import { z } from "zod"
+import { envNamePattern } from "../api/container.ts"
+import { durationPattern } from "../api/duration.ts"
+import type { KubeObject, Rule } from "../api/kind.ts"
+import { targetNamePattern } from "../api/names.ts"
+import { suggestion } from "../api/nearest.ts"
+import { quantityPattern } from "../api/quantity.ts"
+import { AppError } from "../errors.ts"
+import type { FieldProblem } from "./problem.ts"
+import { restName } from "./rest.ts"
+
+/** Most problems that one answer lists. */
+const maxProblems = 100
+/** Longest name that an answer repeats. */
+const maxName = 64
+
+/** What texts of a known form must be, for people. */
+const forms: ReadonlyMap<string, string> = new Map([
+  [durationPattern.source, "must be a duration such as 30s, 10m or 1h30m"],
+  [targetNamePattern.source, "must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter"],
+  [envNamePattern.source, "must be letters, digits and '_', not beginning with a digit"],
+  [quantityPattern.source, "must be a quantity such as 100m or 128Mi"],
+])
+
+/** The JSON Pointer of a path. */
+export const toPointer = (path: readonly PropertyKey[]): string =>
+  path.map((part) => `/${String(part).slice(0, maxName).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
+
+const valueAt = (root: unknown, path: readonly PropertyKey[]): unknown => {
+  let value = root
+  for (const part of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined
+    value = Reflect.get(value, part)
+  }
+  return value
+}
+
+const namesAt = (schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] => {
+  let at: unknown = schema
+  for (const part of [...path, ""]) {
+    while (at instanceof z.ZodOptional || at instanceof z.ZodDefault) at = at.def.innerType
+    if (part === "") break
+    if (at instanceof z.ZodArray) at = at.def.element
+    else if (at instanceof z.ZodObject) at = at.shape[String(part)]
+  }
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : []
+}
+
+const unit = (origin: string): string =>
+  origin === "string" ? " characters" : origin === "array" || origin === "set" ? " entries" : ""
+
+const ruleOf = (issue: z.core.$ZodIssue): string => {
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${/^[aeiou]/.test(issue.expected) ? "an" : "a"} ${issue.expected}`
+    case "too_big":
+      return `must be at most ${issue.maximum}${unit(issue.origin)}`
+    case "too_small":
+      return issue.minimum === 1 && unit(issue.origin) !== ""
+        ? "must not be empty"
+        : `must be at least ${issue.minimum}${unit(issue.origin)}`
+    case "invalid_value":
+      return `must be one of ${issue.values.join(", ")}`
+    case "invalid_format":
+      return forms.get((issue.pattern ?? "").replace(/^\/|\/[a-z]*$/g, "")) ?? `must match ${issue.pattern}`
+    default:
+      return issue.message
+  }
+}
+
+const problemsOf = (schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): readonly FieldProblem[] => {
+  if (issue.code === "unrecognized_keys") {
+    const known = namesAt(schema, issue.path)
+    return issue.keys.map((key) => ({
+      pointer: toPointer([...issue.path, key]),
+      detail: `is not a field${suggestion(key, known)}`,
+    }))
+  }
+  const missing = issue.path.length > 0 && valueAt(value, issue.path) === undefined
+  return [{ pointer: toPointer(issue.path), detail: missing ? "is required" : ruleOf(issue) }]
+}
+
+/** The error that lists broken rules. */
+export const validationFailed = (errors: readonly FieldProblem[]): AppError =>
+  new AppError("ValidationFailed", {
+    detail: errors.length === 1 ? "One field is not valid." : `${errors.length} fields are not valid.`,
+    data: { errors: errors.slice(0, maxProblems) },
+  })
+
+/** A body by its schema. Throws `ValidationFailed` with one line per field; values are never repeated. */
+export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
+  const result = schema.safeParse(body)
+  if (result.success) return result.data
+  throw validationFailed(result.error.issues.flatMap((issue) => problemsOf(schema, body, issue)))
+}
+
+/** The rules of a kind that a new object breaks; transition rules are for changes only. */
+export const brokenRules = (rules: readonly Rule[], object: KubeObject): readonly FieldProblem[] =>
+  rules.flatMap((rule) => {
+    if (rule.cel.includes("oldSelf")) return []
+    const path = rule.path === "" ? [] : rule.path.split(".")
+    const value = valueAt(object, path)
+    if (value === undefined || rule.holds(value)) return []
+    const [, ...fields] = path
+    return [{ pointer: toPointer(fields.map(restName)), detail: rule.message }]
+  })
+
+/** Problems whose path is written like `credentials[0].name`, under REST names. */
+export const fromPaths = (
+  problems: readonly { readonly path: string; readonly message: string }[],
+): readonly FieldProblem[] =>
+  problems.map(({ path, message }) => ({
+    pointer: toPointer((path.match(/[^.[\]]+/g) ?? []).map(restName)),
+    detail: message,
+  }))
