@@ -42,7 +42,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "ports",
     "api",
   ],
-  main: ["roles", "config"],
+  // Besides the roles: what it needs before a role is there, to read the configuration and to tell of an early end.
+  main: ["roles", "config", "telemetry", "ports"],
 }
 
 /** Rooms that every other one may import. */

@@ -1,0 +1,99 @@
+import { execFile } from "node:child_process"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { version } from "../../src/version.ts"
+import { type Form, repositoryFile, runReflow } from "../support/reflow.ts"
+
+const forms: readonly Form[] = ["source", "bundle", "executable", "deno"]
+
+describe.each(forms)("the program as %s", (form) => {
+  test("tells its version", async () => {
+    const { code, stdout, stderr } = await runReflow(["--version"], { form })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    expect(stdout).toContain(version)
+  })
+
+  test("tells how to use it", async () => {
+    const { code, stdout, stderr } = await runReflow(["--help"], { form })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    expect(stdout).toMatch(/reflow --role/)
+  })
+
+  test("exits with 2 when used wrongly", async () => {
+    const { code, stdout, stderr } = await runReflow(["--role", "nothing"], { form })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+    expect(stderr).toContain("nothing")
+  })
+})
+
+describe("what is built", () => {
+  let folder: string
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "reflow-build-"))
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test("the bundle can be run by its name", () => {
+    expect(readFileSync(repositoryFile("dist/reflow.mjs"), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/)
+    expect(statSync(repositoryFile("dist/reflow.mjs")).mode & 0o111).toBe(0o111)
+  })
+
+  test("NODE_OPTIONS cannot load code into the executable", async () => {
+    const code = join(folder, "injected.cjs")
+    writeFileSync(code, 'console.log("injected")')
+    const env = { NODE_OPTIONS: `--require=${code}` }
+    expect((await runReflow(["--version"], { form: "bundle", env })).stdout).toContain("injected")
+    expect((await runReflow(["--version"], { form: "executable", env })).stdout).not.toContain("injected")
+  })
+
+  describe("the plugin API", () => {
+    const compile = (text: string): Promise<string> => {
+      const source = join(folder, "plugin.ts")
+      writeFileSync(source, text)
+      const strict = ["--strict", "--exactOptionalPropertyTypes", "--noEmit", "--target", "es2024"]
+      const modules = ["--module", "nodenext", "--moduleResolution", "nodenext", "--types", ""]
+      const args = [repositoryFile("node_modules/typescript/bin/tsc"), ...strict, ...modules, source]
+      return new Promise((done) => execFile(process.execPath, args, { cwd: folder }, (_, stdout) => done(stdout)))
+    }
+
+    beforeAll(() => {
+      mkdirSync(join(folder, "node_modules"))
+      writeFileSync(join(folder, "package.json"), '{"type":"module"}')
+      symlinkSync(repositoryFile("."), join(folder, "node_modules/reflow-gateway"))
+      symlinkSync(repositoryFile("node_modules/zod"), join(folder, "node_modules/zod"))
+    })
+
+    test("types a plugin of another project, and finds its mistakes", async () => {
+      const plugin = `
+        import { definePlugin, requireClaim } from "reflow-gateway/plugin"
+        import { z } from "zod"
+        export default definePlugin({
+          api: 1,
+          name: "tenant",
+          config: z.object({ claim: z.string() }),
+          setup: ({ claim }) => ({ subjectKeys: { tenant: ({ identity }) => requireClaim(identity, claim) } }),
+        })`
+      expect(await compile(plugin)).toBe("")
+      expect(await compile(plugin.replace("z.string()", "z.number()"))).toContain("'number' is not assignable")
+    })
+
+    test("runs without any package", async () => {
+      const script = `
+        const { definePlugin, requireClaim } = await import("reflow-gateway/plugin")
+        const identity = { issuer: "corp", claims: { tenant: "acme" } }
+        console.log(definePlugin({ name: "a" }).name, requireClaim(identity, "tenant"))
+        try { requireClaim(identity, "team") } catch (error) { console.log(error.code) }`
+      const output = await new Promise((done, reject) =>
+        execFile(process.execPath, ["--input-type=module", "-e", script], { cwd: folder }, (error, stdout) =>
+          error === null ? done(stdout) : reject(error),
+        ),
+      )
+      expect(output).toBe("a acme\nSubjectKeyDenied\n")
+      const built = readFileSync(repositoryFile("dist/plugin.js"), "utf8")
+      expect(built).not.toMatch(/\bfrom\s*["']|\brequire\(|\bimport\(/)
+    })
+  })
+})
