@@ -1,0 +1,60 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { readJson } from "../../../src/admin/json-body.ts"
+
+const json = { "content-type": "application/json" }
+const read = (body: string | Uint8Array<ArrayBuffer> | undefined, headers: Readonly<Record<string, string>> = json) =>
+  readJson(new Request("http://x/", { method: "POST", headers, ...(body === undefined ? {} : { body }) }))
+
+test("a body of JSON is read, with and without a charset", async () => {
+  expect(await read('{"a": [1, "ü"]}')).toEqual({ a: [1, "ü"] })
+  expect(await read("1", { "content-type": "Application/JSON; charset=UTF-8" })).toBe(1)
+})
+test("no body is undefined, whatever the content type", async () => {
+  expect(await read(undefined, {})).toBeUndefined()
+  expect(await read("", { "content-type": "text/plain" })).toBeUndefined()
+})
+test.each([
+  {},
+  { "content-type": "text/plain" },
+  { "content-type": "application/json; charset=latin1" },
+  { "content-type": "application/jsonx" },
+  { ...json, "content-encoding": "gzip" },
+])("a body with the headers %j is refused", async (headers) => {
+  await expect(read("{}", { "content-type": "", ...headers })).rejects.toMatchObject({ code: "UnsupportedMediaType" })
+})
+test.each<[string, string | Uint8Array<ArrayBuffer>]>([
+  ["that is not JSON", "{canary"],
+  ["that is not UTF-8", new Uint8Array([0x22, 0xff, 0x22])],
+  ["with a byte order mark", "\uFEFF{}"],
+  ["nested too deeply", "[".repeat(65) + "]".repeat(65)],
+  ["with two values", "{}{}"],
+])("a body %s is refused without being quoted", async (_name, body) => {
+  const error: unknown = await read(body).catch((reason) => reason)
+  expect(error).toMatchObject({ code: "MalformedJson" })
+  expect(String(error)).not.toContain("canary")
+})
+test("brackets in texts are not nesting", async () => {
+  const text = `${"[".repeat(100)}\\"{`
+  expect(await read(JSON.stringify([text]))).toEqual([text])
+})
+test("more than 1 MiB is refused, announced or not", async () => {
+  const chunk = new Uint8Array(600_000).fill(0x20)
+  const unannounced = new ReadableStream({
+    start: (controller) => {
+      controller.enqueue(chunk)
+      controller.enqueue(chunk)
+      controller.close()
+    },
+  })
+  const streamed = new Request("http://x/", { method: "POST", headers: json, body: unannounced, duplex: "half" })
+  await expect(readJson(streamed)).rejects.toMatchObject({ code: "BodyTooLarge" })
+  await expect(read("{}", { ...json, "content-length": "1048577" })).rejects.toMatchObject({ code: "BodyTooLarge" })
+})
+test("every JSON value of moderate depth comes through as it is", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.json({ maxDepth: 8 }), async (text) => {
+      expect(await read(text)).toEqual(JSON.parse(text))
+    }),
+  )
+})
