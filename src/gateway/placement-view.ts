@@ -87,8 +87,10 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
   const learnGone = (name: string, uid: string): void => {
     const previous = get(name)
     if (previous?.metadata.uid !== uid) return
-    if (instances.get(name) === undefined) answers.delete(name)
-    else answers.set(name, { object: undefined, uid, at: clock.now() })
+    // what the cache still has is at most as fresh as what was just found missing
+    const cached = instances.get(name)
+    if (cached === undefined) answers.delete(name)
+    else answers.set(name, { object: undefined, uid: cached.metadata.uid, at: clock.now() })
     deps.onChange(name, previous)
   }
 

@@ -76,7 +76,8 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
       entry.written = open
     }
     if (!isOpen(entry)) return drop(entry)
-    if (entry.written) schedule(entry, keyRenewMs)
+    // opened again while the key was being removed: it starts over
+    schedule(entry, entry.written ? keyRenewMs : keyDelayMs)
   }
 
   const settle = (entry: Entry): void => {
@@ -92,12 +93,13 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
     if (!isOpen(entry)) {
       entry.cancel?.()
       entry.cancel = undefined
-      settle(entry)
-    } else if (entry.written) return
+      if (entry.written || entry.running !== undefined) settle(entry)
+      else drop(entry)
+    } else if (entry.written || entry.running !== undefined) return
     else if (urgent) {
       entry.due = true
       settle(entry)
-    } else if (entry.cancel === undefined && entry.running === undefined) schedule(entry, keyDelayMs)
+    } else if (entry.cancel === undefined) schedule(entry, keyDelayMs)
   }
 
   const entryOf = ({ name, uid }: InstanceId): Entry => {

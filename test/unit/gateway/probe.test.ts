@@ -1,0 +1,64 @@
+import { createServer as createHTTP, type Server } from "node:http"
+import { type AddressInfo, createServer as createTCP, type Server as TCPServer } from "node:net"
+import { afterEach, describe, expect, test } from "vitest"
+import { probe } from "../../../src/gateway/probe.ts"
+
+const open: (Server | TCPServer)[] = []
+afterEach(async () => {
+  for (const server of open.splice(0)) {
+    if ("closeAllConnections" in server) server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+})
+
+const listen = async (server: Server | TCPServer): Promise<URL> => {
+  open.push(server)
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`)
+}
+const signal = new AbortController().signal
+
+describe("a probe", () => {
+  test("without a health path succeeds as soon as the port is open, and sends nothing", async () => {
+    let received = 0
+    const url = await listen(createTCP((socket) => socket.on("data", () => received++).on("error", () => {})))
+    expect(await probe(url, undefined, signal)).toBe(true)
+    expect(received).toBe(0)
+  })
+
+  test("of a closed port fails", async () => {
+    const server = createTCP()
+    const url = await listen(server)
+    await new Promise((resolve) => server.close(resolve))
+    open.splice(0)
+    expect(await probe(url, undefined, signal)).toBe(false)
+    expect(await probe(url, "/healthz", signal)).toBe(false)
+  })
+
+  test.each([
+    [200, true],
+    [302, true],
+    [404, false],
+    [503, false],
+  ])("on a health path that answers %s is %s, and never asks the MCP path", async (status, expected) => {
+    const paths: string[] = []
+    const url = await listen(
+      createHTTP((request, response) => {
+        paths.push(`${request.method} ${request.url}`)
+        response.writeHead(status).end()
+      }),
+    )
+    expect(await probe(url, "/healthz", signal)).toBe(expected)
+    expect(paths).toEqual(["GET /healthz"])
+  })
+
+  test("of a server that accepts and says nothing fails in time", async () => {
+    const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
+    expect(await probe(url, "/healthz", signal)).toBe(false)
+  })
+
+  test("that is no longer wanted fails at once", async () => {
+    const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
+    expect(await probe(url, undefined, AbortSignal.abort())).toBe(false)
+  })
+})

@@ -1,0 +1,135 @@
+import { describe, expect, test } from "vitest"
+import { createReach } from "../../../src/gateway/reach.ts"
+import { instance, readyStatus } from "../../support/build/instance.ts"
+import { fakeClock } from "../../support/fake-clock.ts"
+
+const pod = "http://10.1.0.1:8080/mcp"
+const service = "http://10.0.0.1:8080/mcp"
+
+const setUp = () => {
+  const clock = fakeClock()
+  const answering = new Set<string>()
+  const asked: string[] = []
+  const reached: string[] = []
+  let wanted = true
+  const reach = createReach({
+    clock,
+    probe: async (url) => {
+      asked.push(url.href)
+      return answering.has(url.href)
+    },
+    isWanted: () => wanted,
+    onReached: (name) => reached.push(name),
+  })
+  return {
+    clock,
+    answering,
+    asked,
+    reached,
+    reach,
+    leave: () => {
+      wanted = false
+    },
+  }
+}
+
+const starting = instance({ status: readyStatus() })
+
+describe("which address is used", () => {
+  test("the first answer of either address is enough, and the Service's own one moves requests there", async () => {
+    const { clock, answering, reach, reached, leave } = setUp()
+    reach.ensure(starting)
+    await clock.advance(500)
+    expect(reach.url(starting)).toBeUndefined()
+    answering.add(pod)
+    await clock.advance(250)
+    expect(reach.url(starting)?.href).toBe(pod)
+    leave()
+    await clock.advance(1_000)
+    expect(reach.url(starting)?.href).toBe(pod)
+    answering.add(service)
+    await clock.advance(250)
+    expect(reach.url(starting)?.href).toBe(service)
+    expect(reached).toHaveLength(2)
+    expect(clock.pending).toBe(0)
+  })
+
+  test("addresses are probed every 50 ms at first and every 250 ms at last, side by side", async () => {
+    const { clock, asked, reach } = setUp()
+    reach.ensure(starting)
+    reach.ensure(starting)
+    await clock.advance(0)
+    expect(asked).toEqual([pod, service])
+    await clock.advance(50)
+    expect(asked).toHaveLength(4)
+    await clock.advance(10_000)
+    const before = asked.length
+    await clock.advance(1_000)
+    expect(asked.length - before).toBe(8)
+  })
+
+  test("one address that stands for both is probed once", async () => {
+    const { clock, asked, reach } = setUp()
+    reach.ensure(instance({ status: readyStatus({ url: pod }) }))
+    await clock.advance(0)
+    expect(asked).toEqual([pod])
+  })
+
+  test("probing ends when nobody waits any more, and begins again with the next who does", async () => {
+    const { clock, asked, reach, leave } = setUp()
+    reach.ensure(starting)
+    leave()
+    await clock.advance(1_000)
+    expect(clock.pending).toBe(0)
+    const before = asked.length
+    reach.ensure(starting)
+    await clock.advance(0)
+    expect(asked.length).toBe(before + 2)
+  })
+
+  test("a Service that never answers is given up after a minute", async () => {
+    const { clock, answering, reach, leave } = setUp()
+    answering.add(pod)
+    reach.ensure(starting)
+    leave()
+    await clock.advance(61_000)
+    expect(clock.pending).toBe(0)
+    expect(reach.url(starting)?.href).toBe(pod)
+  })
+
+  test("another incarnation has to answer for itself", async () => {
+    const { clock, answering, reach } = setUp()
+    answering.add(pod).add(service)
+    reach.ensure(starting)
+    await clock.advance(0)
+    const restarted = instance({ status: readyStatus({ incarnation: "pod-uid.1" }) })
+    expect(reach.url(starting)).toBeDefined()
+    expect(reach.url(restarted)).toBeUndefined()
+    reach.ensure(restarted)
+    await clock.advance(0)
+    expect(reach.url(restarted)).toBeDefined()
+    expect(reach.url(starting)).toBeUndefined()
+  })
+
+  test("what was reported unreachable has to answer again; a report about an earlier life changes nothing", async () => {
+    const { clock, answering, reach } = setUp()
+    answering.add(pod).add(service)
+    reach.ensure(starting)
+    await clock.advance(0)
+    reach.forget(starting.metadata.name, "pod-uid.9")
+    expect(reach.url(starting)).toBeDefined()
+    reach.forget(starting.metadata.name, "pod-uid.0")
+    expect(reach.url(starting)).toBeUndefined()
+  })
+
+  test("an instance without an incarnation is not probed, nor anything after closing", async () => {
+    const { clock, asked, reach } = setUp()
+    reach.ensure(instance({ status: { podURL: pod } }))
+    reach.ensure(starting)
+    reach.close()
+    reach.ensure(starting)
+    await clock.advance(10_000)
+    expect(asked).toHaveLength(2)
+    expect(clock.pending).toBe(0)
+  })
+})
