@@ -1,0 +1,172 @@
+import type { Kind, KubeObject } from "../api/kind.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import { podKind } from "../api/pod.ts"
+import { serviceKind } from "../api/service.ts"
+import { type AppError, hasCode, isAbort } from "../errors.ts"
+import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { noteOf } from "./notes.ts"
+import type { Observatory } from "./observe.ts"
+import type { Action, Decision, Note, Refusal, Snapshot } from "./snapshot.ts"
+import type { View } from "./view.ts"
+
+/** What acting needs. The signal ends every write when the operator closes. */
+export type Actor = {
+  readonly cluster: ClusterPort
+  readonly namespace: string
+  readonly views: Pick<Observatory, "instances" | "pods" | "services">
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
+
+/** What came of a decision: `done`, `stale` (look again: the cluster had moved on) or the API server's refusal. */
+export type Outcome = "done" | "stale" | Refusal
+
+/** Reads one object from the API server into the view. */
+export const refresh = async <T extends KubeObject>(
+  { cluster, namespace, signal }: Pick<Actor, "cluster" | "namespace" | "signal">,
+  kind: Kind<T>,
+  view: View<T>,
+  name: string,
+): Promise<void> => {
+  const object = await cluster.get(kind, { namespace, name }, { signal })
+  if (object === undefined) view.gone(name)
+  else view.learn(object)
+}
+
+const refusalOf = (kind: string, error: AppError): Refusal => {
+  const message = `The API server refused the ${kind}: ${error.message}`.slice(0, 900)
+  if (error.code === "ApiInvalid") return { reason: `${kind}Invalid`, message }
+  return { reason: /exceeded quota/i.test(error.message) ? "QuotaExceeded" : `${kind}Forbidden`, message }
+}
+
+const create = async <T extends KubeObject>(
+  actor: Actor,
+  kind: Kind<T>,
+  view: View<T>,
+  object: T,
+): Promise<Outcome> => {
+  try {
+    view.learn(await actor.cluster.create(kind, object, { signal: actor.signal }))
+    return "done"
+  } catch (error) {
+    if (hasCode(error, "ApiForbidden", "ApiInvalid")) return refusalOf(kind.kind, error)
+    if (!hasCode(error, "ApiAlreadyExists")) throw error
+    // ours from a try whose answer was lost, or a stranger's: the next look tells
+    await refresh(actor, kind, view, object.metadata.name)
+    return "stale"
+  }
+}
+
+const remove = async <T extends KubeObject>(
+  actor: Actor,
+  kind: Kind<T>,
+  view: View<T>,
+  object: T,
+): Promise<Outcome> => {
+  const { name, uid = "" } = object.metadata
+  const options = { preconditions: { uid }, signal: actor.signal }
+  await actor.cluster.delete(kind, { namespace: actor.namespace, name }, options)
+  view.ended(object)
+  return "done"
+}
+
+/** A write that must meet the very state that was looked at; a failed precondition is a reason to look again. */
+const ifUnchanged = async <T extends KubeObject>(
+  actor: Actor,
+  kind: Kind<T>,
+  view: View<T>,
+  name: string,
+  write: () => Promise<void>,
+): Promise<Outcome> => {
+  try {
+    await write()
+    return "done"
+  } catch (error) {
+    if (!hasCode(error, "ApiConflict", "ApiNotFound")) throw error
+    await refresh(actor, kind, view, name)
+    return "stale"
+  }
+}
+
+const preconditions = ({ metadata }: KubeObject, guarded: boolean): MergePatch => ({
+  ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
+  ...(guarded && metadata.resourceVersion !== undefined ? { resourceVersion: metadata.resourceVersion } : {}),
+})
+
+/** Deletes the instance in exactly this state: a touch in between wins. */
+const endInstance = (actor: Actor, instance: MCPInstance): Promise<Outcome> => {
+  const { name, uid = "", resourceVersion = "" } = instance.metadata
+  const { instances } = actor.views
+  return ifUnchanged(actor, mcpInstanceKind, instances, name, async () => {
+    const options = { preconditions: { uid, resourceVersion }, signal: actor.signal }
+    await actor.cluster.delete(mcpInstanceKind, { namespace: actor.namespace, name }, options)
+    instances.ended(instance)
+  })
+}
+
+const perform = (actor: Actor, instance: MCPInstance, action: Action): Promise<Outcome> => {
+  const { cluster, namespace, signal, views } = actor
+  switch (action.do) {
+    case "createService":
+      return create(actor, serviceKind, views.services, action.service)
+    case "createPod":
+      return create(actor, podKind, views.pods, action.pod)
+    case "deleteService":
+      return remove(actor, serviceKind, views.services, action.service)
+    case "deletePod":
+      return remove(actor, podKind, views.pods, action.pod)
+    case "deleteInstance":
+      return endInstance(actor, instance)
+    case "patchService": {
+      const { name } = action.service.metadata
+      const patch = { ...action.patch, metadata: preconditions(action.service, false) }
+      return ifUnchanged(actor, serviceKind, views.services, name, async () =>
+        views.services.learn(await cluster.mergePatch(serviceKind, { namespace, name }, patch, { signal })),
+      )
+    }
+    case "patchInstance": {
+      const { name } = instance.metadata
+      const patch = { ...action.patch, metadata: preconditions(instance, true) }
+      return ifUnchanged(actor, mcpInstanceKind, views.instances, name, async () =>
+        views.instances.learn(await cluster.mergePatch(mcpInstanceKind, { namespace, name }, patch, { signal })),
+      )
+    }
+  }
+}
+
+const writeStatus = async (actor: Actor, instance: MCPInstance, decision: Decision): Promise<Outcome> => {
+  if (decision.statusPatch === undefined) return "done"
+  const { cluster, namespace, signal, views } = actor
+  const { name } = instance.metadata
+  const patch = { ...decision.statusPatch, metadata: preconditions(instance, decision.guarded) }
+  return ifUnchanged(actor, mcpInstanceKind, views.instances, name, async () =>
+    views.instances.learn(await cluster.patchStatus(mcpInstanceKind, { namespace, name }, patch, { signal })),
+  )
+}
+
+/** Tells people. That this fails is no reason to stop. */
+const tell = async (actor: Actor, instance: MCPInstance, notes: readonly Note[]): Promise<void> => {
+  for (const { type, reason, note } of notes) {
+    try {
+      await actor.cluster.recordEvent({ regarding: instance, type, reason, note }, { signal: actor.signal })
+    } catch (error) {
+      if (isAbort(error)) throw error
+      actor.log.debug("an Event could not be recorded", { instance: instance.metadata.name, reason, error })
+    }
+  }
+}
+
+/** Does what was decided: the actions in order, then the status, then the Events. Stops at the first that is not done. */
+export const act = async (actor: Actor, { instance }: Snapshot, decision: Decision): Promise<Outcome> => {
+  for (const action of decision.actions) {
+    const outcome = await perform(actor, instance, action)
+    if (outcome !== "done") return outcome
+    const note = noteOf(action)
+    actor.log.info("acted", { instance: instance.metadata.name, action: action.do, check: decision.check })
+    if (note !== undefined) await tell(actor, instance, [note])
+  }
+  const outcome = await writeStatus(actor, instance, decision)
+  if (outcome === "done") await tell(actor, instance, decision.notes)
+  return outcome
+}

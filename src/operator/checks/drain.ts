@@ -1,0 +1,47 @@
+import { findCondition } from "../../api/condition.ts"
+import { formatDuration } from "../../api/duration.ts"
+import { hasStarted } from "../failure.ts"
+import type { DrainReason, Snapshot, Verdict } from "../snapshot.ts"
+import { moment } from "../time.ts"
+
+/** A gateway learns of a drain within this time, or asks the API server. */
+export const drainNoticeMs = 2_000
+
+/** What a drain is for, and what follows it. */
+export type DrainPlan = {
+  readonly reason: DrainReason
+  readonly message: string
+  /** What is done once nothing is open any more. */
+  readonly finish: Verdict
+}
+
+/** When the drain that goes on ends whatever is open; undefined while there is none. */
+export const drainDeadline = ({ instance }: Pick<Snapshot, "instance">): number | undefined =>
+  moment(instance.status?.drainDeadlineTime)
+
+/** The reason of the drain that goes on. */
+export const drainingReason = ({ instance }: Pick<Snapshot, "instance">): string | undefined => {
+  const draining = findCondition(instance.status?.conditions, "Draining")
+  return draining?.status === "True" ? draining.reason : undefined
+}
+
+/**
+ * The next step of a drain: say so (guarded by the state that was looked at), give gateways time to notice, wait for
+ * the open calls up to the deadline, then act. A server that never answered has nothing open and needs no drain.
+ */
+export const drainStep = (snapshot: Snapshot, { reason, message, finish }: DrainPlan): Verdict => {
+  const { pod, drainSeenAt, use, now } = snapshot
+  if (pod === undefined || !hasStarted(pod)) return finish
+  const drain = { reason, message }
+  if (drainingReason(snapshot) === undefined || drainSeenAt === undefined) return { drain }
+  if (now < drainSeenAt + drainNoticeMs) return { drain }
+  if (use.live.length > 0 && now < (drainDeadline(snapshot) ?? Number.POSITIVE_INFINITY)) return { drain }
+  return finish
+}
+
+/** A drain that ends with the deletion of the instance. */
+export const drainAndDelete = (snapshot: Snapshot, reason: DrainReason, message: string): Verdict =>
+  drainStep(snapshot, { reason, message, finish: { actions: [{ do: "deleteInstance", reason, message }] } })
+
+/** A duration for a message: whole seconds. */
+export const inWords = (ms: number): string => formatDuration(Math.round(ms / 1000) * 1000)

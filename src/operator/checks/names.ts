@@ -1,0 +1,25 @@
+import { controllerUID, type KubeObject } from "../../api/kind.ts"
+import type { Action, Check } from "../snapshot.ts"
+
+const isTerminating = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp !== undefined
+
+/** What an earlier instance of this name left is in the way: its children are never adopted. */
+export const predecessors: Check = ({ left }) => {
+  const reason = "LeftByPredecessor"
+  const actions: Action[] = [
+    ...left.services
+      .filter((service) => !isTerminating(service))
+      .map((service) => ({ do: "deleteService", service, reason }) as const),
+    ...left.pods.filter((pod) => !isTerminating(pod)).map((pod) => ({ do: "deletePod", pod, reason }) as const),
+  ]
+  return actions.length === 0 ? undefined : { actions, quiet: true }
+}
+
+/** A name that the instance needs is taken by an object of somebody else, which stays untouched. */
+export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, left }) => {
+  const ours = new Set([instance.metadata.uid, ...[...left.services, ...left.pods].map(controllerUID)])
+  const stranger = [serviceNamesake, podNamesake].find((each) => each !== undefined && !ours.has(controllerUID(each)))
+  if (stranger === undefined) return undefined
+  const message = `The ${stranger.kind} ${stranger.metadata.name} belongs to somebody else: remove or rename it.`
+  return { standing: { ready: false, reason: "NameConflict", message, failed: {} } }
+}

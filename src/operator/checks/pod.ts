@@ -1,0 +1,90 @@
+import { labels } from "../../api/labels.ts"
+import { inputsHash } from "../desired/inputs.ts"
+import { desiredPod } from "../desired/pod.ts"
+import type { Check, Snapshot, Standing, Verdict } from "../snapshot.ts"
+import { isSpecNews, nextBackoff, plannedStart, wasReady } from "../start.ts"
+import { pendingWords } from "../status.ts"
+import { moment } from "../time.ts"
+import { drainStep } from "./drain.ts"
+
+const pending: Standing = { ready: false, ...pendingWords }
+
+/** Only the newest Pod may live. */
+export const surplusPods: Check = ({ pod, pods }) => {
+  const surplus = pods.filter((each) => each !== pod && each.metadata.deletionTimestamp === undefined)
+  if (surplus.length === 0) return undefined
+  return { actions: surplus.map((each) => ({ do: "deletePod", pod: each, reason: "Surplus" })), quiet: true }
+}
+
+/** The start after the one that the status counts. */
+const following = ({ instance }: Snapshot): number => (instance.status?.starts ?? 0) + 1
+
+/** A Pod that will never run again is replaced: at once if its server had been Ready, else after a backoff. */
+export const lostPod: Check = (snapshot) => {
+  const { pod, standing } = snapshot
+  if (pod === undefined || standing.lost !== true) return undefined
+  const actions = [{ do: "deletePod", pod, reason: standing.reason }] as const
+  if (wasReady(snapshot)) return { actions, standing: pending, starts: following(snapshot) }
+  return { actions, standing: { ...standing, failed: {} }, backoff: nextBackoff(snapshot) }
+}
+
+/** The Pod was made from other inputs: replaced at once, or drained first if its server has answered. */
+export const specChanged: Check = (snapshot) => {
+  const { pod, instance } = snapshot
+  if (pod === undefined || pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance.spec)) return undefined
+  const reason = "SpecChanged"
+  const finish: Verdict = {
+    actions: [{ do: "deletePod", pod, reason }],
+    standing: pending,
+    starts: following(snapshot),
+  }
+  return drainStep(snapshot, { reason, message: "The instance's spec changed; its Pod is replaced.", finish })
+}
+
+/** The API server refused the create of this very pass. */
+export const refusedCreate: Check = (snapshot) => {
+  const { refusal } = snapshot
+  if (refusal === undefined) return undefined
+  const { reason, message } = refusal
+  return { standing: { ready: false, reason, message, failed: {} }, backoff: nextBackoff(snapshot) }
+}
+
+/** A failed start waits before the next one, unless the spec was mended. */
+export const backingOff: Check = (snapshot) => {
+  const { pod, service, instance, now } = snapshot
+  const { backoffUntilTime, failure } = instance.status ?? {}
+  const complete = pod !== undefined && service !== undefined
+  if (complete || isSpecNews(snapshot) || now >= (moment(backoffUntilTime) ?? 0)) return undefined
+  if (failure === undefined) return { standing: { ...pending, reason: "PodGone" } }
+  const { reason, message, exitCode } = failure
+  return { standing: { ready: false, reason, message, failed: exitCode === undefined ? {} : { exitCode } } }
+}
+
+/** A Pod that went away before its server was ever Ready: not at once again, or a hot loop of creates begins. */
+export const vanishedPod: Check = (snapshot) => {
+  const { pod, instance } = snapshot
+  const { starts = 0, backoffUntilTime } = instance.status ?? {}
+  const planned = plannedStart(snapshot)
+  if (pod !== undefined || starts === 0 || planned.number === starts || wasReady(snapshot)) return undefined
+  if (backoffUntilTime !== undefined || isSpecNews(snapshot)) return undefined
+  const message = "The Pod went away before its server was ready; another one takes its place."
+  return { standing: { ready: false, reason: "PodGone", message }, backoff: nextBackoff(snapshot) }
+}
+
+/** The count of starts is written before the Pod is made, so that a create can be repeated under the same name. */
+export const nextStart: Check = (snapshot) => {
+  const { number } = plannedStart(snapshot)
+  if (snapshot.pod !== undefined || number === snapshot.instance.status?.starts) return undefined
+  return { standing: pending, starts: number }
+}
+
+/** No Pod yet. */
+export const missingPod: Check = (snapshot) => {
+  if (snapshot.pod !== undefined || snapshot.podNamesake !== undefined) return undefined
+  const { instance, settings } = snapshot
+  const pod = desiredPod({ instance, name: plannedStart(snapshot).podName, settings })
+  return { actions: [{ do: "createPod", pod }], standing: pending }
+}
+
+/** Nothing to do: the status tells how the Pod stands. */
+export const running: Check = () => ({})

@@ -1,0 +1,35 @@
+import { MCPInstanceSpec } from "../../api/mcp-instance.ts"
+import { belowFloor } from "../desired/pod.ts"
+import type { Check, Verdict } from "../snapshot.ts"
+
+/** Not admitted, and failed until the spec is mended. */
+const refuse = (reason: string, message: string): Verdict => ({
+  refused: { reason, message },
+  standing: { ready: false, reason, message, failed: {} },
+})
+
+/** An instance that is being deleted is left to the API server: its children go with it. */
+export const beingDeleted: Check = ({ instance }) =>
+  instance.metadata.deletionTimestamp === undefined ? undefined : { quiet: true }
+
+/** What a CRD of another version let through. */
+export const invalidSpec: Check = ({ instance }) => {
+  const result = MCPInstanceSpec.safeParse(instance.spec)
+  if (result.success) return undefined
+  const [issue] = result.error.issues
+  return refuse("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`.slice(0, 900))
+}
+
+/** A pod template that no loaded plugin has. */
+export const unknownTemplate: Check = ({ instance, settings }) => {
+  const unknown = instance.spec.podTemplates?.find(({ name }) => !settings.podTemplates.has(name))
+  if (unknown === undefined) return undefined
+  return refuse("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}': load it or correct the name.`)
+}
+
+/** Less than the Pod Security Standard that the operator is told to keep. */
+export const tooPrivileged: Check = ({ instance, settings }) => {
+  const what = belowFloor(instance.spec, settings)
+  if (what === undefined) return undefined
+  return refuse("PodForbidden", `${what}: kubernetes.pod_security is ${settings.pod_security}. Change one of them.`)
+}

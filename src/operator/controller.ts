@@ -1,0 +1,219 @@
+import type { KubeObject } from "../api/kind.ts"
+import { labels } from "../api/labels.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
+import { podKind } from "../api/pod.ts"
+import { serviceKind } from "../api/service.ts"
+import type { Config } from "../config/schema.ts"
+import { AppError, hasCode } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Change, ClusterPort } from "../ports/cluster.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
+import type { Observatory } from "./observe.ts"
+import { createPlanner } from "./planner.ts"
+import { createQueue, type Queue } from "./queue.ts"
+import { reconcileInstance } from "./reconcile.ts"
+import { createSightings } from "./sightings.ts"
+import type { Settings } from "./snapshot.ts"
+import { sweep } from "./sweep.ts"
+import { countDebounceMs, instancesOf, reconcileTarget } from "./target.ts"
+import { createView } from "./view.ts"
+
+/** What the operator is told. */
+export type OperatorOptions = Config["kubernetes"] & {
+  /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
+  readonly embedded: boolean
+}
+
+/** What the operator works with. */
+export type OperatorDeps = {
+  readonly cluster: ClusterPort
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  readonly options: OperatorOptions
+}
+
+/** A running operator. */
+export type Operator = {
+  /** Resolves when its caches are filled and it works; rejects if it is closed before. */
+  readonly ready: Promise<void>
+  /** Aborts its writes and ends everything it started. What is half done, the next operator finishes. */
+  close(): Promise<void>
+}
+
+/** Instances that are worked on at once. */
+const instanceWorkers = 10
+
+/** After an error: 250 ms, doubling; to 4 s while the API server is away (to be back soon after it is), else to a minute. */
+const backoff = (attempt: number, error: unknown): number => {
+  const longest = hasCode(error, "ClusterUnavailable", "ApiTooManyRequests") ? 4_000 : 60_000
+  return Math.min(250 * 2 ** (attempt - 1), longest)
+}
+
+type Core = OperatorDeps & { readonly at: Observatory; readonly settings: Settings }
+
+const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
+  const { namespace } = settings
+  const log = telemetry.log.child({ component: "operator" })
+  const metrics = instanceMetrics(telemetry)
+  const timeInstance = reconcileMetrics(telemetry, clock, "mcpinstance")
+  const timeTarget = reconcileMetrics(telemetry, clock, "mcptarget")
+  const onError = (key: string, error: unknown) => log.warn("a reconcile failed and is tried again", { key, error })
+  const shared = { clock, backoff, onError }
+  const instances: Queue = createQueue({
+    ...shared,
+    workers: instanceWorkers,
+    observer: queueMetrics(telemetry, "mcpinstance"),
+    work: (name, signal) =>
+      timeInstance(() =>
+        reconcileInstance(
+          { cluster, namespace, at, metrics, log, nudge: (other) => instances.add(other) },
+          name,
+          signal,
+        ),
+      ),
+  })
+  const targetDeps = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now }
+  const targets: Queue = createQueue({
+    ...shared,
+    workers: 1,
+    observer: queueMetrics(telemetry, "mcptarget"),
+    work: (name, signal) => timeTarget(() => reconcileTarget(targetDeps, name, signal)),
+  })
+  return { instances, targets, metrics, log }
+}
+
+type Queues = ReturnType<typeof createQueues>
+
+/** A place may have become free, or somebody to make room was found: those that wait look again. */
+const wakeWaiting = ({ at }: Core, { instances }: Queues): void => {
+  for (const name of at.planner.waiting()) instances.add(name)
+}
+
+const onInstance = (core: Core, queues: Queues, { type, object }: Change<MCPInstance>): void => {
+  const { planner, sightings, instances } = core.at
+  const { uid = "", name } = object.metadata
+  if (type === "deleted") {
+    planner.forget(uid)
+    sightings.forget(uid)
+    queues.metrics.forget(uid)
+    if (instances.get(name) === undefined) queues.instances.forget(name)
+    wakeWaiting(core, queues)
+  }
+  const known = instances.get(name)
+  if (known !== undefined) {
+    sightings.see(known)
+    planner.see(known)
+    queues.metrics.see(known.metadata.uid ?? "", known.status?.phase)
+    queues.instances.add(name)
+  }
+  queues.targets.addAfter(object.spec.targetName, countDebounceMs)
+}
+
+const onTarget = (core: Core, queues: Queues, { object, previous }: Change<MCPTarget>): void => {
+  core.at.planner.changed()
+  if (previous !== undefined && previous.metadata.generation === object.metadata.generation) return
+  queues.targets.add(object.metadata.name)
+  for (const instance of instancesOf(core.at.instances, object.metadata.name))
+    queues.instances.add(instance.metadata.name)
+}
+
+/** A Pod or a Service: its owner looks, and whoever needs its name. */
+const onChild = (core: Core, queues: Queues, { type, object }: Change<KubeObject>): void => {
+  core.at.planner.changed()
+  const owner = object.metadata.ownerReferences?.find(({ kind }) => kind === mcpInstanceKind.kind)?.name
+  for (const name of new Set([owner, object.metadata.labels?.[labels.instance], object.metadata.name]))
+    if (name !== undefined && core.at.instances.get(name) !== undefined) queues.instances.add(name)
+  if (type === "deleted") wakeWaiting(core, queues)
+}
+
+const subscribeAll = (core: Core, queues: Queues): (() => void) => {
+  const { instances, targets, pods, services } = core.at
+  for (const object of instances.items()) onInstance(core, queues, { type: "added", object })
+  for (const object of targets.items()) onTarget(core, queues, { type: "added", object })
+  const ends = [
+    instances.subscribe((change) => onInstance(core, queues, change)),
+    targets.subscribe((change) => onTarget(core, queues, change)),
+    pods.subscribe((change) => onChild(core, queues, change)),
+    services.subscribe((change) => onChild(core, queues, change)),
+  ]
+  return () => {
+    for (const end of [...ends, instances.close, targets.close, pods.close, services.close]) end()
+  }
+}
+
+/** Sweeps every `gc_interval` until the signal ends it. */
+const sweepForever = async (core: Core, { log, metrics }: Queues, signal: AbortSignal): Promise<void> => {
+  const { cluster, clock, settings, at } = core
+  const deps = { cluster, namespace: settings.namespace, ...at, log, onSwept: metrics.swept }
+  while (!signal.aborted) {
+    try {
+      await sweep(deps, signal)
+      await clock.sleep(settings.gc_interval, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      log.warn("a sweep failed and is tried again", { error })
+      await clock.sleep(settings.gc_interval, signal).catch(() => {})
+    }
+  }
+}
+
+/** Works on what is synced; the returned function ends it. */
+const work = (core: Core): (() => Promise<void>) => {
+  const queues = createQueues(core)
+  const ending = new AbortController()
+  const unsubscribe = subscribeAll(core, queues)
+  const sweeping = sweepForever(core, queues, ending.signal)
+  return async () => {
+    ending.abort()
+    unsubscribe()
+    await Promise.all([queues.instances.close(), queues.targets.close(), sweeping])
+  }
+}
+
+/**
+ * Starts the operator: it follows instances, targets, Pods and Services of one namespace and brings each instance to
+ * where it should be. It writes conditions Admitted, PodReady, Ready and Draining of an instance, Accepted and Available
+ * of a target. It keeps nothing that the cluster does not have: close it and create another one at any time.
+ */
+export const createOperator = ({ cluster, clock, telemetry, options }: OperatorDeps): Operator => {
+  const selection = { namespace: options.namespace }
+  const reflections = {
+    instances: cluster.watch(mcpInstanceKind, selection),
+    targets: cluster.watch(mcpTargetKind, selection),
+    pods: cluster.watch(podKind, selection),
+    services: cluster.watch(serviceKind, selection),
+  }
+  const all = Object.values(reflections)
+  let closed = false
+  let end: (() => Promise<void>) | undefined
+
+  const start = async (): Promise<void> => {
+    await Promise.all(all.map(({ synced }) => synced))
+    if (closed) throw new AppError("ShuttingDown", { detail: "The operator was closed before it was ready." })
+    const settings: Settings = { ...options, podTemplates: new Set() }
+    const views = {
+      instances: createView(reflections.instances, clock),
+      targets: createView(reflections.targets, clock),
+      pods: createView(reflections.pods, clock),
+      services: createView(reflections.services, clock),
+    }
+    const sightings = createSightings(clock)
+    const planner = createPlanner({ ...views, sightings, clock, settings })
+    const at = { ...views, sightings, planner, clock, settings }
+    end = work({ cluster, clock, telemetry, options, settings, at })
+  }
+  const ready = start()
+  // whoever closes before it is ready need not listen
+  ready.catch(() => {})
+  return {
+    ready,
+    close: async () => {
+      closed = true
+      await end?.()
+      await Promise.all(all.map((reflection) => reflection.close()))
+      await ready.catch(() => {})
+    },
+  }
+}

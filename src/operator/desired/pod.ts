@@ -1,0 +1,147 @@
+import { parseDuration } from "../../api/duration.ts"
+import { controllerReference, type ObjectMeta } from "../../api/kind.ts"
+import { labels, recommendedLabels } from "../../api/labels.ts"
+import type { MCPInstance, MCPInstanceSpec } from "../../api/mcp-instance.ts"
+import { type Container, type Pod, type PodSpec, type Probe, podKind, serverContainer } from "../../api/pod.ts"
+import type { Settings } from "../snapshot.ts"
+import { inputsHash } from "./inputs.ts"
+import { resourcesOf } from "./resources.ts"
+
+/** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
+export const templateRevision = "1"
+
+/** Seconds that a server gets to end after SIGTERM. */
+export const graceSeconds = 10
+
+/** What a Pod is rendered from. */
+export type PodInput = { readonly instance: MCPInstance; readonly name: string; readonly settings: Settings }
+
+/** How long a start of this instance may take, in milliseconds. */
+export const startTimeoutOf = (spec: MCPInstanceSpec, settings: Settings): number =>
+  parseDuration(spec.startTimeout ?? "") ?? settings.start_timeout
+
+/** Labels of everything made for an instance. */
+export const childLabels = (instance: MCPInstance): Readonly<Record<string, string>> => ({
+  ...recommendedLabels(instance.metadata.name),
+  [labels.target]: instance.spec.targetName,
+  [labels.instance]: instance.metadata.name,
+})
+
+const check = (spec: MCPInstanceSpec): Probe =>
+  spec.healthPath === undefined
+    ? { tcpSocket: { port: spec.port } }
+    : { httpGet: { path: spec.healthPath, port: spec.port } }
+
+/** PORT is ours alone, so that the probe and the server agree; HOME may be said otherwise. */
+const environment = ({ env = [], port }: MCPInstanceSpec): Container["env"] => [
+  ...(env.some(({ name }) => name === "HOME") ? [] : [{ name: "HOME", value: "/tmp" }]),
+  ...env.filter(({ name }) => name !== "PORT"),
+  { name: "PORT", value: String(port) },
+]
+
+const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "startupProbe" | "readinessProbe"> => ({
+  startupProbe: {
+    ...check(spec),
+    periodSeconds: 1,
+    timeoutSeconds: 2,
+    failureThreshold: Math.ceil(startTimeoutOf(spec, settings) / 1000),
+  },
+  // patient, since a long call must not make the server unready; no liveness probe, since that kills busy servers
+  readinessProbe: { ...check(spec), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
+})
+
+const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
+  name: serverContainer,
+  image: spec.image,
+  imagePullPolicy: spec.imagePullPolicy ?? "IfNotPresent",
+  ...(spec.command === undefined ? {} : { command: spec.command }),
+  ...(spec.args === undefined ? {} : { args: spec.args }),
+  env: environment(spec) ?? [],
+  ...(spec.secretName === undefined ? {} : { envFrom: [{ secretRef: { name: spec.secretName } }] }),
+  ports: [{ name: "mcp", containerPort: spec.port, protocol: "TCP" }],
+  resources: resourcesOf(spec.resources),
+  ...probes(spec, settings),
+  volumeMounts: [{ name: "tmp", mountPath: "/tmp" }],
+  terminationMessagePolicy: "FallbackToLogsOnError",
+})
+
+const metadata = ({ instance, name }: PodInput): ObjectMeta => ({
+  name,
+  ...(instance.metadata.namespace === undefined ? {} : { namespace: instance.metadata.namespace }),
+})
+
+/** The Pod as our defaults make it, before pod templates and the floor. */
+const defaultPod = (input: PodInput): Pod => {
+  const { instance, settings } = input
+  const { imagePullSecrets } = instance.spec
+  return {
+    apiVersion: podKind.apiVersion,
+    kind: podKind.kind,
+    metadata: metadata(input),
+    spec: {
+      containers: [container(instance.spec, settings)],
+      restartPolicy: "Always",
+      terminationGracePeriodSeconds: graceSeconds,
+      enableServiceLinks: false,
+      volumes: [{ name: "tmp", emptyDir: {} }],
+      ...(imagePullSecrets === undefined ? {} : { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
+    },
+  }
+}
+
+const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+
+/** Users and kernel settings of the Pod, as the Pod Security Standard `restricted` wants them. */
+const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] =>
+  defined({
+    runAsNonRoot: security?.runAsNonRoot ?? security?.runAsUser !== 0,
+    runAsUser: security?.runAsUser ?? settings.run_as_user,
+    runAsGroup: security?.runAsGroup ?? settings.run_as_user,
+    fsGroup: security?.fsGroup ?? settings.run_as_user,
+    seccompProfile: { type: "RuntimeDefault" },
+    // servers that listen on port 80 get EACCES without it
+    sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
+  })
+
+const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityContext"] => ({
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ["ALL"] },
+  readOnlyRootFilesystem: security?.readOnlyRootFilesystem ?? true,
+})
+
+/** Puts owner, labels, annotations and the security floor on a Pod, whatever was there. */
+const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
+  ...pod,
+  metadata: {
+    ...pod.metadata,
+    name,
+    labels: { ...pod.metadata.labels, ...childLabels(instance), [labels.pod]: name },
+    annotations: {
+      ...pod.metadata.annotations,
+      [labels.inputsHash]: inputsHash(instance.spec),
+      [labels.templateRevision]: templateRevision,
+    },
+    ownerReferences: [controllerReference(instance)],
+  },
+  spec: {
+    ...pod.spec,
+    automountServiceAccountToken: false,
+    securityContext: { ...pod.spec.securityContext, ...podSecurity(instance.spec, settings) },
+    containers: pod.spec.containers.map((each) => ({
+      ...each,
+      securityContext: { ...each.securityContext, ...containerSecurity(instance.spec) },
+    })),
+  },
+})
+
+/** The Pod that runs an instance's server. */
+export const desiredPod = (input: PodInput): Pod => withFloor(defaultPod(input), input)
+
+/** What of `spec` is less than the Pod Security Standard that the operator's configuration demands. */
+export const belowFloor = ({ security }: Pick<MCPInstanceSpec, "security">, settings: Settings): string | undefined => {
+  if (settings.pod_security !== "restricted") return undefined
+  if (security?.runAsUser === 0) return "security.runAsUser is 0 (root)"
+  if (security?.runAsNonRoot === false) return "security.runAsNonRoot is false"
+  return undefined
+}

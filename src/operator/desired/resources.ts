@@ -1,0 +1,59 @@
+import { defaultResources, type Resources } from "../../api/quantity.ts"
+
+const factors: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+}
+
+/** A quantity as a number of its unit; the schema has checked its form. */
+const amount = (quantity: string): number => {
+  const plain = Number(quantity)
+  if (!Number.isNaN(plain)) return plain
+  const [, digits = "0", suffix = ""] = /^(.*?)([A-Za-z]+)$/.exec(quantity) ?? []
+  return Number(digits) * (factors[suffix] ?? 1)
+}
+
+/** Each default that does not contradict what the other side says. */
+const withDefaults = (
+  own: Readonly<Record<string, string>>,
+  defaults: Readonly<Record<string, string>>,
+  fits: (name: string, value: string) => boolean,
+): Record<string, string> => ({
+  ...Object.fromEntries(Object.entries(defaults).filter(([name, value]) => fits(name, value))),
+  ...own,
+})
+
+/**
+ * Requests and limits of the container: what the instance says, else our defaults. Where a default would lie on the
+ * wrong side of what is said (a request above its limit), what is said stands for both.
+ */
+export const resourcesOf = (said: Resources | undefined): Resources => {
+  const requests = said?.requests ?? {}
+  const limits = said?.limits ?? {}
+  const under = (name: string, value: string) => limits[name] === undefined || amount(value) <= amount(limits[name])
+  const above = (name: string, value: string) => requests[name] === undefined || amount(requests[name]) <= amount(value)
+  const raised = Object.fromEntries(
+    Object.entries(defaultResources.limits ?? {}).flatMap(([name, value]) => {
+      const request = requests[name]
+      return request !== undefined && amount(request) > amount(value) ? [[name, request]] : []
+    }),
+  )
+  return {
+    // an absent request counts as equal to its limit in Kubernetes
+    requests: withDefaults(requests, defaultResources.requests ?? {}, under),
+    limits: { ...raised, ...withDefaults(limits, defaultResources.limits ?? {}, above) },
+  }
+}

@@ -1,0 +1,115 @@
+import type { MCPInstanceStatus, Phase } from "../api/mcp-instance.ts"
+import { phases } from "../api/mcp-instance.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import type { QueueObserver } from "./queue.ts"
+
+const seconds = [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60] as const
+const startSeconds = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600] as const
+
+/** The metrics of a work queue, by the names that controller-runtime uses. */
+export const queueMetrics = (telemetry: TelemetryPort, name: string): QueueObserver => {
+  const labels = ["name"]
+  const own = { name }
+  const depth = telemetry.gauge({ name: "workqueue_depth", help: "Keys that wait to be worked on.", labels })
+  const adds = telemetry.counter({ name: "workqueue_adds_total", help: "Keys added.", labels })
+  const retries = telemetry.counter({ name: "workqueue_retries_total", help: "Keys tried again.", labels })
+  const waited = telemetry.histogram({
+    name: "workqueue_queue_duration_seconds",
+    help: "How long keys waited.",
+    labels,
+    buckets: seconds,
+  })
+  const worked = telemetry.histogram({
+    name: "workqueue_work_duration_seconds",
+    help: "How long keys were worked on.",
+    labels,
+    buckets: seconds,
+  })
+  return {
+    depth: (count) => depth.set(count, own),
+    added: () => adds.inc(own),
+    retried: () => retries.inc(own),
+    started: (ms) => waited.observe(ms / 1000, own),
+    finished: (ms) => worked.observe(ms / 1000, own),
+  }
+}
+
+/** Counts and times each reconcile of a controller. */
+export const reconcileMetrics = (telemetry: TelemetryPort, clock: ClockPort, controller: string) => {
+  const labels = ["controller"]
+  const total = telemetry.counter({
+    name: "controller_runtime_reconcile_total",
+    help: "Reconciles by result.",
+    labels: ["controller", "result"],
+  })
+  const errors = telemetry.counter({ name: "controller_runtime_reconcile_errors_total", help: "Failed.", labels })
+  const time = telemetry.histogram({
+    name: "controller_runtime_reconcile_time_seconds",
+    help: "How long reconciles took.",
+    labels,
+    buckets: seconds,
+  })
+  /** Runs a reconcile and counts it. */
+  return async (reconcile: () => Promise<number | undefined>): Promise<number | undefined> => {
+    const begun = clock.now()
+    try {
+      const after = await reconcile()
+      total.inc({ controller, result: after === undefined ? "success" : "requeue_after" })
+      return after
+    } catch (error) {
+      total.inc({ controller, result: "error" })
+      errors.inc({ controller })
+      throw error
+    } finally {
+      time.observe((clock.now() - begun) / 1000, { controller })
+    }
+  }
+}
+
+/** What is known of the instances: how many are in each phase, and how long starts take. */
+export type InstanceMetrics = {
+  see(uid: string, phase: Phase | undefined): void
+  forget(uid: string): void
+  /** Observes the steps of a start that has just been written. */
+  started(before: MCPInstanceStatus | undefined, after: MCPInstanceStatus): void
+  /** Counts an object that the sweep removed. */
+  swept(kind: string): void
+}
+
+/** Makes the metrics of instances. */
+export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
+  const known = new Map<string, Phase>()
+  const gauge = telemetry.gauge({ name: "reflow_instances", help: "Instances by phase.", labels: ["phase"] })
+  const start = telemetry.histogram({
+    name: "reflow_instance_start_seconds",
+    help: "Seconds of each step of a start.",
+    labels: ["step"],
+    buckets: startSeconds,
+  })
+  const garbage = telemetry.counter({
+    name: "reflow_garbage_collected_total",
+    help: "Objects without a living owner that were removed.",
+    labels: ["kind"],
+  })
+  const put = (uid: string, phase: Phase | undefined): void => {
+    const before = known.get(uid)
+    if (before === phase) return
+    if (before !== undefined) gauge.inc({ phase: before }, -1)
+    if (phase === undefined) known.delete(uid)
+    else {
+      known.set(uid, phase)
+      gauge.inc({ phase }, 1)
+    }
+  }
+  for (const phase of phases) gauge.set(0, { phase })
+  return {
+    see: (uid, phase) => put(uid, phase ?? "Pending"),
+    forget: (uid) => put(uid, undefined),
+    started: (before, { timings }) => {
+      if (timings === undefined || before?.timings === timings) return
+      for (const [step, took] of Object.entries(timings)) start.observe(took, { step })
+    },
+    swept: (kind) => garbage.inc({ kind }),
+  }
+}

@@ -1,0 +1,58 @@
+import { findCondition } from "../api/condition.ts"
+import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
+import type { Action, Note } from "./snapshot.ts"
+
+const normal = (reason: string, note: string): Note => ({ type: "Normal", reason, note })
+const warning = (reason: string, note: string): Note => ({ type: "Warning", reason, note })
+
+/** What an action says of itself, once it is done. */
+export const noteOf = (action: Action): Note | undefined => {
+  switch (action.do) {
+    case "createPod":
+      return normal("PodCreated", `Created the Pod ${action.pod.metadata.name}.`)
+    case "deletePod":
+      return normal("PodDeleted", `Deleted the Pod ${action.pod.metadata.name} (${action.reason}).`)
+    case "deleteService":
+      return normal("ServiceDeleted", `Deleted the Service ${action.service.metadata.name} (${action.reason}).`)
+    case "deleteInstance":
+      return normal(action.reason, `Deleted the instance: ${action.message}`)
+    default:
+      return undefined
+  }
+}
+
+type Transition = (before: MCPInstanceStatus, after: MCPInstanceStatus) => Note | undefined
+
+/** A condition that turned to `status`, or stayed there for another reason. */
+const turned =
+  (type: string, status: string): ((...states: Parameters<Transition>) => readonly [string, string] | undefined) =>
+  (before, after) => {
+    const old = findCondition(before.conditions, type)
+    const now = findCondition(after.conditions, type)
+    if (now?.status !== status || (old?.status === status && old.reason === now.reason)) return undefined
+    return [now.reason, now.message]
+  }
+
+const refused = turned("Admitted", "False")
+const ready = turned("Ready", "True")
+const drains = turned("Draining", "True")
+
+const transitions: readonly Transition[] = [
+  (before, after) => {
+    const found = refused(before, after)
+    return found === undefined ? undefined : warning(...found)
+  },
+  (before, after) => (ready(before, after) === undefined ? undefined : normal("Ready", "The server takes requests.")),
+  (before, after) => {
+    const found = drains(before, after)
+    return found === undefined ? undefined : normal("Draining", `${found[0]}: ${found[1]}`)
+  },
+  ({ failure: old }, { failure }) =>
+    failure === undefined || old?.reason === failure.reason ? undefined : warning(failure.reason, failure.message),
+]
+
+/** What a change of status says to people. A status that says the same again says nothing. */
+export const notesOf = (before: MCPInstanceStatus, after: MCPInstanceStatus): readonly Note[] => {
+  const notes = transitions.flatMap((transition) => transition(before, after) ?? [])
+  return notes.filter((note, index) => notes.findIndex(({ reason }) => reason === note.reason) === index)
+}

@@ -1,0 +1,90 @@
+import { controllerUID, type KubeObject } from "../api/kind.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import type { Pod } from "../api/pod.ts"
+import type { Service } from "../api/service.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { startTimeoutOf } from "./desired/pod.ts"
+import { judge, signOf } from "./failure.ts"
+import type { Planner } from "./planner.ts"
+import type { Sightings } from "./sightings.ts"
+import type { PodSight, Refusal, Settings, Snapshot, Standing } from "./snapshot.ts"
+import { plannedStart } from "./start.ts"
+import { pendingWords } from "./status.ts"
+import type { View } from "./view.ts"
+
+/** What an observation looks at. All of it is in memory. */
+export type Observatory = {
+  readonly instances: View<MCPInstance>
+  readonly targets: View<MCPTarget>
+  readonly pods: View<Pod>
+  readonly services: View<Service>
+  readonly sightings: Sightings
+  readonly planner: Planner
+  readonly clock: ClockPort
+  readonly settings: Settings
+}
+
+const isLive = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp === undefined
+
+/** The newest Pod that is not terminating; of two made in one second, the one that the status names. */
+const currentPod = (pods: readonly Pod[], known: string | undefined): Pod | undefined =>
+  pods.filter(isLive).sort((a, b) => {
+    const [first = "", second = ""] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
+    if (first !== second) return first < second ? 1 : -1
+    return Number(b.metadata.name === known) - Number(a.metadata.name === known)
+  })[0]
+
+const standingOf = (
+  instance: MCPInstance,
+  pod: Pod | undefined,
+  sight: PodSight | undefined,
+  at: Observatory,
+): Standing => {
+  if (pod === undefined || sight === undefined) return { ready: false, ...pendingWords }
+  const { spec, status } = instance
+  const failure = status?.podName === pod.metadata.name ? status?.failure : undefined
+  const startTimeoutMs = startTimeoutOf(spec, at.settings)
+  return judge({ pod, spec, failure, sight, startTimeoutMs, now: at.clock.now() })
+}
+
+/** What an earlier instance of this name left. */
+const leftOf = ({ pods, services }: Observatory, { kind, metadata }: MCPInstance): Snapshot["left"] => {
+  const isLeft = (object: KubeObject) => {
+    const controller = controllerUID(object)
+    return controller !== undefined && controller !== metadata.uid
+  }
+  return {
+    pods: pods.ownedByName(kind, metadata.name).filter(isLeft),
+    services: services.ownedByName(kind, metadata.name).filter(isLeft),
+  }
+}
+
+/** Everything about an instance at this moment; undefined if there is none of this name. Changes nothing but memory. */
+export const observe = (at: Observatory, name: string, refusal?: Refusal): Snapshot | undefined => {
+  const instance = at.instances.get(name)
+  if (instance === undefined) return undefined
+  const { uid = "" } = instance.metadata
+  at.sightings.see(instance)
+  const pods = at.pods.controlledBy(uid)
+  const pod = currentPod(pods, instance.status?.podName)
+  const sight = pod === undefined ? undefined : at.sightings.seePod(uid, pod.metadata.uid ?? "", signOf(pod))
+  return {
+    instance,
+    target: at.targets.get(instance.spec.targetName),
+    pods,
+    pod,
+    service: at.services.controlledBy(uid).find((each) => isLive(each) && each.metadata.name === name),
+    serviceNamesake: at.services.get(name),
+    podNamesake: pod === undefined ? at.pods.get(plannedStart({ instance, pods }).podName) : undefined,
+    left: leftOf(at, instance),
+    ...at.planner.placeOf(instance),
+    use: at.sightings.use(uid),
+    standing: standingOf(instance, pod, sight, at),
+    podSeenAt: sight?.seenAt,
+    drainSeenAt: at.sightings.drainSeenAt(uid),
+    refusal,
+    now: at.clock.now(),
+    settings: at.settings,
+  }
+}

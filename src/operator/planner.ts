@@ -1,0 +1,128 @@
+import { isTrue } from "../api/condition.ts"
+import { controllerUID } from "../api/kind.ts"
+import { labels } from "../api/labels.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import type { Pod } from "../api/pod.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { type Member, type Plan, planPlaces, type Remnant, toMember } from "./capacity.ts"
+import type { Sightings } from "./sightings.ts"
+import type { Place, Settings } from "./snapshot.ts"
+import { moment } from "./time.ts"
+import type { View } from "./view.ts"
+
+/** How long after its grace a terminating Pod still counts, if its node says nothing. */
+const remnantMs = 30_000
+/** A plan changes with time alone (an instance becomes evictable), so it is not kept longer. */
+const planLifeMs = 1_000
+
+/** What the planner looks at. */
+export type PlannerDeps = {
+  readonly instances: View<MCPInstance>
+  readonly targets: View<MCPTarget>
+  readonly pods: View<Pod>
+  readonly sightings: Sightings
+  readonly clock: ClockPort
+  readonly settings: Settings
+}
+
+/** What the plan says of one instance. */
+export type PlaceInPlan = { readonly place: Place; readonly makesRoom: boolean }
+
+/** Keeps the plan of places, and the places granted a moment ago that no status shows yet. */
+export type Planner = {
+  /** What the plan as of now says of an instance. */
+  placeOf(instance: MCPInstance): PlaceInPlan
+  /** An instance is there, or changed. */
+  see(instance: MCPInstance): void
+  /** Something else changed that a plan rests on. */
+  changed(): void
+  /** The instance was told that it has a place: nobody else gets it, even before the status is written. */
+  reserve(uid: string): void
+  /** The instance is gone. */
+  forget(uid: string): void
+  /** Names of the instances that are not admitted. */
+  waiting(): Iterable<string>
+}
+
+const members = ({ instances, pods, sightings, clock }: PlannerDeps, reserved: ReadonlySet<string>): Member[] => {
+  const found: Member[] = []
+  const now = clock.now()
+  for (const instance of instances.items()) {
+    const uid = instance.metadata.uid ?? ""
+    const holdsOtherwise = reserved.has(uid) || pods.controlledBy(uid).length > 0
+    const member = toMember(instance, { use: sightings.use(uid), holdsOtherwise, now })
+    if (member !== undefined) found.push(member)
+  }
+  return found
+}
+
+const remnants = ({ pods, clock }: PlannerDeps): Remnant[] => {
+  const found: Remnant[] = []
+  const now = clock.now()
+  for (const pod of pods.items()) {
+    const ownerUID = controllerUID(pod)
+    const targetName = pod.metadata.labels?.[labels.target]
+    const ends = moment(pod.metadata.deletionTimestamp)
+    if (ownerUID === undefined || targetName === undefined) continue
+    if (ends === undefined || now < ends + remnantMs) found.push({ ownerUID, targetName })
+  }
+  return found
+}
+
+const isAdmitted = ({ status }: MCPInstance): boolean => isTrue(status?.conditions, "Admitted")
+
+const toPlace = (plan: Plan, uid: string): Place => {
+  if (plan.granted.has(uid)) return { kind: "granted" }
+  // one whose spec was refused has not asked yet: it asks by joining the queue
+  return { kind: "queued", reason: plan.queued.get(uid) ?? "MaxInstancesReached", nudge: plan.nudge }
+}
+
+/** Makes a planner. */
+export const createPlanner = (deps: PlannerDeps): Planner => {
+  const { clock, settings, targets } = deps
+  const reserved = new Set<string>()
+  const waiting = new Map<string, string>()
+  let kept: { plan: Plan; at: number } | undefined
+  const limits = {
+    maxInstances: settings.max_instances,
+    maxOf: (targetName: string) => targets.get(targetName)?.spec.maxInstances,
+    evictIdle: settings.evict_idle,
+  }
+  const changed = (): void => {
+    kept = undefined
+  }
+  const plan = (): Plan => {
+    const now = clock.now()
+    if (kept === undefined || now - kept.at >= planLifeMs)
+      kept = { plan: planPlaces(members(deps, reserved), remnants(deps), limits, now), at: now }
+    return kept.plan
+  }
+  const see = (instance: MCPInstance): void => {
+    const { uid = "", name } = instance.metadata
+    if (isAdmitted(instance)) waiting.delete(uid)
+    else waiting.set(uid, name)
+    changed()
+  }
+  return {
+    see,
+    changed,
+    waiting: () => waiting.values(),
+    placeOf: (instance) => {
+      const { uid = "" } = instance.metadata
+      // without anybody who waits, and that is nearly always, nothing needs to be counted
+      if (waiting.size === 0 && isAdmitted(instance)) return { place: { kind: "granted" }, makesRoom: false }
+      return { place: toPlace(plan(), uid), makesRoom: plan().victims.has(uid) }
+    },
+    reserve: (uid) => {
+      if (reserved.has(uid)) return
+      reserved.add(uid)
+      changed()
+    },
+    forget: (uid) => {
+      reserved.delete(uid)
+      waiting.delete(uid)
+      changed()
+    },
+  }
+}

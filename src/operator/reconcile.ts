@@ -1,0 +1,79 @@
+import { isTrue } from "../api/condition.ts"
+import { mcpInstanceKind } from "../api/mcp-instance.ts"
+import { podKind } from "../api/pod.ts"
+import { serviceKind } from "../api/service.ts"
+import { AppError } from "../errors.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { act, refresh } from "./act.ts"
+import { decide } from "./decide.ts"
+import type { InstanceMetrics } from "./metrics.ts"
+import { type Observatory, observe } from "./observe.ts"
+import { learnProbe } from "./probe-events.ts"
+import type { Decision, Refusal, Snapshot } from "./snapshot.ts"
+
+/** How long the cache may lack what we wrote before the API server is asked. */
+const doubtMs = 10_000
+/** Passes of observe → decide → act in one reconcile; a start needs five. */
+const maxPasses = 12
+
+/** What a reconcile of instances works with. */
+export type ReconcileDeps = {
+  readonly cluster: ClusterPort
+  readonly namespace: string
+  readonly at: Observatory
+  readonly metrics: InstanceMetrics
+  readonly log: Logger
+  /** Makes other instances look at themselves. */
+  readonly nudge: (name: string) => void
+}
+
+/** Asks the API server about whatever the cache should have confirmed long ago. True if something is unconfirmed yet. */
+const settleDoubts = async ({ cluster, namespace, at }: ReconcileDeps, name: string, signal: AbortSignal) => {
+  const reader = { cluster, namespace, signal }
+  const uid = at.instances.get(name)?.metadata.uid ?? ""
+  const pods = at.pods.controlledBy(uid).map((pod) => pod.metadata.name)
+  if (at.instances.doubtful(name, doubtMs)) await refresh(reader, mcpInstanceKind, at.instances, name)
+  if (at.services.doubtful(name, doubtMs)) await refresh(reader, serviceKind, at.services, name)
+  for (const pod of pods) if (at.pods.doubtful(pod, doubtMs)) await refresh(reader, podKind, at.pods, pod)
+  return at.instances.doubtful(name, 0) || at.services.doubtful(name, 0) || pods.some((pod) => at.pods.doubtful(pod, 0))
+}
+
+/** Decides, and takes note of what others must know before the first effect: a granted place is nobody else's. */
+const decideAndReserve = ({ at, nudge }: ReconcileDeps, snapshot: Snapshot): Decision => {
+  const decision = decide(snapshot)
+  const { name, uid = "" } = snapshot.instance.metadata
+  const begins = decision.actions.some((action) => action.do === "createService")
+  if (begins || isTrue(decision.status.conditions, "Admitted")) at.planner.reserve(uid)
+  for (const other of decision.nudge) if (other !== name) nudge(other)
+  return decision
+}
+
+/**
+ * Brings one instance to where it should be: observe → decide → act, again until nothing is left to do. The answer is
+ * when to look again, in milliseconds; undefined if the instance is gone.
+ */
+export const reconcileInstance = async (
+  deps: ReconcileDeps,
+  name: string,
+  signal: AbortSignal,
+): Promise<number | undefined> => {
+  const { at, cluster, namespace, log, metrics } = deps
+  const actor = { cluster, namespace, views: at, log, signal }
+  const unconfirmed = await settleDoubts(deps, name, signal)
+  let refusal: Refusal | undefined
+  for (let pass = 0; pass < maxPasses; pass++) {
+    await learnProbe(cluster, at, name, signal)
+    signal.throwIfAborted()
+    const snapshot = observe(at, name, refusal)
+    if (snapshot === undefined) return undefined
+    const decision = decideAndReserve(deps, snapshot)
+    if (decision.actions.length === 0 && decision.statusPatch === undefined)
+      return unconfirmed ? Math.min(doubtMs, decision.requeueAfter) : decision.requeueAfter
+    const outcome = await act(actor, snapshot, decision)
+    refusal = typeof outcome === "object" ? outcome : undefined
+    if (outcome === "done" && decision.statusPatch !== undefined)
+      metrics.started(snapshot.instance.status, decision.status)
+  }
+  throw new AppError("Internal", { detail: `The instance ${name} does not settle after ${maxPasses} passes.` })
+}

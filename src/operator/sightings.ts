@@ -1,0 +1,125 @@
+import { findCondition } from "../api/condition.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { PodSight, ProbeFinding, Use } from "./snapshot.ts"
+import { moment } from "./time.ts"
+
+/** How long a gateway's key counts after its last change; gateways renew it every 30 s. */
+export const keyLifeMs = 90_000
+/** How far apart the clocks of the cluster's machines may be. */
+export const clockSkewMs = 5 * 60_000
+
+type Sighting = {
+  keys: Map<string, { value: string; seenAt: number }>
+  stamp: string | undefined
+  lastUse: number | undefined
+  drainSeenAt: number | undefined
+  pod:
+    | { uid: string; seenAt: number; sign: string | undefined; signAt: number; probe: ProbeSight | undefined }
+    | undefined
+}
+
+type ProbeSight = { readonly at: number; readonly life: string; readonly finding: ProbeFinding | undefined }
+
+/**
+ * What this operator saw and when, on its own clock: stamps of other machines tell that something changed, never when.
+ * It is rebuilt from the cluster after a restart, so that nothing happens earlier than it would have without one.
+ */
+export type Sightings = {
+  /** Takes note of the instance's state: of each change of use and of the drain. */
+  see(instance: MCPInstance): void
+  use(uid: string): Use
+  drainSeenAt(uid: string): number | undefined
+  /** Takes note of a Pod and of the sign of trouble it shows. */
+  seePod(uid: string, podUID: string, sign: string | undefined): PodSight
+  /** What was found out about the startup probe in this life of the container; asked again after `keepMs`. */
+  probeKnown(uid: string, life: string, keepMs: number): boolean
+  learnProbe(uid: string, life: string, finding: ProbeFinding | undefined): void
+  forget(uid: string): void
+}
+
+const latest = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : Math.max(a, b)
+
+/** Use that was recorded before this operator looked happened at the latest then, and at the latest at stamp + skew. */
+const firstUse = (recorded: string | undefined, now: number): number | undefined => {
+  const at = moment(recorded)
+  return at === undefined ? undefined : Math.min(at + clockSkewMs, now)
+}
+
+const seeKeys = (sighting: Sighting, inUseBy: Readonly<Record<string, string>>, now: number): void => {
+  for (const [key, value] of Object.entries(inUseBy)) {
+    if (sighting.keys.get(key)?.value === value) continue
+    sighting.keys.set(key, { value, seenAt: now })
+    sighting.lastUse = latest(sighting.lastUse, now)
+  }
+  for (const [key, { seenAt }] of sighting.keys) {
+    if (key in inUseBy) continue
+    sighting.keys.delete(key)
+    // its gateway took it away, so use ended just now; a dead key was taken away by us
+    if (now - seenAt < keyLifeMs) sighting.lastUse = latest(sighting.lastUse, now)
+  }
+}
+
+/** Makes an empty memory. */
+export const createSightings = (clock: ClockPort): Sightings => {
+  const known = new Map<string, Sighting>()
+
+  const see = (instance: MCPInstance): void => {
+    const { uid = "" } = instance.metadata
+    const now = clock.now()
+    const recorded = instance.status?.lastUsedTime
+    let sighting = known.get(uid)
+    if (sighting === undefined) {
+      const lastUse = firstUse(recorded, now)
+      sighting = { keys: new Map(), stamp: recorded, lastUse, drainSeenAt: undefined, pod: undefined }
+      known.set(uid, sighting)
+    } else if (recorded !== sighting.stamp) {
+      sighting.stamp = recorded
+      sighting.lastUse = latest(sighting.lastUse, now)
+    }
+    seeKeys(sighting, instance.status?.inUseBy ?? {}, now)
+    const draining = findCondition(instance.status?.conditions, "Draining")?.status === "True"
+    sighting.drainSeenAt = draining ? (sighting.drainSeenAt ?? now) : undefined
+  }
+  const use = (uid: string): Use => {
+    const now = clock.now()
+    const sighting = known.get(uid)
+    const keys = [...(sighting?.keys ?? [])]
+    const live = keys.filter(([, { seenAt }]) => now - seenAt < keyLifeMs)
+    const dead = keys.filter(([, { seenAt }]) => now - seenAt >= keyLifeMs)
+    return {
+      live: live.map(([key]) => key),
+      dead: dead.map(([key]) => key),
+      nextDeath: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + keyLifeMs)),
+      lastUse: sighting?.lastUse,
+    }
+  }
+  const seePod = (uid: string, podUID: string, sign: string | undefined): PodSight => {
+    const now = clock.now()
+    const sighting = known.get(uid)
+    if (sighting === undefined) return { seenAt: now, signAt: undefined, probe: undefined }
+    if (sighting.pod?.uid !== podUID) sighting.pod = { uid: podUID, seenAt: now, sign, signAt: now, probe: undefined }
+    else if (sighting.pod.sign !== sign) {
+      sighting.pod.sign = sign
+      sighting.pod.signAt = now
+    }
+    const { seenAt, signAt, probe } = sighting.pod
+    return { seenAt, signAt: sign === undefined ? undefined : signAt, probe: probe?.finding }
+  }
+  return {
+    see,
+    use,
+    seePod,
+    drainSeenAt: (uid) => known.get(uid)?.drainSeenAt,
+    probeKnown: (uid, life, keepMs) => {
+      const probe = known.get(uid)?.pod?.probe
+      return probe !== undefined && probe.life === life && clock.now() - probe.at < keepMs
+    },
+    learnProbe: (uid, life, finding) => {
+      const pod = known.get(uid)?.pod
+      if (pod !== undefined) pod.probe = { at: clock.now(), life, finding }
+    },
+    forget: (uid) => void known.delete(uid),
+  }
+}

@@ -1,0 +1,166 @@
+import { type Condition, findCondition, withCondition } from "../api/condition.ts"
+import type { MCPInstanceStatus, Phase } from "../api/mcp-instance.ts"
+import { podName } from "../api/names.ts"
+import type { Pod } from "../api/pod.ts"
+import { addressesOf } from "./addresses.ts"
+import { isQueueReason } from "./capacity.ts"
+import { restartsOf } from "./failure.ts"
+import { mergePatchBetween } from "./merge-patch.ts"
+import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
+import { isSpecNews } from "./start.ts"
+import { moment, stamp } from "./time.ts"
+import { timingsOf } from "./timings.ts"
+
+/** How long a new Pod without an address is left out of the status: normally its address is next, in the same write. */
+export const quietMs = 2_000
+
+/** What is said of an instance whose Pod is about to be made, or was made a moment ago. */
+export const pendingWords = { reason: "Pending", message: "The Pod is being created." } as const
+
+type Draft = { -readonly [K in keyof MCPInstanceStatus]: MCPInstanceStatus[K] }
+
+const forgetPod = { podIP: undefined, podURL: undefined, incarnation: undefined } as const
+const forgetStart = {
+  ...forgetPod,
+  podName: undefined,
+  secretName: undefined,
+  startTime: undefined,
+  readyTime: undefined,
+  restarts: undefined,
+  timings: undefined,
+  backoffUntilTime: undefined,
+} as const
+
+/** The Pod as far as the status shall tell of it. */
+const shownPod = ({ pod, podSeenAt, standing, now, instance }: Snapshot): Pod | undefined => {
+  if (pod === undefined) return undefined
+  const known = instance.status?.podName === pod.metadata.name
+  const tells = pod.status?.podIP !== undefined || standing.ready || standing.failed !== undefined
+  return known || tells || now - (podSeenAt ?? now) >= quietMs ? pod : undefined
+}
+
+const podFacts = (pod: Pod): Draft => ({
+  podName: pod.metadata.name,
+  podIP: pod.status?.podIP,
+  incarnation: pod.metadata.uid === undefined ? undefined : `${pod.metadata.uid}.${restartsOf(pod)}`,
+  secretName: pod.spec.containers[0]?.envFrom?.[0]?.secretRef.name,
+  startTime: pod.metadata.creationTimestamp,
+  restarts: restartsOf(pod),
+})
+
+/** What the status tells of the Pod. Without one its name stays: it says that the start it belongs to is used up. */
+const aboutPod = (snapshot: Snapshot, starts: number | undefined): Draft => {
+  if (starts !== undefined) return { ...forgetStart, starts, url: addressesOf(snapshot, undefined).url }
+  const shown = shownPod(snapshot)
+  const { url, podURL } = addressesOf(snapshot, shown)
+  if (shown !== undefined) return { ...podFacts(shown), url, podURL }
+  const { metadata, status } = snapshot.instance
+  const current = podName(metadata.name, metadata.uid ?? "", status?.starts ?? 0)
+  const ended = snapshot.pod === undefined && snapshot.pods.some((pod) => pod.metadata.name === current)
+  return { ...forgetPod, url, podName: ended ? current : status?.podName }
+}
+
+const aboutBackoff = (snapshot: Snapshot, { backoff }: Verdict, ready: boolean): Draft => {
+  if (backoff !== undefined) return { backoffSeconds: backoff.seconds, backoffUntilTime: stamp(backoff.until) }
+  if (ready || isSpecNews(snapshot)) return { backoffSeconds: undefined, backoffUntilTime: undefined }
+  const complete = snapshot.pod !== undefined && snapshot.service !== undefined
+  return complete ? { backoffUntilTime: undefined } : {}
+}
+
+const aboutFailure = (snapshot: Snapshot, { reason, message, failed }: Standing): Draft => {
+  if (failed === undefined) return { failure: undefined }
+  const before = snapshot.instance.status?.failure
+  // never before the Pod that it is about, or it would read as an older start's
+  const created = moment(snapshot.pod?.metadata.creationTimestamp) ?? snapshot.now
+  const time = before?.reason === reason ? before.time : stamp(Math.max(snapshot.now, created))
+  const { exitCode } = failed
+  return { failure: { reason, message, time, ...(exitCode === undefined ? {} : { exitCode }) } }
+}
+
+const aboutDrain = ({ instance, now, settings }: Snapshot, { drain }: Verdict): Draft => {
+  if (drain === undefined) return { drainDeadlineTime: undefined }
+  return { drainDeadlineTime: instance.status?.drainDeadlineTime ?? stamp(now + settings.drain_timeout) }
+}
+
+const aboutUse = ({ instance, use }: Snapshot): Draft => {
+  const { inUseBy } = instance.status ?? {}
+  if (inUseBy === undefined || use.dead.length === 0) return {}
+  return { inUseBy: Object.fromEntries(Object.entries(inUseBy).filter(([key]) => !use.dead.includes(key))) }
+}
+
+type NewCondition = Omit<Condition, "lastTransitionTime" | "observedGeneration">
+
+type Told = { readonly standing: Standing; readonly pod: Pod | undefined }
+
+const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: Told): readonly Condition[] => {
+  const { instance, now } = snapshot
+  const before = instance.status?.conditions ?? []
+  const truth = (ready: boolean) => (ready ? "True" : "False")
+  const { refused, drain } = verdict
+  const admitted: NewCondition =
+    refused === undefined
+      ? { type: "Admitted", status: "True", reason: "Admitted", message: "It has a place under the limits." }
+      : { type: "Admitted", status: "False", ...refused }
+  const waits: Standing =
+    refused === undefined || standing.failed !== undefined ? standing : { ready: false, ...refused }
+  const { reason, message } = waits
+  const ofPod = pod === undefined ? { reason: "NoPod", message: "There is no Pod." } : { reason, message }
+  const next: NewCondition[] = [
+    admitted,
+    { type: "PodReady", status: truth(pod !== undefined && snapshot.standing.ready), ...ofPod },
+    { type: "Ready", status: truth(waits.ready), reason, message },
+  ]
+  if (drain !== undefined) next.push({ type: "Draining", status: "True", ...drain })
+  else if (findCondition(before, "Draining") !== undefined)
+    next.push({ type: "Draining", status: "False", reason: "NotDraining", message: "No drain goes on." })
+  const observedGeneration = instance.metadata.generation
+  return next.reduce<readonly Condition[]>(
+    (conditions, each) =>
+      withCondition(
+        conditions,
+        { ...each, ...(observedGeneration === undefined ? {} : { observedGeneration }) },
+        stamp(now),
+      ),
+    before,
+  )
+}
+
+const phaseOf = ({ refused, drain }: Verdict, standing: Standing, hasPod: boolean): Phase => {
+  if (refused !== undefined && isQueueReason(refused.reason)) return "Queued"
+  if (refused !== undefined) return "Failed"
+  if (drain !== undefined) return "Draining"
+  if (standing.ready) return "Ready"
+  if (standing.failed !== undefined) return "Failed"
+  return hasPod ? "Starting" : "Pending"
+}
+
+/** The status as it should be. Equal input gives an equal status, so that a steady state causes no write. */
+export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceStatus => {
+  const { instance, now } = snapshot
+  const before = instance.status ?? {}
+  const fresh = verdict.starts === undefined || verdict.starts === before.starts ? undefined : verdict.starts
+  const pod = fresh === undefined ? shownPod(snapshot) : undefined
+  // a start that nobody was told of yet is still pending
+  const hidden = verdict.standing === undefined && snapshot.pod !== undefined && pod === undefined
+  const shown: Standing = hidden ? { ...snapshot.standing, ...pendingWords } : snapshot.standing
+  const standing = verdict.standing ?? shown
+  const becameReady = standing.ready && before.readyTime === undefined && pod !== undefined
+  return {
+    ...before,
+    ...aboutPod(snapshot, fresh),
+    ...(becameReady ? { readyTime: stamp(now), timings: timingsOf(instance, pod, now) } : {}),
+    ...aboutBackoff(snapshot, verdict, standing.ready),
+    ...aboutFailure(snapshot, standing),
+    ...aboutDrain(snapshot, verdict),
+    ...aboutUse(snapshot),
+    conditions: [...conditionsOf(snapshot, verdict, { standing, pod })],
+    phase: phaseOf(verdict, standing, pod !== undefined),
+    observedGeneration: instance.metadata.generation,
+  }
+}
+
+/** The patch that makes the status so; undefined if it is so already. */
+export const statusPatch = (snapshot: Snapshot, next: MCPInstanceStatus) => {
+  const patch = mergePatchBetween(snapshot.instance.status ?? {}, next)
+  return patch === undefined ? undefined : { status: patch }
+}

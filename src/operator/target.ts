@@ -1,0 +1,112 @@
+import { type Condition, withCondition } from "../api/condition.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import { type MCPTarget, MCPTargetSpec, type MCPTargetStatus, mcpTargetKind } from "../api/mcp-target.ts"
+import { hasCode } from "../errors.ts"
+import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
+import { refresh } from "./act.ts"
+import { belowFloor } from "./desired/pod.ts"
+import { mergePatchBetween } from "./merge-patch.ts"
+import type { Settings } from "./snapshot.ts"
+import { stamp } from "./time.ts"
+import type { View } from "./view.ts"
+
+/** How long changes of instances are gathered before the counts of their target are written. */
+export const countDebounceMs = 5_000
+
+/** What the status of a target is made from. */
+export type TargetSnapshot = {
+  readonly target: MCPTarget
+  /** The instances that name it. */
+  readonly instances: readonly MCPInstance[]
+  readonly settings: Settings
+  readonly now: number
+}
+
+type Judgement = Pick<Condition, "status" | "reason" | "message">
+
+const no = (reason: string, message: string): Judgement => ({ status: "False", reason, message: message.slice(0, 900) })
+
+const accepted = ({ target, settings }: TargetSnapshot): Judgement => {
+  const parsed = MCPTargetSpec.safeParse(target.spec)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    return no("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`)
+  }
+  const unknown = target.spec.podTemplates?.find(({ name }) => !settings.podTemplates.has(name))
+  if (unknown !== undefined) return no("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}'.`)
+  const below = belowFloor(target.spec, settings)
+  if (below !== undefined) return no("PodForbidden", `${below}: kubernetes.pod_security is ${settings.pod_security}.`)
+  return { status: "True", reason: "Accepted", message: "Its instances can be made." }
+}
+
+const available = ({ target, instances }: TargetSnapshot, verdict: Judgement): Judgement => {
+  if (verdict.status === "False") return no("NotAccepted", verdict.message)
+  if (target.spec.paused === true) return no("Paused", "It is paused: requests are refused.")
+  const failed = instances.filter(({ status }) => status?.phase === "Failed")
+  if (failed.length > 0 && failed.length === instances.length) {
+    const failure = failed[0]?.status?.failure
+    return no("AllInstancesFail", `${failure?.reason ?? "Failed"}: ${failure?.message ?? "see its instances"}`)
+  }
+  return { status: "True", reason: "Available", message: "Requests are taken." }
+}
+
+/** The status as it should be. Pure; equal input gives an equal status. */
+export const targetStatus = (snapshot: TargetSnapshot): MCPTargetStatus => {
+  const { target, instances, now } = snapshot
+  const observedGeneration = target.metadata.generation
+  const isAccepted = accepted(snapshot)
+  const generation = observedGeneration === undefined ? {} : { observedGeneration }
+  const conditions = [
+    { type: "Accepted", ...isAccepted, ...generation },
+    { type: "Available", ...available(snapshot, isAccepted), ...generation },
+  ].reduce<readonly Condition[]>(
+    (before, each) => withCondition(before, each, stamp(now)),
+    target.status?.conditions ?? [],
+  )
+  const count = (phase: string) => instances.filter(({ status }) => status?.phase === phase).length
+  return {
+    ...target.status,
+    conditions: [...conditions],
+    instances: instances.length,
+    ready: count("Ready"),
+    failed: count("Failed"),
+    observedGeneration,
+  }
+}
+
+/** What a reconcile of targets works with. */
+export type TargetDeps = {
+  readonly cluster: ClusterPort
+  readonly namespace: string
+  readonly targets: View<MCPTarget>
+  readonly instances: View<MCPInstance>
+  readonly settings: Settings
+  readonly now: () => number
+}
+
+/** Instances that name a target. */
+export const instancesOf = (instances: View<MCPInstance>, targetName: string): MCPInstance[] =>
+  [...instances.items()].filter(({ spec }) => spec.targetName === targetName)
+
+const write = async (deps: TargetDeps, target: MCPTarget, patch: MergePatch, signal: AbortSignal): Promise<void> => {
+  const { cluster, namespace, targets } = deps
+  const { name, uid } = target.metadata
+  const body = { status: patch, ...(uid === undefined ? {} : { metadata: { uid } }) }
+  try {
+    targets.learn(await cluster.patchStatus(mcpTargetKind, { namespace, name }, body, { signal }))
+  } catch (error) {
+    if (!hasCode(error, "ApiConflict", "ApiNotFound")) throw error
+    await refresh({ cluster, namespace, signal }, mcpTargetKind, targets, name)
+  }
+}
+
+/** Writes what is known of a target, if it changed. */
+export const reconcileTarget = async (deps: TargetDeps, name: string, signal: AbortSignal): Promise<undefined> => {
+  const target = deps.targets.get(name)
+  if (target === undefined || target.metadata.deletionTimestamp !== undefined) return undefined
+  const instances = instancesOf(deps.instances, name)
+  const next = targetStatus({ target, instances, settings: deps.settings, now: deps.now() })
+  const patch = mergePatchBetween(target.status ?? {}, next)
+  if (patch !== undefined) await write(deps, target, patch, signal)
+  return undefined
+}
