@@ -161,16 +161,23 @@ export const buildOutputs = async (names: readonly Output[] = ["bundle", "execut
   for (const name of names) await outputs[name]()
 }
 
-if (import.meta.main) {
-  const [name = "all"] = argv.slice(2)
+/** Builds what the command line names; resolves with the exit code. */
+const main = async (name = "all"): Promise<number> => {
   const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
   if (names.length === 0) {
     console.error("usage: node build.config.ts [bundle|executable|plugin|all]")
-    process.exit(2)
+    return 2
   }
   const start = performance.now()
-  await buildOutputs(names)
-  console.log(
-    `${manifest.name} ${manifest.version}: ${names.join(", ")} in ${Math.round(performance.now() - start)} ms`,
-  )
+  try {
+    await buildOutputs(names)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    return 1
+  }
+  const ms = Math.round(performance.now() - start)
+  console.log(`${manifest.name} ${manifest.version}: ${names.join(", ")} in ${ms} ms`)
+  return 0
 }
+
+if (import.meta.main) process.exitCode = await main(argv[2])
