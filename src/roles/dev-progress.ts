@@ -62,8 +62,8 @@ export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => 
     const start = { ...before, phases: [...before.phases, phase] }
     if (isStarting(phase)) starts.set(name, start)
     else starts.delete(name)
-    tell(object, phase, start)
     draw()
+    tell(object, phase, start)
   }
 
   const unsubscribe = instances.subscribe(follow)
