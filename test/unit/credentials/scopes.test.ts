@@ -8,7 +8,7 @@ import {
   scopesAllowed,
   scopesOf,
 } from "../../../src/credentials/scopes.ts"
-import { instance } from "../../support/build/instance.ts"
+import { instance } from "../../support/build/placed.ts"
 import { target } from "../../support/build/who.ts"
 
 const alice: Holder = { issuer: "corp", subject: "alice", groups: ["eng", "ops"], roles: ["dev", "oncall"] }

@@ -7,7 +7,7 @@ import {
   type Snapshot,
   type Wanted,
 } from "../../../src/gateway/placement-decide.ts"
-import { condition, instance, readyStatus } from "../../support/build/instance.ts"
+import { condition, instance, readyStatus } from "../../support/build/placed.ts"
 
 const wanted: Wanted = {
   mode: "create",

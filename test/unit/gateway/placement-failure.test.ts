@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest"
 import { masked } from "../../../src/credentials/mask.ts"
 import { logTail, toInstanceFailed } from "../../../src/gateway/placement-failure.ts"
 import type { ClusterPort, LogQuery } from "../../../src/ports/cluster.ts"
-import { instance } from "../../support/build/instance.ts"
+import { instance } from "../../support/build/placed.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 
