@@ -1,0 +1,74 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
+import { type AppError, errorTable } from "../errors.ts"
+import type { Known } from "./pipeline.ts"
+
+/** The header that tells a request's id, which is in the log too. */
+export const requestIdHeader = "x-request-id"
+
+type ErrorAnswer = { readonly status: number; readonly headers: Record<string, string>; readonly body: string }
+
+const challengeOf = (request: IncomingMessage): string =>
+  request.headers.authorization === undefined ? "Bearer" : 'Bearer error="invalid_token"'
+
+const headersOf = (error: AppError, request: IncomingMessage): Record<string, string> => ({
+  ...(error.code === "Unauthenticated" ? { "www-authenticate": challengeOf(request) } : {}),
+  ...(error.retryAfterSeconds === undefined ? {} : { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
+  ...error.headers,
+})
+
+/** What every error answer of ours tells besides its sentence. */
+const factsOf = (error: AppError, requestId: string): Record<string, unknown> => {
+  const { help, retryable } = errorTable[error.code]
+  return { ...error.data, code: error.code, help, retryable, request_id: requestId }
+}
+
+/** An error as a problem document (RFC 9457). */
+export const toProblem = (error: AppError, request: IncomingMessage, requestId: string): ErrorAnswer => {
+  const { status } = errorTable[error.code]
+  const title = STATUS_CODES[status] ?? "Error"
+  const problem = { type: "about:blank", title, status, detail: error.message, ...factsOf(error, requestId) }
+  const headers = { ...headersOf(error, request), "content-type": "application/problem+json" }
+  return { status, headers, body: JSON.stringify(problem) }
+}
+
+/** An error as a JSON-RPC error response; `idText` is the JSON source of the request's id. */
+export const toRpcError = (
+  error: AppError,
+  request: IncomingMessage,
+  about: { readonly requestId: string; readonly idText: string | undefined },
+): ErrorAnswer => {
+  const { status, rpc } = errorTable[error.code]
+  const body = JSON.stringify({ code: rpc, message: error.message, data: factsOf(error, about.requestId) })
+  return {
+    status,
+    headers: { ...headersOf(error, request), "content-type": "application/json" },
+    body: `{"jsonrpc":"2.0","id":${about.idText ?? "null"},"error":${body}}`,
+  }
+}
+
+const send = (response: ServerResponse, answer: ErrorAnswer, requestId: string): void => {
+  if (response.headersSent || response.destroyed) return void response.destroy()
+  const length = String(Buffer.byteLength(answer.body))
+  response.writeHead(answer.status, { ...answer.headers, "content-length": length, [requestIdHeader]: requestId })
+  response.end(answer.body)
+}
+
+/** Answers a request that never became an MCP request. */
+export const answerProblem = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  failure: { readonly error: AppError; readonly requestId: string },
+): void => send(response, toProblem(failure.error, request, failure.requestId), failure.requestId)
+
+/**
+ * Answers an MCP request with an error: as a problem until the caller is known to be allowed to the target, as a
+ * JSON-RPC error with the request's id from then on.
+ */
+export const answerError = (known: Known, error: AppError): void => {
+  const { request, response, requestId, target, reading } = known
+  const answer =
+    target === undefined
+      ? toProblem(error, request, requestId)
+      : toRpcError(error, request, { requestId, idText: reading?.idText })
+  send(response, answer, requestId)
+}

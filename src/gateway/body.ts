@@ -1,0 +1,67 @@
+import type { IncomingMessage } from "node:http"
+import { AppError } from "../errors.ts"
+
+/** How much of a refused body is still read, so that a client which is sending gets to read the answer. */
+const discardLimit = 64 * 2 ** 20
+
+const mediaTypeOf = (header: string | undefined): string => (header ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? ""
+
+const readable: readonly string[] = ["application/json", "text/event-stream", "application/*", "text/*", "*/*"]
+
+/** True unless an Accept header names neither JSON nor event streams. */
+const acceptsAnswer = (header: string | undefined): boolean =>
+  header === undefined || header.split(",").some((part) => readable.includes(mediaTypeOf(part)))
+
+/** Throws UnsupportedMediaType or NotAcceptable for a POST whose headers rule out an exchange of JSON-RPC messages. */
+export const checkMedia = (headers: IncomingMessage["headers"]): void => {
+  const type = headers["content-type"]
+  if (type !== "application/json" && mediaTypeOf(type) !== "application/json") {
+    throw new AppError("UnsupportedMediaType", { detail: "The body is not declared as application/json." })
+  }
+  const encoding = headers["content-encoding"]
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+    throw new AppError("UnsupportedMediaType", { detail: "The body has a Content-Encoding." })
+  }
+  if (!acceptsAnswer(headers.accept)) {
+    throw new AppError("NotAcceptable", { detail: "Accept names neither application/json nor text/event-stream." })
+  }
+}
+
+const tooLarge = (limit: number): AppError =>
+  new AppError("BodyTooLarge", { detail: `The body is larger than ${limit} bytes.`, data: { limit } })
+
+/** Reads and forgets what still comes, up to a bound; then the connection ends. */
+const discard = (request: IncomingMessage): void => {
+  let seen = 0
+  request.on("data", (chunk: Buffer) => {
+    seen += chunk.length
+    if (seen > discardLimit) request.destroy()
+  })
+  request.on("error", () => {})
+}
+
+/**
+ * Reads a whole request body of at most `limit` bytes. Throws BodyTooLarge; rejects with the signal's reason when the
+ * client goes away. How long it may take is the server's requestTimeout.
+ */
+export const readBody = (request: IncomingMessage, limit: number, signal: AbortSignal): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const fail = (error: unknown) => {
+      request.removeListener("data", onData)
+      discard(request)
+      reject(error)
+    }
+    const chunks: Buffer[] = []
+    let size = 0
+    const onData = (chunk: Buffer) => {
+      size += chunk.length
+      if (size > limit) return fail(tooLarge(limit))
+      chunks.push(chunk)
+    }
+    if (Number(request.headers["content-length"] ?? 0) > limit) return fail(tooLarge(limit))
+    request.on("data", onData)
+    request.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
+    const leave = () => reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))
+    request.on("error", leave)
+    request.on("close", leave)
+  })

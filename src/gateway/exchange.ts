@@ -1,0 +1,128 @@
+import { parseDuration } from "../api/duration.ts"
+import { AppError, hasCode } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
+import type { Message } from "./message.ts"
+import type { Keyed, Placed } from "./pipeline.ts"
+import type { PlacementPort } from "./placement-port.ts"
+import { isSameLife, sessionGone } from "./placing.ts"
+import type { Reinitializer } from "./reinitialize.ts"
+import type { Upstream, UpstreamAnswer } from "./upstream.ts"
+
+/** What an exchange asks. */
+export type ExchangeDeps = {
+  readonly upstream: Upstream
+  readonly placement: PlacementPort
+  readonly reinitializer: Reinitializer
+  /** Places the request once more after the first place turned out to be wrong. */
+  readonly place: (input: Keyed) => Promise<Placed>
+  readonly trusts: ProxyTrust
+  readonly clock: ClockPort
+  /** For targets without a requestTimeout of their own, milliseconds. */
+  readonly requestTimeoutMs: number
+}
+
+/** A server's answer, and where it came from in the end. */
+export type Exchanged = { readonly placed: Placed; readonly answer: UpstreamAnswer }
+
+/** Waits before another attempt, milliseconds; as many attempts more as there are entries. */
+const retryDelaysMs: readonly number[] = [100, 400]
+
+/** Methods that change nothing, so that asking twice does no harm. */
+const repeatable: ReadonlySet<string> = new Set([
+  "initialize",
+  "ping",
+  "server/discover",
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+])
+
+const isRepeatable = (messages: readonly Message[]): boolean =>
+  messages.length > 0 && messages.every((message) => message.kind === "request" && repeatable.has(message.method))
+
+/** True for requests whose answer is a stream without a call: it may be silent and stay open for hours. */
+export const isOpenStream = ({ verb, messages }: Placed): boolean =>
+  verb === "GET" || messages.some((message) => message.kind === "request" && message.method === "subscriptions/listen")
+
+const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
+  const { request, target } = placed
+  const origin = clientOrigin(request, deps.trusts)
+  return deps.upstream.send({
+    placement: placed.placement,
+    verb: placed.verb,
+    headers: toUpstreamHeaders(request.headers, { session: placed.upstreamSession, origin }),
+    body: placed.body,
+    headersTimeoutMs: parseDuration(target.spec.requestTimeout ?? "") ?? deps.requestTimeoutMs,
+    lane: isOpenStream(placed) ? "stream" : "call",
+    signal: placed.signal,
+  })
+}
+
+/** Nothing was sent, or nothing is lost by sending it again on another connection. */
+const mayRetry = (error: unknown, placed: Placed): boolean => {
+  if (!hasCode(error, "UpstreamUnreachable")) return false
+  if (error.data?.phase === "connect") return true
+  return error.data?.reused === true && isRepeatable(placed.messages)
+}
+
+/** A refused connection can mean that the server lives elsewhere by now, or that the session's life is over. */
+const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError): Promise<void> => {
+  if (error.data?.phase !== "connect") return
+  deps.placement.reportUnreachable(placed.placement)
+  if (placed.session === undefined || placed.target.spec.statefulness !== "stateful") return
+  const current = await deps.placement.currentIncarnation(placed.placement, placed.signal)
+  if (current !== placed.session.incarnation) throw sessionGone()
+}
+
+const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
+  let placed = first
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return { placed, answer: await send(deps, placed) }
+    } catch (error) {
+      const delay = retryDelaysMs[attempt]
+      if (!mayRetry(error, placed) || !hasCode(error, "UpstreamUnreachable")) throw error
+      await afterFailure(deps, placed, error)
+      if (delay === undefined) throw error
+      await deps.clock.sleep(delay, placed.signal)
+      placed = await deps.place(placed)
+    }
+  }
+}
+
+type Verdict = "pass" | "ended" | "again"
+
+/**
+ * What a 400 or 404 to a request with a session means. Servers answer both to sessions that they do not know, so the
+ * life of the server decides: still the session's own, then the server's word stands.
+ */
+const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged): Promise<Verdict> => {
+  const { session, placement, target } = placed
+  if (session === undefined || (answer.status !== 404 && answer.status !== 400)) return "pass"
+  const current = await deps.placement.currentIncarnation(placement, placed.signal)
+  const stateless = target.spec.statefulness === "stateless"
+  if (current !== placement.incarnation) return stateless ? "again" : "ended"
+  // a session that we opened again has ended in the server: the client never knew it, so it need not know this either
+  return stateless && answer.status === 404 && !isSameLife(session, placement) ? "again" : "pass"
+}
+
+/**
+ * Sends a request to its server and waits for the head of the answer; tries again where that cannot do harm, on the
+ * server's next life if need be. Throws SessionNotFound, UpstreamUnreachable, UpstreamTimeout, UpstreamInvalid and what
+ * placing throws.
+ */
+export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
+  const exchanged = await sendPersistently(deps, first)
+  const verdict = await judge(deps, exchanged)
+  if (verdict === "pass") return exchanged
+  exchanged.answer.abort()
+  if (verdict === "ended" || first.session === undefined) throw sessionGone()
+  deps.reinitializer.forget(first.session)
+  const placed = await deps.place(exchanged.placed)
+  if (isSameLife(first.session, placed.placement)) {
+    throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
+  }
+  return sendPersistently(deps, placed)
+}

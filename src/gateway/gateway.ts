@@ -1,0 +1,210 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { AppError, isAbort, isAppError, toAppError } from "../errors.ts"
+import type { Identity, Purpose } from "../identity/identity.ts"
+import type { SubjectKey } from "../identity/subject-key.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Reflection } from "../ports/cluster.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import { answerError, answerProblem } from "./answer.ts"
+import { createAudit } from "./audit.ts"
+import { checkMedia, readBody } from "./body.ts"
+import type { ExchangeDeps } from "./exchange.ts"
+import { type Incoming, newRequestId, receive } from "./incoming.ts"
+import { key } from "./keying.ts"
+import { readMessages } from "./message.ts"
+import { type Admitted, type Identified, type Known, pipeline, type Read } from "./pipeline.ts"
+import type { PlacementPort } from "./placement-port.ts"
+import { place } from "./placing.ts"
+import { admit, permit } from "./policy.ts"
+import { trustNetworks } from "./proxy-trust.ts"
+import { createReinitializer } from "./reinitialize.ts"
+import { type Outcome, respond } from "./respond.ts"
+import { createSealer } from "./session.ts"
+import type { SessionKeys } from "./session-keys.ts"
+import { createUpstream, type Upstream } from "./upstream.ts"
+
+/** Who is calling, from an Authorization header; throws Unauthenticated. */
+export type Authenticate = (credential: {
+  readonly authorization: string | undefined
+  readonly purpose: Purpose
+  /** URL of the target that is called, which a token may name as its audience. */
+  readonly audience?: string
+}) => Identity | Promise<Identity>
+
+/** Settings of the gateway. */
+export type GatewayOptions = {
+  /** Origin under which clients reach the gateway, e.g. `https://mcp.example.com`. */
+  readonly publicUrl: string
+  /** How long a server may take until its answer begins, milliseconds; a target's own requestTimeout is stronger. */
+  readonly requestTimeoutMs: number
+  /** How long a sealed session id can be used, milliseconds. */
+  readonly sessionLifetimeMs: number
+  /** Largest request body, bytes. */
+  readonly maxBodyBytes: number
+  /** Networks whose X-Forwarded-* headers are believed. */
+  readonly trustedProxies: readonly string[]
+  /** Silence after which an event stream gets a comment, milliseconds; default 15 s. */
+  readonly silenceMs?: number
+}
+
+/** Everything the gateway's data path is built from. */
+export type GatewayDeps = {
+  readonly targets: Reflection<MCPTarget>
+  readonly placement: PlacementPort
+  readonly authenticate: Authenticate
+  readonly subjectKeyOf: (target: MCPTarget, identity: Identity) => SubjectKey | Promise<SubjectKey>
+  readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
+  readonly sessionKeys: SessionKeys
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  readonly options: GatewayOptions
+}
+
+/** The data path: MCP requests in, answers of the right instances out. */
+export type Gateway = {
+  /** Serves one request to `/mcp/{target}`, errors included. Resolves when the answer is out; never rejects. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+  /**
+   * Takes no new requests, ends streams that have no call, and waits for the calls until `signal` is aborted; then ends
+   * those too.
+   */
+  drain(signal: AbortSignal): Promise<void>
+  /** Ends every exchange and connection. */
+  close(): Promise<void>
+}
+
+const defaultSilenceMs = 15_000
+
+const identify =
+  ({ authenticate, options }: GatewayDeps) =>
+  async (input: Incoming): Promise<Identified> => {
+    const { authorization } = input.request.headers
+    const audience = `${options.publicUrl}/mcp/${input.targetName}`
+    return { ...input, identity: await authenticate({ authorization, purpose: "mcp", audience }) }
+  }
+
+const read =
+  ({ options }: GatewayDeps) =>
+  async (input: Admitted): Promise<Read> => {
+    if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
+    checkMedia(input.request.headers)
+    const body = await readBody(input.request, options.maxBodyBytes, input.signal)
+    return { ...input, body, reading: readMessages(body) }
+  }
+
+const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) => {
+  if (targets.hasSynced()) return targets.get(name)
+  throw new AppError("ClusterUnavailable", { detail: "The targets are not known yet.", retryAfterSeconds: 1 })
+}
+
+/** Puts the way of a request together; tsc rejects it if a step is missing. */
+const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
+  const { clock, placement, options, telemetry } = deps
+  const trusts = trustNetworks(options.trustedProxies)
+  const now = () => clock.now()
+  const sealer = createSealer({ keys: deps.sessionKeys, now, lifetimeMs: options.sessionLifetimeMs })
+  const reinitializer = createReinitializer({ upstream, trusts, clock })
+  const placeStep = place({ placement, reinitializer })
+  const { requestTimeoutMs } = options
+  const exchange: ExchangeDeps = {
+    upstream,
+    placement,
+    reinitializer,
+    place: placeStep,
+    trusts,
+    clock,
+    requestTimeoutMs,
+  }
+  const silenceMs = options.silenceMs ?? defaultSilenceMs
+  const way = pipeline()
+    .step(identify(deps))
+    .step(admit({ targetNamed: targetNamed(deps.targets), mayUse: deps.mayUse }))
+    .step(read(deps))
+    .step(permit)
+    .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
+    .step(placeStep)
+  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs })
+  return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
+    answer(await way.run(incoming, seen))
+}
+
+/** A request on its way. */
+type Flight = { readonly life: AbortController; known: Known; readonly done: Promise<void> }
+
+const isStream = ({ verb, messages }: Known): boolean =>
+  verb === "GET" ||
+  (messages ?? []).some((message) => message.kind === "request" && message.method === "subscriptions/listen")
+
+const shuttingDown = (): AppError =>
+  new AppError("ShuttingDown", {
+    detail: "This replica is stopping.",
+    retryAfterSeconds: 1,
+    headers: { connection: "close" },
+  })
+
+/** Makes the gateway's data path. It starts nothing by itself; close what you make. */
+export const createGateway = (deps: GatewayDeps): Gateway => {
+  const { clock } = deps
+  const upstream = createUpstream(clock)
+  const run = buildWay(deps, upstream)
+  const audit = createAudit(deps.telemetry)
+  const flights = new Set<Flight>()
+  let draining = false
+
+  const fly = async (flight: { known: Known; readonly life: AbortController }): Promise<void> => {
+    const { signal } = flight.life
+    const incoming = flight.known
+    const end = audit.begin()
+    try {
+      const outcome = await run(incoming, (known) => {
+        flight.known = known
+      })
+      end({ known: flight.known, now: clock.now(), outcome })
+    } catch (cause) {
+      const error = toAppError(signal.aborted ? signal.reason : cause)
+      const left = signal.aborted ? !isAppError(signal.reason) : isAbort(cause)
+      if (left) incoming.response.destroy()
+      else answerError(flight.known, error)
+      end({ known: flight.known, now: clock.now(), error, left })
+    }
+  }
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const requestId = newRequestId()
+    const life = new AbortController()
+    response.on("close", () => {
+      if (!response.writableFinished) life.abort()
+    })
+    try {
+      if (draining) throw shuttingDown()
+      const known: Known = receive(request, response, { requestId, receivedAt: clock.now(), signal: life.signal })
+      const flight = { life, known, done: Promise.resolve() }
+      flights.add(flight)
+      flight.done = fly(flight).finally(() => flights.delete(flight))
+      await flight.done
+    } catch (error) {
+      answerProblem(request, response, { error: toAppError(error), requestId })
+    }
+  }
+  const end = (which: (known: Known) => boolean): void => {
+    for (const { life, known } of flights) if (which(known)) life.abort(shuttingDown())
+  }
+  const drain = async (signal: AbortSignal): Promise<void> => {
+    draining = true
+    end(isStream)
+    const landed = Promise.all([...flights].map((flight) => flight.done))
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) return resolve()
+      signal.addEventListener("abort", () => resolve(), { once: true })
+      void landed.then(() => resolve())
+    })
+    end(() => true)
+    await landed
+  }
+  const close = async (): Promise<void> => {
+    draining = true
+    end(() => true)
+    await upstream.close()
+  }
+  return { handle, drain, close }
+}

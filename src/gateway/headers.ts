@@ -1,0 +1,94 @@
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
+
+/** Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). */
+const toUpstream: ReadonlySet<string> = new Set([
+  "accept",
+  "content-type",
+  "mcp-protocol-version",
+  "last-event-id",
+  "mcp-method",
+  "mcp-name",
+  "traceparent",
+  "tracestate",
+  "baggage",
+  "user-agent",
+])
+const paramPrefix = "mcp-param-"
+
+/** Response headers that reach the client as they are; everything else of the server's answer is dropped. */
+const toClient: readonly string[] = ["content-type", "content-encoding", "retry-after", "allow"]
+
+/** Request headers that a browser may send (besides `Mcp-Param-*`) and response headers that it may read. */
+export const corsRequestHeaders: ReadonlySet<string> = new Set([
+  ...toUpstream,
+  "authorization",
+  "mcp-session-id",
+  "if-match",
+])
+export const corsExposedHeaders = "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag, Location"
+
+/** True if a browser may send this header. */
+export const isCorsRequestHeader = (name: string): boolean =>
+  corsRequestHeaders.has(name) || (name.startsWith(paramPrefix) && /^[\w-]+$/.test(name))
+
+/** What a proxy in front says of the client, or what the connection says. */
+export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
+
+/** Header names that the Connection header makes hop-by-hop (RFC 9110 §7.6.1). */
+const connectionNames = (header: string | undefined): readonly string[] =>
+  header === undefined || header === "keep-alive" || header === "close"
+    ? []
+    : header.split(",").map((name) => name.trim().toLowerCase())
+
+/**
+ * The headers of the request to the server, as a flat list of names and values: those of the table, the session id as
+ * the server knows it, no compression, and our own X-Forwarded-*. Nothing else of the client's headers goes on, so
+ * neither its token nor headers that pretend an identity can reach a server.
+ */
+export const toUpstreamHeaders = (
+  headers: IncomingHttpHeaders,
+  facts: { readonly session: string | undefined; readonly origin: ClientOrigin },
+): string[] => {
+  const dropped = connectionNames(headers.connection)
+  const list: string[] = []
+  for (const name in headers) {
+    if (!toUpstream.has(name) && !name.startsWith(paramPrefix)) continue
+    const value = headers[name]
+    if (value === undefined || dropped.includes(name)) continue
+    list.push(name, Array.isArray(value) ? value.join(", ") : value)
+  }
+  list.push("accept-encoding", "identity")
+  if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
+  const { address, host, protocol } = facts.origin
+  list.push("x-forwarded-for", address, "x-forwarded-host", host, "x-forwarded-proto", protocol)
+  return list
+}
+
+/** The headers of the server's answer that the client gets, as a flat list of names and values. */
+export const toClientHeaders = (headers: IncomingHttpHeaders): string[] => {
+  const list: string[] = []
+  for (const name of toClient) {
+    const value = headers[name]
+    if (value !== undefined) list.push(name, Array.isArray(value) ? value.join(", ") : value)
+  }
+  return list
+}
+
+/** What may be believed of the request's way to us. */
+export type ProxyTrust = (address: string) => boolean
+
+/** Where the request came from: by its connection, or by X-Forwarded-* if the connection is a trusted proxy's. */
+export const clientOrigin = (request: IncomingMessage, trusts: ProxyTrust): ClientOrigin => {
+  const address = request.socket.remoteAddress ?? "unknown"
+  const host = request.headers.host ?? ""
+  const forwarded = request.headers["x-forwarded-for"]
+  if (forwarded === undefined || !trusts(address)) return { address, host, protocol: "http" }
+  const hops = String(forwarded)
+    .split(",")
+    .map((hop) => hop.trim())
+  return {
+    address: hops.findLast((hop) => !trusts(hop)) ?? hops[0] ?? address,
+    host: String(request.headers["x-forwarded-host"] ?? host),
+    protocol: request.headers["x-forwarded-proto"] === "https" ? "https" : "http",
+  }
+}

@@ -1,0 +1,57 @@
+import { randomUUID } from "node:crypto"
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { AppError } from "../errors.ts"
+
+/** The verbs of Streamable HTTP. */
+export type Verb = "POST" | "GET" | "DELETE"
+
+/** An MCP request as it came in; nothing about it is believed yet. */
+export type Incoming = {
+  /** Our own name of the request: in the answer's x-request-id and in the log. */
+  readonly requestId: string
+  /** Wall-clock time in milliseconds. */
+  readonly receivedAt: number
+  readonly verb: Verb
+  /** From the path; may be anything. */
+  readonly targetName: string
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** Aborted when the client goes away or the gateway gives up on the request. */
+  readonly signal: AbortSignal
+}
+
+/** A name for a request. */
+export const newRequestId = (): string => randomUUID()
+
+const verbs: readonly string[] = ["POST", "GET", "DELETE"]
+const isVerb = (method: string | undefined): method is Verb => method !== undefined && verbs.includes(method)
+
+/** Path of MCP endpoints, before the target's name. */
+export const mcpPrefix = "/mcp/"
+
+/** The target's name in a path such as `/mcp/github?x`; undefined if the path is no MCP endpoint. */
+export const targetNameIn = (url: string): string | undefined => {
+  if (!url.startsWith(mcpPrefix)) return undefined
+  const query = url.indexOf("?")
+  const name = url.slice(mcpPrefix.length, query === -1 ? undefined : query)
+  return name === "" || name.includes("/") ? undefined : name
+}
+
+/**
+ * Takes in a request to `/mcp/{target}`. Throws RouteNotFound for other paths and MethodNotAllowed for other verbs.
+ */
+export const receive = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  facts: { readonly requestId: string; readonly receivedAt: number; readonly signal: AbortSignal },
+): Incoming => {
+  const targetName = targetNameIn(request.url ?? "")
+  if (targetName === undefined) throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })
+  if (!isVerb(request.method)) {
+    throw new AppError("MethodNotAllowed", {
+      detail: `MCP endpoints do not take ${request.method}.`,
+      headers: { allow: "GET, POST, DELETE" },
+    })
+  }
+  return { ...facts, verb: request.method, targetName, request, response }
+}

@@ -1,0 +1,40 @@
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { AppError } from "../errors.ts"
+import type { Identity } from "../identity/identity.ts"
+import type { SubjectKey } from "../identity/subject-key.ts"
+import type { Keyed, Permitted } from "./pipeline.ts"
+import type { OpenSession, SessionSealer } from "./session.ts"
+
+/** What keying asks: whose instance it is, and what a session id says. */
+export type KeyingDeps = {
+  /** Throws SubjectKeyDenied. */
+  readonly subjectKeyOf: (target: MCPTarget, identity: Identity) => SubjectKey | Promise<SubjectKey>
+  readonly sealer: SessionSealer
+}
+
+const sessionOf = (input: Permitted, sealer: SessionSealer): OpenSession | undefined => {
+  const sealed = input.request.headers["mcp-session-id"]
+  // the modern era has no sessions: the header is ignored
+  if (sealed === undefined || input.era === "modern") return undefined
+  return sealer.open({ identity: input.identity, targetUID: targetUID(input.target) }, String(sealed))
+}
+
+/** The target's UID, which sessions are bound to. */
+export const targetUID = (target: MCPTarget): string => {
+  const { uid } = target.metadata
+  if (uid === undefined) throw new AppError("Internal", { detail: "The target has no UID." })
+  return uid
+}
+
+/** Only a POST makes an instance, and one with a session only if the target's sessions can be opened anew. */
+const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | "find" =>
+  input.verb === "POST" && (session === undefined || input.target.spec.statefulness === "stateless") ? "create" : "find"
+
+/** Finds out whose instance answers and opens the session, before anything is placed. Throws SessionNotFound. */
+export const key =
+  (deps: KeyingDeps) =>
+  async (input: Permitted): Promise<Keyed> => {
+    const subjectKey = await deps.subjectKeyOf(input.target, input.identity)
+    const session = sessionOf(input, deps.sealer)
+    return { ...input, subjectKey, session, mode: modeOf(input, session) }
+  }

@@ -1,0 +1,73 @@
+import type { IncomingHttpHeaders } from "node:http"
+import { AppError } from "../errors.ts"
+import type { Message } from "./message.ts"
+
+/** Which parameter `Mcp-Name` repeats, and whether it must (MCP 2026-07-28, standard request headers; tasks extension). */
+const nameSources: Readonly<Record<string, { readonly param: string; readonly required: boolean }>> = {
+  "tools/call": { param: "name", required: true },
+  "prompts/get": { param: "name", required: true },
+  "resources/read": { param: "uri", required: true },
+  "tasks/get": { param: "taskId", required: false },
+  "tasks/update": { param: "taskId", required: false },
+  "tasks/cancel": { param: "taskId", required: false },
+}
+
+const versionPattern = /^[0-9A-Za-z._-]{1,64}$/
+const base64Pattern = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/i
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/** The text of a mirrored header, which is base64 in `=?base64?…?=` where it is not plain ASCII; undefined if broken. */
+export const decodeMirrored = (value: string): string | undefined => {
+  if (!/^=\?base64\?/i.test(value)) return value
+  const encoded = base64Pattern.exec(value)?.[1]
+  if (encoded === undefined) return undefined
+  const bytes = Buffer.from(encoded, "base64")
+  if (bytes.toString("base64").replace(/=+$/, "") !== encoded.replace(/=+$/, "")) return undefined
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+const mismatch = (detail: string): AppError => new AppError("HeaderMismatch", { detail })
+
+/** Compares one header with what the body says; `undefined` in the body compares with nothing. */
+const compare = (name: string, header: string | undefined, body: string | undefined, required: boolean): void => {
+  if (header === undefined) {
+    if (required && body !== undefined) throw mismatch(`The header ${name} is missing.`)
+    return
+  }
+  if (body !== undefined && header !== body) throw mismatch(`The header ${name} differs from the body.`)
+}
+
+const compareName = (header: string | undefined, message: Exclude<Message, { kind: "response" }>): void => {
+  const source = Object.hasOwn(nameSources, message.method) ? nameSources[message.method] : undefined
+  if (source === undefined) return
+  const value = message.params[source.param]
+  const text = typeof value === "string" ? value : undefined
+  const decoded = header === undefined ? undefined : decodeMirrored(header)
+  if (header !== undefined && decoded === undefined) throw mismatch("The header Mcp-Name is not valid base64.")
+  compare("Mcp-Name", decoded, text, source.required && message.kind === "request")
+}
+
+/** Node joins repeated headers of these names with a comma; a list is never what the body says. */
+const single = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value.join(", ") : value
+
+/**
+ * Checks what headers repeat of the messages: for the modern era equality (HeaderMismatch), for the legacy era only that
+ * a version header is one (InvalidRequest). Required are they on requests; on notifications they are compared if there.
+ */
+export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Message[]): void => {
+  const version = single(headers["mcp-protocol-version"])
+  const first = messages[0]
+  if (first === undefined || first.kind === "response" || first.version === undefined) {
+    if (version === undefined || versionPattern.test(version)) return
+    throw new AppError("InvalidRequest", { detail: "The header MCP-Protocol-Version is not a protocol version." })
+  }
+  const required = first.kind === "request"
+  compare("MCP-Protocol-Version", version, first.version, required)
+  compare("Mcp-Method", single(headers["mcp-method"]), first.method, required)
+  compareName(single(headers["mcp-name"]), first)
+}

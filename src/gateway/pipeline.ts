@@ -1,0 +1,77 @@
+import type { MCPTarget } from "../api/mcp-target.ts"
+import type { Identity } from "../identity/identity.ts"
+import type { SubjectKey } from "../identity/subject-key.ts"
+import type { Incoming } from "./incoming.ts"
+import type { Message, Reading } from "./message.ts"
+import type { Placement } from "./placement-port.ts"
+import type { OpenSession } from "./session.ts"
+import type { ToolPolicy } from "./tool-policy.ts"
+
+/** The caller is known. */
+export type Identified = Incoming & { readonly identity: Identity }
+
+/** The caller may use the target: from here on errors are JSON-RPC messages. */
+export type Admitted = Identified & {
+  readonly target: MCPTarget
+  /** Undefined if the target shows all its tools. */
+  readonly tools: ToolPolicy | undefined
+}
+
+/** The body is here. */
+export type Read = Admitted & {
+  /** The original bytes, which go upstream as they are; undefined for GET and DELETE. */
+  readonly body: Buffer | undefined
+  readonly reading: Reading | undefined
+}
+
+declare const permission: unique symbol
+
+/** The policy allows the request. Only policy.ts makes one: the brand keeps a pipeline without it from compiling. */
+export type Permitted = Read & {
+  readonly [permission]: true
+  readonly messages: readonly Message[]
+  /** From the body: `modern` if its messages name the protocol version themselves; GET and DELETE are legacy. */
+  readonly era: "legacy" | "modern"
+}
+
+/** It is known whose instance answers, and the session is open. */
+export type Keyed = Permitted & {
+  readonly subjectKey: SubjectKey
+  readonly session: OpenSession | undefined
+  /** Whether an instance may be made for this request. */
+  readonly mode: "create" | "find"
+}
+
+/** There is an instance to send it to. */
+export type Placed = Keyed & {
+  readonly placement: Placement
+  /** The server's own session id, where the session stands now. */
+  readonly upstreamSession: string | undefined
+}
+
+/** What is known of a request at some point of its way, for errors and the log. */
+export type Known = Incoming & Partial<Omit<Placed, keyof Incoming>>
+
+/** One step of the way: takes what is known and only adds to it. */
+export type Step<A extends Incoming, B extends A> = (input: A) => B | Promise<B>
+
+/** A way from the incoming request to what `B` knows. */
+export type Pipeline<B extends Incoming> = {
+  /** The same way with one more step, which must not need more than is known by then. */
+  readonly step: <C extends B>(next: Step<B, C>) => Pipeline<C>
+  /** Goes the way; `seen` hears after each step what is known now, so that a failure can be told in its context. */
+  readonly run: (incoming: Incoming, seen: (known: Known) => void) => Promise<B>
+}
+
+const extend = <B extends Known>(run: Pipeline<B>["run"]): Pipeline<B> => ({
+  run,
+  step: <C extends B>(next: Step<B, C>) =>
+    extend<C>(async (incoming, seen) => {
+      const output = await next(await run(incoming, seen))
+      seen(output)
+      return output
+    }),
+})
+
+/** The way that has no step yet. */
+export const pipeline = (): Pipeline<Incoming> => extend<Incoming>(async (incoming) => incoming)

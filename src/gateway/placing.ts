@@ -1,0 +1,63 @@
+import { AppError } from "../errors.ts"
+import type { Keyed, Placed } from "./pipeline.ts"
+import type { Placement, PlacementPort } from "./placement-port.ts"
+import type { Reinitializer } from "./reinitialize.ts"
+import type { OpenSession } from "./session.ts"
+
+/** What placing asks. */
+export type PlacingDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
+
+/** The session's server is gone, and its state with it. */
+export const sessionGone = (): AppError =>
+  new AppError("SessionNotFound", { detail: "The server that held this session is gone." })
+
+/** True if the session was opened by that life of the server. */
+export const isSameLife = (session: OpenSession, placement: Placement): boolean =>
+  session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
+
+const ask = (deps: PlacingDeps, input: Keyed): Promise<Placement> =>
+  deps.placement.place({
+    target: input.target,
+    identity: input.identity,
+    subjectKey: input.subjectKey,
+    mode: input.mode,
+    heldBytes: input.body?.length ?? 0,
+    signal: input.signal,
+  })
+
+/**
+ * A stateful session and the cache disagree about the server's life: the API server decides, because the cache of this
+ * replica may be the one that is behind.
+ */
+const settle = async (deps: PlacingDeps, input: Keyed, session: OpenSession, seen: Placement): Promise<Placement> => {
+  const current = await deps.placement.currentIncarnation(seen, input.signal)
+  if (current !== session.incarnation) throw sessionGone()
+  const again = await ask(deps, input)
+  if (isSameLife(session, again)) return again
+  throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
+}
+
+/** Where the session stands now: on its own server, or opened again on the one that took its place. */
+const upstreamSessionOf = (deps: PlacingDeps, input: Keyed, session: OpenSession, placement: Placement) =>
+  isSameLife(session, placement) ? session.upstreamId : deps.reinitializer.reopen(session, placement, input)
+
+/**
+ * Places a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
+ * knows it. Throws what placement throws, and SessionNotFound.
+ */
+export const place =
+  (deps: PlacingDeps) =>
+  async (input: Keyed): Promise<Placed> => {
+    const { session } = input
+    const found = await ask(deps, input)
+    if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
+    const settled =
+      input.target.spec.statefulness === "stateful" && !isSameLife(session, found)
+        ? await settle(deps, input, session, found)
+        : found
+    return {
+      ...input,
+      placement: settled,
+      upstreamSession: await upstreamSessionOf(deps, input, session, settled),
+    }
+  }

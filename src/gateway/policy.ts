@@ -1,0 +1,93 @@
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { AppError } from "../errors.ts"
+import type { Identity } from "../identity/identity.ts"
+import type { Message } from "./message.ts"
+import { checkHeaders } from "./mirrored-headers.ts"
+import type { Admitted, Identified, Permitted, Read } from "./pipeline.ts"
+import { type ToolPolicy, toolPolicyOf } from "./tool-policy.ts"
+
+/** What admission asks: the known targets, and who may use them. */
+export type AdmissionDeps = {
+  readonly targetNamed: (name: string) => MCPTarget | undefined
+  readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
+}
+
+const checkScopes = (target: MCPTarget, identity: Identity): void => {
+  const missing = (target.spec.requiredScopes ?? []).filter((scope) => !identity.scopes.includes(scope))
+  if (missing.length === 0) return
+  const scope = (target.spec.requiredScopes ?? []).join(" ").replace(/["\\]/g, "")
+  throw new AppError("Forbidden", {
+    detail: `The token lacks the scopes that this target needs: ${missing.join(", ")}.`,
+    headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"` },
+  })
+}
+
+/**
+ * Lets a caller through to a target. Throws TargetNotFound, the same for unknown targets and for those that the caller
+ * may not use; Forbidden if the token lacks a scope.
+ */
+export const admit =
+  (deps: AdmissionDeps) =>
+  (input: Identified): Admitted => {
+    const target = deps.targetNamed(input.targetName)
+    if (target === undefined || !deps.mayUse(target, input.identity)) {
+      throw new AppError("TargetNotFound", {
+        detail: `There is no target '${input.targetName.slice(0, 64)}' that you may use.`,
+      })
+    }
+    checkScopes(target, input.identity)
+    return { ...input, target, tools: toolPolicyOf(target) }
+  }
+
+const checkTool = (message: Message, tools: ToolPolicy | undefined): void => {
+  if (message.kind === "response" || message.method !== "tools/call") return
+  const { name } = message.params
+  if (typeof name !== "string") throw new AppError("InvalidParams", { detail: "params.name is not a string." })
+  if (tools === undefined || tools.allows(name)) return
+  throw new AppError("UnknownTool", { detail: `Unknown tool: ${name.slice(0, 128)}` })
+}
+
+/** Tasks are found by their id alone, so on an instance that several users share one could reach another's. */
+const checkTasks = (message: Message, target: MCPTarget): void => {
+  if (message.kind === "response" || !message.method.startsWith("tasks/")) return
+  if (target.spec.isolationBoundary === "per_user" && target.spec.subjectKey === undefined) return
+  throw new AppError("Forbidden", { detail: "Tasks are not available on a target whose instances are shared." })
+}
+
+/** Batches exist in revision 2025-03-26 only, which is also what a request without a version header speaks. */
+const checkBatch = (input: Read, messages: readonly Message[]): void => {
+  const version = input.request.headers["mcp-protocol-version"] ?? "2025-03-26"
+  const modern = messages.some((message) => message.kind !== "response" && message.version !== undefined)
+  if (version !== "2025-03-26" || modern) {
+    throw new AppError("InvalidRequest", { detail: "Batches exist in protocol version 2025-03-26 only." })
+  }
+  if (messages.some((message) => message.kind !== "response" && message.method === "initialize")) {
+    throw new AppError("InvalidRequest", { detail: "initialize cannot be part of a batch." })
+  }
+}
+
+const eraOf = (messages: readonly Message[]): "legacy" | "modern" => {
+  const first = messages[0]
+  return first !== undefined && first.kind !== "response" && first.version !== undefined ? "modern" : "legacy"
+}
+
+/** The only place where a request becomes permitted. */
+const grant = (input: Read, messages: readonly Message[]): Permitted =>
+  ({ ...input, messages, era: eraOf(messages) }) as unknown as Permitted
+
+/**
+ * Applies the target's policy to every message of the body, never to what headers say of it. Throws the reading's own
+ * error, HeaderMismatch, UnknownTool, Forbidden, InvalidParams or InvalidRequest.
+ */
+export const permit = (input: Read): Permitted => {
+  const { reading } = input
+  if (reading?.error !== undefined) throw reading.error
+  const messages = reading?.messages ?? []
+  checkHeaders(input.request.headers, messages)
+  if (reading?.batch) checkBatch(input, messages)
+  for (const message of messages) {
+    checkTool(message, input.tools)
+    checkTasks(message, input.target)
+  }
+  return grant(input, messages)
+}

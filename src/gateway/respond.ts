@@ -1,0 +1,148 @@
+import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { requestIdHeader } from "./answer.ts"
+import { type ExchangeDeps, type Exchanged, exchange, isOpenStream } from "./exchange.ts"
+import { toClientHeaders } from "./headers.ts"
+import { targetUID } from "./keying.ts"
+import type { Params } from "./message.ts"
+import type { Placed } from "./pipeline.ts"
+import type { PlacementPort } from "./placement-port.ts"
+import { boundInitialize, type SessionSealer } from "./session.ts"
+import { type Ending, pump } from "./stream.ts"
+import { type BodyFilter, filterEvents, filterJson } from "./tool-filter.ts"
+import type { UpstreamAnswer } from "./upstream.ts"
+
+/** What responding asks. */
+export type RespondDeps = {
+  readonly exchange: ExchangeDeps
+  readonly placement: PlacementPort
+  readonly sealer: SessionSealer
+  readonly clock: ClockPort
+  readonly log: Logger
+  /** Silence after which an event stream gets a comment, milliseconds. */
+  readonly silenceMs: number
+}
+
+/** How a request was answered from upstream. */
+export type Outcome = {
+  readonly status: number
+  readonly ending: Ending
+  /** When the head of the server's answer was there, milliseconds since the epoch. */
+  readonly answeredAt: number
+  readonly placed: Placed
+}
+
+/** An event stream, a JSON body, or something that is no MCP message. */
+type BodyKind = "events" | "json" | "other"
+
+const kindOf = (answer: UpstreamAnswer): BodyKind => {
+  const type = String(answer.headers["content-type"] ?? "").toLowerCase()
+  if (type.startsWith("text/event-stream")) return "events"
+  return type.startsWith("application/json") || answer.status < 300 ? "json" : "other"
+}
+
+const filterFor = (placed: Placed, answer: UpstreamAnswer, kind: BodyKind): BodyFilter | undefined => {
+  if (placed.tools === undefined || kind === "other") return undefined
+  if (answer.headers["content-encoding"] !== undefined) {
+    const detail = "The server compressed its answer unasked, so the tool policy cannot be applied to it."
+    throw new AppError("UpstreamInvalid", { detail })
+  }
+  return kind === "events" ? filterEvents(placed.tools) : filterJson(placed.tools)
+}
+
+const initializeParams = ({ messages, target }: Placed): Params | undefined => {
+  const [message] = messages
+  if (target.spec.statefulness !== "stateless" || message?.kind !== "request") return undefined
+  return message.method === "initialize" ? boundInitialize(message.params) : undefined
+}
+
+/** The session id that the client gets: the one it has, or a sealed new one. */
+const sessionHeader = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string | undefined => {
+  const { "mcp-session-id": header } = answer.headers
+  if (header === undefined || placed.era === "modern") return undefined
+  const upstreamId = String(header)
+  if (placed.session !== undefined && upstreamId === placed.upstreamSession) return placed.session.sealed
+  const owner = { identity: placed.identity, targetUID: targetUID(placed.target) }
+  return sealer.seal(owner, placed.placement, { upstreamId, initialize: initializeParams(placed) })
+}
+
+/** The start steps of a cold answer (W3C Server-Timing), milliseconds. */
+const serverTiming = (timings: Readonly<Record<string, number>>): string =>
+  Object.entries(timings)
+    .map(([step, seconds]) => `${step};dur=${Math.round(seconds * 1_000)}`)
+    .join(", ")
+
+type HeadFacts = {
+  readonly events: boolean
+  readonly session: string | undefined
+  /** True if the body goes on unchanged, so that its length is known. */
+  readonly whole: boolean
+}
+
+const headFor = (placed: Placed, answer: UpstreamAnswer, { events, session, whole }: HeadFacts): string[] => {
+  const head = toClientHeaders(answer.headers)
+  head.push(requestIdHeader, placed.requestId)
+  const length = answer.headers["content-length"]
+  if (whole && length !== undefined) head.push("content-length", String(length))
+  if (session !== undefined) head.push("mcp-session-id", session)
+  if (events || length === undefined) head.push("cache-control", "no-store", "x-accel-buffering", "no")
+  const { timings } = placed.placement
+  if (timings !== undefined) head.push("server-timing", serverTiming(timings))
+  return head
+}
+
+const checkAuthorized = (answer: UpstreamAnswer): void => {
+  if (answer.status !== 401) return
+  throw new AppError("UpstreamUnauthorized", { detail: "The server answered 401 to the gateway." })
+}
+
+/** Hands on head and body. */
+const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<Ending> => {
+  const { response, signal, placement } = placed
+  checkAuthorized(answer)
+  const kind = kindOf(answer)
+  const filter = filterFor(placed, answer, kind)
+  const events = kind === "events" && answer.headers["content-encoding"] === undefined
+  const session = sessionHeader(placed, answer, deps.sealer)
+  response.writeHead(answer.status, headFor(placed, answer, { events, session, whole: filter === undefined }))
+  const touch = isOpenStream(placed) ? () => deps.placement.touchStream(placement) : undefined
+  touch?.()
+  return pump(answer, response, {
+    clock: deps.clock,
+    signal,
+    events,
+    silenceMs: deps.silenceMs,
+    filter,
+    onBytes: touch,
+    onUnreadable: (error) =>
+      deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {
+        request_id: placed.requestId,
+        target: placed.targetName,
+        error,
+      }),
+  })
+}
+
+/**
+ * Sends the request to its server and hands the answer to the client, both as they are. Throws only while nothing has
+ * been written; whatever goes wrong later ends the client's stream and is told in the outcome.
+ */
+export const respond =
+  (deps: RespondDeps) =>
+  async (first: Placed): Promise<Outcome> => {
+    const isCall = first.verb === "POST" && !isOpenStream(first)
+    const end = isCall ? deps.placement.beginCall(first.placement) : undefined
+    try {
+      const exchanged = await exchange(deps.exchange, first)
+      const answeredAt = deps.clock.now()
+      try {
+        const ending = await relay(deps, exchanged)
+        return { status: exchanged.answer.status, ending, answeredAt, placed: exchanged.placed }
+      } finally {
+        exchanged.answer.abort()
+      }
+    } finally {
+      end?.()
+    }
+  }

@@ -1,0 +1,56 @@
+import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from "node:http"
+import { type H3, toNodeHandler } from "h3/node"
+import { AppError, toAppError } from "../errors.ts"
+import { answerProblem } from "./answer.ts"
+import type { Gateway } from "./gateway.ts"
+import type { Guard } from "./guard.ts"
+import { mcpPrefix, newRequestId } from "./incoming.ts"
+
+/**
+ * Options of the node:http server that listens: bounds on how long a client may take to send its request, none on how
+ * long an answer may take. Host is checked by the guard, which says what is wrong.
+ */
+export const httpServerOptions: ServerOptions = {
+  requireHostHeader: false,
+  headersTimeout: 30_000,
+  requestTimeout: 120_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 32 * 1024,
+  noDelay: true,
+}
+
+/** What is served on the public port. */
+export type FrontDoorDeps = {
+  readonly guard: Guard
+  readonly gateway: Gateway
+  /** The REST API as an h3 app; it gets every path below `/api`. */
+  readonly api?: H3
+}
+
+const isBelow = (url: string, path: string): boolean =>
+  url.startsWith(path) && (url.length === path.length || url[path.length] === "/" || url[path.length] === "?")
+
+/**
+ * The listener of the public port: the guard first, then `/mcp/{target}` or the REST API. MCP requests go to the data
+ * path directly over Node's request and response: h3's own way through Request and Response objects would cost more
+ * than all of the gateway's work on a warm call.
+ */
+export const createFrontDoor = ({ guard, gateway, api }: FrontDoorDeps): RequestListener => {
+  const serveApi = api === undefined ? undefined : toNodeHandler(api)
+
+  const route = (request: IncomingMessage, response: ServerResponse): void => {
+    guard.check(request)
+    if (guard.cors(request, response)) return
+    const url = request.url ?? ""
+    if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response)
+    if (serveApi !== undefined && isBelow(url, "/api")) return void serveApi(request, response)
+    throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })
+  }
+  return (request, response) => {
+    try {
+      route(request, response)
+    } catch (error) {
+      answerProblem(request, response, { error: toAppError(error), requestId: newRequestId() })
+    }
+  }
+}

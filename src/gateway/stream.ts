@@ -1,0 +1,120 @@
+import type { ServerResponse } from "node:http"
+import { type AppError, hasCode } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { endsBetweenEvents } from "./sse.ts"
+import type { BodyFilter } from "./tool-filter.ts"
+import type { UpstreamAnswer } from "./upstream.ts"
+
+/** How a body's way to the client ended. */
+export type Ending = "complete" | "client gone" | "server gone" | "unreadable" | "stopped"
+
+/** How a body is handed on. */
+export type PumpOptions = {
+  readonly clock: ClockPort
+  /** Aborted when the client is gone, or with ShuttingDown as its reason when the gateway ends the stream. */
+  readonly signal: AbortSignal
+  /** True for event streams: they get a comment after `silenceMs` without bytes, so that nothing on the way ends them. */
+  readonly events: boolean
+  readonly silenceMs: number
+  readonly filter: BodyFilter | undefined
+  /** Called for each piece that goes to the client. */
+  readonly onBytes: (() => void) | undefined
+  /** Hears why a filter gave up. */
+  readonly onUnreadable: (error: unknown) => void
+}
+
+const comment = ":\n\n"
+
+/** Writes a comment into an event stream whenever it has been silent for too long, between two events. */
+const keepAlive = (response: ServerResponse, options: PumpOptions) => {
+  const { clock, silenceMs } = options
+  let tail = ""
+  let writtenAt = clock.now()
+  const look = (): void => {
+    const silent = clock.now() - writtenAt
+    if (silent >= silenceMs && endsBetweenEvents(tail) && !response.writableNeedDrain) {
+      response.write(comment)
+      writtenAt = clock.now()
+    }
+    cancel = clock.timer(silent < silenceMs ? silenceMs - silent : silenceMs, look)
+  }
+  let cancel = clock.timer(silenceMs, look)
+  return {
+    wrote: (chunk: Buffer): void => {
+      writtenAt = clock.now()
+      tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
+    },
+    stop: () => cancel(),
+  }
+}
+
+const isStopped = (signal: AbortSignal): boolean => hasCode(signal.reason as AppError | undefined, "ShuttingDown")
+
+/**
+ * Hands a server's body to the client: every piece as it comes, waiting for a client that reads slowly. When the server
+ * goes away in the middle the client's connection is cut, so that it cannot take the part for the whole. The head must
+ * have been set; it goes out at once. Resolves when nothing more will be written.
+ */
+export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: PumpOptions): Promise<Ending> =>
+  new Promise((resolve) => {
+    const { filter, signal, onBytes } = options
+    const alive = options.events ? keepAlive(response, options) : undefined
+    let done = false
+    let waiting = false
+    let written = false
+
+    const finish = (ending: Ending, end: () => void): void => {
+      if (done) return
+      done = true
+      alive?.stop()
+      end()
+      resolve(ending)
+    }
+    const cut = () => void response.destroy()
+    const giveUp = (error: unknown): void => {
+      finish("unreadable", cut)
+      answer.abort()
+      options.onUnreadable(error)
+    }
+    const write = (chunk: Buffer): boolean => {
+      if (chunk.length === 0) return true
+      onBytes?.()
+      alive?.wrote(chunk)
+      written = true
+      if (response.write(chunk)) return true
+      if (!waiting) response.once("drain", resume)
+      waiting = true
+      return false
+    }
+    const resume = (): void => {
+      waiting = false
+      if (!done) answer.resume()
+    }
+    answer.consume({
+      data: (chunk) => {
+        if (done) return true
+        try {
+          return write(filter === undefined ? chunk : filter.push(chunk))
+        } catch (error) {
+          giveUp(error)
+          return true
+        }
+      },
+      end: () => {
+        if (done) return
+        try {
+          if (filter !== undefined) write(filter.end())
+        } catch (error) {
+          return giveUp(error)
+        }
+        finish("complete", () => void response.end())
+      },
+      fail: () => {
+        if (!signal.aborted) return finish("server gone", cut)
+        if (isStopped(signal) && options.events) return finish("stopped", () => void response.end())
+        finish(isStopped(signal) ? "stopped" : "client gone", cut)
+      },
+    })
+    // no piece came with the head: it must not wait for the first one
+    if (!written && !done) response.flushHeaders()
+  })

@@ -1,0 +1,216 @@
+import type { IncomingHttpHeaders } from "node:http"
+import { type Dispatcher, errors, Pool } from "undici"
+import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Verb } from "./incoming.ts"
+import type { Placement } from "./placement-port.ts"
+import { createPools, type Lease } from "./pools.ts"
+
+/** A request to a server. */
+export type UpstreamRequest = {
+  readonly placement: Placement
+  readonly verb: Verb
+  /** Flat list of names and values. */
+  readonly headers: string[]
+  readonly body: Buffer | undefined
+  /** How long the server may take until the head of its answer, milliseconds. */
+  readonly headersTimeoutMs: number
+  /** `stream` for answers that stay open without a call (GET, subscriptions/listen). */
+  readonly lane: "call" | "stream"
+  /** Aborted when the client is gone: ends the exchange at once, waiting or streaming. */
+  readonly signal: AbortSignal
+}
+
+/** Takes the body of an answer. */
+export type BodySink = {
+  /** False = pause until {@link UpstreamAnswer.resume}. */
+  data(chunk: Buffer): boolean
+  end(): void
+  /** The body is not complete: the server or the client went away. */
+  fail(error: unknown): void
+}
+
+/** An answer whose head is here and whose body is coming. */
+export type UpstreamAnswer = {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  /** Hands the body to a sink, what came already first, in order, synchronously. */
+  consume(sink: BodySink): void
+  resume(): void
+  /** Ends the exchange; harmless when it has ended. */
+  abort(): void
+}
+
+/** The way to the servers. */
+export type Upstream = {
+  /**
+   * Sends a request; resolves with the head of the answer. Throws UpstreamUnreachable, UpstreamTimeout and
+   * UpstreamInvalid with `data.phase`: `connect` = nothing was sent, `head` = the server may have seen it. Rejects with
+   * the signal's reason once the client is gone.
+   */
+  send(request: UpstreamRequest): Promise<UpstreamAnswer>
+  /** Ends all connections. */
+  close(): Promise<void>
+}
+
+const connectTimeoutMs = 2_000
+/** A reused connection dies if the server closes it first: servers without a hint get less than Node's default 5 s. */
+const keepAliveMs = 4_000
+const longestKeepAliveMs = 60_000
+const keepAliveMarginMs = 1_000
+/** How much of a body is held until somebody takes it. */
+const maxEarlyBytes = 64 * 2 ** 10
+
+const failureCode = (error: unknown): string =>
+  typeof error === "object" && error !== null && "code" in error ? String(error.code) : ""
+
+/** True if the connection had carried an answer before: then the server may have closed it before it saw the request. */
+const mayBeReused = (error: unknown): boolean => !(error instanceof errors.SocketError && error.socket?.bytesRead === 0)
+
+const toFailure = (error: unknown, started: boolean): AppError => {
+  const code = failureCode(error)
+  if (!started) {
+    const detail = "The server does not accept connections."
+    return new AppError("UpstreamUnreachable", { detail, data: { phase: "connect" }, cause: error })
+  }
+  if (code === "UND_ERR_HEADERS_TIMEOUT") {
+    return new AppError("UpstreamTimeout", { detail: "The server took too long to answer.", data: { phase: "head" } })
+  }
+  if (code.startsWith("HPE_") || code === "UND_ERR_HEADERS_OVERFLOW") {
+    const detail = "The server's answer is not valid HTTP."
+    return new AppError("UpstreamInvalid", { detail, data: { phase: "head" }, cause: error })
+  }
+  const data = { phase: "head", reused: mayBeReused(error) }
+  return new AppError("UpstreamUnreachable", {
+    detail: "The server closed the connection without an answer.",
+    data,
+    cause: error,
+  })
+}
+
+const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
+
+type Waiting = { readonly resolve: (answer: UpstreamAnswer) => void; readonly reject: (error: unknown) => void }
+
+/** One exchange with a server: undici's handler on one side, the answer on the other; released exactly once. */
+class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
+  status = 0
+  headers: IncomingHttpHeaders = {}
+  readonly #waiting: Waiting
+  readonly #release: () => void
+  readonly #signal: AbortSignal
+  readonly #onAbort = () => this.abort()
+  #controller: Dispatcher.DispatchController | undefined
+  #sink: BodySink | undefined
+  #early: Buffer[] = []
+  #earlyBytes = 0
+  #state: "open" | "ended" | "failed" = "open"
+  #aborted = false
+  #error: unknown
+
+  constructor(waiting: Waiting, release: () => void, signal: AbortSignal) {
+    this.#waiting = waiting
+    this.#release = release
+    this.#signal = signal
+    signal.addEventListener("abort", this.#onAbort)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#aborted) controller.abort(aborted())
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return
+    this.status = status
+    this.headers = headers
+    this.#waiting.resolve(this)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#sink !== undefined) {
+      if (!this.#sink.data(chunk)) controller.pause()
+      return
+    }
+    this.#early.push(chunk)
+    this.#earlyBytes += chunk.length
+    if (this.#earlyBytes > maxEarlyBytes) controller.pause()
+  }
+
+  onResponseEnd(): void {
+    if (this.#settle("ended")) this.#sink?.end()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (!this.#settle("failed")) return
+    this.#error = this.#aborted ? this.#reason() : error
+    if (this.status > 0) this.#sink?.fail(this.#error)
+    else this.#waiting.reject(this.#aborted ? this.#error : toFailure(error, this.#controller !== undefined))
+  }
+
+  consume(sink: BodySink): void {
+    this.#sink = sink
+    let flowing = true
+    for (const chunk of this.#early) flowing = sink.data(chunk) && flowing
+    this.#early = []
+    if (this.#state === "ended") sink.end()
+    else if (this.#state === "failed") sink.fail(this.#error)
+    else if (!flowing) this.#controller?.pause()
+    else if (this.#controller?.paused) this.#controller.resume()
+  }
+
+  resume(): void {
+    this.#controller?.resume()
+  }
+
+  abort(): void {
+    if (this.#state !== "open" || this.#aborted) return
+    this.#aborted = true
+    // still connecting: whoever waits is told now, undici when it has a connection
+    if (this.#controller === undefined) this.#waiting.reject(this.#reason())
+    else this.#controller.abort(aborted())
+  }
+
+  #reason(): unknown {
+    return this.#signal.aborted ? this.#signal.reason : aborted()
+  }
+
+  #settle(state: "ended" | "failed"): boolean {
+    if (this.#state !== "open") return false
+    this.#state = state
+    this.#signal.removeEventListener("abort", this.#onAbort)
+    this.#release()
+    return true
+  }
+}
+
+const openPool = (origin: string): Pool =>
+  new Pool(origin, {
+    pipelining: 1,
+    connect: { timeout: connectTimeoutMs },
+    bodyTimeout: 0,
+    keepAliveTimeout: keepAliveMs,
+    keepAliveMaxTimeout: longestKeepAliveMs,
+    keepAliveTimeoutThreshold: keepAliveMarginMs,
+  })
+
+const dispatch = ({ pool, release }: Lease<Pool>, request: UpstreamRequest): Promise<UpstreamAnswer> =>
+  new Promise((resolve, reject) => {
+    const { url } = request.placement
+    const exchange = new Exchange({ resolve, reject }, release, request.signal)
+    const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
+    pool.dispatch({ path: url.pathname + url.search, method, headers, body, headersTimeout }, exchange)
+  })
+
+/** Makes the way to the servers: connections are kept per incarnation and never survive it. */
+export const createUpstream = (clock: ClockPort): Upstream => {
+  const pools = createPools(openPool, clock)
+  return {
+    send: async (request) => {
+      request.signal.throwIfAborted()
+      const { instance, incarnation, url } = request.placement
+      return dispatch(pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }), request)
+    },
+    close: pools.close,
+  }
+}
