@@ -53,6 +53,20 @@ export type Reflection<T> = {
   close(): Promise<void>
 }
 
+/** A state of an object that breaks its kind's schema, e.g. written past an older CRD. */
+export type InvalidObject = {
+  /** As the API server sent it; frozen. Nothing but apiVersion, kind and metadata may be relied on. */
+  readonly object: KubeObject
+  /** Which field, and why. */
+  readonly problem: string
+}
+
+/** How a reflection treats what it follows. */
+export type WatchOptions = {
+  /** Told of each state that breaks the schema. The reflection skips it: it keeps the last valid state, or none. */
+  readonly onInvalid?: (invalid: InvalidObject) => void
+}
+
 /** What must still be true of the object for a delete to happen (Kubernetes DeleteOptions.preconditions). */
 export type Preconditions = { readonly uid?: string; readonly resourceVersion?: string }
 
@@ -97,7 +111,7 @@ export type ClusterPort = {
     options?: CallOptions,
   ): Promise<ListPage<T>>
   /** Starts to follow a selection. Close what you start. */
-  watch<T extends KubeObject>(kind: Kind<T>, selection: Selection): Reflection<T>
+  watch<T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T>
   /** Creates; status is ignored for kinds with a status subresource. */
   create<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
   /** Server-side apply with this adapter's field manager: creates, or sets exactly the given fields and drops own ones not given. */

@@ -19,8 +19,10 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   "plugin/contract": ["ports", "api"],
   plugin: ["plugin/contract", "ports", "api"],
   plugins: ["plugin/contract"],
-  "adapters/kube": ["ports", "api"],
-  "adapters/memory": ["ports", "api"],
+  // The cache that both clusters fill.
+  "adapters/reflector.ts": ["ports", "api"],
+  "adapters/kube": ["adapters/reflector.ts", "ports", "api"],
+  "adapters/memory": ["adapters/reflector.ts", "ports", "api"],
   "adapters/process": ["ports", "api"],
   "adapters/system": ["ports", "api"],
   telemetry: ["ports", "api"],

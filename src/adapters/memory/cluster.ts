@@ -1,0 +1,99 @@
+import { podKind } from "../../api/pod.ts"
+import { AppError } from "../../errors.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { ClusterPort, LogQuery, ObjectRef } from "../../ports/cluster.ts"
+import type { TelemetryPort } from "../../ports/telemetry.ts"
+import { type Backend, createClient, type Intercept } from "./client.ts"
+import { createEventRecorder } from "./events.ts"
+import { collectGarbage } from "./garbage.ts"
+import { createPages } from "./pages.ts"
+import { notFound } from "./problem.ts"
+import { createServer } from "./server.ts"
+import { createStore } from "./store.ts"
+
+/** Reads the log of a Pod's container `mcp`: what a node does for an API server. */
+export type LogSource = (ref: ObjectRef, query: LogQuery, signal: AbortSignal | undefined) => Promise<string>
+
+/** How a client of the embedded cluster acts. */
+export type ClientOptions = {
+  /** Its field manager, and the component of its Events. */
+  readonly fieldManager: string
+  readonly intercept?: Intercept
+}
+
+/** The embedded cluster: an API server and a garbage collector in this process, and one client of it. */
+export type MemoryCluster = ClusterPort & {
+  /** Another client of the same cluster. Closing the cluster closes it too. */
+  client(options: ClientOptions): ClusterPort
+  /** Names who reads the logs of Pods: the node. The returned function withdraws it. */
+  registerLogs(source: LogSource): () => void
+}
+
+/** What the embedded cluster needs. */
+export type MemoryClusterOptions = {
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  /** Field manager of the cluster's own client; default `reflow`. */
+  readonly fieldManager?: string
+  readonly intercept?: Intercept
+  /** Writes of each kind that watchers may lag behind before they get 410; default 4096. */
+  readonly historyLimit?: number
+  /** Milliseconds between bookmarks; default 60 s, as on an API server. */
+  readonly bookmarkMs?: number
+}
+
+const logReader = (store: Backend["store"], current: () => LogSource | undefined): Backend["podLogs"] => {
+  return async (ref, query, signal) => {
+    if (store.find(podKind, ref) === undefined) throw notFound(podKind, ref)
+    const source = current()
+    if (source === undefined)
+      throw new AppError("ApiInvalid", { detail: `pods "${ref.name}" has no log: the cluster has no node` })
+    return source(ref, query, signal)
+  }
+}
+
+/**
+ * Makes an empty embedded cluster. Nothing outlives the process. Namespaces need not be made; Services get the address
+ * 127.0.0.1; a Pod on a node stays, once deleted, until its node deletes it with grace 0.
+ */
+export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluster => {
+  const { clock, telemetry } = options
+  const store = createStore(options.historyLimit ?? 4096)
+  const server = createServer(store, clock)
+  const stopCollecting = collectGarbage(store, server)
+  let logs: LogSource | undefined
+  const backend: Backend = {
+    store,
+    server,
+    pages: createPages(store),
+    events: createEventRecorder(store, server, clock),
+    podLogs: logReader(store, () => logs),
+    clock,
+    telemetry,
+    bookmarkMs: options.bookmarkMs ?? 60_000,
+  }
+  const clients: ClusterPort[] = []
+  const client = (settings: ClientOptions): ClusterPort => {
+    const made = createClient(backend, settings.fieldManager, settings.intercept)
+    clients.push(made)
+    return made
+  }
+  const own = client({
+    fieldManager: options.fieldManager ?? "reflow",
+    ...(options.intercept === undefined ? {} : { intercept: options.intercept }),
+  })
+  return {
+    ...own,
+    client,
+    registerLogs: (source) => {
+      logs = source
+      return () => {
+        if (logs === source) logs = undefined
+      }
+    },
+    close: async () => {
+      stopCollecting()
+      await Promise.all(clients.map((each) => each.close()))
+    },
+  }
+}

@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from "node:util"
+import { type Fields, isFields, type Raw } from "./raw.ts"
+
+/**
+ * Who owns which field, as server-side apply needs it: leaf paths by manager. Approximation of Kubernetes' structured
+ * merge: lists are one leaf, except owner references, which are a map by UID.
+ */
+export type Ownership = ReadonlyMap<string, ReadonlySet<string>>
+
+/** A field manager in one of its two ways of writing; Kubernetes keeps them apart too. */
+export const managerKey = (manager: string, how: "Apply" | "Update"): string => `${how} ${manager}`
+
+const separator = "\0"
+const serverOwned = ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"]
+const deletionFields = ["deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"]
+
+const without = (fields: Fields, names: readonly string[]): Fields =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
+
+/** The part of an object that managers own, with owner references by UID. */
+export const toOwnable = (object: Raw, statusSubresource: boolean): Fields => {
+  const metadata = without(object.metadata, [...serverOwned, ...deletionFields, "ownerReferences"])
+  const references = object.metadata.ownerReferences
+  return {
+    ...without(object, ["apiVersion", "kind", "metadata", ...(statusSubresource ? ["status"] : [])]),
+    metadata: {
+      ...metadata,
+      ...(references === undefined
+        ? {}
+        : { ownerReferences: Object.fromEntries(references.map((reference) => [reference.uid, reference])) }),
+    },
+  }
+}
+
+/** Puts an ownable part back on the object it came from (`live`). */
+export const fromOwnable = (live: Raw, ownable: Fields, statusSubresource: boolean): Raw => {
+  const metadata = isFields(ownable.metadata) ? ownable.metadata : {}
+  const kept = Object.fromEntries(
+    Object.entries(live.metadata).filter(([name]) => serverOwned.includes(name) || deletionFields.includes(name)),
+  )
+  const references = isFields(metadata.ownerReferences) ? Object.values(metadata.ownerReferences) : []
+  const own = without(metadata, ["ownerReferences"])
+  return {
+    ...ownable,
+    apiVersion: live.apiVersion,
+    kind: live.kind,
+    metadata: { ...kept, ...own, ...(references.length === 0 ? {} : { ownerReferences: references }) },
+    ...(statusSubresource && live.status !== undefined ? { status: live.status } : {}),
+  } as unknown as Raw
+}
+
+/** Leaves by path: primitives, lists and empty objects. */
+const leaves = (fields: Fields, prefix = "", into = new Map<string, unknown>()): Map<string, unknown> => {
+  for (const [name, value] of Object.entries(fields)) {
+    const path = prefix === "" ? name : `${prefix}${separator}${name}`
+    if (isFields(value) && Object.keys(value).length > 0) leaves(value, path, into)
+    else into.set(path, value)
+  }
+  return into
+}
+
+const isEmpty = (value: unknown): boolean => isFields(value) && Object.keys(value).length === 0
+
+const overlay = (live: Fields, given: Fields): Fields => {
+  const next: Record<string, unknown> = { ...live }
+  for (const [name, value] of Object.entries(given)) {
+    const before = next[name]
+    next[name] = isFields(before) && isFields(value) ? overlay(before, value) : value
+  }
+  return next
+}
+
+/** `fields` without the leaf at `path`; parents that become empty go too. */
+const removeLeaf = (fields: Fields, [name = "", ...rest]: readonly string[]): Fields => {
+  const value = fields[name]
+  if (rest.length === 0) return isFields(value) && !isEmpty(value) ? fields : without(fields, [name])
+  if (!isFields(value)) return fields
+  const inner = removeLeaf(value, rest)
+  return inner !== value && isEmpty(inner) ? without(fields, [name]) : { ...fields, [name]: inner }
+}
+
+/** The ownership after `manager` wrote the fields that differ between `before` and `after`; nobody else owns those. */
+export const ownershipAfterWrite = (
+  ownership: Ownership,
+  manager: string,
+  before: Fields,
+  after: Fields,
+): Ownership => {
+  const [old, next] = [leaves(before), leaves(after)]
+  const changed = new Set<string>()
+  for (const path of new Set([...old.keys(), ...next.keys()]))
+    if (!isDeepStrictEqual(old.get(path), next.get(path))) changed.add(path)
+  if (changed.size === 0) return ownership
+  const result = new Map(
+    [...ownership].map(([key, paths]) => [key, new Set([...paths].filter((path) => !changed.has(path)))]),
+  )
+  const gained = [...changed].filter((path) => next.has(path))
+  return result.set(manager, new Set([...(result.get(manager) ?? []), ...gained]))
+}
+
+/**
+ * Server-side apply with force: `given` laid over `live`; what `manager` applied before and no longer gives is removed,
+ * unless another manager owns it as well.
+ */
+export const applyFields = (
+  ownership: Ownership,
+  manager: string,
+  live: Fields,
+  given: Fields,
+): { readonly fields: Fields; readonly ownership: Ownership } => {
+  const paths = new Set(leaves(given).keys())
+  const others = [...ownership].filter(([key]) => key !== manager)
+  let fields = overlay(live, given)
+  for (const path of ownership.get(manager) ?? []) {
+    if (paths.has(path) || others.some(([, theirs]) => theirs.has(path))) continue
+    fields = removeLeaf(fields, path.split(separator))
+  }
+  const written = ownershipAfterWrite(new Map(others), manager, live, fields)
+  return { fields, ownership: new Map(written).set(manager, paths) }
+}

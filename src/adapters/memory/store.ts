@@ -1,0 +1,125 @@
+import { deepFreeze } from "../../api/deep-freeze.ts"
+import type { ObjectRef } from "../../ports/cluster.ts"
+import { createHistory, type Entry, type History } from "./history.ts"
+import type { Ownership } from "./ownership.ts"
+import { type AnyKind, kindKey, type Raw } from "./raw.ts"
+
+/** An object with what the API does not show of it. */
+export type Stored = {
+  readonly kind: AnyKind
+  /** Frozen. */
+  readonly object: Raw
+  readonly ownership: Ownership
+}
+
+/** All objects and their versions: state without manners. Every function is atomic. */
+export type Store = {
+  /** The version of the last write. */
+  version(): number
+  find(kind: AnyKind, ref: ObjectRef): Stored | undefined
+  findByUid(uid: string): Stored | undefined
+  /** Objects of a kind in a namespace, in no particular order. */
+  items(kind: AnyKind, namespace: string): Iterable<Stored>
+  /** Objects that name this UID as an owner. */
+  dependents(uid: string): Stored[]
+  /** Writes with a new resource version; returns what is stored now. */
+  put(next: Stored): Stored
+  /** Remembers who owns which field without a write. */
+  keepOwnership(stored: Stored): void
+  remove(stored: Stored): void
+  history(kind: AnyKind): History
+  /** Calls `listener` after each write, of whichever kind. */
+  onWrite(listener: (entry: Entry) => void): void
+}
+
+const ownersOf = (object: Raw | undefined): readonly string[] =>
+  (object?.metadata.ownerReferences ?? []).map((reference) => reference.uid)
+
+const refOf = (object: Raw): ObjectRef => ({
+  namespace: object.metadata.namespace ?? "",
+  name: object.metadata.name,
+})
+
+const uidOf = (object: Raw): string => object.metadata.uid ?? ""
+
+type Tables = {
+  readonly objects: Map<string, Map<string, Stored>>
+  readonly byUid: Map<string, Stored>
+  readonly byOwner: Map<string, Set<string>>
+}
+
+const tableKey = (kind: AnyKind, namespace: string): string => `${kindKey(kind)} ${namespace}`
+
+/** Puts `next` where `previous` was; either may be absent. */
+const index = (tables: Tables, previous: Stored | undefined, next: Stored | undefined): void => {
+  const stored = next ?? previous
+  if (stored === undefined) return
+  const { namespace, name } = refOf(stored.object)
+  const uid = uidOf(stored.object)
+  const key = tableKey(stored.kind, namespace)
+  const table = tables.objects.get(key) ?? new Map<string, Stored>()
+  tables.objects.set(key, table)
+  for (const owner of ownersOf(previous?.object)) {
+    tables.byOwner.get(owner)?.delete(uid)
+    if (tables.byOwner.get(owner)?.size === 0) tables.byOwner.delete(owner)
+  }
+  if (next === undefined) {
+    table.delete(name)
+    tables.byUid.delete(uid)
+    return
+  }
+  table.set(name, next)
+  tables.byUid.set(uid, next)
+  for (const owner of ownersOf(next.object))
+    tables.byOwner.set(owner, (tables.byOwner.get(owner) ?? new Set()).add(uid))
+}
+
+const versioned = (object: Raw, version: number): Raw =>
+  deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(version) } })
+
+/** Makes an empty store that remembers `historyLimit` writes of each kind for its watchers. */
+export const createStore = (historyLimit: number): Store => {
+  const tables: Tables = { objects: new Map(), byUid: new Map(), byOwner: new Map() }
+  const histories = new Map<string, History>()
+  const listeners: ((entry: Entry) => void)[] = []
+  let version = 1
+
+  const history = (kind: AnyKind): History => {
+    const known = histories.get(kindKey(kind))
+    if (known !== undefined) return known
+    const made = createHistory(historyLimit, 0)
+    histories.set(kindKey(kind), made)
+    return made
+  }
+  const tell = (kind: AnyKind, entry: Entry): void => {
+    history(kind).append(entry)
+    for (const listener of listeners) listener(entry)
+  }
+  const find = (kind: AnyKind, { namespace, name }: ObjectRef): Stored | undefined =>
+    tables.objects.get(tableKey(kind, namespace))?.get(name)
+
+  return {
+    version: () => version,
+    find,
+    findByUid: (uid) => tables.byUid.get(uid),
+    items: (kind, namespace) => tables.objects.get(tableKey(kind, namespace))?.values() ?? [],
+    dependents: (uid) => [...(tables.byOwner.get(uid) ?? [])].flatMap((each) => tables.byUid.get(each) ?? []),
+    put: (next) => {
+      const previous = find(next.kind, refOf(next.object))
+      const stored = { ...next, object: versioned(next.object, ++version) }
+      index(tables, previous, stored)
+      const { object } = stored
+      if (previous === undefined) tell(next.kind, { version, type: "ADDED", object })
+      else tell(next.kind, { version, type: "MODIFIED", object, previous: previous.object })
+      return stored
+    },
+    keepOwnership: (stored) => index(tables, find(stored.kind, refOf(stored.object)), stored),
+    remove: (stored) => {
+      index(tables, stored, undefined)
+      const object = versioned(stored.object, ++version)
+      tell(stored.kind, { version, type: "DELETED", object, previous: stored.object })
+    },
+    history,
+    onWrite: (listener) => void listeners.push(listener),
+  }
+}

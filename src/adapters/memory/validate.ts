@@ -1,0 +1,104 @@
+import { isDeepStrictEqual } from "node:util"
+import type { Rule } from "../../api/kind.ts"
+import { checkMetadata } from "./metadata.ts"
+import { invalid, type Problem } from "./problem.ts"
+import { type AnyKind, isFields, type Raw } from "./raw.ts"
+
+const secretKey = /^[-._a-zA-Z0-9]{1,253}$/
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const maxSecretBytes = 1024 * 1024
+
+const checkSecret = (next: Raw, old: Raw | undefined): Problem[] => {
+  const data = isFields(next.data) ? next.data : {}
+  const problems: Problem[] = []
+  let bytes = 0
+  for (const [key, value] of Object.entries(data)) {
+    if (!secretKey.test(key)) problems.push({ path: `data.${key}`, message: "not a valid key" })
+    if (typeof value !== "string" || !base64.test(value))
+      problems.push({ path: `data.${key}`, message: "must be base64" })
+    else bytes += Math.floor((value.length * 3) / 4)
+  }
+  if (bytes > maxSecretBytes) problems.push({ path: "data", message: "must have at most 1048576 bytes" })
+  if (old === undefined) return problems
+  if (next.type !== old.type) problems.push({ path: "type", message: "field is immutable" })
+  if (old.immutable !== true) return problems
+  if (next.immutable !== true)
+    problems.push({ path: "immutable", message: "field is immutable when `immutable` is set" })
+  if (!isDeepStrictEqual(next.data ?? {}, old.data ?? {}))
+    problems.push({ path: "data", message: "field is immutable when `immutable` is set" })
+  return problems
+}
+
+/** A Pod's spec without what may change: the node, once, and the images. */
+const fixedPodSpec = (pod: Raw, nodeName: unknown): unknown => {
+  const spec = isFields(pod.spec) ? pod.spec : {}
+  const containers = Array.isArray(spec.containers) ? spec.containers : []
+  return {
+    ...spec,
+    nodeName,
+    containers: containers.map((each: unknown) => (isFields(each) ? { ...each, image: undefined } : each)),
+  }
+}
+
+const checkPod = (next: Raw, old: Raw | undefined): Problem[] => {
+  const spec = isFields(next.spec) ? next.spec : {}
+  if (!Array.isArray(spec.containers) || spec.containers.length === 0)
+    return [{ path: "spec.containers", message: "at least one container is required" }]
+  if (old === undefined) return []
+  const bound = isFields(old.spec) ? old.spec.nodeName : undefined
+  const nodeName = bound ?? spec.nodeName
+  const same = isDeepStrictEqual(fixedPodSpec(next, spec.nodeName), fixedPodSpec(old, nodeName))
+  return same ? [] : [{ path: "spec", message: "a Pod's spec cannot change but for images" }]
+}
+
+const checkService = (next: Raw, old: Raw | undefined): Problem[] => {
+  const [spec, before] = [next.spec, old?.spec]
+  const ports = isFields(spec) && Array.isArray(spec.ports) ? spec.ports : []
+  if (ports.length === 0) return [{ path: "spec.ports", message: "at least one port is required" }]
+  const changed = isFields(spec) && isFields(before) && spec.clusterIP !== before.clusterIP
+  return changed ? [{ path: "spec.clusterIP", message: "field is immutable" }] : []
+}
+
+const builtIn: Readonly<Record<string, (next: Raw, old: Raw | undefined) => Problem[]>> = {
+  "v1/Secret": checkSecret,
+  "v1/Pod": checkPod,
+  "v1/Service": checkService,
+}
+
+/** The value at a dotted path. */
+const valueAt = (root: unknown, path: string): unknown => {
+  let value: unknown = root
+  for (const name of path === "" ? [] : path.split(".")) value = isFields(value) ? value[name] : undefined
+  return value
+}
+
+const isTransition = (rule: Rule): boolean => rule.cel.includes("oldSelf")
+
+const checkRule = (rule: Rule, next: Raw, old: Raw | undefined): Problem[] => {
+  const [self, oldSelf] = [valueAt(next, rule.path), valueAt(old, rule.path)]
+  if (self === undefined || (isTransition(rule) && oldSelf === undefined)) return []
+  return rule.holds(self, oldSelf) ? [] : [{ path: rule.path, message: rule.message }]
+}
+
+/** Checks the object with its kind's schema and fills in its defaults; unknown fields are pruned. */
+const parse = (kind: AnyKind, next: Raw): { readonly object: Raw; readonly problems: readonly Problem[] } => {
+  const parsed = kind.schema?.safeParse(next)
+  if (parsed === undefined) return { object: next, problems: [] }
+  if (parsed.success) return { object: parsed.data as Raw, problems: [] }
+  const problems = parsed.error.issues.map(({ path, message }) => ({ path: path.map(String).join("."), message }))
+  return { object: next, problems }
+}
+
+/**
+ * The object as it would be stored: pruned and with defaults. Throws `ApiInvalid`, which names each field and rule that
+ * is broken. `old` is the state before an update.
+ */
+export const validate = (kind: AnyKind, next: Raw, old?: Raw): Raw => {
+  const { object, problems: schemaProblems } = parse(kind, next)
+  const problems = [...checkMetadata(kind, object, old), ...schemaProblems]
+  // As on the API server, rules are asked only of objects that the schema accepts.
+  if (schemaProblems.length === 0) for (const rule of kind.rules ?? []) problems.push(...checkRule(rule, object, old))
+  problems.push(...(builtIn[`${kind.apiVersion}/${kind.kind}`]?.(object, old) ?? []))
+  if (problems.length > 0) throw invalid(kind, String(next.metadata.name), problems)
+  return object
+}
