@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import type { ClockPort } from "../../ports/clock.ts"
+import { captureLines, type LogRing } from "./log-ring.ts"
+import type { Exit } from "./status.ts"
+
+/**
+ * Starts the server as the leader of a process group of its own, with a watcher in the same group. The watcher reads a
+ * pipe that this process holds open and nobody writes to: its end means that this process has gone, however that
+ * happened, and the watcher kills the whole group, itself included. The server takes the shell's place (`exec`), so its
+ * exit code and signal are ours to see; the watcher is no child of it (twice forked), or servers that wait for all
+ * their children would wait for it. It outlives the signals that programs send to their own group.
+ */
+const script = `exec 3<&0 </dev/null
+( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) >/dev/null 2>&1 & )
+exec "$@" 3<&-`
+
+/** What to start. */
+export type LaunchInput = {
+  readonly argv: readonly string[]
+  readonly variables: Readonly<Record<string, string>>
+  readonly workingDirectory: string
+  /** Where its output goes. */
+  readonly log: LogRing
+  readonly clock: ClockPort
+}
+
+/** A running server process and its group. */
+export type Child = {
+  readonly pid: number
+  /** Resolves once the server has ended, its group is killed and its output is read. */
+  readonly exited: Promise<Exit>
+  /** Sends a signal to the whole group. */
+  signal(name: "SIGTERM" | "SIGKILL"): void
+}
+
+/** How long output may still arrive after the end; a process that left the group may hold the pipes open. */
+const drainMs = 500
+
+const killGroup = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(-pid, name)
+  } catch {
+    // ESRCH: gone already; EPERM: macOS says so of a group that has only zombies
+  }
+}
+
+const exitOf = (child: ChildProcess, pid: number, clock: ClockPort): Promise<Exit> =>
+  new Promise((resolve) => {
+    child.once("exit", (code, signal) => {
+      // like a container, the group ends with its first process
+      killGroup(pid, "SIGKILL")
+      const done = () => {
+        cancel()
+        resolve({ code, signal })
+      }
+      const cancel = clock.timer(drainMs, () => {
+        child.stdout?.destroy()
+        child.stderr?.destroy()
+      })
+      child.once("close", done)
+    })
+  })
+
+/** Starts a server; resolves with why not if the machine refuses. */
+export const launch = async (input: LaunchInput): Promise<Child | { readonly refused: string }> => {
+  const { argv, variables, workingDirectory, log, clock } = input
+  const child = spawn("/bin/sh", ["-c", script, "reflow", ...argv], {
+    cwd: workingDirectory,
+    env: { ...variables },
+    detached: true,
+    stdio: ["pipe", "pipe", "pipe"],
+  })
+  const { pid } = child
+  if (pid === undefined) {
+    const error = await new Promise<Error>((resolve) => child.once("error", resolve))
+    return { refused: `the process could not be started (${"code" in error ? error.code : error.name})` }
+  }
+  // a signal that comes too late is told here, too
+  child.on("error", () => {})
+  child.stdin?.on("error", () => {})
+  captureLines(child.stdout, log)
+  captureLines(child.stderr, log)
+  return { pid, exited: exitOf(child, pid, clock), signal: (name) => killGroup(pid, name) }
+}
+
+/** Longest wait for a process that was killed: the kernel may hold it in a call. */
+const killedMs = 5_000
+
+const endsWithin = async (child: Child, ms: number, clock: ClockPort): Promise<boolean> => {
+  const late = new AbortController()
+  const timer = clock.sleep(ms, late.signal).then(
+    () => false,
+    () => true,
+  )
+  try {
+    return await Promise.race([child.exited.then(() => true), timer])
+  } finally {
+    late.abort()
+  }
+}
+
+/** Asks the group to end, and kills it after `graceMs`. False if it is still there after that. */
+export const terminate = async (child: Child, graceMs: number, clock: ClockPort): Promise<boolean> => {
+  if (graceMs > 0) {
+    child.signal("SIGTERM")
+    if (await endsWithin(child, graceMs, clock)) return true
+  }
+  child.signal("SIGKILL")
+  return endsWithin(child, killedMs, clock)
+}

@@ -1,0 +1,69 @@
+import type { Container } from "../../api/pod.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import { type ResolvedContainer, unusablePart } from "./environment.ts"
+import { type ProbeName, watchHealth } from "./health.ts"
+import { type Child, launch, terminate } from "./launch.ts"
+import type { LogRing } from "./log-ring.ts"
+import { whyNotRunnable } from "./program.ts"
+import type { Exit } from "./status.ts"
+
+/** One life of a container, from its start to its end. */
+export type LifeInput = {
+  readonly container: Container
+  readonly resolved: ResolvedContainer
+  readonly port: number
+  readonly workingDirectory: string
+  readonly log: LogRing
+  readonly clock: ClockPort
+  /** Ends the life, with the grace that `graceMs` says then. */
+  readonly stop: AbortSignal
+  readonly graceMs: () => number
+  readonly onRunning: (child: Child) => void
+  readonly onHealth: (health: { readonly started: boolean; readonly ready: boolean }) => void
+  readonly onUnhealthy: (probe: ProbeName, message: string) => void
+  /** A probe demands a restart. */
+  readonly onKilling: (probe: ProbeName) => void
+}
+
+/** How a life ended. Times are epoch milliseconds. */
+export type LifeEnd =
+  | { readonly kind: "ended"; readonly exit: Exit; readonly startedAt: number; readonly endedAt: number }
+  | { readonly kind: "refused"; readonly message: string }
+
+/** Grace for a container that a probe demands to restart. */
+const probeGraceMs = 10_000
+
+const guard = async (input: LifeInput, child: Child, signal: AbortSignal): Promise<void> => {
+  const { container, port, clock } = input
+  const { onHealth: onChange, onUnhealthy } = input
+  const failed = await watchHealth({ container, port, clock, signal, onChange, onUnhealthy })
+  if (failed === undefined || signal.aborted) return
+  input.onKilling(failed)
+  await terminate(child, probeGraceMs, clock)
+}
+
+/** Runs a container once. Resolves when its process and everything in its group have ended. */
+export const runLife = async (input: LifeInput): Promise<LifeEnd> => {
+  const { resolved, workingDirectory, log, clock, stop } = input
+  const { argv, variables } = resolved
+  const place = { path: variables.PATH ?? "", workingDirectory }
+  const whyNot = unusablePart(resolved) ?? whyNotRunnable(argv[0] ?? "", place)
+  if (whyNot !== undefined) return { kind: "refused", message: whyNot }
+  const startedAt = clock.now()
+  const child = await launch({ argv, variables, workingDirectory, log, clock })
+  if ("refused" in child) return { kind: "refused", message: child.refused }
+  const over = new AbortController()
+  const end = () => {
+    over.abort()
+    void terminate(child, input.graceMs(), clock)
+  }
+  stop.addEventListener("abort", end, { once: true })
+  if (stop.aborted) end()
+  input.onRunning(child)
+  const guarded = guard(input, child, over.signal)
+  const exit = await child.exited
+  over.abort()
+  stop.removeEventListener("abort", end)
+  await guarded
+  return { kind: "ended", exit, startedAt, endedAt: clock.now() }
+}

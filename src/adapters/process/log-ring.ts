@@ -1,0 +1,101 @@
+import type { Readable } from "node:stream"
+import { StringDecoder } from "node:string_decoder"
+import type { LogQuery } from "../../ports/cluster.ts"
+
+/** What a ring holds at most. */
+export type LogLimits = {
+  /** Default 10,000. */
+  readonly lines?: number
+  /** UTF-8 bytes with line ends; default 1 MiB. */
+  readonly bytes?: number
+}
+
+/** The newest lines that one life of a container wrote. */
+export type LogRing = {
+  /** Adds a line, without its line end; the oldest ones give way. */
+  add(line: string): void
+  /** Lines oldest first, each with its line end; `limitBytes` cuts at the end, as the API server does. */
+  read(query?: Pick<LogQuery, "tailLines" | "limitBytes">): string
+}
+
+/** Longest piece of a line without an end that is held back; the container runtime interface cuts there, too. */
+const longestLine = 16_384
+
+const size = (line: string): number => Buffer.byteLength(line) + 1
+
+/** The first `bytes` bytes of `text`, without half a character. */
+const firstBytes = (text: string, bytes: number): string => {
+  const whole = Buffer.from(text)
+  if (whole.length <= bytes) return text
+  return new StringDecoder("utf8").write(whole.subarray(0, bytes))
+}
+
+/** The last `bytes` bytes of `text`, without half a character. */
+const lastBytes = (text: string, bytes: number): string => {
+  const whole = Buffer.from(text)
+  let start = Math.max(whole.length - bytes, 0)
+  // bytes 10xxxxxx continue a character
+  while (start < whole.length && ((whole[start] ?? 0) & 0xc0) === 0x80) start++
+  return whole.subarray(start).toString()
+}
+
+/** Makes an empty ring. */
+export const createLogRing = (limits: LogLimits = {}): LogRing => {
+  const { lines: mostLines = 10_000, bytes: mostBytes = 1_048_576 } = limits
+  let lines: string[] = []
+  let first = 0
+  let bytes = 0
+  const dropOldest = () => {
+    bytes -= size(lines[first] ?? "")
+    first++
+    if (first > mostLines) {
+      lines = lines.slice(first)
+      first = 0
+    }
+  }
+  return {
+    add: (line) => {
+      lines.push(line)
+      bytes += size(line)
+      while (lines.length - first > mostLines || (bytes > mostBytes && lines.length - first > 1)) dropOldest()
+    },
+    read: ({ tailLines, limitBytes } = {}) => {
+      const start = tailLines === undefined ? first : Math.max(first, lines.length - tailLines)
+      const text = lines
+        .slice(start)
+        .map((line) => `${line}\n`)
+        .join("")
+      return limitBytes === undefined ? text : firstBytes(text, limitBytes)
+    },
+  }
+}
+
+/**
+ * The words that the kubelet takes from the log as the message of a failed container: 80 lines, 2048 bytes. `hide` takes
+ * out what must not be seen; it comes before the cut, so that no half of a secret is left.
+ */
+export const lastWords = (ring: LogRing, hide: (text: string) => string = (text) => text): string =>
+  lastBytes(hide(ring.read({ tailLines: 80 })), 2048)
+
+/** Writes the lines of a stream into a ring; the last one also without its end. */
+export const captureLines = (stream: Readable, ring: LogRing): void => {
+  const decoder = new StringDecoder("utf8")
+  let rest = ""
+  const take = (text: string) => {
+    const parts = (rest + text).split("\n")
+    rest = parts.pop() ?? ""
+    for (const line of parts) ring.add(line.replace(/\r$/, ""))
+    while (rest.length > longestLine) {
+      ring.add(rest.slice(0, longestLine))
+      rest = rest.slice(longestLine)
+    }
+  }
+  stream.on("data", (chunk: Buffer) => take(decoder.write(chunk)))
+  // a pipe that breaks has simply ended
+  stream.on("error", () => {})
+  stream.once("close", () => {
+    take(decoder.end())
+    if (rest !== "") ring.add(rest)
+    rest = ""
+  })
+}

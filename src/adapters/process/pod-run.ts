@@ -1,0 +1,229 @@
+import { type Container, type Pod, serverContainer } from "../../api/pod.ts"
+import type { LogQuery } from "../../ports/cluster.ts"
+import { afterRestart, type Backoff, restartDelay } from "./backoff.ts"
+import { type ResolvedContainer, resolveContainer, withoutSecrets } from "./environment.ts"
+import type { Child } from "./launch.ts"
+import { type LifeEnd, runLife } from "./life.ts"
+import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
+import { createPodReport, type NodeDeps, type PodReport, refOf } from "./pod-report.ts"
+import { readSecrets, secretAppears } from "./pod-secrets.ts"
+import { tellsPortTaken } from "./port.ts"
+import { isLastLife, toStartError, toTerminated } from "./status.ts"
+import { type PodCalls, persist } from "./status-writer.ts"
+import { type ContainerView, firstView, toEnded, toRefused, toRunning, toWaiting } from "./view.ts"
+
+/** A Pod that this node runs. */
+export type PodRun = {
+  /** Ends the container within `graceMs` milliseconds. Called again it can only hurry. */
+  stop(graceMs: number): void
+  /** The container's log; empty before its first life. */
+  logs(query: LogQuery): string
+  /** Resolves when no process of the Pod is left. Never rejects. */
+  readonly done: Promise<void>
+}
+
+type Run = {
+  readonly deps: NodeDeps
+  readonly pod: Pod
+  readonly container: Container
+  readonly calls: PodCalls
+  readonly report: PodReport
+  readonly stop: AbortController
+  graceMs: number
+  view: ContainerView
+  child: Child | undefined
+  port: number | undefined
+  /** Logs by life, the newest last; at most two. */
+  rings: readonly LogRing[]
+}
+
+/** A server that ends sooner than this with words about a taken port gets another port. */
+const stolenMs = 10_000
+
+const noCommand = (image: string): string =>
+  `The embedded cluster runs commands, not images: give the target a command, or use a real cluster to run ${image}.`
+
+const show = (run: Run, view: ContainerView): void => {
+  run.view = view
+  run.report.show(view)
+}
+
+/** Takes a port, the former one if it is still free, and tells it if it is new. */
+const takePort = async (run: Run, former = run.port): Promise<number> => {
+  const { ports } = run.deps
+  if (former !== undefined) ports.release(former)
+  const port = await ports.take(former)
+  run.port = port
+  if (port !== former) await run.report.bind(port)
+  return port
+}
+
+/** Another port than the one that was stolen, which stays claimed until then. */
+const changePort = async (run: Run): Promise<number> => {
+  const stolen = run.port
+  run.port = await run.deps.ports.take()
+  if (stolen !== undefined) run.deps.ports.release(stolen)
+  await run.report.bind(run.port)
+  return run.port
+}
+
+type Resolve = (port: number) => ResolvedContainer
+
+/** Waits for the Secrets; then environment and command line can be made. Undefined once stopped. */
+const resolve = async (run: Run): Promise<Resolve | undefined> => {
+  const { deps, container, calls, report } = run
+  const { cluster, baseEnvironment: base } = deps
+  const { namespace } = refOf(run.pod)
+  const { signal } = run.stop
+  while (!signal.aborted) {
+    const read = () => readSecrets(cluster, namespace, container, signal)
+    const found = await persist(calls, "reading a Pod's Secrets", read)
+    if (found === undefined) return undefined
+    const { missing, values: secrets } = found
+    if (missing === undefined) return (port) => resolveContainer({ container, secrets, base, port })
+    show(run, toWaiting(run.view, "CreateContainerConfigError", `secret "${missing}" not found`))
+    report.tell("Warning", "Failed", `Error: secret "${missing}" not found`)
+    await secretAppears(cluster, { namespace, name: missing }, signal)
+  }
+  return undefined
+}
+
+type Lived = { readonly end: LifeEnd; readonly ring: LogRing; readonly secretValues: readonly string[] }
+
+const onRunning = (run: Run, child: Child, log: LogRing, restartCount: number): void => {
+  const { calls, container, deps, port, report } = run
+  run.child = child
+  run.rings = [...run.rings.slice(-1), log]
+  calls.log.info("server process started", { pid: child.pid, port, restarts: restartCount })
+  show(run, toRunning(run.view, container, { pid: child.pid, restartCount, now: deps.clock.now() }))
+  report.tell("Normal", "Started", `Started container ${container.name}`)
+}
+
+const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, restartCount: number): Promise<Lived> => {
+  const { deps, container, report } = run
+  const { workingDirectory, clock } = deps
+  const log = createLogRing()
+  const restarts = `Container ${container.name} failed`
+  const end = await runLife({
+    ...{ container, resolved, port, workingDirectory, log, clock },
+    stop: run.stop.signal,
+    graceMs: () => run.graceMs,
+    onRunning: (child) => onRunning(run, child, log, restartCount),
+    onHealth: (health) => show(run, { ...run.view, ...health }),
+    onUnhealthy: (probe, message) => report.tell("Warning", "Unhealthy", `${probe} probe failed: ${message}`),
+    onKilling: (probe) =>
+      report.tell("Normal", "Killing", `${restarts} ${probe.toLowerCase()} probe, will be restarted`),
+  })
+  run.child = undefined
+  return { end, ring: log, secretValues: resolved.secretValues }
+}
+
+const wasRobbed = ({ end, ring }: Lived): boolean =>
+  end.kind === "ended" &&
+  end.exit.code !== 0 &&
+  end.endedAt - end.startedAt < stolenMs &&
+  tellsPortTaken(ring.read({ tailLines: 80 }))
+
+/** One life, with a second try at another port if the first was stolen. Undefined once stopped. */
+const live = async (run: Run, restartCount: number): Promise<Lived | undefined> => {
+  const resolved = await resolve(run)
+  if (resolved === undefined) return undefined
+  const port = await takePort(run)
+  const lived = await liveAt(run, port, resolved(port), restartCount)
+  if (!wasRobbed(lived) || run.stop.signal.aborted) return lived
+  run.calls.log.info("another program took the port; trying another one", { port })
+  run.rings = run.rings.slice(0, -1)
+  const other = await changePort(run)
+  return liveAt(run, other, resolved(other), restartCount)
+}
+
+/** Shows how a life ended; returns its exit code. */
+const showEnd = (run: Run, { end, ring, secretValues }: Lived, restartCount: number): number => {
+  const { calls, container, deps, report } = run
+  if (end.kind === "refused") {
+    show(run, toRefused(restartCount, toStartError(end.message, deps.clock.now())))
+    report.tell("Warning", "Failed", `Error: ${end.message}`)
+    calls.log.warn("server process could not be started", { reason: end.message })
+    return 128
+  }
+  const fromLog = container.terminationMessagePolicy === "FallbackToLogsOnError"
+  const message = fromLog ? lastWords(ring, (text) => withoutSecrets(text, secretValues)) : ""
+  const terminated = toTerminated({ ...end, message })
+  show(run, toEnded(run.view, terminated))
+  const { exitCode, signal } = terminated
+  calls.log.info("server process ended", { exitCode, ...(signal === undefined ? {} : { signal }) })
+  return exitCode
+}
+
+/** Waits as long as the kubelet would before the next life. */
+const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number): Promise<void> => {
+  const { deps, container, pod, report } = run
+  const delay = restartDelay(backoff, endedAt)
+  if (delay === 0) return
+  const { namespace, name } = refOf(pod)
+  const words = `restarting failed container=${container.name} pod=${name}_${namespace}(${pod.metadata.uid})`
+  show(run, toWaiting(run.view, "CrashLoopBackOff", `back-off ${delay / 1000}s ${words}`))
+  report.tell("Warning", "BackOff", `Back-off ${words}`)
+  await deps.clock.sleep(delay, run.stop.signal).catch(() => {})
+}
+
+/** One life after the other until stopped, or until the restart policy wants no more. */
+const runLives = async (run: Run): Promise<void> => {
+  const { container, deps, pod, stop } = run
+  if ((container.command ?? []).length === 0) {
+    await run.report.bind(undefined)
+    show(run, toWaiting(run.view, "ErrImageNeverPull", noCommand(container.image)))
+    return run.report.tell("Warning", "Failed", `Error: ErrImageNeverPull: ${noCommand(container.image)}`)
+  }
+  await takePort(run)
+  show(run, run.view)
+  let backoff: Backoff | undefined
+  for (let restarts = 0; !stop.signal.aborted; restarts++) {
+    const lived = await live(run, restarts)
+    if (lived === undefined || stop.signal.aborted) return
+    const endedAt = deps.clock.now()
+    if (isLastLife(pod.spec.restartPolicy, showEnd(run, lived, restarts))) return
+    await backOff(run, backoff, endedAt)
+    backoff = afterRestart(backoff, endedAt, deps.clock.now())
+  }
+}
+
+const logsOf = (run: Run, { previous, ...query }: LogQuery): string => {
+  const isWaiting = run.view.state.waiting !== undefined
+  // while the next life waits, the last one is both the newest and the one before the restart
+  const ring = previous === true && !isWaiting ? run.rings.at(-2) : run.rings.at(-1)
+  const exists = previous !== true || run.view.lastState !== undefined
+  return exists ? (ring?.read(query) ?? "") : ""
+}
+
+/** Kills the container after `graceMs` if it still ends by itself. */
+const hurry = (run: Run, graceMs: number, done: Promise<void>): void => {
+  const cancel = run.deps.clock.timer(graceMs, () => run.child?.signal("SIGKILL"))
+  void done.then(cancel)
+}
+
+/** Runs a Pod's container until it is stopped. */
+export const runPod = (deps: NodeDeps, pod: Pod): PodRun => {
+  const container = pod.spec.containers.find(({ name }) => name === serverContainer) ?? pod.spec.containers[0]
+  const stop = new AbortController()
+  if (container === undefined) return { stop: () => {}, logs: () => "", done: Promise.resolve() }
+  const { cluster, clock } = deps
+  const calls: PodCalls = { cluster, clock, log: deps.log.child({ pod: pod.metadata.name }), signal: stop.signal }
+  const report = createPodReport(deps, pod, container, calls)
+  const fresh = { graceMs: 0, view: firstView, child: undefined, port: undefined, rings: [] }
+  const run: Run = { deps, pod, container, calls, report, stop, ...fresh }
+  const done = runLives(run)
+    .catch((error: unknown) => calls.log.error("a Pod's run broke off", { error }))
+    .finally(() => {
+      if (run.port !== undefined) deps.ports.release(run.port)
+    })
+  return {
+    stop: (graceMs) => {
+      if (stop.signal.aborted) hurry(run, graceMs, done)
+      run.graceMs = graceMs
+      stop.abort()
+    },
+    logs: (query) => logsOf(run, query),
+    done,
+  }
+}

@@ -1,0 +1,116 @@
+import { constants } from "node:os"
+import { isDeepStrictEqual } from "node:util"
+import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/pod.ts"
+import type { ContainerView } from "./view.ts"
+
+/** How a process ended, in Node's words. */
+export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+
+/** How a container ended, in Kubernetes' words. */
+export type Terminated = NonNullable<ContainerState["terminated"]>
+
+/** A time as Kubernetes writes it: RFC 3339 in whole seconds. */
+export const kubeTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z")
+
+/** What is known at the end of a life. Times are epoch milliseconds. */
+export type EndOfLife = {
+  readonly exit: Exit
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly message: string
+}
+
+/**
+ * The terminated state of a process. A signal gives exit code 128 + its number, as a shell and a container runtime tell
+ * it. Out of memory looks like any SIGKILL here: nothing tells them apart.
+ */
+export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfLife): Terminated => {
+  const signal = exit.signal === null ? undefined : constants.signals[exit.signal]
+  const exitCode = exit.code ?? 128 + (signal ?? 0)
+  return {
+    exitCode,
+    ...(signal === undefined ? {} : { signal }),
+    reason: exitCode === 0 ? "Completed" : "Error",
+    ...(message === "" || exitCode === 0 ? {} : { message }),
+    startedAt: kubeTime(startedAt),
+    finishedAt: kubeTime(endedAt),
+  }
+}
+
+/** The terminated state of a program that could not be started at all; containerd says 128. */
+export const toStartError = (message: string, at: number): Terminated => ({
+  exitCode: 128,
+  reason: "StartError",
+  message,
+  startedAt: kubeTime(at),
+  finishedAt: kubeTime(at),
+})
+
+/** True if the restart policy wants no further life after this one. */
+export const isLastLife = (policy: Pod["spec"]["restartPolicy"], exitCode: number): boolean =>
+  policy === "Never" || (policy === "OnFailure" && exitCode === 0)
+
+const phaseOf = (view: ContainerView, policy: Pod["spec"]["restartPolicy"]): PodStatus["phase"] => {
+  const { waiting, terminated } = view.state
+  if (terminated !== undefined && isLastLife(policy, terminated.exitCode))
+    return terminated.exitCode === 0 ? "Succeeded" : "Failed"
+  return waiting !== undefined && view.lastState === undefined ? "Pending" : "Running"
+}
+
+const conditionsOf = (name: string, view: ContainerView): PodCondition[] => {
+  const ready: Omit<PodCondition, "type"> = view.ready
+    ? { status: "True" }
+    : { status: "False", reason: "ContainersNotReady", message: `containers with unready status: [${name}]` }
+  return [
+    { type: "PodScheduled", status: "True" },
+    { type: "Initialized", status: "True" },
+    { type: "ContainersReady", ...ready },
+    { type: "Ready", ...ready },
+  ]
+}
+
+/** `conditions` with the time of their last transition, which moves only with `status`. */
+const withTimes = (conditions: readonly PodCondition[], before: PodStatus | undefined, now: string): PodCondition[] =>
+  conditions.map((condition) => {
+    const old = before?.conditions?.find(({ type }) => type === condition.type)
+    const same = old?.status === condition.status && old.lastTransitionTime !== undefined
+    return { ...condition, lastTransitionTime: same ? old.lastTransitionTime : now }
+  })
+
+const statusOf = (container: Container, view: ContainerView): ContainerStatus => ({
+  name: container.name,
+  ready: view.ready,
+  started: view.started,
+  restartCount: view.restartCount,
+  image: container.image,
+  imageID: "",
+  ...(view.pid === undefined ? {} : { containerID: `process://${view.pid}` }),
+  state: view.state,
+  ...(view.lastState === undefined ? {} : { lastState: view.lastState }),
+})
+
+/** What a Pod's status is computed from. */
+export type StatusInput = {
+  readonly pod: Pod
+  readonly container: Container
+  readonly view: ContainerView
+  /** The status written before. */
+  readonly before: PodStatus | undefined
+  /** Epoch milliseconds. */
+  readonly now: number
+}
+
+/** The status that the node reports for a Pod. */
+export const toPodStatus = ({ pod, container, view, before, now }: StatusInput): PodStatus => {
+  const phase = phaseOf(view, pod.spec.restartPolicy)
+  return {
+    ...(phase === undefined ? {} : { phase }),
+    podIP: "127.0.0.1",
+    startTime: before?.startTime ?? kubeTime(now),
+    conditions: withTimes(conditionsOf(container.name, view), before, kubeTime(now)),
+    containerStatuses: [statusOf(container, view)],
+  }
+}
+
+/** True if writing `next` would change nothing. */
+export const isSameStatus = (before: PodStatus | undefined, next: PodStatus): boolean => isDeepStrictEqual(before, next)
