@@ -1,0 +1,27 @@
+import { apiVersion, type ObjectMeta } from "../../../src/api/kind.ts"
+import type { MCPTarget, MCPTargetSpec, MCPTargetStatus } from "../../../src/api/mcp-target.ts"
+import { metadata } from "./metadata.ts"
+
+/** What a test says of a target; the rest is that of a small server per user. */
+export type TargetParts = {
+  readonly name?: string
+  readonly metadata?: Partial<ObjectMeta>
+  readonly spec?: Partial<MCPTargetSpec>
+  readonly status?: MCPTargetStatus
+}
+
+/** A target of its own instance per user. */
+export const aTarget = ({ name = "files", metadata: more, spec, status }: TargetParts = {}): MCPTarget => ({
+  apiVersion,
+  kind: "MCPTarget",
+  metadata: metadata(name, more),
+  spec: {
+    transportType: "kubernetes",
+    image: "ghcr.io/org/files:1",
+    port: 8080,
+    statefulness: "stateful",
+    isolationBoundary: "per_user",
+    ...spec,
+  },
+  ...(status === undefined ? {} : { status }),
+})

@@ -1,0 +1,36 @@
+import { controllerReference, type ObjectMeta } from "../../../src/api/kind.ts"
+import { labels } from "../../../src/api/labels.ts"
+import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
+import type { Service } from "../../../src/api/service.ts"
+import { anInstance } from "./mcp-instance.ts"
+import { metadata } from "./metadata.ts"
+
+/** What a test says of a Service; the rest is the Service of an instance that selects no Pod yet. */
+export type ServiceParts = {
+  readonly of?: MCPInstance
+  readonly metadata?: Partial<ObjectMeta>
+  readonly pod?: string
+  readonly clusterIP?: string
+}
+
+/** The Service of an instance. */
+export const aService = ({
+  of = anInstance(),
+  metadata: more,
+  pod = "none",
+  clusterIP = "10.96.0.7",
+}: ServiceParts = {}): Service => ({
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: metadata(of.metadata.name, {
+    uid: `uid-service-${of.metadata.name}`,
+    ownerReferences: [controllerReference(of)],
+    ...more,
+  }),
+  spec: {
+    type: "ClusterIP",
+    clusterIP,
+    selector: { [labels.pod]: pod },
+    ports: [{ name: "mcp", port: of.spec.port, targetPort: of.spec.port, protocol: "TCP" }],
+  },
+})

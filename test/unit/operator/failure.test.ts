@@ -1,0 +1,194 @@
+import { describe, expect, it } from "vitest"
+import type { PodStatus } from "../../../src/api/pod.ts"
+import { judge, signOf } from "../../../src/operator/failure.ts"
+import type { ProbeFinding } from "../../../src/operator/snapshot.ts"
+import { anInstance } from "../../support/build/mcp-instance.ts"
+import { after, birth } from "../../support/build/metadata.ts"
+import { aPod, crashedStatus, podStatus, readyStatus, startingStatus, waitingStatus } from "../../support/build/pod.ts"
+
+type Case = {
+  readonly seconds?: number
+  readonly signAt?: number
+  readonly failure?: string
+  readonly probe?: ProbeFinding
+}
+
+const judged = (status: PodStatus, { seconds = 0, signAt = 0, failure, probe }: Case = {}) => {
+  const { spec } = anInstance()
+  return judge({
+    pod: aPod({ status }),
+    spec,
+    failure: failure === undefined ? undefined : { reason: failure, message: "before" },
+    sight: { seenAt: after(0), signAt: after(signAt), probe },
+    startTimeoutMs: 600_000,
+    now: after(seconds),
+  })
+}
+
+describe("what no waiting cures fails at the first sight", () => {
+  const cases: readonly [string, PodStatus, string, RegExp][] = [
+    ["a bad image name", waitingStatus("InvalidImageName"), "InvalidImageName", /ghcr.io\/org\/files:1.*correct/],
+    [
+      "an image that is not there and may not be pulled",
+      waitingStatus("ErrImageNeverPull"),
+      "ErrImageNeverPull",
+      /Never/,
+    ],
+    [
+      "a missing Secret",
+      waitingStatus("CreateContainerConfigError", 'secret "files-abcde" not found'),
+      "CreateContainerConfigError",
+      /secret "files-abcde" not found/,
+    ],
+    [
+      "an image that runs as root",
+      waitingStatus("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+      "ImageUserNotAllowed",
+      /runAsUser/,
+    ],
+    [
+      "a command that is not there",
+      waitingStatus("RunContainerError", "exec: no such file"),
+      "RunContainerError",
+      /command/,
+    ],
+    [
+      "a command that is not there, as containerd says it",
+      podStatus({ state: { terminated: { exitCode: 128, reason: "StartError", message: "exec: no such file" } } }),
+      "RunContainerError",
+      /exec: no such file/,
+    ],
+  ]
+  it.each(cases)("%s", (_, status, reason, message) => {
+    expect(judged(status)).toMatchObject({ ready: false, reason, failed: {}, message: expect.stringMatching(message) })
+  })
+})
+
+describe("what may pass is said at once and fails after its grace", () => {
+  it("a failed pull is said at once, counts after ten seconds, and names the image", () => {
+    const pull = waitingStatus("ErrImagePull", "manifest unknown")
+    expect(judged(pull)).toMatchObject({ reason: "ErrImagePull", until: after(10) })
+    expect(judged(pull).failed).toBeUndefined()
+    expect(judged(pull, { seconds: 9.9 }).failed).toBeUndefined()
+    const late = judged(pull, { seconds: 10 })
+    expect(late).toMatchObject({ reason: "ErrImagePull", failed: {} })
+    expect(late.message).toMatch(/ghcr.io\/org\/files:1.*manifest unknown/)
+  })
+
+  it("the kubelet's other words for a failed pull change nothing, so that nothing is written", () => {
+    expect(judged(waitingStatus("ImagePullBackOff", "Back-off"), { failure: "ErrImagePull" }).message).toBe("before")
+  })
+
+  it("a first crash counts when the server stays down for two seconds", () => {
+    expect(judged(crashedStatus(3)).failed).toBeUndefined()
+    expect(judged(crashedStatus(3), { seconds: 2 })).toMatchObject({ reason: "CrashLoop", failed: { exitCode: 3 } })
+  })
+
+  it("a crash counts at once when the kubelet backs off", () => {
+    const lastState = { terminated: { exitCode: 1 } }
+    const status = waitingStatus("CrashLoopBackOff", "back-off 10s", { restartCount: 1, lastState })
+    expect(judged(status)).toMatchObject({ reason: "CrashLoop", failed: { exitCode: 1 } })
+  })
+
+  it("a server that runs again after a crash has ten seconds to answer", () => {
+    const again = podStatus({
+      restartCount: 1,
+      started: false,
+      state: { running: { startedAt: birth } },
+      lastState: { terminated: { exitCode: 1 } },
+    })
+    expect(judged(again, { seconds: 9 }).failed).toBeUndefined()
+    expect(judged(again, { seconds: 10 }).failed).toEqual({ exitCode: 1 })
+  })
+
+  it("a crash that counted stays one while the state flaps", () => {
+    const again = podStatus({
+      restartCount: 2,
+      state: { running: { startedAt: birth } },
+      lastState: { terminated: { exitCode: 1 } },
+    })
+    expect(judged(again, { failure: "CrashLoop" }).failed).toEqual({ exitCode: 1 })
+  })
+
+  it("a server that used too much memory is told so, with its limit", () => {
+    expect(judged(crashedStatus(137, "OOMKilled"), { seconds: 2 })).toMatchObject({
+      reason: "OOMKilled",
+      message: expect.stringContaining("512Mi"),
+    })
+  })
+
+  it("a server that ends with code 0 is told that it must keep running", () => {
+    expect(judged(crashedStatus(0, "Completed"), { seconds: 2 }).message).toMatch(/must keep running/)
+  })
+
+  it("an old crash of a server that answers again is no crash", () => {
+    const lastState = { terminated: { exitCode: 1 } }
+    const status = podStatus({ started: true, restartCount: 4, state: { running: {} }, lastState })
+    expect(judged(status, { seconds: 60 })).toMatchObject({ reason: "NotReady" })
+    expect(signOf(aPod({ status }))).toBeUndefined()
+  })
+
+  it("messages never carry the server's last words: they may hold secrets", () => {
+    const terminated = { exitCode: 1, reason: "Error", message: "token=canary" }
+    const standing = judged(podStatus({ state: { terminated } }), { seconds: 5 })
+    expect(JSON.stringify(standing)).not.toContain("canary")
+  })
+})
+
+describe("a start that takes long", () => {
+  it("tells the scheduler's words and does not fail", () => {
+    const conditions = [{ type: "PodScheduled", status: "False", reason: "Unschedulable", message: "0/3 nodes" }]
+    const standing = judged({ phase: "Pending", conditions }, { seconds: 30 })
+    expect(standing).toMatchObject({ reason: "Unschedulable", message: expect.stringContaining("0/3 nodes") })
+    expect(standing.failed).toBeUndefined()
+  })
+
+  it("says that the container is being set up", () => {
+    expect(judged(waitingStatus("ContainerCreating"))).toMatchObject({ reason: "ContainerCreating" })
+  })
+
+  it("fails at startTimeout and says what was missing", () => {
+    expect(judged(startingStatus())).toMatchObject({ reason: "Starting", until: after(600) })
+    expect(judged(startingStatus(), { seconds: 600 })).toMatchObject({
+      reason: "StartTimeout",
+      failed: {},
+      message: expect.stringContaining("8080"),
+    })
+  })
+
+  it("stays timed out when the kubelet then kills the container", () => {
+    const killed = crashedStatus(137)
+    expect(judged(killed, { seconds: 601, failure: "StartTimeout" })).toMatchObject({ reason: "StartTimeout" })
+  })
+
+  it("fails after ten seconds if the health path is not there, but not because the port is closed yet", () => {
+    const missing: ProbeFinding = { reason: "HealthPathNotFound", message: "404" }
+    const closed: ProbeFinding = { reason: "PortClosed", message: "closed" }
+    expect(judged(startingStatus(), { seconds: 9, probe: missing }).failed).toBeUndefined()
+    expect(judged(startingStatus(), { seconds: 10, probe: missing })).toMatchObject({
+      reason: missing.reason,
+      failed: {},
+    })
+    const waits = judged(startingStatus(), { seconds: 60, probe: closed })
+    expect(waits).toMatchObject({ reason: "PortClosed" })
+    expect(waits.failed).toBeUndefined()
+    expect(judged(startingStatus(), { seconds: 600, probe: closed }).message).toContain("closed")
+  })
+})
+
+describe("a Pod that will never run again is lost", () => {
+  it.each([
+    ["evicted", { phase: "Failed", reason: "Evicted", message: "low on memory" }, "Evicted"],
+    ["failed", { phase: "Failed" }, "PodFailed"],
+    ["ended", { phase: "Succeeded" }, "PodFailed"],
+    ["on a lost node", { phase: "Unknown" }, "NodeLost"],
+    ["on a lost node, as older clusters say", { phase: "Running", reason: "NodeLost" }, "NodeLost"],
+  ] as const)("%s", (_, status, reason) => {
+    expect(judged(status)).toMatchObject({ lost: true, reason })
+  })
+})
+
+it("a ready Pod is ready, whatever happened before", () => {
+  const status = readyStatus({ restartCount: 3, lastState: { terminated: { exitCode: 1 } } })
+  expect(judged(status, { seconds: 9999, failure: "CrashLoop" })).toMatchObject({ ready: true, reason: "Ready" })
+})
