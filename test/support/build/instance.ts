@@ -1,57 +1,40 @@
 import type { Condition } from "../../../src/api/condition.ts"
 import { apiVersion, type ObjectMeta } from "../../../src/api/kind.ts"
-import { labels } from "../../../src/api/labels.ts"
 import type { MCPInstance, MCPInstanceSpec, MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import { birth, metadata } from "./metadata.ts"
 
-/** What a test says of an instance; the rest is unremarkable. */
+/** What a test says of an instance; the rest is that of a small server for one user. */
 export type InstanceParts = {
   readonly name?: string
-  readonly uid?: string
   readonly metadata?: Partial<ObjectMeta>
   readonly spec?: Partial<MCPInstanceSpec>
   readonly status?: MCPInstanceStatus
-  /** Value of the credential-scopes annotation. */
-  readonly scopes?: string
 }
 
-/** A condition as the operator writes it. */
-export const condition = (
-  type: string,
-  status: "True" | "False" | "Unknown",
-  reason = type,
-  message = `${type} is ${status}`,
-): Condition => ({ type, status, reason, message, lastTransitionTime: "2030-01-01T00:00:00Z" })
-
-/** Alice's instance of the target github of {@link import("./who.ts").target}. */
-export const instance = (parts: InstanceParts = {}): MCPInstance => ({
+/** An instance of target `files` for one user. */
+export const anInstance = ({
+  name = "files-user-a",
+  metadata: more,
+  spec,
+  status,
+}: InstanceParts = {}): MCPInstance => ({
   apiVersion,
   kind: "MCPInstance",
-  metadata: {
-    name: parts.name ?? "github-user-alice",
-    namespace: "reflow",
-    uid: parts.uid ?? "instance-uid",
-    resourceVersion: "1",
-    ...(parts.scopes === undefined ? {} : { annotations: { [labels.credentialScopes]: parts.scopes } }),
-    ...parts.metadata,
-  },
+  metadata: metadata(name, more),
   spec: {
-    image: "github:1",
+    image: "ghcr.io/org/files:1",
     port: 8080,
-    targetName: "github",
-    targetUID: "target-uid",
-    subjectKey: "user:alice",
-    ...parts.spec,
+    targetName: "files",
+    subjectKey: "user:abc123",
+    ...spec,
   },
-  ...(parts.status === undefined ? {} : { status: parts.status }),
+  ...(status === undefined ? {} : { status }),
 })
 
-/** Status of an instance that serves. */
-export const readyStatus = (more: Partial<MCPInstanceStatus> = {}): MCPInstanceStatus => ({
-  phase: "Ready",
-  url: "http://10.0.0.1:8080/mcp",
-  podURL: "http://10.1.0.1:8080/mcp",
-  podName: "github-user-alice-aaaaa",
-  incarnation: "pod-uid.0",
-  conditions: [condition("Admitted", "True"), condition("PodReady", "True"), condition("Ready", "True")],
-  ...more,
-})
+/** A condition that has been so since the fixtures' time began. */
+export const aCondition = (
+  type: string,
+  status: Condition["status"],
+  reason: string,
+  more: Partial<Condition> = {},
+): Condition => ({ type, status, reason, message: "", lastTransitionTime: birth, ...more })

@@ -1,9 +1,9 @@
+import type { MCPInstance } from "../../../src/api/instance.ts"
 import type { ObjectMeta } from "../../../src/api/kind.ts"
-import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import { podName } from "../../../src/api/names.ts"
 import type { ContainerState, ContainerStatus, Pod, PodStatus } from "../../../src/api/pod.ts"
 import { desiredPod } from "../../../src/operator/desired/pod.ts"
-import { anInstance } from "./mcp-instance.ts"
+import { anInstance } from "./instance.ts"
 import { birth, metadata } from "./metadata.ts"
 import { someSettings } from "./settings.ts"
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { type Limits, type Member, planPlaces, toMember } from "../../../src/operator/capacity.ts"
-import { aCondition, anInstance } from "../../support/build/mcp-instance.ts"
-import { after, stampAfter } from "../../support/build/metadata.ts"
+import { aCondition, anInstance } from "../../support/build/instance.ts"
+import { after as at, stampAfter } from "../../support/build/metadata.ts"
 import { aReadyInstance, draining, inUse, unused } from "../../support/build/snapshot.ts"
 
 const member = (name: string, more: Partial<Member> = {}): Member => ({
@@ -104,11 +104,11 @@ describe("making room", () => {
 })
 
 describe("an instance as the limits see it", () => {
-  const facts = { use: unused, holdsOtherwise: false, now: after(600) }
+  const facts = { use: unused, holdsOtherwise: false, now: at(600) }
 
   it("is idle when it is Ready and nobody uses it", () => {
     expect(toMember(aReadyInstance(), facts)).toMatchObject({ holds: true, idle: true, wanted: false, leaving: false })
-    expect(toMember(aReadyInstance(), { ...facts, use: inUse(after(600)) })).toMatchObject({
+    expect(toMember(aReadyInstance(), { ...facts, use: inUse(at(600)) })).toMatchObject({
       idle: false,
       wanted: true,
     })
@@ -120,8 +120,8 @@ describe("an instance as the limits see it", () => {
   })
 
   it("is wanted while it is new, though nobody has said so yet", () => {
-    expect(toMember(anInstance(), { ...facts, now: after(9) })?.wanted).toBe(true)
-    expect(toMember(anInstance(), { ...facts, now: after(11) })?.wanted).toBe(false)
+    expect(toMember(anInstance(), { ...facts, now: at(9) })?.wanted).toBe(true)
+    expect(toMember(anInstance(), { ...facts, now: at(11) })?.wanted).toBe(false)
   })
 
   it("asks for no place while its spec is refused or it is being deleted", () => {

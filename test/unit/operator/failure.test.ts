@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { PodStatus } from "../../../src/api/pod.ts"
 import { judge, signOf } from "../../../src/operator/failure.ts"
 import type { ProbeFinding } from "../../../src/operator/snapshot.ts"
-import { anInstance } from "../../support/build/mcp-instance.ts"
+import { anInstance } from "../../support/build/instance.ts"
 import { after, birth } from "../../support/build/metadata.ts"
 import { aPod, crashedStatus, podStatus, readyStatus, startingStatus, waitingStatus } from "../../support/build/pod.ts"
 
