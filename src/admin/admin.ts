@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto"
-import type { IncomingMessage, ServerResponse } from "node:http"
-import { H3, type H3Event, toNodeHandler } from "h3/node"
-import { AppError } from "../errors.ts"
+import { H3, type H3Event } from "h3/node"
+import { AppError, isAppError } from "../errors.ts"
 import type { Authenticator } from "../identity/authenticate.ts"
 import type { Identity } from "../identity/identity.ts"
 import { subjectDigest } from "../identity/subject-key.ts"
@@ -20,13 +19,6 @@ import { whoami } from "./whoami.ts"
 export type AdminOptions = Deps & {
   readonly authenticator: Authenticator
   readonly telemetry: TelemetryPort
-}
-
-/** The REST API, for whoever listens. Both forms answer everything below /api. */
-export type Admin = {
-  /** For Node's http server. */
-  readonly handler: (request: IncomingMessage, response: ServerResponse) => void
-  readonly fetch: (request: Request) => Promise<Response>
 }
 
 /** Longest time of a call, in milliseconds. */
@@ -142,7 +134,9 @@ const createResponder = (options: AdminOptions) => {
     const answer = await work({ options, event, facts }).catch((error: unknown): Answer => {
       const problem = toProblem(error, requestId)
       facts.code = problem.code
-      if (problem.status >= 500) telemetry.log.error("a call of the REST API failed", { request_id: requestId, error })
+      // what the cluster said is for whoever runs the platform; the caller got our own words
+      if (problem.status >= 500 || (isAppError(error) && isAppError(error.cause)))
+        telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error })
       return problem
     })
     const response = toResponse(answer, requestId)
@@ -162,10 +156,10 @@ const createResponder = (options: AdminOptions) => {
 }
 
 /**
- * Makes the REST API over targets, credentials and instances. Every call needs a token for the purpose `api`; every
+ * Makes the REST API over targets, credentials and instances: an h3 app that answers everything below /api. Every call needs a token for the purpose `api`; every
  * error is a problem document.
  */
-export const createAdmin = (options: AdminOptions): Admin => {
+export const createAdmin = (options: AdminOptions): H3 => {
   const respond = createResponder(options)
   const malformed = (event: H3Event) =>
     respond(event, "none", () => Promise.reject(new AppError("BadPath", { detail: "The path is not well encoded." })))
@@ -178,5 +172,5 @@ export const createAdmin = (options: AdminOptions): Admin => {
   for (const path of new Set(names.map((each) => operations[each].path)))
     app.all(`/api${path}`, (event) => respond(event, "none", (context) => refuse(context, methodsOf(path))))
   app.all("/**", (event) => respond(event, "none", (context) => refuse(context, [])))
-  return { handler: toNodeHandler(app), fetch: async (request) => app.fetch(request) }
+  return app
 }

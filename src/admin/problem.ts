@@ -1,3 +1,4 @@
+import { STATUS_CODES } from "node:http"
 import { type ErrorCode, errorTable, toAppError } from "../errors.ts"
 
 /** One broken rule of a body: where, as a JSON Pointer (RFC 6901), and what. Never holds a value. */
@@ -11,19 +12,13 @@ export type Problem = {
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** `AlreadyExists` → `Already exists`. */
-const titleOf = (code: ErrorCode): string => {
-  const words = code.replaceAll(/([a-z])([A-Z])/g, "$1 $2").toLowerCase()
-  return words.charAt(0).toUpperCase() + words.slice(1)
-}
-
 /**
  * Makes the problem document of any error. `data` of the error becomes extension members; an error that is none of
  * ours becomes `Internal` and tells nothing of itself.
  */
 export const toProblem = (error: unknown, requestId: string): Problem => {
   const { code, message, data, headers, retryAfterSeconds } = toAppError(error)
-  const { status, help } = errorTable[code]
+  const { status, help, retryable } = errorTable[code]
   return {
     status,
     code,
@@ -34,13 +29,13 @@ export const toProblem = (error: unknown, requestId: string): Problem => {
     },
     body: {
       ...data,
-      type: `urn:reflow:error:${code}`,
-      title: titleOf(code),
+      type: "about:blank",
+      title: STATUS_CODES[status] ?? "Error",
       status,
-      code,
       detail: message,
+      code,
       help,
-      instance: `urn:uuid:${requestId}`,
+      retryable,
       request_id: requestId,
     },
   }

@@ -14,13 +14,13 @@ test("an error becomes a problem with code, request id and its facts, which cann
     headers: { "content-type": "application/problem+json", "retry-after": "2" },
     body: {
       reason: "MaxInstances",
-      type: "urn:reflow:error:CapacityExceeded",
-      title: "Capacity exceeded",
+      type: "about:blank",
+      title: "Too Many Requests",
       status: 429,
       code: "CapacityExceeded",
       detail: "All are in use.",
       help: expect.stringContaining("max_instances"),
-      instance: "urn:uuid:an-id",
+      retryable: true,
       request_id: "an-id",
     },
   })
