@@ -1,9 +1,9 @@
-import { deepFreeze } from "../api/deep-freeze.ts"
 import type { Kind, KubeObject } from "../api/kind.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { Change, ListPage, Reflection, WatchOptions } from "../ports/cluster.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
+import type { ListPage, Reflection, WatchOptions } from "../ports/cluster.ts"
+import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
+import { createLocalCopy, type LocalCopy } from "./local-copy.ts"
 
 /** A frame of a watch as the API server sends it (Kubernetes WatchEvent). */
 export type WatchFrame =
@@ -11,9 +11,9 @@ export type WatchFrame =
   /** `object` is a Status. */
   | { readonly type: "ERROR"; readonly object: { readonly code?: number; readonly message?: string } }
 
-/** Where a reflection comes from: one selection of one kind, untouched by schema or cache. */
-export type ReflectorSource = {
-  list(page: { readonly limit: number; readonly continue?: string }, signal: AbortSignal): Promise<ListPage<KubeObject>>
+/** Where a reflection comes from: one selection of one kind, not yet checked by any schema. */
+export type ListWatchSource<T extends KubeObject = KubeObject> = {
+  list(page: { readonly limit: number; readonly continue?: string }, signal: AbortSignal): Promise<ListPage<T>>
   /** Frames after `resourceVersion`, until the server ends the stream. Throws `ApiGone` or sends ERROR when it is too old. */
   watch(resourceVersion: string, signal: AbortSignal): AsyncIterable<WatchFrame>
 }
@@ -21,10 +21,10 @@ export type ReflectorSource = {
 /** What a reflector needs. */
 export type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly kind: Kind<T>
-  readonly source: ReflectorSource
+  readonly source: ListWatchSource
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** A number from 0 to 1, for the jitter of the backoff. */
+  /** A number from 0 to 1, for the jitter of the backoff; default Math.random. */
   readonly random?: () => number
 }
 
@@ -35,225 +35,201 @@ const healthyAfterMs = 60_000
 const firstDelayMs = 500
 const longestDelayMs = 5_000
 
-const metricsOf = (telemetry: TelemetryPort, kind: string) => {
+const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
+
+const createMetrics = (telemetry: TelemetryPort, kind: string) => {
   const labels = { kind }
   const definition = (name: string, help: string) => ({ name, help, labels: ["kind"] })
-  const relists = telemetry.counter(definition("reflow_watch_lists_total", "Lists made to fill a cache."))
-  const restarts = telemetry.counter(definition("reflow_watch_restarts_total", "Watches opened."))
+  const lists = telemetry.counter(definition("reflow_watch_lists_total", "Lists made to fill a cache."))
+  const watches = telemetry.counter(definition("reflow_watch_starts_total", "Watches opened."))
   const heard = telemetry.gauge(
     definition("reflow_watch_last_event_timestamp_seconds", "When the API server was last heard, as Unix time."),
   )
   return {
-    listed: () => relists.inc(labels),
-    opened: () => restarts.inc(labels),
+    listed: () => lists.inc(labels),
+    opened: () => watches.inc(labels),
     heard: (ms: number) => heard.set(ms / 1000, labels),
   }
 }
 
 /** Follows `promise`, but rejects at once when the signal is aborted: a source may be deaf to it. */
 const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
-  signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()
   const onAbort = () => aborted.reject(signal.reason)
-  signal.addEventListener("abort", onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  else signal.addEventListener("abort", onAbort, { once: true })
   try {
-    return await Promise.race([promise, aborted.promise])
+    return await Promise.race([aborted.promise, promise])
   } finally {
     signal.removeEventListener("abort", onAbort)
   }
 }
 
-const withoutManagedFields = (object: KubeObject): KubeObject => {
-  if (!("managedFields" in object.metadata)) return object
-  const { managedFields: _, ...metadata } = object.metadata as KubeObject["metadata"] & { managedFields?: unknown }
-  return { ...object, metadata }
+/** Applies a frame to the copy; returns the version that the copy has reached. Throws `ApiGone` on any doubt. */
+const applyFrame = <T>(copy: LocalCopy<T>, frame: WatchFrame): string => {
+  if (frame.type === "ERROR") throw doubt(`${frame.object.code ?? ""} ${frame.object.message ?? ""}`.trim())
+  const { name, uid, resourceVersion } = frame.object.metadata ?? {}
+  if (resourceVersion === undefined) throw doubt("a frame has no resource version")
+  if (frame.type === "BOOKMARK") return resourceVersion
+  if (!name || !uid) throw doubt("a frame has no name or uid")
+  if (frame.type === "DELETED") copy.drop(frame.object)
+  else if (frame.type === "ADDED" || frame.type === "MODIFIED") copy.put(frame.object)
+  else throw doubt("a frame has an unknown type")
+  return resourceVersion
 }
 
-const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
+type Attempt<R> = (signal: AbortSignal, heard: () => void) => Promise<R>
 
-/** The local copy: applies states one by one and tells listeners what each changed. */
-const createCopy = <T extends KubeObject>(deps: ReflectorDeps<T>) => {
-  const { kind, telemetry, onInvalid } = deps
-  const objects = new Map<string, T>()
-  const listeners = new Set<(change: Change<T>) => void>()
-
-  const tell = (change: Change<T>): void => {
-    for (const listener of listeners) {
-      try {
-        listener(change)
-      } catch (error) {
-        telemetry.log.error("a listener of a watch failed", { kind: kind.kind, error })
-      }
+/** Runs attempts that are given up on close, or when `heard` is not called for too long. */
+const createVigil = (clock: ClockPort, closing: AbortSignal, onHeard: () => void) => {
+  return async <R>(attempt: Attempt<R>): Promise<R> => {
+    const ending = new AbortController()
+    const onClose = () => ending.abort(closing.reason)
+    const arm = () =>
+      clock.timer(silenceLimitMs, () =>
+        ending.abort(new AppError("ClusterUnavailable", { detail: "The API server has been silent for too long." })),
+      )
+    let cancel = arm()
+    closing.addEventListener("abort", onClose)
+    if (closing.aborted) onClose()
+    try {
+      return await attempt(ending.signal, () => {
+        cancel()
+        cancel = arm()
+        onHeard()
+      })
+    } finally {
+      cancel()
+      closing.removeEventListener("abort", onClose)
+      // whatever the source still holds open for this attempt ends with it
+      ending.abort(closing.reason)
     }
   }
-  /** The object as its kind's type, or undefined if it breaks the schema: that state is skipped. */
-  const parse = (raw: KubeObject): T | undefined => {
-    const object = deepFreeze(withoutManagedFields(raw))
-    const parsed = kind.schema?.safeParse(object)
-    if (parsed === undefined || parsed.success) return deepFreeze((parsed?.data ?? object) as T)
-    const problem = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ")
-    const { name, namespace } = object.metadata
-    telemetry.log.warn("an object is not valid and is left out", { kind: kind.kind, namespace, name, problem })
-    onInvalid?.({ object, problem })
-    return undefined
+}
+
+/** Reads the complete list, page by page. */
+const readList = async (source: ListWatchSource, signal: AbortSignal, heard: () => void) => {
+  const items: KubeObject[] = []
+  let page: ListPage<KubeObject> | undefined
+  do {
+    const next = page?.continue === undefined ? {} : { continue: page.continue }
+    page = await unlessAborted(source.list({ limit: pageSize, ...next }, signal), signal)
+    items.push(...page.items)
+    heard()
+  } while (page.continue !== undefined)
+  return { items, version: page.resourceVersion }
+}
+
+/** Hands over frame after frame until the server ends the watch. */
+const readFrames = async (
+  frames: AsyncIterator<WatchFrame>,
+  signal: AbortSignal,
+  take: (frame: WatchFrame) => void,
+): Promise<void> => {
+  try {
+    for (;;) {
+      const next = await unlessAborted(frames.next(), signal)
+      if (next.done === true) return
+      take(next.value)
+    }
+  } finally {
+    frames.return?.().catch(() => {})
   }
-  const remove = (name: string, last?: T): void => {
-    const previous = objects.get(name)
-    if (previous === undefined) return
-    objects.delete(name)
-    tell({ type: "deleted", object: last ?? previous, previous })
-  }
-  const put = (raw: KubeObject): void => {
-    const { name, uid, resourceVersion } = raw.metadata
-    const known = objects.get(name)
-    if (known?.metadata.uid === uid && known?.metadata.resourceVersion === resourceVersion) return
-    if (known !== undefined && known.metadata.uid !== uid) remove(name)
-    const object = parse(raw)
-    if (object === undefined) return
-    const previous = objects.get(name)
-    objects.set(name, object)
-    tell(previous === undefined ? { type: "added", object } : { type: "modified", object, previous })
+}
+
+type Course = {
+  readonly closing: AbortSignal
+  readonly log: Logger
+  readonly onHeard: () => void
+  readonly onList: () => void
+}
+
+/** Lists and watches until it is closed: whatever goes wrong, list or watch again. */
+const follow = async <T extends KubeObject>(
+  deps: ReflectorDeps<T>,
+  copy: LocalCopy<T>,
+  course: Course,
+): Promise<void> => {
+  const { kind, source, clock, telemetry, random = Math.random } = deps
+  const { closing, log } = course
+  const metrics = createMetrics(telemetry, kind.kind)
+  const vigil = createVigil(clock, closing, () => {
+    metrics.heard(clock.now())
+    course.onHeard()
+  })
+  /** Where the watch goes on; undefined = list first. */
+  let version: string | undefined
+
+  const list = (): Promise<string> =>
+    vigil(async (signal, heard) => {
+      metrics.listed()
+      const listed = await readList(source, signal, heard)
+      copy.replace(listed.items)
+      course.onList()
+      return listed.version
+    })
+  const watch = (since: string): Promise<void> =>
+    vigil((signal, heard) => {
+      metrics.opened()
+      return readFrames(source.watch(since, signal)[Symbol.asyncIterator](), signal, (frame) => {
+        heard()
+        version = applyFrame(copy, frame)
+      })
+    })
+
+  /** One list if needed, and one watch. True if it went well for a minute. */
+  const attempt = async (): Promise<boolean> => {
+    let healthy = false
+    const cancel = clock.timer(healthyAfterMs, () => {
+      healthy = true
+    })
+    try {
+      version ??= await list()
+      await watch(version)
+    } catch (error) {
+      if (hasCode(error, "ApiGone")) version = undefined
+      const level = hasCode(error, "ApiGone", "ClusterUnavailable") ? "info" : "warn"
+      if (!closing.aborted) log[level]("a watch broke and is made again", { error, relist: version === undefined })
+    } finally {
+      cancel()
+    }
+    return healthy
   }
 
-  return {
-    objects,
-    listeners,
-    put,
-    /** The object is gone; another one of its name is not meant. */
-    drop: (raw: KubeObject): void => {
-      if (objects.get(raw.metadata.name)?.metadata.uid === raw.metadata.uid) remove(raw.metadata.name, parse(raw))
-    },
-    /** Makes the copy equal to a complete list. */
-    replace: (items: readonly KubeObject[]): void => {
-      const names = new Set(items.map(({ metadata }) => metadata.name))
-      for (const name of [...objects.keys()]) if (!names.has(name)) remove(name)
-      for (const item of items) put(item)
-    },
+  for (let failures = 0; !closing.aborted; ) {
+    failures = (await attempt()) ? 0 : failures + 1
+    if (failures === 0) continue
+    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures - 1, 10))
+    await clock.sleep(delay * (0.5 + random() / 2), closing).catch(() => {})
   }
 }
 
 /**
- * Starts a reflection: list, then watch; whatever goes wrong, list or watch again. A state that breaks the kind's schema
- * is logged, given to `onInvalid` and skipped: the copy keeps the last valid state, or none.
+ * Starts a reflection. A state that breaks the kind's schema is logged, given to `onInvalid` and skipped, so that a bad
+ * write neither stops the others nor looks like a deletion.
  */
 export const createReflector = <T extends KubeObject>(deps: ReflectorDeps<T>): Reflection<T> => {
-  const { kind, source, clock, telemetry, random = Math.random } = deps
-  const log = telemetry.log.child({ kind: kind.kind })
-  const metrics = metricsOf(telemetry, kind.kind)
-  const copy = createCopy(deps)
+  const { kind, clock } = deps
+  const log = deps.telemetry.log.child({ kind: kind.kind })
+  const copy = createLocalCopy({ ...deps, log })
   const closing = new AbortController()
   const synced = Promise.withResolvers<void>()
+  // who does not wait for it need not handle its failure
   synced.promise.catch(() => {})
   let hasSynced = false
   let heardAt = clock.now()
-  let failures = 0
-  /** Where the watch goes on; undefined = list first. */
-  let version: string | undefined
 
-  /** Runs one list or watch, which is given up when `heard` is not called for too long, or on close. */
-  const guarded = async (run: (signal: AbortSignal, heard: () => void) => Promise<void>): Promise<void> => {
-    const silence = new AbortController()
-    const signal = AbortSignal.any([closing.signal, silence.signal])
-    const arm = () => clock.timer(silenceLimitMs, () => silence.abort(doubtless))
-    const doubtless = new AppError("ClusterUnavailable", {
-      detail: "Nothing was heard of the API server for too long.",
-    })
-    let cancel = arm()
-    const heard = () => {
-      cancel()
-      cancel = arm()
+  const running = follow(deps, copy, {
+    closing: closing.signal,
+    log,
+    onHeard: () => {
       heardAt = clock.now()
-      metrics.heard(heardAt)
-    }
-    try {
-      await run(signal, heard)
-    } finally {
-      cancel()
-      silence.abort(doubtless)
-    }
-  }
-
-  const list = (): Promise<void> =>
-    guarded(async (signal, heard) => {
-      metrics.listed()
-      const items: KubeObject[] = []
-      let page: ListPage<KubeObject> | undefined
-      do {
-        const next = page?.continue === undefined ? {} : { continue: page.continue }
-        page = await unlessAborted(source.list({ limit: pageSize, ...next }, signal), signal)
-        items.push(...page.items)
-        heard()
-      } while (page.continue !== undefined)
-      copy.replace(items)
-      version = page.resourceVersion
+    },
+    onList: () => {
       hasSynced = true
       synced.resolve()
-    })
-
-  const receive = (frame: WatchFrame): void => {
-    if (frame.type === "ERROR") throw doubt(`${frame.object.code ?? ""} ${frame.object.message ?? ""}`.trim())
-    const { name, uid, resourceVersion } = frame.object.metadata ?? {}
-    if (resourceVersion === undefined) throw doubt("a frame without a resource version")
-    if (frame.type !== "BOOKMARK") {
-      if (!name || !uid) throw doubt("a frame without name or uid")
-      if (frame.type === "DELETED") copy.drop(frame.object)
-      else if (frame.type === "ADDED" || frame.type === "MODIFIED") copy.put(frame.object)
-      else throw doubt("a frame of unknown type")
-    }
-    version = resourceVersion
-  }
-
-  const watch = (since: string): Promise<void> =>
-    guarded(async (signal, heard) => {
-      metrics.opened()
-      const frames = source.watch(since, signal)[Symbol.asyncIterator]()
-      try {
-        for (;;) {
-          const next = await unlessAborted(frames.next(), signal)
-          if (next.done === true) return
-          heard()
-          receive(next.value)
-        }
-      } finally {
-        void frames.return?.().catch(() => {})
-      }
-    })
-
-  /** One list (if needed) and one watch. Resolves when the server ends the watch. */
-  const follow = async (): Promise<void> => {
-    if (version === undefined) await list()
-    const cancel = clock.timer(healthyAfterMs, () => {
-      failures = 0
-    })
-    try {
-      if (version !== undefined) await watch(version)
-    } catch (error) {
-      if (hasCode(error, "ApiGone")) version = undefined
-      throw error
-    } finally {
-      cancel()
-    }
-  }
-
-  const pause = (): Promise<void> => {
-    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures++, 10))
-    return clock.sleep(delay * (0.5 + random() / 2), closing.signal)
-  }
-
-  const run = async (): Promise<void> => {
-    while (!closing.signal.aborted) {
-      try {
-        await follow()
-      } catch (error) {
-        if (closing.signal.aborted) break
-        const level = hasCode(error, "ApiGone", "ClusterUnavailable") ? "info" : "warn"
-        log[level]("a watch broke and is made again", { error, relist: version === undefined })
-      }
-      await pause().catch(() => {})
-    }
-  }
-  const running = run()
-
+    },
+  })
   return {
     synced: synced.promise,
     hasSynced: () => hasSynced,
@@ -263,14 +239,10 @@ export const createReflector = <T extends KubeObject>(deps: ReflectorDeps<T>): R
       return copy.objects.size
     },
     silenceMs: () => Math.max(0, clock.now() - heardAt),
-    subscribe: (listener) => {
-      copy.listeners.add(listener)
-      return () => void copy.listeners.delete(listener)
-    },
+    subscribe: copy.subscribe,
     close: async () => {
       closing.abort(new AppError("ShuttingDown", { detail: "The reflection is closed." }))
       synced.reject(closing.signal.reason)
-      copy.listeners.clear()
       await running
     },
   }

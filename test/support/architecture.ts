@@ -20,7 +20,10 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   plugin: ["plugin/contract", "ports", "api"],
   plugins: ["plugin/contract"],
   // The cache that both clusters fill.
-  "adapters/reflector.ts": ["ports", "api"],
+  "adapters/local-copy.ts": ["ports", "api"],
+  "adapters/reflector.ts": ["adapters/local-copy.ts", "ports", "api"],
+  // What several adapters share stands in src/adapters itself; they do not know each other.
+  adapters: ["ports", "api"],
   "adapters/kube": ["adapters/reflector.ts", "ports", "api"],
   "adapters/memory": ["adapters/reflector.ts", "ports", "api"],
   "adapters/process": ["ports", "api"],
@@ -161,10 +164,10 @@ const readFacts = (path: string, text: string): Facts => {
 
 const roomOf = (path: string): Room => {
   if (contract.includes(path)) return "plugin/contract"
-  const [top, second = "", third] = path.split("/")
+  const [top, second = "", third, ...rest] = path.split("/")
   if (top === "plugins") return "plugins"
   if (third === undefined) return second.replace(/\.ts$/, "")
-  return second === "adapters" ? `adapters/${third}` : second
+  return second === "adapters" && rest.length > 0 ? `adapters/${third}` : second
 }
 
 const stands = (path: string, places: readonly string[]): boolean =>

@@ -1,0 +1,93 @@
+import { deepFreeze } from "../api/deep-freeze.ts"
+import type { Kind, KubeObject } from "../api/kind.ts"
+import type { Change, WatchOptions } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
+
+/** What a local copy needs. */
+export type LocalCopyDeps<T extends KubeObject> = WatchOptions & { readonly kind: Kind<T>; readonly log: Logger }
+
+/** The objects of a selection as they were last heard of, by name. */
+export type LocalCopy<T> = {
+  readonly objects: ReadonlyMap<string, T>
+  subscribe(listener: (change: Change<T>) => void): () => void
+  /** Takes a new state. Another UID than the known one means that the known object is gone. */
+  put(raw: KubeObject): void
+  /** The object is gone; another one of its name is not meant. */
+  drop(raw: KubeObject): void
+  /** Makes the copy equal to a complete list. */
+  replace(items: readonly KubeObject[]): void
+}
+
+/** Makes what turns a raw object into a frozen one of the kind's type; undefined if it breaks the schema. */
+const createParser = <T extends KubeObject>({ kind, log, onInvalid }: LocalCopyDeps<T>) => {
+  return (raw: KubeObject): T | undefined => {
+    const { managedFields: _, ...metadata } = raw.metadata as KubeObject["metadata"] & { managedFields?: unknown }
+    // items of a list carry neither apiVersion nor kind
+    const object = deepFreeze({ ...raw, apiVersion: kind.apiVersion, kind: kind.kind, metadata })
+    const parsed = kind.schema?.safeParse(object)
+    if (parsed === undefined || parsed.success) return deepFreeze((parsed?.data ?? object) as T)
+    const problem = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ")
+    log.warn("an object breaks its schema; this state of it is skipped", {
+      namespace: metadata.namespace,
+      name: metadata.name,
+      problem,
+    })
+    onInvalid?.({ object, problem })
+    return undefined
+  }
+}
+
+/**
+ * Makes an empty copy. Listeners are told each change, after the copy has it. A state that breaks the kind's schema is
+ * logged, given to `onInvalid` and skipped: the copy keeps the last valid state, or none.
+ */
+export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): LocalCopy<T> => {
+  const { log } = deps
+  const objects = new Map<string, T>()
+  const listeners = new Set<(change: Change<T>) => void>()
+  const parse = createParser(deps)
+
+  const tell = (change: Change<T>): void => {
+    for (const listener of listeners) {
+      try {
+        listener(change)
+      } catch (error) {
+        log.error("a listener of a watch failed", { error })
+      }
+    }
+  }
+  const remove = (name: string, last?: T): void => {
+    const previous = objects.get(name)
+    if (previous === undefined) return
+    objects.delete(name)
+    tell({ type: "deleted", object: last ?? previous, previous })
+  }
+  const put = (raw: KubeObject): void => {
+    const { name, uid, resourceVersion } = raw.metadata
+    const known = objects.get(name)
+    if (known?.metadata.uid === uid && known?.metadata.resourceVersion === resourceVersion) return
+    if (known !== undefined && known.metadata.uid !== uid) remove(name)
+    const object = parse(raw)
+    if (object === undefined) return
+    const previous = objects.get(name)
+    objects.set(name, object)
+    tell(previous === undefined ? { type: "added", object } : { type: "modified", object, previous })
+  }
+
+  return {
+    objects,
+    subscribe: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    put,
+    drop: (raw) => {
+      if (objects.get(raw.metadata.name)?.metadata.uid === raw.metadata.uid) remove(raw.metadata.name, parse(raw))
+    },
+    replace: (items) => {
+      const names = new Set(items.map(({ metadata }) => metadata.name))
+      for (const name of [...objects.keys()]) if (!names.has(name)) remove(name)
+      for (const item of items) put(item)
+    },
+  }
+}
