@@ -1,9 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http"
 import type { AddressInfo } from "node:net"
 import { AppError } from "../errors.ts"
-
-/** Answers a request, whatever happens in it; never throws. */
-export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
+import { httpServerOptions } from "../gateway/server.ts"
 
 /** A server that listens. */
 export type HttpListener = {
@@ -16,24 +14,13 @@ export type HttpListener = {
   close(): Promise<void>
 }
 
-/**
- * All times are set on purpose, since Node's own 5 minutes would cut what must live and keep what must not: no limit on
- * how long an answer streams, a short one on how long a request takes to come in.
- */
-const serverOptions = {
-  /** A request line with headers: a tunnel's or an attacker's slow one holds a socket no longer. */
-  headersTimeout: 15_000,
-  /** The whole request, body included; 4 MiB at 100 KB/s take 40 s. The answer is not part of it. */
-  requestTimeout: 60_000,
-  /** An idle connection: longer than the 60 s of common load balancers, which must be the first to close. */
-  keepAliveTimeout: 75_000,
+/** What this server needs besides {@link httpServerOptions}; Node's defaults check timeouts too rarely. */
+const serverOptions: ServerOptions = {
+  ...httpServerOptions,
   connectionsCheckingInterval: 5_000,
-  /** Tokens may be 16 KiB; other headers need room beside them. */
-  maxHeaderSize: 32 * 1024,
   /** TCP keep-alive finds clients that vanished while a stream is silent. */
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
-  noDelay: true,
 }
 
 /** `127.0.0.1:8080` or `[::1]:8080` in its parts; the configuration has checked it. */
@@ -69,6 +56,9 @@ const startListening = (server: Server, listen: string): Promise<AddressInfo> =>
     })
   })
 
+/** True if only this machine can connect there. */
+export const isLoopback = (listen: string): boolean => /^(localhost|127\..*|::1)$/.test(parseListen(listen).host)
+
 /** A host that a client can use: an address that means «all of mine» is reached as this machine's own. */
 const reachableHost = (host: string): string => {
   if (host === "0.0.0.0" || host === "::") return "127.0.0.1"
@@ -76,7 +66,7 @@ const reachableHost = (host: string): string => {
 }
 
 /** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
-export const startHttpListener = async (listen: string, handler: RequestHandler): Promise<HttpListener> => {
+export const startHttpListener = async (listen: string, handler: RequestListener): Promise<HttpListener> => {
   const server = createServer(serverOptions, handler)
   server.timeout = 0
   const { port } = await startListening(server, listen)

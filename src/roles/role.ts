@@ -1,5 +1,9 @@
+import type { Logger } from "../ports/telemetry.ts"
+
 /** A role of this process, from its start to its end. */
 export type RunningRole = {
+  /** The role's own log. */
+  readonly log: Logger
   /** Resolves with the address of its MCP endpoints once it serves; rejects with why it cannot. */
   readonly ready: Promise<{ readonly url: string }>
   /** Ends everything it started, in bounded time; may be called at any time and more than once. */

@@ -9,7 +9,7 @@ export type Terminal = {
 }
 
 /** The part of a stream that is needed. */
-type Output = { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown }
+export type Output = { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown }
 
 /** To the beginning of the line, and empty to its end (ECMA-48 EL). */
 const clear = "\r\u001b[K"

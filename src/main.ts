@@ -1,0 +1,164 @@
+/**
+ * The program: arguments → configuration → role → exit code. The only file that reads the arguments, handles signals
+ * and ends the process.
+ */
+import { type Command, parseCommand } from "./config/flags.ts"
+import { helpText } from "./config/help.ts"
+import { loadConfig, processEnvironment } from "./config/load.ts"
+import { configReport, schemaReport } from "./config/report.ts"
+import { AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
+import { startDev } from "./roles/dev.ts"
+import { devToken } from "./roles/dev-token.ts"
+import type { RunningRole } from "./roles/role.ts"
+import { version } from "./version.ts"
+
+type ExitCode = 0 | 1 | 2 | 3
+
+const exitCodeOf = (error: AppError): ExitCode => {
+  if (hasCode(error, "UsageInvalid", "ConfigInvalid")) return 2
+  return hasCode(error, "LeadershipLost") ? 3 : 1
+}
+
+/** The causes' texts, for those who must mend it. */
+const causesOf = (error: Error): string => {
+  const { cause } = error
+  if (!(cause instanceof Error)) return ""
+  return `\n  caused by ${cause.message}${causesOf(cause)}`
+}
+
+/** What is wrong, why, and what to do, for people. */
+const describe = (error: AppError): string => {
+  const stack = error.code === "Internal" && error.cause instanceof Error ? `\n${error.cause.stack}` : causesOf(error)
+  return `reflow: ${error.code}: ${error.message}${stack}\n${errorTable[error.code].help}\n`
+}
+
+/** A reader that went away (`reflow config | head`) is no reason to crash. */
+const ignoreClosedPipe = (stream: NodeJS.WriteStream): void => {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+  })
+}
+
+/** Signals within this time are one: npm passes Ctrl-C on to a process that the terminal has told already. */
+const sameSignalMs = 1_000
+
+/** How long closing may take besides draining. */
+const closeGraceMs = 15_000
+
+/** Resolves at the first signal to end. The second one ends the process at once: its children follow by themselves. */
+const firstSignal = (log: RunningRole["log"]): Promise<string> =>
+  new Promise((resolve) => {
+    let first: number | undefined
+    const onSignal = (signal: string) => {
+      if (first === undefined) {
+        first = performance.now()
+        resolve(signal)
+      } else if (performance.now() - first > sameSignalMs) {
+        log.warn("ending at once", { signal })
+        process.exit(1)
+      }
+    }
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal)
+  })
+
+/** Keeps the process until a signal, then closes the role. What does not end in time ends with the process. */
+const serve = async (role: RunningRole, drainMs: number): Promise<ExitCode> => {
+  const failed = role.ready.then(() => new Promise<never>(() => {}))
+  const signal = await Promise.race([firstSignal(role.log), failed])
+  role.log.info("stopping", { signal })
+  const limit = setTimeout(() => {
+    role.log.error("could not stop in time")
+    process.exit(1)
+  }, drainMs + closeGraceMs)
+  await role.close()
+  clearTimeout(limit)
+  role.log.info("stopped")
+  return 0
+}
+
+const run = async ({ role: name, settings }: Extract<Command, { kind: "run" }>): Promise<ExitCode> => {
+  const environment = processEnvironment()
+  const { config, warnings } = loadConfig({ settings, role: name, environment })
+  if (name !== "dev") {
+    const detail = `This build has only the embedded cluster so far: --role ${name} needs a real one. Use --role dev.`
+    throw new AppError("UsageInvalid", { detail })
+  }
+  const { platform, stdout, stderr } = process
+  const role = startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr })
+  for (const warning of warnings) role.log.warn(warning)
+  onFatal((error) => role.log.error("ending: the state of the program is unknown", { error }))
+  try {
+    return await serve(role, config.kubernetes.drain_timeout)
+  } catch (error) {
+    await role.close()
+    throw error
+  }
+}
+
+/**
+ * After an error that nobody caught the state of the program is unknown: it might hand one user's answer to another.
+ * So it ends; whoever started it starts it again, and the servers of the embedded cluster end with it.
+ */
+const onFatal = (tell: (error: unknown) => void): void => {
+  for (const event of ["uncaughtException", "unhandledRejection"]) {
+    process.removeAllListeners(event)
+    process.on(event, (error: unknown) => {
+      tell(error)
+      process.exit(1)
+    })
+  }
+}
+
+const printConfig = (command: Extract<Command, { kind: "config" }>): ExitCode => {
+  if (command.schema) {
+    process.stdout.write(schemaReport())
+    return 0
+  }
+  const loaded = loadConfig({ settings: command.settings, role: command.role, environment: processEnvironment() })
+  process.stdout.write(configReport(loaded.values, loaded.sourceOf))
+  for (const warning of loaded.warnings) process.stderr.write(`${warning}\n`)
+  return 0
+}
+
+const printToken = async (command: Extract<Command, { kind: "token" }>): Promise<ExitCode> => {
+  const { config } = loadConfig({ settings: command.settings, role: "dev", environment: processEnvironment() })
+  process.stdout.write(`${await devToken(config.dev.state_dir, command)}\n`)
+  return 0
+}
+
+const execute = async (argv: readonly string[]): Promise<ExitCode> => {
+  const command = parseCommand(argv)
+  switch (command.kind) {
+    case "help":
+      process.stdout.write(helpText)
+      return 0
+    case "version":
+      process.stdout.write(`${version}\n`)
+      return 0
+    case "config":
+      return printConfig(command)
+    case "token":
+      return await printToken(command)
+    case "run":
+      return await run(command)
+  }
+}
+
+/** How long what was closed may keep the process alive; then it is ended. */
+const lingerMs = 2_000
+
+const finish = (code: ExitCode): void => {
+  process.exitCode = code
+  setTimeout(() => process.exit(code), lingerMs).unref()
+}
+
+const fail = (error: unknown): void => {
+  const known = isAppError(error) ? error : toAppError(error)
+  process.stderr.write(describe(known))
+  finish(exitCodeOf(known))
+}
+
+ignoreClosedPipe(process.stdout)
+ignoreClosedPipe(process.stderr)
+onFatal(fail)
+execute(process.argv.slice(2)).then(finish, fail)

@@ -1,0 +1,170 @@
+import type { RequestListener } from "node:http"
+import { createMemoryCluster } from "../adapters/memory/cluster.ts"
+import { createProcessNode } from "../adapters/process/node.ts"
+import { systemClock as clock } from "../adapters/system/clock.ts"
+import type { Config } from "../config/schema.ts"
+import { createOperator } from "../operator/controller.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import { createTelemetry } from "../telemetry/telemetry.ts"
+import { version } from "../version.ts"
+import { bannerText } from "./dev-banner.ts"
+import { baseEnvironment } from "./dev-environment.ts"
+import { ensureDevKey } from "./dev-key.ts"
+import { showProgress } from "./dev-progress.ts"
+import { loadTargets, targetPaths } from "./dev-targets.ts"
+import { devToken } from "./dev-token.ts"
+import { type Front, startFront } from "./front.ts"
+import { healthHandler } from "./health-listener.ts"
+import { type HttpListener, isLoopback, startHttpListener } from "./http-listener.ts"
+import { createStarted, type RunningRole, type Started } from "./role.ts"
+import { createTerminal, type Output, type Terminal } from "./terminal.ts"
+
+/** What the role dev gets from the process. */
+export type DevOptions = {
+  readonly config: Config
+  /** Variables of this process; servers get a small part of them. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Folder that servers' commands run in. */
+  readonly workingDirectory: string
+  readonly platform: NodeJS.Platform
+  /** Gets the banner. */
+  readonly stdout: Output
+  /** Gets log and progress. */
+  readonly stderr: Output
+}
+
+type Deps = DevOptions & {
+  readonly telemetry: TelemetryPort
+  readonly terminal: Terminal
+  readonly started: Started
+  /** Aborted when the role is closed. */
+  readonly signal: AbortSignal
+}
+
+/** How long open calls get at the end, whatever drain_timeout allows: somebody waits at the terminal. */
+const longestDrainMs = 3_000
+
+/** How long the tokens of the banner work: 30 days. */
+const tokenMs = 30 * 24 * 3_600_000
+
+/** The embedded cluster with its node and the operator; ready when the operator works. */
+const startCluster = async ({ config, started, telemetry, environment, ...rest }: Deps) => {
+  const { namespace } = config.kubernetes
+  const cluster = createMemoryCluster({ clock, telemetry })
+  await started.add("cluster", cluster.close)
+  const node = createProcessNode({
+    cluster: cluster.client({ fieldManager: "reflow-node" }),
+    namespace,
+    clock,
+    telemetry,
+    baseEnvironment: baseEnvironment(environment),
+    workingDirectory: rest.workingDirectory,
+    platform: rest.platform,
+  })
+  await started.add("node", node.close)
+  cluster.registerLogs(node.podLogs)
+  const operator = createOperator({
+    cluster: cluster.client({ fieldManager: "reflow-operator" }),
+    clock,
+    telemetry,
+    options: { ...config.kubernetes, embedded: true },
+  })
+  await started.add("operator", operator.close)
+  await Promise.all([node.ready, operator.ready])
+  return cluster
+}
+
+/** Listens at once, so that a port in use is told before anything runs; answers 503 until there is a handler. */
+const startListening = async ({ config, started }: Deps) => {
+  let handler: RequestListener = (_request, response) => {
+    response.writeHead(503, { "retry-after": "1" }).end()
+  }
+  const listener = await startHttpListener(config.gateway.listen, (request, response) => handler(request, response))
+  await started.add("listener", listener.close)
+  const serve = (next: RequestListener): void => {
+    handler = next
+  }
+  return { listener, serve }
+}
+
+/** The configured origin, else this machine's: names that the guard of a listener on all addresses lets in too. */
+const publicUrlOf = ({ gateway }: Config, { url, port }: HttpListener): string => {
+  if (gateway.public_url !== "") return gateway.public_url
+  return isLoopback(gateway.listen) ? url : `http://localhost:${port}`
+}
+
+const startHealth = async ({ config, telemetry, started, signal }: Deps): Promise<void> => {
+  const { listen } = config.metrics
+  if (listen === undefined) return
+  const health = await startHttpListener(listen, healthHandler({ telemetry, isReady: () => !signal.aborted }))
+  await started.add("health", health.close)
+  telemetry.log.info("metrics", { url: `${health.url}/metrics` })
+}
+
+/** No new requests; the running ones get a moment, streams are told to come back. */
+const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListener): Promise<void> => {
+  const limit = new AbortController()
+  const cancel = clock.timer(Math.min(config.kubernetes.drain_timeout, longestDrainMs), () => limit.abort())
+  listener.stopAccepting()
+  await gateway.drain(limit.signal)
+  cancel()
+}
+
+const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: Front): Promise<void> => {
+  const mint = (subject: string, roles: readonly string[] = []) =>
+    devToken(config.dev.state_dir, { subject, groups: [], roles, purposes: ["mcp", "api"], ttlMs: tokenMs })
+  const [role = "admin"] = config.auth.admin_roles
+  const tokens = { alice: await mint("alice"), bob: await mint("bob"), admin: await mint("admin", [role]) }
+  const listed = [...targets.items()].map(({ metadata, spec }) => ({
+    name: metadata.name,
+    boundary: spec.isolationBoundary,
+  }))
+  listed.sort((left, right) => (left.name < right.name ? -1 : 1))
+  stdout.write(bannerText({ version, url, targets: listed, tokens }))
+}
+
+const start = async (deps: Deps): Promise<{ readonly url: string }> => {
+  const { config, telemetry, terminal, started, signal } = deps
+  const { namespace } = config.kubernetes
+  const devKey = await ensureDevKey(config.dev.state_dir)
+  const { listener, serve } = await startListening(deps)
+  const cluster = await startCluster(deps)
+  await loadTargets(targetPaths(config.dev.targets), { cluster, namespace, signal })
+  const url = publicUrlOf(config, listener)
+  const gatewayCluster = cluster.client({ fieldManager: "reflow-gateway" })
+  const front = await startFront({ ...deps, cluster: gatewayCluster, clock, publicUrl: url, devKey })
+  const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })
+  await started.add("progress", endProgress)
+  await startHealth(deps)
+  await started.add("requests", () => drain(deps, front, listener))
+  signal.throwIfAborted()
+  serve(front.handler)
+  await printBanner(deps, url, front)
+  return { url }
+}
+
+/**
+ * The role dev: cluster, node, operator, gateway and REST API in one process on one port, for one person on one machine.
+ * Ready rejects with PlatformUnsupported, PortInUse or ConfigInvalid, the latter also for a file of targets.
+ */
+export const startDev = (options: DevOptions): RunningRole => {
+  const { config, stderr } = options
+  const terminal = createTerminal(stderr)
+  const telemetry = createTelemetry({
+    ...config.log,
+    write: terminal.line,
+    processMetrics: config.metrics.listen !== undefined,
+  })
+  const stop = new AbortController()
+  const started = createStarted((name, error) => telemetry.log.error("could not be closed", { name, error }))
+  const ready = start({ ...options, telemetry, terminal, started, signal: stop.signal })
+  return {
+    log: telemetry.log,
+    ready,
+    close: async () => {
+      stop.abort()
+      await started.close()
+      await ready.catch(() => {})
+    },
+  }
+}

@@ -1,0 +1,140 @@
+import { randomBytes } from "node:crypto"
+import type { RequestListener } from "node:http"
+import { createAdmin } from "../admin/admin.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
+import type { Config } from "../config/schema.ts"
+import { createCompose } from "../credentials/compose.ts"
+import { createGateway, type Gateway } from "../gateway/gateway.ts"
+import { createGuard } from "../gateway/guard.ts"
+import { createPlacement } from "../gateway/placement.ts"
+import type { PlacementPort } from "../gateway/placement-port.ts"
+import { createFrontDoor } from "../gateway/server.ts"
+import { ensureSessionKeys } from "../gateway/session-keys.ts"
+import { configuredIssuers, createAccess } from "../identity/access.ts"
+import { createAuthenticator } from "../identity/authenticate.ts"
+import type { DevKey } from "../identity/dev-tokens.ts"
+import { subjectKeyFor } from "../identity/subject-key.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort, Reflection } from "../ports/cluster.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import { isLoopback } from "./http-listener.ts"
+import type { Started } from "./role.ts"
+
+/** What the gateway and the REST API are built from. */
+export type FrontDeps = {
+  readonly cluster: ClusterPort
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  readonly config: Config
+  /** Origin under which clients reach it. */
+  readonly publicUrl: string
+  /** Accepts the embedded default's tokens too. */
+  readonly devKey?: DevKey
+  /** Gets what must be closed. */
+  readonly started: Started
+  readonly signal: AbortSignal
+}
+
+/** Gateway and REST API over one cluster, ready to serve. */
+export type Front = {
+  readonly handler: RequestListener
+  readonly gateway: Gateway
+  readonly targets: Reflection<MCPTarget>
+  readonly instances: Reflection<MCPInstance>
+}
+
+/** Where a caller can set a missing credential of a target. */
+const credentialURL =
+  (publicUrl: string) =>
+  ({ metadata, spec }: MCPTarget): string =>
+    `${publicUrl}/api/targets/${metadata.name}/env/${spec.isolationBoundary === "per_user" ? "me" : "default"}`
+
+/** Follows targets and instances, and waits for the first lists. */
+const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Front, "targets" | "instances">> => {
+  const { namespace } = config.kubernetes
+  const targets = cluster.watch(mcpTargetKind, { namespace })
+  const instances = cluster.watch(mcpInstanceKind, { namespace })
+  await started.add("reflections", async () => {
+    await Promise.all([targets.close(), instances.close()])
+  })
+  await Promise.all([targets.synced, instances.synced])
+  return { targets, instances }
+}
+
+type Who = ReturnType<typeof createWho>
+
+/** Who is calling, and what they may. */
+const createWho = ({ config, devKey, clock, telemetry }: FrontDeps) => {
+  const { tokens, admin_roles: adminRoles } = config.auth
+  const issuers = configuredIssuers(config.auth, { dev: devKey !== undefined })
+  const dev = devKey === undefined ? {} : { dev: devKey }
+  return {
+    issuers,
+    access: createAccess({ issuers, adminRoles }),
+    authenticator: createAuthenticator({ tokens, clock, telemetry, ...dev }),
+  }
+}
+
+const startPlacement = async (deps: FrontDeps, seen: Pick<Front, "targets" | "instances">, { issuers }: Who) => {
+  const { cluster, clock, telemetry, config, publicUrl } = deps
+  const { namespace } = config.kubernetes
+  const placement = createPlacement({
+    ...seen,
+    cluster,
+    clock,
+    telemetry,
+    compose: createCompose({ cluster, namespace, credentialURL: credentialURL(publicUrl) }),
+    replica: `gateway-${randomBytes(6).toString("hex")}`,
+    options: { ...config.kubernetes, ...config.gateway, issuers },
+  })
+  await deps.started.add("placement", placement.close)
+  return placement
+}
+
+const startGateway = async (
+  deps: FrontDeps,
+  { targets, placement }: { readonly targets: Reflection<MCPTarget>; readonly placement: PlacementPort },
+  { access, authenticator, issuers }: Who,
+): Promise<Gateway> => {
+  const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
+  const { request_timeout, session_lifetime, max_body, trusted_proxies, keys_secret } = config.gateway
+  const ref = { namespace: config.kubernetes.namespace, name: keys_secret }
+  const options = { sessionLifetimeMs: session_lifetime, signal }
+  const sessionKeys = await ensureSessionKeys({ cluster, clock, log: telemetry.log }, ref, options)
+  await started.add("session keys", sessionKeys.close)
+  const gateway = createGateway({
+    targets,
+    placement,
+    authenticate: authenticator.authenticate,
+    subjectKeyOf: (target, identity) => subjectKeyFor(target, identity, { issuers }),
+    mayUse: access.mayUse,
+    sessionKeys,
+    clock,
+    telemetry,
+    options: {
+      publicUrl,
+      requestTimeoutMs: request_timeout,
+      sessionLifetimeMs: session_lifetime,
+      maxBodyBytes: max_body,
+      trustedProxies: trusted_proxies,
+    },
+  })
+  await started.add("gateway", gateway.close)
+  return gateway
+}
+
+/** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */
+export const startFront = async (deps: FrontDeps): Promise<Front> => {
+  const { cluster, clock, telemetry, config, publicUrl } = deps
+  const { listen, allowed_hosts: allowedHosts, allowed_origins: allowedOrigins } = config.gateway
+  const seen = await follow(deps)
+  const who = createWho(deps)
+  const placement = await startPlacement(deps, seen, who)
+  const gateway = await startGateway(deps, { targets: seen.targets, placement }, who)
+  const { access, authenticator } = who
+  const { namespace } = config.kubernetes
+  const api = createAdmin({ cluster, namespace, ...seen, access, authenticator, clock, telemetry })
+  const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen) })
+  return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, api }) }
+}
