@@ -19,13 +19,10 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   "plugin/contract": ["ports", "api"],
   plugin: ["plugin/contract", "ports", "api"],
   plugins: ["plugin/contract"],
-  // The cache that both clusters fill.
-  "adapters/local-copy.ts": ["ports", "api"],
-  "adapters/reflector.ts": ["adapters/local-copy.ts", "ports", "api"],
-  // What several adapters share stands in src/adapters itself; they do not know each other.
+  // What both clusters share, the reflector and its copy, stands in src/adapters itself; adapters do not know each other.
   adapters: ["ports", "api"],
-  "adapters/kube": ["adapters/reflector.ts", "ports", "api"],
-  "adapters/memory": ["adapters/reflector.ts", "ports", "api"],
+  "adapters/kube": ["adapters", "ports", "api"],
+  "adapters/memory": ["adapters", "ports", "api"],
   "adapters/process": ["ports", "api"],
   "adapters/system": ["ports", "api"],
   telemetry: ["ports", "api"],
