@@ -399,12 +399,12 @@ describe("credentials", () => {
     expect(bare.body.detail).toContain("dev, static")
   })
   test.each([
-    [{ UNDECLARED: "canary" }, "/UNDECLARED"],
-    [{ "NOT A NAME": "canary" }, "/NOT A NAME"],
-    [{ TOKEN: 1 }, "/TOKEN"],
-    [{ TOKEN: "x".repeat(64 * 1024 + 1) }, "/TOKEN"],
-    [["canary"], ""],
-  ])("of a user are refused for %.40j", async (body, pointer) => {
+    ["a name that the target does not declare", { UNDECLARED: "canary" }, "/UNDECLARED"],
+    ["a name that is none", { "NOT A NAME": "canary" }, "/NOT A NAME"],
+    ["a value that is no text", { TOKEN: 1 }, "/TOKEN"],
+    ["a value of more than 64 KiB", { TOKEN: "x".repeat(64 * 1024 + 1) }, "/TOKEN"],
+    ["a list", ["canary"], ""],
+  ])("of a user are refused for %s", async (_name, body, pointer) => {
     const refused = await send("PUT", "/api/targets/github/env/me", { body, as: await token("alice") })
     expect(refused).toMatchObject({ status: 422, body: { code: "ValidationFailed", errors: [{ pointer }] } })
     expect(refused.text).not.toContain("canary")

@@ -147,8 +147,9 @@ describe("a dev token", () => {
           .setProtectedHeader({ alg: "HS512" })
           .setIssuer("dev")
           .setSubject("a")
+          .setAudience("reflow-mcp")
           .setExpirationTime("1h")
-          .sign(Buffer.alloc(64, 7)),
+          .sign(key),
     ],
     [
       "of the algorithm none",
