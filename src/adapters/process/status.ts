@@ -1,16 +1,11 @@
 import { constants } from "node:os"
 import { isDeepStrictEqual } from "node:util"
+import { toKubeTime } from "../../api/kube-time.ts"
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/pod.ts"
-import type { ContainerView } from "./view.ts"
+import type { ContainerView, Terminated } from "./view.ts"
 
 /** How a process ended, in Node's words. */
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
-
-/** How a container ended, in Kubernetes' words. */
-export type Terminated = NonNullable<ContainerState["terminated"]>
-
-/** A time as Kubernetes writes it: RFC 3339 in whole seconds. */
-export const kubeTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z")
 
 /** What is known at the end of a life. Times are epoch milliseconds. */
 export type EndOfLife = {
@@ -32,8 +27,8 @@ export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfLife): 
     ...(signal === undefined ? {} : { signal }),
     reason: exitCode === 0 ? "Completed" : "Error",
     ...(message === "" || exitCode === 0 ? {} : { message }),
-    startedAt: kubeTime(startedAt),
-    finishedAt: kubeTime(endedAt),
+    startedAt: toKubeTime(startedAt),
+    finishedAt: toKubeTime(endedAt),
   }
 }
 
@@ -42,8 +37,8 @@ export const toStartError = (message: string, at: number): Terminated => ({
   exitCode: 128,
   reason: "StartError",
   message,
-  startedAt: kubeTime(at),
-  finishedAt: kubeTime(at),
+  startedAt: toKubeTime(at),
+  finishedAt: toKubeTime(at),
 })
 
 /** True if the restart policy wants no further life after this one. */
@@ -106,8 +101,8 @@ export const toPodStatus = ({ pod, container, view, before, now }: StatusInput):
   return {
     ...(phase === undefined ? {} : { phase }),
     podIP: "127.0.0.1",
-    startTime: before?.startTime ?? kubeTime(now),
-    conditions: withTimes(conditionsOf(container.name, view), before, kubeTime(now)),
+    startTime: before?.startTime ?? toKubeTime(now),
+    conditions: withTimes(conditionsOf(container.name, view), before, toKubeTime(now)),
     containerStatuses: [statusOf(container, view)],
   }
 }

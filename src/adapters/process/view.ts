@@ -1,5 +1,8 @@
+import { toKubeTime } from "../../api/kube-time.ts"
 import type { Container, ContainerState } from "../../api/pod.ts"
-import { kubeTime, type Terminated } from "./status.ts"
+
+/** How a container ended, in Kubernetes' words. */
+export type Terminated = NonNullable<ContainerState["terminated"]>
 
 /** The state of a Pod's one container, as the node knows it. */
 export type ContainerView = {
@@ -45,7 +48,7 @@ export const toRunning = (
 ): ContainerView => {
   const started = container.startupProbe === undefined
   return {
-    state: { running: { startedAt: kubeTime(life.now) } },
+    state: { running: { startedAt: toKubeTime(life.now) } },
     ...lastEnd(view),
     restartCount: life.restartCount,
     started,

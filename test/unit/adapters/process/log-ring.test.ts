@@ -1,0 +1,66 @@
+import { PassThrough } from "node:stream"
+import { finished } from "node:stream/promises"
+import { expect, test } from "vitest"
+import { captureLines, createLogRing, lastWords } from "../../../../src/adapters/process/log-ring.ts"
+
+const ringOf = (lines: readonly string[], limits = {}) => {
+  const ring = createLogRing(limits)
+  for (const line of lines) ring.add(line)
+  return ring
+}
+const numbers = (count: number) => Array.from({ length: count }, (_, index) => `line ${index}`)
+
+test("the oldest lines give way when there are too many", () => {
+  expect(ringOf(numbers(100), { lines: 3 }).read()).toBe("line 97\nline 98\nline 99\n")
+})
+
+test("the oldest lines give way when they are too long together, but the newest stays", () => {
+  expect(ringOf(["aaaa", "bbbb", "cccc"], { bytes: 10 }).read()).toBe("bbbb\ncccc\n")
+  expect(ringOf(["short", "far too long"], { bytes: 10 }).read()).toBe("far too long\n")
+})
+
+test("tailLines takes the last lines, limitBytes the first bytes of them, never half a character", () => {
+  const ring = ringOf(["one", "twö", "three"])
+  expect(ring.read({ tailLines: 2 })).toBe("twö\nthree\n")
+  expect(ring.read({ tailLines: 0 })).toBe("")
+  expect(ring.read({ tailLines: 2, limitBytes: 4 })).toBe("twö")
+  expect(ring.read({ tailLines: 2, limitBytes: 3 })).toBe("tw")
+})
+
+test("the last words are at most 80 lines and 2048 bytes, the end of the log, whole characters", () => {
+  expect(lastWords(ringOf(numbers(100)))).toMatch(/^line 20\n[\s\S]*line 99\n$/)
+  const long = lastWords(ringOf(["ö".repeat(1500)]))
+  expect(Buffer.byteLength(long)).toBeLessThanOrEqual(2048)
+  expect(long).toMatch(/^ö+\n$/)
+})
+
+test("what is hidden is hidden before the cut, so that no end of it stays", () => {
+  const secret = `canary${"x".repeat(100)}`
+  const words = lastWords(ringOf([secret + "y".repeat(2000)]), (text) => text.replaceAll(secret, "•"))
+  expect(words).toBe(`•${"y".repeat(2000)}\n`)
+})
+
+test("a stream's chunks become lines: across chunks, without an end, with carriage returns, with broken characters", async () => {
+  const ring = createLogRing()
+  const stream = new PassThrough()
+  captureLines(stream, ring)
+  stream.write("one\r\ntw")
+  stream.write(Buffer.from([0x6f, 0x0a, 0xc3]))
+  stream.write(Buffer.from([0xb6, 0x0a]))
+  stream.end("last")
+  await finished(stream)
+  expect(ring.read()).toBe("one\ntwo\nö\nlast\n")
+})
+
+test("a line without an end is cut at 16 KiB instead of held back for ever", () => {
+  const ring = createLogRing()
+  const stream = new PassThrough()
+  captureLines(stream, ring)
+  stream.emit("data", Buffer.alloc(40_000, "a"))
+  expect(
+    ring
+      .read()
+      .split("\n")
+      .map((line) => line.length),
+  ).toEqual([16_384, 16_384, 0])
+})

@@ -1,0 +1,101 @@
+import { expect, test } from "vitest"
+import { toPodStatus, toStartError, toTerminated } from "../../../../src/adapters/process/status.ts"
+import {
+  type ContainerView,
+  firstView,
+  toEnded,
+  toRefused,
+  toRunning,
+  toWaiting,
+} from "../../../../src/adapters/process/view.ts"
+import type { Container, Pod, PodStatus } from "../../../../src/api/pod.ts"
+
+const at = Date.parse("2030-01-01T00:00:00.700Z")
+const container: Container = { name: "mcp", image: "i", startupProbe: {}, readinessProbe: {} }
+const pod = (spec: Partial<Pod["spec"]> = {}): Pod => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "p" },
+  spec: { containers: [container], ...spec },
+})
+const statusOf = (view: ContainerView, spec = {}, before?: PodStatus, now = at) =>
+  toPodStatus({ pod: pod(spec), container, view, before, now })
+
+const running = toRunning(firstView, container, { pid: 42, restartCount: 0, now: at })
+const exit = (code: number) =>
+  toTerminated({ exit: { code, signal: null }, startedAt: at, endedAt: at + 1000, message: "words\n" })
+const crashed = toEnded(running, exit(3))
+
+test.each<[string, ContainerView, Partial<Pod["spec"]>, PodStatus["phase"]]>([
+  ["before its first start", firstView, {}, "Pending"],
+  ["running", running, {}, "Running"],
+  ["between two lives", toWaiting(crashed, "CrashLoopBackOff"), {}, "Running"],
+  ["ended with policy Always", crashed, { restartPolicy: "Always" }, "Running"],
+  ["ended badly with policy Never", crashed, { restartPolicy: "Never" }, "Failed"],
+  ["ended badly with policy OnFailure", crashed, { restartPolicy: "OnFailure" }, "Running"],
+  ["ended well with policy OnFailure", toEnded(running, exit(0)), { restartPolicy: "OnFailure" }, "Succeeded"],
+])("the phase of a Pod %s", (_name, view, spec, phase) => {
+  expect(statusOf(view, spec).phase).toBe(phase)
+})
+
+test("a running container is neither started nor ready until its probes say so", () => {
+  expect(running).toMatchObject({ started: false, ready: false })
+  const { startupProbe: _, readinessProbe: __, ...bare } = container
+  expect(toRunning(firstView, bare, { pid: 1, restartCount: 0, now: at })).toMatchObject({ started: true, ready: true })
+})
+
+test("a Pod that is not ready says which container is not", () => {
+  const status = statusOf(running)
+  expect(status.conditions?.map(({ type, status: value }) => `${type}=${value}`)).toEqual([
+    "PodScheduled=True",
+    "Initialized=True",
+    "ContainersReady=False",
+    "Ready=False",
+  ])
+  expect(status.conditions?.[3]).toMatchObject({
+    reason: "ContainersNotReady",
+    message: "containers with unready status: [mcp]",
+  })
+})
+
+test("a condition's time moves only with its status", () => {
+  const first = statusOf(running)
+  const second = statusOf({ ...running, started: true, ready: true }, {}, first, at + 5_000)
+  const times = Object.fromEntries(second.conditions?.map((each) => [each.type, each.lastTransitionTime]) ?? [])
+  expect(times).toMatchObject({ PodScheduled: "2030-01-01T00:00:00Z", Ready: "2030-01-01T00:00:05Z" })
+  expect(second.startTime).toBe("2030-01-01T00:00:00Z")
+})
+
+test("an end carries exit code, words and times; after success no words", () => {
+  expect(exit(3)).toEqual({
+    exitCode: 3,
+    reason: "Error",
+    message: "words\n",
+    startedAt: "2030-01-01T00:00:00Z",
+    finishedAt: "2030-01-01T00:00:01Z",
+  })
+  expect(exit(0)).toMatchObject({ exitCode: 0, reason: "Completed" })
+  expect(exit(0)).not.toHaveProperty("message")
+})
+
+test("a signal gives its number and the exit code that a shell would give", () => {
+  const ended = toTerminated({ exit: { code: null, signal: "SIGKILL" }, startedAt: at, endedAt: at, message: "" })
+  expect(ended).toMatchObject({ exitCode: 137, signal: 9, reason: "Error" })
+})
+
+test("an end is kept as the last state through waiting and the next life, until the next end", () => {
+  const waiting = toWaiting(crashed, "CrashLoopBackOff", "back-off")
+  const again = toRunning(waiting, container, { pid: 43, restartCount: 1, now: at })
+  const twice = toEnded(again, exit(4))
+  for (const view of [waiting, again, twice]) expect(view.lastState?.terminated?.exitCode).toBe(3)
+  expect(toWaiting(twice, "CrashLoopBackOff").lastState?.terminated?.exitCode).toBe(4)
+  expect(statusOf(twice).containerStatuses?.[0]).toMatchObject({ restartCount: 1, containerID: "process://43" })
+})
+
+test("a program that could not be started waits with the words of its refusal", () => {
+  const status = statusOf(toRefused(0, toStartError("not found", at))).containerStatuses?.[0]
+  expect(status).toMatchObject({
+    state: { waiting: { reason: "RunContainerError", message: "not found" } },
+    lastState: { terminated: { exitCode: 128, reason: "StartError", message: "not found" } },
+  })
+})
