@@ -1,7 +1,7 @@
 import { constants } from "node:os"
 import { isDeepStrictEqual } from "node:util"
 import { toKubeTime } from "../../api/kube-time.ts"
-import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/pod.ts"
+import type { Container, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/pod.ts"
 import type { ContainerView, Terminated } from "./view.ts"
 
 /** How a process ended, in Node's words. */
