@@ -1,14 +1,12 @@
 /**
  * The program: arguments → configuration → role → exit code. The only file that reads the arguments, handles signals
- * and ends the process.
+ * and ends the process. Roles are loaded when they are asked for, so that `reflow --help` need not load a gateway.
  */
 import { type Command, parseCommand } from "./config/flags.ts"
 import { helpText } from "./config/help.ts"
 import { loadConfig, processEnvironment } from "./config/load.ts"
 import { configReport, schemaReport } from "./config/report.ts"
 import { AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
-import { startDev } from "./roles/dev.ts"
-import { devToken } from "./roles/dev-token.ts"
 import type { RunningRole } from "./roles/role.ts"
 import { version } from "./version.ts"
 
@@ -19,16 +17,12 @@ const exitCodeOf = (error: AppError): ExitCode => {
   return hasCode(error, "LeadershipLost") ? 3 : 1
 }
 
-/** The causes' texts, for those who must mend it. */
-const causesOf = (error: Error): string => {
-  const { cause } = error
-  if (!(cause instanceof Error)) return ""
-  return `\n  caused by ${cause.message}${causesOf(cause)}`
-}
+/** The text of the nearest cause, for those who must mend it. */
+const causeOf = ({ cause }: Error): string => (cause instanceof Error ? `\n  caused by ${cause.message}` : "")
 
 /** What is wrong, why, and what to do, for people. */
 const describe = (error: AppError): string => {
-  const stack = error.code === "Internal" && error.cause instanceof Error ? `\n${error.cause.stack}` : causesOf(error)
+  const stack = error.code === "Internal" && error.cause instanceof Error ? `\n${error.cause.stack}` : causeOf(error)
   return `reflow: ${error.code}: ${error.message}${stack}\n${errorTable[error.code].help}\n`
 }
 
@@ -83,6 +77,7 @@ const run = async ({ role: name, settings }: Extract<Command, { kind: "run" }>):
     const detail = `This build has only the embedded cluster so far: --role ${name} needs a real one. Use --role dev.`
     throw new AppError("UsageInvalid", { detail })
   }
+  const { startDev } = await import("./roles/dev.ts")
   const { platform, stdout, stderr } = process
   const role = startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr })
   for (const warning of warnings) role.log.warn(warning)
@@ -122,6 +117,7 @@ const printConfig = (command: Extract<Command, { kind: "config" }>): ExitCode =>
 
 const printToken = async (command: Extract<Command, { kind: "token" }>): Promise<ExitCode> => {
   const { config } = loadConfig({ settings: command.settings, role: "dev", environment: processEnvironment() })
+  const { devToken } = await import("./roles/dev-token.ts")
   process.stdout.write(`${await devToken(config.dev.state_dir, command)}\n`)
   return 0
 }

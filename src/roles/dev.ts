@@ -126,9 +126,9 @@ const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: F
 const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { config, telemetry, terminal, started, signal } = deps
   const { namespace } = config.kubernetes
-  const devKey = await ensureDevKey(config.dev.state_dir)
   const { listener, serve } = await startListening(deps)
   const cluster = await startCluster(deps)
+  const devKey = await ensureDevKey(config.dev.state_dir)
   await loadTargets(targetPaths(config.dev.targets), { cluster, namespace, signal })
   const url = publicUrlOf(config, listener)
   const gatewayCluster = cluster.client({ fieldManager: "reflow-gateway" })
