@@ -109,8 +109,13 @@ const skipContainer = (cursor: Cursor, outer: number): void => {
 /** Passes a value that decides nothing. */
 const skipValue = (cursor: Cursor, depth: number): void => {
   const code = peek(cursor)
-  if (code === quote) return void scanString(cursor)
-  if (code === openBrace || code === openBracket) return skipContainer(cursor, depth)
+  if (code === quote) scanString(cursor)
+  else if (code === openBrace || code === openBracket) skipContainer(cursor, depth)
+  else skipLiteral(cursor)
+}
+
+/** Passes a number, true, false or null: whatever it is, up to what can follow a value. */
+const skipLiteral = (cursor: Cursor): void => {
   const start = cursor.at
   for (;;) {
     const next = cursor.text.charCodeAt(cursor.at)
@@ -189,7 +194,6 @@ export const scanBody = (text: string): Scan => {
     const first = peek(cursor)
     if (first === openBracket) scanBatch(cursor)
     else if (first === openBrace) scanObject(cursor, messageLevel, 1, true)
-    else throw new AppError("InvalidRequest", { detail: "The body is neither a JSON object nor an array." })
     return { idText: cursor.idText, error: undefined }
   } catch (error) {
     if (error instanceof AppError) return { idText: cursor.idText, error }

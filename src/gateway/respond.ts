@@ -105,11 +105,12 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
   const filter = filterFor(placed, answer, kind)
   const events = kind === "events" && answer.headers["content-encoding"] === undefined
   const session = sessionHeader(placed, answer, deps.sealer)
-  response.writeHead(answer.status, headFor(placed, answer, { events, session, whole: filter === undefined }))
+  const head = headFor(placed, answer, { events, session, whole: filter === undefined })
   const touch = isOpenStream(placed) ? () => deps.placement.touchStream(placement) : undefined
   touch?.()
   return pump(answer, response, {
     clock: deps.clock,
+    writeHead: () => void response.writeHead(answer.status, head),
     signal,
     events,
     silenceMs: deps.silenceMs,

@@ -11,6 +11,8 @@ export type Ending = "complete" | "client gone" | "server gone" | "unreadable" |
 /** How a body is handed on. */
 export type PumpOptions = {
   readonly clock: ClockPort
+  /** Writes status and headers; called once, before anything else goes out. */
+  readonly writeHead: () => void
   /** Aborted when the client is gone, or with ShuttingDown as its reason when the gateway ends the stream. */
   readonly signal: AbortSignal
   /** True for event streams: they get a comment after `silenceMs` without bytes, so that nothing on the way ends them. */
@@ -51,17 +53,17 @@ const keepAlive = (response: ServerResponse, options: PumpOptions) => {
 const isStopped = (signal: AbortSignal): boolean => hasCode(signal.reason as AppError | undefined, "ShuttingDown")
 
 /**
- * Hands a server's body to the client: every piece as it comes, waiting for a client that reads slowly. When the server
- * goes away in the middle the client's connection is cut, so that it cannot take the part for the whole. The head must
- * have been set; it goes out at once. Resolves when nothing more will be written.
+ * Hands a server's answer to the client: the head at once, every piece as it comes, waiting for a client that reads
+ * slowly. When the server goes away in the middle the client's connection is cut, so that it cannot take the part for
+ * the whole. Resolves when nothing more will be written; rejects with a filter's error while nothing has been.
  */
 export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: PumpOptions): Promise<Ending> =>
-  new Promise((resolve) => {
+  new Promise((resolve, reject) => {
     const { filter, signal, onBytes } = options
     const alive = options.events ? keepAlive(response, options) : undefined
     let done = false
     let waiting = false
-    let written = false
+    let started = false
 
     const finish = (ending: Ending, end: () => void): void => {
       if (done) return
@@ -71,16 +73,21 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       resolve(ending)
     }
     const cut = () => void response.destroy()
+    const start = (): void => {
+      if (!started) options.writeHead()
+      started = true
+    }
     const giveUp = (error: unknown): void => {
-      finish("unreadable", cut)
+      if (!started) reject(error)
+      else options.onUnreadable(error)
+      finish("unreadable", started ? cut : () => {})
       answer.abort()
-      options.onUnreadable(error)
     }
     const write = (chunk: Buffer): boolean => {
       if (chunk.length === 0) return true
       onBytes?.()
       alive?.wrote(chunk)
-      written = true
+      start()
       if (response.write(chunk)) return true
       if (!waiting) response.once("drain", resume)
       waiting = true
@@ -107,6 +114,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
         } catch (error) {
           return giveUp(error)
         }
+        start()
         finish("complete", () => void response.end())
       },
       fail: () => {
@@ -116,5 +124,8 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       },
     })
     // no piece came with the head: it must not wait for the first one
-    if (!written && !done) response.flushHeaders()
+    if (!started && !done) {
+      start()
+      response.flushHeaders()
+    }
   })

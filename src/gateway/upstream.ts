@@ -76,7 +76,7 @@ const toFailure = (error: unknown, started: boolean): AppError => {
   if (code === "UND_ERR_HEADERS_TIMEOUT") {
     return new AppError("UpstreamTimeout", { detail: "The server took too long to answer.", data: { phase: "head" } })
   }
-  if (code.startsWith("HPE_") || code === "UND_ERR_HEADERS_OVERFLOW") {
+  if (error instanceof errors.HTTPParserError || code === "UND_ERR_HEADERS_OVERFLOW") {
     const detail = "The server's answer is not valid HTTP."
     return new AppError("UpstreamInvalid", { detail, data: { phase: "head" }, cause: error })
   }

@@ -1,0 +1,278 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import {
+  answerJson,
+  type FakeServer,
+  gate,
+  initialize,
+  lifeAt,
+  message,
+  modernCall,
+  post,
+  raw,
+  type Stage,
+  startServer,
+  startStage,
+} from "./gateway-stage.ts"
+
+let stage: Stage
+let server: FakeServer | undefined
+
+const serve = async (handler: Parameters<typeof startServer>[0]): Promise<FakeServer> => {
+  server = await startServer(handler)
+  stage.placement.now = lifeAt(server.url)
+  return server
+}
+
+beforeEach(async () => {
+  stage = await startStage()
+})
+afterEach(async () => {
+  await stage.close()
+  await server?.close()
+  server = undefined
+})
+
+describe("the way in", () => {
+  test("identity is checked before anything about the target shows", async () => {
+    for (const target of ["demo", "unknown", "secret-one"]) {
+      const response = await post(stage, message("ping"), { target, headers: { authorization: "Bearer wrong" } })
+      expect(response.status).toBe(401)
+      expect(response.headers.get("www-authenticate")).toBe('Bearer error="invalid_token"')
+      expect(await response.json()).toMatchObject({ code: "Unauthenticated" })
+    }
+    expect(stage.placement.requests).toEqual([])
+  })
+
+  test("an unknown target and one that the caller may not use get the same problem, not a JSON-RPC error", async () => {
+    stage.addTarget("secret-one")
+    const bodies = await Promise.all(
+      ["unknown", "secret-one"].map(async (target) => {
+        const response = await post(stage, message("ping"), { target })
+        expect(response.status).toBe(404)
+        expect(response.headers.get("content-type")).toBe("application/problem+json")
+        const { request_id, ...problem } = (await response.json()) as Record<string, unknown>
+        expect(request_id).toBe(response.headers.get("x-request-id"))
+        return JSON.stringify(problem).replaceAll(target, "NAME")
+      }),
+    )
+    expect(bodies[0]).toBe(bodies[1])
+    expect(bodies[0]).toContain("TargetNotFound")
+  })
+
+  test.each([
+    ["a path with dots", "GET /mcp/../api/x HTTP/1.1\r\nHost: localhost\r\n", "BadPath", 400],
+    ["a path with an encoded slash", "GET /mcp%2Fdemo HTTP/1.1\r\nHost: localhost\r\n", "BadPath", 400],
+    ["a second Host", "GET /mcp/demo HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", "BadHost", 400],
+    ["no Host", "GET /mcp/demo HTTP/1.1\r\n", "BadHost", 400],
+    ["a foreign Host", "GET /mcp/demo HTTP/1.1\r\nHost: evil.example\r\n", "HostNotAllowed", 403],
+    [
+      "a foreign Origin",
+      "GET /mcp/demo HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n",
+      "OriginNotAllowed",
+      403,
+    ],
+    ["another verb", "PUT /mcp/demo HTTP/1.1\r\nHost: localhost\r\n", "MethodNotAllowed", 405],
+    ["another path", "GET /mcp/demo/more HTTP/1.1\r\nHost: localhost\r\n", "RouteNotFound", 404],
+  ])("%s is refused at the door", async (_name, head, code, status) => {
+    const answer = await raw(stage.port, `${head}Connection: close\r\n\r\n`)
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(answer).toContain(code)
+  })
+
+  test("a browser of an allowed origin may ask first, without a token, and read the session header", async () => {
+    const response = await fetch(`${stage.url}/mcp/demo`, {
+      method: "OPTIONS",
+      headers: {
+        origin: "https://app.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, mcp-session-id, mcp-param-region, x-evil",
+      },
+    })
+    expect(response.status).toBe(204)
+    expect(response.headers.get("access-control-allow-origin")).toBe("https://app.example")
+    expect(response.headers.get("access-control-allow-headers")).toBe("authorization, mcp-session-id, mcp-param-region")
+    expect(response.headers.get("access-control-expose-headers")).toContain("Mcp-Session-Id")
+  })
+})
+
+describe("the body", () => {
+  test.each([
+    ["malformed JSON", '{"jsonrpc":"2.0",', 400, -32700],
+    ["a duplicate method", '{"jsonrpc":"2.0","id":7,"method":"ping","method":"tools/call"}', 400, -32600],
+    ["a broken version claim", JSON.stringify(message("ping", { _meta: 3 }, 7)), 400, -32602],
+  ])("%s is refused as a JSON-RPC error", async (_name, body, status, code) => {
+    const response = await post(stage, body)
+    expect(response.status).toBe(status)
+    expect(await response.json()).toMatchObject({ jsonrpc: "2.0", error: { code } })
+    expect(stage.placement.requests).toEqual([])
+  })
+
+  test("errors repeat the request's id exactly, however large the number", async () => {
+    const response = await post(stage, '{"jsonrpc":"2.0","id":12345678901234567890,"method":"tools/call","params":{}}')
+    expect(await response.text()).toContain('"id":12345678901234567890,')
+  })
+
+  test.each([
+    ["another type", { "content-type": "text/plain" }, 415],
+    ["a compressed body", { "content-encoding": "gzip" }, 415],
+    ["an Accept that rules out both answers", { accept: "text/html" }, 406],
+  ])("%s is refused", async (_name, headers, status) => {
+    expect((await post(stage, message("ping"), { headers })).status).toBe(status)
+  })
+
+  test("a body that is too large is 413, with a declared length and without one", async () => {
+    const filler = "x".repeat(5 * 2 ** 20)
+    expect((await post(stage, message("ping", { filler }))).status).toBe(413)
+    const chunked = await fetch(`${stage.url}/mcp/demo`, {
+      method: "POST",
+      headers: { authorization: "Bearer token-of-alice", "content-type": "application/json" },
+      body: new Blob([filler]).stream(),
+      duplex: "half",
+    } as RequestInit)
+    expect(chunked.status).toBe(413)
+    expect(await chunked.text()).toContain("BodyTooLarge")
+  })
+
+  test("goes to the server byte by byte as it came", async () => {
+    const { seen } = await serve((one, response) => answerJson(response, one, {}))
+    const body =
+      '{ "params" : {"a":1.0, "b":"\\u0041", "c":12345678901234567890},\n"method":"ping","id":1,"jsonrpc":"2.0"}'
+    expect((await post(stage, body)).status).toBe(200)
+    expect(seen[0]?.body).toBe(body)
+  })
+})
+
+describe("headers", () => {
+  test("the server gets the protocol's headers, and neither the token nor anything that pretends an identity", async () => {
+    const { seen } = await serve((one, response) => answerJson(response, one, {}))
+    const { body, headers } = modernCall("echo")
+    await post(stage, body, {
+      headers: {
+        ...headers,
+        "mcp-param-region": "eu",
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        cookie: "a=b",
+        "x-forwarded-for": "6.6.6.6",
+        "x-user": "root",
+        "x-forwarded-user": "root",
+        "proxy-authorization": "Basic x",
+      },
+    })
+    const got = seen[0]?.headers ?? {}
+    expect(got).toMatchObject({
+      ...headers,
+      "mcp-param-region": "eu",
+      traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      accept: "application/json, text/event-stream",
+      "accept-encoding": "identity",
+      host: server?.url.host,
+      "x-forwarded-for": "127.0.0.1",
+    })
+    for (const name of ["authorization", "cookie", "x-user", "x-forwarded-user", "proxy-authorization"]) {
+      expect(got[name], name).toBeUndefined()
+    }
+  })
+
+  test("the client gets neither cookies nor CORS headers nor challenges of the server", async () => {
+    await serve((one, response) =>
+      answerJson(
+        response,
+        one,
+        {},
+        {
+          "set-cookie": "a=b",
+          "access-control-allow-origin": "*",
+          "www-authenticate": "Basic",
+          "x-powered-by": "x",
+        },
+      ),
+    )
+    const { headers } = await post(stage, message("ping"))
+    for (const name of ["set-cookie", "access-control-allow-origin", "www-authenticate", "x-powered-by"]) {
+      expect(headers.get(name), name).toBeNull()
+    }
+    expect(headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  test("a server's 401 becomes a 502 of our own", async () => {
+    await serve((_, response) => response.writeHead(401, { "www-authenticate": "Bearer" }).end("no"))
+    const response = await post(stage, message("ping", {}, "a"))
+    expect(response.status).toBe(502)
+    expect(await response.json()).toMatchObject({ id: "a", error: { data: { code: "UpstreamUnauthorized" } } })
+  })
+
+  test("a modern request whose headers differ from its body is 400 with -32020", async () => {
+    const { body, headers } = modernCall("echo")
+    for (const wrong of [
+      { "mcp-name": "other" },
+      { "mcp-method": "tools/list" },
+      { "mcp-protocol-version": "2025-11-25" },
+    ]) {
+      const response = await post(stage, body, { headers: { ...headers, ...wrong } })
+      expect(response.status).toBe(400)
+      expect(await response.json()).toMatchObject({ id: 1, error: { code: -32020 } })
+    }
+    expect((await post(stage, body)).status).toBe(400)
+  })
+
+  test("a cold answer tells how long each step of the start took", async () => {
+    const { url } = await serve((one, response) => answerJson(response, one, {}))
+    stage.placement.now = { ...lifeAt(url), timings: { queue: 0.012, ready: 1.5 } }
+    const response = await post(stage, message("ping"))
+    expect(response.headers.get("server-timing")).toBe("queue;dur=12, ready;dur=1500")
+  })
+})
+
+describe("who makes an instance", () => {
+  test.each([
+    ["a modern POST", () => ({ ...modernCall("echo"), verb: "POST" as const }), "create"],
+    ["a sessionless legacy POST", () => ({ body: initialize, headers: {}, verb: "POST" as const }), "create"],
+    ["a GET", () => ({ body: undefined, headers: {}, verb: "GET" as const }), "find"],
+    ["a DELETE", () => ({ body: undefined, headers: {}, verb: "DELETE" as const }), "find"],
+  ])("%s", async (_name, make, mode) => {
+    const { body, headers, verb } = make()
+    const response = await post(stage, body, { headers, verb })
+    expect(stage.placement.requests[0]?.mode).toBe(mode)
+    expect(response.status).toBe(404)
+  })
+
+  test("a client that leaves while its instance starts is heard at once, and nothing is sent", async () => {
+    const { seen } = await serve((one, response) => answerJson(response, one, {}))
+    const leave = new AbortController()
+    const [waiting, left] = [gate(), gate()]
+    stage.placement.hold = ({ signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => {
+          left.resolve()
+          reject(signal.reason)
+        })
+        waiting.resolve()
+      })
+    const call = post(stage, message("ping"), { signal: leave.signal })
+    call.catch(() => {})
+    await waiting.promise
+    leave.abort()
+    await left.promise
+    await expect(call).rejects.toThrow()
+    expect(seen).toEqual([])
+  })
+})
+
+test("the log has one line for each request, without tokens, arguments or subjects", async () => {
+  await serve((one, response) => answerJson(response, one, {}))
+  const { body, headers } = modernCall("echo")
+  await post(stage, body, { headers })
+  await post(stage, message("tools/call", { name: "t", arguments: { canary: "canary-value" } }))
+  await post(stage, "nonsense", { subject: "bob" })
+  const lines = stage.lines.filter((line) => line.message === "mcp request")
+  expect(lines.map(({ fields }) => [fields.method, fields.tool, fields.status, fields.code])).toEqual([
+    ["tools/call", "echo", 200, undefined],
+    ["tools/call", "t", 200, undefined],
+    [undefined, undefined, 400, "MalformedJson"],
+  ])
+  expect(lines[0]?.fields).toMatchObject({ verb: "POST", target: "demo", instance: "demo-user-aaaaaaaaaaaaaaa" })
+  expect(lines[0]?.fields.subject).toMatch(/^[0-9a-f]{16}$/)
+  expect(lines[0]?.fields.subject).toBe(lines[1]?.fields.subject)
+  expect(lines[2]?.fields.subject).not.toBe(lines[0]?.fields.subject)
+  expect(JSON.stringify(stage.lines)).not.toMatch(/canary|token-of|alice/)
+})

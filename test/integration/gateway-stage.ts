@@ -1,0 +1,298 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import { type AddressInfo, connect, type Socket } from "node:net"
+import { systemClock } from "../../src/adapters/system/clock.ts"
+import type { MCPTarget } from "../../src/api/mcp-target.ts"
+import { MCPTargetSpec } from "../../src/api/mcp-target.ts"
+import { AppError } from "../../src/errors.ts"
+import { createGateway, type Gateway, type GatewayOptions } from "../../src/gateway/gateway.ts"
+import { createGuard } from "../../src/gateway/guard.ts"
+import type { Placement, PlacementPort, PlacementRequest } from "../../src/gateway/placement-port.ts"
+import { createFrontDoor, httpServerOptions } from "../../src/gateway/server.ts"
+import type { SessionKeys } from "../../src/gateway/session-keys.ts"
+import type { Identity } from "../../src/identity/identity.ts"
+import type { SubjectKey } from "../../src/identity/subject-key.ts"
+import type { ClockPort } from "../../src/ports/clock.ts"
+import type { Reflection } from "../../src/ports/cluster.ts"
+import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
+
+/** A request as the server behind the gateway saw it. */
+export type Seen = {
+  readonly method: string
+  readonly headers: IncomingMessage["headers"]
+  readonly body: string
+}
+
+/** A real server on loopback that tests script. */
+export type FakeServer = {
+  readonly url: URL
+  readonly seen: Seen[]
+  readonly sockets: Set<Socket>
+  close(): Promise<void>
+}
+
+const listen = async (listener: RequestListener): Promise<{ server: Server; port: number; sockets: Set<Socket> }> => {
+  const server = createServer(httpServerOptions, listener)
+  const sockets = new Set<Socket>()
+  server.on("connection", (socket) => {
+    sockets.add(socket)
+    socket.on("close", () => sockets.delete(socket))
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  return { server, port: (server.address() as AddressInfo).port, sockets }
+}
+
+const end = async (server: Server): Promise<void> => {
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+}
+
+const textOf = async (request: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+/** Starts a server; the handler gets each request with its whole body. */
+export const startServer = async (
+  handler: (seen: Seen, response: ServerResponse, request: IncomingMessage) => unknown,
+): Promise<FakeServer> => {
+  const seen: Seen[] = []
+  const { server, port, sockets } = await listen(async (request, response) => {
+    const one: Seen = { method: request.method ?? "", headers: request.headers, body: await textOf(request) }
+    seen.push(one)
+    await handler(one, response, request)
+  })
+  return { url: new URL(`http://127.0.0.1:${port}/mcp`), seen, sockets, close: () => end(server) }
+}
+
+/** Answers a request with a JSON-RPC result. */
+export const answerJson = (response: ServerResponse, seen: Seen, result: unknown, headers = {}): void => {
+  response.writeHead(200, { "content-type": "application/json", ...headers })
+  response.end(JSON.stringify({ jsonrpc: "2.0", id: JSON.parse(seen.body).id, result }))
+}
+
+/** A placement that says what the test tells it, and keeps what it was asked. */
+export type FakePlacement = PlacementPort & {
+  /** Where everything is; undefined = no instance lives. */
+  now: Placement | undefined
+  /** What the API server says; undefined = the same as `now`. */
+  actual: string | undefined | "same"
+  readonly requests: PlacementRequest[]
+  readonly reads: Placement[]
+  readonly unreachable: Placement[]
+  calls: number
+  streamTouches: number
+  /** Runs before place answers. */
+  hold: ((request: PlacementRequest) => Promise<void>) | undefined
+  /** Runs when an address was reported unreachable. */
+  onUnreachable: (() => void) | undefined
+}
+
+/** The placement of one life of a server at `url`. */
+export const lifeAt = (url: URL, incarnation = "pod-1.0", instanceUID = "uid-1"): Placement => ({
+  instance: "demo-user-aaaaaaaaaaaaaaa",
+  instanceUID,
+  incarnation,
+  url,
+})
+
+const fakePlacement = (): FakePlacement => {
+  const port: FakePlacement = {
+    now: undefined,
+    actual: "same",
+    requests: [],
+    reads: [],
+    unreachable: [],
+    calls: 0,
+    streamTouches: 0,
+    hold: undefined,
+    onUnreachable: undefined,
+    place: async (request) => {
+      port.requests.push(request)
+      await port.hold?.(request)
+      if (port.now === undefined) throw new AppError("SessionNotFound", { detail: "No instance lives." })
+      return port.now
+    },
+    beginCall: () => {
+      port.calls++
+      return () => void port.calls--
+    },
+    touchStream: () => void port.streamTouches++,
+    currentIncarnation: async (placement) => {
+      port.reads.push(placement)
+      return port.actual === "same" ? port.now?.incarnation : port.actual
+    },
+    reportUnreachable: (placement) => {
+      port.unreachable.push(placement)
+      port.onUnreachable?.()
+    },
+    close: async () => {},
+  }
+  return port
+}
+
+const reflect = (targets: Map<string, MCPTarget>): Reflection<MCPTarget> => ({
+  synced: Promise.resolve(),
+  hasSynced: () => true,
+  get: (name) => targets.get(name),
+  items: () => targets.values(),
+  get size() {
+    return targets.size
+  },
+  silenceMs: () => 0,
+  subscribe: () => () => {},
+  close: async () => {},
+})
+
+/** An identity of a subject, as a static token makes it. */
+export const identityOf = (subject: string): Identity => ({
+  source: "token",
+  issuer: "static",
+  subject,
+  groups: [],
+  roles: [],
+  scopes: [],
+  claims: {},
+})
+
+/** One key that never changes. */
+export const fixedKeys = (): SessionKeys => {
+  const one = { id: "00c0ffee", secret: Buffer.alloc(32, 7) }
+  return { current: () => one, find: (id) => (id === one.id ? one : undefined) }
+}
+
+/** A running gateway with a scripted placement. */
+export type Stage = {
+  readonly url: string
+  readonly port: number
+  readonly gateway: Gateway
+  readonly placement: FakePlacement
+  readonly lines: KeptLine[]
+  addTarget(name: string, spec?: Partial<MCPTargetSpec>): void
+  close(): Promise<void>
+}
+
+/** Starts a gateway on loopback. Tokens are `token-of-<subject>`; targets named `secret…` may be used by carol only. */
+export const startStage = async (options: Partial<GatewayOptions> & { clock?: ClockPort } = {}): Promise<Stage> => {
+  const targets = new Map<string, MCPTarget>()
+  const placement = fakePlacement()
+  const telemetry = quietTelemetry()
+  let listener: RequestListener = () => {}
+  const { server, port } = await listen((request, response) => listener(request, response))
+  const publicUrl = `http://localhost:${port}`
+  const { clock = systemClock, ...rest } = options
+  const gateway = createGateway({
+    targets: reflect(targets),
+    placement,
+    authenticate: ({ authorization }) => {
+      const subject = /^Bearer token-of-(.+)$/.exec(authorization ?? "")?.[1]
+      if (subject === undefined) throw new AppError("Unauthenticated", { detail: "The token is not known." })
+      return identityOf(subject)
+    },
+    subjectKeyOf: (_, identity) => `user:${identity.subject}` as SubjectKey,
+    mayUse: (target, identity) => !target.metadata.name.startsWith("secret") || identity.subject === "carol",
+    sessionKeys: fixedKeys(),
+    clock,
+    telemetry,
+    options: {
+      publicUrl,
+      requestTimeoutMs: 5_000,
+      sessionLifetimeMs: 3_600_000,
+      maxBodyBytes: 4 * 2 ** 20,
+      trustedProxies: [],
+      ...rest,
+    },
+  })
+  const guard = createGuard({ publicUrl, allowedHosts: [], allowedOrigins: ["https://app.example"], loopback: true })
+  listener = createFrontDoor({ guard, gateway })
+  const addTarget = (name: string, spec: Partial<MCPTargetSpec> = {}) =>
+    void targets.set(name, {
+      apiVersion: "mcp.reflow.io/v1alpha1",
+      kind: "MCPTarget",
+      metadata: { name, uid: `uid-of-${name}`, generation: 1 },
+      spec: MCPTargetSpec.parse({ image: "demo", port: 8080, ...spec }),
+    })
+  addTarget("demo")
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    gateway,
+    placement,
+    lines: telemetry.lines,
+    addTarget,
+    close: async () => {
+      await gateway.close()
+      await end(server)
+    },
+  }
+}
+
+/** What a client sends. */
+export type Call = {
+  readonly target?: string
+  readonly subject?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  readonly verb?: "POST" | "GET" | "DELETE"
+}
+
+/** Sends a message (or a raw body) as a client of the legacy era does. */
+export const post = (stage: Stage, body: unknown, call: Call = {}): Promise<Response> => {
+  const verb = call.verb ?? "POST"
+  return fetch(`${stage.url}/mcp/${call.target ?? "demo"}`, {
+    method: verb,
+    headers: {
+      authorization: `Bearer token-of-${call.subject ?? "alice"}`,
+      accept: "application/json, text/event-stream",
+      ...(verb === "POST" ? { "content-type": "application/json" } : {}),
+      ...call.headers,
+    },
+    ...(verb === "POST" ? { body: typeof body === "string" ? body : JSON.stringify(body) } : {}),
+    ...(call.signal === undefined ? {} : { signal: call.signal }),
+  })
+}
+
+/** A request without params worth naming. */
+export const message = (method: string, params: unknown = {}, id: number | string = 1) => ({
+  jsonrpc: "2.0",
+  id,
+  method,
+  params,
+})
+
+/** The initialize that clients of the legacy era begin with. */
+export const initialize = message("initialize", {
+  protocolVersion: "2025-11-25",
+  capabilities: { sampling: {} },
+  clientInfo: { name: "test", version: "1" },
+})
+
+/** A tools/call of the modern era and the headers that go with it. */
+export const modernCall = (name: string) => ({
+  body: message("tools/call", {
+    name,
+    arguments: {},
+    _meta: {
+      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+      "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
+      "io.modelcontextprotocol/clientCapabilities": {},
+    },
+  }),
+  headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": name },
+})
+
+/** Sends bytes over a socket of its own; resolves with everything that came back when it was closed. */
+export const raw = (port: number, text: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(text))
+    let answer = ""
+    socket.setTimeout(5_000, () => socket.destroy())
+    socket.on("data", (chunk) => {
+      answer += chunk
+    })
+    socket.on("error", reject)
+    socket.on("close", () => resolve(answer))
+  })
+
+/** A promise and what resolves it. */
+export const gate = <T = void>() => Promise.withResolvers<T>()
