@@ -1,0 +1,239 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import type { Intercept } from "../../src/adapters/memory/client.ts"
+import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { podKind } from "../../src/api/pod.ts"
+import { AppError } from "../../src/errors.ts"
+import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
+
+const namespace = "reflow"
+let world: OperatorWorld
+
+beforeEach(() => {
+  world = operatorWorld()
+})
+afterEach(() => world.close())
+
+const isWrite = (verb: string) => !["get", "list", "watch", "podLogs"].includes(verb)
+const unavailable = () => new AppError("ClusterUnavailable", { detail: "The API server does not answer." })
+
+/** Each frame of each watch comes so many milliseconds after the one before it was read: caches are at least that late. */
+const lagging = (ms: number): Intercept => ({
+  frames: async function* (frames, _call, signal) {
+    for await (const frame of frames) {
+      await world.clock.sleep(ms, signal)
+      yield frame
+    }
+  },
+})
+
+/** The operator stops at its `count`-th write: before it, or after it but before its answer. */
+const dyingAt = (count: number, answered: boolean) => {
+  let writes = 0
+  let dead = false
+  const intercept: Intercept = {
+    call: async (call, run) => {
+      if (dead) throw unavailable()
+      if (!isWrite(call.verb)) return run()
+      writes += 1
+      if (writes < count) return run()
+      dead = true
+      if (answered) await run()
+      throw unavailable()
+    },
+  }
+  return { intercept, isDead: () => dead }
+}
+
+describe("an operator that is killed", () => {
+  const points = Array.from({ length: 8 }, (_, index) => index + 1)
+  const cases = points.flatMap((count) => [[count, "before"] as const, [count, "after"] as const])
+
+  it.each(cases)("at write %i, %s it was made, is succeeded by one that finishes the start", async (count, when) => {
+    const { intercept, isDead } = dyingAt(count, when === "after")
+    const first = await world.start({}, intercept)
+    await world.make()
+    await world.pass(3)
+    expect(isDead() || (await world.status()).phase === "Ready").toBe(true)
+    await first.close()
+    await world.start()
+    await world.pass(5)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+    expect(await world.pods()).toHaveLength(1)
+    expect(await world.services()).toHaveLength(1)
+  })
+
+  it.each(points)("at write %i of a replacement is succeeded by one that finishes that", async (count) => {
+    const first = await world.start()
+    await world.make()
+    await world.pass(5)
+    await first.close()
+    await world.edit({ spec: { image: "ghcr.io/org/files:2" } })
+    const { intercept } = dyingAt(count, count % 2 === 0)
+    const second = await world.start({}, intercept)
+    await world.pass(5)
+    await second.close()
+    await world.start()
+    await world.pass(10)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 2 })
+    const [pod, ...others] = await world.pods()
+    expect(others).toEqual([])
+    expect(pod?.spec.containers[0]?.image).toBe("ghcr.io/org/files:2")
+  })
+
+  it.each([1, 2, 3])("at write %i of a collection is succeeded by one that collects", async (count) => {
+    const { intercept } = dyingAt(count + 7, true)
+    const first = await world.start({}, intercept)
+    await world.make({ spec: { idleTTL: "10s" } })
+    await world.pass(60)
+    await first.close()
+    await world.start()
+    await world.pass(10 * 60)
+    expect(await world.instance()).toBeUndefined()
+    expect(await world.pods()).toEqual([])
+  })
+})
+
+describe("a cache that is ten seconds behind", () => {
+  it("causes no double create", async () => {
+    await world.start({}, lagging(10_000))
+    await world.make()
+    await world.pass(90)
+    expect(world.writes.filter(({ verb, kind }) => verb === "create" && kind === "Pod")).toHaveLength(1)
+    expect(world.writes.filter(({ verb, kind }) => verb === "create" && kind === "Service")).toHaveLength(1)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+  })
+
+  it("causes no wrong delete: a touch that it does not show yet saves the instance", async () => {
+    await world.start({}, lagging(10_000))
+    await world.make({ spec: { idleTTL: "60s" } })
+    await world.pass(90)
+    const born = (await world.instance())?.metadata.uid
+    for (let use = 0; use < 30; use++) {
+      await world.touch({ lastUsedTime: new Date(world.clock.now()).toISOString() })
+      await world.pass(15)
+    }
+    expect((await world.instance())?.metadata.uid).toBe(born)
+    expect(await world.status()).toMatchObject({ starts: 1 })
+  })
+
+  it("causes one replacement for one change of spec", async () => {
+    await world.start({}, lagging(10_000))
+    await world.make()
+    await world.pass(120)
+    await world.edit({ spec: { image: "ghcr.io/org/files:2" } })
+    await world.pass(120)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 2 })
+    expect(await world.pods()).toHaveLength(1)
+  })
+
+  it("does not exceed the limit", async () => {
+    await world.start({ max_instances: 3 }, lagging(10_000))
+    for (let index = 0; index < 9; index++)
+      await world.make({ name: `i${index}`, spec: { subjectKey: `user:${index}` } })
+    for (let second = 0; second < 60; second++) {
+      await world.pass(1)
+      expect((await world.holders()).size).toBeLessThanOrEqual(3)
+    }
+  })
+})
+
+describe("two operators for a moment", () => {
+  it("make one Pod and one Service", async () => {
+    await Promise.all([world.start(), world.start()])
+    await world.make()
+    await world.pass(10)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+    expect(await world.pods()).toHaveLength(1)
+    expect(await world.services()).toHaveLength(1)
+  })
+
+  it("replace a Pod once", async () => {
+    await Promise.all([world.start(), world.start()])
+    await world.make()
+    await world.pass(10)
+    await world.edit({ spec: { image: "ghcr.io/org/files:2" } })
+    await world.pass(20)
+    expect(await world.status()).toMatchObject({ phase: "Ready" })
+    expect(await world.livePods()).toHaveLength(1)
+    expect((await world.status()).starts).toBeLessThanOrEqual(3)
+  })
+})
+
+describe("an API server that is away", () => {
+  it("is not stormed, and caught up with within five seconds of its return", async () => {
+    let away = false
+    const intercept: Intercept = {
+      call: (_call, run) => {
+        if (away) throw unavailable()
+        return run()
+      },
+    }
+    await world.start({}, intercept)
+    for (let index = 0; index < 10; index++)
+      await world.make({ name: `i${index}`, spec: { subjectKey: `user:${index}` } })
+    await world.pass(5)
+    const before = world.writes.length
+    away = true
+    await world.edit({ spec: { image: "ghcr.io/org/files:2" } }, "i3")
+    await world.pass(30)
+    expect(world.writes.length - before).toBeLessThan(30)
+    away = false
+    await world.pass(5)
+    expect(await world.reason("Draining", "i3")).toBeDefined()
+    await world.pass(5)
+    expect(await world.status("i3")).toMatchObject({ phase: "Ready", starts: 2 })
+  })
+
+  it("that loses answers causes nothing twice", async () => {
+    let turn = 0
+    const intercept: Intercept = {
+      call: async (call, run) => {
+        const answer = await run()
+        turn += 1
+        if (isWrite(call.verb) && turn % 2 === 0) throw unavailable()
+        return answer
+      },
+    }
+    await world.start({}, intercept)
+    await world.make()
+    await world.pass(30)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+    expect(await world.pods()).toHaveLength(1)
+  })
+})
+
+describe("a phantom", () => {
+  it("Pod that was made and removed while the watch was blind is found out by asking", async () => {
+    let blind = false
+    const intercept: Intercept = {
+      frames: async function* (frames, call) {
+        for await (const frame of frames) if (!blind || call.kind !== "Pod") yield frame
+      },
+    }
+    await world.start({}, intercept)
+    blind = true
+    await world.make()
+    await world.pass(5)
+    const [pod] = await world.pods()
+    await world.cluster.delete(podKind, { namespace, name: pod?.metadata.name ?? "" }, { gracePeriodSeconds: 0 })
+    blind = false
+    await world.pass(40)
+    expect(await world.status()).toMatchObject({ phase: "Ready" })
+    expect(await world.livePods()).toHaveLength(1)
+  })
+
+  it("instance that was deleted and made anew under its name gets children of its own", async () => {
+    await world.start()
+    await world.make()
+    await world.pass(5)
+    const old = (await world.pods())[0]?.metadata.name
+    await world.cluster.delete(mcpInstanceKind, { namespace, name: "files-user-a" })
+    const next = await world.make()
+    await world.pass(10)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+    const [pod, ...others] = await world.pods()
+    expect(others).toEqual([])
+    expect(pod?.metadata.name).not.toBe(old)
+    expect(pod?.metadata.ownerReferences?.[0]?.uid).toBe(next.metadata.uid)
+  })
+})
