@@ -55,18 +55,6 @@ const refusal = (name: string, error: unknown): unknown => {
   })
 }
 
-const ensureSame = (found: MCPInstance, { name, target, subjectKey }: CreateOrder): void => {
-  if (found.spec.subjectKey === subjectKey && found.spec.targetUID === target.metadata.uid) return
-  throw nameConflict(name)
-}
-
-/** The error for an instance of the right name that belongs to another sharer or target. */
-export const nameConflict = (name: string): AppError =>
-  new AppError("NameConflict", {
-    detail: `The instance ${name} exists and belongs to another sharer or target.`,
-    data: { instance: name },
-  })
-
 /** Removes a Secret that no instance refers to. Best effort: what stays goes with the target. */
 const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): Promise<void> => {
   const { name, uid } = secret.metadata
@@ -108,7 +96,6 @@ const createOrJoin = async (
     const ref = { namespace: deps.namespace, name: order.name }
     const found = await deps.cluster.get(mcpInstanceKind, ref, { signal })
     if (found === undefined) return undefined
-    ensureSame(found, order)
     // a create that was repeated after its answer was lost finds itself
     return { instance: found, created: found.spec.secretName === wanted.spec.secretName }
   }
@@ -149,9 +136,9 @@ const discardUnlessUsed = async (
 
 /**
  * Makes a sharer's instance: composes its credentials, creates the Secret, then the instance, then gives the one to the
- * other. If somebody else was faster their instance is joined and the own Secret removed. An instance that is being
- * deleted is returned too: the caller waits for its end.
- * @throws CredentialMissing, InstanceFailed, PluginFailed, NameConflict, ClusterUnavailable
+ * other. If an instance of the name is there already it is returned as it is, and the own Secret removed: whether it is
+ * the sharer's, and lives, is for the decision to say.
+ * @throws CredentialMissing, InstanceFailed, PluginFailed, ClusterUnavailable
  */
 export const createInstance = async (
   deps: CreateDeps,

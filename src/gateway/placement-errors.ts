@@ -30,6 +30,13 @@ export const holdOver = (instance: string, hold: Hold | undefined): AppError => 
   })
 }
 
+/** The error for an instance of the right name that belongs to another sharer or target. */
+export const nameConflict = (name: string): AppError =>
+  new AppError("NameConflict", {
+    detail: `The instance ${name} exists and belongs to another sharer or target.`,
+    data: { instance: name },
+  })
+
 /** This replica stops. */
 export const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", { detail: "This replica is stopping.", retryAfterSeconds: 1 })

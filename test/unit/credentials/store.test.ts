@@ -69,6 +69,13 @@ describe("values of a scope", () => {
     expect(await valuesOf(first?.secret ?? "")).toEqual({ A: "A", B: "B", C: "C" })
   })
 
+  test("that two replace at the same time are one's or the other's, never a mixture", async () => {
+    const { scope } = await setUp()
+    await setScope({ ...scope("default"), values: { X: "0" } })
+    await Promise.all(["A", "B"].map((name) => setScope({ ...scope("default"), values: { [name]: "1" } })))
+    expect((await readScope(scope("default")))?.names).toHaveLength(1)
+  })
+
   test("narrower than the target's boundary are refused", async () => {
     const { scope } = await setUp({ isolationBoundary: "shared" })
     await expect(setScope({ ...scope("user", "alice"), values: { A: "1" } })).rejects.toMatchObject({

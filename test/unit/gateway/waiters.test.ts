@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events"
 import { describe, expect, test } from "vitest"
 import { createWaitingRoom, maxWaitersPerInstance, type Waiter } from "../../../src/gateway/waiters.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
@@ -31,13 +32,15 @@ const code = (promise: Promise<unknown>) =>
 describe("the waiting room", () => {
   test("a released waiter goes on and leaves nothing behind", async () => {
     const { clock, room, entered, wait, emptied } = setUp()
-    const waiting = wait("a")
+    const { signal } = new AbortController()
+    const waiting = wait("a", { signal })
     expect(room.has("a")).toBe(true)
     entered[0]?.release()
     entered[0]?.reject(new Error("late"))
     await waiting
     expect(room.size).toBe(0)
     expect(emptied).toEqual(["a"])
+    expect(getEventListeners(signal, "abort")).toHaveLength(0)
     expect(clock.pending).toBe(0)
   })
 
