@@ -91,14 +91,16 @@ const answerPreflight = (request: IncomingMessage, response: ServerResponse): vo
 
 /** Makes the guard of one listener, for MCP endpoints and the REST API alike. */
 export const createGuard = (options: GuardOptions): Guard => {
-  const hosts = new Set([...publicHosts(options.publicUrl), ...options.allowedHosts.map((host) => host.toLowerCase())])
+  const allowed = options.allowedHosts.map((host) => host.toLowerCase())
+  const hosts = new Set([...publicHosts(options.publicUrl), ...allowed])
+  const anyPort = new Set(allowed.filter((host) => withoutPort(host) === host))
   const origins = new Set([
     new URL(options.publicUrl).origin,
     ...options.allowedOrigins.map((each) => each.toLowerCase()),
   ])
 
   const isHost = (host: string): boolean =>
-    hosts.has(host) || hosts.has(withoutPort(host)) || (options.loopback && loopbackHost.test(host))
+    hosts.has(host) || anyPort.has(withoutPort(host)) || (options.loopback && loopbackHost.test(host))
   const isOrigin = (origin: string): boolean =>
     origins.has(origin) || (options.loopback && loopbackHost.test(origin.replace(/^https?:\/\//, "")))
 

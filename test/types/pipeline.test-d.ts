@@ -1,39 +1,50 @@
+/** Checked by tsc alone: each expected error is a way that must not compile. */
+
 import type { Incoming } from "../../src/gateway/incoming.ts"
+import { key } from "../../src/gateway/keying.ts"
+import type { Keyed } from "../../src/gateway/pipeline.ts"
 import {
   type Admitted,
   type Identified,
-  type Keyed,
   type Permitted,
   type Placed,
   pipeline,
   type Read,
   type Step,
 } from "../../src/gateway/pipeline.ts"
-
-// Checked by `npm run typecheck`: a line under @ts-expect-error that compiles is an error.
+import { permit } from "../../src/gateway/policy.ts"
+import type { Identity } from "../../src/identity/identity.ts"
+import type { SubjectKey } from "../../src/identity/subject-key.ts"
 
 declare const identify: Step<Incoming, Identified>
 declare const admit: Step<Identified, Admitted>
 declare const read: Step<Admitted, Read>
-declare const permit: Step<Read, Permitted>
-declare const key: Step<Permitted, Keyed>
 declare const place: Step<Keyed, Placed>
+declare const subjectKeyOf: (target: unknown, identity: Identity) => SubjectKey
+declare const sealer: Parameters<typeof key>[0]["sealer"]
+declare const input: Read
+const keyed = key({ subjectKeyOf, sealer })
 
-export const whole = pipeline().step(identify).step(admit).step(read).step(permit).step(key).step(place)
+// the whole way compiles
+pipeline().step(identify).step(admit).step(read).step(permit).step(keyed).step(place)
 
-// @ts-expect-error: without the policy nothing may be keyed
-pipeline().step(identify).step(admit).step(read).step(key)
+// @ts-expect-error the policy step is missing
+pipeline().step(identify).step(admit).step(read).step(keyed).step(place)
 
-// @ts-expect-error: without an identity nothing may be admitted
+// @ts-expect-error the identity step is missing
 pipeline().step(admit)
 
-// @ts-expect-error: the policy reads the body, so it comes after it
-pipeline().step(identify).step(admit).step(permit)
-
-// @ts-expect-error: nothing is placed before it is known whose instance it is
+// @ts-expect-error nothing is placed before it is keyed
 pipeline().step(identify).step(admit).step(read).step(permit).step(place)
 
-/** Only the policy can say that a request is permitted: what it adds cannot be written down elsewhere. */
-export const forge: Step<Read, Permitted> = (input) =>
-  // @ts-expect-error: the brand is missing
-  ({ ...input, messages: [], era: "modern" })
+// @ts-expect-error nobody but the policy makes a permission
+const forged: Permitted = { ...input, messages: [], era: "legacy" }
+void forged
+
+// @ts-expect-error a subject key is not just a text
+const subjectKey: SubjectKey = "user:alice"
+void subjectKey
+
+// @ts-expect-error a step only adds to what is known
+const forgetful: Step<Read, { readonly requestId: string }> = (known) => ({ requestId: known.requestId })
+void forgetful

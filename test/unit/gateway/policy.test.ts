@@ -1,0 +1,85 @@
+import { describe, expect, test } from "vitest"
+import { type MCPTarget, MCPTargetSpec } from "../../../src/api/mcp-target.ts"
+import { isAppError } from "../../../src/errors.ts"
+import { readMessages } from "../../../src/gateway/message.ts"
+import type { Identified, Read } from "../../../src/gateway/pipeline.ts"
+import { admit, permit } from "../../../src/gateway/policy.ts"
+
+const target = (spec: Partial<MCPTargetSpec> = {}): MCPTarget => ({
+  apiVersion: "mcp.reflow.io/v1alpha1",
+  kind: "MCPTarget",
+  metadata: { name: "demo", uid: "uid" },
+  spec: MCPTargetSpec.parse({ image: "i", port: 1, ...spec }),
+})
+const codeOf = (attempt: () => unknown): string => {
+  try {
+    attempt()
+    return "passes"
+  } catch (error) {
+    return isAppError(error) ? error.code : String(error)
+  }
+}
+const ask = (body: unknown, spec: Partial<MCPTargetSpec> = {}, headers: Record<string, string> = {}) => {
+  const input = {
+    target: target(spec),
+    tools: undefined,
+    request: { headers },
+    reading: readMessages(Buffer.from(JSON.stringify(body))),
+  }
+  return codeOf(() => permit(input as unknown as Read))
+}
+const message = (method: string, params: unknown = {}) => ({ jsonrpc: "2.0", id: 1, method, params })
+
+describe("batches", () => {
+  const batch = [
+    message("ping"),
+    { jsonrpc: "2.0", method: "notifications/cancelled" },
+    { jsonrpc: "2.0", id: 1, result: {} },
+  ]
+
+  test("exist in revision 2025-03-26, which is also meant where no version is named", () => {
+    expect(ask(batch)).toBe("passes")
+    expect(ask(batch, {}, { "mcp-protocol-version": "2025-03-26" })).toBe("passes")
+    expect(ask(batch, {}, { "mcp-protocol-version": "2025-06-18" })).toBe("InvalidRequest")
+  })
+
+  test("hold neither initialize nor modern messages", () => {
+    expect(ask([message("initialize")])).toBe("InvalidRequest")
+    const modern = message("ping", { _meta: { "io.modelcontextprotocol/protocolVersion": "2026-07-28" } })
+    expect(ask([message("ping"), modern])).toBe("InvalidRequest")
+  })
+})
+
+describe("tasks", () => {
+  test.each([
+    ["per_user", {}, "passes"],
+    ["shared", {}, "Forbidden"],
+    ["per_role", {}, "Forbidden"],
+    ["per_group", {}, "Forbidden"],
+    ["per_user", { subjectKey: { strategy: "x/y" } }, "Forbidden"],
+  ] as const)("on a %s target %j: %s", (isolationBoundary, spec, expected) => {
+    expect(ask(message("tasks/get", { taskId: "t" }), { isolationBoundary, ...spec })).toBe(expected)
+  })
+})
+
+test("tools/call without a tool's name is refused", () => {
+  expect(ask(message("tools/call"))).toBe("InvalidParams")
+  expect(ask(message("tools/call", { name: "x" }))).toBe("passes")
+})
+
+test("a token without the target's scopes is told which it needs", () => {
+  const admission = admit({
+    targetNamed: () => target({ requiredScopes: ["files:read", "files:write"] }),
+    mayUse: () => true,
+  })
+  const input = { targetName: "demo", identity: { scopes: ["files:read"] } } as unknown as Identified
+  try {
+    admission(input)
+    expect.unreachable()
+  } catch (error) {
+    expect(error).toMatchObject({
+      code: "Forbidden",
+      headers: { "www-authenticate": 'Bearer error="insufficient_scope", scope="files:read files:write"' },
+    })
+  }
+})

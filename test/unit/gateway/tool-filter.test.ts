@@ -1,0 +1,105 @@
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { hasCode } from "../../../src/errors.ts"
+import { type BodyFilter, filterEvents, filterJson } from "../../../src/gateway/tool-filter.ts"
+
+const policy = { allows: (tool: string) => !tool.startsWith("hidden") }
+const listing = (id: number) => ({
+  jsonrpc: "2.0",
+  id,
+  result: { tools: [{ name: "shown", big: 1 }, { name: "hidden_one" }, "hidden", { name: 5 }], nextCursor: "c" },
+})
+const filtered = (id: number) => ({
+  jsonrpc: "2.0",
+  id,
+  result: { tools: [{ name: "shown", big: 1 }], nextCursor: "c" },
+})
+
+/** Runs a text through a filter in pieces of given sizes. */
+const run = (filter: BodyFilter, text: string, sizes: readonly number[] = []): string => {
+  const bytes = Buffer.from(text)
+  let out = ""
+  let at = 0
+  for (const size of [...sizes, bytes.length]) {
+    out += filter.push(bytes.subarray(at, at + size)).toString()
+    at += size
+  }
+  return out + filter.end().toString()
+}
+const cuts = fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 80 })
+
+describe("in a JSON body", () => {
+  test("lists lose hidden tools, wherever the pieces are cut; other messages stay as they are byte by byte", () => {
+    const other = '{"jsonrpc": "2.0",  "id":1.0, "result":{"x":"}{\\"]","big":12345678901234567890}}'
+    const text = `${JSON.stringify(listing(1))}\n${other}\n`
+    fc.assert(
+      fc.property(cuts, (sizes) => {
+        expect(run(filterJson(policy), text, sizes)).toBe(`${JSON.stringify(filtered(1))}\n${other}\n`)
+      }),
+    )
+  })
+
+  test("lists in a batch are filtered too", () => {
+    const out = run(filterJson(policy), JSON.stringify([listing(1), { jsonrpc: "2.0", id: 2, result: {} }]))
+    expect(JSON.parse(out)).toEqual([filtered(1), { jsonrpc: "2.0", id: 2, result: {} }])
+  })
+
+  test("a message goes out as soon as it is complete, though the body goes on", () => {
+    const filter = filterJson(policy)
+    expect(filter.push(Buffer.from(`${JSON.stringify(listing(1))}\n{"json`)).toString()).toBe(
+      JSON.stringify(filtered(1)),
+    )
+  })
+
+  test.each(["<html>", '"text"', "{]", '{"a":}', "}", '{"unfinished":', "{} x"])("%s is refused", (text) => {
+    try {
+      run(filterJson(policy), text)
+      expect.unreachable()
+    } catch (error) {
+      expect(hasCode(error, "UpstreamInvalid")).toBe(true)
+    }
+  })
+})
+
+describe("in an event stream", () => {
+  const data = JSON.stringify(listing(7))
+  const note = 'id: 1\nretry: 10\ndata:\n\n: comment\n\ndata: {"a":\ndata:  1}\n\n'
+
+  test.each(["\n", "\r", "\r\n"])("lists lose hidden tools, wherever the pieces are cut (line end %j)", (end) => {
+    const before = note.replaceAll("\n", end)
+    const event = `event: message\nid: 2\ndata: ${data}\n\n`.replaceAll("\n", end)
+    fc.assert(
+      fc.property(cuts, (sizes) => {
+        const out = run(filterEvents(policy), before + event, sizes)
+        const at = out.indexOf("event: message")
+        expect(out.slice(at)).toBe(`event: message\nid: 2\ndata: ${JSON.stringify(filtered(7))}\n\n`)
+        // the line feed of a carriage return may be cut off and counted to the next event, where it says nothing
+        expect([before, before.slice(0, -1)]).toContain(out.slice(0, at))
+      }),
+    )
+  })
+
+  test("data over several lines is one message", () => {
+    const lines = JSON.stringify(listing(7), undefined, 1).split("\n")
+    const out = run(filterEvents(policy), `${lines.map((line) => `data: ${line}`).join("\n")}\n\n`)
+    expect(out).toBe(`data: ${JSON.stringify(filtered(7))}\n\n`)
+  })
+
+  test("other events stay as they are", () => {
+    expect(run(filterEvents(policy), note)).toBe(note)
+  })
+
+  test("an event that was not ended never goes out", () => {
+    expect(run(filterEvents(policy), `data: ${data}\n`)).toBe("")
+  })
+
+  test("what is not JSON, not UTF-8 or too long is refused", () => {
+    expect(() => run(filterEvents(policy), "data: x\n\n")).toThrow()
+    expect(() => filterEvents(policy).push(Buffer.from([0x64, 0x61, 0x74, 0x61, 0x3a, 0xff, 10, 10]))).toThrow()
+    const filter = filterEvents(policy)
+    const piece = Buffer.from("data: ".padEnd(2 ** 20, "x"))
+    expect(() => {
+      for (let count = 0; count < 6; count++) filter.push(piece)
+    }).toThrow()
+  })
+})

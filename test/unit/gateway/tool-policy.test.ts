@@ -1,0 +1,61 @@
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { type MCPTarget, MCPTargetSpec } from "../../../src/api/mcp-target.ts"
+import { matchesGlob, toolPolicyOf } from "../../../src/gateway/tool-policy.ts"
+
+const policy = (tools: MCPTargetSpec["tools"]) =>
+  toolPolicyOf({
+    apiVersion: "mcp.reflow.io/v1alpha1",
+    kind: "MCPTarget",
+    metadata: { name: "t" },
+    spec: MCPTargetSpec.parse({ image: "i", port: 1, tools }),
+  } satisfies MCPTarget)
+
+describe("a glob", () => {
+  test.each([
+    ["*", "", true],
+    ["read_*", "read_file", true],
+    ["read_*", "read", false],
+    ["*_file", "read_file", true],
+    ["*a*b*", "xxaxxbxx", true],
+    ["*a*b*", "xxbxxaxx", false],
+    ["r?ad", "read", true],
+    ["r?ad", "rad", false],
+    ["read.file", "readxfile", false],
+    ["READ", "read", false],
+  ])("%s on %s: %s", (glob, text, expected) => {
+    expect(matchesGlob(glob, text)).toBe(expected)
+  })
+
+  test("means the same as the regular expression that says so", () => {
+    const letters = fc.string({ unit: fc.constantFrom("a", "b", "*", "?") })
+    fc.assert(
+      fc.property(letters, fc.string({ unit: fc.constantFrom("a", "b") }), (glob, text) => {
+        const pattern = new RegExp(`^${glob.replaceAll("*", ".*").replaceAll("?", ".")}$`)
+        expect(matchesGlob(glob, text)).toBe(pattern.test(text))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
+
+describe("a tool policy", () => {
+  test("does not exist where nothing is restricted", () => {
+    for (const tools of [undefined, {}, { deny: [] }]) expect(policy(tools)).toBeUndefined()
+  })
+
+  test("lets deny win over allow, and an empty allow list allows nothing", () => {
+    const both = policy({ allow: ["read_*"], deny: ["*_secret"] })
+    expect(["read_file", "read_secret", "write"].map((tool) => both?.allows(tool))).toEqual([true, false, false])
+    expect(policy({ allow: [] })?.allows("anything")).toBe(false)
+    expect(policy({ deny: ["x"] })?.allows("y")).toBe(true)
+  })
+
+  test("is quick on names made to be slow", () => {
+    const hostile = policy({ allow: [`${"*a".repeat(500)}b`] })
+    const started = performance.now()
+    expect(hostile?.allows("a".repeat(1_000))).toBe(false)
+    expect(hostile?.allows("a".repeat(4_000_000))).toBe(false)
+    expect(performance.now() - started).toBeLessThan(200)
+  })
+})
