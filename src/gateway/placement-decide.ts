@@ -129,9 +129,9 @@ const admission: Check = ({ status }) => {
  * changes, the failure belongs to an earlier start and the request waits for the new one.
  */
 export const currentFailure = ({ metadata, status }: MCPInstance): Failure | undefined => {
-  const ready = findCondition(status?.conditions, "Ready")
-  if (status?.phase !== "Failed" || ready?.status === "True") return undefined
-  if (!hasSeen(status.observedGeneration, metadata.generation)) return undefined
+  if (status?.phase !== "Failed") return undefined
+  const ready = findCondition(status.conditions, "Ready")
+  if (ready?.status === "True" || !hasSeen(status.observedGeneration, metadata.generation)) return undefined
   const { failure, startTime } = status
   if (failure === undefined)
     return { reason: ready?.reason ?? "Failed", message: ready?.message ?? "The instance could not be started." }

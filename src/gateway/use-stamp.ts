@@ -96,7 +96,10 @@ export const createUseStamps = (deps: StampDeps): UseStamps => {
     const own = recorded.get(uid) ?? Number.NEGATIVE_INFINITY
     const crowded = deps.isCrowded()
     if (stampNeed(now - own, ttl, crowded) === "none") return "none"
-    const wanted = stampNeed(now - Math.max(own, recordedUse(instance, now)), ttl, crowded)
+    const latest = Math.max(own, recordedUse(instance, now))
+    // remembered, so that the next requests need not read the stamps
+    recorded.set(uid, latest)
+    const wanted = stampNeed(now - latest, ttl, crowded)
     return wanted !== "none" && now - (failedAt.get(uid) ?? Number.NEGATIVE_INFINITY) < retryMs ? "none" : wanted
   }
 
