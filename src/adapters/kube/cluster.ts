@@ -1,0 +1,76 @@
+import { podKind, serverContainer } from "../../api/pod.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
+import type { TelemetryPort } from "../../ports/telemetry.ts"
+import { createReflector } from "../reflector.ts"
+import { connect } from "./connection.ts"
+import { createEventRecorder } from "./events.ts"
+import { createObjectCalls } from "./objects.ts"
+import { objectPath } from "./paths.ts"
+import { createTransport, type Transport } from "./transport.ts"
+import { createSource } from "./watch.ts"
+
+/** What the kube adapter needs. */
+export type KubeClusterDeps = {
+  /** Path of a kubeconfig; empty = the Pod's own service account. */
+  readonly kubeconfig: string
+  /** Name under which this role's fields are managed, e.g. `reflow-operator`. */
+  readonly fieldManager: string
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+}
+
+/** The real API server behind the cluster port, and its raw transport for the preflight check. */
+export type KubeCluster = ClusterPort & { readonly transport: Transport }
+
+/** Opens a cluster. No call is made before the first use. */
+export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }: KubeClusterDeps): KubeCluster => {
+  const connection = connect(kubeconfig)
+  const log = telemetry.log.child({ adapter: "kube" })
+  const requests = telemetry.counter({
+    name: "rest_client_requests_total",
+    help: "Calls to the API server by verb and answer.",
+    labels: ["verb", "code"],
+  })
+  const transport = createTransport({ connection, clock, log, requests })
+  const objects = createObjectCalls(transport, fieldManager)
+  const reflections = new Set<Reflection<never>>()
+
+  return {
+    ...objects,
+    transport,
+    watch: (kind, selection) => {
+      const reflection = createReflector({
+        kind,
+        source: createSource(transport, objects, kind, selection),
+        clock,
+        telemetry,
+      })
+      const closable = reflection as Reflection<never>
+      reflections.add(closable)
+      return {
+        ...reflection,
+        get size() {
+          return reflection.size
+        },
+        close: async () => {
+          reflections.delete(closable)
+          await reflection.close()
+        },
+      }
+    },
+    recordEvent: createEventRecorder(objects, clock, fieldManager),
+    podLogs: (ref, query, options) =>
+      transport.text({
+        method: "GET",
+        path: objectPath(podKind, ref, { container: serverContainer, ...query }, "log"),
+        what: `logs ${ref.namespace}/${ref.name}`,
+        isSecret: true,
+        signal: options?.signal,
+      }),
+    close: async () => {
+      await Promise.all([...reflections].map((reflection) => reflection.close()))
+      await connection.close()
+    },
+  }
+}

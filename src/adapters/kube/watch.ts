@@ -1,0 +1,59 @@
+import type { Kind, KubeObject } from "../../api/kind.ts"
+import type { Selection } from "../../ports/cluster.ts"
+import type { ListWatchSource, WatchFrame } from "../reflector.ts"
+import type { ObjectCalls } from "./objects.ts"
+import { collectionPath, selectionQuery } from "./paths.ts"
+import type { Transport } from "./transport.ts"
+
+/** The server ends a watch after this time by itself, so that load moves between API servers. */
+const serverTimeoutSeconds = 290
+
+/** Largest frame: etcd holds objects of at most 1.5 MiB. */
+const maxFrameBytes = 8 * 2 ** 20
+
+/** Splits a stream of bytes into its lines; a line may span chunks. */
+const lines = async function* (chunks: AsyncIterable<Uint8Array>): AsyncIterable<string> {
+  const decoder = new TextDecoder()
+  let rest = ""
+  for await (const chunk of chunks) {
+    rest += decoder.decode(chunk, { stream: true })
+    let from = 0
+    for (let end = rest.indexOf("\n", from); end >= 0; end = rest.indexOf("\n", from)) {
+      if (end > from) yield rest.slice(from, end)
+      from = end + 1
+    }
+    rest = rest.slice(from)
+    if (rest.length > maxFrameBytes) throw new RangeError("a frame of the watch is too large")
+  }
+}
+
+/** The list and watch calls of a selection, for the reflector. */
+export const createSource = <T extends KubeObject>(
+  transport: Transport,
+  objects: ObjectCalls,
+  kind: Kind<T>,
+  selection: Selection,
+): ListWatchSource<T> => ({
+  list: (page, signal) => objects.list(kind, { ...selection, ...page }, { signal }),
+  watch: async function* (resourceVersion, signal): AsyncIterable<WatchFrame> {
+    const query = {
+      ...selectionQuery(selection),
+      watch: true,
+      allowWatchBookmarks: true,
+      timeoutSeconds: serverTimeoutSeconds,
+      resourceVersion,
+    }
+    const path = collectionPath(kind, selection.namespace, query)
+    const body = await transport.stream({
+      method: "GET",
+      path,
+      what: `watch ${kind.plural} ${selection.namespace}`,
+      signal,
+    })
+    try {
+      for await (const line of lines(body)) yield JSON.parse(line) as WatchFrame
+    } finally {
+      body.destroy()
+    }
+  },
+})
