@@ -1,15 +1,16 @@
-// A die for everyone: nothing to remember, so one shared instance is enough.
+/** Dice. It keeps nothing, so its target is `shared` and `stateless`: one process for everyone. */
 import { randomInt } from "node:crypto"
 import { McpServer } from "@modelcontextprotocol/server"
 import { z } from "zod"
-import { serve } from "./serve.mjs"
+import { serveMcp } from "./serve.mjs"
 
-serve(
+const sides = z.int().min(2).max(1000).default(6).describe("Sides of the die.")
+
+serveMcp(
   () => {
     const server = new McpServer({ name: "dice", version: "1.0.0" })
-    const inputSchema = z.object({ sides: z.int().min(2).max(1000).default(6) })
-    server.registerTool("roll", { description: "Rolls a die.", inputSchema }, ({ sides }) => ({
-      content: [{ type: "text", text: `rolled ${randomInt(1, sides + 1)} (process ${process.pid})` }],
+    server.registerTool("roll", { description: "Rolls a die.", inputSchema: z.object({ sides }) }, (die) => ({
+      content: [{ type: "text", text: String(randomInt(1, die.sides + 1)) }],
     }))
     return server
   },

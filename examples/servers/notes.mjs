@@ -1,27 +1,30 @@
-// Notes of one user: state in the process, so every user needs an instance of their own.
+/**
+ * Notes that live as long as this process. Its target is `per_user`: each user gets a process of their own, with their
+ * own NOTES_TOKEN, so that nothing here has to ask who is calling.
+ */
 import { McpServer } from "@modelcontextprotocol/server"
 import { z } from "zod"
-import { serve } from "./serve.mjs"
+import { serveMcp } from "./serve.mjs"
 
 const notes = []
-const text = (value) => ({ content: [{ type: "text", text: value }] })
+const token = process.env.NOTES_TOKEN
 
-serve(() => {
+const text = (words) => ({ content: [{ type: "text", text: words }] })
+
+serveMcp(() => {
   const server = new McpServer({ name: "notes", version: "1.0.0" })
   server.registerTool(
     "add_note",
-    { description: "Keeps a note.", inputSchema: z.object({ note: z.string() }) },
-    ({ note }) => {
-      notes.push(note)
-      return text(`kept note ${notes.length}`)
-    },
+    { description: "Keeps a note.", inputSchema: z.object({ text: z.string().describe("The note.") }) },
+    (note) => text(`${notes.push(note.text)} notes kept`),
   )
   server.registerTool("list_notes", { description: "Lists the notes." }, () =>
     text(notes.map((note, index) => `${index + 1}. ${note}`).join("\n") || "no notes yet"),
   )
-  server.registerTool("whoami", { description: "Tells which process answers, and with which credential." }, () => {
-    const token = process.env.NOTES_TOKEN
-    return text(`process ${process.pid}, ${token ? `credential ${token.slice(0, 4)}…` : "no credential yet"}`)
-  })
+  server.registerTool("whoami", { description: "Tells which server answers, and whether it has a credential." }, () =>
+    text(
+      `process ${process.pid}, ${token ? `NOTES_TOKEN begins with ${token.slice(0, 4)}` : "NOTES_TOKEN is not set"}`,
+    ),
+  )
   return server
 })

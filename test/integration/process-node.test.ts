@@ -155,6 +155,12 @@ describe("a Pod whose server does not work", () => {
     expect((await eventsOf(pod)).map(({ reason }) => reason)).toContain("BackOff")
   })
 
+  testOnLinux("leaves a process outside its group that holds its output: its end is told all the same", async () => {
+    const pod = await create(["sh", "-c", "setsid sleep 4 & exit 3"])
+    const failed = await until(pod, (each) => stateOf(each)?.lastState?.terminated !== undefined, 3_500)
+    expect(stateOf(failed)?.lastState?.terminated?.exitCode).toBe(3)
+  })
+
   test("keeps the value of a Secret out of its status", async () => {
     const metadata = { name: "leaky", namespace }
     const data = toSecretData({ API_TOKEN: "canary-leak" })
