@@ -94,9 +94,7 @@ test("a request of 5 MB is 413", async () => {
 
 test("hostile subject names get instances of their own with valid names", async () => {
   const subjects = ["../../etc/passwd", "a\u0000b", "a", "A", "名前 🦊", "x".repeat(1_000), "x".repeat(999)]
-  const tokens = await Promise.all(
-    subjects.map((subject) => (subject.includes("\u0000") ? reflow.token("a%00b") : reflow.token(subject))),
-  )
+  const tokens = await Promise.all(subjects.map((subject) => reflow.token(subject)))
   const pids: string[] = []
   for (const token of tokens) pids.push(await toolText(at("open"), token, "pid"))
   expect(new Set(pids).size).toBe(subjects.length)

@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
+import { mintDevToken } from "../../src/identity/dev-tokens.ts"
+import { ensureDevKey } from "../../src/roles/dev-key.ts"
 
 /** The ways in which the program is shipped. */
 export type Form = "source" | "bundle" | "executable" | "deno"
@@ -110,22 +112,14 @@ export const startReflow = async (options: ReflowOptions): Promise<Reflow> => {
     child.once("exit", (code) => reject(new Error(`ended with ${code} before it served:\n${output}`)))
   })
   const token = async (subject: string, who: { roles?: string[]; groups?: string[] } = {}): Promise<string> => {
-    const groups = (who.groups ?? []).flatMap((group) => ["--group", group])
-    const roles = (who.roles ?? []).flatMap((role) => ["--grant-role", role])
-    const all = [
-      "token",
-      "--subject",
+    const key = await ensureDevKey(state)
+    return mintDevToken(key, {
       subject,
-      ...groups,
-      ...roles,
-      "--for",
-      "mcp,api",
-      "--set",
-      `dev.state_dir=${state}`,
-    ]
-    const { code, stdout, stderr } = await runReflow(all)
-    if (code !== 0) throw new Error(`no token: ${stderr}`)
-    return stdout.trim()
+      groups: who.groups ?? [],
+      roles: who.roles ?? [],
+      for: ["mcp", "api"],
+      ttlSeconds: 3_600,
+    })
   }
   let admin: Promise<string> | undefined
   return {
