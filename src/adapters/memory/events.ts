@@ -12,68 +12,71 @@ const aggregateMs = 10 * 60_000
 const lifeMs = 60 * 60_000
 const maxNote = 1024
 
-type Known = ObjectRef & { readonly lastMs: number; readonly count: number }
+type Known = ObjectRef & { readonly key: string; readonly lastMs: number; readonly count: number }
 
 /** Records Events for one component. */
 export type EventRecorder = { record(event: EventInput, component: string): void }
 
+const toEvent = (input: EventInput, component: string, ref: ObjectRef, now: number): Event => {
+  const { apiVersion, kind, metadata } = input.regarding
+  const { name, uid } = metadata
+  const time = toTime(now)
+  return {
+    apiVersion: eventKind.apiVersion,
+    kind: eventKind.kind,
+    metadata: ref,
+    involvedObject: { apiVersion, kind, namespace: ref.namespace, name, ...(uid === undefined ? {} : { uid }) },
+    type: input.type,
+    reason: input.reason,
+    message: input.note.slice(0, maxNote),
+    count: 1,
+    firstTimestamp: time,
+    lastTimestamp: time,
+    source: { component },
+  }
+}
+
+/** What makes two Events equal. */
+const keyOf = ({ regarding, type, reason, note }: EventInput, component: string): string =>
+  JSON.stringify([component, regarding.kind, regarding.metadata.uid, regarding.metadata.name, type, reason, note])
+
 /** Makes a recorder over a store. */
 export const createEventRecorder = (store: Store, server: Server, clock: ClockPort): EventRecorder => {
-  /** Recorded Events, the one that happened longest ago first. */
+  /** Events by name, the one that happened longest ago first. */
   const known = new Map<string, Known>()
+  /** Name of the last Event of each key. */
+  const latest = new Map<string, string>()
 
-  const forgetOld = (now: number): void => {
-    for (const [key, { lastMs, namespace, name }] of known) {
-      if (now - lastMs < lifeMs) break
-      known.delete(key)
-      server.delete(eventKind, { namespace, name }, {})
-    }
+  const keep = (event: Known): void => {
+    known.delete(event.name)
+    known.set(event.name, event)
+    latest.set(event.key, event.name)
   }
-
-  const add = (input: EventInput, component: string, now: number): ObjectRef => {
-    const { apiVersion, kind, metadata } = input.regarding
-    const namespace = metadata.namespace ?? "default"
-    const name = `${metadata.name}.${randomBytes(8).toString("hex")}`
-    const time = toTime(now)
-    const event: Event = {
-      apiVersion: eventKind.apiVersion,
-      kind: eventKind.kind,
-      metadata: { name, namespace },
-      involvedObject: {
-        apiVersion,
-        kind,
-        namespace,
-        name: metadata.name,
-        ...(metadata.uid ? { uid: metadata.uid } : {}),
-      },
-      type: input.type,
-      reason: input.reason,
-      message: input.note.slice(0, maxNote),
-      count: 1,
-      firstTimestamp: time,
-      lastTimestamp: time,
-      source: { component },
+  const forgetOld = (now: number): void => {
+    for (const event of known.values()) {
+      if (now - event.lastMs < lifeMs) break
+      known.delete(event.name)
+      if (latest.get(event.key) === event.name) latest.delete(event.key)
+      server.delete(eventKind, event, {})
     }
-    server.create(eventKind, toRaw(event), component)
-    return { namespace, name }
   }
 
   return {
     record: (input, component) => {
       const now = clock.now()
-      const { kind, metadata } = input.regarding
-      const key = JSON.stringify([component, kind, metadata.uid, metadata.name, input.type, input.reason, input.note])
-      const before = known.get(key)
       forgetOld(now)
+      const key = keyOf(input, component)
+      const before = known.get(latest.get(key) ?? "")
       if (before !== undefined && now - before.lastMs < aggregateMs && store.find(eventKind, before) !== undefined) {
         const next = { ...before, lastMs: now, count: before.count + 1 }
         server.mergePatch(eventKind, before, { count: next.count, lastTimestamp: toTime(now) }, component)
-        known.delete(key)
-        known.set(key, next)
-        return
+        return keep(next)
       }
-      known.delete(key)
-      known.set(key, { ...add(input, component, now), lastMs: now, count: 1 })
+      const { metadata } = input.regarding
+      const name = `${metadata.name}.${randomBytes(8).toString("hex")}`
+      const ref = { namespace: metadata.namespace ?? "default", name }
+      server.create(eventKind, toRaw(toEvent(input, component, ref, now)), component)
+      keep({ ...ref, key, lastMs: now, count: 1 })
     },
   }
 }

@@ -80,12 +80,19 @@ const checkRule = (rule: Rule, next: Raw, old: Raw | undefined): Problem[] => {
   return rule.holds(self, oldSelf) ? [] : [{ path: rule.path, message: rule.message }]
 }
 
+/** A path as the API server writes it, e.g. `spec.env[0].name`. */
+const toPath = (parts: readonly PropertyKey[]): string =>
+  parts
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+    .join("")
+    .replace(/^\./, "")
+
 /** Checks the object with its kind's schema and fills in its defaults; unknown fields are pruned. */
 const parse = (kind: AnyKind, next: Raw): { readonly object: Raw; readonly problems: readonly Problem[] } => {
   const parsed = kind.schema?.safeParse(next)
   if (parsed === undefined) return { object: next, problems: [] }
   if (parsed.success) return { object: parsed.data as Raw, problems: [] }
-  const problems = parsed.error.issues.map(({ path, message }) => ({ path: path.map(String).join("."), message }))
+  const problems = parsed.error.issues.map(({ path, message }) => ({ path: toPath(path), message }))
   return { object: next, problems }
 }
 
