@@ -70,7 +70,7 @@ export const flags: Readonly<Record<string, Flag>> = {
   subject: { value: "NAME", of: ["token"], help: "whose token it is" },
   group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
   "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
-  for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp)" },
+  for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp,api)" },
   ttl: { value: "DURATION", of: ["token"], help: "how long it works (default: 720h)" },
   help: { of: ["run", "config", "token"], help: "print this" },
   version: { of: ["run", "config", "token"], help: "print the version" },
@@ -192,7 +192,7 @@ const tokenCommand = (all: Values): Command => {
     subject,
     groups: all("group"),
     roles: all("grant-role"),
-    purposes: purposesOf(all("for")[0] ?? "mcp"),
+    purposes: purposesOf(all("for")[0] ?? "mcp,api"),
     ttlMs: durationOf(all("ttl")[0] ?? "720h"),
     settings: settingsOf(all),
   }

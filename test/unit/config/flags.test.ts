@@ -83,7 +83,7 @@ test("token takes a subject, groups, roles, purposes and a lifetime", () => {
     ttlMs: 3_600_000,
   })
   expect(parseCommand(["token", "--subject", "bob"])).toMatchObject({
-    purposes: ["mcp"],
+    purposes: ["mcp", "api"],
     groups: [],
     roles: [],
     ttlMs: 2_592_000_000,
