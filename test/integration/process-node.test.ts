@@ -189,6 +189,15 @@ describe("a Pod whose server does not work", () => {
     })
   })
 
+  testOnLinux("has a larger environment than the machine takes: says so, without any of it", async () => {
+    const data = toSecretData({ HUGE: "canary".repeat(30_000) })
+    await cluster.create(secretKind, { apiVersion: "v1", kind: "Secret", metadata: { name: "huge", namespace }, data })
+    const pod = await create(plain(), { envFrom: [{ secretRef: { name: "huge" } }] })
+    const failed = await until(pod, (each) => stateOf(each)?.lastState !== undefined)
+    const message = "the process could not be started (E2BIG)"
+    expect(stateOf(failed)?.lastState?.terminated).toMatchObject({ exitCode: 128, reason: "StartError", message })
+  })
+
   test("has no command: says that commands are run here, not images", async () => {
     const pod = await cluster.create<Pod>(podKind, {
       apiVersion: "v1",

@@ -61,23 +61,42 @@ const exitOf = (child: ChildProcess, pid: number, clock: ClockPort): Promise<Exi
     })
   })
 
-/** Starts a server; resolves with why not if the machine refuses. */
-export const launch = async (input: LaunchInput): Promise<Child | { readonly refused: string }> => {
-  const { argv, variables, workingDirectory, log, clock } = input
-  const child = spawn("/bin/sh", ["-c", script, "reflow", ...argv], {
+type Piped = ReturnType<typeof spawnGroup>
+
+const spawnGroup = ({ argv, variables, workingDirectory }: LaunchInput) =>
+  spawn("/bin/sh", ["-c", script, "reflow", ...argv], {
     cwd: workingDirectory,
     env: { ...variables },
     detached: true,
     stdio: ["pipe", "pipe", "pipe"],
   })
-  const { pid } = child
-  if (pid === undefined) {
-    const error = await new Promise<Error>((resolve) => child.once("error", resolve))
-    return { refused: `the process could not be started (${"code" in error ? error.code : error.name})` }
+
+/** Why the machine refused. The error's own text is left out: it may quote the environment. */
+const refusal = (error: unknown): { readonly refused: string } => ({
+  refused: `the process could not be started (${error instanceof Error && "code" in error ? error.code : "unknown"})`,
+})
+
+/** A refusal is thrown or told later, depending on its code and the runtime. */
+const trySpawn = async (input: LaunchInput): Promise<(Piped & { pid: number }) | { readonly refused: string }> => {
+  try {
+    const child = spawnGroup(input)
+    const { pid } = child
+    if (pid !== undefined) return Object.assign(child, { pid })
+    return refusal(await new Promise((resolve) => child.once("error", resolve)))
+  } catch (error) {
+    return refusal(error)
   }
+}
+
+/** Starts a server; resolves with why not if the machine refuses. */
+export const launch = async (input: LaunchInput): Promise<Child | { readonly refused: string }> => {
+  const { log, clock } = input
+  const child = await trySpawn(input)
+  if ("refused" in child) return child
+  const { pid } = child
   // a signal that comes too late is told here, too
   child.on("error", () => {})
-  child.stdin?.on("error", () => {})
+  child.stdin.on("error", () => {})
   captureLines(child.stdout, log)
   captureLines(child.stderr, log)
   return { pid, exited: exitOf(child, pid, clock), signal: (name) => killGroup(pid, name) }
