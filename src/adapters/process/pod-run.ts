@@ -133,6 +133,8 @@ const live = async (run: Run, restartCount: number): Promise<Lived | undefined> 
   if (!wasRobbed(lived) || run.stop.signal.aborted) return lived
   run.calls.log.info("another program took the port; trying another one", { port })
   run.rings = run.rings.slice(0, -1)
+  // the program at the old port may have answered our probe
+  show(run, toWaiting(run.view, "ContainerCreating"))
   const other = await changePort(run)
   return liveAt(run, other, resolved(other), restartCount)
 }
