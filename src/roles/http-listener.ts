@@ -57,7 +57,8 @@ const startListening = (server: Server, listen: string): Promise<AddressInfo> =>
   })
 
 /** True if only this machine can connect there. */
-export const isLoopback = (listen: string): boolean => /^(localhost|127\..*|::1)$/.test(parseListen(listen).host)
+export const isLoopback = (listen: string): boolean =>
+  /^(localhost|127(\.\d{1,3}){3}|::1)$/.test(parseListen(listen).host)
 
 /** A host that a client can use: an address that means «all of mine» is reached as this machine's own. */
 const reachableHost = (host: string): string => {
