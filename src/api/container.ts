@@ -1,16 +1,30 @@
 import { z } from "zod"
-import { durationField } from "./duration.ts"
-import { Resources } from "./quantity.ts"
+import { durationField, durationRule } from "./duration.ts"
+import { form } from "./form.ts"
+import type { Rule } from "./kind.ts"
+import { quantitiesRule, Resources } from "./quantity.ts"
 
 /** A name that a server's environment variable may have. */
 export const envNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
 
 const text = (max: number) => z.string().min(1).max(max)
 
-const EnvVar = z.object({
-  name: z.string().min(1).max(256).regex(envNamePattern).describe("Name of the variable."),
-  value: z.string().max(32_768).describe("Its value; not for secrets: use credentials."),
-})
+/** Name of an environment variable. */
+export const envName = (description: string) =>
+  form(envNamePattern, 256, "must be letters, digits and '_', not beginning with a digit").describe(description)
+
+/** An absolute path without query, fragment and spaces. */
+const urlPath = (description: string) =>
+  form(/^\/[^?#\s]*$/, 1024, "must begin with '/' and have no spaces, '?' or '#'")
+    .optional()
+    .describe(description)
+
+const EnvVar = z
+  .object({
+    name: envName("Name of the variable."),
+    value: z.string().max(32_768).describe("Its value; not for secrets: use credentials."),
+  })
+  .describe("An environment variable.")
 
 const Security = z
   .object({
@@ -23,10 +37,12 @@ const Security = z
   .describe("What the container may do; less than the restricted Pod Security Standard is refused by default.")
 
 /** A pod template of a plugin, chosen by name. */
-export const PodTemplateChoice = z.object({
-  name: text(128).describe("plugin/name of the template; first-party ones may be used bare."),
-  config: z.looseObject({}).optional().describe("Configuration that the template's schema checks."),
-})
+export const PodTemplateChoice = z
+  .object({
+    name: text(128).describe("plugin/name of the template; first-party ones may be used bare."),
+    config: z.looseObject({}).optional().describe("Configuration that the template's schema checks."),
+  })
+  .describe("A pod template and its configuration.")
 
 /** What an instance and its target say alike about the container and its life. Same names, same meaning in both kinds. */
 export const containerFields = {
@@ -37,21 +53,11 @@ export const containerFields = {
     .describe("When to pull the image; default IfNotPresent, for :latest too."),
   imagePullSecrets: z.array(text(253)).max(100).optional().describe("Names of Secrets for the image registry."),
   port: z.int().min(1).max(65_535).describe("Port where the server listens; also given to the container as PORT."),
-  path: z
-    .string()
-    .max(1024)
-    .regex(/^\/[^?#\s]*$/)
-    .optional()
-    .describe("Path of the MCP endpoint; default /mcp."),
+  path: urlPath("Path of the MCP endpoint; default /mcp."),
   command: z.array(z.string().max(4096)).max(100).optional().describe("Entrypoint; the image's own if not given."),
   args: z.array(z.string().max(4096)).max(100).optional().describe("Arguments; the image's own if not given."),
   env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
-  healthPath: z
-    .string()
-    .max(1024)
-    .regex(/^\/[^?#\s]*$/)
-    .optional()
-    .describe("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
+  healthPath: urlPath("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
   resources: Resources.optional(),
   security: Security.optional(),
   idleTTL: durationField("Delete the instance after this time without use; at least 10s.").optional(),
@@ -59,6 +65,15 @@ export const containerFields = {
   startTimeout: durationField("How long a start may take before it counts as failed; at least 10s.").optional(),
   podTemplates: z.array(PodTemplateChoice).max(100).optional().describe("Pod templates of plugins, applied in order."),
 }
+
+/** What the schema of {@link containerFields} cannot say. */
+export const containerRules: readonly Rule[] = [
+  durationRule("spec.idleTTL"),
+  durationRule("spec.maxLifetime"),
+  durationRule("spec.startTimeout"),
+  quantitiesRule("spec.resources.requests"),
+  quantitiesRule("spec.resources.limits"),
+]
 
 /** MCP endpoint path of an instance or target that names none. */
 export const defaultPath = "/mcp"

@@ -1,4 +1,4 @@
-import { z } from "zod"
+import { form, matchesCEL } from "./form.ts"
 import type { Rule } from "./kind.ts"
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
@@ -31,12 +31,14 @@ export const formatDuration = (ms: number): string => {
 }
 
 /** A duration field of a kind; see {@link durationRule} for its lower bound. */
-export const durationField = (description: string) => z.string().max(32).regex(durationPattern).describe(description)
+export const durationField = (description: string) =>
+  form(durationPattern, 32, "must be a duration such as 30s, 10m or 1h30m").describe(description)
 
 /** The rule that the duration at `path` is at least ten seconds. */
 export const durationRule = (path: string): Rule => ({
   path,
-  cel: "duration(self) >= duration('10s')",
+  // what is no duration is told so by the field itself; here it would be an error of the evaluation
+  cel: `!${matchesCEL("self", durationPattern)} || duration(self) >= duration('10s')`,
   message: "must be at least 10s",
   holds: (self: string) => (parseDuration(self) ?? 0) >= 10_000,
 })

@@ -1,9 +1,9 @@
 import { z } from "zod"
 import { Condition } from "./condition.ts"
-import { containerFields } from "./container.ts"
-import { durationRule } from "./duration.ts"
+import { containerFields, containerRules } from "./container.ts"
+import { form } from "./form.ts"
 import { apiVersion, type Kind, type KubeObject, metadataSchema, type ObjectMeta, type Rule } from "./kind.ts"
-import { targetNamePattern } from "./names.ts"
+import { targetNamePattern, targetNameText } from "./names.ts"
 
 const time = (description: string) => z.string().max(64).optional().describe(description)
 
@@ -11,7 +11,7 @@ const time = (description: string) => z.string().max(64).optional().describe(des
 export const MCPInstanceSpec = z
   .object({
     ...containerFields,
-    targetName: z.string().max(40).regex(targetNamePattern).describe("Name of the target it belongs to; immutable."),
+    targetName: form(targetNamePattern, 40, targetNameText).describe("Name of the target it belongs to; immutable."),
     targetUID: z.string().max(64).optional().describe("UID of that target; immutable."),
     targetGeneration: z.int().min(0).optional().describe("Generation of the target that this spec was made from."),
     subjectKey: z.string().min(1).max(253).describe("Whose instance it is, e.g. user:abc123; immutable."),
@@ -59,7 +59,8 @@ export const MCPInstanceStatus = z
     readyTime: time("When the instance last became Ready."),
     lastUsedTime: time("When a gateway last recorded use; recorded rarely, not at each request."),
     inUseBy: z
-      .record(z.string().max(128), z.string().max(64))
+      .record(z.string(), z.string().max(64))
+      .meta({ maxProperties: 1000 })
       .optional()
       .describe("Gateway replicas with open calls, each with the time of its last renewal."),
     restarts: z.int().min(0).optional().describe("Restarts of the running Pod's container."),
@@ -68,7 +69,8 @@ export const MCPInstanceStatus = z
     backoffSeconds: z.int().min(0).optional().describe("The current backoff; doubles with each failed start."),
     drainDeadlineTime: time("When a drain ends whatever is still open."),
     timings: z
-      .record(z.string().max(32), z.number())
+      .record(z.string(), z.number())
+      .meta({ maxProperties: 32 })
       .optional()
       .describe("Seconds of each start step of the running Pod."),
     failure: z
@@ -111,9 +113,7 @@ export const instanceRules: readonly Rule[] = [
   immutable("targetName"),
   immutable("targetUID"),
   immutable("subjectKey"),
-  durationRule("spec.idleTTL"),
-  durationRule("spec.maxLifetime"),
-  durationRule("spec.startTimeout"),
+  ...containerRules,
 ]
 
 /** Describes MCPInstance to the cluster port. */

@@ -1,7 +1,8 @@
 import { z } from "zod"
 import { Condition } from "./condition.ts"
-import { containerFields, envNamePattern } from "./container.ts"
+import { containerFields, containerRules, envName } from "./container.ts"
 import { durationField, durationRule } from "./duration.ts"
+import { form } from "./form.ts"
 import { apiVersion, type Kind, type KubeObject, metadataSchema, type ObjectMeta, type Rule } from "./kind.ts"
 import { targetNamePattern } from "./names.ts"
 
@@ -30,25 +31,29 @@ const Tools = z
   })
   .describe("Which of the server's tools may be seen and called.")
 
-const Credential = z.object({
-  name: z.string().min(1).max(256).regex(envNamePattern).describe("Environment variable that the value becomes."),
-  required: z.boolean().optional().describe("Without a value no instance is made; default false."),
-  description: z.string().max(1024).optional().describe("What the value is and where to get one, for the user."),
-})
+const Credential = z
+  .object({
+    name: envName("Environment variable that the value becomes."),
+    required: z.boolean().optional().describe("Without a value no instance is made; default false."),
+    description: z.string().max(1024).optional().describe("What the value is and where to get one, for the user."),
+  })
+  .describe("A credential that the server takes.")
 
-const SecretSource = z.object({
-  name: z.string().min(1).max(256).regex(envNamePattern).describe("Environment variable that the value becomes."),
-  from: z
-    .string()
-    .max(1024)
-    .regex(/^[a-z][a-z0-9+.-]*:.+$/)
-    .describe("scheme:reference; the scheme chooses the plugin's resolver."),
-})
+const SecretSource = z
+  .object({
+    name: envName("Environment variable that the value becomes."),
+    from: form(/^[a-z][a-z0-9+.-]*:.+$/, 1024, "must be scheme:reference, e.g. vault:team/key").describe(
+      "scheme:reference; the scheme chooses the plugin's resolver.",
+    ),
+  })
+  .describe("A value and where it comes from.")
 
-const SubjectKeyStrategy = z.object({
-  strategy: z.string().min(1).max(128).describe("plugin/name of the strategy; first-party ones may be used bare."),
-  config: z.looseObject({}).optional().describe("Configuration that the strategy's schema checks."),
-})
+const SubjectKeyStrategy = z
+  .object({
+    strategy: z.string().min(1).max(128).describe("plugin/name of the strategy; first-party ones may be used bare."),
+    config: z.looseObject({}).optional().describe("Configuration that the strategy's schema checks."),
+  })
+  .describe("Who shares an instance, as a plugin decides it.")
 
 /** What a target offers and how its instances run. */
 export const MCPTargetSpec = z
@@ -117,9 +122,7 @@ export const targetRules: readonly Rule[] = [
   },
   immutable("transportType"),
   immutable("isolationBoundary"),
-  durationRule("spec.idleTTL"),
-  durationRule("spec.maxLifetime"),
-  durationRule("spec.startTimeout"),
+  ...containerRules,
   durationRule("spec.requestTimeout"),
   durationRule("spec.streamTTL"),
 ]

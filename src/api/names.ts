@@ -3,6 +3,9 @@ import { createHash, randomInt } from "node:crypto"
 /** A target's name is its id everywhere: at most 40 characters, a DNS label that begins with a letter. */
 export const targetNamePattern = /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/
 
+/** {@link targetNamePattern} in words. */
+export const targetNameText = "must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter"
+
 const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
 
 /** The first `length` base32 characters (RFC 4648 §6, lower case; 5 bits each, at most 51) of SHA-256 over `parts` joined by NUL. */

@@ -1,5 +1,6 @@
 import { z } from "zod"
 import type { Kind, KubeObject, Rule } from "./kind.ts"
+import { checkRepresentable } from "./representable.ts"
 
 /** A node of a CRD's OpenAPI v3 schema. */
 export type StructuralSchema = { [key: string]: unknown }
@@ -16,12 +17,15 @@ const check = (node: StructuralSchema, path: string): void => {
   for (const key of ["oneOf", "anyOf", "allOf", "not", "$ref"])
     if (key in node) refuse(path, `'${key}' is not structural`)
   const pattern = node.pattern
-  if (typeof pattern === "string" && /\(\?[=!<]/.test(pattern)) refuse(path, "RE2 knows no lookaround in a pattern")
+  if (typeof pattern === "string" && /\(\?[=!<]|\\[1-9k]/.test(pattern))
+    refuse(path, "RE2 knows no lookaround and no backreference in a pattern")
   if (node.contentEncoding !== undefined) refuse(path, "contentEncoding is refused by the API server")
   if (node.format === "date-time") refuse(path, "format date-time changes values on server-side apply")
   if (node.readOnly !== undefined) refuse(path, "readOnly is refused by the API server")
   const open = node["x-kubernetes-preserve-unknown-fields"] === true || node["x-kubernetes-int-or-string"] === true
   if (node.type === undefined && !open) refuse(path, "a bare any has no type")
+  if (node.properties !== undefined && node.additionalProperties !== undefined)
+    refuse(path, "fields and a map exclude each other")
 }
 
 const isEmpty = (value: unknown): boolean => value === true || (isNode(value) && Object.keys(value).length === 0)
@@ -79,8 +83,17 @@ const addRule = (root: StructuralSchema, rule: Rule): void => {
   node["x-kubernetes-validations"] = [...before, { rule: rule.cel, message: rule.message }]
 }
 
-const toJSONSchema = (schema: z.ZodType): StructuralSchema =>
-  z.toJSONSchema(schema, { target: "openapi-3.0", io: "input", reused: "inline" }) as StructuralSchema
+/**
+ * The structural form of one zod schema, `path` standing for its place in messages. Throws a TypeError that names the
+ * field if something in it has none.
+ */
+export const toNode = (path: string, schema: z.ZodType): StructuralSchema => {
+  checkRepresentable(path, schema)
+  return walk(
+    z.toJSONSchema(schema, { target: "openapi-3.0", io: "input", reused: "inline" }) as StructuralSchema,
+    path,
+  )
+}
 
 /**
  * The structural schema of a kind's spec and status (Kubernetes: "Specifying a structural schema"), with its rules in
@@ -99,8 +112,8 @@ export const toStructural = <T extends KubeObject>(
       apiVersion: { type: "string" },
       kind: { type: "string" },
       metadata: { type: "object" },
-      spec: walk(toJSONSchema(parts.spec), "spec"),
-      status: walk(toJSONSchema(parts.status), "status"),
+      spec: toNode("spec", parts.spec),
+      status: toNode("status", parts.status),
     },
   }
   for (const rule of kind.rules ?? []) addRule(root, rule)
