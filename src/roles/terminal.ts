@@ -18,7 +18,7 @@ const clear = "\r\u001b[K"
 export const createTerminal = (output: Output): Terminal => {
   const isInteractive = output.isTTY === true
   let shown = ""
-  const cut = (text: string) => text.slice(0, Math.max((output.columns ?? 80) - 1, 20))
+  const cut = (text: string) => text.slice(0, Math.max((output.columns || 80) - 1, 20))
   return {
     isInteractive,
     line: (text) => {
