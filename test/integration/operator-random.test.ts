@@ -68,9 +68,8 @@ const onInstance = async (
   const pod = await podOf(world, name)
   switch (each.do) {
     case "open":
-      // a gateway's touch: its answer must not tell of a drain that goes on
       model.open.add(name)
-      return
+      return world.touch({ inUseBy: { "gw-0": String(model.renewals++) } }, name)
     case "end":
       model.open.delete(name)
       return world.touch({ inUseBy: { "gw-0": null } }, name)

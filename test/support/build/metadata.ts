@@ -4,10 +4,10 @@ import type { ObjectMeta } from "../../../src/api/kind.ts"
 export const birth = "2030-01-01T00:00:00.000Z"
 
 /** Milliseconds since the epoch, `seconds` after {@link birth}. */
-export const after = (seconds: number): number => Date.parse(birth) + seconds * 1000
+export const msAfter = (seconds: number): number => Date.parse(birth) + seconds * 1000
 
 /** RFC 3339, `seconds` after {@link birth}. */
-export const stampAfter = (seconds: number): string => new Date(after(seconds)).toISOString()
+export const stampAfter = (seconds: number): string => new Date(msAfter(seconds)).toISOString()
 
 /** Metadata of an object in namespace `reflow`, made at {@link birth}. */
 export const metadata = (name: string, more: Partial<ObjectMeta> = {}): ObjectMeta => ({

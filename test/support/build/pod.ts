@@ -1,5 +1,5 @@
-import type { MCPInstance } from "../../../src/api/instance.ts"
 import type { ObjectMeta } from "../../../src/api/kind.ts"
+import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import { podName } from "../../../src/api/names.ts"
 import type { ContainerState, ContainerStatus, Pod, PodStatus } from "../../../src/api/pod.ts"
 import { desiredPod } from "../../../src/operator/desired/pod.ts"

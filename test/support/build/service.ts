@@ -1,6 +1,6 @@
-import type { MCPInstance } from "../../../src/api/instance.ts"
 import { controllerReference, type ObjectMeta } from "../../../src/api/kind.ts"
 import { labels } from "../../../src/api/labels.ts"
+import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import type { Service } from "../../../src/api/service.ts"
 import { anInstance } from "./instance.ts"
 import { metadata } from "./metadata.ts"

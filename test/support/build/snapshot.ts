@@ -1,11 +1,11 @@
-import type { MCPInstance } from "../../../src/api/instance.ts"
 import { labels } from "../../../src/api/labels.ts"
+import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import type { Pod } from "../../../src/api/pod.ts"
 import { judge } from "../../../src/operator/failure.ts"
 import type { PodSight, Snapshot, Use } from "../../../src/operator/snapshot.ts"
 import { moment } from "../../../src/operator/time.ts"
 import { aCondition, anInstance } from "./instance.ts"
-import { after, birth } from "./metadata.ts"
+import { birth, msAfter } from "./metadata.ts"
 import { aPod, readyStatus } from "./pod.ts"
 import { aService } from "./service.ts"
 import { someSettings } from "./settings.ts"
@@ -25,12 +25,12 @@ export type SnapshotParts = Partial<Omit<Snapshot, "pods">> & {
 /** A snapshot of an instance that was just made: no Pod, no Service, a place granted. */
 export const aSnapshot = ({ sight, ...parts }: SnapshotParts = {}): Snapshot => {
   const instance = parts.instance ?? anInstance()
-  const now = parts.now ?? after(0)
+  const now = parts.now ?? msAfter(0)
   const settings = parts.settings ?? someSettings()
   const { pod } = parts
   const { spec, status } = instance
   const startTimeoutMs = settings.start_timeout
-  const seen: PodSight = { seenAt: after(0), signAt: undefined, probe: undefined, ...sight }
+  const seen: PodSight = { seenAt: msAfter(0), signAt: undefined, probe: undefined, ...sight }
   const standing =
     pod === undefined
       ? { ready: false, reason: "Pending", message: "The Pod is being created." }
@@ -83,7 +83,7 @@ export const aReadySnapshot = (seconds: number, parts: SnapshotParts = {}): Snap
   const instance = parts.instance ?? aReadyInstance()
   const pod = parts.pod ?? aPod({ of: instance, status: readyStatus() })
   const service = aService({ of: instance, pod: pod.metadata.name })
-  return aSnapshot({ instance, pod, service, now: after(seconds), ...parts })
+  return aSnapshot({ instance, pod, service, now: msAfter(seconds), ...parts })
 }
 
 /** `instance` with a drain that goes on since birth, as its status says. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { type Limits, type Member, planPlaces, toMember } from "../../../src/operator/capacity.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
-import { after as at, stampAfter } from "../../support/build/metadata.ts"
+import { msAfter as at, stampAfter } from "../../support/build/metadata.ts"
 import { aReadyInstance, draining, inUse, unused } from "../../support/build/snapshot.ts"
 
 const member = (name: string, more: Partial<Member> = {}): Member => ({

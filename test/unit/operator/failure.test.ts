@@ -3,7 +3,7 @@ import type { PodStatus } from "../../../src/api/pod.ts"
 import { judge, signOf } from "../../../src/operator/failure.ts"
 import type { ProbeFinding } from "../../../src/operator/snapshot.ts"
 import { anInstance } from "../../support/build/instance.ts"
-import { after, birth } from "../../support/build/metadata.ts"
+import { birth, msAfter } from "../../support/build/metadata.ts"
 import { aPod, crashedStatus, podStatus, readyStatus, startingStatus, waitingStatus } from "../../support/build/pod.ts"
 
 type Case = {
@@ -19,9 +19,9 @@ const judged = (status: PodStatus, { seconds = 0, signAt = 0, failure, probe }: 
     pod: aPod({ status }),
     spec,
     failure: failure === undefined ? undefined : { reason: failure, message: "before" },
-    sight: { seenAt: after(0), signAt: after(signAt), probe },
+    sight: { seenAt: msAfter(0), signAt: msAfter(signAt), probe },
     startTimeoutMs: 600_000,
-    now: after(seconds),
+    now: msAfter(seconds),
   })
 }
 
@@ -67,7 +67,7 @@ describe("what no waiting cures fails at the first sight", () => {
 describe("what may pass is said at once and fails after its grace", () => {
   it("a failed pull is said at once, counts after ten seconds, and names the image", () => {
     const pull = waitingStatus("ErrImagePull", "manifest unknown")
-    expect(judged(pull)).toMatchObject({ reason: "ErrImagePull", until: after(10) })
+    expect(judged(pull)).toMatchObject({ reason: "ErrImagePull", until: msAfter(10) })
     expect(judged(pull).failed).toBeUndefined()
     expect(judged(pull, { seconds: 9.9 }).failed).toBeUndefined()
     const late = judged(pull, { seconds: 10 })
@@ -148,7 +148,7 @@ describe("a start that takes long", () => {
   })
 
   it("fails at startTimeout and says what was missing", () => {
-    expect(judged(startingStatus())).toMatchObject({ reason: "Starting", until: after(600) })
+    expect(judged(startingStatus())).toMatchObject({ reason: "Starting", until: msAfter(600) })
     expect(judged(startingStatus(), { seconds: 600 })).toMatchObject({
       reason: "StartTimeout",
       failed: {},

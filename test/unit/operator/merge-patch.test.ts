@@ -22,8 +22,9 @@ const leaf = fc.oneof(
   fc.constantFrom("a", "b"),
   fc.array(fc.integer({ max: 2, min: 0 })),
 )
+const plain = { noNullPrototype: true }
 const key = fc.constantFrom("x", "y", "z")
-const fields: fc.Arbitrary<Fields> = fc.dictionary(key, fc.oneof(leaf, fc.dictionary(key, leaf)))
+const fields: fc.Arbitrary<Fields> = fc.dictionary(key, fc.oneof(leaf, fc.dictionary(key, leaf, plain)), plain)
 
 it("a merge patch turns one state into the other, and there is none between equal ones", () => {
   fc.assert(

@@ -1,0 +1,360 @@
+import { describe, expect, it } from "vitest"
+import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import { podName } from "../../../src/api/names.ts"
+import { chain, decide, firstVerdict } from "../../../src/operator/decide.ts"
+import type { Snapshot } from "../../../src/operator/snapshot.ts"
+import { aCondition, anInstance } from "../../support/build/instance.ts"
+import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
+import { aPod, crashedStatus, readyStatus, startingStatus } from "../../support/build/pod.ts"
+import { aService } from "../../support/build/service.ts"
+import { aReadyInstance, aReadySnapshot, aSnapshot, draining, inUse, unused } from "../../support/build/snapshot.ts"
+import { aTarget } from "../../support/build/target.ts"
+
+const used = (seconds: number) => ({ ...unused, lastUse: msAfter(seconds) })
+const failedAt = (seconds: number, more: Partial<MCPInstanceStatus> = {}) =>
+  anInstance({
+    status: {
+      phase: "Failed",
+      failure: { reason: "CrashLoop", message: "", time: stampAfter(seconds) },
+      observedGeneration: 1,
+      ...more,
+    },
+  })
+const started = (more: MCPInstanceStatus = {}) => anInstance({ status: { starts: 1, observedGeneration: 1, ...more } })
+const minute = 60
+const ready = aReadyInstance()
+const firstPod = podName("files-user-a", "uid-files-user-a", 1)
+const ownService = aService({ pod: firstPod })
+const predecessor = anInstance({ metadata: { uid: "older" } })
+
+/** Which check decides, for each of them at least once, and what is done then. */
+const table: readonly [string, Snapshot, keyof typeof chain, readonly string[]][] = [
+  [
+    "an instance that is being deleted is left alone",
+    aSnapshot({ instance: anInstance({ metadata: { deletionTimestamp: birth } }) }),
+    "beingDeleted",
+    [],
+  ],
+  [
+    "a spec of another version is refused",
+    aSnapshot({ instance: anInstance({ spec: { port: -1 } }) }),
+    "invalidSpec",
+    [],
+  ],
+  [
+    "an unknown pod template is refused",
+    aSnapshot({ instance: anInstance({ spec: { podTemplates: [{ name: "x" }] } }) }),
+    "unknownTemplate",
+    [],
+  ],
+  [
+    "root is refused",
+    aSnapshot({ instance: anInstance({ spec: { security: { runAsUser: 0 } } }) }),
+    "tooPrivileged",
+    [],
+  ],
+  [
+    "a predecessor's children go",
+    aSnapshot({ left: { pods: [aPod({ of: predecessor })], services: [aService({ of: predecessor })] } }),
+    "predecessors",
+    ["deleteService", "deletePod"],
+  ],
+  [
+    "a newer target is followed",
+    aSnapshot({
+      instance: anInstance({ spec: { targetUID: "uid-files", targetGeneration: 1 } }),
+      target: aTarget({ metadata: { generation: 2 }, spec: { image: "new" } }),
+    }),
+    "followTarget",
+    ["patchInstance"],
+  ],
+  [
+    "a newer target that says the same of the container is not",
+    aSnapshot({
+      instance: anInstance({ spec: { targetUID: "uid-files", targetGeneration: 1 } }),
+      target: aTarget({ metadata: { generation: 2 }, spec: { maxInstances: 3 } }),
+    }),
+    "missingService",
+    ["createService"],
+  ],
+  [
+    "a failed one goes after five minutes",
+    aSnapshot({ instance: failedAt(0), now: msAfter(5 * minute) }),
+    "failedAndUnwaited",
+    ["deleteInstance"],
+  ],
+  [
+    "a failed one goes at once if it takes a place that is wanted",
+    aSnapshot({ instance: failedAt(0), now: msAfter(1), makesRoom: true }),
+    "failedAndUnwaited",
+    ["deleteInstance"],
+  ],
+  [
+    "a failed one that somebody waits for stays",
+    aSnapshot({
+      instance: failedAt(0),
+      now: msAfter(5 * minute),
+      use: inUse(msAfter(5 * minute)),
+      service: ownService,
+    }),
+    "nextStart",
+    [],
+  ],
+  [
+    "without a place it is queued",
+    aSnapshot({ place: { kind: "queued", reason: "MaxInstancesReached", nudge: ["b"] } }),
+    "queued",
+    [],
+  ],
+  [
+    "in the queue without anybody who waits it goes after a minute",
+    aSnapshot({ place: { kind: "queued", reason: "QueueFull", nudge: [] }, now: msAfter(minute) }),
+    "queued",
+    ["deleteInstance"],
+  ],
+  [
+    "a restart begins with a drain",
+    aReadySnapshot(minute, {
+      instance: aReadyInstance({ metadata: { generation: 2 }, spec: { restartTime: stampAfter(50) } }),
+    }),
+    "restarted",
+    [],
+  ],
+  [
+    "max lifetime begins with a drain",
+    aReadySnapshot(24 * 60 * minute, { use: used(24 * 60 * minute) }),
+    "pastLifetime",
+    [],
+  ],
+  [
+    "an expiring Secret begins with a drain",
+    aReadySnapshot(9 * minute, { instance: aReadyInstance({ spec: { secretExpireTime: stampAfter(10 * minute) } }) }),
+    "secretExpiring",
+    [],
+  ],
+  ["the chosen one is drained", aReadySnapshot(2 * minute, { makesRoom: true, use: used(50) }), "evicted", []],
+  [
+    "the chosen one that somebody uses is not",
+    aReadySnapshot(2 * minute, { makesRoom: true, use: inUse(msAfter(0)) }),
+    "running",
+    [],
+  ],
+  [
+    "the chosen one that was used a moment ago is not",
+    aReadySnapshot(2 * minute, { makesRoom: true, use: used(80) }),
+    "running",
+    [],
+  ],
+  ["an idle one is drained at 1.25 TTL", aReadySnapshot(37.5 * minute), "idle", []],
+  ["and not before", aReadySnapshot(37.5 * minute - 1), "running", []],
+  [
+    "an idle one is not told from its stamps while it is in use",
+    aReadySnapshot(99 * minute, { use: inUse(msAfter(0)) }),
+    "running",
+    [],
+  ],
+  [
+    "an idle one that starts is left to its start's own limit",
+    aSnapshot({
+      instance: started({ podName: firstPod }),
+      pod: aPod({ status: startingStatus() }),
+      service: ownService,
+      now: msAfter(99 * minute),
+      settings: { ...aSnapshot().settings, start_timeout: 1e9 },
+    }),
+    "running",
+    [],
+  ],
+  [
+    "a stranger's Service is a conflict",
+    aSnapshot({ serviceNamesake: aService({ metadata: { ownerReferences: [] } }) }),
+    "nameConflict",
+    [],
+  ],
+  [
+    "of two Pods the older goes",
+    aReadySnapshot(minute, {
+      pods: [aPod({ status: readyStatus() }), aPod({ start: 7 })],
+      pod: undefined,
+    }),
+    "surplusPods",
+    ["deletePod", "deletePod"],
+  ],
+  [
+    "a lost Pod is replaced",
+    aReadySnapshot(minute, { pod: aPod({ of: ready, status: { phase: "Failed", reason: "Evicted" } }) }),
+    "lostPod",
+    ["deletePod"],
+  ],
+  [
+    "a Pod of other inputs is drained if it has answered",
+    aReadySnapshot(minute, { pod: aPod({ of: anInstance({ spec: { image: "old" } }), status: readyStatus() }) }),
+    "specChanged",
+    [],
+  ],
+  [
+    "a Pod of other inputs is replaced at once if it has not",
+    aReadySnapshot(minute, { pod: aPod({ of: anInstance({ spec: { image: "old" } }), status: crashedStatus(1) }) }),
+    "specChanged",
+    ["deletePod"],
+  ],
+  [
+    "a refused create waits",
+    aSnapshot({ instance: started(), service: ownService, refusal: { reason: "QuotaExceeded", message: "" } }),
+    "refusedCreate",
+    [],
+  ],
+  [
+    "a backoff is waited for",
+    aSnapshot({ instance: started({ backoffUntilTime: stampAfter(9), backoffSeconds: 8 }), service: ownService }),
+    "backingOff",
+    [],
+  ],
+  [
+    "unless the spec was mended",
+    aSnapshot({
+      instance: anInstance({ metadata: { generation: 2 }, status: { starts: 1, backoffUntilTime: stampAfter(9) } }),
+      service: ownService,
+    }),
+    "missingPod",
+    ["createPod"],
+  ],
+  [
+    "a Pod that went away unready is missed for a moment",
+    aSnapshot({ instance: started({ podName: firstPod }), service: ownService }),
+    "vanishedPod",
+    [],
+  ],
+  [
+    "one that went away after it was ready is replaced at once",
+    aSnapshot({
+      instance: started({ podName: firstPod, readyTime: birth }),
+      service: aService({ pod: podName("files-user-a", "uid-files-user-a", 2) }),
+    }),
+    "nextStart",
+    [],
+  ],
+  ["the Service comes first", aSnapshot(), "missingService", ["createService"]],
+  ["the Service follows the Pod", aSnapshot({ service: aService({ pod: "older" }) }), "staleService", ["patchService"]],
+  ["the start is counted before its Pod is made", aSnapshot({ service: ownService }), "nextStart", []],
+  ["then the Pod", aSnapshot({ instance: started(), service: ownService }), "missingPod", ["createPod"]],
+  ["a server that runs needs nothing", aReadySnapshot(minute), "running", []],
+]
+
+describe("the first check that speaks decides", () => {
+  it.each(table)("%s", (_, snapshot, check, actions) => {
+    const found = firstVerdict(snapshot)
+    expect(found.check).toBe(check)
+    expect((found.verdict.actions ?? []).map((action) => action.do)).toEqual(actions)
+  })
+
+  it("and each check of the chain is shown by an example", () => {
+    const shown = new Set<string>(table.map(([, , check]) => check))
+    expect(Object.keys(chain).filter((check) => !shown.has(check))).toEqual([])
+  })
+})
+
+describe("a drain", () => {
+  const deadline = stampAfter(40 * minute)
+  const drains = (reason: string) => draining(ready, reason, deadline)
+  const at = (seconds: number, more: Partial<Snapshot> = {}, reason = "Idle") =>
+    decide(aReadySnapshot(seconds, { instance: drains(reason), drainSeenAt: msAfter(38 * minute), ...more }))
+
+  it("is said in a write that only meets the state that was looked at", () => {
+    const decision = decide(aReadySnapshot(38 * minute))
+    expect(decision).toMatchObject({ check: "idle", guarded: true, actions: [], status: { phase: "Draining" } })
+    expect(decision.status.drainDeadlineTime).toBe(stampAfter(39 * minute))
+  })
+
+  it("gives gateways two seconds, then deletes", () => {
+    expect(at(38 * minute + 1.9).actions).toEqual([])
+    expect(at(38 * minute + 1.9).requeueAfter).toBe(100)
+    expect(at(38 * minute + 2).actions).toMatchObject([{ do: "deleteInstance", reason: "Idle" }])
+  })
+
+  it("for idleness is cancelled by a touch", () => {
+    const decision = at(38 * minute + 2, { use: used(38 * minute + 1) })
+    expect(decision).toMatchObject({ check: "running", actions: [], status: { phase: "Ready" } })
+    expect(decision.status.drainDeadlineTime).toBeUndefined()
+  })
+
+  it("for eviction is cancelled by a touch, and goes on without one", () => {
+    expect(at(36 * minute, { use: inUse(msAfter(36 * minute)) }, "Evicted").check).toBe("running")
+    const goesOn = at(36 * minute, { use: used(30 * minute), drainSeenAt: msAfter(35 * minute) }, "Evicted")
+    expect(goesOn.actions).toMatchObject([{ do: "deleteInstance", reason: "Evicted" }])
+  })
+
+  it("to the end is not cancelled: it waits for open calls until its deadline", () => {
+    const instance = draining(aReadyInstance({ spec: { maxLifetime: "30m" } }), "MaxLifetime", deadline)
+    const busy = (seconds: number) =>
+      decide(aReadySnapshot(seconds, { instance, drainSeenAt: msAfter(38 * minute), use: inUse(msAfter(seconds)) }))
+    expect(busy(40 * minute - 1)).toMatchObject({ check: "pastLifetime", actions: [] })
+    expect(busy(40 * minute).actions).toMatchObject([{ do: "deleteInstance" }])
+  })
+})
+
+describe("the status", () => {
+  it("of an unchanged state is not written", () => {
+    const instance = { ...ready, status: decide(aReadySnapshot(minute)).status }
+    expect(decide(aReadySnapshot(2 * minute, { instance })).statusPatch).toBeUndefined()
+  })
+
+  it("leaves out a new Pod without an address for two seconds, so that its address comes in the same write", () => {
+    const instance = { ...started(), status: decide(aSnapshot({ instance: started(), service: ownService })).status }
+    const pending = aPod({ status: { phase: "Pending" } })
+    const look = (seconds: number) =>
+      decide(aSnapshot({ instance, service: ownService, pod: pending, now: msAfter(seconds) }))
+    expect(look(1.9).statusPatch).toBeUndefined()
+    expect(look(2).statusPatch).toMatchObject({ status: { podName: firstPod, phase: "Starting" } })
+  })
+
+  it("forgets the Pod, and keeps its name until the next start is counted", () => {
+    const status = { podName: firstPod, podIP: "10.1.0.7", incarnation: "x.0", readyTime: birth }
+    const gone = aSnapshot({ instance: started({ ...status, backoffUntilTime: stampAfter(9) }), service: ownService })
+    expect(decide(gone).status).toMatchObject({ podName: firstPod, podIP: undefined, incarnation: undefined })
+    const service = aService({ pod: podName("files-user-a", "uid-files-user-a", 2) })
+    const next = decide(aSnapshot({ instance: started(status), service })).status
+    expect(next).toMatchObject({ starts: 2, podName: undefined, readyTime: undefined })
+  })
+
+  it("keeps when a failure was first seen, and never dates it before its Pod", () => {
+    const pod = aPod({ metadata: { creationTimestamp: stampAfter(5 * minute) }, status: crashedStatus(1) })
+    const early = aSnapshot({ instance: started(), pod, service: ownService, now: msAfter(10) })
+    const failed = { ...early, standing: { ready: false, reason: "CrashLoop", message: "", failed: { exitCode: 1 } } }
+    const { status } = decide(failed)
+    expect(status.failure).toMatchObject({ exitCode: 1, time: stampAfter(5 * minute) })
+    const later = decide({ ...failed, instance: { ...started(), status }, now: msAfter(6 * minute) })
+    expect(later.status.failure?.time).toBe(stampAfter(5 * minute))
+  })
+
+  it("doubles the backoff with each refusal, up to five minutes", () => {
+    const refusal = { reason: "PodForbidden", message: "" }
+    const seconds = (before: number | undefined) => {
+      const instance = started(before === undefined ? {} : { backoffSeconds: before })
+      return decide(aSnapshot({ instance, service: ownService, refusal })).status.backoffSeconds
+    }
+    expect([undefined, 1, 2, 200, 300].map(seconds)).toEqual([1, 2, 4, 300, 300])
+  })
+
+  it("loses the keys of dead gateways in a guarded write", () => {
+    const instance = aReadyInstance({ status: { ...ready.status, inUseBy: { dead: "a", alive: "b" } } })
+    const use = { live: ["alive"], dead: ["dead"], nextDeath: msAfter(90), lastUse: msAfter(0) }
+    const decision = decide(aReadySnapshot(minute, { instance, use }))
+    expect(decision.guarded).toBe(true)
+    expect(decision.statusPatch).toMatchObject({ status: { inUseBy: { dead: null } } })
+  })
+
+  it("tells a queued one's reason, and nudges those who could make room", () => {
+    const place = { kind: "queued", reason: "TargetMaxInstancesReached", nudge: ["b"] } as const
+    const decision = decide(aSnapshot({ place }))
+    expect(decision).toMatchObject({ nudge: ["b"], status: { phase: "Queued" } })
+    expect(decision.status.conditions?.[0]).toMatchObject({ type: "Admitted", status: "False", reason: place.reason })
+  })
+
+  it("says each thing once in Events", () => {
+    const instance = anInstance({ status: { conditions: [aCondition("Ready", "False", "Starting")], starts: 1 } })
+    const snapshot = aReadySnapshot(minute, { instance })
+    expect(decide(snapshot).notes.map(({ reason }) => reason)).toEqual(["Ready"])
+    expect(decide({ ...snapshot, instance: { ...instance, status: decide(snapshot).status } }).notes).toEqual([])
+  })
+})

@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest"
+import { targetStatus } from "../../../src/operator/target.ts"
+import { anInstance } from "../../support/build/instance.ts"
+import { msAfter } from "../../support/build/metadata.ts"
+import { someSettings } from "../../support/build/settings.ts"
+import { aTarget, type TargetParts } from "../../support/build/target.ts"
+
+const inPhase = (phase: "Ready" | "Failed" | "Starting") => anInstance({ status: { phase } })
+const told = (parts: TargetParts, instances = [inPhase("Ready")]) => {
+  const status = targetStatus({ target: aTarget(parts), instances, settings: someSettings(), now: msAfter(0) })
+  return [status.conditions?.[0]?.reason, status.conditions?.[1]?.reason]
+}
+
+describe("a target", () => {
+  it("counts its instances", () => {
+    const instances = [inPhase("Ready"), inPhase("Ready"), inPhase("Failed"), inPhase("Starting")]
+    const snapshot = { target: aTarget(), instances, settings: someSettings(), now: msAfter(0) }
+    const status = targetStatus(snapshot)
+    expect(status).toMatchObject({ instances: 4, ready: 2, failed: 1, observedGeneration: 1 })
+    expect(targetStatus({ ...snapshot, target: aTarget({ status }), now: msAfter(60) })).toEqual(status)
+  })
+
+  it.each<[string, TargetParts, readonly string[]]>([
+    ["is accepted and available", {}, ["Accepted", "Available"]],
+    ["is not available while it is paused", { spec: { paused: true } }, ["Accepted", "Paused"]],
+    ["of a bad spec is not accepted", { spec: { port: 0 } }, ["InvalidSpec", "NotAccepted"]],
+    ["of an unknown pod template", { spec: { podTemplates: [{ name: "x" }] } }, ["PodTemplateUnknown", "NotAccepted"]],
+    ["that wants root", { spec: { security: { runAsUser: 0 } } }, ["PodForbidden", "NotAccepted"]],
+  ])("%s", (_, parts, reasons) => {
+    expect(told(parts)).toEqual(reasons)
+  })
+
+  it("is not available when every instance fails, but is without any", () => {
+    expect(told({}, [inPhase("Failed"), inPhase("Failed")])[1]).toBe("AllInstancesFail")
+    expect(told({}, [inPhase("Failed"), inPhase("Starting")])[1]).toBe("Available")
+    expect(told({}, [])[1]).toBe("Available")
+  })
+})

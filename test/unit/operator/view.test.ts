@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest"
+import type { Pod } from "../../../src/api/pod.ts"
+import { createView, isLater } from "../../../src/operator/view.ts"
+import type { Change, Reflection } from "../../../src/ports/cluster.ts"
+import { anInstance } from "../../support/build/instance.ts"
+import { aPod } from "../../support/build/pod.ts"
+import { fakeClock } from "../../support/fake-clock.ts"
+
+/** A reflection that shows what the test says, when it says so. */
+const reflectionOf = () => {
+  const objects = new Map<string, Pod>()
+  const listeners = new Set<(change: Change<Pod>) => void>()
+  const reflection: Reflection<Pod> = {
+    synced: Promise.resolve(),
+    hasSynced: () => true,
+    get: (name) => objects.get(name),
+    items: () => objects.values(),
+    get size() {
+      return objects.size
+    },
+    silenceMs: () => 0,
+    subscribe: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    close: async () => {},
+  }
+  const tell = (type: Change<Pod>["type"], object: Pod) => {
+    if (type === "deleted") objects.delete(object.metadata.name)
+    else objects.set(object.metadata.name, object)
+    for (const listener of listeners) listener({ type, object })
+  }
+  return { reflection, tell }
+}
+
+const owner = anInstance()
+const ownerUID = owner.metadata.uid ?? ""
+const pod = (resourceVersion: string, uid = "u1") => aPod({ of: owner, metadata: { resourceVersion, uid } })
+const { name } = pod("1").metadata
+
+const aView = () => {
+  const clock = fakeClock()
+  const { reflection, tell } = reflectionOf()
+  return { clock, tell, view: createView(reflection, clock) }
+}
+
+describe("a view", () => {
+  it("shows what we wrote before the reflection does, by name and by controller", () => {
+    const { view } = aView()
+    view.learn(pod("5"))
+    expect(view.get(name)?.metadata.resourceVersion).toBe("5")
+    expect(view.controlledBy(ownerUID)).toHaveLength(1)
+    expect(view.ownedByName("MCPInstance", owner.metadata.name)).toHaveLength(1)
+  })
+
+  it("is not set back by what the reflection shows late", () => {
+    const { view, tell } = aView()
+    tell("added", pod("4"))
+    view.learn(pod("6"))
+    tell("modified", pod("5"))
+    expect(view.get(name)?.metadata.resourceVersion).toBe("6")
+    tell("modified", pod("7"))
+    expect(view.get(name)?.metadata.resourceVersion).toBe("7")
+  })
+
+  it("shows what we deleted as terminating, whatever comes late, until it is gone", () => {
+    const { view, tell } = aView()
+    tell("added", pod("4"))
+    view.ended(pod("4"))
+    expect(view.get(name)?.metadata.deletionTimestamp).toBeDefined()
+    tell("modified", pod("5"))
+    expect(view.get(name)?.metadata.deletionTimestamp).toBeDefined()
+    tell("deleted", pod("5"))
+    expect(view.get(name)).toBeUndefined()
+    expect(view.controlledBy(ownerUID)).toEqual([])
+  })
+
+  it("keeps a new object when the end of its namesake is told late", () => {
+    const { view, tell } = aView()
+    tell("added", pod("4", "old"))
+    view.learn(pod("9", "new"))
+    tell("deleted", pod("8", "old"))
+    expect(view.get(name)?.metadata.uid).toBe("new")
+  })
+
+  it("doubts what the reflection has not confirmed for too long, and believes an authoritative read", () => {
+    const { view, clock, tell } = aView()
+    view.learn(pod("5"))
+    expect(view.doubtful(name, 0)).toBe(true)
+    expect(view.doubtful(name, 10_000)).toBe(false)
+    clock.skew(10_000)
+    expect(view.doubtful(name, 10_000)).toBe(true)
+    tell("added", pod("5"))
+    expect(view.doubtful(name, 0)).toBe(false)
+    view.gone(name)
+    expect(view.get(name)).toBeUndefined()
+    tell("modified", pod("6"))
+    expect(view.get(name)?.metadata.deletionTimestamp, "what is gone does not come back alive").toBeDefined()
+  })
+})
+
+it("versions are compared as numbers of any length; others cannot be compared", () => {
+  expect([isLater("10", "9"), isLater("9", "10"), isLater("7", "7")]).toEqual([true, false, false])
+  expect(isLater("9007199254740993", "9007199254740992")).toBe(true)
+  expect([isLater("a", "b"), isLater(undefined, "1"), isLater("a", "a")]).toEqual([undefined, undefined, false])
+})
