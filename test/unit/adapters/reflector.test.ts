@@ -147,6 +147,7 @@ test.each<[string, WatchFrame]>([
   await clock.advance(500)
   expect(listed()).toBe(2)
   expect(watches.at(-1)?.since).toBe("200")
+  expect(watches.map(({ aborted }) => aborted)).toEqual([true, false])
   expect(told).toEqual(["deleted c 3 (was 3)", "modified b 120 (was 2)", "added d 130"])
 })
 

@@ -37,6 +37,21 @@ test("a Service is reached on this machine, and a new Pod is Pending", async () 
   expect((await cluster.create(podKind, podOf(at("a")))).status).toEqual({ phase: "Pending" })
 })
 
+test("what a caller gave stays the caller's, in every way of writing", async () => {
+  const { cluster } = begin()
+  const labels: Record<string, string> = { a: "1" }
+  await cluster.create(secretKind, secretOf({ ...at("a"), labels }))
+  await cluster.apply(secretKind, secretOf({ ...at("b"), labels }))
+  await cluster.mergePatch(secretKind, at("b"), { metadata: { labels } })
+  const status: { phase: string; conditions: object[] } = { phase: "Running", conditions: [] }
+  await cluster.create(podKind, podOf(at("p")))
+  await cluster.patchStatus(podKind, at("p"), { status })
+  labels.a = "2"
+  status.conditions.push({ type: "Ready" })
+  for (const name of ["a", "b"]) expect((await cluster.get(secretKind, at(name)))?.metadata.labels).toEqual({ a: "1" })
+  expect((await cluster.get(podKind, at("p")))?.status?.conditions).toEqual([])
+})
+
 test("a Pod is put on a node once", async () => {
   const { cluster } = begin()
   await cluster.create(podKind, podOf(at("a")))
