@@ -46,6 +46,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   ],
   // Besides the roles: what it needs before a role is there, to read the configuration and to tell of an early end.
   main: ["roles", "config", "telemetry", "ports"],
+  // The second entry: writes crd/ and rbac/, is no part of the program.
+  generate: ["adapters/kube", "api"],
 }
 
 /** Rooms that every other one may import. */
@@ -61,7 +63,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   pino: ["src/telemetry/"],
   "prom-client": ["src/telemetry/"],
   undici: ["src/gateway/upstream.ts", "src/adapters/kube/"],
-  yaml: ["src/config/", "src/roles/"],
+  yaml: ["src/config/", "src/roles/", "src/generate.ts"],
   zod: ["src/api/", "src/config/", "src/plugin/", "src/admin/", "src/gateway/", "plugins/"],
 }
 

@@ -103,8 +103,17 @@ export const grants: readonly Grant[] = [
     where: "own",
     group: "coordination.k8s.io",
     resource: "leases",
-    verbs: ["get", "create", "update"],
+    verbs: ["get", "update"],
+    names: [leaseName],
     why: "one leader",
+  },
+  {
+    actor: "operator",
+    where: "own",
+    group: "coordination.k8s.io",
+    resource: "leases",
+    verbs: ["create"],
+    why: "makes that Lease on first start; RBAC cannot narrow a create by name",
   },
   {
     actor: "gateway",

@@ -1,0 +1,76 @@
+/**
+ * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants. Not part of the program.
+ */
+import { mkdirSync, writeFileSync } from "node:fs"
+import { dirname, join, resolve } from "node:path"
+import { Document, isMap, isSeq, stringify } from "yaml"
+import type { Actor } from "./adapters/kube/access.ts"
+import { linesOf, type Namespaces, toRBAC } from "./adapters/kube/rbac.ts"
+import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "./api/mcp-instance.ts"
+import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "./api/mcp-target.ts"
+import { toCRD } from "./api/structural.ts"
+
+/** The namespaces of an installation by kubectl; `kubernetes.namespace` in manager/ says the same. */
+export const namespaces: Namespaces = { own: "reflow-system", instances: "reflow" }
+
+const format = { lineWidth: 120, aliasDuplicateObjects: false } as const
+
+const header = "# Made by `npm run generate`; a change here is lost.\n"
+
+/** The namespace's Pods must meet the strictest Pod Security Standard, whichever version of it the cluster knows. */
+const toNamespace = (name: string) => ({
+  apiVersion: "v1",
+  kind: "Namespace",
+  metadata: {
+    name,
+    labels: {
+      "app.kubernetes.io/part-of": "reflow-gateway",
+      ...Object.fromEntries(
+        ["enforce", "warn", "audit"].flatMap((mode) => [
+          [`pod-security.kubernetes.io/${mode}`, "restricted"],
+          [`pod-security.kubernetes.io/${mode}-version`, "latest"],
+        ]),
+      ),
+    },
+  },
+})
+
+/** A Role whose rules say what they are for, a line for each list. */
+const withReasons = (object: ReturnType<typeof toRBAC>[number], actor: Actor): string => {
+  const document = new Document(object, { aliasDuplicateObjects: false })
+  const rules = document.get("rules")
+  const reasons = linesOf(actor, object.metadata.namespace === namespaces.own ? "own" : "instances")
+  for (const [index, rule] of isSeq(rules) ? rules.items.entries() : []) {
+    if (!isMap(rule)) continue
+    rule.commentBefore = ` ${reasons[index]?.why}`
+    for (const { value } of rule.items) if (isSeq(value)) value.flow = true
+  }
+  return document.toString({ ...format, flowCollectionPadding: false })
+}
+
+const rbacFile = (actor: Actor): string =>
+  header +
+  toRBAC(actor, namespaces)
+    .map((object) => withReasons(object, actor))
+    .join("---\n")
+
+const yamlFile = (...objects: readonly object[]): string =>
+  header + objects.map((object) => stringify(object, format)).join("---\n")
+
+/** Every generated file by its path from the root of the repository. */
+export const generatedFiles = (): ReadonlyMap<string, string> =>
+  new Map([
+    ["crd/mcpinstances.yaml", yamlFile(toCRD(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }))],
+    ["crd/mcptargets.yaml", yamlFile(toCRD(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }))],
+    ["rbac/00-namespaces.yaml", yamlFile(toNamespace(namespaces.own), toNamespace(namespaces.instances))],
+    ["rbac/gateway.yaml", rbacFile("gateway")],
+    ["rbac/operator.yaml", rbacFile("operator")],
+  ])
+
+if (import.meta.main) {
+  const root = resolve(import.meta.dirname, "..")
+  for (const [path, text] of generatedFiles()) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), text)
+  }
+}
