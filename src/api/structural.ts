@@ -49,6 +49,8 @@ const walk = (input: StructuralSchema, path: string): StructuralSchema => {
     node.additionalProperties = walk(node.additionalProperties, `${path}.*`)
   }
   delete node.propertyNames
+  // the API server drops an empty map: with it, each `kubectl apply` would find a difference
+  if (isEmpty(node.properties)) delete node.properties
   if (node["x-kubernetes-int-or-string"] === true) {
     delete node.type
     delete node.maxLength
