@@ -19,6 +19,19 @@ export default defineConfig({
           maxWorkers: 2,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: "kubernetes",
+          include: ["test/kubernetes/**/*.test.ts"],
+          globalSetup: ["test/kubernetes/support/setup.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // One cluster, often on the same few cores, and tests that measure time: one file after the other.
+          sequence: { groupOrder: 2 },
+          maxWorkers: 1,
+        },
+      },
     ],
   },
 })

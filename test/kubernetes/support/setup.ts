@@ -1,0 +1,24 @@
+import { execFile } from "node:child_process"
+import { resolve } from "node:path"
+import { promisify } from "node:util"
+import type { TestProject } from "vitest/node"
+import { type FoundCluster, findCluster, noCluster } from "./find-cluster.ts"
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    cluster: FoundCluster
+  }
+}
+
+const crds = resolve(import.meta.dirname, "../../../crd")
+
+/** Finds the cluster once for all files of a run, and gives it the kinds of this repository. */
+export const setup = async (project: TestProject): Promise<void> => {
+  const cluster = await findCluster()
+  if (cluster === undefined) throw new Error(noCluster)
+  const run = (...args: string[]) =>
+    promisify(execFile)(cluster.kubectl, ["--kubeconfig", cluster.kubeconfig, ...args], { timeout: 60_000 })
+  await run("apply", "--server-side", "--force-conflicts", "-f", crds)
+  await run("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+  project.provide("cluster", cluster)
+}

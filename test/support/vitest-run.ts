@@ -1,0 +1,37 @@
+import { spawn } from "node:child_process"
+import { mkdir, readFile, rm } from "node:fs/promises"
+import { delimiter, join, resolve } from "node:path"
+
+const root = resolve(import.meta.dirname, "../..")
+const report = join(root, "dist/test-report.json")
+const env = { ...process.env, PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}` }
+
+/** How many tests passed and failed. */
+export type Count = { readonly passed: number; readonly failed: number }
+
+/** Runs a command in the repository to its end, its output shown as it comes; resolves with true if it succeeded. */
+export const succeeds = (command: string, args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<boolean> =>
+  new Promise((done) => {
+    const child = spawn(command, args, { cwd: root, env: { ...env, ...more }, stdio: "inherit" })
+    child.on("error", (error) => {
+      console.error(`${command}: ${error.message}`)
+      done(false)
+    })
+    child.on("close", (code) => done(code === 0))
+  })
+
+/** Vitest, counted by its own report. A file that does not load, or an error outside a test, is a failure too. */
+export const runVitest = async (
+  projects: readonly string[],
+  args: readonly string[],
+  more: NodeJS.ProcessEnv = {},
+): Promise<Count> => {
+  await mkdir(join(root, "dist"), { recursive: true })
+  await rm(report, { force: true })
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
+  const chosen = projects.map((project) => `--project=${project}`)
+  const ok = await succeeds("vitest", ["run", ...chosen, ...reporters, ...args], more)
+  const text = await readFile(report, "utf8").catch(() => '{"numPassedTests":0,"numFailedTests":0}')
+  const { numPassedTests, numFailedTests } = JSON.parse(text) as { numPassedTests: number; numFailedTests: number }
+  return { passed: numPassedTests, failed: ok ? numFailedTests : Math.max(numFailedTests, 1) }
+}
