@@ -6,11 +6,10 @@ const discardLimit = 64 * 2 ** 20
 
 const mediaTypeOf = (header: string | undefined): string => (header ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? ""
 
-const readable: readonly string[] = ["application/json", "text/event-stream", "application/*", "text/*", "*/*"]
+const readable = /\b(?:application\/(?:json|\*)|text\/(?:event-stream|\*))|\*\/\*/i
 
 /** True unless an Accept header names neither JSON nor event streams. */
-const acceptsAnswer = (header: string | undefined): boolean =>
-  header === undefined || header.split(",").some((part) => readable.includes(mediaTypeOf(part)))
+const acceptsAnswer = (header: string | undefined): boolean => header === undefined || readable.test(header)
 
 /** Throws UnsupportedMediaType or NotAcceptable for a POST whose headers rule out an exchange of JSON-RPC messages. */
 export const checkMedia = (headers: IncomingMessage["headers"]): void => {
@@ -61,7 +60,10 @@ export const readBody = (request: IncomingMessage, limit: number, signal: AbortS
     if (Number(request.headers["content-length"] ?? 0) > limit) return fail(tooLarge(limit))
     request.on("data", onData)
     request.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
-    const leave = () => reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))
+    const leave = () => {
+      if (request.readableEnded) return
+      reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))
+    }
     request.on("error", leave)
     request.on("close", leave)
   })

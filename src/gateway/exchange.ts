@@ -42,10 +42,6 @@ const repeatable: ReadonlySet<string> = new Set([
 const isRepeatable = (messages: readonly Message[]): boolean =>
   messages.length > 0 && messages.every((message) => message.kind === "request" && repeatable.has(message.method))
 
-/** True for requests whose answer is a stream without a call: it may be silent and stay open for hours. */
-export const isOpenStream = ({ verb, messages }: Placed): boolean =>
-  verb === "GET" || messages.some((message) => message.kind === "request" && message.method === "subscriptions/listen")
-
 const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   const { request, target } = placed
   const origin = clientOrigin(request, deps.trusts)
@@ -55,7 +51,7 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
     headers: toUpstreamHeaders(request.headers, { session: placed.upstreamSession, origin }),
     body: placed.body,
     headersTimeoutMs: parseDuration(target.spec.requestTimeout ?? "") ?? deps.requestTimeoutMs,
-    lane: isOpenStream(placed) ? "stream" : "call",
+    lane: placed.openStream ? "stream" : "call",
     signal: placed.signal,
   })
 }

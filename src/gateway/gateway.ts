@@ -78,10 +78,12 @@ const defaultSilenceMs = 15_000
 
 const identify =
   ({ authenticate, options }: GatewayDeps) =>
-  async (input: Incoming): Promise<Identified> => {
+  (input: Incoming): Identified | Promise<Identified> => {
     const { authorization } = input.request.headers
     const audience = `${options.publicUrl}/mcp/${input.targetName}`
-    return { ...input, identity: await authenticate({ authorization, purpose: "mcp", audience }) }
+    const identity = authenticate({ authorization, purpose: "mcp", audience })
+    if (identity instanceof Promise) return identity.then((known) => ({ ...input, identity: known }))
+    return { ...input, identity }
   }
 
 const read =
@@ -131,10 +133,6 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
 
 /** A request on its way. */
 type Flight = { readonly life: AbortController; known: Known; readonly done: Promise<void> }
-
-const isStream = ({ verb, messages }: Known): boolean =>
-  verb === "GET" ||
-  (messages ?? []).some((message) => message.kind === "request" && message.method === "subscriptions/listen")
 
 const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", {
@@ -191,7 +189,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
     draining = true
-    end(isStream)
+    end((known) => known.openStream === true || known.verb === "GET")
     const landed = Promise.all([...flights].map((flight) => flight.done))
     await new Promise<void>((resolve) => {
       if (signal.aborted) return resolve()

@@ -11,25 +11,22 @@ const maxBatch = 100
 const maxIdLength = 1_024
 
 type Level = {
-  readonly keys: ReadonlySet<string>
+  /** The keys that decide, by their length: most other keys are passed by their length alone. */
+  readonly keys: ReadonlyMap<number, readonly string[]>
   /** The keys as a lenient parser might spell them. */
   readonly folded: ReadonlySet<string>
   /** Which key's object is the next level that decides, and that level. */
   readonly child?: readonly [key: string, level: Level]
 }
 
-/** Printable ASCII without escapes: only its case can be folded. */
-const plain = /^[ -[\]-~]*$/
-
 /**
  * Folds what lenient parsers fold: NUL, case (long s and the Kelvin sign too, hence upper before lower) and
  * compatibility forms. Go's encoding/json matches keys by case folding (CVE-2026-27896), C parsers stop at NUL.
  */
-const fold = (key: string): string =>
-  plain.test(key) ? key.toLowerCase() : key.replaceAll("\0", "").normalize("NFKC").toUpperCase().toLowerCase()
+const fold = (key: string): string => key.replaceAll("\0", "").normalize("NFKC").toUpperCase().toLowerCase()
 
 const level = (keys: readonly string[], child?: Level["child"]): Level => ({
-  keys: new Set(keys),
+  keys: Map.groupBy(keys, (key) => key.length),
   folded: new Set(keys.map(fold)),
   ...(child === undefined ? {} : { child }),
 })
@@ -70,10 +67,9 @@ const expect = (cursor: Cursor, code: number): void => {
   cursor.at++
 }
 
-/** Passes a string and gives its source text without the quotes. */
-const scanString = (cursor: Cursor): string => {
+/** Passes a string. */
+const skipString = (cursor: Cursor): void => {
   const { text } = cursor
-  if (text.charCodeAt(cursor.at) !== quote) throw malformed()
   const start = cursor.at + 1
   let end = start
   for (;;) {
@@ -85,7 +81,6 @@ const scanString = (cursor: Cursor): string => {
     end++
   }
   cursor.at = end + 1
-  return text.slice(start, end)
 }
 
 const skipContainer = (cursor: Cursor, outer: number): void => {
@@ -94,7 +89,7 @@ const skipContainer = (cursor: Cursor, outer: number): void => {
     const code = cursor.text.charCodeAt(cursor.at)
     if (Number.isNaN(code)) throw malformed()
     if (code === quote) {
-      scanString(cursor)
+      skipString(cursor)
       continue
     }
     if (code === openBrace || code === openBracket) depth++
@@ -109,7 +104,7 @@ const skipContainer = (cursor: Cursor, outer: number): void => {
 /** Passes a value that decides nothing. */
 const skipValue = (cursor: Cursor, depth: number): void => {
   const code = peek(cursor)
-  if (code === quote) scanString(cursor)
+  if (code === quote) skipString(cursor)
   else if (code === openBrace || code === openBracket) skipContainer(cursor, depth)
   else skipLiteral(cursor)
 }
@@ -134,32 +129,57 @@ const plainText = (source: string): string => {
   }
 }
 
-/** Throws if a key decides and is there twice, or could be taken for one that decides. */
-const checkKey = (source: string, at: Level, seen: Set<string>): void => {
-  if (at.keys.has(source)) {
-    if (!seen.has(source)) return void seen.add(source)
-    throw new AppError("InvalidRequest", { detail: `The key '${source}' is there twice.` })
+const ambiguous = (source: string, key: string): AppError =>
+  new AppError("InvalidRequest", {
+    detail: `Some parsers would take the key ${JSON.stringify(source.slice(0, 64))} for '${key}': write it plainly.`,
+  })
+
+/** True for printable ASCII without escapes, of which only the case can be folded. */
+const isPlain = (text: string, start: number, end: number): boolean => {
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 32 || code > 126 || code === backslash) return false
   }
+  return true
+}
+
+/**
+ * The key between two places of the text if it decides. Throws if it could be taken for one that does: after
+ * unescaping, without NUL, or in another case.
+ */
+const decidingKey = (text: string, start: number, end: number, at: Level): string | undefined => {
+  const candidates = at.keys.get(end - start)
+  if (candidates !== undefined) {
+    for (const key of candidates) if (text.startsWith(key, start)) return key
+  } else if (isPlain(text, start, end)) return undefined
+  const source = text.slice(start, end)
   const folded = fold(plainText(source))
-  if (at.folded.has(folded)) {
-    throw new AppError("InvalidRequest", {
-      detail: `Some parsers would take the key ${JSON.stringify(source.slice(0, 64))} for '${folded}': write it plainly.`,
-    })
-  }
+  if (at.folded.has(folded)) throw ambiguous(source, folded)
+  return undefined
+}
+
+/** Passes a key; gives it if it decides, and throws if it is there for the second time. */
+const scanKey = (cursor: Cursor, at: Level, seen: string[]): string | undefined => {
+  if (peek(cursor) !== quote) throw malformed()
+  const start = cursor.at + 1
+  skipString(cursor)
+  const key = decidingKey(cursor.text, start, cursor.at - 1, at)
+  if (key === undefined) return undefined
+  if (seen.includes(key)) throw new AppError("InvalidRequest", { detail: `The key '${key}' is there twice.` })
+  seen.push(key)
+  return key
 }
 
 const scanObject = (cursor: Cursor, at: Level, depth: number, lone: boolean): void => {
   expect(cursor, openBrace)
   if (peek(cursor) === closeBrace) return void cursor.at++
-  const seen = new Set<string>()
+  const seen: string[] = []
   for (;;) {
-    peek(cursor)
-    const key = scanString(cursor)
-    checkKey(key, at, seen)
+    const key = scanKey(cursor, at, seen)
     expect(cursor, colon)
     const isObject = peek(cursor) === openBrace
     const start = cursor.at
-    if (isObject && at.child?.[0] === key) scanObject(cursor, at.child[1], depth + 1, false)
+    if (isObject && key !== undefined && at.child?.[0] === key) scanObject(cursor, at.child[1], depth + 1, false)
     else skipValue(cursor, depth)
     if (lone && key === "id" && cursor.at - start <= maxIdLength) cursor.idText = cursor.text.slice(start, cursor.at)
     const code = peek(cursor)

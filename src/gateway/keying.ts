@@ -33,8 +33,11 @@ const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | 
 /** Finds out whose instance answers and opens the session, before anything is placed. Throws SessionNotFound. */
 export const key =
   (deps: KeyingDeps) =>
-  async (input: Permitted): Promise<Keyed> => {
-    const subjectKey = await deps.subjectKeyOf(input.target, input.identity)
+  (input: Permitted): Keyed | Promise<Keyed> => {
     const session = sessionOf(input, deps.sealer)
-    return { ...input, subjectKey, session, mode: modeOf(input, session) }
+    const mode = modeOf(input, session)
+    const subjectKey = deps.subjectKeyOf(input.target, input.identity)
+    if (subjectKey instanceof Promise)
+      return subjectKey.then((known) => ({ ...input, subjectKey: known, session, mode }))
+    return { ...input, subjectKey, session, mode }
   }

@@ -32,6 +32,8 @@ export type Permitted = Read & {
   readonly messages: readonly Message[]
   /** From the body: `modern` if its messages name the protocol version themselves; GET and DELETE are legacy. */
   readonly era: "legacy" | "modern"
+  /** True for requests whose answer is a stream without a call: it may be silent and stay open for hours. */
+  readonly openStream: boolean
 }
 
 /** It is known whose instance answers, and the session is open. */
@@ -59,19 +61,27 @@ export type Step<A extends Incoming, B extends A> = (input: A) => B | Promise<B>
 export type Pipeline<B extends Incoming> = {
   /** The same way with one more step, which must not need more than is known by then. */
   readonly step: <C extends B>(next: Step<B, C>) => Pipeline<C>
-  /** Goes the way; `seen` hears after each step what is known now, so that a failure can be told in its context. */
-  readonly run: (incoming: Incoming, seen: (known: Known) => void) => Promise<B>
+  /**
+   * Goes the way; `seen` hears after each step what is known now, so that a failure can be told in its context. Steps
+   * that answer at once are not waited for: on a warm instance only the body and the server are.
+   */
+  readonly run: (incoming: Incoming, seen: (known: Known) => void) => B | Promise<B>
 }
+
+const andThen = <A, B>(value: A | Promise<A>, next: (value: A) => B | Promise<B>): B | Promise<B> =>
+  value instanceof Promise ? value.then(next) : next(value)
 
 const extend = <B extends Known>(run: Pipeline<B>["run"]): Pipeline<B> => ({
   run,
   step: <C extends B>(next: Step<B, C>) =>
-    extend<C>(async (incoming, seen) => {
-      const output = await next(await run(incoming, seen))
-      seen(output)
-      return output
+    extend<C>((incoming, seen) => {
+      const tell = (output: C): C => {
+        seen(output)
+        return output
+      }
+      return andThen(andThen(run(incoming, seen), next), tell)
     }),
 })
 
 /** The way that has no step yet. */
-export const pipeline = (): Pipeline<Incoming> => extend<Incoming>(async (incoming) => incoming)
+export const pipeline = (): Pipeline<Incoming> => extend<Incoming>((incoming) => incoming)

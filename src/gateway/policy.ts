@@ -71,9 +71,12 @@ const eraOf = (messages: readonly Message[]): "legacy" | "modern" => {
   return first !== undefined && first.kind !== "response" && first.version !== undefined ? "modern" : "legacy"
 }
 
+const isOpenStream = ({ verb }: Read, messages: readonly Message[]): boolean =>
+  verb === "GET" || messages.some((message) => message.kind === "request" && message.method === "subscriptions/listen")
+
 /** The only place where a request becomes permitted. */
 const grant = (input: Read, messages: readonly Message[]): Permitted =>
-  ({ ...input, messages, era: eraOf(messages) }) as unknown as Permitted
+  ({ ...input, messages, era: eraOf(messages), openStream: isOpenStream(input, messages) }) as unknown as Permitted
 
 /**
  * Applies the target's policy to every message of the body, never to what headers say of it. Throws the reading's own

@@ -2,7 +2,7 @@ import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { requestIdHeader } from "./answer.ts"
-import { type ExchangeDeps, type Exchanged, exchange, isOpenStream } from "./exchange.ts"
+import { type ExchangeDeps, type Exchanged, exchange } from "./exchange.ts"
 import { toClientHeaders } from "./headers.ts"
 import { targetUID } from "./keying.ts"
 import type { Params } from "./message.ts"
@@ -106,7 +106,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
   const events = kind === "events" && answer.headers["content-encoding"] === undefined
   const session = sessionHeader(placed, answer, deps.sealer)
   const head = headFor(placed, answer, { events, session, whole: filter === undefined })
-  const touch = isOpenStream(placed) ? () => deps.placement.touchStream(placement) : undefined
+  const touch = placed.openStream ? () => deps.placement.touchStream(placement) : undefined
   touch?.()
   return pump(answer, response, {
     clock: deps.clock,
@@ -132,7 +132,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
 export const respond =
   (deps: RespondDeps) =>
   async (first: Placed): Promise<Outcome> => {
-    const isCall = first.verb === "POST" && !isOpenStream(first)
+    const isCall = first.verb === "POST" && !first.openStream
     const end = isCall ? deps.placement.beginCall(first.placement) : undefined
     try {
       const exchanged = await exchange(deps.exchange, first)

@@ -38,7 +38,7 @@ pipeline().step(admit)
 pipeline().step(identify).step(admit).step(read).step(permit).step(place)
 
 // @ts-expect-error nobody but the policy makes a permission
-const forged: Permitted = { ...input, messages: [], era: "legacy" }
+const forged: Permitted = { ...input, messages: [], era: "legacy", openStream: false }
 void forged
 
 // @ts-expect-error a subject key is not just a text
