@@ -145,7 +145,9 @@ const plugin = z.strictObject({
 })
 
 const dev = z.strictObject({
-  targets: strings("YAML files or folders of targets to load; empty = the examples that come with the program."),
+  targets: strings(
+    "YAML files or folders of targets to load; empty = examples/targets of the working directory, if there.",
+  ),
   state_dir: z
     .string()
     .default("")
