@@ -1,5 +1,5 @@
 import { type Lease, leaseKind } from "../api/lease.ts"
-import { AppError, hasCode, isAbort } from "../errors.ts"
+import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
@@ -29,30 +29,30 @@ export type ElectionDeps = {
 
 /** A running election. */
 export type Election = {
+  /** Resolves when the API server has answered for the first time: this process leads, or knows that another one does. */
+  readonly answered: Promise<void>
   /** Resolves when this process leads for the first time. */
   readonly acquired: Promise<void>
   /** Aborted with `LeadershipLost` when leadership is lost, or with an AbortError on close. */
   readonly signal: AbortSignal
   isLeader(): boolean
-  /** Milliseconds since the lease was last renewed by us; undefined while not leading. */
-  renewedAgoMs(): number | undefined
+  /** False if no try has ended for far longer than any try can take: the loop is stuck, whatever the API server does. */
+  isAlive(): boolean
   /** Stops and, if leading, releases the lease so that another replica starts at once. */
   close(): Promise<void>
 }
 
-/** A lease as this process last saw it, with its own time of seeing: clocks of others are never compared with ours. */
-type Seen = { readonly lease: Lease; readonly at: number }
+/** A try is two calls and a wait, 8 s at most. */
+const stuckMs = 30_000
 
 const microTime = (ms: number): string => new Date(ms).toISOString().replace(/\.(\d{3})Z$/, ".$1000Z")
 
 const sameRenewal = (before: Lease, after: Lease): boolean =>
   before.spec?.renewTime === after.spec?.renewTime && before.spec?.holderIdentity === after.spec?.holderIdentity
 
-/** Whether the lease may be taken: free, ours, or not renewed for its whole duration while we watched. */
-export const mayTake = (seen: Seen, holder: string, now: number): boolean => {
-  const { holderIdentity = "", leaseDurationSeconds = leaseTiming.durationMs / 1_000 } = seen.lease.spec ?? {}
-  return holderIdentity === "" || holderIdentity === holder || now - seen.at > leaseDurationSeconds * 1_000
-}
+const holderOf = (lease: Lease): string => lease.spec?.holderIdentity ?? ""
+
+const durationOf = (lease: Lease): number => (lease.spec?.leaseDurationSeconds ?? 0) * 1_000 || leaseTiming.durationMs
 
 /** The lease as `holder` writes it at `now`. */
 export const heldBy = (before: Lease | undefined, ref: ObjectRef, holder: string, now: number): Lease => {
@@ -73,6 +73,168 @@ export const heldBy = (before: Lease | undefined, ref: ObjectRef, holder: string
 }
 
 /**
+ * What this process knows of the lease. Whether it has run out is told by a timer of our own that starts when a renewal
+ * is seen: times that others wrote are never compared with ours, and a clock that is set does not end anybody's lease.
+ */
+const createSighting = (clock: ClockPort) => {
+  let lease: Lease | undefined
+  let hasExpired = false
+  let cancel = () => {}
+  return {
+    get lease() {
+      return lease
+    },
+    see: (found: Lease | undefined): void => {
+      if (found === undefined || lease === undefined || !sameRenewal(lease, found)) {
+        cancel()
+        hasExpired = false
+        if (found !== undefined) {
+          cancel = clock.timer(durationOf(found), () => {
+            hasExpired = true
+          })
+        }
+      }
+      lease = found
+    },
+    /** True if the lease is absent, free, ours, or was not renewed for its whole duration while we watched. */
+    mayBeTakenBy: (holder: string): boolean =>
+      lease === undefined || holderOf(lease) === "" || holderOf(lease) === holder || hasExpired,
+    end: () => cancel(),
+  }
+}
+
+/** The calls about one lease, each bounded in time, and what they have told. */
+const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: ElectionDeps) => {
+  const sighting = createSighting(clock)
+  /** True from the moment we may have written our name until a look says otherwise. */
+  let mayHold = false
+
+  const bounded = async <T>(signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const own = new AbortController()
+    const cancel = clock.timer(leaseTiming.callMs, () =>
+      own.abort(new AppError("ClusterUnavailable", { detail: "The lease could not be reached within 3 s." })),
+    )
+    try {
+      return await call(signal === undefined ? own.signal : AbortSignal.any([own.signal, signal]))
+    } finally {
+      cancel()
+    }
+  }
+  const look = async (signal?: AbortSignal): Promise<Lease | undefined> => {
+    const found = await bounded(signal, (bound) => cluster.get(leaseKind, ref, { signal: bound }))
+    mayHold = found !== undefined && holderOf(found) === holder
+    sighting.see(found)
+    return found
+  }
+  const write = async (wanted: Lease, isNew: boolean, signal?: AbortSignal): Promise<void> => {
+    mayHold = true
+    const written = await bounded(signal, (bound) =>
+      isNew
+        ? cluster.create(leaseKind, wanted, { signal: bound })
+        : cluster.replace(leaseKind, wanted, { signal: bound }),
+    )
+    sighting.see(written)
+  }
+  return {
+    sighting,
+    look,
+    /** One try to take or renew. Resolves with whether the lease is ours now. */
+    hold: async (signal: AbortSignal): Promise<boolean> => {
+      const found = await look(signal)
+      if (!sighting.mayBeTakenBy(holder)) return false
+      const wanted = heldBy(found, ref, holder, clock.now())
+      try {
+        await write(wanted, found === undefined, signal)
+        return true
+      } catch (error) {
+        if (!hasCode(error, "ApiConflict", "ApiAlreadyExists", "ApiNotFound")) throw error
+        // someone wrote at the same moment, perhaps this very call, which was repeated after a lost answer
+        const now = await look(signal)
+        return now !== undefined && sameRenewal(now, wanted)
+      }
+    },
+    /** Frees the lease if it is ours. Looks first: a renewal that was given up may have been written. */
+    release: async (): Promise<void> => {
+      if (!mayHold) return
+      const found = await look()
+      if (found === undefined || holderOf(found) !== holder) return
+      await write({ ...found, spec: { ...found.spec, holderIdentity: "", leaseDurationSeconds: 1 } }, false)
+    },
+  }
+}
+
+/**
+ * Ends leadership that is not renewed. A term counts from the beginning of the try that renewed it, since the API server
+ * may have written it then; timers measure it, so that a clock that is set changes nothing.
+ */
+const createTerms = (clock: ClockPort, onEnd: () => void) => {
+  let end = () => {}
+  return {
+    begin: () => {
+      const cancel = clock.timer(leaseTiming.renewDeadlineMs, onEnd)
+      return {
+        renew: (): void => {
+          end()
+          end = cancel
+        },
+        discard: cancel,
+      }
+    },
+    end: () => end(),
+  }
+}
+
+/** What others see of an election, and how its loop moves it on. */
+const createState = ({ telemetry, lease, holder, clock }: ElectionDeps) => {
+  const log = telemetry.log.child({ lease: `${lease.namespace}/${lease.name}`, holder })
+  const gauge = telemetry.gauge({
+    name: "leader_election_master_status",
+    help: "1 while this process leads.",
+    labels: ["name"],
+  })
+  const leadership = new AbortController()
+  const acquired = Promise.withResolvers<void>()
+  const answered = Promise.withResolvers<void>()
+  for (const { promise } of [acquired, answered]) promise.catch(() => {})
+  let leads = false
+  let triedAt = clock.now()
+  gauge.set(0, { name: lease.name })
+
+  const stop = (reason: unknown): void => {
+    leads = false
+    gauge.set(0, { name: lease.name })
+    acquired.reject(reason)
+    answered.reject(reason)
+    leadership.abort(reason)
+  }
+  return {
+    log,
+    acquired: acquired.promise,
+    answered: answered.promise,
+    signal: leadership.signal,
+    leads: () => leads,
+    isAlive: () => clock.now() - triedAt < stuckMs,
+    tried: () => {
+      triedAt = clock.now()
+    },
+    answer: answered.resolve,
+    win: () => {
+      leads = true
+      gauge.set(1, { name: lease.name })
+      log.info("leading")
+      acquired.resolve()
+      answered.resolve()
+    },
+    lose: (why: string): void => {
+      if (!leads) return
+      log.error("leadership lost", { why })
+      stop(new AppError("LeadershipLost", { detail: `The lease ${lease.namespace}/${lease.name} ${why}.` }))
+    },
+    stop,
+  }
+}
+
+/**
  * Takes part in the election for a Lease (coordination.k8s.io), until closed or until leadership is lost.
  *
  * Guarantee: a leader whose renewals fail aborts `signal` after 10 s, while others wait 15 s from the last renewal that
@@ -80,117 +242,73 @@ export const heldBy = (before: Lease | undefined, ref: ObjectRef, holder: string
  * tolerate that.
  */
 export const electLeader = (deps: ElectionDeps): Election => {
-  const { cluster, clock, lease: ref, holder } = deps
-  const log = deps.telemetry.log.child({ lease: `${ref.namespace}/${ref.name}`, holder })
-  const leading = deps.telemetry.gauge({
-    name: "leader_election_master_status",
-    help: "1 while this process leads.",
-    labels: ["name"],
-  })
+  const { clock, holder } = deps
   const stopping = new AbortController()
-  const leadership = new AbortController()
-  const acquired = Promise.withResolvers<void>()
-  acquired.promise.catch(() => {})
-  let seen: Seen | undefined
-  let renewedAt: number | undefined
+  const state = createState(deps)
+  const { sighting, hold, release } = createLeaseCalls(deps)
+  const terms = createTerms(clock, () => state.lose("could not be renewed within 10 s"))
+  const ending = AbortSignal.any([stopping.signal, state.signal])
 
-  const bounded = async <T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> => {
-    const own = new AbortController()
-    const cancel = clock.timer(leaseTiming.callMs, () =>
-      own.abort(new AppError("ClusterUnavailable", { detail: "The lease could not be reached within 3 s." })),
-    )
-    try {
-      return await call(AbortSignal.any([own.signal, stopping.signal]))
-    } finally {
-      cancel()
-    }
-  }
-
-  const look = async (): Promise<Seen | undefined> => {
-    const found = await bounded((signal) => cluster.get(leaseKind, ref, { signal }))
-    if (found === undefined) return undefined
-    if (seen === undefined || !sameRenewal(seen.lease, found)) return { lease: found, at: clock.now() }
-    return { lease: found, at: seen.at }
-  }
-
-  /** One try to take or renew; true if the lease is ours now. */
-  const tryHold = async (): Promise<boolean> => {
-    const started = clock.now()
-    seen = await look()
-    if (seen !== undefined && !mayTake(seen, holder, clock.now())) return false
-    const wanted = heldBy(seen?.lease, ref, holder, clock.now())
-    const held = await bounded((signal) =>
-      seen === undefined
-        ? cluster.create(leaseKind, wanted, { signal })
-        : cluster.replace(leaseKind, wanted, { signal }),
-    )
-    seen = { lease: held, at: clock.now() }
-    renewedAt = started
-    return true
-  }
-
+  /** One try. Rejects only when the election ends. */
   const attempt = async (): Promise<boolean> => {
+    const term = terms.begin()
     try {
-      return await tryHold()
+      const held = await hold(ending)
+      ending.throwIfAborted()
+      if (held) {
+        term.renew()
+      } else {
+        term.discard()
+        state.answer()
+      }
+      return held
     } catch (error) {
-      stopping.signal.throwIfAborted()
-      // someone else was faster; the next look tells who
-      if (!hasCode(error, "ApiConflict", "ApiAlreadyExists")) log.warn("the lease could not be held", { error })
+      term.discard()
+      ending.throwIfAborted()
+      state.log.warn("the lease could not be held", { error })
       return false
+    } finally {
+      state.tried()
     }
   }
-
-  const lose = (): void => {
-    leading.set(0, { name: ref.name })
-    log.error("leadership lost")
-    leadership.abort(
-      new AppError("LeadershipLost", {
-        detail: `The lease ${ref.namespace}/${ref.name} could not be renewed in time.`,
-      }),
-    )
-  }
-
-  const run = async (): Promise<void> => {
-    while (!(await attempt())) await clock.sleep(leaseTiming.retryMs, stopping.signal)
-    leading.set(1, { name: ref.name })
-    log.info("leading")
-    acquired.resolve()
+  const run = async (): Promise<never> => {
+    while (!(await attempt())) await clock.sleep(leaseTiming.retryMs, ending)
+    state.win()
     for (;;) {
-      await clock.sleep(leaseTiming.retryMs, stopping.signal)
+      await clock.sleep(leaseTiming.retryMs, ending)
       if (await attempt()) continue
-      const taken = seen !== undefined && seen.lease.spec?.holderIdentity !== holder
-      if (taken || clock.now() - (renewedAt ?? 0) > leaseTiming.renewDeadlineMs) return lose()
+      const { lease } = sighting
+      if (lease !== undefined && holderOf(lease) !== holder) state.lose("is held by another replica")
     }
   }
+  const running = run()
+    .catch((error: unknown) => {
+      if (!ending.aborted) state.log.error("the election ended", { error })
+    })
+    .finally(() => {
+      terms.end()
+      sighting.end()
+    })
 
-  const running = run().catch((error: unknown) => {
-    if (!stopping.signal.aborted && !isAbort(error)) log.error("the election ended", { error })
-  })
-
-  const release = async (): Promise<void> => {
-    if (seen === undefined || renewedAt === undefined || leadership.signal.aborted) return
-    const free: Lease = { ...seen.lease, spec: { ...seen.lease.spec, holderIdentity: "", leaseDurationSeconds: 1 } }
-    await cluster
-      .replace(leaseKind, free, { signal: AbortSignal.timeout(leaseTiming.callMs) })
-      .catch((error: unknown) => log.warn("the lease could not be released", { error }))
+  const end = async (): Promise<void> => {
+    const reason = new DOMException("The election was closed.", "AbortError")
+    stopping.abort(reason)
+    await running
+    const wasLost = state.signal.aborted
+    state.stop(reason)
+    if (!wasLost)
+      await release().catch((error: unknown) => state.log.warn("the lease could not be released", { error }))
+    sighting.end()
   }
-
   let closing: Promise<void> | undefined
   return {
-    acquired: acquired.promise,
-    signal: leadership.signal,
-    isLeader: () => renewedAt !== undefined && !leadership.signal.aborted && !stopping.signal.aborted,
-    renewedAgoMs: () => (renewedAt === undefined ? undefined : clock.now() - renewedAt),
+    acquired: state.acquired,
+    answered: state.answered,
+    signal: state.signal,
+    isLeader: () => state.leads() && !stopping.signal.aborted,
+    isAlive: state.isAlive,
     close: () => {
-      closing ??= (async () => {
-        const stop = new DOMException("The election was closed.", "AbortError")
-        stopping.abort(stop)
-        acquired.reject(stop)
-        await running
-        await release()
-        leadership.abort(stop)
-        leading.set(0, { name: ref.name })
-      })()
+      closing ??= end()
       return closing
     },
   }

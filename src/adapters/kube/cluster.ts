@@ -20,8 +20,13 @@ export type KubeClusterDeps = {
   readonly telemetry: TelemetryPort
 }
 
-/** The real API server behind the cluster port, and its raw transport for the preflight check. */
-export type KubeCluster = ClusterPort & { readonly transport: Transport }
+/** The real API server behind the cluster port. */
+export type KubeCluster = ClusterPort & {
+  /** The raw transport, for the preflight check. */
+  readonly transport: Transport
+  /** The namespace that this process lives in: its Pod's, or the one of the kubeconfig's context, if that names one. */
+  readonly ownNamespace: string | undefined
+}
 
 /** Opens a cluster. No call is made before the first use. */
 export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }: KubeClusterDeps): KubeCluster => {
@@ -39,6 +44,7 @@ export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }
   return {
     ...objects,
     transport,
+    ownNamespace: connection.namespace,
     watch: (kind, selection) => {
       const reflection = createReflector({
         kind,

@@ -1,21 +1,39 @@
 import { KubeConfig } from "@kubernetes/client-node"
-import { Agent, type buildConnector, type Dispatcher, ProxyAgent } from "undici"
+import type { Dispatcher } from "undici"
 import { AppError } from "../../errors.ts"
+import { createPools, type Pools } from "./pools.ts"
+
+/** What a request is for: watches have connections of their own, so that they leave room for calls. */
+export type Use = "call" | "watch"
+
+/** Headers and connections for one request. */
+export type Credentials = {
+  readonly headers: Readonly<Record<string, string>>
+  readonly dispatcher: Dispatcher
+}
 
 /** How to reach and convince the API server. */
 export type Connection = {
   /** Origin and base path of the API server, without a trailing slash. */
   readonly server: string
-  /** Headers and the shared dispatcher for one request; tokens are refreshed by the library. */
-  authenticate(): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly dispatcher: Dispatcher }>
+  /** The namespace that this process lives in: its Pod's, or the one of the kubeconfig's context, if that names one. */
+  readonly namespace: string | undefined
+  /** Tokens and certificates as they are now: files are read again, at most a minute old. */
+  authenticate(use: Use): Promise<Credentials>
+  /** Reads the kubeconfig or the Pod's service account again, for a server that no longer takes what it says. */
+  reload(): void
+  /** Gives the next calls new connections if they still get `suspect`, which may be dead without saying so. */
+  reconnect(suspect: Dispatcher): void
   close(): Promise<void>
 }
 
-/** The library derives node:tls options; undici takes the same ones under a type of its own. */
-type TLSOptions = buildConnector.BuildOptions
-
-/** What client-node calls on a request context to authenticate it. */
+/** What the library calls on a request's context to authenticate it. */
 type Context = { setHeaderParam(key: string, value: string): void; setDispatcher(dispatcher: unknown): void }
+
+type AuthenticateArgument = Parameters<KubeConfig["applySecurityAuthentication"]>[0]
+
+const invalid = (problem: string, cause?: unknown): AppError =>
+  new AppError("ConfigInvalid", { detail: `kubernetes.kubeconfig${problem}`, cause })
 
 const load = (kubeconfig: string): KubeConfig => {
   const config = new KubeConfig()
@@ -23,75 +41,64 @@ const load = (kubeconfig: string): KubeConfig => {
     if (kubeconfig === "") config.loadFromCluster()
     else config.loadFromFile(kubeconfig)
   } catch (cause) {
-    const where = kubeconfig === "" ? "the service account of this Pod" : kubeconfig
-    throw new AppError("ConfigInvalid", { detail: `kubernetes.kubeconfig: cannot load ${where}.`, cause })
+    throw invalid(`: cannot load ${kubeconfig === "" ? "the service account of this Pod" : kubeconfig}.`, cause)
   }
-  if (config.getCurrentCluster() === null) {
-    throw new AppError("ConfigInvalid", { detail: "kubernetes.kubeconfig: its current context names no cluster." })
-  }
+  const cluster = config.getCurrentCluster()
+  if (cluster === null) throw invalid(": its current context names no cluster.")
+  // what the library makes of the variables that only a Pod has
+  if (kubeconfig === "" && cluster.server.includes("//undefined:"))
+    throw invalid(" is empty, and this is no Pod: name a kubeconfig, or use --role dev.")
+  if (!URL.canParse(cluster.server)) throw invalid(`: '${cluster.server}' is no URL of an API server.`)
+  if (cluster.proxyUrl?.startsWith("socks")) throw invalid(": a socks proxy-url is not supported.")
+  if (cluster.server.startsWith("http:") && !cluster.skipTLSVerify)
+    throw invalid(": a server without TLS needs insecure-skip-tls-verify.")
   return config
 }
 
-/** Connections stay for the API server's answers, not for a clock of ours: calls and watches set their own bounds. */
-const agentOptions = { headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 30_000 }
-
 /**
- * Makes one dispatcher for each set of TLS material instead of one for each request, which client-node does by itself:
- * a new TLS connection per call. Keyed by what the library derived from the kubeconfig, so rotated material gets a new one.
+ * Loads a kubeconfig whose requests get their connections from `pools`. By itself the library makes a dispatcher, and
+ * so a TLS connection, for each request; its private method is the only hook that it leaves.
  */
-const memoisedDispatchers = (config: KubeConfig): Map<string, Dispatcher> => {
-  const dispatchers = new Map<string, Dispatcher>()
-  const make = (options: ReturnType<KubeConfig["createDispatcherOptions"]>): Dispatcher => {
-    if (options.type === "proxy") {
-      return new ProxyAgent({ ...agentOptions, uri: options.uri, requestTls: options.requestTls as TLSOptions })
-    }
-    if (options.type === "socks") {
-      throw new AppError("ConfigInvalid", { detail: "kubernetes.kubeconfig: a socks proxy-url is not supported." })
-    }
-    if (options.type === "none") return new Agent(agentOptions)
-    return new Agent({ ...agentOptions, connect: { ...(options.connect as TLSOptions), timeout: 5_000 } })
-  }
+const loadPooled = (kubeconfig: string, pools: Pools): KubeConfig => {
+  const config = load(kubeconfig)
   const createDispatcher: KubeConfig["createDispatcherOptions"] extends (...args: infer A) => unknown
-    ? (...args: A) => Dispatcher
-    : never = (cluster, options) => {
-    const derived = config.createDispatcherOptions(cluster, options)
-    const key = JSON.stringify(derived)
-    const known = dispatchers.get(key) ?? make(derived)
-    dispatchers.set(key, known)
-    return known
-  }
-  // the library's method is private; replacing it on the instance is the only hook it leaves
+    ? (...args: A) => unknown
+    : never = (cluster, options) => pools.pick(config.createDispatcherOptions(cluster, options))
   Object.assign(config, { createDispatcher })
-  return dispatchers
+  return config
 }
 
-/** Opens a kubeconfig (a path), or with `""` the Pod's own service account. */
+/** Opens a kubeconfig (a path), or with `""` the Pod's own service account. Throws `ConfigInvalid`; connects later. */
 export const connect = (kubeconfig: string): Connection => {
-  const config = load(kubeconfig)
-  const dispatchers = memoisedDispatchers(config)
-  const server = (config.getCurrentCluster()?.server ?? "").replace(/\/+$/, "")
-  const authenticate: Connection["authenticate"] = async () => {
+  const pools = createPools()
+  let config = loadPooled(kubeconfig, pools)
+  const namespace = config.getContextObject(config.getCurrentContext())?.namespace?.trim()
+
+  const authenticate = async (use: Use): Promise<Credentials> => {
     const headers: Record<string, string> = {}
-    let dispatcher: Dispatcher | undefined
+    let picked: ReturnType<Pools["pick"]> | undefined
     const context: Context = {
       setHeaderParam: (key, value) => {
         headers[key] = value
       },
       setDispatcher: (value) => {
-        dispatcher = value as Dispatcher
+        picked = value as ReturnType<Pools["pick"]>
       },
     }
-    await config.applySecurityAuthentication(
-      context as unknown as Parameters<KubeConfig["applySecurityAuthentication"]>[0],
-    )
-    if (dispatcher === undefined) throw new AppError("Internal", { detail: "The kubeconfig gave no dispatcher." })
-    return { headers, dispatcher }
+    await config.applySecurityAuthentication(context as unknown as AuthenticateArgument)
+    if (picked === undefined) throw new AppError("Internal", { detail: "The kubeconfig gave no connection." })
+    return { headers, dispatcher: picked[use] }
   }
   return {
-    server,
-    authenticate,
-    close: async () => {
-      await Promise.all([...dispatchers.values()].map((dispatcher) => dispatcher.destroy()))
+    get server() {
+      return (config.getCurrentCluster()?.server ?? "").replace(/\/+$/, "")
     },
+    namespace: namespace === "" ? undefined : namespace,
+    authenticate,
+    reload: () => {
+      config = loadPooled(kubeconfig, pools)
+    },
+    reconnect: pools.renew,
+    close: pools.close,
   }
 }
