@@ -2,11 +2,13 @@
  * The program: arguments → configuration → role → exit code. The only file that reads the arguments, handles signals
  * and ends the process. Roles are loaded when they are asked for, so that `reflow --help` need not load a gateway.
  */
-import { type Command, parseCommand } from "./config/flags.ts"
+import type { Environment } from "./config/environment.ts"
+import { type Command, parseCommand, type Role } from "./config/flags.ts"
 import { helpText } from "./config/help.ts"
 import { loadConfig, processEnvironment } from "./config/load.ts"
 import { configReport, schemaReport } from "./config/report.ts"
-import { AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
+import type { Config } from "./config/schema.ts"
+import { type AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
 import type { RunningRole } from "./roles/role.ts"
 import { version } from "./version.ts"
 
@@ -55,39 +57,52 @@ const firstSignal = (log: RunningRole["log"]): Promise<string> =>
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal)
   })
 
-/** Keeps the process until a signal, then closes the role. What does not end in time ends with the process. */
-const serve = async (role: RunningRole, drainMs: number): Promise<ExitCode> => {
-  const failed = role.ready.then(() => new Promise<never>(() => {}))
-  const signal = await Promise.race([firstSignal(role.log), failed])
-  role.log.info("stopping", { signal })
+/** Closes the role in bounded time: what does not end in time ends with the process. */
+const closeRole = async (role: RunningRole, drainMs: number): Promise<void> => {
   const limit = setTimeout(() => {
     role.log.error("could not stop in time")
     process.exit(1)
   }, drainMs + closeGraceMs)
   await role.close()
   clearTimeout(limit)
+}
+
+/** Keeps the process until a signal, then closes the role; throws if the role fails before. */
+const serve = async (role: RunningRole, drainMs: number): Promise<ExitCode> => {
+  try {
+    const signal = await Promise.race([firstSignal(role.log), role.failed])
+    role.log.info("stopping", { signal })
+  } finally {
+    await closeRole(role, drainMs)
+  }
   role.log.info("stopped")
   return 0
+}
+
+/** Starts the named role. Each is loaded only when it is asked for. */
+const startRole = async (name: Role, config: Config, environment: Environment): Promise<RunningRole> => {
+  const { platform, stdout, stderr } = process
+  switch (name) {
+    case "gateway":
+      return (await import("./roles/gateway.ts")).startGateway({ config, stderr })
+    case "operator":
+      return (await import("./roles/operator.ts")).startOperator({ config, stderr })
+    case "all":
+      return (await import("./roles/all.ts")).startAll({ config, stderr })
+    case "dev": {
+      const { startDev } = await import("./roles/dev.ts")
+      return startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr })
+    }
+  }
 }
 
 const run = async ({ role: name, settings }: Extract<Command, { kind: "run" }>): Promise<ExitCode> => {
   const environment = processEnvironment()
   const { config, warnings } = loadConfig({ settings, role: name, environment })
-  if (name !== "dev") {
-    const detail = `This build has only the embedded cluster so far: --role ${name} needs a real one. Use --role dev.`
-    throw new AppError("UsageInvalid", { detail })
-  }
-  const { startDev } = await import("./roles/dev.ts")
-  const { platform, stdout, stderr } = process
-  const role = startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr })
+  const role = await startRole(name, config, environment)
   for (const warning of warnings) role.log.warn(warning)
   onFatal((error) => role.log.error("ending: the state of the program is unknown", { error }))
-  try {
-    return await serve(role, config.kubernetes.drain_timeout)
-  } catch (error) {
-    await role.close()
-    throw error
-  }
+  return await serve(role, config.kubernetes.drain_timeout)
 }
 
 /**
@@ -122,6 +137,12 @@ const printToken = async (command: Extract<Command, { kind: "token" }>): Promise
   return 0
 }
 
+const check = async ({ role, settings }: Extract<Command, { kind: "check" }>): Promise<ExitCode> => {
+  const { runCheck } = await import("./roles/check.ts")
+  const write = (line: string) => void process.stdout.write(line)
+  return (await runCheck({ role, settings, environment: processEnvironment(), write })) ? 0 : 1
+}
+
 const execute = async (argv: readonly string[]): Promise<ExitCode> => {
   const command = parseCommand(argv)
   switch (command.kind) {
@@ -133,6 +154,8 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
       return 0
     case "config":
       return printConfig(command)
+    case "check":
+      return await check(command)
     case "token":
       return await printToken(command)
     case "run":

@@ -12,6 +12,11 @@ export type GuardOptions = {
   readonly allowedOrigins: readonly string[]
   /** True if only this machine can connect: then its own names are accepted too, as Host and as Origin. */
   readonly loopback: boolean
+  /**
+   * True if every Host is accepted, default false: without a configured name nobody can know under which ones a Service
+   * is reached. Origins are checked nevertheless, and a page of a rebound name has no token to send.
+   */
+  readonly anyHost?: boolean
 }
 
 /** Lets requests in or not, before anybody looks at them. */
@@ -100,7 +105,10 @@ export const createGuard = (options: GuardOptions): Guard => {
   ])
 
   const isHost = (host: string): boolean =>
-    hosts.has(host) || anyPort.has(withoutPort(host)) || (options.loopback && loopbackHost.test(host))
+    options.anyHost === true ||
+    hosts.has(host) ||
+    anyPort.has(withoutPort(host)) ||
+    (options.loopback && loopbackHost.test(host))
   const isOrigin = (origin: string): boolean =>
     origins.has(origin) || (options.loopback && loopbackHost.test(origin.replace(/^https?:\/\//, "")))
 

@@ -1,10 +1,8 @@
-import type { RequestListener } from "node:http"
 import { createMemoryCluster } from "../adapters/memory/cluster.ts"
 import { createProcessNode } from "../adapters/process/node.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { createOperator } from "../operator/controller.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import { version } from "../version.ts"
 import { bannerText } from "./dev-banner.ts"
@@ -14,9 +12,10 @@ import { showProgress } from "./dev-progress.ts"
 import { loadTargets, targetPaths } from "./dev-targets.ts"
 import { devToken } from "./dev-token.ts"
 import { type Front, startFront } from "./front.ts"
-import { healthHandler } from "./health-listener.ts"
-import { type HttpListener, isLoopback, startHttpListener } from "./http-listener.ts"
-import { createStarted, type RunningRole, type Started } from "./role.ts"
+import { startHealth } from "./health-listener.ts"
+import type { HttpListener } from "./http-listener.ts"
+import { listenPublicly } from "./public-listener.ts"
+import { type Base, type RunningRole, runRole } from "./role.ts"
 import { createTerminal, type Output, type Terminal } from "./terminal.ts"
 
 /** What the role dev gets from the process. */
@@ -33,13 +32,7 @@ export type DevOptions = {
   readonly stderr: Output
 }
 
-type Deps = DevOptions & {
-  readonly telemetry: TelemetryPort
-  readonly terminal: Terminal
-  readonly started: Started
-  /** Aborted when the role is closed. */
-  readonly signal: AbortSignal
-}
+type Deps = DevOptions & Base & { readonly terminal: Terminal }
 
 /** How long open calls get at the end, whatever drain_timeout allows: somebody waits at the terminal. */
 const longestDrainMs = 3_000
@@ -74,33 +67,6 @@ const startCluster = async ({ config, started, telemetry, environment, ...rest }
   return cluster
 }
 
-/** Listens at once, so that a port in use is told before anything runs; answers 503 until there is a handler. */
-const startListening = async ({ config, started }: Deps) => {
-  let handler: RequestListener = (_request, response) => {
-    response.writeHead(503, { "retry-after": "1" }).end()
-  }
-  const listener = await startHttpListener(config.gateway.listen, (request, response) => handler(request, response))
-  await started.add("listener", listener.close)
-  const serve = (next: RequestListener): void => {
-    handler = next
-  }
-  return { listener, serve }
-}
-
-/** The configured origin, else this machine's: names that the guard of a listener on all addresses lets in too. */
-const publicUrlOf = ({ gateway }: Config, { url, port }: HttpListener): string => {
-  if (gateway.public_url !== "") return gateway.public_url
-  return isLoopback(gateway.listen) ? url : `http://localhost:${port}`
-}
-
-const startHealth = async ({ config, telemetry, started, signal }: Deps): Promise<void> => {
-  const { listen } = config.metrics
-  if (listen === undefined) return
-  const health = await startHttpListener(listen, healthHandler({ telemetry, isReady: () => !signal.aborted }))
-  await started.add("health", health.close)
-  telemetry.log.info("metrics", { url: `${health.url}/metrics` })
-}
-
 /** No new requests; the running ones get a moment, streams are told to come back. */
 const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListener): Promise<void> => {
   const limit = new AbortController()
@@ -126,16 +92,24 @@ const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: F
 const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { config, telemetry, terminal, started, signal } = deps
   const { namespace } = config.kubernetes
-  const { listener, serve } = await startListening(deps)
+  const { listener, serve, publicUrl: url } = await listenPublicly(deps)
   const cluster = await startCluster(deps)
   const devKey = await ensureDevKey(config.dev.state_dir)
   await loadTargets(targetPaths(config.dev.targets), { cluster, namespace, signal })
-  const url = publicUrlOf(config, listener)
   const gatewayCluster = cluster.client({ fieldManager: "reflow-gateway" })
-  const front = await startFront({ ...deps, cluster: gatewayCluster, clock, publicUrl: url, devKey })
+  const front = await startFront({
+    ...deps,
+    cluster: gatewayCluster,
+    clock,
+    publicUrl: url,
+    anyHost: false,
+    ownNamespace: namespace,
+    tokens: config.auth.tokens,
+    devKey,
+  })
   const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })
   await started.add("progress", endProgress)
-  await startHealth(deps)
+  await startHealth(deps, { isReady: () => !signal.aborted })
   await started.add("requests", () => drain(deps, front, listener))
   signal.throwIfAborted()
   serve(front.handler)
@@ -147,7 +121,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
  * The role dev: cluster, node, operator, gateway and REST API in one process on one port, for one person on one machine.
  * Ready rejects with PlatformUnsupported, PortInUse or ConfigInvalid, the latter also for a file of targets.
  */
-export const startDev = (options: DevOptions): RunningRole => {
+export const startDev = (options: DevOptions): RunningRole<{ readonly url: string }> => {
   const { config, stderr } = options
   const terminal = createTerminal(stderr)
   const telemetry = createTelemetry({
@@ -155,16 +129,5 @@ export const startDev = (options: DevOptions): RunningRole => {
     write: terminal.line,
     processMetrics: config.metrics.listen !== undefined,
   })
-  const stop = new AbortController()
-  const started = createStarted((name, error) => telemetry.log.error("could not be closed", { name, error }))
-  const ready = start({ ...options, telemetry, terminal, started, signal: stop.signal })
-  return {
-    log: telemetry.log,
-    ready,
-    close: async () => {
-      stop.abort()
-      await started.close()
-      await ready.catch(() => {})
-    },
-  }
+  return runRole({ config, telemetry }, (base) => start({ ...options, ...base, terminal }))
 }

@@ -20,6 +20,7 @@ import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { isLoopback } from "./http-listener.ts"
 import type { Started } from "./role.ts"
+import { untilReached } from "./until-reached.ts"
 
 /** What the gateway and the REST API are built from. */
 export type FrontDeps = {
@@ -29,6 +30,12 @@ export type FrontDeps = {
   readonly config: Config
   /** Origin under which clients reach it. */
   readonly publicUrl: string
+  /** True if requests for every Host are accepted. */
+  readonly anyHost: boolean
+  /** Namespace of the Secret with the session keys. */
+  readonly ownNamespace: string
+  /** Static tokens to accept. */
+  readonly tokens: Config["auth"]["tokens"]
   /** Accepts the embedded default's tokens too. */
   readonly devKey?: DevKey
   /** Gets what must be closed. */
@@ -65,9 +72,9 @@ const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Fro
 type Who = ReturnType<typeof createWho>
 
 /** Who is calling, and what they may. */
-const createWho = ({ config, devKey, clock, telemetry }: FrontDeps) => {
-  const { tokens, admin_roles: adminRoles } = config.auth
-  const issuers = configuredIssuers(config.auth, { dev: devKey !== undefined })
+const createWho = ({ config, tokens, devKey, clock, telemetry }: FrontDeps) => {
+  const { issuers: known, admin_roles: adminRoles } = config.auth
+  const issuers = configuredIssuers({ issuers: known, tokens }, { dev: devKey !== undefined })
   const dev = devKey === undefined ? {} : { dev: devKey }
   return {
     issuers,
@@ -99,9 +106,11 @@ const startGateway = async (
 ): Promise<Gateway> => {
   const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
   const { request_timeout, session_lifetime, max_body, trusted_proxies, keys_secret } = config.gateway
-  const ref = { namespace: config.kubernetes.namespace, name: keys_secret }
+  const ref = { namespace: deps.ownNamespace, name: keys_secret }
   const options = { sessionLifetimeMs: session_lifetime, signal }
-  const sessionKeys = await ensureSessionKeys({ cluster, clock, log: telemetry.log }, ref, options)
+  const sessionKeys = await untilReached({ clock, log: telemetry.log, signal }, "the session keys", () =>
+    ensureSessionKeys({ cluster, clock, log: telemetry.log }, ref, options),
+  )
   await started.add("session keys", sessionKeys.close)
   const gateway = createGateway({
     targets,
@@ -126,7 +135,7 @@ const startGateway = async (
 
 /** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */
 export const startFront = async (deps: FrontDeps): Promise<Front> => {
-  const { cluster, clock, telemetry, config, publicUrl } = deps
+  const { cluster, clock, telemetry, config, publicUrl, anyHost } = deps
   const { listen, allowed_hosts: allowedHosts, allowed_origins: allowedOrigins } = config.gateway
   const seen = await follow(deps)
   const who = createWho(deps)
@@ -135,6 +144,6 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { access, authenticator } = who
   const { namespace } = config.kubernetes
   const api = createAdmin({ cluster, namespace, ...seen, access, authenticator, clock, telemetry })
-  const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen) })
+  const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, api }) }
 }

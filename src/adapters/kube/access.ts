@@ -21,8 +21,14 @@ export type Grant = {
   readonly unseen?: string
 }
 
-/** Name of the Secret with the session keys, and of the one with the bootstrap admin token. */
-export const ownSecrets = ["reflow-gateway-keys", "reflow-bootstrap-token"] as const
+/** Name of the Secret with the bootstrap admin token. */
+export const bootstrapSecretName = "reflow-bootstrap-token"
+
+/** Name of the Secret with the session keys, as gateway.keys_secret is by default. */
+export const keysSecretName = "reflow-gateway-keys"
+
+/** Names of the gateway's own Secrets. */
+export const ownSecrets = [keysSecretName, bootstrapSecretName] as const
 
 /** Name of the operator's Lease. */
 export const leaseName = "reflow-operator"

@@ -1,0 +1,33 @@
+import { startGatewayHalf } from "./gateway-half.ts"
+import { startHealth } from "./health-listener.ts"
+import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
+import { type OperatorHalf, startOperatorHalf } from "./operator-half.ts"
+import { listenPublicly } from "./public-listener.ts"
+import { type Base, type RunningRole, runRole } from "./role.ts"
+
+const start = async (base: Base): Promise<void> => {
+  const { telemetry, started, signal } = base
+  let half: OperatorHalf | undefined
+  let serves = false
+  await startHealth(base, {
+    // once it serves it stays ready: what is warm needs no operator
+    isReady: () => serves && !signal.aborted,
+    isAlive: () => half?.isAlive() !== false,
+  })
+  const door = await listenPublicly(base)
+  const operator = await openCluster(base, "reflow-operator")
+  const gateway = await openCluster(base, "reflow-gateway")
+  half = startOperatorHalf({ ...base, ...operator, ends: "half" })
+  // closed after the requests: those that wait for a start are waited for
+  await started.add("operator", half.close)
+  await Promise.all([half.settled, startGatewayHalf(base, gateway, door)])
+  serves = true
+  telemetry.log.info("serving", { url: door.listener.url })
+}
+
+/**
+ * The role all: gateway and operator over a real cluster in one process, each with the rights and the field manager of
+ * its own role. When leadership is lost, only the operator begins anew.
+ */
+export const startAll = (options: KubeRoleOptions): RunningRole =>
+  runRole({ config: options.config, telemetry: kubeTelemetry(options) }, start)

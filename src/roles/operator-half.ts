@@ -1,0 +1,112 @@
+import { randomBytes } from "node:crypto"
+import { hostname } from "node:os"
+import { leaseName } from "../adapters/kube/access.ts"
+import { systemClock } from "../adapters/system/clock.ts"
+import { hasCode } from "../errors.ts"
+import { createOperator } from "../operator/controller.ts"
+import { type Election, electLeader } from "../operator/leader.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import type { Base } from "./role.ts"
+
+/** What the operator of a process is built from. */
+export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
+  readonly cluster: ClusterPort
+  /** Namespace of the Lease. */
+  readonly ownNamespace: string
+  /** After a loss of leadership: `role` ends the role with the error, `half` takes part in the election again. */
+  readonly ends: "role" | "half"
+  /** Default: the machine's. */
+  readonly clock?: ClockPort
+}
+
+/** The operator of a process: a standby, or the leader that works. */
+export type OperatorHalf = {
+  /** Resolves when it works, or is a standby that knows who leads; rejects if it is closed before. */
+  readonly settled: Promise<void>
+  /** True for a standby that has reached the API server, and for a leader whose caches are filled. */
+  isReady(): boolean
+  /** False if the election is stuck. */
+  isAlive(): boolean
+  /** Ends the operator, then gives the lease back, so that another replica leads at once. */
+  close(): Promise<void>
+}
+
+/** Resolves when the signal is aborted. */
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve(), { once: true })
+  })
+
+/**
+ * Takes part in the election and runs the operator while it leads. A standby follows nothing: it costs the API server one
+ * call in two seconds, and who takes over starts from a fresh list rather than from a cache that may be behind.
+ */
+export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
+  const { cluster, telemetry, config, ownNamespace, ends, clock = systemClock } = deps
+  const lease = { namespace: ownNamespace, name: leaseName }
+  const holder = `${hostname()}_${randomBytes(6).toString("hex")}`
+  const settled = Promise.withResolvers<void>()
+  settled.promise.catch(() => {})
+  const closing = new AbortController()
+  let election: Election | undefined
+  let hasAnswer = false
+  let works = false
+
+  const settle = async (current: Election): Promise<void> => {
+    await current.answered
+    hasAnswer = true
+    if (!current.isLeader()) settled.resolve()
+  }
+  /** Works until `ending`, as soon as the election is won. */
+  const lead = async (current: Election, ending: Promise<void>): Promise<void> => {
+    await Promise.race([current.acquired, ending])
+    if (!current.isLeader()) return
+    const operator = createOperator({ cluster, clock, telemetry, options: { ...config.kubernetes, embedded: false } })
+    try {
+      works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
+      if (works) settled.resolve()
+      await ending
+    } finally {
+      works = false
+      await operator.close()
+    }
+  }
+  /** One candidacy. Throws `LeadershipLost` at its end, or an AbortError if the half is closed. */
+  const campaign = async (): Promise<void> => {
+    const current = electLeader({ cluster, clock, telemetry, lease, holder })
+    election = current
+    settle(current).catch(() => {})
+    try {
+      await lead(current, aborted(AbortSignal.any([current.signal, closing.signal])))
+      closing.signal.throwIfAborted()
+      current.signal.throwIfAborted()
+    } finally {
+      await current.close()
+    }
+  }
+  const run = async (): Promise<void> => {
+    while (!closing.signal.aborted) {
+      try {
+        await campaign()
+      } catch (error) {
+        if (closing.signal.aborted) return
+        if (ends === "role" || !hasCode(error, "LeadershipLost")) throw error
+        telemetry.log.warn("taking part in the election again")
+      }
+    }
+  }
+  const running = run().catch(deps.fail)
+
+  return {
+    settled: settled.promise,
+    isReady: () => (election?.isLeader() === true ? works : hasAnswer),
+    isAlive: () => election?.isAlive() === true,
+    close: async () => {
+      closing.abort()
+      settled.reject(new DOMException("The operator was closed.", "AbortError"))
+      await running
+    },
+  }
+}

@@ -1,0 +1,24 @@
+import { startHealth } from "./health-listener.ts"
+import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
+import { type OperatorHalf, startOperatorHalf } from "./operator-half.ts"
+import { type Base, type RunningRole, runRole } from "./role.ts"
+
+const start = async (base: Base): Promise<void> => {
+  const { signal, started } = base
+  let half: OperatorHalf | undefined
+  await startHealth(base, {
+    isReady: () => half?.isReady() === true && !signal.aborted,
+    isAlive: () => half?.isAlive() !== false,
+  })
+  const actor = await openCluster(base, "reflow-operator")
+  half = startOperatorHalf({ ...base, ...actor, ends: "role" })
+  await started.add("operator", half.close)
+  await half.settled
+}
+
+/**
+ * The role operator: takes part in the election and reconciles while it leads. It fails with LeadershipLost when it may no
+ * longer lead; an API server that is away at the start is waited for.
+ */
+export const startOperator = (options: KubeRoleOptions): RunningRole =>
+  runRole({ config: options.config, telemetry: kubeTelemetry(options) }, start)

@@ -1,0 +1,35 @@
+import type { RequestListener } from "node:http"
+import type { Config } from "../config/schema.ts"
+import { type HttpListener, isLoopback, startHttpListener } from "./http-listener.ts"
+import type { Base } from "./role.ts"
+
+/** The port of MCP endpoints and REST API. */
+export type PublicListener = {
+  readonly listener: HttpListener
+  /** Origin under which clients reach it. */
+  readonly publicUrl: string
+  /** Hands the requests that come from now on to `handler`; before that they get 503. */
+  serve(handler: RequestListener): void
+}
+
+/** The configured origin, else this machine's: names that the guard of a listener on all addresses lets in too. */
+const publicUrlOf = ({ gateway }: Config, { url, port }: HttpListener): string => {
+  if (gateway.public_url !== "") return gateway.public_url
+  return isLoopback(gateway.listen) ? url : `http://localhost:${port}`
+}
+
+/** Listens at gateway.listen at once, so that a port in use is told before anything runs. */
+export const listenPublicly = async ({ config, started }: Base): Promise<PublicListener> => {
+  let handler: RequestListener = (_request, response) => {
+    response.writeHead(503, { "retry-after": "1" }).end()
+  }
+  const listener = await startHttpListener(config.gateway.listen, (request, response) => handler(request, response))
+  await started.add("listener", listener.close)
+  return {
+    listener,
+    publicUrl: publicUrlOf(config, listener),
+    serve: (next) => {
+      handler = next
+    },
+  }
+}
