@@ -117,7 +117,11 @@ export type ClusterPort = {
   /** Server-side apply with this adapter's field manager: creates, or sets exactly the given fields and drops own ones not given. */
   apply<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
   mergePatch<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
-  /** Merge patch of the status subresource: only `status` (and metadata preconditions) take effect. */
+  /**
+   * Merge patch of the status subresource: only `status` takes effect. `metadata.resourceVersion` is a precondition; a
+   * `metadata.uid` that is another object's throws `ApiConflict` too, but that object may have been written by then,
+   * since the API server does not heed it: who needs more names the version.
+   */
   patchStatus<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
   /** Update guarded by the object's own resourceVersion (leases). */
   replace<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>

@@ -1,6 +1,8 @@
+import type { Kind, KubeObject } from "../../api/kind.ts"
 import { podKind, serverContainer } from "../../api/pod.ts"
+import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
+import type { ClusterPort, Reflection, Selection, WatchOptions } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { createReflector } from "../reflector.ts"
 import { connect } from "./connection.ts"
@@ -31,39 +33,43 @@ export type KubeCluster = ClusterPort & {
 /** Opens a cluster. No call is made before the first use. */
 export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }: KubeClusterDeps): KubeCluster => {
   const connection = connect(kubeconfig)
+  const closing = new AbortController()
   const log = telemetry.log.child({ adapter: "kube" })
   const requests = telemetry.counter({
     name: "rest_client_requests_total",
-    help: "Calls to the API server by verb and answer.",
-    labels: ["verb", "code"],
+    help: "Calls to the API server by method and answer.",
+    labels: ["method", "code"],
   })
-  const transport = createTransport({ connection, clock, log, requests })
+  const transport = createTransport({
+    connection,
+    clock,
+    log,
+    requests,
+    userAgent: fieldManager,
+    closing: closing.signal,
+  })
   const objects = createObjectCalls(transport, fieldManager)
-  const reflections = new Set<Reflection<never>>()
+  const reflections = new Set<Reflection<KubeObject>>()
 
   return {
     ...objects,
     transport,
     ownNamespace: connection.namespace,
-    watch: (kind, selection) => {
-      const reflection = createReflector({
-        kind,
-        source: createSource(transport, objects, kind, selection),
-        clock,
-        telemetry,
-      })
-      const closable = reflection as Reflection<never>
-      reflections.add(closable)
-      return {
+    watch: <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
+      const source = createSource(transport, objects, kind, selection)
+      const reflection = createReflector<T>({ ...options, kind, source, clock, telemetry })
+      const own: Reflection<T> = {
         ...reflection,
         get size() {
           return reflection.size
         },
-        close: async () => {
-          reflections.delete(closable)
-          await reflection.close()
+        close: () => {
+          reflections.delete(own)
+          return reflection.close()
         },
       }
+      reflections.add(own)
+      return own
     },
     recordEvent: createEventRecorder(objects, clock, fieldManager),
     podLogs: (ref, query, options) =>
@@ -75,6 +81,7 @@ export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }
         signal: options?.signal,
       }),
     close: async () => {
+      closing.abort(new AppError("ClusterUnavailable", { detail: "The client of the API server is closed." }))
       await Promise.all([...reflections].map((reflection) => reflection.close()))
       await connection.close()
     },

@@ -1,23 +1,23 @@
-import { createHash } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { type Event, eventKind } from "../../api/event.ts"
+import { toKubeTime } from "../../api/kube-time.ts"
 import { hasCode } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { CallOptions, EventInput } from "../../ports/cluster.ts"
+import type { CallOptions, EventInput, ObjectRef } from "../../ports/cluster.ts"
 import type { ObjectCalls } from "./objects.ts"
 
 /** An Event that was written lately: an equal one is counted on it. */
-type Written = { readonly name: string; readonly firstTimestamp: string; count: number; lastAt: number }
+type Written = { readonly ref: ObjectRef; readonly at: number; readonly times: number }
 
 const windowMs = 10 * 60_000
 const maxKept = 1_000
+const maxNote = 1_024
 
 const keyOf = ({ regarding, type, reason, note }: EventInput): string =>
   createHash("sha256")
-    .update([regarding.metadata.uid ?? "", type, reason, note].join("\0"))
+    .update([regarding.kind, regarding.metadata.uid ?? "", regarding.metadata.name, type, reason, note].join("\0"))
     .digest("hex")
     .slice(0, 16)
-
-const toTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z")
 
 const involved = ({ regarding }: EventInput): Event["involvedObject"] => {
   const { name, namespace, uid } = regarding.metadata
@@ -30,48 +30,63 @@ const involved = ({ regarding }: EventInput): Event["involvedObject"] => {
   }
 }
 
+const toEvent = (input: EventInput, name: string, time: string, component: string): Event => ({
+  apiVersion: eventKind.apiVersion,
+  kind: eventKind.kind,
+  metadata: { name, namespace: input.regarding.metadata.namespace ?? "default" },
+  involvedObject: involved(input),
+  type: input.type,
+  reason: input.reason,
+  message: input.note.slice(0, maxNote),
+  count: 1,
+  firstTimestamp: time,
+  lastTimestamp: time,
+  source: { component },
+})
+
 /** Makes the function that records Events; equal ones within ten minutes become a count on the first. */
 export const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: string) => {
+  /** What was written of each key, the one that is longest ago first. */
   const written = new Map<string, Written>()
+  /** The last write of each key that has not ended: equal Events wait for each other, or each would be a first one. */
+  const pending = new Map<string, Promise<void>>()
 
-  const again = async (namespace: string, event: Written, options?: CallOptions): Promise<boolean> => {
-    event.count += 1
-    event.lastAt = clock.now()
+  /** Counts one more on an Event; false if that is gone: the API server keeps them for an hour. */
+  const count = async ({ ref, times }: Written, options?: CallOptions): Promise<boolean> => {
     try {
-      const patch = { count: event.count, lastTimestamp: toTime(event.lastAt) }
-      await objects.mergePatch(eventKind, { namespace, name: event.name }, patch, options)
+      const patch = { count: times + 1, lastTimestamp: toKubeTime(clock.now()) }
+      await objects.mergePatch(eventKind, ref, patch, options)
       return true
     } catch (error) {
-      // Events are kept for an hour only
       if (hasCode(error, "ApiNotFound")) return false
       throw error
     }
   }
-
-  return async (input: EventInput, options?: CallOptions): Promise<void> => {
-    const namespace = input.regarding.metadata.namespace ?? ""
-    const key = keyOf(input)
+  const keep = (key: string, event: Written): void => {
+    written.delete(key)
+    written.set(key, event)
+    if (written.size > maxKept) written.delete(written.keys().next().value ?? "")
+  }
+  const write = async (key: string, input: EventInput, options?: CallOptions): Promise<void> => {
     const now = clock.now()
     const known = written.get(key)
-    if (known !== undefined && now - known.lastAt < windowMs && (await again(namespace, known, options))) return
-    const name = `${input.regarding.metadata.name}.${key}${Math.floor(now).toString(16)}`
-    const firstTimestamp = toTime(now)
-    written.delete(key)
-    written.set(key, { name, firstTimestamp, count: 1, lastAt: now })
-    if (written.size > maxKept) written.delete(written.keys().next().value ?? "")
-    const event: Event = {
-      apiVersion: "v1",
-      kind: "Event",
-      metadata: { name, namespace },
-      involvedObject: involved(input),
-      type: input.type,
-      reason: input.reason,
-      message: input.note.slice(0, 1024),
-      count: 1,
-      firstTimestamp,
-      lastTimestamp: firstTimestamp,
-      source: { component },
-    }
+    if (known !== undefined && now - known.at < windowMs && (await count(known, options)))
+      return keep(key, { ...known, at: now, times: known.times + 1 })
+    const name = `${input.regarding.metadata.name}.${key}${randomBytes(4).toString("hex")}`
+    const event = toEvent(input, name, toKubeTime(now), component)
     await objects.create(eventKind, event, options)
+    keep(key, { ref: { namespace: event.metadata.namespace ?? "", name }, at: now, times: 1 })
+  }
+
+  return async (input: EventInput, options?: CallOptions): Promise<void> => {
+    const key = keyOf(input)
+    const before = pending.get(key) ?? Promise.resolve()
+    const writing = before.catch(() => {}).then(() => write(key, input, options))
+    pending.set(key, writing)
+    try {
+      await writing
+    } finally {
+      if (pending.get(key) === writing) pending.delete(key)
+    }
   }
 }

@@ -1,8 +1,10 @@
+import { deepFreeze } from "../../api/deep-freeze.ts"
 import type { Kind, KubeObject } from "../../api/kind.ts"
 import { secretKind } from "../../api/secret.ts"
-import { hasCode } from "../../errors.ts"
+import { AppError, hasCode, isAppError } from "../../errors.ts"
 import type { ClusterPort, DeleteOptions, ListPage, MergePatch, ObjectRef } from "../../ports/cluster.ts"
 import { collectionPath, objectPath, selectionQuery } from "./paths.ts"
+import { isAbsence } from "./status.ts"
 import type { Transport } from "./transport.ts"
 
 /** A list as the API server sends it; items carry neither apiVersion nor kind. */
@@ -11,25 +13,46 @@ type RawList = {
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
 }
 
-const freeze = <T>(value: T): T => {
-  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value)
-    for (const inner of Object.values(value)) freeze(inner)
-  }
-  return value
-}
-
 /** An answer as one of our objects: type filled in, bookkeeping of other field managers dropped, frozen. */
 export const toObject = <T extends KubeObject>(kind: Kind<T>, raw: unknown): T => {
   const object = raw as { metadata?: Record<string, unknown> }
   const { managedFields: _dropped, ...metadata } = object.metadata ?? {}
-  return freeze({ ...object, apiVersion: kind.apiVersion, kind: kind.kind, metadata }) as unknown as T
+  return deepFreeze({ ...object, apiVersion: kind.apiVersion, kind: kind.kind, metadata }) as unknown as T
 }
 
 const refOf = (object: KubeObject): ObjectRef => ({
   namespace: object.metadata.namespace ?? "",
   name: object.metadata.name,
 })
+
+/** For messages, and for what may be repeated of an answer. */
+const about = <T extends KubeObject>(verb: string, kind: Kind<T>, ref: ObjectRef) => ({
+  what: `${verb} ${kind.plural} ${ref.namespace}/${ref.name}`,
+  isSecret: kind.plural === secretKind.plural,
+})
+
+const read = async <T extends KubeObject>(
+  transport: Transport,
+  kind: Kind<T>,
+  ref: ObjectRef,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> => {
+  try {
+    const call = { method: "GET", path: objectPath(kind, ref), signal, ...about("get", kind, ref) } as const
+    return toObject(kind, await transport.json(call))
+  } catch (error) {
+    if (isAppError(error) && isAbsence(error)) return undefined
+    throw error
+  }
+}
+
+/** Throws `ApiConflict` if a status patch that names a uid has met a namesake: the API server ignores the uid there. */
+const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch): T => {
+  const wanted = typeof metadata === "object" && metadata !== null && "uid" in metadata ? metadata.uid : undefined
+  const { name, uid } = written.metadata
+  if (wanted === undefined || wanted === uid) return written
+  throw new AppError("ApiConflict", { detail: `${written.kind} ${name}: its uid is ${uid}, not ${wanted}.` })
+}
 
 /** The calls on objects, without watches, events and logs. */
 export type ObjectCalls = Pick<
@@ -39,11 +62,6 @@ export type ObjectCalls = Pick<
 
 /** Makes the calls on objects over a transport, writing as one field manager. */
 export const createObjectCalls = (transport: Transport, fieldManager: string): ObjectCalls => {
-  const about = <T extends KubeObject>(verb: string, kind: Kind<T>, ref: ObjectRef) => ({
-    what: `${verb} ${kind.plural} ${ref.namespace}/${ref.name}`,
-    isSecret: kind.plural === secretKind.plural,
-  })
-
   const patch = async <T extends KubeObject>(
     kind: Kind<T>,
     ref: ObjectRef,
@@ -62,15 +80,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
   const merge = "application/merge-patch+json"
 
   return {
-    get: async (kind, ref, options) => {
-      try {
-        const call = { method: "GET", path: objectPath(kind, ref), signal: options?.signal } as const
-        return toObject(kind, await transport.json({ ...call, ...about("get", kind, ref) }))
-      } catch (error) {
-        if (hasCode(error, "ApiNotFound")) return undefined
-        throw error
-      }
-    },
+    get: (kind, ref, options) => read(transport, kind, ref, options?.signal),
     list: async <T extends KubeObject>(
       kind: Kind<T>,
       selection: Parameters<ClusterPort["list"]>[1],
@@ -106,8 +116,10 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       }),
     mergePatch: (kind, ref, body: MergePatch, options) =>
       patch(kind, ref, body, { contentType: merge, signal: options?.signal }),
-    patchStatus: (kind, ref, body: MergePatch, options) =>
-      patch(kind, ref, body, { contentType: merge, subresource: "status", signal: options?.signal }),
+    patchStatus: async (kind, ref, body: MergePatch, options) => {
+      const how = { contentType: merge, subresource: "status", signal: options?.signal } as const
+      return requireUid(await patch(kind, ref, body, how), body)
+    },
     replace: async (kind, object, options) => {
       const ref = refOf(object)
       const call = {
@@ -118,8 +130,20 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       } as const
       return toObject(kind, await transport.json({ ...call, ...about("update", kind, ref) }))
     },
-    delete: (kind, ref, options) => remove(transport, kind, ref, options ?? {}, about("delete", kind, ref)),
+    delete: (kind, ref, options) => remove(transport, kind, ref, options ?? {}),
   }
+}
+
+/** True if the object that is meant is gone: a failed precondition can mean that another one has its name. */
+const isGone = async <T extends KubeObject>(
+  transport: Transport,
+  kind: Kind<T>,
+  ref: ObjectRef,
+  { preconditions, signal }: DeleteOptions,
+): Promise<boolean> => {
+  if (preconditions?.uid === undefined) return false
+  const now = await read(transport, kind, ref, signal)
+  return now?.metadata.uid !== preconditions.uid
 }
 
 const remove = async <T extends KubeObject>(
@@ -127,7 +151,6 @@ const remove = async <T extends KubeObject>(
   kind: Kind<T>,
   ref: ObjectRef,
   options: DeleteOptions,
-  about: { what: string; isSecret: boolean },
 ): Promise<"deleted" | "absent"> => {
   const { preconditions, gracePeriodSeconds, signal } = options
   const body = {
@@ -138,19 +161,12 @@ const remove = async <T extends KubeObject>(
     ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
   }
   try {
-    await transport.json({ method: "DELETE", path: objectPath(kind, ref), body, signal, ...about })
+    const path = objectPath(kind, ref)
+    await transport.json({ method: "DELETE", path, body, signal, ...about("delete", kind, ref) })
     return "deleted"
   } catch (error) {
-    if (hasCode(error, "ApiNotFound")) return "absent"
-    // a failed uid precondition means that the object we meant is gone and another one has its name
-    if (hasCode(error, "ApiConflict") && preconditions?.uid !== undefined) {
-      const path = objectPath(kind, ref)
-      const now = await transport.json({ method: "GET", path, signal, ...about }).catch((cause: unknown) => {
-        if (hasCode(cause, "ApiNotFound")) return undefined
-        throw cause
-      })
-      if (now === undefined || toObject(kind, now).metadata.uid !== preconditions.uid) return "absent"
-    }
+    if (isAppError(error) && isAbsence(error)) return "absent"
+    if (hasCode(error, "ApiConflict") && (await isGone(transport, kind, ref, options))) return "absent"
     throw error
   }
 }

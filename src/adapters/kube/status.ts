@@ -1,22 +1,34 @@
 import { AppError, type ErrorCode } from "../../errors.ts"
 
-/** The API server's answer to a refused call (Kubernetes Status). */
+/** The API server's answer to a refused call (Kubernetes Status), as far as it is read. */
 type Status = {
-  readonly kind?: string
-  readonly code?: number
   readonly reason?: string
   readonly message?: string
-  readonly details?: { readonly retryAfterSeconds?: number }
+  readonly details?: {
+    readonly retryAfterSeconds?: number
+    readonly causes?: readonly { readonly field?: string }[]
+  }
+}
+
+/** A refused call. */
+export type Refusal = {
+  /** HTTP status of the answer. */
+  readonly status: number
+  readonly body: string
+  /** Verb and object, for the message. */
+  readonly what: string
+  /** True if the server's words may quote a secret value. */
+  readonly isSecret: boolean
+  /** Seconds of the answer's Retry-After header. */
+  readonly retryAfterSeconds?: number
 }
 
 const codes: Readonly<Record<number, ErrorCode>> = {
-  400: "ApiInvalid",
   401: "ApiForbidden",
   403: "ApiForbidden",
   404: "ApiNotFound",
   409: "ApiConflict",
   410: "ApiGone",
-  422: "ApiInvalid",
   429: "ApiTooManyRequests",
 }
 
@@ -29,17 +41,32 @@ const parse = (body: string): Status => {
   }
 }
 
+const codeOf = (status: number, { reason, message, details }: Status): ErrorCode => {
+  if (reason === "AlreadyExists") return "ApiAlreadyExists"
+  // what a patch says of the uid is a precondition, for our callers; the API server calls it an invalid change
+  if (status === 422 && details?.causes?.some(({ field }) => field === "metadata.uid")) return "ApiConflict"
+  // server-side apply answers 500 to a value of the wrong type, and gives nothing but this text to know it by
+  if (status === 500 && message?.startsWith("failed to create typed patch object")) return "ApiInvalid"
+  return codes[status] ?? (status >= 400 && status < 500 ? "ApiInvalid" : "ClusterUnavailable")
+}
+
+/** True if the object is not there; false if the API server knows no such path, e.g. because a CRD is missing. */
+export const isAbsence = (error: AppError): boolean => error.code === "ApiNotFound" && error.data?.reason === "NotFound"
+
 /**
- * The error for a refused call. `what` names verb and object. The server's own words are repeated, since they say which
- * field or rule it was, but never for Secrets, whose values a message may quote.
+ * The error for a refused call. The server's own words are repeated, since they say which field or rule it was, but
+ * never for Secrets, whose values they may quote. `data` has `status` and Kubernetes' `reason`, maybe empty.
  */
-export const toApiError = (status: number, body: string, what: string, isSecret: boolean): AppError => {
+export const toApiError = ({ status, body, what, isSecret, retryAfterSeconds }: Refusal): AppError => {
   const parsed = parse(body)
-  const code = parsed.reason === "AlreadyExists" ? "ApiAlreadyExists" : (codes[status] ?? "ClusterUnavailable")
-  const said = isSecret || parsed.message === undefined ? `${status} ${parsed.reason ?? ""}`.trim() : parsed.message
+  const code = codeOf(status, parsed)
+  const unknown = code === "ApiNotFound" && parsed.reason === undefined
+  const words = isSecret ? undefined : parsed.message
+  const said = unknown ? "the API server does not know this kind of object; are the CRDs installed?" : words
+  const after = parsed.details?.retryAfterSeconds ?? retryAfterSeconds
   return new AppError(code, {
-    detail: `${what}: ${said}`.slice(0, 1024),
+    detail: `${what}: ${said ?? `${status} ${parsed.reason ?? ""}`.trim()}`.slice(0, 1024),
     data: { status, reason: parsed.reason ?? "" },
-    ...(parsed.details?.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: parsed.details.retryAfterSeconds }),
+    ...(after === undefined ? {} : { retryAfterSeconds: after }),
   })
 }

@@ -1,31 +1,6 @@
-import { type Dispatcher, request } from "undici"
+import type { Dispatcher } from "undici"
 import { AppError, hasCode } from "../../errors.ts"
-import type { ClockPort } from "../../ports/clock.ts"
-import type { Counter, Logger } from "../../ports/telemetry.ts"
-import type { Connection } from "./connection.ts"
-import { toApiError } from "./status.ts"
-
-/** One call to the API server. */
-export type Call = {
-  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
-  /** Path with query, e.g. `/api/v1/namespaces/reflow/pods?limit=500`. */
-  readonly path: string
-  readonly body?: unknown
-  readonly contentType?: string
-  /** For messages: verb and object, e.g. `get pods reflow/x`. */
-  readonly what: string
-  /** True if the body or the answer may hold secret values. */
-  readonly isSecret?: boolean
-  readonly signal?: AbortSignal | undefined
-}
-
-/** What the transport needs. */
-export type TransportDeps = {
-  readonly connection: Connection
-  readonly clock: ClockPort
-  readonly log: Logger
-  readonly requests: Counter
-}
+import { type Call, createExchange, type Exchange, type ExchangeDeps, type Patience } from "./exchange.ts"
 
 /** A thin JSON transport: deadline, retries, errors of the code table. */
 export type Transport = {
@@ -33,116 +8,123 @@ export type Transport = {
   json(call: Call): Promise<unknown>
   /** The answer as text (logs). */
   text(call: Call): Promise<string>
-  /** An open stream (watches): the head has come, no deadline on the body. */
+  /** An open stream (watches): the head has come, no deadline on the body. Not repeated. */
   stream(call: Call): Promise<Dispatcher.ResponseData["body"]>
 }
 
-/** A call that takes longer than this is given up; a watch's head too. */
+/** What the transport needs. */
+export type TransportDeps = ExchangeDeps & {
+  /** A number from 0 to 1, for the jitter between attempts; default Math.random. */
+  readonly random?: () => number
+}
+
+/** A call with all its attempts takes no longer. */
 const deadlineMs = 10_000
+/** A read whose answer does not begin by then is repeated: its connection may be dead. A write may just be slow. */
+const readHeadMs = 5_000
 const attempts = 4
+const firstWaitMs = 200
+/** Credentials are read again at most this often. */
+const reloadMs = 10_000
 
-const unavailable = (call: Call, cause: unknown): AppError =>
-  new AppError("ClusterUnavailable", { detail: `${call.what}: the API server does not answer.`, cause })
+/** Failures of a connection that was never made, so that nothing can have happened. */
+const neverSent = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "UND_ERR_CONNECT_TIMEOUT",
+])
 
-/** 429 was never processed; anything else of a POST may have been, so only calls that may be repeated are. */
-const mayRepeat = (call: Call, error: unknown): error is AppError =>
-  hasCode(error, "ApiTooManyRequests") || (hasCode(error, "ClusterUnavailable") && call.method !== "POST")
+const causeCode = ({ cause }: AppError): unknown =>
+  typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
 
-/** Makes the transport. */
-export const createTransport = ({ connection, clock, log, requests }: TransportDeps): Transport => {
-  const send = async (call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> => {
-    const { headers, dispatcher } = await connection.authenticate()
-    const sent = await request(`${connection.server}${call.path}`, {
-      method: call.method,
-      dispatcher,
-      signal,
-      headers: {
-        ...headers,
-        accept: "application/json",
-        "user-agent": "reflow-gateway",
-        ...(call.body === undefined ? {} : { "content-type": call.contentType ?? "application/json" }),
-      },
-      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-    })
-    requests.inc({ verb: call.method, code: String(sent.statusCode) })
-    const warning = sent.headers.warning
-    if (warning !== undefined)
-      log.warn("the API server warns", { what: call.what, warning: String(warning).slice(0, 500) })
-    return sent
-  }
+/**
+ * What may be repeated: 429 was never processed, nor what the server says to retry after a time; of the rest a POST may
+ * have taken effect, and would then fail because the object exists.
+ */
+const mayRepeat = (call: Call, error: unknown): error is AppError => {
+  if (hasCode(error, "ApiTooManyRequests")) return true
+  if (!hasCode(error, "ClusterUnavailable")) return false
+  return call.method !== "POST" || error.retryAfterSeconds !== undefined || neverSent.has(String(causeCode(error)))
+}
 
-  const refused = async (call: Call, answer: Dispatcher.ResponseData): Promise<AppError> => {
-    const error = toApiError(answer.statusCode, await answer.body.text(), call.what, call.isSecret === true)
-    const after = Number(answer.headers["retry-after"])
-    if (!Number.isFinite(after) || error.retryAfterSeconds !== undefined) return error
-    return new AppError(error.code, { detail: error.message, data: error.data ?? {}, retryAfterSeconds: after })
-  }
+const isUnauthorized = (error: unknown): boolean => hasCode(error, "ApiForbidden") && error.data?.status === 401
 
-  /** One attempt: aborts with the caller's signal, or at the deadline while `until` has not been reached. */
-  const attempt = async <T>(call: Call, read: (answer: Dispatcher.ResponseData) => Promise<T>): Promise<T> => {
-    const own = new AbortController()
-    const cancel = clock.timer(deadlineMs, () =>
-      own.abort(new AppError("ClusterUnavailable", { detail: `${call.what}: no answer within 10 s.` })),
-    )
-    const signal = call.signal === undefined ? own.signal : AbortSignal.any([call.signal, own.signal])
-    try {
-      const answer = await send(call, signal)
-      if (answer.statusCode >= 300) throw await refused(call, answer)
-      return await read(answer)
-    } catch (error) {
-      call.signal?.throwIfAborted()
-      throw hasCode(error, ...apiCodes) ? error : unavailable(call, error)
-    } finally {
-      cancel()
-    }
-  }
-
-  const repeated = async <T>(call: Call, once: () => Promise<T>): Promise<T> => {
-    for (let turn = 1; ; turn++) {
-      try {
-        return await once()
-      } catch (error) {
-        if (turn === attempts || !mayRepeat(call, error)) throw error
-        const waitMs =
-          error.retryAfterSeconds === undefined
-            ? 100 * 2 ** turn * (0.75 + Math.random() / 2)
-            : error.retryAfterSeconds * 1_000
-        log.debug("repeating a call to the API server", { what: call.what, code: error.code, waitMs })
-        await clock.sleep(Math.min(waitMs, 5_000), call.signal)
-      }
-    }
-  }
-
-  return {
-    json: (call) => repeated(call, () => attempt(call, (answer) => answer.body.json())),
-    text: (call) => repeated(call, () => attempt(call, (answer) => answer.body.text())),
-    stream: async (call) => {
-      const own = new AbortController()
-      const cancel = clock.timer(deadlineMs, () =>
-        own.abort(new AppError("ClusterUnavailable", { detail: `${call.what}: no head within 10 s.` })),
-      )
-      const signal = call.signal === undefined ? own.signal : AbortSignal.any([call.signal, own.signal])
-      try {
-        const answer = await send(call, signal)
-        if (answer.statusCode >= 300) throw await refused(call, answer)
-        return answer.body
-      } catch (error) {
-        call.signal?.throwIfAborted()
-        throw hasCode(error, ...apiCodes) ? error : unavailable(call, error)
-      } finally {
-        cancel()
-      }
-    },
+const parse = (call: Call, text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // without the cause: its message quotes the text, which may hold a secret
+    throw new AppError("ClusterUnavailable", { detail: `${call.what}: the answer is no JSON.` })
   }
 }
 
-const apiCodes = [
-  "ApiInvalid",
-  "ApiForbidden",
-  "ApiNotFound",
-  "ApiConflict",
-  "ApiAlreadyExists",
-  "ApiGone",
-  "ApiTooManyRequests",
-  "ClusterUnavailable",
-] as const
+/** Runs an attempt once more after a 401, with credentials that were read again: they are renewed before they expire. */
+const createRenewal = ({ connection, clock, log }: ExchangeDeps) => {
+  let generation = 0
+  let reloadedAt = Number.NEGATIVE_INFINITY
+  const reload = (): void => {
+    if (clock.now() - reloadedAt < reloadMs) return
+    reloadedAt = clock.now()
+    try {
+      connection.reload()
+      generation += 1
+      log.info("the API server refused the credentials; they are read again")
+    } catch (error) {
+      log.warn("the credentials could not be read again", { error })
+    }
+  }
+  return async <T>(run: () => Promise<T>): Promise<T> => {
+    const mine = generation
+    try {
+      return await run()
+    } catch (error) {
+      if (isUnauthorized(error) && mine === generation) reload()
+      if (!isUnauthorized(error) || mine === generation) throw error
+      return run()
+    }
+  }
+}
+
+/** Repeats attempts until one succeeds, may not be repeated, or has no time left. */
+const createRepeat = ({ clock, log, closing, random = Math.random }: TransportDeps) => {
+  return async <T>(call: Call, once: (patience: Patience) => Promise<T>): Promise<T> => {
+    const end = clock.now() + deadlineMs
+    for (let turn = 1; ; turn++) {
+      const left = end - clock.now()
+      try {
+        return await once({ headMs: call.method === "GET" ? Math.min(readHeadMs, left) : left, wholeMs: left })
+      } catch (error) {
+        if (turn === attempts || closing.aborted || !mayRepeat(call, error)) throw error
+        const backoffMs = firstWaitMs * 2 ** (turn - 1) * (0.75 + random() / 2)
+        const waitMs = error.retryAfterSeconds === undefined ? backoffMs : error.retryAfterSeconds * 1_000
+        if (clock.now() + waitMs >= end) throw error
+        log.debug("a call to the API server is repeated", { what: call.what, code: error.code, waitMs })
+        await clock.sleep(waitMs, call.signal)
+      }
+    }
+  }
+}
+
+/** Makes the transport. */
+export const createTransport = (deps: TransportDeps): Transport => {
+  const exchange: Exchange = createExchange(deps)
+  const renewed = createRenewal(deps)
+  const repeated = createRepeat(deps)
+
+  const text = (call: Call): Promise<string> =>
+    repeated(call, (patience) => renewed(() => exchange(call, "call", patience, ({ body }) => body.text())))
+  return {
+    text,
+    json: (call) =>
+      repeated(call, (patience) =>
+        renewed(() => exchange(call, "call", patience, async ({ body }) => parse(call, await body.text()))),
+      ),
+    stream: (call) =>
+      renewed(() =>
+        exchange(call, "watch", { headMs: deadlineMs, wholeMs: Number.POSITIVE_INFINITY }, async ({ body }) => body),
+      ),
+  }
+}

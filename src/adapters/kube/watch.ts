@@ -1,4 +1,5 @@
 import type { Kind, KubeObject } from "../../api/kind.ts"
+import { AppError, isAppError } from "../../errors.ts"
 import type { Selection } from "../../ports/cluster.ts"
 import type { ListWatchSource, WatchFrame } from "../reflector.ts"
 import type { ObjectCalls } from "./objects.ts"
@@ -8,10 +9,12 @@ import type { Transport } from "./transport.ts"
 /** The server ends a watch after this time by itself, so that load moves between API servers. */
 const serverTimeoutSeconds = 290
 
-/** Largest frame: etcd holds objects of at most 1.5 MiB. */
-const maxFrameBytes = 8 * 2 ** 20
+/** Largest frame in characters: etcd holds objects of at most 1.5 MiB. */
+const maxFrame = 8 * 2 ** 20
 
-/** Splits a stream of bytes into its lines; a line may span chunks. */
+const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
+
+/** Splits a stream of bytes into its lines; a line may span chunks. An unfinished last one is none. */
 const lines = async function* (chunks: AsyncIterable<Uint8Array>): AsyncIterable<string> {
   const decoder = new TextDecoder()
   let rest = ""
@@ -23,7 +26,15 @@ const lines = async function* (chunks: AsyncIterable<Uint8Array>): AsyncIterable
       from = end + 1
     }
     rest = rest.slice(from)
-    if (rest.length > maxFrameBytes) throw new RangeError("a frame of the watch is too large")
+    if (rest.length > maxFrame) throw doubt("a frame is too large")
+  }
+}
+
+const toFrame = (line: string): WatchFrame => {
+  try {
+    return JSON.parse(line) as WatchFrame
+  } catch {
+    throw doubt("a frame is no JSON")
   }
 }
 
@@ -44,14 +55,14 @@ export const createSource = <T extends KubeObject>(
       resourceVersion,
     }
     const path = collectionPath(kind, selection.namespace, query)
-    const body = await transport.stream({
-      method: "GET",
-      path,
-      what: `watch ${kind.plural} ${selection.namespace}`,
-      signal,
-    })
+    const what = `watch ${kind.plural} ${selection.namespace}`
+    const body = await transport.stream({ method: "GET", path, what, signal })
     try {
-      for await (const line of lines(body)) yield JSON.parse(line) as WatchFrame
+      for await (const line of lines(body)) yield toFrame(line)
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (isAppError(cause)) throw cause
+      throw new AppError("ClusterUnavailable", { detail: `${what}: the connection broke.`, cause })
     } finally {
       body.destroy()
     }
