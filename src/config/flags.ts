@@ -8,6 +8,9 @@ import type { Assignment } from "./layer.ts"
 export const roles = ["gateway", "operator", "all", "dev"] as const
 export type Role = (typeof roles)[number]
 
+/** What `reflow check` can look at: a role on a real cluster. */
+export type CheckedRole = Exclude<Role, "dev">
+
 /** What a token opens: MCP endpoints, the REST API. */
 export type Purpose = "mcp" | "api"
 
@@ -30,6 +33,7 @@ export type Command =
       readonly schema: boolean
       readonly settings: Settings
     }
+  | { readonly kind: "check"; readonly role: CheckedRole; readonly settings: Settings }
   | {
       readonly kind: "token"
       readonly subject: string
@@ -46,18 +50,22 @@ type Flag = {
   readonly value?: string
   readonly repeatable?: boolean
   /** Commands that take it. */
-  readonly of: readonly ("run" | "config" | "token")[]
+  readonly of: readonly ("run" | "config" | "check" | "token")[]
   readonly help: string
 }
 
 /** Every flag; help and checks are made from this table. */
 export const flags: Readonly<Record<string, Flag>> = {
-  role: { value: roles.join("|"), of: ["run", "config"], help: "what this process does" },
-  config: { value: "FILE", of: ["run", "config", "token"], help: "configuration file (default: reflow.yaml if there)" },
+  role: { value: roles.join("|"), of: ["run", "config", "check"], help: "what this process does" },
+  config: {
+    value: "FILE",
+    of: ["run", "config", "check", "token"],
+    help: "configuration file (default: reflow.yaml if there)",
+  },
   set: {
     value: "KEY=VALUE",
     repeatable: true,
-    of: ["run", "config", "token"],
+    of: ["run", "config", "check", "token"],
     help: "set one key of the configuration",
   },
   targets: {
@@ -72,12 +80,12 @@ export const flags: Readonly<Record<string, Flag>> = {
   "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
   for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp,api)" },
   ttl: { value: "DURATION", of: ["token"], help: "how long it works (default: 720h)" },
-  help: { of: ["run", "config", "token"], help: "print this" },
-  version: { of: ["run", "config", "token"], help: "print the version" },
+  help: { of: ["run", "config", "check", "token"], help: "print this" },
+  version: { of: ["run", "config", "check", "token"], help: "print the version" },
 }
 
 /** The commands besides running a role. */
-export const commands = ["config", "token"] as const
+export const commands = ["config", "check", "token"] as const
 type CommandName = "run" | (typeof commands)[number]
 
 const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
@@ -205,6 +213,11 @@ const runCommand = (all: Values, role: Role | undefined): Command => {
   return { kind: "run", role, settings: settingsOf(all) }
 }
 
+const checkCommand = (all: Values, role: Role = "all"): Command => {
+  if (role === "dev") throw wrong("--role dev needs nothing that could be checked: its cluster is embedded")
+  return { kind: "check", role, settings: settingsOf(all) }
+}
+
 /** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */
 export const parseCommand = (argv: readonly string[]): Command => {
   const given = scan(argv)
@@ -215,5 +228,6 @@ export const parseCommand = (argv: readonly string[]): Command => {
   if (given.name === "token") return tokenCommand(all)
   const role = roleNamed(all("role")[0])
   if (given.name === "run") return runCommand(all, role)
+  if (given.name === "check") return checkCommand(all, role)
   return { kind: "config", role, schema: all("schema").length > 0, settings: settingsOf(all) }
 }

@@ -11,6 +11,7 @@ export const helpText = `reflow runs an MCP gateway and the Kubernetes operator 
 
   reflow --role ${roles.join("|")}   run; dev is both on an embedded cluster
   reflow config                            print the effective configuration and where each value comes from
+  reflow check                             tell whether a role (default: all) could run here
   reflow token --subject NAME              print a token for --role dev
 
 ${flagLines.join("\n")}

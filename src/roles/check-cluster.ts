@@ -113,7 +113,7 @@ const checkRightsIn = async (check: ClusterCheck, actor: Actor, where: Grant["wh
   const allowed = await mapLimited(asked, ({ right }) => check.preflight.may(right, check.signal))
   const missing = asked.filter((_, index) => !allowed[index])
   const namespace = where === "own" ? check.namespaces.own : check.namespaces.instances
-  const what = `rights of the ${actor} in ${namespace}`
+  const what = `rights of the ${actor} in ${namespace}${where === "own" ? ", its own namespace" : ""}`
   if (missing.length === 0) return { what, ok: true, detail: `all ${asked.length}` }
   const help = `kubectl apply -f rbac/, and run as its ServiceAccount ${actorName(actor)}`
   if (missing.length === asked.length) {

@@ -82,16 +82,13 @@ const silent = { level: "error", format: "text", write: () => {}, processMetrics
 
 const findings = async function* (request: CheckRequest): AsyncGenerator<Finding> {
   const loaded = loadConfig(request)
-  for (const warning of loaded.warnings) yield { what: "configuration", ok: true, detail: warning }
-  yield { what: "configuration", ok: true, detail: "can be loaded" }
-  for (const plugin of loaded.config.plugins) yield await checkPlugin(plugin)
-  const cluster = createKubeCluster({
-    kubeconfig: loaded.config.kubernetes.kubeconfig,
-    fieldManager: "reflow-check",
-    clock: systemClock,
-    telemetry: createTelemetry(silent),
-  })
+  const { kubeconfig } = loaded.config.kubernetes
+  const telemetry = createTelemetry(silent)
+  const cluster = createKubeCluster({ kubeconfig, fieldManager: "reflow-check", clock: systemClock, telemetry })
   try {
+    for (const warning of loaded.warnings) yield { what: "configuration", ok: true, detail: warning }
+    yield { what: "configuration", ok: true, detail: "can be loaded" }
+    for (const plugin of loaded.config.plugins) yield await checkPlugin(plugin)
     yield* checkCluster(toCheck(cluster, loaded, request))
   } finally {
     await cluster.close()

@@ -50,6 +50,20 @@ test("help and version win over everything else that is well-formed", () => {
   expect(parseCommand(["config", "--version"])).toEqual({ kind: "version" })
 })
 
+test("check looks at both roles of a real cluster, or at the one that is named", () => {
+  expect(parseCommand(["check"])).toEqual({
+    kind: "check",
+    role: "all",
+    settings: { file: undefined, assignments: [] },
+  })
+  expect(parseCommand(["check", "--role", "gateway", "--config", "a.yaml"])).toMatchObject({
+    role: "gateway",
+    settings: { file: "a.yaml" },
+  })
+  expect(refusal("check", "--role", "dev")).toContain("embedded")
+  expect(refusal("check", "--schema")).toContain("'reflow check'")
+})
+
 test("config takes a role and --schema", () => {
   expect(parseCommand(["config", "--schema", "--role", "all"])).toMatchObject({
     kind: "config",
@@ -92,7 +106,7 @@ test("token takes a subject, groups, roles, purposes and a lifetime", () => {
 
 describe("wrong use is refused with what to do", () => {
   test.each([
-    [[], "Say what to do: --role gateway|operator|all|dev, or one of the commands config, token"],
+    [[], "Say what to do: --role gateway|operator|all|dev, or one of the commands config, check, token"],
     [["--rol", "dev"], "Unknown flag --rol; did you mean --role?"],
     [["--constructor"], "Unknown flag --constructor"],
     [["-x"], "Unknown flag -x"],
