@@ -3,7 +3,7 @@ import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
 import type { Incoming } from "./incoming.ts"
 import type { Message, Reading } from "./message.ts"
-import type { Placement } from "./placement-port.ts"
+import type { Placement } from "./placement/port.ts"
 import type { OpenSession } from "./session.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
 

@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts"
 import type { Keyed, Placed } from "./pipeline.ts"
-import type { Placement, PlacementPort } from "./placement-port.ts"
+import type { Placement, PlacementPort } from "./placement/port.ts"
 import type { Reinitializer } from "./reinitialize.ts"
 import type { OpenSession } from "./session.ts"
 

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto"
 import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import { isRecord, type Params } from "./message.ts"
-import type { Placement } from "./placement-port.ts"
+import type { Placement } from "./placement/port.ts"
 import type { SessionKeys } from "./session-keys.ts"
 
 /** What a session id that we gave out says. */

@@ -3,7 +3,7 @@ import { type Dispatcher, errors, Pool } from "undici"
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Verb } from "./incoming.ts"
-import type { Placement } from "./placement-port.ts"
+import type { Placement } from "./placement/port.ts"
 import { createPools, type Lease } from "./pools.ts"
 
 /** A request to a server. */

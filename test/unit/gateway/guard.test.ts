@@ -45,6 +45,14 @@ describe("the Host header", () => {
   })
 })
 
+test("every Host is accepted where no name is configured, but no Origin of elsewhere", () => {
+  const over = { anyHost: true }
+  for (const host of ["reflow-gateway.reflow-system", "10.96.0.12", "evil.example"])
+    expect(verdict(host, undefined, over)).toBe("in")
+  expect(verdict("", undefined, over)).toBe("BadHost")
+  expect(verdict("evil.example", "http://evil.example", over)).toBe("OriginNotAllowed")
+})
+
 describe("the Origin header", () => {
   test.each([
     [undefined, "in"],

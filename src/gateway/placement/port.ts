@@ -1,6 +1,6 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
-import type { Identity } from "../identity/identity.ts"
-import type { SubjectKey } from "../identity/subject-key.ts"
+import type { MCPTarget } from "../../api/mcp-target.ts"
+import type { Identity } from "../../identity/identity.ts"
+import type { SubjectKey } from "../../identity/subject-key.ts"
 
 /** What the pipeline asks of placement. */
 export type PlacementRequest = {

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events"
 import { describe, expect, test } from "vitest"
-import { createWaitingRoom, maxWaitersPerInstance, type Waiter } from "../../../src/gateway/waiters.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
+import { createWaitingRoom, maxWaitersPerInstance, type Waiter } from "../../../../src/gateway/placement/waiters.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
 
 const setUp = (limits = { maxWaiting: 10_000, maxHeld: 1_000_000 }) => {
   const clock = fakeClock()

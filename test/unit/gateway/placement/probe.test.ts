@@ -1,7 +1,7 @@
 import { createServer as createHTTP, type Server } from "node:http"
 import { type AddressInfo, createServer as createTCP, type Server as TCPServer } from "node:net"
 import { afterEach, describe, expect, test } from "vitest"
-import { probe } from "../../../src/gateway/probe.ts"
+import { probe } from "../../../../src/gateway/placement/probe.ts"
 
 const open: (Server | TCPServer)[] = []
 afterEach(async () => {

@@ -1,6 +1,6 @@
-import { findCondition, isTrue } from "../api/condition.ts"
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import { recordOf } from "../credentials/scopes.ts"
+import { findCondition, isTrue } from "../../api/condition.ts"
+import type { MCPInstance } from "../../api/mcp-instance.ts"
+import { recordOf } from "../../credentials/scopes.ts"
 
 /** Whom the instance must belong to, and how it is wanted. */
 export type Wanted = {

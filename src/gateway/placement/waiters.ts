@@ -1,5 +1,5 @@
-import { AppError } from "../errors.ts"
-import type { ClockPort } from "../ports/clock.ts"
+import { AppError } from "../../errors.ts"
+import type { ClockPort } from "../../ports/clock.ts"
 
 /** Most requests that wait for one instance. */
 export const maxWaitersPerInstance = 1_000

@@ -1,4 +1,4 @@
-import type { ClockPort } from "../ports/clock.ts"
+import type { ClockPort } from "../../ports/clock.ts"
 
 /** How long a call or a wait lasts before it is told: most end sooner and cost no write. */
 export const keyDelayMs = 2_000

@@ -1,6 +1,6 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
-import { AppError } from "../errors.ts"
-import type { Hold } from "./placement-decide.ts"
+import type { MCPTarget } from "../../api/mcp-target.ts"
+import { AppError } from "../../errors.ts"
+import type { Hold } from "./decide.ts"
 
 /** Seconds after which a request that was held in vain may come again. */
 const startingRetrySeconds = 2

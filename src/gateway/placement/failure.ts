@@ -1,11 +1,11 @@
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import { mask } from "../credentials/mask.ts"
-import { readComposition } from "../credentials/secret.ts"
-import { AppError } from "../errors.ts"
-import type { ClockPort } from "../ports/clock.ts"
-import type { ClusterPort } from "../ports/cluster.ts"
-import type { Logger } from "../ports/telemetry.ts"
-import type { Failure } from "./placement-decide.ts"
+import type { MCPInstance } from "../../api/mcp-instance.ts"
+import { mask } from "../../credentials/mask.ts"
+import { readComposition } from "../../credentials/secret.ts"
+import { AppError } from "../../errors.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { ClusterPort } from "../../ports/cluster.ts"
+import type { Logger } from "../../ports/telemetry.ts"
+import type { Failure } from "./decide.ts"
 
 /** Most log lines in an error. */
 const maxLogLines = 20

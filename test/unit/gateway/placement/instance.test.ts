@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest"
-import { labels } from "../../../src/api/labels.ts"
-import { mcpInstanceKind } from "../../../src/api/mcp-instance.ts"
-import { toInstance } from "../../../src/gateway/placement-instance.ts"
-import { target } from "../../support/build/who.ts"
+import { labels } from "../../../../src/api/labels.ts"
+import { mcpInstanceKind } from "../../../../src/api/mcp-instance.ts"
+import { toInstance } from "../../../../src/gateway/placement/instance.ts"
+import { target } from "../../../support/build/who.ts"
 
 const plan = {
   name: "github-user-abc",

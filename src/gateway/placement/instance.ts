@@ -1,8 +1,8 @@
-import { containerFields } from "../api/container.ts"
-import { labels, recommendedLabels } from "../api/labels.ts"
-import { type MCPInstance, type MCPInstanceSpec, mcpInstanceKind } from "../api/mcp-instance.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
-import { toRecord } from "../credentials/scopes.ts"
+import { containerFields } from "../../api/container.ts"
+import { labels, recommendedLabels } from "../../api/labels.ts"
+import { type MCPInstance, type MCPInstanceSpec, mcpInstanceKind } from "../../api/mcp-instance.ts"
+import type { MCPTarget } from "../../api/mcp-target.ts"
+import { toRecord } from "../../credentials/scopes.ts"
 
 /** What a new instance is made of. */
 export type InstancePlan = {

@@ -1,5 +1,5 @@
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { ClockPort } from "../ports/clock.ts"
+import type { MCPInstance } from "../../api/mcp-instance.ts"
+import type { ClockPort } from "../../ports/clock.ts"
 import type { Probe } from "./probe.ts"
 
 /** Pauses between two probes of one address: from the first, growing to the longest. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
-import { createReach } from "../../../src/gateway/reach.ts"
-import { instance, readyStatus } from "../../support/build/placed.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
+import { createReach } from "../../../../src/gateway/placement/reach.ts"
+import { instance, readyStatus } from "../../../support/build/placed.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
 
 const pod = "http://10.1.0.1:8080/mcp"
 const service = "http://10.0.0.1:8080/mcp"

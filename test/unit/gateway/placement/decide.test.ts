@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest"
-import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import type { MCPInstanceStatus } from "../../../../src/api/mcp-instance.ts"
 import {
   currentFailure,
   type Decision,
   decidePlacement,
   type Snapshot,
   type Wanted,
-} from "../../../src/gateway/placement-decide.ts"
-import { condition, instance, readyStatus } from "../../support/build/placed.ts"
+} from "../../../../src/gateway/placement/decide.ts"
+import { condition, instance, readyStatus } from "../../../support/build/placed.ts"
 
 const wanted: Wanted = {
   mode: "create",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
-import { createInUseKeys, type InstanceId, type Written } from "../../../src/gateway/use-key.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
+import { createInUseKeys, type InstanceId, type Written } from "../../../../src/gateway/placement/use-key.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
 
 const alice: InstanceId = { name: "github-user-alice", uid: "uid-1" }
 

@@ -1,12 +1,12 @@
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { ClockPort } from "../ports/clock.ts"
-import { ensureOpen, holdOver, shuttingDown } from "./placement-errors.ts"
-import { createPlacementMetrics } from "./placement-metrics.ts"
-import type { Parts, PlacementDeps } from "./placement-parts.ts"
-import type { Placement, PlacementPort, PlacementRequest } from "./placement-port.ts"
-import { createSeating, toWanted } from "./placement-seat.ts"
-import type { Visit } from "./placement-service.ts"
+import type { MCPInstance } from "../../api/mcp-instance.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import { ensureOpen, holdOver, shuttingDown } from "./errors.ts"
+import { createPlacementMetrics } from "./metrics.ts"
+import type { Parts, PlacementDeps } from "./parts.ts"
+import type { Placement, PlacementPort, PlacementRequest } from "./port.ts"
 import type { Reach } from "./reach.ts"
+import { createSeating, toWanted } from "./seat.ts"
+import type { Visit } from "./service.ts"
 
 /** How long a request waits for the record of its use before it goes on without. */
 const touchTimeoutMs = 3_000

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest"
-import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
-import type { Written } from "../../../src/gateway/use-key.ts"
-import { createUseStamps, recordedUse, stampNeed } from "../../../src/gateway/use-stamp.ts"
-import { instance } from "../../support/build/placed.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
+import type { MCPInstance } from "../../../../src/api/mcp-instance.ts"
+import type { Written } from "../../../../src/gateway/placement/use-key.ts"
+import { createUseStamps, recordedUse, stampNeed } from "../../../../src/gateway/placement/use-stamp.ts"
+import { instance } from "../../../support/build/placed.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
 
 const minute = 60_000
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest"
-import { masked } from "../../../src/credentials/mask.ts"
-import { logTail, toInstanceFailed } from "../../../src/gateway/placement-failure.ts"
-import type { ClusterPort, LogQuery } from "../../../src/ports/cluster.ts"
-import { instance } from "../../support/build/placed.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
-import { quietTelemetry } from "../../support/quiet-telemetry.ts"
+import { masked } from "../../../../src/credentials/mask.ts"
+import { logTail, toInstanceFailed } from "../../../../src/gateway/placement/failure.ts"
+import type { ClusterPort, LogQuery } from "../../../../src/ports/cluster.ts"
+import { instance } from "../../../support/build/placed.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
+import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
 
 describe("the end of a log", () => {
   test("is at most 20 lines, the last ones, without empty ones", () => {

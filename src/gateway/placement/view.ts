@@ -1,6 +1,6 @@
-import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
-import type { ClockPort } from "../ports/clock.ts"
-import type { Change, ClusterPort, Reflection } from "../ports/cluster.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../api/mcp-instance.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { Change, ClusterPort, Reflection } from "../../ports/cluster.ts"
 
 /** Silence of the watch after which the cache is not believed by itself: bookmarks come every 60 s. */
 export const maxSilenceMs = 75_000

@@ -1,6 +1,6 @@
-import { isAbort, toAppError } from "../errors.ts"
-import type { ClockPort } from "../ports/clock.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
+import { isAbort, toAppError } from "../../errors.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { TelemetryPort } from "../../ports/telemetry.ts"
 
 /** What placement counts. */
 export type PlacementMetrics = {

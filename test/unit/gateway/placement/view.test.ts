@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest"
-import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
-import { createInstanceView, isNewer } from "../../../src/gateway/placement-view.ts"
-import type { Change, ClusterPort, Reflection } from "../../../src/ports/cluster.ts"
-import { instance } from "../../support/build/placed.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
+import type { MCPInstance } from "../../../../src/api/mcp-instance.ts"
+import { createInstanceView, isNewer } from "../../../../src/gateway/placement/view.ts"
+import type { Change, ClusterPort, Reflection } from "../../../../src/ports/cluster.ts"
+import { instance } from "../../../support/build/placed.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
 
 const name = "github-user-alice"
 const at = (resourceVersion: string, uid = "u1"): MCPInstance => instance({ uid, metadata: { resourceVersion } })

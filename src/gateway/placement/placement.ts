@@ -1,13 +1,13 @@
-import { isTrue } from "../api/condition.ts"
-import { parseDuration } from "../api/duration.ts"
-import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
-import { shuttingDown } from "./placement-errors.ts"
-import { createParts, type Parts, type PlacementDeps } from "./placement-parts.ts"
-import { createPlacing } from "./placement-placing.ts"
-import type { Placement, PlacementPort } from "./placement-port.ts"
+import { isTrue } from "../../api/condition.ts"
+import { parseDuration } from "../../api/duration.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../api/mcp-instance.ts"
+import { shuttingDown } from "./errors.ts"
+import { createParts, type Parts, type PlacementDeps } from "./parts.ts"
+import { createPlacing } from "./placing.ts"
+import type { Placement, PlacementPort } from "./port.ts"
 import { idleTTLOf } from "./use-stamp.ts"
 
-export type { PlacementDeps, PlacementOptions } from "./placement-parts.ts"
+export type { PlacementDeps, PlacementOptions } from "./parts.ts"
 
 /** How long a stream without a call counts as use after its last byte: the target's word, else the configuration's. */
 const streamTTL = ({ targets, options }: PlacementDeps, instance: MCPInstance): number => {

@@ -1,6 +1,6 @@
-import { parseDuration } from "../api/duration.ts"
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { ClockPort } from "../ports/clock.ts"
+import { parseDuration } from "../../api/duration.ts"
+import type { MCPInstance } from "../../api/mcp-instance.ts"
+import type { ClockPort } from "../../ports/clock.ts"
 import type { InstanceId, Written } from "./use-key.ts"
 
 /** Near the limit of instances use is told this often, so that eviction finds the right one. */

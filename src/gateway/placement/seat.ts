@@ -1,10 +1,10 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
-import { instanceName } from "../api/names.ts"
-import { type Holder, scopeNames, scopesOf, toRecord } from "../credentials/scopes.ts"
-import type { Identity } from "../identity/identity.ts"
-import { sharerOf } from "../identity/subject-key.ts"
-import type { Wanted } from "./placement-decide.ts"
-import type { PlacementRequest } from "./placement-port.ts"
+import type { MCPTarget } from "../../api/mcp-target.ts"
+import { instanceName } from "../../api/names.ts"
+import { type Holder, scopeNames, scopesOf, toRecord } from "../../credentials/scopes.ts"
+import type { Identity } from "../../identity/identity.ts"
+import { sharerOf } from "../../identity/subject-key.ts"
+import type { Wanted } from "./decide.ts"
+import type { PlacementRequest } from "./port.ts"
 
 /** Whose instance a request belongs to. */
 export type Seat = {
