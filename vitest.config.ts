@@ -17,6 +17,9 @@ export default defineConfig({
           // Each file runs whole programs with their servers and measures time: after the others, two at once.
           sequence: { groupOrder: 1 },
           maxWorkers: 2,
+          // They start programs and their servers: a busy machine needs patience, a broken program fails anyway.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
