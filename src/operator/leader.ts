@@ -103,6 +103,15 @@ const createSighting = (clock: ClockPort) => {
   }
 }
 
+/** Follows `promise`, but rejects at once when the signal is aborted: what is called may be deaf to it. */
+const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = () => aborted.reject(signal.reason)
+  if (signal.aborted) onAbort()
+  else signal.addEventListener("abort", onAbort, { once: true })
+  return await Promise.race([aborted.promise, promise])
+}
+
 /** The calls about one lease, each bounded in time, and what they have told. */
 const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: ElectionDeps) => {
   const sighting = createSighting(clock)
@@ -115,7 +124,8 @@ const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: ElectionDeps) 
       own.abort(new AppError("ClusterUnavailable", { detail: "The lease could not be reached within 3 s." })),
     )
     try {
-      return await call(signal === undefined ? own.signal : AbortSignal.any([own.signal, signal]))
+      const bound = signal === undefined ? own.signal : AbortSignal.any([own.signal, signal])
+      return await unlessAborted(call(bound), bound)
     } finally {
       cancel()
     }
