@@ -1,5 +1,5 @@
 import type { Kind, KubeObject } from "../api/kind.ts"
-import { AppError, hasCode } from "../errors.ts"
+import { AppError, hasCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ListPage, Reflection, WatchOptions } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
@@ -26,11 +26,12 @@ export type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly telemetry: TelemetryPort
   /** A number from 0 to 1, for the jitter of the backoff; default Math.random. */
   readonly random?: () => number
+  /** Milliseconds of silence after which a watch counts as dead; default 75 s, since bookmarks come every 60 s. */
+  readonly silenceLimitMs?: number
 }
 
 const pageSize = 500
-/** Bookmarks come every 60 s, so a watch that is silent for longer than this is dead. */
-const silenceLimitMs = 75_000
+const usualSilenceLimitMs = 75_000
 const healthyAfterMs = 60_000
 const firstDelayMs = 500
 const longestDelayMs = 5_000
@@ -81,12 +82,12 @@ const applyFrame = <T>(copy: LocalCopy<T>, frame: WatchFrame): string => {
 type Attempt<R> = (signal: AbortSignal, heard: () => void) => Promise<R>
 
 /** Runs attempts that are given up on close, or when `heard` is not called for too long. */
-const createVigil = (clock: ClockPort, closing: AbortSignal, onHeard: () => void) => {
+const createVigil = (clock: ClockPort, limitMs: number, closing: AbortSignal, onHeard: () => void) => {
   return async <R>(attempt: Attempt<R>): Promise<R> => {
     const ending = new AbortController()
     const onClose = () => ending.abort(closing.reason)
     const arm = () =>
-      clock.timer(silenceLimitMs, () =>
+      clock.timer(limitMs, () =>
         ending.abort(new AppError("ClusterUnavailable", { detail: "The API server has been silent for too long." })),
       )
     let cancel = arm()
@@ -144,6 +145,9 @@ type Course = {
   readonly onList: () => void
 }
 
+/** How one list and watch went: well for a minute, and how long the API server asked to be left alone. */
+type Outcome = { readonly healthy: boolean; readonly askedMs: number }
+
 /** Lists and watches until it is closed: whatever goes wrong, list or watch again. */
 const follow = async <T extends KubeObject>(
   deps: ReflectorDeps<T>,
@@ -153,7 +157,7 @@ const follow = async <T extends KubeObject>(
   const { kind, source, clock, telemetry, random = Math.random } = deps
   const { closing, log } = course
   const metrics = createMetrics(telemetry, kind.kind)
-  const vigil = createVigil(clock, closing, () => {
+  const vigil = createVigil(clock, deps.silenceLimitMs ?? usualSilenceLimitMs, closing, () => {
     metrics.heard(clock.now())
     course.onHeard()
   })
@@ -177,9 +181,10 @@ const follow = async <T extends KubeObject>(
       })
     })
 
-  /** One list if needed, and one watch. True if it went well for a minute. */
-  const attempt = async (): Promise<boolean> => {
+  /** One list if needed, and one watch. */
+  const attempt = async (): Promise<Outcome> => {
     let healthy = false
+    let askedMs = 0
     const cancel = clock.timer(healthyAfterMs, () => {
       healthy = true
     })
@@ -188,19 +193,22 @@ const follow = async <T extends KubeObject>(
       await watch(version)
     } catch (error) {
       if (hasCode(error, "ApiGone")) version = undefined
+      if (isAppError(error)) askedMs = (error.retryAfterSeconds ?? 0) * 1000
       const level = hasCode(error, "ApiGone", "ClusterUnavailable") ? "info" : "warn"
       if (!closing.aborted) log[level]("a watch broke and is made again", { error, relist: version === undefined })
     } finally {
       cancel()
     }
-    return healthy
+    return { healthy, askedMs }
   }
 
   for (let failures = 0; !closing.aborted; ) {
-    failures = (await attempt()) ? 0 : failures + 1
+    const { healthy, askedMs } = await attempt()
+    failures = healthy ? 0 : failures + 1
     if (failures === 0) continue
     const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures - 1, 10))
-    await clock.sleep(delay * (0.5 + random() / 2), closing).catch(() => {})
+    const asked = Math.min(longestDelayMs, askedMs)
+    await clock.sleep(Math.max(asked, delay * (0.5 + random() / 2)), closing).catch(() => {})
   }
 }
 

@@ -20,6 +20,8 @@ export type KubeClusterDeps = {
   readonly fieldManager: string
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
+  /** Milliseconds of silence after which a watch counts as dead; default 75 s, since bookmarks come every 60 s. */
+  readonly silenceLimitMs?: number
 }
 
 /** The real API server behind the cluster port. */
@@ -31,7 +33,9 @@ export type KubeCluster = ClusterPort & {
 }
 
 /** Opens a cluster. No call is made before the first use. */
-export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }: KubeClusterDeps): KubeCluster => {
+export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
+  const { kubeconfig, fieldManager, clock, telemetry } = deps
+  const silence = deps.silenceLimitMs === undefined ? {} : { silenceLimitMs: deps.silenceLimitMs }
   const connection = connect(kubeconfig)
   const closing = new AbortController()
   const log = telemetry.log.child({ adapter: "kube" })
@@ -57,7 +61,7 @@ export const createKubeCluster = ({ kubeconfig, fieldManager, clock, telemetry }
     ownNamespace: connection.namespace,
     watch: <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
       const source = createSource(transport, objects, kind, selection)
-      const reflection = createReflector<T>({ ...options, kind, source, clock, telemetry })
+      const reflection = createReflector<T>({ ...options, ...silence, kind, source, clock, telemetry })
       const own: Reflection<T> = {
         ...reflection,
         get size() {
