@@ -11,7 +11,7 @@ export type Patience = {
 }
 
 const firstWaitMs = 500
-const longestWaitMs = 5_000
+const longestWaitMs = 2_000
 
 /**
  * The result of `call`, tried again while the API server is away or refuses: it may be down, or this program may be

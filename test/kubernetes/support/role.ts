@@ -1,0 +1,128 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { resolve } from "node:path"
+import { createInterface } from "node:readline"
+import { afterAll } from "vitest"
+import { toRBAC } from "../../../src/adapters/kube/rbac.ts"
+import { accountKubeconfig, kubectl, makeNamespace } from "./cluster.ts"
+
+const main = resolve(import.meta.dirname, "../../../src/main.ts")
+
+/** A log line of a role. */
+export type RoleLine = { readonly level: string; readonly message: string; readonly [field: string]: unknown }
+
+/** A role of the program as a process of this machine. */
+export type RoleProcess = {
+  readonly process: ChildProcess
+  /** Its log so far. */
+  readonly lines: readonly RoleLine[]
+  /** Everything it wrote so far. */
+  output(): string
+  /** The first line with this message; fails after `ms` (default 30 s), or when the process ends without it. */
+  line(message: string, ms?: number): Promise<RoleLine>
+  /** Address of a path of its metrics listener. */
+  probe(path: "/healthz" | "/readyz" | "/metrics"): Promise<{ readonly status: number; readonly text: string }>
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>
+}
+
+/** How a role is started. */
+export type RoleOptions = {
+  readonly kubeconfig: string
+  /** Namespace of the instances. */
+  readonly namespace: string
+  readonly set?: Readonly<Record<string, string>>
+}
+
+const running = new Set<ChildProcess>()
+afterAll(() => {
+  for (const child of running) child.kill("SIGKILL")
+})
+
+const defaults = { "gateway.listen": "127.0.0.1:0", "metrics.listen": "127.0.0.1:0" }
+
+/** Starts a role from its source. It is killed at the end of the file if it still runs. */
+export const startRole = (role: "gateway" | "operator" | "all", options: RoleOptions): RoleProcess => {
+  const { kubeconfig, namespace, set } = options
+  const settings = { ...defaults, "kubernetes.kubeconfig": kubeconfig, "kubernetes.namespace": namespace, ...set }
+  const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
+  const child = spawn(process.execPath, [main, "--role", role, ...flags], {
+    env: { PATH: process.env.PATH },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  running.add(child)
+  const lines: RoleLine[] = []
+  const raw: string[] = []
+  const listeners = new Set<() => void>()
+  const tell = () => {
+    for (const listener of [...listeners]) listener()
+  }
+  for (const stream of [child.stdout, child.stderr])
+    createInterface({ input: stream }).on("line", (text) => {
+      raw.push(text)
+      if (text.startsWith("{")) lines.push(JSON.parse(text) as RoleLine)
+      tell()
+    })
+  let isOver = false
+  const ended = new Promise<number | string>((done) => {
+    child.on("close", (code, signal) => {
+      isOver = true
+      running.delete(child)
+      done(code ?? signal ?? "")
+      tell()
+    })
+  })
+  const line = (message: string, ms = 30_000): Promise<RoleLine> =>
+    new Promise((found, fail) => {
+      const finish = (act: () => void) => {
+        clearTimeout(timer)
+        listeners.delete(look)
+        act()
+      }
+      const missing = (why: string) => finish(() => fail(new Error(`no '${message}' ${why}:\n${raw.join("\n")}`)))
+      const look = () => {
+        const hit = lines.find((each) => each.message === message)
+        if (hit !== undefined) finish(() => found(hit))
+        else if (isOver) missing("before the end")
+      }
+      const timer = setTimeout(() => missing(`within ${ms} ms`), ms)
+      listeners.add(look)
+      look()
+    })
+  return {
+    process: child,
+    lines,
+    output: () => raw.join("\n"),
+    line,
+    ended,
+    probe: async (path) => {
+      const { url } = await line("metrics")
+      const response = await fetch(new URL(path, String(url)))
+      return { status: response.status, text: await response.text() }
+    },
+  }
+}
+
+/** Two namespaces with the rights of both roles, and how to act as each of them. */
+export type Installation = {
+  /** Namespace of the ServiceAccounts. */
+  readonly own: string
+  /** Namespace of the instances. */
+  readonly instances: string
+  /** Path of a kubeconfig of an actor's ServiceAccount; `server` leads another way to the API server. */
+  kubeconfig(actor: "gateway" | "operator", server?: string): Promise<string>
+}
+
+/** Makes namespaces, ServiceAccounts and Roles, as rbac/ does for an installation; all gone at the end of the file. */
+export const makeInstallation = async (prefix: string): Promise<Installation> => {
+  const restricted = { "pod-security.kubernetes.io/enforce": "restricted" }
+  const own = await makeNamespace(`${prefix}-system`, restricted)
+  const instances = await makeNamespace(prefix, restricted)
+  const items = (["gateway", "operator"] as const).flatMap((actor) => toRBAC(actor, { own, instances }))
+  await kubectl(["apply", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }) })
+  return {
+    own,
+    instances,
+    kubeconfig: (actor, server) =>
+      accountKubeconfig({ namespace: own, name: `reflow-${actor}`, ...(server === undefined ? {} : { server }) }),
+  }
+}
