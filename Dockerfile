@@ -1,0 +1,51 @@
+# syntax=docker/dockerfile:1
+#
+# The images of this repository:
+#   docker build -t ghcr.io/reflow/reflow-gateway:0.1.0 .
+#   docker build -t ghcr.io/reflow/example-notes:1.0.0 --target example-notes .
+#   docker build -t ghcr.io/reflow/example-dice:1.0.0 --target example-dice .
+
+# Any Node that can install packages: these bring along the Node 26 that builds, and that goes into the images.
+FROM node:24-bookworm-slim AS packages
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libatomic1 \
+ && rm -rf /var/lib/apt/lists/* \
+ && cp -L /usr/lib/*-linux-gnu/libatomic.so.1 /libatomic.so.1
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --no-fund --no-audit
+
+FROM packages AS build
+COPY . .
+RUN npm run build -- executable
+
+FROM packages AS servers
+COPY examples/servers examples/servers
+RUN for name in notes dice; do \
+      npx esbuild "examples/servers/$name.mjs" --bundle --platform=node --format=esm --target=node26 \
+        --outfile="/out/$name.mjs"; \
+    done
+
+# glibc, libgcc, libstdc++ and CA certificates, no shell. Node 26 links libatomic too.
+FROM gcr.io/distroless/cc-debian12 AS base
+COPY --from=packages /libatomic.so.1 /usr/lib/libatomic.so.1
+USER 65532:65532
+
+FROM base AS example
+COPY --from=packages /src/node_modules/node/bin/node /usr/local/bin/node
+WORKDIR /app
+ENTRYPOINT ["/usr/local/bin/node"]
+
+# The path is the one that the target's command names, which on a laptop runs the same file.
+FROM example AS example-notes
+COPY --from=servers /out/notes.mjs examples/servers/notes.mjs
+CMD ["examples/servers/notes.mjs"]
+
+FROM example AS example-dice
+COPY --from=servers /out/dice.mjs examples/servers/dice.mjs
+CMD ["examples/servers/dice.mjs"]
+
+# Last, so that it is what `docker build .` makes.
+FROM base AS gateway
+COPY --from=build /src/dist/reflow /usr/local/bin/reflow
+ENTRYPOINT ["/usr/local/bin/reflow"]
