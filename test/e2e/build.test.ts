@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { version } from "../../src/version.ts"
 import { type Form, repositoryFile, runReflow } from "../support/reflow.ts"
 
-const forms: readonly Form[] = ["source", "bundle", "executable", "deno"]
+const forms: readonly Form[] = ["bundle", "executable", "deno"]
 
 describe.each(forms)("the program as %s", (form) => {
   test("tells its version", async () => {
