@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
 import { parseAllDocuments } from "yaml"
-import { type Actor, grants, leaseName, ownSecrets } from "../../src/adapters/kube/access.ts"
+import { type Actor, bootstrapSecretName, grants, keysSecretName, leaseName } from "../../src/adapters/kube/access.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { generatedFiles, namespaces } from "../../src/generate.ts"
 import { version } from "../../src/version.ts"
@@ -80,7 +80,8 @@ describe("rights", () => {
 
   test("what is named in the own namespace is named in the rights, but for creates, which RBAC cannot narrow", () => {
     for (const { where, verbs, names } of grants)
-      if (where === "own" && !verbs.includes("create")) expect([ownSecrets, [leaseName]]).toContainEqual(names)
+      if (where === "own" && !verbs.includes("create"))
+        expect([[keysSecretName], [bootstrapSecretName], [leaseName]]).toContainEqual(names)
   })
 
   test("each line says what it is for", () => {
@@ -119,7 +120,7 @@ describe("manifests", () => {
       const { config, warnings } = load(role)
       expect(warnings).toEqual([])
       expect(config.kubernetes).toMatchObject({ enabled: true, namespace: namespaces.instances, kubeconfig: "" })
-      expect(ownSecrets).toContain(config.gateway.keys_secret)
+      expect(keysSecretName).toBe(config.gateway.keys_secret)
     }
   })
 

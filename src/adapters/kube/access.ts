@@ -27,13 +27,8 @@ export const bootstrapSecretName = "reflow-bootstrap-token"
 /** Name of the Secret with the session keys, as gateway.keys_secret is by default. */
 export const keysSecretName = "reflow-gateway-keys"
 
-/** Names of the gateway's own Secrets. */
-export const ownSecrets = [keysSecretName, bootstrapSecretName] as const
-
 /** Name of the operator's Lease. */
 export const leaseName = "reflow-operator"
-
-const patchForApply = "server-side apply is a patch that needs create too"
 
 /** Everything that the two roles may do. No ClusterRole, nothing outside two namespaces. */
 export const grants: readonly Grant[] = [
@@ -83,9 +78,8 @@ export const grants: readonly Grant[] = [
     where: "instances",
     group: "",
     resource: "pods",
-    verbs: ["get", "list", "watch", "create", "patch", "delete"],
+    verbs: ["get", "list", "watch", "create", "delete"],
     why: "runs the servers",
-    unseen: patchForApply,
   },
   {
     actor: "operator",
@@ -94,7 +88,6 @@ export const grants: readonly Grant[] = [
     resource: "services",
     verbs: ["get", "list", "watch", "create", "patch", "delete"],
     why: "makes the servers reachable",
-    unseen: patchForApply,
   },
   {
     actor: "operator",
@@ -126,8 +119,8 @@ export const grants: readonly Grant[] = [
     where: "instances",
     group: apiGroup,
     resource: "mcptargets",
-    verbs: ["get", "list", "watch", "create", "patch", "delete"],
-    why: "follows them; the REST API changes them",
+    verbs: ["get", "list", "watch", "create", "delete"],
+    why: "follows them; the REST API makes and deletes them",
   },
   {
     actor: "gateway",
@@ -144,14 +137,6 @@ export const grants: readonly Grant[] = [
     resource: "mcpinstances/status",
     verbs: ["patch"],
     why: "records use",
-  },
-  {
-    actor: "gateway",
-    where: "instances",
-    group: "",
-    resource: "pods",
-    verbs: ["get"],
-    why: "tells more about a failing instance",
   },
   {
     actor: "gateway",
@@ -183,8 +168,17 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "secrets",
     verbs: ["get", "patch"],
-    names: ownSecrets,
-    why: "the keys that seal session ids, and the bootstrap admin token",
+    names: [keysSecretName],
+    why: "the keys that seal session ids, which it rotates",
+  },
+  {
+    actor: "gateway",
+    where: "own",
+    group: "",
+    resource: "secrets",
+    verbs: ["get"],
+    names: [bootstrapSecretName],
+    why: "the bootstrap admin token",
   },
   {
     actor: "gateway",
