@@ -32,10 +32,7 @@ test.each([
   [["--rle", "dev"], "UsageInvalid: Unknown flag --rle; did you mean --role?"],
   [["--role", "dev", "--set", "log.levl=debug"], "--set log.levl: log.levl: unknown key; did you mean log.level?"],
   [["--role", "dev", "--config", "absent.yaml"], "absent.yaml: does not exist"],
-  [
-    ["--role", "gateway"],
-    "UsageInvalid: This build has only the embedded cluster so far: --role gateway needs a real one.",
-  ],
+  [["--role", "gateway", "--set", "kubernetes.enabled=false"], "kubernetes.enabled"],
 ])("wrong use is exit code 2 and a sentence on stderr: %j", async (args, message) => {
   const { code, stdout, stderr } = await runReflow(args)
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
