@@ -54,7 +54,9 @@ const gateway = z.strictObject({
   allowed_hosts: z
     .array(z.string().regex(/^[^\s/@]+$/, "must be HOST or HOST:PORT"))
     .default([])
-    .describe("Host headers to accept besides the public URL's and, on loopback, localhost."),
+    .describe(
+      "Host headers to accept besides the public URL's and, on loopback, localhost. Without a public URL, empty = every Host where others can connect, but not with --role dev.",
+    ),
   allowed_origins: z
     .array(z.string().regex(originPattern, `must be ${originText}`))
     .default([])
@@ -69,7 +71,10 @@ const gateway = z.strictObject({
     .string()
     .regex(/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/)
     .default("reflow-gateway-keys")
-    .meta({ description: "Secret of the keys that seal session ids.", allowed: "a Secret's name" }),
+    .meta({
+      description: "Secret of the keys that seal session ids, in the gateway's own namespace.",
+      allowed: "a Secret's name",
+    }),
 })
 
 const claims = z
@@ -126,7 +131,10 @@ const staticToken = z.strictObject({
 
 const auth = z.strictObject({
   issuers: z.array(issuer).default([]).describe("OpenID issuers whose tokens are accepted."),
-  tokens: z.array(staticToken).default([]).describe("Static tokens."),
+  tokens: z
+    .array(staticToken)
+    .default([])
+    .describe("Static tokens. Without issuers and an administrator's token the gateway makes a bootstrap token."),
   admin_roles: z
     .array(z.string().min(1))
     .default(["admin"])
