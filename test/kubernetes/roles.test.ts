@@ -1,11 +1,14 @@
 import { get } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
 import { beforeAll, describe, expect, test } from "vitest"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { podKind } from "../../src/api/pod.ts"
 import { serviceKind } from "../../src/api/service.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { eventually } from "../support/processes.ts"
-import { kubectl, kubectlJson, openCluster, readServer, waitFor } from "./support/cluster.ts"
+import { initialize, post, repositoryFile } from "../support/reflow.ts"
+import { cluster, kubectl, kubectlJson, openCluster, readServer, waitFor } from "./support/cluster.ts"
+import { ensureImages } from "./support/images.ts"
 import { startRelay } from "./support/relay.ts"
 import { type Installation, makeInstallation, type RoleProcess, startRole } from "./support/role.ts"
 
@@ -175,7 +178,6 @@ describe("the gateway", () => {
     }
     const names = await kubectl(["get", "secrets", "-n", place.own, "-o", "name"])
     expect(names.trim().split("\n").sort()).toEqual(["secret/reflow-bootstrap-token", "secret/reflow-gateway-keys"])
-    for (const replica of replicas) replica.process.kill("SIGKILL")
   })
 
   test("ends in order: not ready, still serving for 5 s, then gone with code 0", async () => {
@@ -203,7 +205,6 @@ describe("the gateway", () => {
     await relay.comeBack()
     await gateway.line("serving", 5_000)
     expect((await gateway.probe("/readyz")).status).toBe(200)
-    gateway.process.kill("SIGKILL")
     await relay.close()
   })
 
@@ -216,6 +217,69 @@ describe("the gateway", () => {
     const name = "reflow-gateway.reflow-system.svc.cluster.local"
     expect((await whoami(gateway, token, { host: name })).status).toBe(200)
     expect((await whoami(gateway, token, { host: name, origin: "http://evil.example" })).status).toBe(403)
-    gateway.process.kill("SIGKILL")
+  })
+})
+
+describe("a server", () => {
+  /** Calls a method as the bootstrap administrator; resolves with status, session and answer. */
+  const call = async (role: RoleProcess, target: string, message: object, session?: string) => {
+    const { url } = await role.line("serving")
+    const headers = session === undefined ? undefined : { "mcp-session-id": session }
+    const response = await post(`${url}/mcp/${target}`, await readBootstrapToken(), message, headers)
+    return {
+      status: response.status,
+      session: response.headers.get("mcp-session-id") ?? "",
+      text: await response.text(),
+    }
+  }
+  const open = async (role: RoleProcess, target: string): Promise<string> => {
+    const { status, session, text } = await call(role, target, initialize())
+    expect(status, text).toBe(200)
+    expect(text).toContain('"serverInfo"')
+    return session
+  }
+  const tools = { jsonrpc: "2.0", id: 2, method: "tools/list" }
+
+  beforeAll(async () => {
+    await ensureImages(["notes", "dice"], cluster)
+    for (const target of ["notes", "dice"])
+      await kubectl(["apply", "-n", place.instances, "-f", repositoryFile(`examples/targets/${target}.yaml`)])
+  }, 300_000)
+
+  test("is started by the role all for a cold request; the next one finds it at its Service", async () => {
+    const role = startRole("all", { kubeconfig: await place.kubeconfig("all"), namespace: place.instances })
+    await role.line("leading")
+    const session = await open(role, "notes")
+    const isReady = ({ spec, status }: MCPInstance) => spec.targetName === "notes" && status?.phase === "Ready"
+    await waitFor(instances, (each) => [...each.items()].find(isReady), 20_000, "the instance is Ready")
+    const { status, text } = await call(role, "notes", tools, session)
+    expect(status, text).toBe(200)
+    expect(text).toContain("add_note")
+    role.process.kill("SIGTERM")
+    expect(await role.ended).toBe(0)
+    expect(await holder()).toBe("")
+  })
+
+  test("that is warm is served while the API server is gone; a cold one again as soon as it is back", async () => {
+    const relay = await startRelay((await readServer()).server)
+    const kubeconfig = await place.kubeconfig("all", relay.url)
+    const role = startRole("all", { kubeconfig, namespace: place.instances })
+    const token = await readBootstrapToken()
+    const session = await open(role, "notes")
+    expect(role.lines.filter(({ message }) => message === "leading")).toHaveLength(1)
+    await relay.leave()
+    const { url } = await role.line("serving")
+    const end = performance.now() + 14_000
+    while (performance.now() < end) {
+      const response = await post(`${url}/mcp/notes`, token, tools, { "mcp-session-id": session })
+      expect(await response.text()).toContain("add_note")
+      await sleep(250)
+    }
+    await role.line("leadership lost")
+    expect([(await role.probe("/readyz")).status, (await role.probe("/healthz")).status]).toEqual([200, 200])
+    await relay.comeBack()
+    await open(role, "dice")
+    expect(role.lines.filter(({ message }) => message === "leading")).toHaveLength(2)
+    await relay.close()
   })
 })

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { resolve } from "node:path"
 import { createInterface } from "node:readline"
-import { afterAll } from "vitest"
-import { toRBAC } from "../../../src/adapters/kube/rbac.ts"
+import { afterEach } from "vitest"
+import { type Namespaces, toRBAC } from "../../../src/adapters/kube/rbac.ts"
 import { accountKubeconfig, kubectl, makeNamespace } from "./cluster.ts"
 
 const main = resolve(import.meta.dirname, "../../../src/main.ts")
@@ -34,13 +34,13 @@ export type RoleOptions = {
 }
 
 const running = new Set<ChildProcess>()
-afterAll(() => {
+afterEach(() => {
   for (const child of running) child.kill("SIGKILL")
 })
 
 const defaults = { "gateway.listen": "127.0.0.1:0", "metrics.listen": "127.0.0.1:0" }
 
-/** Starts a role from its source. It is killed at the end of the file if it still runs. */
+/** Starts a role from its source. It is killed at the end of the test if it still runs. */
 export const startRole = (role: "gateway" | "operator" | "all", options: RoleOptions): RoleProcess => {
   const { kubeconfig, namespace, set } = options
   const settings = { ...defaults, "kubernetes.kubeconfig": kubeconfig, "kubernetes.namespace": namespace, ...set }
@@ -78,7 +78,8 @@ export const startRole = (role: "gateway" | "operator" | "all", options: RoleOpt
         listeners.delete(look)
         act()
       }
-      const missing = (why: string) => finish(() => fail(new Error(`no '${message}' ${why}:\n${raw.join("\n")}`)))
+      const missing = (why: string) =>
+        finish(() => fail(new Error(`no '${message}' ${why}:\n${raw.slice(-20).join("\n")}`)))
       const look = () => {
         const hit = lines.find((each) => each.message === message)
         if (hit !== undefined) finish(() => found(hit))
@@ -108,8 +109,24 @@ export type Installation = {
   readonly own: string
   /** Namespace of the instances. */
   readonly instances: string
-  /** Path of a kubeconfig of an actor's ServiceAccount; `server` leads another way to the API server. */
-  kubeconfig(actor: "gateway" | "operator", server?: string): Promise<string>
+  /** Path of a kubeconfig of a role's ServiceAccount; `server` leads another way to the API server. */
+  kubeconfig(role: "gateway" | "operator" | "all", server?: string): Promise<string>
+}
+
+/** A ServiceAccount with the rights of both actors, for the role all. */
+const toBoth = ({ own, instances }: Namespaces) => {
+  const group = "rbac.authorization.k8s.io"
+  const name = "reflow-all"
+  const bindings = ["gateway", "operator"].flatMap((actor) =>
+    [own, instances].map((namespace) => ({
+      apiVersion: `${group}/v1`,
+      kind: "RoleBinding",
+      metadata: { name: `${name}-${actor}`, namespace },
+      roleRef: { apiGroup: group, kind: "Role", name: `reflow-${actor}` },
+      subjects: [{ kind: "ServiceAccount", name, namespace: own }],
+    })),
+  )
+  return [{ apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace: own } }, ...bindings]
 }
 
 /** Makes namespaces, ServiceAccounts and Roles, as rbac/ does for an installation; all gone at the end of the file. */
@@ -117,12 +134,13 @@ export const makeInstallation = async (prefix: string): Promise<Installation> =>
   const restricted = { "pod-security.kubernetes.io/enforce": "restricted" }
   const own = await makeNamespace(`${prefix}-system`, restricted)
   const instances = await makeNamespace(prefix, restricted)
-  const items = (["gateway", "operator"] as const).flatMap((actor) => toRBAC(actor, { own, instances }))
+  const actors = (["gateway", "operator"] as const).flatMap((actor) => toRBAC(actor, { own, instances }))
+  const items = [...actors, ...toBoth({ own, instances })]
   await kubectl(["apply", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }) })
   return {
     own,
     instances,
-    kubeconfig: (actor, server) =>
-      accountKubeconfig({ namespace: own, name: `reflow-${actor}`, ...(server === undefined ? {} : { server }) }),
+    kubeconfig: (role, server) =>
+      accountKubeconfig({ namespace: own, name: `reflow-${role}`, ...(server === undefined ? {} : { server }) }),
   }
 }
