@@ -31,6 +31,8 @@ export type RoleOptions = {
   /** Namespace of the instances. */
   readonly namespace: string
   readonly set?: Readonly<Record<string, string>>
+  /** Program and arguments before the flags; default the source on Node. */
+  readonly launch?: readonly [string, ...string[]]
 }
 
 const running = new Set<ChildProcess>()
@@ -45,8 +47,9 @@ export const startRole = (role: "gateway" | "operator" | "all", options: RoleOpt
   const { kubeconfig, namespace, set } = options
   const settings = { ...defaults, "kubernetes.kubeconfig": kubeconfig, "kubernetes.namespace": namespace, ...set }
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
-  const child = spawn(process.execPath, [main, "--role", role, ...flags], {
-    env: { PATH: process.env.PATH },
+  const [command, ...before] = options.launch ?? [process.execPath, main]
+  const child = spawn(command, [...before, "--role", role, ...flags], {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME },
     stdio: ["ignore", "pipe", "pipe"],
   })
   running.add(child)
