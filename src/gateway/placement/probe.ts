@@ -15,7 +15,8 @@ const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
 
 const askHTTP = (url: URL, path: string, signal: AbortSignal): Promise<boolean> =>
   new Promise((resolve) => {
-    const request = get({ host: hostOf(url), port: portOf(url), path, agent: false, signal }, (response) => {
+    // as a URL, because Node throws for a bare path with letters that must be encoded
+    const request = get(new URL(`${url.origin}${path}`), { agent: false, signal }, (response) => {
       const status = response.statusCode ?? 0
       resolve(status >= 200 && status < 400)
       response.destroy()

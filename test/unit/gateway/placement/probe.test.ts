@@ -52,6 +52,18 @@ describe("a probe", () => {
     expect(paths).toEqual(["GET /healthz"])
   })
 
+  test("on a health path of any letters asks for its encoded form", async () => {
+    const paths: (string | undefined)[] = []
+    const url = await listen(
+      createHTTP((request, response) => {
+        paths.push(request.url)
+        response.writeHead(200).end()
+      }),
+    )
+    expect(await probe(url, "/zdrav\u00ed/\u0101", signal)).toBe(true)
+    expect(paths).toEqual(["/zdrav%C3%AD/%C4%81"])
+  })
+
   test("of a server that accepts and says nothing fails in time", async () => {
     const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
     expect(await probe(url, "/healthz", signal)).toBe(false)
