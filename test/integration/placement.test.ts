@@ -298,6 +298,7 @@ describe("a cold start", () => {
       ...targetOf({ isolationBoundary: "shared" }),
       metadata: { name: "docs", namespace },
     })
+    await w.clock.advance(0)
     ask(w, { of: shared })
     ask(w, { of: shared, who: identity({ subject: "bob" }) })
     await w.clock.advance(0)
@@ -737,5 +738,18 @@ describe("closing", () => {
     const late = ask(w)
     await late.promise
     expect(late.error).toMatchObject({ code: "ShuttingDown" })
+  })
+})
+
+describe("a target that goes", () => {
+  test("a request that waits for its instance is told so, and no instance is made for it again", async () => {
+    const w = await world()
+    const asked = ask(w)
+    await w.clock.advance(100)
+    await w.cluster.delete(mcpTargetKind, { namespace, name: "github" })
+    await w.clock.advance(1_000)
+    expect(asked.error).toMatchObject({ code: "TargetNotFound" })
+    expect(await list(w)).toEqual([])
+    expect(w.calls.filter((call) => call === "create MCPInstance")).toHaveLength(1)
   })
 })

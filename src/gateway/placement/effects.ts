@@ -1,13 +1,14 @@
 import { type MCPInstance, mcpInstanceKind } from "../../api/mcp-instance.ts"
+import type { MCPTarget } from "../../api/mcp-target.ts"
 import type { Compose } from "../../credentials/compose.ts"
 import { type AppError, hasCode } from "../../errors.ts"
 import { readableSubject } from "../../identity/subject-key.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { ClusterPort } from "../../ports/cluster.ts"
+import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { createInstance } from "./create.ts"
 import type { Failure } from "./decide.ts"
-import { nameConflict } from "./errors.ts"
+import { ensureStillOpen, nameConflict } from "./errors.ts"
 import { toInstanceFailed } from "./failure.ts"
 import type { PlacementRequest } from "./port.ts"
 import type { Seat } from "./seat.ts"
@@ -37,6 +38,7 @@ export type EffectDeps = {
   readonly clock: ClockPort
   readonly log: Logger
   readonly view: InstanceView
+  readonly targets: Pick<Reflection<MCPTarget>, "get">
   /** This gateway's name in `inUseBy`. */
   readonly replica: string
   readonly issuers: readonly string[]
@@ -119,6 +121,7 @@ export const createEffects = (deps: EffectDeps): Effects => {
   const nowText = (): string => new Date(clock.now()).toISOString()
 
   const create = async ({ target, identity }: PlacementRequest, seat: Seat): Promise<void> => {
+    ensureStillOpen(deps.targets, target)
     const subject = deps.exposeSubjects ? readableSubject(target, identity, deps.issuers) : undefined
     const order = { ...seat, target, subject }
     view.learn(await createInstance(deps, order, signal))

@@ -1,5 +1,6 @@
 import type { MCPTarget } from "../../api/mcp-target.ts"
 import { AppError } from "../../errors.ts"
+import type { Reflection } from "../../ports/cluster.ts"
 import type { Hold } from "./decide.ts"
 
 /** Seconds after which a request that was held in vain may come again. */
@@ -50,4 +51,16 @@ export const ensureOpen = ({ metadata, spec }: MCPTarget): void => {
     throw new AppError("TargetNotFound", { detail: `The target ${metadata.name} is being deleted.` })
   if (spec.paused === true)
     throw new AppError("TargetPaused", { detail: `The target ${metadata.name} is paused.`, retryAfterSeconds: 60 })
+}
+
+/**
+ * The same for a request that has waited: for a target that went meanwhile an instance would be made in vain, again and
+ * again, because the cluster removes what has no owner.
+ * @throws TargetPaused, TargetNotFound
+ */
+export const ensureStillOpen = (targets: Pick<Reflection<MCPTarget>, "get">, { metadata }: MCPTarget): void => {
+  const now = targets.get(metadata.name)
+  if (now === undefined || now.metadata.uid !== metadata.uid)
+    throw new AppError("TargetNotFound", { detail: `The target ${metadata.name} was deleted.` })
+  ensureOpen(now)
 }

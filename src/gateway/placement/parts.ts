@@ -86,6 +86,7 @@ const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal)
     clock: deps.clock,
     log: deps.telemetry.log.child({ part: "placement" }),
     view,
+    targets: deps.targets,
     replica: deps.replica,
     issuers: deps.options.issuers,
     exposeSubjects: deps.options.expose_subjects,
