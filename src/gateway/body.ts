@@ -41,7 +41,7 @@ const discard = (request: IncomingMessage): void => {
 
 /**
  * Reads a whole request body of at most `limit` bytes. Throws BodyTooLarge; rejects with the signal's reason when the
- * client goes away. How long it may take is the server's requestTimeout.
+ * client goes away or the gateway gives up on it. How long it may take is the server's requestTimeout.
  */
 export const readBody = (request: IncomingMessage, limit: number, signal: AbortSignal): Promise<Buffer> =>
   new Promise((resolve, reject) => {
@@ -64,6 +64,11 @@ export const readBody = (request: IncomingMessage, limit: number, signal: AbortS
       if (request.readableEnded) return
       reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))
     }
+    const stop = () => {
+      if (!request.readableEnded) fail(signal.reason)
+    }
     request.on("error", leave)
     request.on("close", leave)
+    if (signal.aborted) return stop()
+    signal.addEventListener("abort", stop, { once: true })
   })

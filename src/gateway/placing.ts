@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts"
+import type { Message } from "./message.ts"
 import type { Keyed, Placed } from "./pipeline.ts"
 import type { Placement, PlacementPort } from "./placement/port.ts"
 import type { Reinitializer } from "./reinitialize.ts"
@@ -15,12 +16,22 @@ export const sessionGone = (): AppError =>
 export const isSameLife = (session: OpenSession, placement: Placement): boolean =>
   session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
 
+const continuing: ReadonlySet<string> = new Set(["notifications/cancelled", "notifications/progress"])
+
+/** True if the messages belong to calls that are open already: without them a drain waits for those calls in vain. */
+const belongToOpenCalls = (messages: readonly Message[]): boolean =>
+  messages.length > 0 &&
+  messages.every(
+    (message) => message.kind === "response" || (message.kind === "notification" && continuing.has(message.method)),
+  )
+
 const ask = (deps: PlacingDeps, input: Keyed): Promise<Placement> =>
   deps.placement.place({
     target: input.target,
     identity: input.identity,
     subjectKey: input.subjectKey,
     mode: input.mode,
+    continues: belongToOpenCalls(input.messages),
     heldBytes: input.body?.length ?? 0,
     signal: input.signal,
   })

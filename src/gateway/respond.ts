@@ -126,6 +126,21 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
 }
 
 /**
+ * Counts an open call as use of the instance that has it. `place` is the exchange's own, which may find another instance
+ * while the call is on its way.
+ */
+const followUse = ({ exchange, placement }: RespondDeps, first: Placed) => {
+  let end = placement.beginCall(first.placement)
+  const place: ExchangeDeps["place"] = async (input) => {
+    const placed = await exchange.place(input)
+    end()
+    end = placement.beginCall(placed.placement)
+    return placed
+  }
+  return { place, end: () => end() }
+}
+
+/**
  * Sends the request to its server and hands the answer to the client, both as they are. Throws only while nothing has
  * been written; whatever goes wrong later ends the client's stream and is told in the outcome.
  */
@@ -133,9 +148,12 @@ export const respond =
   (deps: RespondDeps) =>
   async (first: Placed): Promise<Outcome> => {
     const isCall = first.verb === "POST" && !first.openStream
-    const end = isCall ? deps.placement.beginCall(first.placement) : undefined
+    const use = isCall ? followUse(deps, first) : undefined
     try {
-      const exchanged = await exchange(deps.exchange, first)
+      const exchanged = await exchange(
+        use === undefined ? deps.exchange : { ...deps.exchange, place: use.place },
+        first,
+      )
       const answeredAt = deps.clock.now()
       try {
         const ending = await relay(deps, exchanged)
@@ -144,6 +162,6 @@ export const respond =
         exchanged.answer.abort()
       }
     } finally {
-      end?.()
+      use?.end()
     }
   }

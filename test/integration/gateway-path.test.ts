@@ -223,6 +223,17 @@ describe("headers", () => {
   })
 })
 
+test.each([
+  ["an answer to the server's request", true, { jsonrpc: "2.0", id: 1, result: {} }],
+  ["a cancellation", true, { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } }],
+  ["a call", false, message("tools/call", { name: "echo" })],
+  ["another notification", false, { jsonrpc: "2.0", method: "notifications/initialized" }],
+])("%s belongs to an open call, so that a drain lets it through: %s", async (_name, continues, body) => {
+  await serve((_, response) => response.writeHead(202).end())
+  await (await post(stage, body)).text()
+  expect(stage.placement.requests[0]?.continues).toBe(continues)
+})
+
 describe("who makes an instance", () => {
   test.each([
     ["a modern POST", () => ({ ...modernCall("echo"), verb: "POST" as const }), "create"],

@@ -80,7 +80,9 @@ export type FakePlacement = PlacementPort & {
   readonly requests: PlacementRequest[]
   readonly reads: Placement[]
   readonly unreachable: Placement[]
-  calls: number
+  /** Where calls are open, one entry for each. */
+  readonly inUse: Placement[]
+  readonly calls: number
   streamTouches: number
   /** Runs before place answers. */
   hold: ((request: PlacementRequest) => Promise<void>) | undefined
@@ -103,7 +105,6 @@ const fakePlacement = (): FakePlacement => {
     requests: [],
     reads: [],
     unreachable: [],
-    calls: 0,
     streamTouches: 0,
     hold: undefined,
     onUnreachable: undefined,
@@ -113,9 +114,13 @@ const fakePlacement = (): FakePlacement => {
       if (port.now === undefined) throw new AppError("SessionNotFound", { detail: "No instance lives." })
       return port.now
     },
-    beginCall: () => {
-      port.calls++
-      return () => void port.calls--
+    get calls() {
+      return port.inUse.length
+    },
+    inUse: [],
+    beginCall: (placement) => {
+      port.inUse.push(placement)
+      return () => void port.inUse.splice(port.inUse.indexOf(placement), 1)
     },
     touchStream: () => void port.streamTouches++,
     currentIncarnation: async (placement) => {

@@ -212,6 +212,21 @@ describe("a server that cannot be reached", () => {
     expect(stage.placement.unreachable).toHaveLength(1)
   })
 
+  test("counts the call as use of the instance that has it in the end", async () => {
+    const inside: (string | undefined)[] = []
+    const { url } = await serve((one, response) => {
+      inside.push(...stage.placement.inUse.map(({ instance }) => instance))
+      answerJson(response, one, {})
+    })
+    stage.placement.now = lifeAt(new URL(`http://127.0.0.1:${await freePort()}/mcp`))
+    stage.placement.onUnreachable = () => {
+      stage.placement.now = { ...lifeAt(url, "pod-2.0", "uid-2"), instance: "another" }
+    }
+    await (await post(stage, toolCall)).text()
+    expect(inside).toEqual(["another"])
+    await expect.poll(() => stage.placement.inUse).toEqual([])
+  })
+
   test("after some attempts is a 502 with the request's id", async () => {
     stage.placement.now = lifeAt(new URL(`http://127.0.0.1:${await freePort()}/mcp`))
     const response = await post(stage, { ...toolCall, id: "seven" })
@@ -400,6 +415,19 @@ describe("draining", () => {
     deadline.abort()
     await drained
     expect(await (await call).json()).toMatchObject({ id: 1, error: { data: { code: "ShuttingDown" } } })
+  })
+
+  test("does not wait beyond the deadline for a body that does not come", async () => {
+    await serve((seen, response) => answerJson(response, seen, {}))
+    const socket = connectTo(stage.port, "127.0.0.1")
+    const head = "POST /mcp/demo HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token-of-alice\r\n"
+    socket.write(`${head}content-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n`)
+    // its answer to Expect says that the request is being read
+    await once(socket, "data")
+    const answered = once(socket, "data")
+    await stage.gateway.drain(AbortSignal.abort())
+    expect(String((await answered)[0])).toContain("ShuttingDown")
+    socket.destroy()
   })
 })
 
