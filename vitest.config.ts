@@ -1,9 +1,11 @@
 import { defineConfig } from "vitest/config"
+import { LastFileSequencer } from "./test/support/last-file.ts"
 
 export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    sequence: { sequencer: LastFileSequencer },
     coverage: { provider: "v8", include: ["src/**"], reportsDirectory: "coverage" },
     projects: [
       // Pure functions share nothing that could be left behind: one module graph for all files takes a third of the CPU.

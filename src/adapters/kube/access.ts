@@ -17,8 +17,8 @@ export type Grant = {
   readonly names?: readonly string[]
   /** Why it is needed. */
   readonly why: string
-  /** Verbs that no audit log shows, with the reason. */
-  readonly unseen?: string
+  /** Verbs that an audit log need not show, each with the reason. */
+  readonly unseen?: Readonly<Record<string, string>>
 }
 
 /** Name of the Secret with the bootstrap admin token. */
@@ -55,7 +55,7 @@ export const grants: readonly Grant[] = [
     resource: "mcpinstances/finalizers",
     verbs: ["update"],
     why: "owner references with blockOwnerDeletion, which OpenShift checks",
-    unseen: "a permission that is checked, never a request",
+    unseen: { update: "a permission that is checked, never a request" },
   },
   {
     actor: "operator",

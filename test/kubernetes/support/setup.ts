@@ -7,6 +7,8 @@ import { type FoundCluster, findCluster, noCluster } from "./find-cluster.ts"
 declare module "vitest" {
   export interface ProvidedContext {
     cluster: FoundCluster
+    /** When this run began, in milliseconds since the epoch: what is older in logs is not its doing. */
+    startedAt: number
   }
 }
 
@@ -14,6 +16,7 @@ const crds = resolve(import.meta.dirname, "../../../crd")
 
 /** Finds the cluster once for all files of a run, and gives it the kinds of this repository. */
 export const setup = async (project: TestProject): Promise<void> => {
+  project.provide("startedAt", Date.now())
   const cluster = await findCluster()
   if (cluster === undefined) throw new Error(noCluster)
   const run = (...args: string[]) =>

@@ -1,0 +1,38 @@
+/**
+ * What the API server has logged of the roles in this run: reads what the files before it have made them do, so it is
+ * the last one (test/support/last-file.ts).
+ */
+import { describe, expect, inject, test } from "vitest"
+import { grants } from "../../src/adapters/kube/access.ts"
+import { type AuditEntry, callerOf, deniedCalls, readEntries, unusedRights } from "./support/audit.ts"
+import { cluster } from "./support/cluster.ts"
+
+const { auditLog } = cluster
+/** Set by `npm run test:kubernetes` when it runs all files: single ones do not use every right. */
+const isWhole = process.env.REFLOW_TEST_WHOLE === "1"
+
+if (auditLog === undefined)
+  console.warn("!!! this cluster keeps no audit log that we can read: rights are not audited !!!")
+
+/** Calls of the roles, and what gives or takes rights. */
+const holding = [
+  "system:serviceaccount:",
+  ...["namespaces", "roles", "rolebindings"].map((each) => `"resource":"${each}"`),
+]
+const entries: readonly AuditEntry[] =
+  auditLog === undefined ? [] : await readEntries(auditLog, { from: inject("startedAt"), holding })
+
+describe.skipIf(auditLog === undefined)("the API server's audit log", () => {
+  test("shows no call of the program that was denied", () => {
+    expect(deniedCalls(entries)).toEqual([])
+  })
+
+  test.runIf(isWhole)("shows that each right of the table has been used, but for the table's exceptions", () => {
+    expect(unusedRights(entries, grants)).toEqual([])
+  })
+
+  test.runIf(isWhole)("has calls of the Pods that rbac/ and manager/ install", () => {
+    const installed = entries.filter((entry) => callerOf(entry)?.own === "reflow-system")
+    expect(new Set(installed.map((entry) => callerOf(entry)?.actor))).toEqual(new Set(["operator", "gateway"]))
+  })
+})
