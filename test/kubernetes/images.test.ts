@@ -14,7 +14,7 @@ type Place = { readonly namespace: string; readonly instances: Reflection<MCPIns
 
 const startOperator = async (set: Readonly<Record<string, string>> = {}): Promise<Place> => {
   const { instances: namespace, kubeconfig } = await makeInstallation("images")
-  const operator = startRole("operator", { kubeconfig: await kubeconfig("operator"), namespace, set })
+  const operator = startRole("operator", { kubeconfig: await kubeconfig("operator"), namespace, set, until: "file" })
   const instances = openCluster("test").watch(mcpInstanceKind, { namespace })
   await Promise.all([instances.synced, operator.line("leading")])
   return { namespace, instances }
@@ -134,8 +134,8 @@ describe("where the platform chooses the user", () => {
   test.each(["named", "root"] as const)(
     "a %s user is refused within 15 s, and the image starts once the target says a number",
     async (image) => {
-      await startFollowing(free, image)
-      const { reason, message, afterMs } = await failure(free, image)
+      const begin = await startFollowing(free, image)
+      const { reason, message, afterMs } = await failure(free, image, begin)
       expect(reason).toBe("ImageUserNotAllowed")
       expect(message).toContain("set security.runAsUser to a numeric id other than 0")
       expect(afterMs).toBeLessThan(15_000)

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { resolve } from "node:path"
 import { createInterface } from "node:readline"
-import { afterEach } from "vitest"
+import { afterAll, afterEach } from "vitest"
 import { type Namespaces, toRBAC } from "../../../src/adapters/kube/rbac.ts"
 import { accountKubeconfig, kubectl, makeNamespace } from "./cluster.ts"
 
@@ -33,18 +33,23 @@ export type RoleOptions = {
   readonly set?: Readonly<Record<string, string>>
   /** Program and arguments before the flags; default the source on Node. */
   readonly launch?: readonly [string, ...string[]]
+  /** At whose end it is killed; default the test's. */
+  readonly until?: "test" | "file"
 }
 
-const running = new Set<ChildProcess>()
+const running = new Map<ChildProcess, "test" | "file">()
 afterEach(() => {
-  for (const child of running) child.kill("SIGKILL")
+  for (const [child, until] of running) if (until === "test") child.kill("SIGKILL")
+})
+afterAll(() => {
+  for (const child of running.keys()) child.kill("SIGKILL")
 })
 
 const defaults = { "gateway.listen": "127.0.0.1:0", "metrics.listen": "127.0.0.1:0" }
 
-/** Starts a role from its source. It is killed at the end of the test if it still runs. */
+/** Starts a role from its source. It is killed at the end of the test, or of the file, if it still runs. */
 export const startRole = (role: "gateway" | "operator" | "all", options: RoleOptions): RoleProcess => {
-  const { kubeconfig, namespace, set } = options
+  const { kubeconfig, namespace, set, until = "test" } = options
   const settings = { ...defaults, "kubernetes.kubeconfig": kubeconfig, "kubernetes.namespace": namespace, ...set }
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
   const [command, ...before] = options.launch ?? [process.execPath, main]
@@ -52,7 +57,7 @@ export const startRole = (role: "gateway" | "operator" | "all", options: RoleOpt
     env: { PATH: process.env.PATH, HOME: process.env.HOME },
     stdio: ["ignore", "pipe", "pipe"],
   })
-  running.add(child)
+  running.set(child, until)
   const lines: RoleLine[] = []
   const raw: string[] = []
   const listeners = new Set<() => void>()
