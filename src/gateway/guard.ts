@@ -30,6 +30,15 @@ export type Guard = {
 const loopbackHost = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/
 const plainPath = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~@:,+=-]*)*\/?$/
 const suspicious = /[\\\0-\x20\x7f]|%(?:2e|2f|5c|00)/i
+const dotSegment = /\/\.{1,2}(?:\/|$)/
+
+/** Names of roles, groups and users may hold slashes, as Keycloak's groups do; elsewhere no name has one. */
+const beforeWho = /^\/api\/targets\/[^/%]+\/env\/[^/%]+\//
+
+const withSlashesOfWho = (path: string): string => {
+  const [before = ""] = beforeWho.exec(path) ?? []
+  return before === "" ? path : `${before}${path.slice(before.length).replaceAll(/%2f/gi, "/")}`
+}
 
 /**
  * True if the path is its own normal form: otherwise two routers could read it as two paths (`/mcp/../api/x`).
@@ -39,7 +48,8 @@ export const isNormalPath = (url: string): boolean => {
   const query = url.indexOf("?")
   const path = query === -1 ? url : url.slice(0, query)
   if (plainPath.test(path) && path !== "") return true
-  if (!path.startsWith("/") || path.includes("//") || suspicious.test(path)) return false
+  const meant = withSlashesOfWho(path)
+  if (!path.startsWith("/") || path.includes("//") || suspicious.test(meant) || dotSegment.test(meant)) return false
   try {
     decodeURIComponent(path)
     return new URL(path, "http://gateway").pathname === path
