@@ -162,9 +162,9 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     } catch (cause) {
       const error = toAppError(signal.aborted ? signal.reason : cause)
       const left = signal.aborted ? !isAppError(signal.reason) : isAbort(cause)
+      end({ known: flight.known, now: clock.now(), error, left })
       if (left) incoming.response.destroy()
       else answerError(flight.known, error)
-      end({ known: flight.known, now: clock.now(), error, left })
     }
   }
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -190,7 +190,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const drain = async (signal: AbortSignal): Promise<void> => {
     draining = true
     end((known) => known.openStream === true || known.verb === "GET")
-    const landed = Promise.all([...flights].map((flight) => flight.done))
+    const landed = Promise.allSettled([...flights].map((flight) => flight.done))
     await new Promise<void>((resolve) => {
       if (signal.aborted) return resolve()
       signal.addEventListener("abort", () => resolve(), { once: true })

@@ -15,7 +15,8 @@ export type AdmissionDeps = {
 const checkScopes = (target: MCPTarget, identity: Identity): void => {
   const missing = (target.spec.requiredScopes ?? []).filter((scope) => !identity.scopes.includes(scope))
   if (missing.length === 0) return
-  const scope = (target.spec.requiredScopes ?? []).join(" ").replace(/["\\]/g, "")
+  // a challenge takes only what a scope may consist of (RFC 6749 §3.3), and a header not even all that a target may say
+  const scope = (target.spec.requiredScopes ?? []).join(" ").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, "")
   throw new AppError("Forbidden", {
     detail: `The token lacks the scopes that this target needs: ${missing.join(", ")}.`,
     headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"` },

@@ -67,9 +67,12 @@ test("tools/call without a tool's name is refused", () => {
   expect(ask(message("tools/call", { name: "x" }))).toBe("passes")
 })
 
-test("a token without the target's scopes is told which it needs", () => {
+test.each([
+  ["files:read files:write", ["files:read", "files:write"]],
+  ["files:read z", ["files:read", '\u0101"\\\nz']],
+])("a token without the target's scopes is told which it needs: %s", (told, requiredScopes) => {
   const admission = admit({
-    targetNamed: () => target({ requiredScopes: ["files:read", "files:write"] }),
+    targetNamed: () => target({ requiredScopes }),
     mayUse: () => true,
   })
   const input = { targetName: "demo", identity: { scopes: ["files:read"] } } as unknown as Identified
@@ -79,7 +82,7 @@ test("a token without the target's scopes is told which it needs", () => {
   } catch (error) {
     expect(error).toMatchObject({
       code: "Forbidden",
-      headers: { "www-authenticate": 'Bearer error="insufficient_scope", scope="files:read files:write"' },
+      headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${told}"` },
     })
   }
 })
