@@ -34,7 +34,7 @@ export const Instance = z.strictObject({
   secret: z.string().optional().describe("Name of the Secret it runs with."),
   restarts: z.int().describe("Restarts of the running Pod's container."),
   created_time: time("When it was made (RFC 3339)."),
-  ready_time: time("When it last became ready (RFC 3339)."),
+  ready_time: time("When its running Pod first became ready (RFC 3339)."),
   last_used_time: time("When use was last recorded (RFC 3339); recorded rarely, not at each request."),
   age_seconds: z.int().optional().describe("Seconds since it was made."),
 })

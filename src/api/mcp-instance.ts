@@ -56,7 +56,7 @@ export const MCPInstanceStatus = z
       .describe("One life of the server process: Pod UID and container restart."),
     secretName: z.string().max(253).optional().describe("The Secret that the running Pod was started with."),
     startTime: time("When the running Pod was created."),
-    readyTime: time("When the instance last became Ready."),
+    readyTime: time("When the running Pod first became Ready."),
     lastUsedTime: time("When a gateway last recorded use; recorded rarely, not at each request."),
     inUseBy: z
       .record(z.string(), z.string().max(64))

@@ -1,11 +1,12 @@
 import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
+import { deepFreeze } from "../api/deep-freeze.ts"
 import { checkLayer, configError, problemText } from "./check.ts"
 import { type Environment, environmentLayer } from "./environment.ts"
 import { readConfigFile } from "./file.ts"
 import type { Role, Settings } from "./flags.ts"
 import { type Layer, layerOf, type Tree } from "./layer.ts"
-import { deepFreeze, effectiveValues, mergeLayers } from "./merge.ts"
+import { effectiveValues, mergeLayers } from "./merge.ts"
 import { checkTogether } from "./rules.ts"
 import { type Config, configSchema } from "./schema.ts"
 

@@ -37,10 +37,3 @@ const fill = (given: unknown, node: KeyNode): unknown => {
 
 /** `values` with the schema's defaults wherever they say nothing, list items included. */
 export const effectiveValues = (values: Tree): Tree => fillSection(values, rootKey)
-
-/** Freezes a value and everything in it. */
-export const deepFreeze = <T>(value: T): T => {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value
-  for (const each of Object.values(value)) deepFreeze(each)
-  return Object.freeze(value)
-}
