@@ -1,0 +1,125 @@
+/** docs/install.md from its first line on, and the instance of examples/instances by hand. */
+import { beforeAll, describe, expect, test } from "vitest"
+import { repositoryFile } from "../support/reflow.ts"
+import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
+import { ensureImages } from "./support/images.ts"
+import { applyFolders, instanceNamespace, isRolledOut, makeRoom, ownNamespace } from "./support/install.ts"
+
+type Found = {
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly uid: string
+    readonly ownerReferences?: readonly Readonly<Record<string, unknown>>[]
+  }
+  readonly spec: Readonly<Record<string, unknown>>
+  readonly status?: { readonly containerStatuses?: readonly { readonly restartCount: number }[] }
+}
+
+const get = async (namespace: string, ...what: readonly string[]): Promise<readonly Found[]> =>
+  ((await kubectlJson(["get", ...what, "-n", namespace])) as { items: Found[] }).items
+
+const programs = () => get(ownNamespace, "pods", "-l", "app.kubernetes.io/part-of=reflow-gateway")
+
+beforeAll(async () => {
+  await ensureImages(["gateway", "github"], cluster)
+  await makeRoom()
+}, 600_000)
+
+describe("kubectl apply -f crd/ -f rbac/ -f manager/", () => {
+  test("installs an operator and two gateways that become available and never restart", async () => {
+    await applyFolders()
+    await kubectl(["wait", "--for=condition=Available", "deployment", "--all", "-n", ownNamespace, "--timeout=100s"])
+    await isRolledOut()
+    const pods = await programs()
+    expect(pods).toHaveLength(3)
+    expect(pods.map(({ status }) => status?.containerStatuses?.map(({ restartCount }) => restartCount))).toEqual(
+      pods.map(() => [0]),
+    )
+  })
+
+  test("changes nothing when it is run again", async () => {
+    const before = (await programs()).map(({ metadata }) => metadata.uid)
+    const said = await applyFolders()
+    // kubectl sends the selector of a PodDisruptionBudget anew each time and calls that «configured»
+    const others = said.filter((line) => !line.startsWith("poddisruptionbudget"))
+    expect(others.filter((line) => !line.endsWith(" unchanged"))).toEqual([])
+    expect((await programs()).map(({ metadata }) => metadata.uid)).toEqual(before)
+  })
+
+  test("fits, says reflow check in both Pods", async () => {
+    for (const role of ["operator", "gateway"]) {
+      const run = ["reflow", "check", "--role", role, "--config", "/etc/reflow/reflow.yaml"]
+      const said = await kubectl(["exec", "-n", ownNamespace, `deployment/reflow-${role}`, "--", ...run])
+      expect(said.split("\n").filter((line) => line.startsWith("FAILED"))).toEqual([])
+    }
+  })
+})
+
+describe("an instance by hand, with its Secret", () => {
+  const name = "github-user-abc123"
+  let pod: Found | undefined
+  let service: Found | undefined
+  let uid = ""
+
+  test("becomes Ready", async () => {
+    await kubectl(["apply", "-f", repositoryFile("examples/instances/github.yaml")])
+    const waited = await kubectl([
+      "wait",
+      "--for=condition=Ready",
+      `mcpi/${name}`,
+      "-n",
+      instanceNamespace,
+      "--timeout=60s",
+    ])
+    expect(waited).toContain("condition met")
+    uid = ((await kubectlJson(["get", "mcpi", name, "-n", instanceNamespace])) as Found).metadata.uid
+  })
+
+  test("owns a Pod and a ClusterIP Service", async () => {
+    const owned = (await get(instanceNamespace, "pods,services")).filter(({ metadata }) =>
+      metadata.ownerReferences?.some((owner) => owner.uid === uid),
+    )
+    expect(owned.map(({ kind }) => kind).sort()).toEqual(["Pod", "Service"])
+    pod = owned.find(({ kind }) => kind === "Pod")
+    service = owned.find(({ kind }) => kind === "Service")
+    const owner = { kind: "MCPInstance", name, uid, controller: true, blockOwnerDeletion: true }
+    for (const each of owned) expect(each.metadata.ownerReferences).toEqual([expect.objectContaining(owner)])
+    expect(service).toMatchObject({ metadata: { name }, spec: { type: "ClusterIP", ports: [{ port: 8080 }] } })
+  })
+
+  test("has the Secret's values in the environment of its server", async () => {
+    const script = "process.stdout.write(require('node:fs').readFileSync('/proc/1/environ'))"
+    const run = ["exec", pod?.metadata.name ?? "", "-n", instanceNamespace, "--", "node", "-e", script]
+    const environment = (await kubectl(run)).split("\0")
+    expect(environment).toContain("GITHUB_TOKEN=put-a-token-here")
+    expect(environment).toContain("PORT=8080")
+  })
+
+  test("is told by kubectl get mcpi", async () => {
+    const lines = (await kubectl(["get", "mcpi", "-n", instanceNamespace])).trimEnd().split("\n")
+    const [head, row, ...more] = lines.map((line) => line.split(/ {2,}/))
+    expect(more).toEqual([])
+    expect(head).toEqual(["NAME", "TARGET", "SUBJECT", "PHASE", "REASON", "LAST USED", "AGE"])
+    expect([row?.slice(0, 5), row?.at(-1)]).toEqual([
+      [name, "github", "user:abc123", "Ready", "Ready"],
+      expect.stringMatching(/^\d+[sm]/),
+    ])
+  })
+
+  test("has each field of its spec described by kubectl explain", async () => {
+    const text = await kubectl(["explain", "mcpi.spec"])
+    const fields = [...text.matchAll(/^ {2}(\w+)\t<.*\n +(\S.*)/gm)]
+    const described = Object.fromEntries(fields.map(([, field = "", words]) => [field, words]))
+    const { spec } = (await kubectlJson(["get", "mcpi", name, "-n", instanceNamespace])) as Found
+    expect(Object.keys(described)).toEqual(expect.arrayContaining(Object.keys(spec)))
+    expect(Object.entries(described).filter(([, words]) => words === "<no description>")).toEqual([])
+  })
+
+  test("takes Pod and Service with it when it is deleted", async () => {
+    await kubectl(["delete", "mcpi", name, "-n", instanceNamespace])
+    const gone = [`pod/${pod?.metadata.name}`, `service/${service?.metadata.name}`]
+    await kubectl(["wait", "--for=delete", ...gone, "-n", instanceNamespace, "--timeout=30s"])
+    expect(await get(instanceNamespace, "pods,services")).toEqual([])
+  })
+})

@@ -1,0 +1,90 @@
+/** The installation as docs/install.md has it, in the namespaces that the folders name. One test file at a time has it. */
+
+import { spawn } from "node:child_process"
+import { createInterface } from "node:readline"
+import { afterAll } from "vitest"
+import { parse, stringify } from "yaml"
+import { repositoryFile } from "../../support/reflow.ts"
+import { cluster, kubectl, kubectlJson } from "./cluster.ts"
+import { ensureImages } from "./images.ts"
+
+/** Namespace of operator and gateway. */
+export const ownNamespace = "reflow-system"
+/** Namespace of the instances. */
+export const instanceNamespace = "reflow"
+
+const undo: (() => Promise<unknown>)[] = []
+afterAll(async () => {
+  for (const each of undo.splice(0).reverse()) await each()
+}, 180_000)
+
+const folders = ["crd", "rbac", "manager"].flatMap((name) => ["-f", repositoryFile(name)])
+const waitMs = 180_000
+
+/** Removes what an earlier run has left, and waits until it is gone: instances, programs, namespaces. The kinds stay. */
+const remove = async (): Promise<void> => {
+  const gone = ["--ignore-not-found", "--timeout=150s"]
+  const both = ["namespace", ownNamespace, instanceNamespace]
+  await kubectl(["delete", "-f", repositoryFile("manager"), ...gone], { timeoutMs: waitMs })
+  await kubectl(["delete", ...both, ...gone], { timeoutMs: waitMs })
+}
+
+/** Makes room for an installation; it is removed at the end of the file. */
+export const makeRoom = async (): Promise<void> => {
+  await ensureImages(["gateway"], cluster)
+  await remove()
+  undo.push(remove)
+}
+
+/** Runs the command of docs/install.md; resolves with what kubectl says of each object. */
+export const applyFolders = async (): Promise<string[]> => (await kubectl(["apply", ...folders])).trim().split("\n")
+
+/** Resolves when operator and gateway are rolled out. */
+export const isRolledOut = async (): Promise<void> => {
+  for (const name of ["reflow-operator", "reflow-gateway"])
+    await kubectl(["rollout", "status", `deployment/${name}`, "-n", ownNamespace, "--timeout=150s"], {
+      timeoutMs: waitMs,
+    })
+}
+
+type Tree = { readonly [key: string]: unknown }
+
+/** Changes the configuration in the ConfigMap and restarts the gateway, as docs/install.md says. */
+export const reconfigure = async (change: (config: Tree) => Tree): Promise<void> => {
+  const map = (await kubectlJson(["get", "configmap", "reflow", "-n", ownNamespace])) as {
+    data: { [key: string]: string }
+  }
+  const config = stringify(change(parse(map.data["reflow.yaml"] ?? "")))
+  const patch = JSON.stringify({ data: { "reflow.yaml": config } })
+  await kubectl(["patch", "configmap", "reflow", "-n", ownNamespace, "--type=merge", "-p", patch])
+  await kubectl(["rollout", "restart", "deployment/reflow-gateway", "-n", ownNamespace])
+  await isRolledOut()
+}
+
+/** Forwards a local port to the gateway's Service; resolves with the local HOST:PORT. */
+const forward = async (): Promise<string> => {
+  const args = ["--kubeconfig", cluster.kubeconfig, "port-forward", "-n", ownNamespace, "service/reflow-gateway", ":80"]
+  const child = spawn(cluster.kubectl, args, { stdio: ["ignore", "pipe", "inherit"] })
+  undo.push(async () => child.kill())
+  for await (const line of createInterface({ input: child.stdout })) {
+    const port = /^Forwarding from 127\.0\.0\.1:(\d+)/.exec(line)?.[1]
+    if (port !== undefined) return `localhost:${port}`
+  }
+  throw new Error("kubectl port-forward ended")
+}
+
+/**
+ * Where this machine reaches the gateway's Service, HOST or HOST:PORT: at its ClusterIP if this machine is the node, else
+ * by kubectl port-forward.
+ */
+export const gatewayHost = async (): Promise<string> => {
+  if (cluster.origin !== "built") return forward()
+  return kubectl(["get", "service", "reflow-gateway", "-n", ownNamespace, "-o", "jsonpath={.spec.clusterIP}"])
+}
+
+/** The token of the first administrator, read as docs/install.md says. */
+export const bootstrapToken = async (): Promise<string> => {
+  const path = "jsonpath={.data.token}"
+  const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", ownNamespace, "-o", path])
+  return Buffer.from(data, "base64").toString()
+}
