@@ -64,6 +64,8 @@ export type OpenOptions = {
   readonly kubeconfig?: string
   /** Default one that keeps nothing. */
   readonly telemetry?: TelemetryPort
+  /** As in the adapter. */
+  readonly silenceLimitMs?: number
 }
 
 /** Opens the kube adapter as the program does; closed at the end of the file, or before. */
@@ -73,6 +75,7 @@ export const openCluster = (fieldManager: string, options: OpenOptions = {}): Ku
     fieldManager,
     clock: systemClock,
     telemetry: options.telemetry ?? quietTelemetry(),
+    ...(options.silenceLimitMs === undefined ? {} : { silenceLimitMs: options.silenceLimitMs }),
   })
   undo.push(opened.close)
   return opened
