@@ -62,7 +62,7 @@ const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): P
     const preconditions = uid === undefined ? {} : { uid }
     await deps.cluster.delete(secretKind, { namespace: deps.namespace, name }, { signal, preconditions })
   } catch (error) {
-    deps.log.warn("an unused Secret could not be removed; it goes with its target", { secret: name, error })
+    deps.log.warn("an unused Secret could not be removed; it goes with its target", { name, error })
   }
 }
 
@@ -74,7 +74,7 @@ const handOver = async (deps: CreateDeps, secret: Secret, made: MCPInstance, sig
     } catch (error) {
       if (signal.aborted || hasCode(error, "ApiNotFound")) return
       if (attempt === maxOwnerTries)
-        return deps.log.warn("a Secret stays with its target", { secret: secret.metadata.name, error })
+        return deps.log.warn("a Secret stays with its target", { name: secret.metadata.name, error })
       await deps.clock.sleep(ownerPauseMs, signal).catch(() => {})
     }
   }
