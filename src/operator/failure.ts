@@ -8,6 +8,8 @@ import { moment } from "./time.ts"
 export const graceMs = 10_000
 /** How long a container may stay terminated before that is called a crash for good. */
 const restartMs = 2_000
+/** A server that has answered becomes Ready within this time after its start, or something is wrong with it. */
+const settlingMs = 30_000
 
 /** What the judgement of a Pod rests on. */
 export type Patient = {
@@ -152,24 +154,31 @@ const crashed = (patient: Patient): Standing | undefined => {
 }
 
 const probeTrouble = ({ pod, sight, now }: Patient): Standing | undefined => {
-  if (sight.probe === undefined || hasStarted(pod)) return undefined
+  if (sight.probe === undefined) return undefined
   const since = runningSince(pod)
   const { reason, message } = sight.probe
-  const past = since !== undefined && now >= since + graceMs
+  const past = since !== undefined && now >= since + graceMs && !hasStarted(pod)
   return reason === "HealthPathNotFound" && past ? failedNow(reason, message) : waitingFor(reason, message)
 }
 
 /** What a start that has not failed waits for. */
 const progress = (patient: Patient): Standing => {
-  const { pod } = patient
+  const { pod, now } = patient
   const scheduled = podCondition(pod, "PodScheduled")
   if (scheduled?.status === "False" && scheduled.reason === "Unschedulable")
     return waitingFor("Unschedulable", `No node can take the Pod: ${scheduled.message ?? "no reason given"}`)
-  const waiting = serverStatus(pod)?.state?.waiting
-  if (waiting?.reason === "ContainerCreating" || waiting?.reason === "PodInitializing")
+  const server = serverStatus(pod)
+  const waiting = server?.state?.waiting?.reason
+  // a node that has taken the Pod and tells nothing yet is setting it up
+  const untold = server === undefined && scheduled?.status === "True"
+  if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")
     return waitingFor("ContainerCreating", "The node sets up the container and pulls its image.")
-  if (hasStarted(pod)) return waitingFor("NotReady", "The server runs, but does not answer its readiness probe.")
-  return probeTrouble(patient) ?? waitingFor("Starting", "The server is starting.")
+  const trouble = probeTrouble(patient)
+  if (!hasStarted(pod)) return trouble ?? waitingFor("Starting", "The server is starting.")
+  // between its first answer and Ready lies a moment: not worth a word, which would be a write
+  const at = (runningSince(pod) ?? now) + settlingMs
+  if (now < at) return { ...(trouble ?? waitingFor("Starting", "The server is starting.")), until: at }
+  return waitingFor("NotReady", "The server runs, but does not answer its readiness probe.")
 }
 
 /** Past startTimeout without an answer. A kubelet that gives up at the same time kills the container: no crash. */

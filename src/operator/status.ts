@@ -12,7 +12,10 @@ import { moment, stamp } from "./time.ts"
 import { timingsOf } from "./timings.ts"
 
 /** How long a new Pod without an address is left out of the status: normally its address is next, in the same write. */
-export const quietMs = 2_000
+export const quietMs = 5_000
+
+/** What a start that goes well passes through: not worth a write of its own. */
+const ordinary: readonly string[] = ["Starting", "ContainerCreating"]
 
 /** What is said of an instance whose Pod is about to be made, or was made a moment ago. */
 export const pendingWords = { reason: "Pending", message: "The Pod is being created." } as const
@@ -35,7 +38,7 @@ const forgetStart = {
 const shownPod = ({ pod, podSeenAt, standing, now, instance }: Snapshot): Pod | undefined => {
   if (pod === undefined) return undefined
   const known = instance.status?.podName === pod.metadata.name
-  const tells = pod.status?.podIP !== undefined || standing.ready || standing.failed !== undefined
+  const tells = pod.status?.podIP !== undefined || !ordinary.includes(standing.reason)
   return known || tells || now - (podSeenAt ?? now) >= quietMs ? pod : undefined
 }
 

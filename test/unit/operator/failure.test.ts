@@ -3,7 +3,7 @@ import type { PodStatus } from "../../../src/api/pod.ts"
 import { judge, signOf } from "../../../src/operator/failure.ts"
 import type { ProbeFinding } from "../../../src/operator/snapshot.ts"
 import { anInstance } from "../../support/build/instance.ts"
-import { birth, msAfter } from "../../support/build/metadata.ts"
+import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
 import { aPod, crashedStatus, podStatus, readyStatus, startingStatus, waitingStatus } from "../../support/build/pod.ts"
 
 type Case = {
@@ -123,7 +123,9 @@ describe("what may pass is said at once and fails after its grace", () => {
 
   it("an old crash of a server that answers again is no crash", () => {
     const lastState = { terminated: { exitCode: 1 } }
-    const status = podStatus({ started: true, restartCount: 4, state: { running: {} }, lastState })
+    const running = { startedAt: stampAfter(10) }
+    const status = podStatus({ started: true, restartCount: 4, state: { running }, lastState })
+    expect(judged(status, { seconds: 20 })).toMatchObject({ reason: "Starting", until: msAfter(40) })
     expect(judged(status, { seconds: 60 })).toMatchObject({ reason: "NotReady" })
     expect(signOf(aPod({ status }))).toBeUndefined()
   })
