@@ -12,7 +12,7 @@ import { moment, stamp } from "./time.ts"
 import { timingsOf } from "./timings.ts"
 
 /** How long a new Pod without an address is left out of the status: normally its address is next, in the same write. */
-export const quietMs = 5_000
+export const quietMs = 10_000
 
 /** What a start that goes well passes through: not worth a write of its own. */
 const ordinary: readonly string[] = ["Starting", "ContainerCreating"]

@@ -56,7 +56,7 @@ describe("a start", () => {
     world.kubelet.play([{ afterMs: 60_000, status: () => readyStatus() }])
     await world.start()
     await world.make()
-    await world.pass(6)
+    await world.pass(11)
     expect(await world.status()).toMatchObject({ phase: "Starting" })
     await world.pass(60)
     expect(await world.status()).toMatchObject({ phase: "Ready" })

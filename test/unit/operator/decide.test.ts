@@ -299,13 +299,13 @@ describe("the status", () => {
     expect(decide(aReadySnapshot(2 * minute, { instance })).statusPatch).toBeUndefined()
   })
 
-  it("leaves out a new Pod without an address for five seconds, so that its address comes in the same write", () => {
+  it("leaves out a new Pod without an address for ten seconds, so that its address comes in the same write", () => {
     const instance = { ...started(), status: decide(aSnapshot({ instance: started(), service: ownService })).status }
     const pending = aPod({ status: { phase: "Pending" } })
     const look = (seconds: number) =>
       decide(aSnapshot({ instance, service: ownService, pod: pending, now: msAfter(seconds) }))
-    expect(look(4.9).statusPatch).toBeUndefined()
-    expect(look(5).statusPatch).toMatchObject({ status: { podName: firstPod, phase: "Starting" } })
+    expect(look(9.9).statusPatch).toBeUndefined()
+    expect(look(10).statusPatch).toMatchObject({ status: { podName: firstPod, phase: "Starting" } })
   })
 
   it("forgets the Pod, and keeps its name until the next start is counted", () => {
