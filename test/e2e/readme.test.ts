@@ -85,5 +85,14 @@ test("the three forms of the executable answer --help", async () => {
 test("every command block of the README is run by a test, or says that it is not", () => {
   const all = readFileSync(repositoryFile("README.md"), "utf8").match(/```sh/g) ?? []
   expect(blocks.size).toBe(all.length)
-  expect([...blocks.keys()].sort()).toEqual(["build", "call", "credential", "forms", "never", "register", "start"])
+  expect([...blocks.keys()].sort()).toEqual([
+    "build",
+    "call",
+    "credential",
+    "forms",
+    "install",
+    "never",
+    "register",
+    "start",
+  ])
 })
