@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { KubeCluster } from "../../src/adapters/kube/cluster.ts"
-import { toRBAC } from "../../src/adapters/kube/rbac.ts"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import type { KubeObject } from "../../src/api/kind.ts"
 import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
@@ -14,17 +13,11 @@ import { someSettings } from "../support/build/settings.ts"
 import { instanceOf, targetOf } from "../support/contracts/objects.ts"
 import { eventually } from "../support/processes.ts"
 import { quietTelemetry } from "../support/quiet-telemetry.ts"
-import {
-  accountKubeconfig,
-  kubectl,
-  makeNamespace,
-  type OpenOptions,
-  openCluster,
-  readServer,
-} from "./support/cluster.ts"
+import { type OpenOptions, openCluster, readServer } from "./support/cluster.ts"
 import { type Front, startFront } from "./support/front.ts"
 import { briefs, mirror, startChurn } from "./support/mirror.ts"
 import { type Relay, startRelay } from "./support/relay.ts"
+import { type Installation, makeInstallation } from "./support/role.ts"
 
 /** REFLOW_SOAK=1 takes the real times: an API server that is gone for 30 s, a dead watch that is noticed after 75 s. */
 const isSoak = process.env.REFLOW_SOAK === "1"
@@ -35,18 +28,15 @@ const recoveryMs = 5_000
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
+let place: Installation
 let namespace = ""
-let own = ""
 let truth: KubeCluster
 let relay: Relay
 let front: Front
 
 beforeAll(async () => {
-  namespace = await makeNamespace("torture")
-  own = await makeNamespace("torture-own")
-  const spaces = { own, instances: namespace }
-  const items = [...toRBAC("operator", spaces), ...toRBAC("gateway", spaces)]
-  await kubectl(["apply", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }) })
+  place = await makeInstallation("torture")
+  namespace = place.instances
   truth = openCluster("truth")
   const server = await readServer()
   const authority = server["certificate-authority-data"]
@@ -64,9 +54,8 @@ const openAs = async (
   way: Relay | Front,
   options: Omit<OpenOptions, "kubeconfig"> = {},
 ): Promise<KubeCluster> => {
-  const name = `reflow-${role}`
-  const kubeconfig = await accountKubeconfig({ namespace: own, name, server: way.url })
-  return openCluster(name, { ...options, kubeconfig })
+  const kubeconfig = await place.kubeconfig(role, way.url)
+  return openCluster(`reflow-${role}`, { ...options, kubeconfig })
 }
 
 const lists = async (): Promise<string[]> => briefs((await truth.list(mcpTargetKind, { namespace })).items)
