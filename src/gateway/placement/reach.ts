@@ -1,3 +1,4 @@
+import { isTrue } from "../../api/condition.ts"
 import type { MCPInstance } from "../../api/mcp-instance.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Probe } from "./probe.ts"
@@ -7,6 +8,8 @@ const firstPauseMs = 50
 const longestPauseMs = 250
 /** How long the Service is tried after the Pod has answered. Without success the Pod's address stays in use. */
 const serviceTrialMs = 60_000
+/** How long the Service alone is tried for a Pod that is Ready: it routes there by then, except in the first moment. */
+const serviceLeadMs = 50
 
 /** Which addresses of the running instances have answered this replica. */
 export type Reach = {
@@ -42,6 +45,10 @@ const addresses = ({ status }: MCPInstance): string[] => [
   ...new Set([status?.podURL, status?.url].filter((url) => url !== undefined)),
 ]
 
+/** How long to wait with the probe of an address. */
+const delayOf = ({ status }: MCPInstance, address: string): number =>
+  status?.url !== undefined && address !== status.url && isTrue(status.conditions, "Ready") ? serviceLeadMs : 0
+
 /** Makes an empty reach. Close it: its probes end. */
 export const createReach = (deps: ReachDeps): Reach => {
   const { clock, probe, isWanted, onReached } = deps
@@ -73,6 +80,9 @@ export const createReach = (deps: ReachDeps): Reach => {
   const pursue = async (instance: MCPInstance, life: Life, address: string): Promise<void> => {
     const { name } = instance.metadata
     const url = new URL(address)
+    const delay = delayOf(instance, address)
+    if (delay > 0) await clock.sleep(delay, life.stop.signal).catch(() => {})
+    if (delay > 0 && (life.stop.signal.aborted || life.reachedAt !== undefined)) return
     let pause = firstPauseMs
     do {
       if (await probe(url, instance.spec.healthPath, life.stop.signal)) {
@@ -90,6 +100,7 @@ export const createReach = (deps: ReachDeps): Reach => {
     const { incarnation } = instance.status ?? {}
     if (closed || incarnation === undefined) return
     const life = lifeOf(instance, incarnation)
+    if (life.answered.has(instance.status?.url ?? "")) return
     for (const address of addresses(instance)) {
       if (life.probing.has(address) || life.answered.has(address) || !URL.canParse(address)) continue
       life.probing.add(address)

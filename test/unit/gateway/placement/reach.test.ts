@@ -33,7 +33,7 @@ const setUp = () => {
   }
 }
 
-const starting = instance({ status: readyStatus() })
+const starting = instance({ status: readyStatus({ conditions: [] }) })
 
 describe("which address is used", () => {
   test("the first answer of either address is enough, and the Service's own one moves requests there", async () => {
@@ -66,6 +66,26 @@ describe("which address is used", () => {
     const before = asked.length
     await clock.advance(1_000)
     expect(asked.length - before).toBe(8)
+  })
+
+  test("a Pod that is Ready already is asked only if its Service has not answered first", async () => {
+    const { clock, answering, asked, reach, reached } = setUp()
+    const ready = instance({ status: readyStatus() })
+    answering.add(pod).add(service)
+    reach.ensure(ready)
+    await clock.advance(1_000)
+    expect(asked).toEqual([service])
+    expect(reach.url(ready)?.href).toBe(service)
+    expect(reached).toHaveLength(1)
+  })
+
+  test("a Pod that is Ready already is reached by its own address soon if its Service does not answer", async () => {
+    const { clock, answering, reach } = setUp()
+    const ready = instance({ status: readyStatus() })
+    answering.add(pod)
+    reach.ensure(ready)
+    await clock.advance(50)
+    expect(reach.url(ready)?.href).toBe(pod)
   })
 
   test("one address that stands for both is probed once", async () => {
