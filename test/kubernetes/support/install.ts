@@ -73,14 +73,15 @@ const forward = async (): Promise<string> => {
   throw new Error("kubectl port-forward ended")
 }
 
+/** The ClusterIP of the gateway's Service. */
+export const serviceIP = (): Promise<string> =>
+  kubectl(["get", "service", "reflow-gateway", "-n", ownNamespace, "-o", "jsonpath={.spec.clusterIP}"])
+
 /**
- * Where this machine reaches the gateway's Service, HOST or HOST:PORT: at its ClusterIP if this machine is the node, else
- * by kubectl port-forward.
+ * Where this machine reaches the gateway's Service, as HOST or HOST:PORT: at its ClusterIP if this machine is the node,
+ * else by kubectl port-forward, which ends with the Pod that it leads to.
  */
-export const gatewayHost = async (): Promise<string> => {
-  if (cluster.origin !== "built") return forward()
-  return kubectl(["get", "service", "reflow-gateway", "-n", ownNamespace, "-o", "jsonpath={.spec.clusterIP}"])
-}
+export const gatewayHost = (): Promise<string> => (cluster.origin === "built" ? serviceIP() : forward())
 
 /** The token of the first administrator, read as docs/install.md says. */
 export const bootstrapToken = async (): Promise<string> => {
