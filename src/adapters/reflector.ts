@@ -34,7 +34,8 @@ const pageSize = 500
 const usualSilenceLimitMs = 75_000
 const healthyAfterMs = 60_000
 const firstDelayMs = 500
-const longestDelayMs = 5_000
+/** With the time that a connection takes, whoever waits has everything again within 5 s of the API server's return. */
+const longestDelayMs = 4_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
 

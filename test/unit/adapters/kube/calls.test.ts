@@ -150,6 +150,22 @@ describe("a call", () => {
     expect(next).not.toBe(dead)
   })
 
+  test("that met one dead connection trusts none that is older", async () => {
+    const { api, cluster, clock } = await timedWorld()
+    api.play((seen, response) => setTimeout(() => found(seen, response), 5))
+    await Promise.all(Array.from({ length: 6 }, () => cluster.get(podKind, ref)))
+    const old = api.connections.opened
+    expect(old).toBeGreaterThan(2)
+    api.play((seen, response) => (seen.connection < old ? silence : found)(seen, response))
+    const outcome = cluster.get(podKind, ref)
+    await api.heard(7)
+    await clock.advance(5_000)
+    await expect.poll(() => clock.pending).toBe(1)
+    await clock.advance(1_000)
+    expect(await outcome).toMatchObject({ metadata: { uid: "u" } })
+    expect(api.requests).toHaveLength(8)
+  })
+
   test("whose caller gives up ends at once with the caller's reason, and is not repeated", async () => {
     const { api, cluster } = await world()
     api.play(silence)
@@ -294,6 +310,32 @@ describe("an answer", () => {
       value instanceof Error ? `${value.message} ${value.stack} ${told(value.cause)}` : JSON.stringify(value ?? null)
     expect(error).toBeInstanceOf(Error)
     expect(told(error) + JSON.stringify(lines)).not.toContain(canary)
+  })
+})
+
+describe("Events", () => {
+  const event = { regarding: podOf({ ...ref, uid: "u" }), type: "Normal", reason: "Started", note: "It runs." } as const
+
+  test("that are equal and come at once are one Event with a count", async () => {
+    const { api, cluster } = await world()
+    api.play(found)
+    await Promise.all([cluster.recordEvent(event), cluster.recordEvent(event), cluster.recordEvent(event)])
+    expect(api.requests.map(({ method }) => method)).toEqual(["POST", "PATCH", "PATCH"])
+    expect(api.requests.map(({ body }) => JSON.parse(body).count)).toEqual([1, 2, 3])
+    await cluster.recordEvent({ ...event, note: "It runs again." })
+    expect(api.requests.at(-1)?.method).toBe("POST")
+  })
+
+  test("are written anew when the first is gone, after ten minutes, or when it could not be written", async () => {
+    const { api, cluster, clock } = await timedWorld()
+    api.play(refuse(403, "Forbidden"), found)
+    await expect(cluster.recordEvent(event)).rejects.toMatchObject({ code: "ApiForbidden" })
+    await cluster.recordEvent(event)
+    api.play(refuse(404, "NotFound"), found)
+    await cluster.recordEvent(event)
+    await clock.advance(10 * 60_000)
+    await cluster.recordEvent(event)
+    expect(api.requests.map(({ method }) => method)).toEqual(["POST", "POST", "PATCH", "POST", "POST"])
   })
 })
 
