@@ -3,7 +3,15 @@ import { beforeAll, describe, expect, test } from "vitest"
 import { repositoryFile } from "../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
 import { ensureImages } from "./support/images.ts"
-import { applyFolders, instanceNamespace, isRolledOut, makeRoom, ownNamespace } from "./support/install.ts"
+import {
+  applyFolders,
+  bootstrapToken,
+  forward,
+  instanceNamespace,
+  isRolledOut,
+  makeRoom,
+  ownNamespace,
+} from "./support/install.ts"
 
 type Found = {
   readonly kind: string
@@ -53,6 +61,14 @@ describe("kubectl apply -f crd/ -f rbac/ -f manager/", () => {
       const said = await kubectl(["exec", "-n", ownNamespace, `deployment/reflow-${role}`, "--", ...run])
       expect(said.split("\n").filter((line) => line.startsWith("FAILED"))).toEqual([])
     }
+  })
+
+  test("lets the first administrator in, through kubectl port-forward", async () => {
+    const host = await forward()
+    const headers = { authorization: `Bearer ${await bootstrapToken()}` }
+    const response = await fetch(`http://${host}/api/whoami`, { headers })
+    expect(response.status).toBe(200)
+    expect(await response.json()).toMatchObject({ identity: { subject: "bootstrap-admin", admin: true } })
   })
 })
 

@@ -47,10 +47,11 @@ export const isRolledOut = async (): Promise<void> => {
     })
 }
 
-type Tree = { readonly [key: string]: unknown }
+/** The configuration file by sections. */
+type Sections = Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
 /** Changes the configuration in the ConfigMap and restarts the gateway, as docs/install.md says. */
-export const reconfigure = async (change: (config: Tree) => Tree): Promise<void> => {
+export const reconfigure = async (change: (config: Sections) => Sections): Promise<void> => {
   const map = (await kubectlJson(["get", "configmap", "reflow", "-n", ownNamespace])) as {
     data: { [key: string]: string }
   }
@@ -61,8 +62,8 @@ export const reconfigure = async (change: (config: Tree) => Tree): Promise<void>
   await isRolledOut()
 }
 
-/** Forwards a local port to the gateway's Service; resolves with the local HOST:PORT. */
-const forward = async (): Promise<string> => {
+/** Forwards a local port to a Pod of the gateway's Service, as docs/install.md does; resolves with the local HOST:PORT. */
+export const forward = async (): Promise<string> => {
   const args = ["--kubeconfig", cluster.kubeconfig, "port-forward", "-n", ownNamespace, "service/reflow-gateway", ":80"]
   const child = spawn(cluster.kubectl, args, { stdio: ["ignore", "pipe", "inherit"] })
   undo.push(async () => child.kill())
