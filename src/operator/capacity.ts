@@ -40,6 +40,8 @@ export type Limits = {
 
 /** Who gets a place, who waits for what, and who makes room. */
 export type Plan = {
+  /** Places that are left when everybody has been served. */
+  readonly free: number
   /** UIDs of those that have or get a place. */
   readonly granted: ReadonlySet<string>
   readonly queued: ReadonlyMap<string, QueueReason>
@@ -78,7 +80,7 @@ const grant = (members: readonly Member[], remnants: readonly Remnant[], limits:
       granted.add(member.uid)
     }
   }
-  return { granted, waiting, ending: [...owners.values()] }
+  return { granted, waiting, free, ending: [...owners.values()] }
 }
 
 /** At most as many wait as there are places; the rest are told at once. */
@@ -138,13 +140,13 @@ export const planPlaces = (
   limits: Limits,
   now: number,
 ): Plan => {
-  const { granted, waiting, ending } = grant(members, remnants, limits)
+  const { granted, waiting, free, ending } = grant(members, remnants, limits)
   const queued = queue(waiting, limits)
   const victims = choose({ members, queued, now }, ending, limits)
   const nudge = members
     .filter(({ uid, holds }) => victims.has(uid) || (granted.has(uid) && !holds))
     .map(({ name }) => name)
-  return { granted, queued, victims, nudge }
+  return { free, granted, queued, victims, nudge }
 }
 
 const queueReasons: readonly string[] = ["MaxInstancesReached", "TargetMaxInstancesReached", "QueueFull"]

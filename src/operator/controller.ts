@@ -1,4 +1,4 @@
-import type { KubeObject } from "../api/kind.ts"
+import { controllerUID, type KubeObject } from "../api/kind.ts"
 import { labels } from "../api/labels.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
@@ -111,9 +111,10 @@ const onInstance = (core: Core, queues: Queues, { type, object }: Change<MCPInst
   queues.targets.addAfter(object.spec.targetName, countDebounceMs)
 }
 
-const onTarget = (core: Core, queues: Queues, { object, previous }: Change<MCPTarget>): void => {
-  core.at.planner.changed()
-  if (previous !== undefined && previous.metadata.generation === object.metadata.generation) return
+const onTarget = (core: Core, queues: Queues, { type, object, previous }: Change<MCPTarget>): void => {
+  const isSame = previous !== undefined && previous.metadata.generation === object.metadata.generation
+  if (!isSame || type === "deleted") core.at.planner.changed()
+  if (isSame) return
   queues.targets.add(object.metadata.name)
   for (const instance of instancesOf(core.at.instances, object.metadata.name))
     queues.instances.add(instance.metadata.name)
@@ -121,7 +122,7 @@ const onTarget = (core: Core, queues: Queues, { object, previous }: Change<MCPTa
 
 /** A Pod or a Service: its owner looks, and whoever needs its name. */
 const onChild = (core: Core, queues: Queues, { type, object }: Change<KubeObject>): void => {
-  core.at.planner.changed()
+  core.at.planner.changed(controllerUID(object))
   const owner = object.metadata.ownerReferences?.find(({ kind }) => kind === mcpInstanceKind.kind)?.name
   for (const name of new Set([owner, object.metadata.labels?.[labels.instance], object.metadata.name]))
     if (name !== undefined && core.at.instances.get(name) !== undefined) queues.instances.add(name)

@@ -35,8 +35,8 @@ export type Planner = {
   placeOf(instance: MCPInstance): PlaceInPlan
   /** An instance is there, or changed. */
   see(instance: MCPInstance): void
-  /** Something else changed that a plan rests on. */
-  changed(): void
+  /** Something else changed that a plan rests on: what belongs to the instance of this UID, or anything. */
+  changed(uid?: string): void
   /** The instance was told that it has a place: nobody else gets it, even before the status is written. */
   reserve(uid: string): void
   /** The instance is gone. */
@@ -45,13 +45,20 @@ export type Planner = {
   waiting(): Iterable<string>
 }
 
-const members = ({ instances, pods, sightings, clock }: PlannerDeps, reserved: ReadonlySet<string>): Member[] => {
+const memberOf = (
+  { pods, sightings, clock }: PlannerDeps,
+  reserved: ReadonlySet<string>,
+  instance: MCPInstance,
+): Member | undefined => {
+  const uid = instance.metadata.uid ?? ""
+  const holdsOtherwise = reserved.has(uid) || pods.controlledBy(uid).length > 0
+  return toMember(instance, { use: sightings.use(uid), holdsOtherwise, now: clock.now() })
+}
+
+const members = (deps: PlannerDeps, reserved: ReadonlySet<string>): Member[] => {
   const found: Member[] = []
-  const now = clock.now()
-  for (const instance of instances.items()) {
-    const uid = instance.metadata.uid ?? ""
-    const holdsOtherwise = reserved.has(uid) || pods.controlledBy(uid).length > 0
-    const member = toMember(instance, { use: sightings.use(uid), holdsOtherwise, now })
+  for (const instance of deps.instances.items()) {
+    const member = memberOf(deps, reserved, instance)
     if (member !== undefined) found.push(member)
   }
   return found
@@ -78,31 +85,64 @@ const toPlace = (plan: Plan, uid: string): Place => {
   return { kind: "queued", reason: plan.queued.get(uid) ?? "MaxInstancesReached", nudge: plan.nudge }
 }
 
-/** Makes a planner. */
+/** A plan that is kept. */
+type Kept = {
+  readonly plan: Plan
+  /** When it was made. */
+  readonly at: number
+  /** UIDs of newcomers that got a place since. */
+  readonly late: Set<string>
+}
+
+/** True if there is room for all: whoever has a place, or is promised one, keeps it whatever becomes of the others. */
+const isRoomy = ({ queued, victims }: Plan): boolean => queued.size === 0 && victims.size === 0
+
+/**
+ * Makes a planner. A plan reads every instance, so it is kept for a moment: with thousands that start at once nearly
+ * every change is one that it foresaw, or a newcomer for whom there is room.
+ */
 export const createPlanner = (deps: PlannerDeps): Planner => {
   const { clock, settings, targets } = deps
   const reserved = new Set<string>()
   const waiting = new Map<string, string>()
-  let kept: { plan: Plan; at: number } | undefined
+  let kept: Kept | undefined
   const limits = {
     maxInstances: settings.max_instances,
     maxOf: (targetName: string) => targets.get(targetName)?.spec.maxInstances,
     evictIdle: settings.evict_idle,
   }
-  const changed = (): void => {
+  const isGranted = (uid: string): boolean => kept?.plan.granted.has(uid) === true || kept?.late.has(uid) === true
+  const changed = (uid = ""): void => {
+    if (kept !== undefined && isRoomy(kept.plan) && isGranted(uid)) return
     kept = undefined
   }
-  const plan = (): Plan => {
-    const now = clock.now()
-    if (kept === undefined || now - kept.at >= planLifeMs)
-      kept = { plan: planPlaces(members(deps, reserved), remnants(deps), limits, now), at: now }
-    return kept.plan
+  /** The plan, unless it is too old. */
+  const current = (): Kept | undefined => {
+    if (kept !== undefined && clock.now() - kept.at >= planLifeMs) kept = undefined
+    return kept
+  }
+  const count = (): Plan => {
+    const plan = planPlaces(members(deps, reserved), remnants(deps), limits, clock.now())
+    kept = { plan, at: clock.now(), late: new Set() }
+    return plan
+  }
+  /** Gives a newcomer one of the places that are left, if nothing but their number decides. */
+  const letIn = (instance: MCPInstance): boolean => {
+    const now = current()
+    if (now === undefined || !isRoomy(now.plan)) return false
+    // when it becomes tight, the order of creation decides
+    if (now.plan.free - now.late.size < waiting.size) return false
+    if (limits.maxOf(instance.spec.targetName) !== undefined) return false
+    if (memberOf(deps, reserved, instance) === undefined) return false
+    now.late.add(instance.metadata.uid ?? "")
+    return true
   }
   const see = (instance: MCPInstance): void => {
     const { uid = "", name } = instance.metadata
     if (isAdmitted(instance)) waiting.delete(uid)
     else waiting.set(uid, name)
-    changed()
+    // a newcomer takes nobody's place: it is counted when it asks
+    if (kept === undefined || !isRoomy(kept.plan)) changed()
   }
   return {
     see,
@@ -112,17 +152,22 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
       const { uid = "" } = instance.metadata
       // without anybody who waits, and that is nearly always, nothing needs to be counted
       if (waiting.size === 0 && isAdmitted(instance)) return { place: { kind: "granted" }, makesRoom: false }
-      return { place: toPlace(plan(), uid), makesRoom: plan().victims.has(uid) }
+      const known = current()
+      if (known?.late.has(uid) || (!isGranted(uid) && letIn(instance)))
+        return { place: { kind: "granted" }, makesRoom: false }
+      const plan = known?.plan.granted.has(uid) || known?.plan.queued.has(uid) ? known.plan : count()
+      return { place: toPlace(plan, uid), makesRoom: plan.victims.has(uid) }
     },
     reserve: (uid) => {
       if (reserved.has(uid)) return
       reserved.add(uid)
-      changed()
+      // the plan that granted it has counted it
+      if (!isGranted(uid)) changed()
     },
     forget: (uid) => {
       reserved.delete(uid)
       waiting.delete(uid)
-      changed()
+      changed(uid)
     },
   }
 }
