@@ -9,17 +9,17 @@ export default defineConfig({
     coverage: { provider: "v8", include: ["src/**"], reportsDirectory: "coverage" },
     projects: [
       // Pure functions share nothing that could be left behind: one module graph for all files takes a third of the CPU.
-      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false } },
-      { extends: true, test: { name: "integration", include: ["test/integration/**/*.test.ts"] } },
+      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, maxWorkers: 2 } },
+      { extends: true, test: { name: "integration", include: ["test/integration/**/*.test.ts"], maxWorkers: 2 } },
       {
         extends: true,
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           globalSetup: ["test/support/build-outputs.ts"],
-          // Each file runs whole programs with their servers and measures time: after the others, two at once.
+          // Each file runs whole programs with their servers and mostly waits for them: apart from the others, three at once.
           sequence: { groupOrder: 1 },
-          maxWorkers: 2,
+          maxWorkers: 3,
           // They start programs and their servers: a busy machine needs patience, a broken program fails anyway.
           testTimeout: 60_000,
           hookTimeout: 60_000,
