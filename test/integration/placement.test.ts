@@ -249,12 +249,30 @@ describe("a cold start", () => {
     w.answering.add(pod)
     await report(w, { phase: "Starting", podURL: pod, incarnation: "p.0" })
     await asked.promise
+    expect(asked.placed?.url.href).toBe(pod)
     await report(w, { phase: "Ready", url: service })
+    const [second, elsewhere] = [ask(w), ask(w, { by: w.addReplica().placement })]
     await w.clock.advance(1_000)
-    expect((await w.placement.place(requestOf(w))).url.href).toBe(pod)
+    expect([second.placed, elsewhere.placed]).toEqual([undefined, undefined])
     w.answering.add(service)
     await w.clock.advance(250)
+    expect([second.placed?.url.href, elsewhere.placed?.url.href]).toEqual([service, service])
     expect((await w.placement.place(requestOf(w))).url.href).toBe(service)
+  })
+
+  test("waits no longer than five seconds for a Service that does not route while the Pod answers", async () => {
+    const w = await world()
+    const asked = ask(w)
+    await w.clock.advance(0)
+    w.answering.add(pod)
+    await report(w, { phase: "Starting", podURL: pod, incarnation: "p.0" })
+    await asked.promise
+    await report(w, { phase: "Ready", url: service })
+    const second = ask(w)
+    await w.clock.advance(4_900)
+    expect(second.placed).toBeUndefined()
+    await w.clock.advance(100)
+    expect(second.placed?.url.href).toBe(pod)
   })
 
   test("of 100 parallel first requests over three replicas makes one instance and leaves one Secret", async () => {

@@ -1,6 +1,5 @@
 /** Two users of an installed gateway, through its Service. The first test is the specification's «How It Works». */
 import { createHash, randomBytes } from "node:crypto"
-import { setTimeout } from "node:timers/promises"
 import { beforeAll, describe, expect, test } from "vitest"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { instanceName } from "../../src/api/names.ts"
@@ -192,13 +191,12 @@ test("how it works, sentence by sentence, for two users", { timeout: 180_000 }, 
   })
 
   await step("Gateway connects to the Pod via HTTP (Streamable HTTP) through the ClusterIP Service", async () => {
-    for (const { instance } of running) {
+    // the second call of each, at once, by whichever gateway: it waits until the Service routes
+    const second = await Promise.all(running.map(({ user }) => connection(user)))
+    for (const [index, { pod, service }] of running.entries())
+      expect(second[index]).toMatchObject({ host: service, machine: pod.metadata.name })
+    for (const { instance } of running)
       await kubectl(["wait", "--for=condition=Ready", `mcpi/${instance.metadata.name}`, "-n", instanceNamespace])
-    }
-    // a Service routes up to a second later; until then, the first gateway asks it each 250 ms
-    await setTimeout(1_500)
-    for (const { user, pod, service } of running)
-      expect(await connection(user)).toMatchObject({ host: service, machine: pod.metadata.name })
   })
 
   await step("Subsequent requests reuse the cached HTTP client", async () => {

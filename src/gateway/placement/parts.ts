@@ -10,7 +10,7 @@ import { type Decision, decidePlacement } from "./decide.ts"
 import { createEffects, type Effects } from "./effects.ts"
 import { probe as networkProbe, type Probe } from "./probe.ts"
 import { createReach, type Reach } from "./reach.ts"
-import { createService, type Service, type Visit } from "./service.ts"
+import { createService, isEarly, type Service, type Visit } from "./service.ts"
 import { createInUseKeys, type InUseKeys } from "./use-key.ts"
 import { createUseStamps, type UseStamps } from "./use-stamp.ts"
 import { createInstanceView, type InstanceView } from "./view.ts"
@@ -73,7 +73,7 @@ const createOnChange =
       // what answered may be dead: its address is believed again when it answers again
       if (isReady(previous) && !isReady(instance)) reach.forget(name)
       if (isTrue(instance.status?.conditions, "Draining")) keys.hurry(instance.metadata.uid ?? "")
-      if (reach.url(instance) !== undefined) reach.ensure(instance)
+      if (reach.url(instance, true) !== undefined) reach.ensure(instance)
     }
     service.attend(name)
   }
@@ -122,9 +122,10 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     isCrowded: () => instances.size > crowdedShare * options.max_instances,
     find: view.get,
   })
-  const look = ({ seat, wanted }: Visit): Decision => {
+  const look = (visit: Visit): Decision => {
+    const { seat, wanted } = visit
     const instance = view.get(seat.name)
-    const reachable = instance !== undefined && reach.url(instance) !== undefined
+    const reachable = instance !== undefined && reach.url(instance, isEarly(visit, instance)) !== undefined
     return decidePlacement({ instance, reachable, trusted: view.isTrusted(seat.name) }, wanted)
   }
   const service = createService({ room, view, reach, keys, effects, look })

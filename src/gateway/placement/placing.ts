@@ -6,7 +6,7 @@ import type { Parts, PlacementDeps } from "./parts.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "./port.ts"
 import type { Reach } from "./reach.ts"
 import { createSeating, toWanted } from "./seat.ts"
-import type { Visit } from "./service.ts"
+import { isEarly, type Visit } from "./service.ts"
 
 /** How long a request waits for the record of its use before it goes on without. */
 const touchTimeoutMs = 3_000
@@ -18,8 +18,8 @@ const settled = async (clock: ClockPort, written: Promise<unknown>): Promise<voi
   limit.abort()
 }
 
-const toPlacement = (reach: Reach, instance: MCPInstance, waited: boolean): Placement | undefined => {
-  const url = reach.url(instance)
+const toPlacement = (reach: Reach, instance: MCPInstance, visit: Visit, waited: boolean): Placement | undefined => {
+  const url = reach.url(instance, isEarly(visit, instance))
   const { incarnation, timings } = instance.status ?? {}
   if (url === undefined || incarnation === undefined) return undefined
   const { name, uid = "" } = instance.metadata
@@ -37,7 +37,7 @@ type Warm = {
 const tryWarm = ({ look, view, reach, stamps }: Parts, visit: Visit, waited: boolean): Warm | undefined => {
   if (look(visit).verdict !== "warm") return undefined
   const instance = view.get(visit.seat.name)
-  const placement = instance === undefined ? undefined : toPlacement(reach, instance, waited)
+  const placement = instance === undefined ? undefined : toPlacement(reach, instance, visit, waited)
   if (instance === undefined || placement === undefined) return undefined
   return { placement, touched: stamps.touch(instance) }
 }
@@ -65,7 +65,9 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
     if (stopped.aborted) throw shuttingDown()
     ensureOpen(request.target)
     const seat = seatOf(request)
-    return { request, seat, wanted: toWanted(request, seat), hold: undefined }
+    const { podURL, incarnation } = parts.view.get(seat.name)?.status ?? {}
+    const met = podURL === undefined ? undefined : incarnation
+    return { request, seat, wanted: toWanted(request, seat), met, hold: undefined }
   }
 
   /** Looks, waits, records use, and looks again, until the request may go or the hold is over. */

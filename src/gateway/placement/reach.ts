@@ -10,11 +10,16 @@ const longestPauseMs = 250
 const serviceTrialMs = 60_000
 /** How long the Service alone is tried for a Pod that is Ready: it routes there by then, except in the first moment. */
 const serviceLeadMs = 50
+/** How long the Service may lag behind the Pod's answer before requests that came later go to the Pod as well. */
+const serviceLagMs = 5_000
 
 /** Which addresses of the running instances have answered this replica. */
 export type Reach = {
-  /** Where to send requests: the Service from its own first answer on, before that the Pod; undefined = neither has answered. */
-  url(instance: MCPInstance): URL | undefined
+  /**
+   * Where to send a request: the Service from its own first answer on. Before that the Pod, to an `early` request at
+   * once, to others when the Service lags too far behind. undefined = nothing to send it to yet.
+   */
+  url(instance: MCPInstance, early: boolean): URL | undefined
   /** Begins to probe the instance's addresses, unless that runs already; it ends when `isWanted` says no. */
   ensure(instance: MCPInstance): void
   /** Drops what is known of an incarnation: the next request probes anew. Without `incarnation`: of whichever there is. */
@@ -28,7 +33,7 @@ export type ReachDeps = {
   readonly probe: Probe
   /** True while somebody waits for the instance. */
   readonly isWanted: (name: string) => boolean
-  /** Told when an address of the instance answered for the first time. */
+  /** Told when an address of the instance answered for the first time, and when its Service has lagged long enough. */
   readonly onReached: (name: string) => void
 }
 
@@ -77,6 +82,12 @@ export const createReach = (deps: ReachDeps): Reach => {
     return isWanted(name) || (reachedAt !== undefined && clock.now() - reachedAt < serviceTrialMs)
   }
 
+  /** Those who would rather use the Service have waited long enough. */
+  const afterLag = async (name: string, { stop }: Life): Promise<void> => {
+    await clock.sleep(serviceLagMs, stop.signal).catch(() => {})
+    if (!stop.signal.aborted) onReached(name)
+  }
+
   const pursue = async (instance: MCPInstance, life: Life, address: string): Promise<void> => {
     const { name } = instance.metadata
     const url = new URL(address)
@@ -89,11 +100,22 @@ export const createReach = (deps: ReachDeps): Reach => {
         if (life.stop.signal.aborted) return
         life.answered.set(address, url)
         life.reachedAt ??= clock.now()
+        if (address !== instance.status?.url) void afterLag(name, life)
         return onReached(name)
       }
       await clock.sleep(pause, life.stop.signal).catch(() => {})
       pause = Math.min(pause * 1.5, longestPauseMs)
     } while (goesOn(name, life))
+  }
+
+  const current = ({ metadata, status }: MCPInstance): Life | undefined => {
+    const life = lives.get(metadata.name)
+    return status === undefined || life?.incarnation !== status.incarnation ? undefined : life
+  }
+
+  const podURL = ({ status }: MCPInstance, { answered, reachedAt }: Life, early: boolean): URL | undefined => {
+    if (!early && reachedAt !== undefined && clock.now() - reachedAt < serviceLagMs) return undefined
+    return answered.get(status?.podURL ?? "")
   }
 
   const ensure = (instance: MCPInstance): void => {
@@ -109,10 +131,9 @@ export const createReach = (deps: ReachDeps): Reach => {
   }
 
   return {
-    url: ({ metadata, status }) => {
-      const life = lives.get(metadata.name)
-      if (life === undefined || status === undefined || life.incarnation !== status.incarnation) return undefined
-      return life.answered.get(status.url ?? "") ?? life.answered.get(status.podURL ?? "")
+    url: (instance, early) => {
+      const life = current(instance)
+      return life?.answered.get(instance.status?.url ?? "") ?? (life && podURL(instance, life, early))
     },
     ensure,
     forget,

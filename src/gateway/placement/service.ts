@@ -14,9 +14,14 @@ export type Visit = {
   readonly request: PlacementRequest
   readonly seat: Seat
   readonly wanted: Wanted
+  /** Incarnation of the server that had an address when the request came. One that begins later is new to everybody. */
+  readonly met: string | undefined
   /** Why it waits, as last decided. */
   hold: Hold | undefined
 }
+
+/** True if the request came before this life of the server had an address: nobody else can have called it yet. */
+export const isEarly = ({ met }: Visit, { status }: MCPInstance): boolean => met !== status?.incarnation
 
 /** Serves those who wait: does what the decision about each asks for. */
 export type Service = {

@@ -40,18 +40,42 @@ describe("which address is used", () => {
     const { clock, answering, reach, reached, leave } = setUp()
     reach.ensure(starting)
     await clock.advance(500)
-    expect(reach.url(starting)).toBeUndefined()
+    expect(reach.url(starting, true)).toBeUndefined()
     answering.add(pod)
     await clock.advance(250)
-    expect(reach.url(starting)?.href).toBe(pod)
+    expect(reach.url(starting, true)?.href).toBe(pod)
     leave()
     await clock.advance(1_000)
-    expect(reach.url(starting)?.href).toBe(pod)
+    expect(reach.url(starting, true)?.href).toBe(pod)
     answering.add(service)
     await clock.advance(250)
-    expect(reach.url(starting)?.href).toBe(service)
+    expect(reach.url(starting, true)?.href).toBe(service)
     expect(reached).toHaveLength(2)
+    await clock.advance(5_000)
     expect(clock.pending).toBe(0)
+  })
+
+  test("the Pod's own address is for early requests; others wait for the Service, but not longer than five seconds", async () => {
+    const { clock, answering, reach, reached } = setUp()
+    answering.add(pod)
+    reach.ensure(starting)
+    await clock.advance(0)
+    expect(reach.url(starting, true)?.href).toBe(pod)
+    expect(reach.url(starting, false)).toBeUndefined()
+    await clock.advance(4_999)
+    expect(reach.url(starting, false)).toBeUndefined()
+    expect(reached).toHaveLength(1)
+    await clock.advance(1)
+    expect(reach.url(starting, false)?.href).toBe(pod)
+    expect(reached).toHaveLength(2)
+  })
+
+  test("a Service that answers is for everybody", async () => {
+    const { clock, answering, reach } = setUp()
+    answering.add(service)
+    reach.ensure(starting)
+    await clock.advance(0)
+    for (const early of [true, false]) expect(reach.url(starting, early)?.href).toBe(service)
   })
 
   test("addresses are probed every 50 ms at first and every 250 ms at last, side by side", async () => {
@@ -75,7 +99,7 @@ describe("which address is used", () => {
     reach.ensure(ready)
     await clock.advance(1_000)
     expect(asked).toEqual([service])
-    expect(reach.url(ready)?.href).toBe(service)
+    expect(reach.url(ready, true)?.href).toBe(service)
     expect(reached).toHaveLength(1)
   })
 
@@ -85,7 +109,7 @@ describe("which address is used", () => {
     answering.add(pod)
     reach.ensure(ready)
     await clock.advance(50)
-    expect(reach.url(ready)?.href).toBe(pod)
+    expect(reach.url(ready, true)?.href).toBe(pod)
   })
 
   test("one address that stands for both is probed once", async () => {
@@ -114,7 +138,7 @@ describe("which address is used", () => {
     leave()
     await clock.advance(61_000)
     expect(clock.pending).toBe(0)
-    expect(reach.url(starting)?.href).toBe(pod)
+    expect(reach.url(starting, true)?.href).toBe(pod)
   })
 
   test("another incarnation has to answer for itself", async () => {
@@ -123,12 +147,12 @@ describe("which address is used", () => {
     reach.ensure(starting)
     await clock.advance(0)
     const restarted = instance({ status: readyStatus({ incarnation: "pod-uid.1" }) })
-    expect(reach.url(starting)).toBeDefined()
-    expect(reach.url(restarted)).toBeUndefined()
+    expect(reach.url(starting, true)).toBeDefined()
+    expect(reach.url(restarted, true)).toBeUndefined()
     reach.ensure(restarted)
     await clock.advance(0)
-    expect(reach.url(restarted)).toBeDefined()
-    expect(reach.url(starting)).toBeUndefined()
+    expect(reach.url(restarted, true)).toBeDefined()
+    expect(reach.url(starting, true)).toBeUndefined()
   })
 
   test("what was reported unreachable has to answer again; a report about an earlier life changes nothing", async () => {
@@ -137,9 +161,9 @@ describe("which address is used", () => {
     reach.ensure(starting)
     await clock.advance(0)
     reach.forget(starting.metadata.name, "pod-uid.9")
-    expect(reach.url(starting)).toBeDefined()
+    expect(reach.url(starting, true)).toBeDefined()
     reach.forget(starting.metadata.name, "pod-uid.0")
-    expect(reach.url(starting)).toBeUndefined()
+    expect(reach.url(starting, true)).toBeUndefined()
   })
 
   test("an instance without an incarnation is not probed, nor anything after closing", async () => {
