@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { createMemoryCluster, type MemoryCluster } from "../../../src/adapters/memory/cluster.ts"
-import { type Lease, leaseKind } from "../../../src/api/lease.ts"
-import { isAppError } from "../../../src/errors.ts"
-import { type Election, electLeader, heldBy } from "../../../src/operator/leader.ts"
-import { type FakeClock, fakeClock } from "../../support/fake-clock.ts"
-import { createFaults, type Faults } from "../../support/faults.ts"
-import { quietTelemetry } from "../../support/quiet-telemetry.ts"
+import { createMemoryCluster, type MemoryCluster } from "../../../../src/adapters/memory/cluster.ts"
+import { type Lease, leaseKind } from "../../../../src/api/lease.ts"
+import { isAppError } from "../../../../src/errors.ts"
+import { type Election, electLeader } from "../../../../src/operator/election/leader.ts"
+import { heldBy } from "../../../../src/operator/election/lease.ts"
+import { type FakeClock, fakeClock } from "../../../support/fake-clock.ts"
+import { createFaults, type Faults } from "../../../support/faults.ts"
+import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
 
 const ref = { namespace: "reflow-system", name: "reflow-operator" }
 
