@@ -34,6 +34,11 @@ type Reading = Usage & {
 
 const note = (text: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
 
+const megabytes = ({ residentMiB, peakMiB }: Usage): string =>
+  `${residentMiB.toFixed(0)} MiB, ${peakMiB.toFixed(0)} at most`
+
+const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+
 const read = async (operator: OperatorProcess): Promise<Reading> => {
   const calls = await operator.metric("rest_client_requests_total")
   return { ...(await operator.usage()), at: Date.now(), calls }
@@ -95,7 +100,7 @@ const untilQuiet = async (operator: OperatorProcess, signal: AbortSignal): Promi
     if (writes(now) !== writes(last)) last = now
     return now.at - last.at >= 8_000
   }
-  await until(quiet, { ms: 90_000, what: "no more writes", signal })
+  await until(quiet, { ms: 120_000, what: "no more writes", signal })
   return last
 }
 
@@ -134,11 +139,6 @@ const ensureAllReady = async ({ admin, namespace }: ScaleCluster, count: number)
   if (instances.length !== count || ready !== count) throw new Error(`${ready} of ${instances.length} are Ready`)
 }
 
-const megabytes = ({ residentMiB, peakMiB }: Usage): string =>
-  `${residentMiB.toFixed(0)} MiB, ${peakMiB.toFixed(0)} at most`
-
-const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
-
 type Row = readonly [what: string, value: string]
 
 /** From no instance to all Ready. */
@@ -150,8 +150,17 @@ const fill = async (cluster: ScaleCluster, operator: OperatorProcess, count: num
   await makeInstances(cluster, targets, count)
   const created = Date.now()
   note(`${count} instances created in ${seconds(created - begun)}`)
-  const isFull = async (): Promise<boolean> => (await phaseCount(operator, "Ready")) >= count
-  await until(isFull, { ms: 280_000, what: "all instances Ready", signal })
+  let told = Date.now()
+  const isFull = async (): Promise<boolean> => {
+    const ready = await phaseCount(operator, "Ready")
+    if (Date.now() - told >= 10_000) {
+      told = Date.now()
+      const usage = await operator.usage()
+      note(`${ready} Ready, ${megabytes(usage)}, CPU ${usage.cpuSeconds.toFixed(0)} s`)
+    }
+    return ready >= count
+  }
+  await until(isFull, { ms: 900_000, what: "all instances Ready", signal })
   const full = await read(operator)
   note(`all Ready after ${seconds(full.at - begun)}`)
   await cluster.release()

@@ -37,7 +37,7 @@ export type ScaleCluster = {
 }
 
 const run = async (command: string, args: readonly string[], input?: string): Promise<string> => {
-  const running = promisify(execFile)(command, [...args], { timeout: 240_000, maxBuffer: 256 * 2 ** 20 })
+  const running = promisify(execFile)(command, [...args], { timeout: 420_000, maxBuffer: 256 * 2 ** 20 })
   running.child.stdin?.end(input ?? "")
   return (await running).stdout
 }
@@ -107,11 +107,17 @@ export const prepareScale = async (instances: number, signal: AbortSignal): Prom
     clock: systemClock,
     telemetry,
   })
+  const release = async (): Promise<void> => {
+    const simulated = await kubectl(["get", "nodes", "-l", "type=kwok", "-o", "name"])
+    if (simulated !== "") await kubectl(["cordon", "-l", "type=kwok"])
+    await kubectl(["uncordon", "-l", "type!=kwok"])
+  }
   const close = async (): Promise<void> => {
     await admin.close()
     try {
+      await release()
       // while the simulated nodes are there: they confirm that their Pods have ended
-      await kubectl(["delete", "namespace", own, namespace, "--ignore-not-found", "--timeout=180s"])
+      await kubectl(["delete", "namespace", own, namespace, "--ignore-not-found", "--timeout=400s"])
     } finally {
       await run(crowd, ["down"])
       await rm(folder, { recursive: true, force: true })
@@ -129,10 +135,7 @@ export const prepareScale = async (instances: number, signal: AbortSignal): Prom
       auditLog: found.auditLog,
       user: `system:serviceaccount:${own}:${actorName("operator")}`,
       kubectl: (...args) => kubectl(args),
-      release: async () => {
-        await kubectl(["cordon", "-l", "type=kwok"])
-        await kubectl(["uncordon", "-l", "type!=kwok"])
-      },
+      release,
       close,
     }
   } catch (error) {
