@@ -1,42 +1,56 @@
-import { drainDeadline, drainNoticeMs } from "./checks/drain.ts"
-import { failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "./collect.ts"
-import { graceMs, hasStarted, runningSince } from "./failure.ts"
+/** From when on an instance goes: moments in milliseconds since the epoch. The checks compare the time with them. */
+import { parseDuration } from "../api/duration.ts"
+import { evictableIdleMs } from "./capacity.ts"
 import type { Snapshot } from "./snapshot.ts"
-import { quietMs } from "./status.ts"
 import { moment } from "./time.ts"
 
-/** How often a queued instance looks whether another one became idle enough to make room. */
-const queueLookMs = 5_000
-/** How often a start that takes long looks what the kubelet says of its probe. */
-export const probeLookMs = 30_000
+/** How long a failed instance that nobody waits for tells its failure. */
+const failedMs = 5 * 60_000
+/** How long an instance waits for a place without anybody waiting for it. */
+const queuedMs = 60_000
 
-const startLooks = ({ pod, podSeenAt, now }: Snapshot): readonly (number | undefined)[] => {
-  if (pod === undefined || hasStarted(pod)) return []
-  const since = runningSince(pod)
-  const probe = since === undefined ? undefined : since + graceMs
-  const again = probe !== undefined && now >= probe ? now + probeLookMs : probe
-  return [podSeenAt === undefined ? undefined : podSeenAt + quietMs, again]
+/** What the moments follow from. */
+type Facts = Pick<Snapshot, "instance" | "use" | "settings">
+
+const createdAt = ({ instance }: Facts): number => moment(instance.metadata.creationTimestamp) ?? 0
+
+const latest = (...moments: readonly (number | undefined)[]): number =>
+  Math.max(...moments.map((each) => each ?? Number.NEGATIVE_INFINITY))
+
+/** When a failed instance goes, if nobody waits for it until then; undefined while it has not failed. */
+export const failedUntil = (facts: Facts): number | undefined => {
+  const { phase, failure } = facts.instance.status ?? {}
+  if (phase !== "Failed" || failure === undefined) return undefined
+  return latest(moment(failure.time), createdAt(facts), facts.use.lastUse) + failedMs
 }
+
+/** When a queued instance goes, if nobody waits for it until then. */
+export const queuedUntil = (facts: Facts): number => latest(createdAt(facts), facts.use.lastUse) + queuedMs
 
 /**
- * Milliseconds until time alone may change the decision: the next of all deadlines, at most `gc_interval`. The list
- * must hold whatever a check compares `now` with.
+ * When an instance that is not in use is collected; undefined before it was ever Ready, since a start has a time limit
+ * of its own. Use is recorded in steps of a quarter TTL, so a record says: used until a quarter TTL later at most.
  */
-export const nextLook = (snapshot: Snapshot): number => {
-  const { now, settings, place, use, standing, drainSeenAt, instance } = snapshot
-  const moments = [
-    failedUntil(snapshot),
-    idleUntil(snapshot),
-    lifetimeUntil(snapshot),
-    secretUntil(snapshot),
-    use.nextDeath,
-    standing.until,
-    moment(instance.status?.backoffUntilTime),
-    drainSeenAt === undefined ? undefined : drainSeenAt + drainNoticeMs,
-    drainDeadline(snapshot),
-    ...(place.kind === "queued" ? [queuedUntil(snapshot), now + queueLookMs] : []),
-    ...startLooks(snapshot),
-  ]
-  const next = moments.filter((at) => at !== undefined).filter((at) => at > now)
-  return Math.min(settings.gc_interval, ...next.map((at) => at - now))
+export const idleUntil = (facts: Facts): number | undefined => {
+  const { spec, status } = facts.instance
+  const readyAt = moment(status?.readyTime)
+  if (readyAt === undefined) return undefined
+  const ttl = parseDuration(spec.idleTTL ?? "") ?? facts.settings.idle_ttl
+  return latest(readyAt, facts.use.lastUse) + 1.25 * ttl
 }
+
+/** When an instance is too old. */
+export const lifetimeUntil = (facts: Facts): number =>
+  createdAt(facts) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
+
+/** When a drain must begin to be over before the Secret's values expire; at half their life if that is short. */
+export const secretUntil = (facts: Facts): number | undefined => {
+  const expires = moment(facts.instance.spec.secretExpireTime)
+  if (expires === undefined) return undefined
+  const created = createdAt(facts)
+  return Math.max(expires - facts.settings.drain_timeout, created + (expires - created) / 2)
+}
+
+/** Since when an instance can make room for another. */
+export const evictableAt = ({ instance, use }: Facts): number =>
+  latest(use.lastUse, moment(instance.status?.readyTime)) + evictableIdleMs

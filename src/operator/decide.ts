@@ -1,5 +1,6 @@
 import { isTrue } from "../api/condition.ts"
 import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
+import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
 import { followTarget } from "./checks/follow-target.ts"
 import { nameConflict, predecessors } from "./checks/names.ts"
 import {
@@ -15,8 +16,7 @@ import {
 } from "./checks/pod.ts"
 import { missingService, staleService } from "./checks/service.ts"
 import { beingDeleted, invalidSpec, tooPrivileged, unknownTemplate } from "./checks/spec.ts"
-import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./collect.ts"
-import { nextLook } from "./deadlines.ts"
+import { nextLook } from "./next-look.ts"
 import { notesOf } from "./notes.ts"
 import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
 import { nextStatus, statusPatch } from "./status.ts"

@@ -1,61 +1,12 @@
-import { parseDuration } from "../api/duration.ts"
-import { evictableIdleMs } from "./capacity.ts"
-import { drainAndDelete, drainingReason, inWords } from "./checks/drain.ts"
-import { isPodReady } from "./failure.ts"
-import { clockSkewMs } from "./sightings.ts"
-import type { Check, Snapshot } from "./snapshot.ts"
-import { isSpecNews } from "./start.ts"
-import { moment } from "./time.ts"
-
-/** How long a failed instance that nobody waits for tells its failure. */
-const failedMs = 5 * 60_000
-/** How long an instance waits for a place without anybody waiting for it. */
-const queuedMs = 60_000
-
-type Facts = Pick<Snapshot, "instance" | "use" | "settings">
-
-const createdAt = ({ instance }: Facts): number => moment(instance.metadata.creationTimestamp) ?? 0
-
-const latest = (...moments: readonly (number | undefined)[]): number =>
-  Math.max(...moments.map((each) => each ?? Number.NEGATIVE_INFINITY))
-
-/** When a failed instance goes, if nobody waits for it until then; undefined while it has not failed. */
-export const failedUntil = (facts: Facts): number | undefined => {
-  const { phase, failure } = facts.instance.status ?? {}
-  if (phase !== "Failed" || failure === undefined) return undefined
-  return latest(moment(failure.time), createdAt(facts), facts.use.lastUse) + failedMs
-}
-
-/** When a queued instance goes, if nobody waits for it until then. */
-export const queuedUntil = (facts: Facts): number => latest(createdAt(facts), facts.use.lastUse) + queuedMs
-
-/**
- * When an instance that is not in use is collected; undefined before it was ever Ready, since a start has a time limit
- * of its own. Use is recorded in steps of a quarter TTL, so a record says: used until a quarter TTL later at most.
- */
-export const idleUntil = (facts: Facts): number | undefined => {
-  const { spec, status } = facts.instance
-  const readyAt = moment(status?.readyTime)
-  if (readyAt === undefined) return undefined
-  const ttl = parseDuration(spec.idleTTL ?? "") ?? facts.settings.idle_ttl
-  return latest(readyAt, facts.use.lastUse) + 1.25 * ttl
-}
-
-/** When an instance is too old. */
-export const lifetimeUntil = (facts: Facts): number =>
-  createdAt(facts) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
-
-/** When a drain must begin to be over before the Secret's values expire; at half their life if that is short. */
-export const secretUntil = (facts: Facts): number | undefined => {
-  const expires = moment(facts.instance.spec.secretExpireTime)
-  if (expires === undefined) return undefined
-  const created = createdAt(facts)
-  return Math.max(expires - facts.settings.drain_timeout, created + (expires - created) / 2)
-}
-
-/** Since when an instance can make room for another. */
-export const evictableAt = ({ instance, use }: Facts): number =>
-  latest(use.lastUse, moment(instance.status?.readyTime)) + evictableIdleMs
+/** Who goes, and who waits for a place. */
+import { parseDuration } from "../../api/duration.ts"
+import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
+import { isPodReady } from "../failure.ts"
+import { clockSkewMs } from "../sightings.ts"
+import type { Check, Snapshot } from "../snapshot.ts"
+import { isSpecNews } from "../start.ts"
+import { moment } from "../time.ts"
+import { drainAndDelete, drainingReason, inWords } from "./drain.ts"
 
 /** A failed instance goes when nobody waits for it: after five minutes, or at once if it takes another one's place. */
 export const failedAndUnwaited: Check = (snapshot) => {
@@ -85,7 +36,7 @@ export const queued: Check = (snapshot) => {
 }
 
 /** Asked for since the instance was made. One that was made with a restartTime (by a manifest) is not restarted by it. */
-const restartAsked = ({ instance }: Facts): boolean => {
+const restartAsked = ({ instance }: Snapshot): boolean => {
   const at = moment(instance.spec.restartTime)
   const { creationTimestamp, generation } = instance.metadata
   return at !== undefined && generation !== 1 && at >= (moment(creationTimestamp) ?? 0) - clockSkewMs
