@@ -34,10 +34,21 @@ export const refresh = async <T extends KubeObject>(
   else view.learn(object)
 }
 
-const refusalOf = (kind: string, error: AppError): Refusal => {
-  const message = `The API server refused the ${kind}: ${error.message}`.slice(0, 900)
-  if (error.code === "ApiInvalid") return { reason: `${kind}Invalid`, message }
-  return { reason: /exceeded quota/i.test(error.message) ? "QuotaExceeded" : `${kind}Forbidden`, message }
+const refusalOf = (refused: string, error: AppError): Refusal => {
+  const kind = refused === podKind.kind ? "Pod" : "Service"
+  const refusal = (reason: Refusal["reason"], what: string): Refusal => ({
+    reason,
+    message: `${what} It is tried again, ever less often. ${error.message}`.slice(0, 900),
+  })
+  if (error.code === "ApiInvalid")
+    return refusal(`${kind}Invalid`, `The API server finds the ${kind} invalid: correct what it names in the target.`)
+  if (/exceeded quota/i.test(error.message))
+    return refusal("QuotaExceeded", `The namespace's quota has no room for the ${kind}: raise it, or free some of it.`)
+  const rules = "(Pod Security, webhook, RBAC)"
+  return refusal(
+    `${kind}Forbidden`,
+    `The API server forbids the ${kind}: change what it names in the target, or the rule ${rules}.`,
+  )
 }
 
 const create = async <T extends KubeObject>(

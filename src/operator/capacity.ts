@@ -1,6 +1,7 @@
 import { findCondition } from "../api/condition.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { QueueReason, Use } from "./snapshot.ts"
+import type { QueueReason } from "./reasons.ts"
+import type { Use } from "./snapshot.ts"
 import { moment } from "./time.ts"
 
 /** A new instance counts as wanted for so long: whoever made it tells so by a key only when the wait lasts. */

@@ -1,6 +1,7 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/mcp-instance.ts"
 import { type ContainerStatus, type Pod, serverContainer } from "../api/pod.ts"
 import { defaultResources } from "../api/quantity.ts"
+import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./time.ts"
 
@@ -43,7 +44,8 @@ export const restartsOf = (pod: Pod): number => serverStatus(pod)?.restartCount 
 /** When this life of the server process began; undefined while none runs. */
 export const runningSince = (pod: Pod): number | undefined => moment(serverStatus(pod)?.state?.running?.startedAt)
 
-const pulls = new Set(["ErrImagePull", "ImagePullBackOff"])
+/** The kubelet's reasons for an image that it could not pull; it goes on trying. */
+const pulls = new Set(["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"])
 
 const lastCrash = (pod: Pod) => {
   const status = serverStatus(pod)
@@ -60,30 +62,36 @@ export const signOf = (pod: Pod): string | undefined => {
 type Explain = (spec: MCPInstanceSpec, words: string) => string
 
 /** Reasons of a waiting container that no waiting cures, each with what to do. */
-const atOnce: Readonly<Record<string, Explain>> = {
+const atOnce = {
   InvalidImageName: (spec) => `'${spec.image}' is no image name: correct the target's image.`,
   ErrImageNeverPull: (spec, words) =>
     words || `The image ${spec.image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
-  CreateContainerConfigError: (_, words) =>
-    `The container cannot be set up: ${words || "unknown cause"}. It starts by itself once that is mended.`,
+  CreateContainerConfigError: (_, words) => {
+    const mend = /^secret .*not found$/.test(words) ? "Create that Secret, or correct secretName" : "Mend that"
+    return `The container cannot be set up: ${words || "unknown cause"}. ${mend}; the server then starts by itself.`
+  },
   ImageUserNotAllowed: (_, words) =>
     `The image wants a user that is not allowed (${words}): set security.runAsUser to a numeric id other than 0.`,
   RunContainerError: (_, words) =>
     `The container could not be run: ${words || "unknown cause"}. Check the target's command and args.`,
-  CreateContainerError: (_, words) => `The container could not be made: ${words || "unknown cause"}.`,
-  ImageInspectError: (spec, words) => `The image ${spec.image} cannot be inspected on the node: ${words}.`,
-}
+  CreateContainerError: (_, words) =>
+    `The container could not be made: ${words || "unknown cause"}. Look at the Pod's Events and at its node.`,
+  ImageInspectError: (spec, words) =>
+    `The image ${spec.image} cannot be read on the node: ${words || "unknown cause"}. Remove it there, or use another tag.`,
+} satisfies Partial<Record<ReadyReason, Explain>>
+
+const isAtOnce = (reason: string): reason is keyof typeof atOnce => Object.hasOwn(atOnce, reason)
 
 /** The kubelet's words about a user that runAsNonRoot forbids. */
 const userWords = /runAsNonRoot|non-numeric user|run as root/
 
-const failedNow = (reason: string, message: string, exitCode?: number): Standing => ({
+const failedNow = (reason: ReadyReason, message: string, exitCode?: number): Standing => ({
   ready: false,
   reason,
   message: cut(message),
   failed: exitCode === undefined ? {} : { exitCode },
 })
-const waitingFor = (reason: string, message: string, until?: number): Standing => ({
+const waitingFor = (reason: ReadyReason, message: string, until?: number): Standing => ({
   ready: false,
   reason,
   message: cut(message),
@@ -94,8 +102,9 @@ const waitingFor = (reason: string, message: string, until?: number): Standing =
 const lostPod = ({ pod }: Patient): Standing | undefined => {
   const { phase, reason = "", message = "" } = pod.status ?? {}
   if (phase !== "Failed" && phase !== "Succeeded" && phase !== "Unknown" && reason !== "NodeLost") return undefined
-  const why = reason || (phase === "Unknown" ? "NodeLost" : "PodFailed")
-  const words = message || `phase ${phase}`
+  const unreachable = reason === "NodeLost" || (reason === "" && phase === "Unknown")
+  const why: ReadyReason = unreachable ? "NodeLost" : reason === "Evicted" ? "Evicted" : "PodFailed"
+  const words = [reason, message].filter((each) => each !== "").join(": ") || `phase ${phase}`
   return {
     ready: false,
     lost: true,
@@ -112,8 +121,7 @@ const refusedContainer = ({ pod, spec }: Patient): Standing | undefined => {
   const words = (notRun ? ended?.message : state?.waiting?.message) ?? ""
   const said = notRun ? "RunContainerError" : (state?.waiting?.reason ?? "")
   const reason = said === "CreateContainerConfigError" && userWords.test(words) ? "ImageUserNotAllowed" : said
-  const explain = atOnce[reason]
-  return explain === undefined ? undefined : failedNow(reason, explain(spec, words))
+  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, words)) : undefined
 }
 
 const failedPull = ({ pod, spec, sight, failure, now }: Patient): Standing | undefined => {
@@ -161,12 +169,15 @@ const probeTrouble = ({ pod, sight, now }: Patient): Standing | undefined => {
   return reason === "HealthPathNotFound" && past ? failedNow(reason, message) : waitingFor(reason, message)
 }
 
+const unschedulable = (words = "no reason given."): string =>
+  `No node can take the Pod: ${words} It starts as soon as one can: add a node, free room, or ask for less in resources.`
+
 /** What a start that has not failed waits for. */
 const progress = (patient: Patient): Standing => {
   const { pod, now } = patient
   const scheduled = podCondition(pod, "PodScheduled")
   if (scheduled?.status === "False" && scheduled.reason === "Unschedulable")
-    return waitingFor("Unschedulable", `No node can take the Pod: ${scheduled.message ?? "no reason given"}`)
+    return waitingFor("Unschedulable", unschedulable(scheduled.message))
   const server = serverStatus(pod)
   const waiting = server?.state?.waiting?.reason
   // a node that has taken the Pod and tells nothing yet is setting it up
@@ -178,7 +189,10 @@ const progress = (patient: Patient): Standing => {
   // between its first answer and Ready lies a moment: not worth a word, which would be a write
   const at = (runningSince(pod) ?? now) + settlingMs
   if (now < at) return { ...(trouble ?? waitingFor("Starting", "The server is starting.")), until: at }
-  return waitingFor("NotReady", "The server runs, but does not answer its readiness probe.")
+  return waitingFor(
+    "NotReady",
+    "The server runs, but does not answer its readiness probe: look into its log, and restart the instance if it hangs.",
+  )
 }
 
 /** Past startTimeout without an answer. A kubelet that gives up at the same time kills the container: no crash. */
@@ -189,8 +203,9 @@ const timedOut = (patient: Patient): Standing | undefined => {
   if (failure?.reason !== "StartTimeout" && lastCrash(pod) !== undefined) return undefined
   const seconds = Math.round(startTimeoutMs / 1000)
   const state = progress(patient)
-  const words = state.reason === "Starting" ? `nothing answered at port ${patient.spec.port}` : state.message
-  return failedNow("StartTimeout", `The server did not become ready within ${seconds} s: ${words}`)
+  const words =
+    state.reason === "Starting" ? `nothing answered at port ${patient.spec.port}. Look into its log.` : state.message
+  return failedNow("StartTimeout", `The server did not become ready within ${seconds} s (startTimeout): ${words}`)
 }
 
 /** The causes of trouble, from the most certain to the least. */

@@ -1,8 +1,9 @@
 import { findCondition } from "../api/condition.ts"
 import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
+import type { EventReason, ReadyReason } from "./reasons.ts"
 import type { Action, Note } from "./snapshot.ts"
 
-const normal = (reason: string, note: string): Note => ({ type: "Normal", reason, note })
+const normal = (reason: EventReason, note: string): Note => ({ type: "Normal", reason, note })
 const warning = (reason: string, note: string): Note => ({ type: "Warning", reason, note })
 
 /** What an action says of itself, once it is done. */
@@ -36,6 +37,10 @@ const turned =
 const refused = turned("Admitted", "False")
 const ready = turned("Ready", "True")
 const drains = turned("Draining", "True")
+const waits = turned("Ready", "False")
+
+/** What a start that has not failed waits for, if somebody should do something about it. */
+const worthTelling: readonly string[] = ["Unschedulable", "PortClosed", "NotReady"] satisfies readonly ReadyReason[]
 
 const transitions: readonly Transition[] = [
   (before, after) => {
@@ -46,6 +51,10 @@ const transitions: readonly Transition[] = [
   (before, after) => {
     const found = drains(before, after)
     return found === undefined ? undefined : normal("Draining", `${found[0]}: ${found[1]}`)
+  },
+  (before, after) => {
+    const found = waits(before, after)
+    return found === undefined || !worthTelling.includes(found[0]) ? undefined : warning(...found)
   },
   ({ failure: old }, { failure }) =>
     failure === undefined || old?.reason === failure.reason ? undefined : warning(failure.reason, failure.message),

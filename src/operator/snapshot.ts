@@ -4,6 +4,7 @@ import type { Pod } from "../api/pod.ts"
 import type { Service } from "../api/service.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
+import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 
 /** What the operator is told once, at its start. */
 export type Settings = Config["kubernetes"] & {
@@ -35,14 +36,10 @@ export type Place =
       readonly nudge: readonly string[]
     }
 
-/** Why an instance waits for a place. */
-export type QueueReason = "MaxInstancesReached" | "TargetMaxInstancesReached" | "QueueFull"
-
 /** How the server of an instance stands, in the words of the Ready condition. */
 export type Standing = {
   readonly ready: boolean
-  /** One CamelCase word. */
-  readonly reason: string
+  readonly reason: ReadyReason
   /** What a person needs to know, and what to do. */
   readonly message: string
   /** Present = the start counts as failed; `exitCode` of the server process where there is one. */
@@ -67,7 +64,7 @@ export type PodSight = {
 export type ProbeFinding = { readonly reason: "HealthPathNotFound" | "PortClosed"; readonly message: string }
 
 /** The API server's refusal to create an object. */
-export type Refusal = { readonly reason: string; readonly message: string }
+export type Refusal = { readonly reason: ReadyReason; readonly message: string }
 
 /** Everything that a decision about one instance rests on, taken at one moment. */
 export type Snapshot = {
@@ -107,10 +104,7 @@ export type Action =
   | { readonly do: "createPod"; readonly pod: Pod }
   | { readonly do: "deletePod"; readonly pod: Pod; readonly reason: string }
   | { readonly do: "patchInstance"; readonly patch: MergePatch }
-  | { readonly do: "deleteInstance"; readonly reason: string; readonly message: string }
-
-/** Why an instance or its Pod is drained. */
-export type DrainReason = "Idle" | "Evicted" | "MaxLifetime" | "SecretExpired" | "Restarted" | "SpecChanged"
+  | { readonly do: "deleteInstance"; readonly reason: DeleteReason; readonly message: string }
 
 /** What one check says. Fields that are absent leave the matter as the cluster shows it. */
 export type Verdict = {
@@ -119,7 +113,7 @@ export type Verdict = {
   /** How the server stands, where that does not follow from its Pod. */
   readonly standing?: Standing
   /** Present = not admitted, for this reason. */
-  readonly refused?: { readonly reason: string; readonly message: string }
+  readonly refused?: { readonly reason: RefusedReason; readonly message: string }
   /** Present = Draining is True. */
   readonly drain?: { readonly reason: DrainReason; readonly message: string }
   /** Number of the start that begins: everything known of the Pod before it is forgotten. */

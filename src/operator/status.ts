@@ -6,6 +6,7 @@ import { addressesOf } from "./addresses.ts"
 import { isQueueReason } from "./capacity.ts"
 import { restartsOf } from "./failure.ts"
 import { mergePatchBetween } from "./merge-patch.ts"
+import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
 import { isSpecNews } from "./start.ts"
 import { moment, stamp } from "./time.ts"
@@ -91,7 +92,15 @@ const aboutUse = ({ instance, use }: Snapshot): Draft => {
   return { inUseBy: Object.fromEntries(Object.entries(inUseBy).filter(([key]) => !use.dead.includes(key))) }
 }
 
-type NewCondition = Omit<Condition, "lastTransitionTime" | "observedGeneration">
+type Because<Type extends string, Reason extends string> = Pick<Condition, "status" | "message"> & {
+  readonly type: Type
+  readonly reason: Reason
+}
+type NewCondition =
+  | Because<"Admitted", (typeof admittedReasons)[number]>
+  | Because<"PodReady", ReadyReason | (typeof podReadyReasons)[number]>
+  | Because<"Ready", ReadyReason>
+  | Because<"Draining", (typeof drainingReasons)[number]>
 
 type Told = { readonly standing: Standing; readonly pod: Pod | undefined }
 
@@ -107,7 +116,7 @@ const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: T
   const waits: Standing =
     refused === undefined || standing.failed !== undefined ? standing : { ready: false, ...refused }
   const { reason, message } = waits
-  const ofPod = pod === undefined ? { reason: "NoPod", message: "There is no Pod." } : { reason, message }
+  const ofPod = pod === undefined ? ({ reason: "NoPod", message: "There is no Pod." } as const) : { reason, message }
   const next: NewCondition[] = [
     admitted,
     { type: "PodReady", status: truth(pod !== undefined && snapshot.standing.ready), ...ofPod },

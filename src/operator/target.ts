@@ -6,6 +6,7 @@ import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
 import { refresh } from "./act.ts"
 import { belowFloor } from "./desired/pod.ts"
 import { mergePatchBetween } from "./merge-patch.ts"
+import type { acceptedReasons, availableReasons } from "./reasons.ts"
 import type { Settings } from "./snapshot.ts"
 import { stamp } from "./time.ts"
 import type { View } from "./view.ts"
@@ -22,11 +23,17 @@ export type TargetSnapshot = {
   readonly now: number
 }
 
-type Judgement = Pick<Condition, "status" | "reason" | "message">
+type Judgement<Reason extends string> = Pick<Condition, "status" | "message"> & { readonly reason: Reason }
+type Accepted = Judgement<(typeof acceptedReasons)[number]>
+type Available = Judgement<(typeof availableReasons)[number]>
 
-const no = (reason: string, message: string): Judgement => ({ status: "False", reason, message: message.slice(0, 900) })
+const no = <Reason extends string>(reason: Reason, message: string): Judgement<Reason> => ({
+  status: "False",
+  reason,
+  message: message.slice(0, 900),
+})
 
-const accepted = ({ target, settings }: TargetSnapshot): Judgement => {
+const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
   const parsed = MCPTargetSpec.safeParse(target.spec)
   if (!parsed.success) {
     const [issue] = parsed.error.issues
@@ -39,7 +46,7 @@ const accepted = ({ target, settings }: TargetSnapshot): Judgement => {
   return { status: "True", reason: "Accepted", message: "Its instances can be made." }
 }
 
-const available = ({ target, instances }: TargetSnapshot, verdict: Judgement): Judgement => {
+const available = ({ target, instances }: TargetSnapshot, verdict: Accepted): Available => {
   if (verdict.status === "False") return no("NotAccepted", verdict.message)
   if (target.spec.paused === true) return no("Paused", "It is paused: requests are refused.")
   const failed = instances.filter(({ status }) => status?.phase === "Failed")

@@ -1,7 +1,8 @@
 import { findCondition } from "../../api/condition.ts"
 import { formatDuration } from "../../api/duration.ts"
 import { hasStarted } from "../failure.ts"
-import type { DrainReason, Snapshot, Verdict } from "../snapshot.ts"
+import type { DrainReason } from "../reasons.ts"
+import type { Snapshot, Verdict } from "../snapshot.ts"
 import { moment } from "../time.ts"
 
 /** A gateway learns of a drain within this time, or asks the API server. */

@@ -1,6 +1,7 @@
 import { labels } from "../../api/labels.ts"
 import { inputsHash } from "../desired/inputs.ts"
 import { desiredPod } from "../desired/pod.ts"
+import { toReadyReason } from "../reasons.ts"
 import type { Check, Snapshot, Standing, Verdict } from "../snapshot.ts"
 import { isSpecNews, nextBackoff, plannedStart, wasReady } from "../start.ts"
 import { pendingWords } from "../status.ts"
@@ -57,7 +58,14 @@ export const backingOff: Check = (snapshot) => {
   if (complete || isSpecNews(snapshot) || now >= (moment(backoffUntilTime) ?? 0)) return undefined
   if (failure === undefined) return { standing: { ...pending, reason: "PodGone" } }
   const { reason, message, exitCode } = failure
-  return { standing: { ready: false, reason, message, failed: exitCode === undefined ? {} : { exitCode } } }
+  return {
+    standing: {
+      ready: false,
+      reason: toReadyReason(reason),
+      message,
+      failed: exitCode === undefined ? {} : { exitCode },
+    },
+  }
 }
 
 /** A Pod that went away before its server was ever Ready: not at once again, or a hot loop of creates begins. */

@@ -1,9 +1,10 @@
 import { MCPInstanceSpec } from "../../api/mcp-instance.ts"
 import { belowFloor } from "../desired/pod.ts"
+import type { RefusedReason } from "../reasons.ts"
 import type { Check, Verdict } from "../snapshot.ts"
 
 /** Not admitted, and failed until the spec is mended. */
-const refuse = (reason: string, message: string): Verdict => ({
+const refuse = (reason: RefusedReason, message: string): Verdict => ({
   refused: { reason, message },
   standing: { ready: false, reason, message, failed: {} },
 })

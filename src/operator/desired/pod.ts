@@ -8,7 +8,7 @@ import { inputsHash } from "./inputs.ts"
 import { resourcesOf } from "./resources.ts"
 
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
-export const templateRevision = "1"
+export const templateRevision = "2"
 
 /** Seconds that a server gets to end after SIGTERM. */
 export const graceSeconds = 10
@@ -62,7 +62,8 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   resources: resourcesOf(spec.resources),
   ...probes(spec, settings),
   volumeMounts: [{ name: "tmp", mountPath: "/tmp" }],
-  terminationMessagePolicy: "FallbackToLogsOnError",
+  // the last log lines may hold secrets: they stay in the log, and out of the Pod's status
+  terminationMessagePolicy: "File",
 })
 
 const metadata = ({ instance, name }: PodInput): ObjectMeta => ({

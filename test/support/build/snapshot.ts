@@ -2,7 +2,7 @@ import { labels } from "../../../src/api/labels.ts"
 import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import type { Pod } from "../../../src/api/pod.ts"
 import { judge } from "../../../src/operator/failure.ts"
-import type { PodSight, Snapshot, Use } from "../../../src/operator/snapshot.ts"
+import type { PodSight, Snapshot, Standing, Use } from "../../../src/operator/snapshot.ts"
 import { moment } from "../../../src/operator/time.ts"
 import { aCondition, anInstance } from "./instance.ts"
 import { birth, msAfter } from "./metadata.ts"
@@ -31,7 +31,7 @@ export const aSnapshot = ({ sight, ...parts }: SnapshotParts = {}): Snapshot => 
   const { spec, status } = instance
   const startTimeoutMs = settings.start_timeout
   const seen: PodSight = { seenAt: msAfter(0), signAt: undefined, probe: undefined, ...sight }
-  const standing =
+  const standing: Standing =
     pod === undefined
       ? { ready: false, reason: "Pending", message: "The Pod is being created." }
       : judge({ pod, spec, failure: status?.failure, sight: seen, startTimeoutMs, now })

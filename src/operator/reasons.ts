@@ -1,0 +1,87 @@
+/**
+ * Every word that the operator puts into a condition or an Event. docs/operate.md says of each what it means and what to
+ * do; a test holds the two together.
+ */
+
+/** Reasons why an instance has no place, or may not have one, besides the limits. */
+const refusals = ["InvalidSpec", "PodTemplateUnknown", "PodForbidden"] as const
+const limits = ["MaxInstancesReached", "TargetMaxInstancesReached", "QueueFull"] as const
+
+/** Reasons of the condition Ready of an instance, and of PodReady while there is a Pod. */
+export const readyReasons = [
+  "Ready",
+  // a start that goes on
+  "Pending",
+  "ContainerCreating",
+  "Starting",
+  "NotReady",
+  "Unschedulable",
+  "PortClosed",
+  // a start that failed
+  "InvalidImageName",
+  "ErrImagePull",
+  "ErrImageNeverPull",
+  "ImageInspectError",
+  "CreateContainerConfigError",
+  "CreateContainerError",
+  "RunContainerError",
+  "ImageUserNotAllowed",
+  "CrashLoop",
+  "OOMKilled",
+  "HealthPathNotFound",
+  "StartTimeout",
+  // refused by the API server
+  "PodInvalid",
+  "QuotaExceeded",
+  "ServiceForbidden",
+  "ServiceInvalid",
+  "NameConflict",
+  // a Pod that is replaced
+  "Evicted",
+  "NodeLost",
+  "PodFailed",
+  "PodGone",
+  ...refusals,
+  ...limits,
+] as const
+export type ReadyReason = (typeof readyReasons)[number]
+
+/** Reasons of the condition Admitted of an instance. */
+export const admittedReasons = ["Admitted", ...limits, ...refusals] as const
+export type RefusedReason = Exclude<(typeof admittedReasons)[number], "Admitted">
+
+/** Why an instance waits for a place. */
+export type QueueReason = (typeof limits)[number]
+
+/** The reason of PodReady without a Pod. */
+export const podReadyReasons = ["NoPod"] as const
+
+/** Why an instance or its Pod is drained. */
+export const drainReasons = ["Idle", "Evicted", "MaxLifetime", "SecretExpired", "Restarted", "SpecChanged"] as const
+export type DrainReason = (typeof drainReasons)[number]
+
+/** Reasons of the condition Draining of an instance. */
+export const drainingReasons = [...drainReasons, "NotDraining"] as const
+
+/** Reasons of the condition Accepted of a target. */
+export const acceptedReasons = ["Accepted", ...refusals] as const
+/** Reasons of the condition Available of a target. */
+export const availableReasons = ["Available", "NotAccepted", "Paused", "AllInstancesFail"] as const
+
+/** Reasons of Events besides those of conditions. */
+export const eventReasons = [
+  "PodCreated",
+  "PodDeleted",
+  "ServiceDeleted",
+  "Draining",
+  "FailedAndUnwaited",
+  "QueuedAndUnwaited",
+] as const
+/** Why an instance is deleted. */
+export type DeleteReason = DrainReason | "FailedAndUnwaited" | "QueuedAndUnwaited"
+/** Reason of an Event that tells no warning. */
+export type EventReason = (typeof eventReasons)[number] | DeleteReason | "Ready"
+
+/** The reason that a status tells, which another version may have written. */
+export const toReadyReason = (reason: string): ReadyReason =>
+  readyReasons.find((each) => each === reason) ?? "PodFailed"
