@@ -1,3 +1,20 @@
+/**
+ * How a decision is made. Start here.
+ *
+ * An instance is looked at whenever something about it changed, and when the next of its deadlines comes. One look is
+ * one pass of reconcile.ts: `observe` (everything known of the instance, as a {@link Snapshot}; no call to the API
+ * server) → `decide` (this file: pure) → `act` (the effects, then the status, then Events). It passes again until a
+ * decision has nothing left to do.
+ *
+ * The decision is the verdict of one check: {@link checks} are asked in order, and the first that has something to say
+ * decides. A verdict says what is to be done (actions) and what the status shall tell; what it leaves out follows from
+ * how the Pod stands (failure.ts). From the verdict follow the status (status.ts), the Events (notes.ts) and when time
+ * alone is a reason to look again (next-look.ts).
+ *
+ * So to change what the operator does: find the check below, read its docstring, and mind what comes before it. What a
+ * check compares the time with stands in deadlines.ts, who gets a place in capacity.ts, what a Pod looks like in
+ * desired/. Every check is shown by an example in decide.test.ts.
+ */
 import { isTrue } from "../api/condition.ts"
 import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
@@ -21,41 +38,53 @@ import { notesOf } from "./notes.ts"
 import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
 import { nextStatus, statusPatch } from "./status.ts"
 
-/** How a decision is made: read from top to bottom, the first check with a verdict decides. */
-export const chain = {
-  beingDeleted,
-  // what no start can mend
-  invalidSpec,
-  unknownTemplate,
-  tooPrivileged,
-  predecessors,
-  followTarget,
-  // who goes, and who waits
-  failedAndUnwaited,
-  queued,
+/** The checks, in order. Each is a question; the comment behind it says what follows from a yes. */
+export const checks = {
+  beingDeleted, // nothing: the API server takes its children away
+
+  // what it starts from
+  predecessors, // what an earlier instance of this name left is deleted, never adopted
+  followTarget, // a newer generation of its target is copied into its spec
+
+  // it has come to its end: drained if its server has answered, then deleted
+  failedAndUnwaited, // deleted: nobody waits for it
   restarted,
   pastLifetime,
   secretExpiring,
-  evicted,
-  idle,
-  // the one Pod
-  nameConflict,
-  surplusPods,
-  lostPod,
-  specChanged,
-  refusedCreate,
-  backingOff,
-  vanishedPod,
-  missingService,
-  staleService,
-  nextStart,
-  missingPod,
-  running,
+
+  // no start can mend this: not admitted until the spec is mended
+  invalidSpec,
+  unknownTemplate,
+  tooPrivileged,
+
+  // whether it has a place, and whether anybody needs it there
+  queued, // waits for a place; deleted if nobody waits with it
+  evicted, // drained and deleted: it makes room for one that waits
+  idle, // drained and deleted: nobody used it for its idle TTL
+
+  // a Pod that must not stay
+  nameConflict, // fails: a stranger's object has the name of its Service or Pod
+  surplusPods, // all but the newest are deleted
+  lostPod, // deleted: it will never run again
+  specChanged, // deleted, drained first if its server has answered: it was made from other inputs
+
+  // no new Pod yet
+  refusedCreate, // fails and backs off: the API server refused what this very look wanted to make
+  backingOff, // waits for the end of its backoff
+  vanishedPod, // backs off: its Pod went away before it was Ready
+
+  // what is missing, one step at a time
+  missingService, // created
+  staleService, // patched, to select the Pod of this start
+  nextStart, // counted, before the Pod is made
+  missingPod, // created
+
+  running, // nothing is to be done: the status tells how its Pod stands
 } as const satisfies Record<string, Check>
 
 /** The verdict of the first check that has one, and that check's name. */
 export const firstVerdict = (snapshot: Snapshot): { readonly check: string; readonly verdict: Verdict } => {
-  for (const [check, judge] of Object.entries<Check>(chain)) {
+  for (const [check, judge] of Object.entries<Check>(checks)) {
     const verdict = judge(snapshot)
     if (verdict !== undefined) return { check, verdict }
   }

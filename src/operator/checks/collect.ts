@@ -1,4 +1,5 @@
 /** Who goes, and who waits for a place. */
+import { isTrue } from "../../api/condition.ts"
 import { parseDuration } from "../../api/duration.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
 import { isPodReady } from "../failure.ts"
@@ -8,10 +9,14 @@ import { isSpecNews } from "../start.ts"
 import { moment } from "../time.ts"
 import { drainAndDelete, drainingReason, inWords } from "./drain.ts"
 
+/** Its failure is over: its server answers again, though the status does not say so yet. No server mends a refused spec. */
+const hasHealed = ({ pod, instance }: Snapshot): boolean =>
+  isPodReady(pod) && isTrue(instance.status?.conditions, "Admitted")
+
 /** A failed instance goes when nobody waits for it: after five minutes, or at once if it takes another one's place. */
 export const failedAndUnwaited: Check = (snapshot) => {
   const until = failedUntil(snapshot)
-  if (until === undefined || snapshot.use.live.length > 0 || isPodReady(snapshot.pod)) return undefined
+  if (until === undefined || snapshot.use.live.length > 0 || hasHealed(snapshot)) return undefined
   if (isSpecNews(snapshot) || (snapshot.now < until && !snapshot.makesRoom)) return undefined
   const message = `It failed (${snapshot.instance.status?.failure?.reason}) and nobody waits for it.`
   return { actions: [{ do: "deleteInstance", reason: "FailedAndUnwaited", message }] }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
 import { podName } from "../../../src/api/names.ts"
-import { chain, decide, firstVerdict } from "../../../src/operator/decide.ts"
+import { checks, decide, firstVerdict } from "../../../src/operator/decide.ts"
 import type { Snapshot } from "../../../src/operator/snapshot.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
@@ -28,7 +28,7 @@ const ownService = aService({ pod: firstPod })
 const predecessor = anInstance({ metadata: { uid: "older" } })
 
 /** Which check decides, for each of them at least once, and what is done then. */
-const table: readonly [string, Snapshot, keyof typeof chain, readonly string[]][] = [
+const table: readonly [string, Snapshot, keyof typeof checks, readonly string[]][] = [
   [
     "an instance that is being deleted is left alone",
     aSnapshot({ instance: anInstance({ metadata: { deletionTimestamp: birth } }) }),
@@ -248,9 +248,9 @@ describe("the first check that speaks decides", () => {
     expect((found.verdict.actions ?? []).map((action) => action.do)).toEqual(actions)
   })
 
-  it("and each check of the chain is shown by an example", () => {
+  it("and each check is shown by an example", () => {
     const shown = new Set<string>(table.map(([, , check]) => check))
-    expect(Object.keys(chain).filter((check) => !shown.has(check))).toEqual([])
+    expect(Object.keys(checks).filter((check) => !shown.has(check))).toEqual([])
   })
 })
 
@@ -320,7 +320,8 @@ describe("the status", () => {
   it("keeps when a failure was first seen, and never dates it before its Pod", () => {
     const pod = aPod({ metadata: { creationTimestamp: stampAfter(5 * minute) }, status: crashedStatus(1) })
     const early = aSnapshot({ instance: started(), pod, service: ownService, now: msAfter(10) })
-    const failed = { ...early, standing: { ready: false, reason: "CrashLoop", message: "", failed: { exitCode: 1 } } }
+    const standing = { ready: false, reason: "CrashLoop", message: "", failed: { exitCode: 1 } } as const
+    const failed = { ...early, standing }
     const { status } = decide(failed)
     expect(status.failure).toMatchObject({ exitCode: 1, time: stampAfter(5 * minute) })
     const later = decide({ ...failed, instance: { ...started(), status }, now: msAfter(6 * minute) })
@@ -328,7 +329,7 @@ describe("the status", () => {
   })
 
   it("doubles the backoff with each refusal, up to five minutes", () => {
-    const refusal = { reason: "PodForbidden", message: "" }
+    const refusal = { reason: "PodForbidden", message: "" } as const
     const seconds = (before: number | undefined) => {
       const instance = started(before === undefined ? {} : { backoffSeconds: before })
       return decide(aSnapshot({ instance, service: ownService, refusal })).status.backoffSeconds
