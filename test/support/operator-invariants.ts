@@ -1,0 +1,64 @@
+import { findCondition, isTrue } from "../../src/api/condition.ts"
+import { controllerUID, type KubeObject } from "../../src/api/kind.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type Pod, podKind } from "../../src/api/pod.ts"
+import { serviceKind } from "../../src/api/service.ts"
+import type { ClusterPort } from "../../src/ports/cluster.ts"
+
+const isLive = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp === undefined
+
+const isReady = ({ status }: Pod): boolean =>
+  status?.conditions?.some(({ type, status: truth }) => type === "Ready" && truth === "True") === true
+
+/** What is untrue in an instance's status, given its Pods that are not terminating. */
+const untrue = (instance: MCPInstance, pods: readonly Pod[]): string[] => {
+  const { metadata, status = {} } = instance
+  const [pod] = pods
+  const ready = pod !== undefined && isReady(pod)
+  const wrong: string[] = []
+  const must = (holds: boolean, what: string) => {
+    if (!holds) wrong.push(`${metadata.name}: ${what}`)
+  }
+  must(isTrue(status.conditions, "Ready") === ready, `Ready is not ${ready}, as its Pod is`)
+  must(status.phase !== "Ready" || ready, "its phase is Ready without a Pod that is")
+  must(pod === undefined || isTrue(status.conditions, "Admitted"), "it has a Pod and is not admitted")
+  must(status.phase !== "Queued" || pod === undefined, "it is queued and has a Pod")
+  const draining = findCondition(status.conditions, "Draining")?.status === "True"
+  must(draining === (status.drainDeadlineTime !== undefined), "Draining and its deadline do not agree")
+  if (!ready) return wrong
+  const life = `${pod.metadata.uid}.${pod.status?.containerStatuses?.[0]?.restartCount}`
+  must(status.podName === pod.metadata.name, `it names Pod ${status.podName}, not ${pod.metadata.name}`)
+  must(status.incarnation === life, `its incarnation is ${status.incarnation}, not ${life}`)
+  return wrong
+}
+
+/** What is in disorder in a namespace where the operator had a moment to act; empty if nothing is. */
+export const disorder = async (cluster: ClusterPort, namespace: string): Promise<readonly string[]> => {
+  const { items: instances } = await cluster.list(mcpInstanceKind, { namespace })
+  const { items: pods } = await cluster.list(podKind, { namespace })
+  const { items: services } = await cluster.list(serviceKind, { namespace })
+  const uids = new Set(instances.map(({ metadata }) => metadata.uid ?? ""))
+  const unowned = [...pods, ...services]
+    .filter((each) => isLive(each) && !uids.has(controllerUID(each) ?? ""))
+    .map(({ kind, metadata }) => `${kind} ${metadata.name} has no living owner`)
+  const wrong = instances.filter(isLive).flatMap((instance) => {
+    const own = pods.filter((pod) => isLive(pod) && controllerUID(pod) === instance.metadata.uid)
+    const surplus = own.length > 1 ? [`${instance.metadata.name} has ${own.length} live Pods`] : []
+    return [...surplus, ...untrue(instance, own)]
+  })
+  return [...unowned, ...wrong]
+}
+
+/** Follows the Pods of a namespace and takes note of what must not be so for any moment. Close it. */
+export const watchPods = (cluster: ClusterPort, namespace: string, limit: number) => {
+  const pods = cluster.watch(podKind, { namespace })
+  const problems: string[] = []
+  pods.subscribe(() => {
+    const all = [...pods.items()].map((pod) => ({ pod, owner: controllerUID(pod) ?? pod.metadata.name }))
+    const holders = new Set(all.map(({ owner }) => owner))
+    if (holders.size > limit) problems.push(`${holders.size} instances have Pods, and ${limit} may`)
+    const live = all.filter(({ pod }) => isLive(pod)).map(({ owner }) => owner)
+    if (new Set(live).size < live.length) problems.push(`two live Pods of one instance: ${live.join(" ")}`)
+  })
+  return { problems, close: () => pods.close() }
+}
