@@ -156,28 +156,41 @@ const writeStatus = async (actor: Actor, instance: MCPInstance, decision: Decisi
   )
 }
 
-/** Tells people. That this fails is no reason to stop. */
+/**
+ * Tells people what became of an instance: in the log, where whoever is on call reads it, and as Events on the object.
+ * That no Event can be recorded is no reason to stop.
+ */
 const tell = async (actor: Actor, instance: MCPInstance, notes: readonly Note[]): Promise<void> => {
+  const about = { instance: instance.metadata.name, target: instance.spec.targetName }
   for (const { type, reason, note } of notes) {
+    actor.log[type === "Warning" ? "warn" : "info"]("an instance changed", { ...about, reason, note })
     try {
       await actor.cluster.recordEvent({ regarding: instance, type, reason, note }, { signal: actor.signal })
     } catch (error) {
       if (isAbort(error)) throw error
-      actor.log.debug("an Event could not be recorded", { instance: instance.metadata.name, reason, error })
+      actor.log.debug("an Event could not be recorded", { ...about, reason, error })
     }
   }
 }
 
 /** Does what was decided: the actions in order, then the status, then the Events. Stops at the first that is not done. */
 export const act = async (actor: Actor, { instance }: Snapshot, decision: Decision): Promise<Outcome> => {
+  const { name } = instance.metadata
   for (const action of decision.actions) {
     const outcome = await perform(actor, instance, action)
+    actor.log.debug("acted", { instance: name, action: action.do, check: decision.check, outcome })
     if (outcome !== "done") return outcome
     const note = noteOf(action)
-    actor.log.info("acted", { instance: instance.metadata.name, action: action.do, check: decision.check })
     if (note !== undefined) await tell(actor, instance, [note])
   }
   const outcome = await writeStatus(actor, instance, decision)
+  if (decision.statusPatch !== undefined)
+    actor.log.debug("wrote the status", {
+      instance: name,
+      phase: decision.status.phase,
+      check: decision.check,
+      outcome,
+    })
   if (outcome === "done") await tell(actor, instance, decision.notes)
   return outcome
 }

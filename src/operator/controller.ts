@@ -45,9 +45,12 @@ export type Operator = {
 /** Instances that are worked on at once. */
 const instanceWorkers = 10
 
+/** True if the API server itself is in trouble, not what was asked of it. */
+const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
+
 /** After an error: 250 ms, doubling; to 4 s while the API server is away (to be back soon after it is), else to a minute. */
 const backoff = (attempt: number, error: unknown): number => {
-  const longest = hasCode(error, "ClusterUnavailable", "ApiTooManyRequests") ? 4_000 : 60_000
+  const longest = isOutage(error) ? 4_000 : 60_000
   return Math.min(250 * 2 ** (attempt - 1), longest)
 }
 
@@ -59,7 +62,11 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
   const metrics = instanceMetrics(telemetry)
   const timeInstance = reconcileMetrics(telemetry, clock, "mcpinstance")
   const timeTarget = reconcileMetrics(telemetry, clock, "mcptarget")
-  const onError = (key: string, error: unknown) => log.warn("a reconcile failed and is tried again", { key, error })
+  const onError = (key: string, error: unknown) => {
+    // an API server that is away fails every key: the election says so once a try, the metrics count the rest
+    const level = isOutage(error) ? "debug" : "warn"
+    log[level]("a reconcile failed and is tried again", { key, error })
+  }
   const shared = { clock, backoff, onError }
   const instances: Queue = createQueue({
     ...shared,
