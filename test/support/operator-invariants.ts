@@ -3,6 +3,7 @@ import { controllerUID, type KubeObject } from "../../src/api/kind.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { type Pod, podKind } from "../../src/api/pod.ts"
 import { serviceKind } from "../../src/api/service.ts"
+import type { ClockPort } from "../../src/ports/clock.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 
 const isLive = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp === undefined
@@ -61,4 +62,51 @@ export const watchPods = (cluster: ClusterPort, namespace: string, limit: number
     if (new Set(live).size < live.length) problems.push(`two live Pods of one instance: ${live.join(" ")}`)
   })
   return { problems, close: () => pods.close() }
+}
+
+const endingReasons = ["MaxLifetime", "SecretExpired", "Restarted"]
+
+/** True if the instance drains and will be deleted whatever comes. */
+export const drainsToEnd = ({ status }: MCPInstance): boolean => {
+  const draining = findCondition(status?.conditions, "Draining")
+  return draining?.status === "True" && endingReasons.includes(draining.reason)
+}
+
+const isOverdue = ({ status }: MCPInstance, now: number): boolean =>
+  status?.drainDeadlineTime !== undefined && Date.parse(status.drainDeadlineTime) <= now
+
+/** What a watch over use has to know. */
+export type UseFacts = {
+  readonly clock: ClockPort
+  /** True if a gateway's key is on the instance. */
+  readonly isUsed: (instance: MCPInstance) => boolean
+  /** True if somebody else than the operator deleted the object of this UID. */
+  readonly isByHand: (uid: string | undefined) => boolean
+}
+
+/**
+ * Follows a namespace and takes note of every instance and every Ready Pod that the operator deletes while it is in use:
+ * only a drain that was asked for may do that, at its deadline, or at once where no server answers. Close it.
+ */
+export const watchUse = (cluster: ClusterPort, namespace: string, { clock, isUsed, isByHand }: UseFacts) => {
+  const instances = cluster.watch(mcpInstanceKind, { namespace })
+  const pods = cluster.watch(podKind, { namespace })
+  const problems: string[] = []
+  const tell = (what: string, { metadata, status }: MCPInstance) =>
+    problems.push(`${what} ${metadata.name} was deleted while it was in use: ${JSON.stringify(status)}`)
+  instances.subscribe(({ type, object }) => {
+    if (type !== "deleted" || !isUsed(object) || isByHand(object.metadata.uid)) return
+    const answers = isTrue(object.status?.conditions, "Ready")
+    const isMeant = drainsToEnd(object) ? !answers || isOverdue(object, clock.now()) : !answers
+    if (!isMeant) tell("the instance", object)
+  })
+  pods.subscribe(({ type, object, previous }) => {
+    if (type !== "modified" || isLive(object) || previous === undefined || !isLive(previous)) return
+    const owner = [...instances.items()].find(({ metadata }) => metadata.uid === controllerUID(object))
+    if (owner === undefined || !isReady(object) || !isUsed(owner) || isByHand(object.metadata.uid)) return
+    // the end of the instance is told on its own
+    if (isByHand(owner.metadata.uid) || isOverdue(owner, clock.now())) return
+    tell("the Pod of", owner)
+  })
+  return { problems, close: () => Promise.all([instances.close(), pods.close()]) }
 }
