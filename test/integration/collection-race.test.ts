@@ -14,7 +14,6 @@ import { startGatewayHalf, type Visit, visit } from "../support/visits.ts"
 const namespace = "reflow"
 const seed = 20_260_102
 const users = 50
-const races = 1_000
 
 const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
@@ -32,7 +31,7 @@ type Outcome = { readonly race: Race; readonly visit: Visit }
 type User = { readonly subject: string; readonly races: Race[]; readonly outcomes: Outcome[] }
 
 /** Lets a request come to each user's instance whenever it is being collected, until all races are run. */
-const runRaces = async (all: readonly Race[]): Promise<readonly User[]> => {
+const runRaces = async (all: readonly Race[], operators: number): Promise<readonly User[]> => {
   const world = operatorWorld()
   const { clock, cluster } = world
   const target = await world.makeTarget({ spec: { idleTTL: "40s" } })
@@ -61,12 +60,14 @@ const runRaces = async (all: readonly Race[]): Promise<readonly User[]> => {
       void visited.over.then(() => user.races.shift())
     },
   })
-  const operator = createOperator({
-    cluster: aroundWrites(cluster.client({ fieldManager: "reflow-operator" }), around),
-    clock,
-    telemetry: quietTelemetry(),
-    options: someSettings({ max_instances: 1_000 }),
-  })
+  const running = Array.from({ length: operators }, () =>
+    createOperator({
+      cluster: aroundWrites(cluster.client({ fieldManager: "reflow-operator" }), around),
+      clock,
+      telemetry: quietTelemetry(),
+      options: someSettings({ max_instances: 1_000 }),
+    }),
+  )
   try {
     await clock.advance(0)
     const first = made.map((user) => begin(user, { ...(user.races[0] as Race), callMs: 0 }))
@@ -75,22 +76,29 @@ const runRaces = async (all: readonly Race[]): Promise<readonly User[]> => {
     for (let minute = 0; minute < 60 && made.some((user) => user.races.length > 0); minute++) await world.pass(60)
     return made
   } finally {
-    const closed = Promise.all([prompt.close(), late.close(), operator.close()])
+    const closed = Promise.all([prompt, late, ...running].map((each) => each.close()))
     await clock.advance(5_000)
     await closed
     await world.close()
   }
 }
 
-it(`a thousand requests in the middle of a collection (seed ${seed}): none fails, and nothing is collected under one`, async () => {
-  const run = await runRaces(racesOf(seed, races))
-  const outcomes = run.flatMap((user) => user.outcomes)
-  expect(outcomes).toHaveLength(races)
-  const wrong = outcomes.filter(({ visit: { placed, lost } }) => placed === undefined || lost !== undefined)
-  expect(wrong.map(({ race, visit: { lost, error } }) => ({ ...race, lost, error }))).toEqual([])
-  // either side may win, and both do
-  const lives = run.map((user) => new Set(user.outcomes.map(({ visit: { placed } }) => placed?.instanceUID)).size)
-  const replaced = lives.reduce((sum, count) => sum + count - 1, 0)
-  expect(replaced).toBeGreaterThan(100)
-  expect(replaced).toBeLessThan(races - 300)
-}, 120_000)
+it.each([
+  [1_000, 1],
+  [300, 2],
+])(
+  `%i requests in the middle of a collection by %i operators (seed ${seed}): none fails, and nothing is collected under one`,
+  async (count, operators) => {
+    const run = await runRaces(racesOf(seed, count), operators)
+    const outcomes = run.flatMap((user) => user.outcomes)
+    expect(outcomes).toHaveLength(count)
+    const wrong = outcomes.filter(({ visit: { placed, lost } }) => placed === undefined || lost !== undefined)
+    expect(wrong.map(({ race, visit: { lost, error } }) => ({ ...race, lost, error }))).toEqual([])
+    // either side may win, and both do
+    const lives = run.map((user) => new Set(user.outcomes.map(({ visit: { placed } }) => placed?.instanceUID)).size)
+    const replaced = lives.reduce((sum, each) => sum + each - 1, 0)
+    expect(replaced).toBeGreaterThan(count / 10)
+    expect(replaced).toBeLessThan(count * 0.7)
+  },
+  120_000,
+)

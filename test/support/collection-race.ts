@@ -27,7 +27,7 @@ export const racesOf = (seed: number, count: number): readonly Race[] =>
   fc.sample(
     fc.record({
       moment: fc.constantFrom(...moments),
-      lead: fc.nat({ max: 12 }),
+      lead: fc.nat({ max: 40 }),
       afterMs: fc.oneof(fc.nat({ max: 2_000 }), fc.integer({ min: 1_990, max: 2_010 })),
       late: fc.boolean(),
       callMs: fc.constantFrom(0, 1, 300, 1_900, 2_100, 4_000),
