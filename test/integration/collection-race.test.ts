@@ -1,37 +1,21 @@
 import { expect, it } from "vitest"
-import type { MCPTarget } from "../../src/api/mcp-target.ts"
-import { instanceName } from "../../src/api/names.ts"
-import { subjectKeyFor } from "../../src/identity/subject-key.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { aroundWrites } from "../support/around-port.ts"
 import { someSettings } from "../support/build/settings.ts"
-import { identity } from "../support/build/who.ts"
-import { type Race, raceAround, racesOf } from "../support/collection-race.ts"
+import { prepareRaces, type Race, type Racer, racesOf, resultOf } from "../support/collection-race.ts"
 import { operatorWorld } from "../support/operator-world.ts"
 import { quietTelemetry } from "../support/quiet-telemetry.ts"
-import { startGatewayHalf, type Visit, visit } from "../support/visits.ts"
+import { startGatewayHalf } from "../support/visits.ts"
 
 const namespace = "reflow"
 const seed = 20_260_102
-const users = 50
 
 const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
 
-const nameOf = (target: MCPTarget, subject: string): string => {
-  const key = subjectKeyFor(target, identity({ subject }), { issuers: ["corp"] })
-  return instanceName(target.metadata.name, target.metadata.uid ?? "", String(key))
-}
-
-/** How a race went. */
-type Outcome = { readonly race: Race; readonly visit: Visit }
-
-/** Somebody whose instance becomes idle again and again, and whose next request comes while it is being collected. */
-type User = { readonly subject: string; readonly races: Race[]; readonly outcomes: Outcome[] }
-
-/** Lets a request come to each user's instance whenever it is being collected, until all races are run. */
-const runRaces = async (all: readonly Race[], operators: number): Promise<readonly User[]> => {
+/** Lets a request come to each racer's instance whenever it is being collected, until all races are run. */
+const runRaces = async (races: readonly Race[], operators: number): Promise<readonly Racer[]> => {
   const world = operatorWorld()
   const { clock, cluster } = world
   const target = await world.makeTarget({ spec: { idleTTL: "40s" } })
@@ -42,23 +26,15 @@ const runRaces = async (all: readonly Race[], operators: number): Promise<readon
   ])
   await clock.advance(0)
   const [prompt, late] = await starting
-  const made = Array.from({ length: users }, (_, index): User => {
-    const own = all.filter((_race, each) => each % users === index)
-    return { subject: `user-${index}`, races: [...own], outcomes: [] }
-  })
-  const byName = new Map(made.map((user) => [nameOf(target, user.subject), user]))
-  const begin = ({ subject }: User, race: Race): Visit =>
-    visit(race.late ? late : prompt, { target, subject, callMs: race.callMs, truth: cluster, clock })
-  const around = raceAround((name) => byName.get(name)?.races[0], {
+  const { racers, around, begin, isOver } = prepareRaces({
+    target,
+    races,
+    racers: 50,
+    prompt,
+    late,
+    truth: cluster,
+    clock,
     lead: turns,
-    later: (ms, task) => void clock.timer(ms, task),
-    fire: (name, race) => {
-      const user = byName.get(name)
-      if (user === undefined) return
-      const visited = begin(user, race)
-      user.outcomes.push({ race, visit: visited })
-      void visited.over.then(() => user.races.shift())
-    },
   })
   const running = Array.from({ length: operators }, () =>
     createOperator({
@@ -70,11 +46,11 @@ const runRaces = async (all: readonly Race[], operators: number): Promise<readon
   )
   try {
     await clock.advance(0)
-    const first = made.map((user) => begin(user, { ...(user.races[0] as Race), callMs: 0 }))
+    const first = begin()
     await world.pass(30)
     for (const { placed, error } of first) expect(error ?? placed?.incarnation).toEqual(expect.any(String))
-    for (let minute = 0; minute < 60 && made.some((user) => user.races.length > 0); minute++) await world.pass(60)
-    return made
+    for (let minute = 0; minute < 60 && !isOver(); minute++) await world.pass(60)
+    return racers
   } finally {
     const closed = Promise.all([prompt, late, ...running].map((each) => each.close()))
     await clock.advance(5_000)
@@ -87,18 +63,14 @@ it.each([
   [1_000, 1],
   [300, 2],
 ])(
-  `%i requests in the middle of a collection by %i operators (seed ${seed}): none fails, and nothing is collected under one`,
+  `%i requests in the middle of a collection, with %i operator(s) (seed ${seed}): none fails, nothing is collected under one`,
   async (count, operators) => {
-    const run = await runRaces(racesOf(seed, count), operators)
-    const outcomes = run.flatMap((user) => user.outcomes)
-    expect(outcomes).toHaveLength(count)
-    const wrong = outcomes.filter(({ visit: { placed, lost } }) => placed === undefined || lost !== undefined)
-    expect(wrong.map(({ race, visit: { lost, error } }) => ({ ...race, lost, error }))).toEqual([])
+    const result = resultOf(await runRaces(racesOf(seed, count), operators))
+    expect(result.wrong).toEqual([])
+    expect(result.count).toBe(count)
     // either side may win, and both do
-    const lives = run.map((user) => new Set(user.outcomes.map(({ visit: { placed } }) => placed?.instanceUID)).size)
-    const replaced = lives.reduce((sum, each) => sum + each - 1, 0)
-    expect(replaced).toBeGreaterThan(count / 10)
-    expect(replaced).toBeLessThan(count * 0.7)
+    expect(result.replaced).toBeGreaterThan(count / 10)
+    expect(result.replaced).toBeLessThan(count * 0.7)
   },
   120_000,
 )
