@@ -1,48 +1,22 @@
 import { createHash, randomBytes } from "node:crypto"
-import { type Event, eventKind } from "../../api/event.ts"
+import { eventKind } from "../../api/event.ts"
 import { toKubeTime } from "../../api/kube-time.ts"
 import { hasCode } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { CallOptions, EventInput, ObjectRef } from "../../ports/cluster.ts"
+import { equalForMs, toEvent } from "../event.ts"
 import type { ObjectCalls } from "./objects.ts"
 
 /** An Event that was written lately: an equal one is counted on it. */
 type Written = { readonly ref: ObjectRef; readonly at: number; readonly times: number }
 
-const windowMs = 10 * 60_000
 const maxKept = 1_000
-const maxNote = 1_024
 
 const keyOf = ({ regarding, type, reason, note }: EventInput): string =>
   createHash("sha256")
     .update([regarding.kind, regarding.metadata.uid ?? "", regarding.metadata.name, type, reason, note].join("\0"))
     .digest("hex")
     .slice(0, 16)
-
-const involved = ({ regarding }: EventInput): Event["involvedObject"] => {
-  const { name, namespace, uid } = regarding.metadata
-  return {
-    apiVersion: regarding.apiVersion,
-    kind: regarding.kind,
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-  }
-}
-
-const toEvent = (input: EventInput, name: string, time: string, component: string): Event => ({
-  apiVersion: eventKind.apiVersion,
-  kind: eventKind.kind,
-  metadata: { name, namespace: input.regarding.metadata.namespace ?? "default" },
-  involvedObject: involved(input),
-  type: input.type,
-  reason: input.reason,
-  message: input.note.slice(0, maxNote),
-  count: 1,
-  firstTimestamp: time,
-  lastTimestamp: time,
-  source: { component },
-})
 
 /** Makes the function that records Events; equal ones within ten minutes become a count on the first. */
 export const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: string) => {
@@ -70,12 +44,12 @@ export const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, comp
   const write = async (key: string, input: EventInput, options?: CallOptions): Promise<void> => {
     const now = clock.now()
     const known = written.get(key)
-    if (known !== undefined && now - known.at < windowMs && (await count(known, options)))
+    if (known !== undefined && now - known.at < equalForMs && (await count(known, options)))
       return keep(key, { ...known, at: now, times: known.times + 1 })
-    const name = `${input.regarding.metadata.name}.${key}${randomBytes(4).toString("hex")}`
-    const event = toEvent(input, name, toKubeTime(now), component)
-    await objects.create(eventKind, event, options)
-    keep(key, { ref: { namespace: event.metadata.namespace ?? "", name }, at: now, times: 1 })
+    const { name, namespace = "default" } = input.regarding.metadata
+    const ref = { namespace, name: `${name}.${key}${randomBytes(4).toString("hex")}` }
+    await objects.create(eventKind, toEvent(input, ref, toKubeTime(now), component), options)
+    keep(key, { ref, at: now, times: 1 })
   }
 
   return async (input: EventInput, options?: CallOptions): Promise<void> => {

@@ -1,40 +1,19 @@
 import { randomBytes } from "node:crypto"
-import { type Event, eventKind } from "../../api/event.ts"
+import { eventKind } from "../../api/event.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { EventInput, ObjectRef } from "../../ports/cluster.ts"
+import { equalForMs, toEvent } from "../event.ts"
 import { toRaw, toTime } from "./raw.ts"
 import type { Server } from "./server.ts"
 import type { Store } from "./store.ts"
 
-/** Equal Events within this time are counted, not repeated. */
-const aggregateMs = 10 * 60_000
 /** Events are forgotten this long after they last happened, as on an API server. */
 const lifeMs = 60 * 60_000
-const maxNote = 1024
 
 type Known = ObjectRef & { readonly key: string; readonly lastMs: number; readonly count: number }
 
 /** Records Events for one component. */
 export type EventRecorder = { record(event: EventInput, component: string): void }
-
-const toEvent = (input: EventInput, component: string, ref: ObjectRef, now: number): Event => {
-  const { apiVersion, kind, metadata } = input.regarding
-  const { name, uid } = metadata
-  const time = toTime(now)
-  return {
-    apiVersion: eventKind.apiVersion,
-    kind: eventKind.kind,
-    metadata: ref,
-    involvedObject: { apiVersion, kind, namespace: ref.namespace, name, ...(uid === undefined ? {} : { uid }) },
-    type: input.type,
-    reason: input.reason,
-    message: input.note.slice(0, maxNote),
-    count: 1,
-    firstTimestamp: time,
-    lastTimestamp: time,
-    source: { component },
-  }
-}
 
 /** What makes two Events equal. */
 const keyOf = ({ regarding, type, reason, note }: EventInput, component: string): string =>
@@ -67,7 +46,7 @@ export const createEventRecorder = (store: Store, server: Server, clock: ClockPo
       forgetOld(now)
       const key = keyOf(input, component)
       const before = known.get(latest.get(key) ?? "")
-      if (before !== undefined && now - before.lastMs < aggregateMs && store.find(eventKind, before) !== undefined) {
+      if (before !== undefined && now - before.lastMs < equalForMs && store.find(eventKind, before) !== undefined) {
         const next = { ...before, lastMs: now, count: before.count + 1 }
         server.mergePatch(eventKind, before, { count: next.count, lastTimestamp: toTime(now) }, component)
         return keep(next)
@@ -75,7 +54,7 @@ export const createEventRecorder = (store: Store, server: Server, clock: ClockPo
       const { metadata } = input.regarding
       const name = `${metadata.name}.${randomBytes(8).toString("hex")}`
       const ref = { namespace: metadata.namespace ?? "default", name }
-      server.create(eventKind, toRaw(toEvent(input, component, ref, now)), component)
+      server.create(eventKind, toRaw(toEvent(input, ref, toTime(now), component)), component)
       keep({ ...ref, key, lastMs: now, count: 1 })
     },
   }
