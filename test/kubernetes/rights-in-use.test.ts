@@ -132,18 +132,21 @@ const blind = (...plurals: readonly string[]): void => {
 describe("the operator", () => {
   const ownKind = { apiVersion: "mcp.reflow.io/v1alpha1" }
 
-  test("removes a Service of ours that nobody owns when it starts", async () => {
-    const metadata = { name: "left-over", namespace: place.instances, labels: recommendedLabels("left-over") }
-    const labels = { ...metadata.labels, "mcp.reflow.io/instance": "left-over" }
-    await create({
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { ...metadata, labels },
-      spec: { ports: [{ port: 80 }] },
-    })
+  test("removes a Pod and a Service of ours that nobody owns when it starts, and counts them", async () => {
+    const labels = { ...recommendedLabels("left-over"), "mcp.reflow.io/instance": "left-over" }
+    const metadata = { name: "left-over", namespace: place.instances, labels }
+    await create({ apiVersion: "v1", kind: "Service", metadata, spec: { ports: [{ port: 80 }] } })
+    const securityContext = { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: "RuntimeDefault" } }
+    const least = { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } }
+    const containers = [{ name: "mcp", image: images.notes.name, securityContext: least }]
+    const spec = { containers, securityContext, terminationGracePeriodSeconds: 1 }
+    await create({ apiVersion: "v1", kind: "Pod", metadata, spec })
     const kubeconfig = await place.kubeconfig("operator")
     const operator = startRole("operator", { kubeconfig, namespace: place.instances })
-    await kubectl(["wait", "--for=delete", "service/left-over", "-n", place.instances, "--timeout=30s"])
+    const gone = ["wait", "--for=delete", "service/left-over", "pod/left-over", "-n", place.instances]
+    await kubectl([...gone, "--timeout=40s"])
+    const { text } = await operator.probe("/metrics")
+    for (const kind of ["Pod", "Service"]) expect(text).toContain(`reflow_garbage_collected_total{kind="${kind}"} 1\n`)
     await end(operator)
   })
 
