@@ -51,6 +51,8 @@ const createMetrics = (telemetry: TelemetryPort, kind: string) => {
     listed: () => lists.inc(labels),
     opened: () => watches.inc(labels),
     heard: (ms: number) => heard.set(ms / 1000, labels),
+    /** A watch that nobody wants any more is not one that has gone silent. */
+    ended: () => heard.set(Number.NaN, labels),
   }
 }
 
@@ -211,6 +213,7 @@ const follow = async <T extends KubeObject>(
     const asked = Math.min(longestDelayMs, askedMs)
     await clock.sleep(Math.max(asked, delay * (0.5 + random() / 2)), closing).catch(() => {})
   }
+  metrics.ended()
 }
 
 /**

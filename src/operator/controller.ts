@@ -38,12 +38,18 @@ export type OperatorDeps = {
 export type Operator = {
   /** Resolves when its caches are filled and it works; rejects if it is closed before. */
   readonly ready: Promise<void>
+  /** False if its work is stuck: only a new process can help. */
+  isAlive(): boolean
   /** Aborts its writes and ends everything it started. What is half done, the next operator finishes. */
   close(): Promise<void>
 }
 
 /** Instances that are worked on at once. */
 const instanceWorkers = 10
+/** Targets that are worked on at once. */
+const targetWorkers = 1
+/** Work on one key that takes longer is stuck: each of its calls has a limit of seconds. */
+const stuckMs = 10 * 60_000
 
 /** True if the API server itself is in trouble, not what was asked of it. */
 const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
@@ -60,8 +66,8 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
   const { namespace } = settings
   const log = telemetry.log.child({ component: "operator" })
   const metrics = instanceMetrics(telemetry)
-  const timeInstance = reconcileMetrics(telemetry, clock, "mcpinstance")
-  const timeTarget = reconcileMetrics(telemetry, clock, "mcptarget")
+  const timeInstance = reconcileMetrics(telemetry, clock, { controller: "mcpinstance", workers: instanceWorkers })
+  const timeTarget = reconcileMetrics(telemetry, clock, { controller: "mcptarget", workers: targetWorkers })
   const onError = (key: string, error: unknown) => {
     // an API server that is away fails every key: the election says so once a try, the metrics count the rest
     const level = isOutage(error) ? "debug" : "warn"
@@ -84,7 +90,7 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
   const targetDeps = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now }
   const targets: Queue = createQueue({
     ...shared,
-    workers: 1,
+    workers: targetWorkers,
     observer: queueMetrics(telemetry, "mcptarget"),
     work: (name, signal) => timeTarget(() => reconcileTarget(targetDeps, name, signal)),
   })
@@ -167,16 +173,20 @@ const sweepForever = async (core: Core, { log, metrics }: Queues, signal: AbortS
   }
 }
 
-/** Works on what is synced; the returned function ends it. */
-const work = (core: Core): (() => Promise<void>) => {
+/** Works on what is synced, until it is closed. */
+const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
   const queues = createQueues(core)
   const ending = new AbortController()
   const unsubscribe = subscribeAll(core, queues)
   const sweeping = sweepForever(core, queues, ending.signal)
-  return async () => {
-    ending.abort()
-    unsubscribe()
-    await Promise.all([queues.instances.close(), queues.targets.close(), sweeping])
+  return {
+    isAlive: () => Math.max(queues.instances.longestMs(), queues.targets.longestMs()) < stuckMs,
+    close: async () => {
+      ending.abort()
+      unsubscribe()
+      await Promise.all([queues.instances.close(), queues.targets.close(), sweeping])
+      queues.metrics.close()
+    },
   }
 }
 
@@ -195,7 +205,7 @@ export const createOperator = ({ cluster, clock, telemetry, options }: OperatorD
   }
   const all = Object.values(reflections)
   let closed = false
-  let end: (() => Promise<void>) | undefined
+  let working: Pick<Operator, "isAlive" | "close"> | undefined
 
   const start = async (): Promise<void> => {
     await Promise.all(all.map(({ synced }) => synced))
@@ -210,16 +220,17 @@ export const createOperator = ({ cluster, clock, telemetry, options }: OperatorD
     const sightings = createSightings(clock)
     const planner = createPlanner({ ...views, sightings, clock, settings })
     const at = { ...views, sightings, planner, clock, settings }
-    end = work({ cluster, clock, telemetry, options, settings, at })
+    working = work({ cluster, clock, telemetry, options, settings, at })
   }
   const ready = start()
   // whoever closes before it is ready need not listen
   ready.catch(() => {})
   return {
     ready,
+    isAlive: () => working?.isAlive() !== false,
     close: async () => {
       closed = true
-      await end?.()
+      await working?.close()
       await Promise.all(all.map((reflection) => reflection.close()))
       await ready.catch(() => {})
     },

@@ -36,8 +36,17 @@ export const queueMetrics = (telemetry: TelemetryPort, name: string): QueueObser
 }
 
 /** Counts and times each reconcile of a controller. */
-export const reconcileMetrics = (telemetry: TelemetryPort, clock: ClockPort, controller: string) => {
+export const reconcileMetrics = (
+  telemetry: TelemetryPort,
+  clock: ClockPort,
+  { controller, workers }: { readonly controller: string; readonly workers: number },
+) => {
   const labels = ["controller"]
+  telemetry
+    .gauge({ name: "controller_runtime_max_concurrent_reconciles", help: "Most reconciles at once.", labels })
+    .set(workers, { controller })
+  const active = telemetry.gauge({ name: "controller_runtime_active_workers", help: "Reconciles now.", labels })
+  active.set(0, { controller })
   const total = telemetry.counter({
     name: "controller_runtime_reconcile_total",
     help: "Reconciles by result.",
@@ -53,6 +62,7 @@ export const reconcileMetrics = (telemetry: TelemetryPort, clock: ClockPort, con
   /** Runs a reconcile and counts it. */
   return async (reconcile: () => Promise<number | undefined>): Promise<number | undefined> => {
     const begun = clock.now()
+    active.inc({ controller })
     try {
       const after = await reconcile()
       total.inc({ controller, result: after === undefined ? "success" : "requeue_after" })
@@ -62,6 +72,7 @@ export const reconcileMetrics = (telemetry: TelemetryPort, clock: ClockPort, con
       errors.inc({ controller })
       throw error
     } finally {
+      active.inc({ controller }, -1)
       time.observe((clock.now() - begun) / 1000, { controller })
     }
   }
@@ -75,6 +86,8 @@ export type InstanceMetrics = {
   started(before: MCPInstanceStatus | undefined, after: MCPInstanceStatus): void
   /** Counts an object that the sweep removed. */
   swept(kind: string): void
+  /** Who no longer follows the instances must not go on telling of them. */
+  close(): void
 }
 
 /** Makes the metrics of instances. */
@@ -102,7 +115,11 @@ export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
       gauge.inc({ phase }, 1)
     }
   }
-  for (const phase of phases) gauge.set(0, { phase })
+  const reset = (): void => {
+    known.clear()
+    for (const phase of phases) gauge.set(0, { phase })
+  }
+  reset()
   return {
     see: (uid, phase) => put(uid, phase ?? "Pending"),
     forget: (uid) => put(uid, undefined),
@@ -111,5 +128,6 @@ export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
       for (const [step, took] of Object.entries(timings)) start.observe(took, { step })
     },
     swept: (kind) => garbage.inc({ kind }),
+    close: reset,
   }
 }

@@ -35,6 +35,8 @@ export type Queue = {
   addAfter(key: string, ms: number): void
   /** Forgets the delays and failures of a key that is gone. */
   forget(key: string): void
+  /** For how many milliseconds the key that has been worked on longest has been; 0 while nothing runs. */
+  longestMs(): number
   /** Aborts what runs and resolves when it has ended. */
   close(): Promise<void>
 }
@@ -48,6 +50,8 @@ export const createQueue = (options: QueueOptions): Queue => {
   const again = new Set<string>()
   const delayed = new Map<string, { at: number; cancel: () => void }>()
   const failures = new Map<string, number>()
+  /** When the work on a key began, the first one first. */
+  const begun = new Map<string, number>()
 
   const cancelDelay = (key: string): void => {
     delayed.get(key)?.cancel()
@@ -79,12 +83,14 @@ export const createQueue = (options: QueueOptions): Queue => {
     }
   }
   const run = async (key: string, since: number): Promise<void> => {
-    const begun = clock.now()
-    observer.started(begun - since)
+    const from = clock.now()
+    begun.set(key, from)
+    observer.started(from - since)
     cancelDelay(key)
     await attempt(key)
-    observer.finished(clock.now() - begun)
+    observer.finished(clock.now() - from)
     working.delete(key)
+    begun.delete(key)
     if (again.delete(key)) add(key)
     fill()
   }
@@ -114,6 +120,10 @@ export const createQueue = (options: QueueOptions): Queue => {
     forget: (key) => {
       cancelDelay(key)
       failures.delete(key)
+    },
+    longestMs: () => {
+      const [first] = begun.values()
+      return first === undefined ? 0 : clock.now() - first
     },
     close: async () => {
       ending.abort()

@@ -46,7 +46,9 @@ const shownPod = ({ pod, podSeenAt, standing, now, instance }: Snapshot): Pod | 
 const podFacts = (pod: Pod): Draft => ({
   podName: pod.metadata.name,
   podIP: pod.status?.podIP,
-  incarnation: pod.metadata.uid === undefined ? undefined : `${pod.metadata.uid}.${restartsOf(pod)}`,
+  // no process lives before the Pod has an address; and whoever asked its Service then might be answered by a stranger,
+  // since the nodes may not route to it yet
+  incarnation: pod.status?.podIP === undefined ? undefined : `${pod.metadata.uid ?? ""}.${restartsOf(pod)}`,
   secretName: pod.spec.containers[0]?.envFrom?.[0]?.secretRef.name,
   startTime: pod.metadata.creationTimestamp,
   restarts: restartsOf(pod),

@@ -3,7 +3,7 @@ import { hostname } from "node:os"
 import { leaseName } from "../adapters/kube/access.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { hasCode } from "../errors.ts"
-import { createOperator } from "../operator/controller.ts"
+import { createOperator, type Operator } from "../operator/controller.ts"
 import { type Election, electLeader } from "../operator/election/leader.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
@@ -26,7 +26,7 @@ export type OperatorHalf = {
   readonly settled: Promise<void>
   /** True for a standby that has reached the API server, and for a leader whose caches are filled. */
   isReady(): boolean
-  /** False if the election is stuck. */
+  /** False if the election or the work is stuck. */
   isAlive(): boolean
   /** Ends the operator, then gives the lease back, so that another replica leads at once. */
   close(): Promise<void>
@@ -51,6 +51,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   settled.promise.catch(() => {})
   const closing = new AbortController()
   let election: Election | undefined
+  let operator: Operator | undefined
   let hasAnswer = false
   let works = false
 
@@ -63,7 +64,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   const lead = async (current: Election, ending: Promise<void>): Promise<void> => {
     await Promise.race([current.acquired, ending])
     if (!current.isLeader()) return
-    const operator = createOperator({ cluster, clock, telemetry, options: { ...config.kubernetes, embedded: false } })
+    operator = createOperator({ cluster, clock, telemetry, options: { ...config.kubernetes, embedded: false } })
     try {
       works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
       if (works) settled.resolve()
@@ -71,6 +72,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
     } finally {
       works = false
       await operator.close()
+      operator = undefined
     }
   }
   /** One candidacy. Throws `LeadershipLost` at its end, or an AbortError if the half is closed. */
@@ -102,7 +104,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   return {
     settled: settled.promise,
     isReady: () => (election?.isLeader() === true ? works : hasAnswer),
-    isAlive: () => election?.isAlive() === true,
+    isAlive: () => election?.isAlive() === true && operator?.isAlive() !== false,
     close: async () => {
       closing.abort()
       settled.reject(new DOMException("The operator was closed.", "AbortError"))

@@ -301,6 +301,19 @@ describe("a failing start", () => {
     expect((await world.events()).filter(({ type }) => type === "Warning")).toHaveLength(1)
   })
 
+  it("whose Pod has no address yet has no life that a gateway could look for", async () => {
+    const message = "0/3 nodes are available."
+    const conditions = [{ type: "PodScheduled", status: "False", reason: "Unschedulable", message }]
+    world.kubelet.play([{ afterMs: 10, status: () => ({ phase: "Pending", conditions }) }])
+    await world.start()
+    await world.make()
+    await world.pass(20)
+    expect(await world.reason("Ready")).toBe("Unschedulable")
+    const status = await world.status()
+    expect(status.podName).toBeDefined()
+    expect([status.incarnation, status.podURL]).toEqual([undefined, undefined])
+  })
+
   it("without an answer fails at start_timeout", async () => {
     world.kubelet.play([{ afterMs: 100, status: starting }])
     await world.start({ start_timeout: 30_000 })

@@ -10,6 +10,7 @@ import { type Service, serviceKind } from "../../src/api/service.ts"
 import { createOperator, type Operator } from "../../src/operator/controller.ts"
 import type { Settings } from "../../src/operator/snapshot.ts"
 import type { MergePatch } from "../../src/ports/cluster.ts"
+import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { anInstance, type InstanceParts } from "./build/instance.ts"
 import { someSettings } from "./build/settings.ts"
 import { aTarget, type TargetParts } from "./build/target.ts"
@@ -31,6 +32,8 @@ export type OperatorWorld = {
   readonly writes: Write[]
   /** Log lines of operators. */
   readonly lines: ReturnType<typeof quietTelemetry>["lines"]
+  /** What operators measured, in the Prometheus text format. */
+  metrics(): Promise<string>
   /** Starts an operator and waits until it works. */
   start(more?: Partial<Settings>, intercept?: Intercept): Promise<Operator>
   /** Makes an instance, as a gateway would. */
@@ -63,7 +66,7 @@ export const operatorWorld = (): OperatorWorld => {
   const clock = fakeClock()
   const cluster = createMemoryCluster({ clock, telemetry: quietTelemetry() })
   const kubelet = fakeKubelet(cluster, clock, namespace)
-  const telemetry = quietTelemetry()
+  const telemetry = { ...quietTelemetry(), ...createMetrics(false) }
   const writes: Write[] = []
   const operators: Operator[] = []
   const ref = (name: string) => ({ namespace, name })
@@ -85,6 +88,7 @@ export const operatorWorld = (): OperatorWorld => {
     kubelet,
     writes,
     lines: telemetry.lines,
+    metrics: telemetry.metrics,
     start: async (more = {}, intercept) => {
       const client = cluster.client({ fieldManager: "reflow-operator", intercept: recording(intercept) })
       const operator = createOperator({ cluster: client, clock, telemetry, options: someSettings(more) })

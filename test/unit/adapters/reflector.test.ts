@@ -4,6 +4,7 @@ import type { KubeObject } from "../../../src/api/kind.ts"
 import { type MCPTarget, mcpTargetKind } from "../../../src/api/mcp-target.ts"
 import { AppError } from "../../../src/errors.ts"
 import type { InvalidObject, Reflection } from "../../../src/ports/cluster.ts"
+import type { TelemetryPort } from "../../../src/ports/telemetry.ts"
 import { targetOf } from "../../support/contracts/objects.ts"
 import { type FakeClock, fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
@@ -70,6 +71,18 @@ type World = ReturnType<typeof scripted> & {
 const open: Reflection<MCPTarget>[] = []
 afterEach(() => Promise.all(open.splice(0).map((reflection) => reflection.close())))
 
+/** When each watch was last heard, as the metric says it. */
+let heard: number | undefined
+const telemetry = (): TelemetryPort => ({
+  ...quietTelemetry(),
+  gauge: ({ name }) => ({
+    set: (value) => {
+      if (name === "reflow_watch_last_event_timestamp_seconds") heard = value
+    },
+    inc: () => {},
+  }),
+})
+
 const begin = async (...lists: (readonly KubeObject[] | AppError)[]): Promise<World> => {
   const clock = fakeClock()
   const script = scripted(lists)
@@ -78,7 +91,7 @@ const begin = async (...lists: (readonly KubeObject[] | AppError)[]): Promise<Wo
     kind: mcpTargetKind,
     source: script.source,
     clock,
-    telemetry: quietTelemetry(),
+    telemetry: telemetry(),
     onInvalid: (each) => invalid.push(each),
     random: () => 1,
   })
@@ -96,6 +109,17 @@ const begin = async (...lists: (readonly KubeObject[] | AppError)[]): Promise<Wo
   }
   return { ...script, clock, reflection, told, invalid, watch }
 }
+
+test("a metric tells when the API server was last heard, and nothing once the reflection is closed", async () => {
+  const { watch, clock, reflection } = await begin([sent("a", 1)])
+  expect(heard).toBe(clock.now() / 1000)
+  await clock.advance(40_000)
+  watch().send({ type: "BOOKMARK", object: sent("", 101) })
+  await clock.advance(0)
+  expect(heard).toBe(clock.now() / 1000)
+  await reflection.close()
+  expect(heard).toBeNaN()
+})
 
 test("it lists, then watches from the list's version, and tells each change with the state before", async () => {
   const { told, watch, clock, reflection } = await begin([sent("a", 1)])

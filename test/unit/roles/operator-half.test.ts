@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import type { Intercept } from "../../../src/adapters/memory/client.ts"
 import { createMemoryCluster, type MemoryCluster } from "../../../src/adapters/memory/cluster.ts"
 import { type Lease, leaseKind } from "../../../src/api/lease.ts"
 import { mcpInstanceKind } from "../../../src/api/mcp-instance.ts"
@@ -33,14 +34,18 @@ afterEach(async () => {
   await cluster.close()
 })
 
-const start = (ends: "role" | "half", prepare: (faults: Faults) => void = () => {}): Started => {
+const start = (
+  ends: "role" | "half",
+  prepare: (faults: Faults) => void = () => {},
+  more: (faults: Faults) => Intercept = (faults) => faults,
+): Started => {
   const faults = createFaults(clock)
   prepare(faults)
   const failures: unknown[] = []
   const half = startOperatorHalf({
     config,
     telemetry: quietTelemetry(),
-    cluster: cluster.client({ fieldManager: "reflow-operator", intercept: faults }),
+    cluster: cluster.client({ fieldManager: "reflow-operator", intercept: more(faults) }),
     ownNamespace: lease.namespace,
     ends,
     fail: (error) => void failures.push(error),
@@ -81,6 +86,21 @@ test("who leads but cannot read its objects yet is alive and not ready", async (
   const { half } = start("role", (faults) => void faults.fail({ verb: "list", kind: "Pod", times: 1_000 }))
   await clock.advance(30_000)
   expect([half.isReady(), half.isAlive()]).toEqual([false, true])
+})
+
+test("who leads and hangs in its work is not alive, so that it is started anew", async () => {
+  const hung = Promise.withResolvers<never>()
+  const hang: Intercept = {
+    call: (call, run) => (call.verb === "create" && call.kind === "Service" ? hung.promise : run()),
+  }
+  const { half } = start("role", undefined, () => hang)
+  await clock.advance(100)
+  await makeInstance("one")
+  await clock.advance(590_000)
+  expect(half.isAlive()).toBe(true)
+  await clock.advance(20_000)
+  expect(half.isAlive()).toBe(false)
+  hung.reject(new Error("ended"))
 })
 
 test("a standby is ready, follows nothing and writes nothing", async () => {
