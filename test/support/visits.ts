@@ -4,6 +4,7 @@ import { podKind } from "../../src/api/pod.ts"
 import { createCompose } from "../../src/credentials/compose.ts"
 import { createPlacement, type PlacementOptions } from "../../src/gateway/placement/placement.ts"
 import type { Placement, PlacementPort } from "../../src/gateway/placement/port.ts"
+import type { Probe } from "../../src/gateway/placement/probe.ts"
 import { subjectKeyFor } from "../../src/identity/subject-key.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
@@ -23,14 +24,16 @@ export type GatewayParts = {
   /** How late its watch of the instances is, milliseconds; default not at all. */
   readonly lateMs?: number
   readonly options?: Partial<PlacementOptions>
+  /** How servers are probed; default: each answers at once. */
+  readonly probe?: Probe
 }
 
-/** A gateway's placement, whose servers answer every probe. */
+/** A gateway's placement. */
 export type GatewayHalf = { readonly placement: PlacementPort; close(): Promise<void> }
 
 /** Starts a gateway's placement. Close it. */
 export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf> => {
-  const { cluster, clock, namespace, replica, lateMs = 0, options } = parts
+  const { cluster, clock, namespace, replica, lateMs = 0, options, probe = async () => true } = parts
   const watched = cluster.watch(mcpInstanceKind, { namespace })
   const targets = cluster.watch(mcpTargetKind, { namespace })
   await Promise.all([watched.synced, targets.synced])
@@ -44,7 +47,7 @@ export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf
     telemetry: quietTelemetry(),
     replica,
     options: { ...someSettings({ namespace }), max_waiting: 10_000, max_held: 1_000_000, issuers, ...options },
-    probe: async () => true,
+    probe,
   })
   return {
     placement,
