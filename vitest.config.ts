@@ -38,6 +38,18 @@ export default defineConfig({
           maxWorkers: 1,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: "soak",
+          // the reflector is tortured with real times here: an outage of half a minute, a watch that is silent for longer
+          include: ["test/soak/**/*.test.ts", "test/kubernetes/reflector.test.ts"],
+          globalSetup: ["test/kubernetes/support/setup.ts"],
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 3 },
+          maxWorkers: 1,
+        },
+      },
     ],
   },
 })

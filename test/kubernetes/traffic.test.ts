@@ -5,7 +5,8 @@ import type { Reflection } from "../../src/ports/cluster.ts"
 import { cluster, kubectl, openCluster, readAudit, readServer, waitFor } from "./support/cluster.ts"
 import { ensureImages } from "./support/images.ts"
 import { type Relay, startRelay } from "./support/relay.ts"
-import { type Installation, makeInstallation, type RoleProcess, startRole } from "./support/role.ts"
+import { type Installation, makeInstallation, startRole } from "./support/role.ts"
+import { countWrites } from "./support/writes.ts"
 
 let place: Installation
 let instances: Reflection<MCPInstance>
@@ -48,13 +49,6 @@ const allReady = (count: number, ms: number) =>
     ms,
     `${count} instances are Ready`,
   )
-
-/** Writes of a role so far, Leases left out, by its own metrics: only a Lease is replaced (PUT). */
-const countWrites = async (role: RoleProcess): Promise<number> => {
-  const { text } = await role.probe("/metrics")
-  const samples = text.matchAll(/^rest_client_requests_total\{method="(?:POST|PATCH|DELETE)",code="[^"]*"\} (\d+)$/gm)
-  return [...samples].reduce((sum, [, count]) => sum + Number(count), 0)
-}
 
 /** What the API server's audit log says of the same, for whoever reads a failure; empty if the cluster keeps none. */
 const writesSince = async (since: number): Promise<string[]> =>
