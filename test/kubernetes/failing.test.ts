@@ -1,0 +1,358 @@
+/**
+ * Every kind of failing start on a real kubelet: what `kubectl describe` tells of it, how soon, and what its caller hears.
+ * All instances are made at once; each test then looks at its own.
+ */
+import { randomBytes } from "node:crypto"
+import { beforeAll, describe, expect, test } from "vitest"
+import { findCondition } from "../../src/api/condition.ts"
+import { labels } from "../../src/api/labels.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type ContainerStatus, type Pod, podKind } from "../../src/api/pod.ts"
+import { masked } from "../../src/credentials/mask.ts"
+import type { ReadyReason } from "../../src/operator/reasons.ts"
+import type { Reflection } from "../../src/ports/cluster.ts"
+import { initialize, post } from "../support/reflow.ts"
+import { cluster, kubectl, openCluster, waitFor } from "./support/cluster.ts"
+import { ensureImages, images } from "./support/images.ts"
+import { type Installation, makeInstallation, type RoleProcess, startRole } from "./support/role.ts"
+
+type Fields = Readonly<Record<string, unknown>>
+
+const program = "/usr/local/bin/node"
+const canary = `canary-${randomBytes(12).toString("hex")}`
+/** Prints its secret, as a careless server does, and ends. */
+const crash = [program, "-e", "console.error(process.env.TOKEN); console.error('giving up'); process.exit(3)"]
+const greedy = [program, "-e", "const kept = []; for (;;) kept.push(Buffer.alloc(1e6, 1))"]
+const memory = { requests: { memory: "64Mi" }, limits: { memory: "64Mi" } }
+
+/** The Pod's own report of a trouble, as kubelet or scheduler wrote it. */
+type Report = (pod: Pod, server: ContainerStatus | undefined) => boolean
+
+type Kind = {
+  readonly spec: Fields
+  readonly reason: ReadyReason
+  /** What people must read: what is wrong, and what to do. */
+  readonly says: readonly RegExp[]
+  /** From here on the time counts; default the instance itself, for what the API server refuses before there is a Pod. */
+  readonly report?: Report
+  /** Seconds after the report within which it is told; default 2. */
+  readonly within?: number
+  /** Seconds after the report within which it counts as failed, where that comes later; none = it may still start. */
+  readonly fails?: number
+}
+
+const waits =
+  (reason: RegExp): Report =>
+  (_, server) =>
+    reason.test(server?.state?.waiting?.reason ?? "")
+const ended: Report = (_, server) => (server?.state?.terminated ?? server?.lastState?.terminated) !== undefined
+const runs: Report = (_, server) => server?.state?.running !== undefined
+
+const kinds: Readonly<Record<string, Kind>> = {
+  "bad-image": {
+    spec: { image: "registry.invalid/nothing:1" },
+    reason: "ErrImagePull",
+    says: [/registry\.invalid\/nothing:1 cannot be pulled/, /check its name, its tag and imagePullSecrets/],
+    report: waits(/ImagePull/),
+    fails: 12,
+  },
+  "missing-secret": {
+    spec: { secretName: "not-there" },
+    reason: "CreateContainerConfigError",
+    says: [/secret "not-there" not found/, /Create that Secret, or correct secretName/],
+    report: waits(/CreateContainerConfigError/),
+    fails: 2,
+  },
+  crash: {
+    spec: { command: crash, secretName: "canary" },
+    reason: "CrashLoop",
+    says: [/exit code 3/, /Look into its log/],
+    report: ended,
+    fails: 12,
+  },
+  oom: {
+    spec: { command: greedy, resources: memory },
+    reason: "OOMKilled",
+    says: [/more memory than its limit of 64Mi/, /raise resources\.limits\.memory/],
+    report: ended,
+    fails: 12,
+  },
+  unschedulable: {
+    spec: { resources: { requests: { memory: "900Ti" }, limits: { memory: "900Ti" } } },
+    reason: "Unschedulable",
+    says: [/No node can take the Pod: .*Insufficient memory/, /add a node, free room, or ask for less in resources/],
+    report: ({ status }) => status?.conditions?.some(({ reason }) => reason === "Unschedulable") === true,
+  },
+  "port-closed": {
+    spec: { env: [{ name: "LISTEN_PORT", value: "9999" }] },
+    reason: "PortClosed",
+    says: [/Nothing listens on port 8080/, /must listen there, on all addresses/],
+    report: runs,
+    within: 12,
+  },
+  "bad-probe-path": {
+    spec: { env: [{ name: "ROOT_STATUS", value: "404" }], healthPath: "/" },
+    reason: "HealthPathNotFound",
+    says: [/answers 404 at \//, /correct healthPath/],
+    report: runs,
+    within: 12,
+    fails: 12,
+  },
+  "pod-security": {
+    spec: { security: { runAsUser: 0 } },
+    reason: "PodForbidden",
+    says: [/violates PodSecurity/, /change what it names in the target, or the rule/],
+    within: 5,
+    fails: 5,
+  },
+  quota: {
+    spec: { resources: { requests: { cpu: "90" }, limits: { cpu: "90" } } },
+    reason: "QuotaExceeded",
+    says: [/exceeded quota: room/, /raise it, or free some of it/],
+    within: 5,
+    fails: 5,
+  },
+  "user-not-allowed": {
+    spec: { image: images.root.name },
+    reason: "ImageUserNotAllowed",
+    says: [/will run as root/, /set security\.runAsUser to a numeric id other than 0/],
+    report: waits(/CreateContainerConfigError/),
+    fails: 2,
+  },
+}
+
+/** When something was first seen, by the name of the instance; all by one clock, so that they can be compared. */
+type Seen = Map<string, number>
+const seen = {
+  instance: new Map() as Seen,
+  report: new Map() as Seen,
+  told: new Map() as Seen,
+  failed: new Map() as Seen,
+}
+const note = (where: Seen, name: string): void => void (where.has(name) || where.set(name, performance.now()))
+
+const onInstance = ({ metadata: { name }, status }: MCPInstance): void => {
+  const kind = kinds[name]
+  if (kind === undefined) return
+  note(seen.instance, name)
+  if (findCondition(status?.conditions, "Ready")?.reason === kind.reason) note(seen.told, name)
+  if (status?.failure?.reason === kind.reason) note(seen.failed, name)
+}
+const onPod = (pod: Pod): void => {
+  const name = pod.metadata.ownerReferences?.[0]?.name ?? ""
+  const server = pod.status?.containerStatuses?.[0]
+  if (kinds[name]?.report?.(pod, server) === true) note(seen.report, name)
+}
+
+let place: Installation
+let namespace = ""
+let operator: RoleProcess
+let instances: Reflection<MCPInstance>
+let pods: Reflection<Pod>
+
+const free = { "kubernetes.pod_security": "privileged", "kubernetes.run_as_user": "" }
+const startOperator = async (): Promise<RoleProcess> => {
+  const kubeconfig = await place.kubeconfig("operator")
+  const role = startRole("operator", { kubeconfig, namespace, set: free, until: "file" })
+  // after a kill the Lease has to run out first
+  await role.line("leading", 60_000)
+  return role
+}
+
+const create = (items: readonly unknown[]): Promise<string> =>
+  kubectl(["create", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }) })
+const secret = (name: string, stringData: Fields) => ({
+  ...{ apiVersion: "v1", kind: "Secret", stringData },
+  metadata: { name, namespace },
+})
+const made = (kind: "MCPInstance" | "MCPTarget", name: string, spec: Fields) => ({
+  ...{ apiVersion: "mcp.reflow.io/v1alpha1", kind, metadata: { name, namespace } },
+  spec: { image: images.github.name, port: 8080, ...spec },
+})
+
+/** Resolves when the quota's controller has counted: before that everything is refused. */
+const makeQuota = async (): Promise<void> => {
+  const metadata = { name: "room", namespace }
+  await create([{ apiVersion: "v1", kind: "ResourceQuota", metadata, spec: { hard: { "requests.cpu": "80" } } }])
+  await kubectl(["wait", "resourcequota/room", "-n", namespace, "--for=jsonpath={.status.used}", "--timeout=30s"])
+}
+
+const isReady = (name: string, ms: number): Promise<MCPInstance> => {
+  const ready = (all: Reflection<MCPInstance>) => (all.get(name)?.status?.phase === "Ready" ? all.get(name) : undefined)
+  return waitFor(instances, ready, ms, `${name} is Ready`)
+}
+const seenBy = async (where: Seen, name: string, what: string): Promise<number> =>
+  waitFor(instances, () => where.get(name), 45_000, `${name}: ${what}`)
+
+beforeAll(async () => {
+  await ensureImages(["github", "root"], cluster)
+  place = await makeInstallation("failing")
+  namespace = place.instances
+  await makeQuota()
+  await create([secret("canary", { TOKEN: canary })])
+  const client = openCluster("test")
+  instances = client.watch(mcpInstanceKind, { namespace })
+  pods = client.watch(podKind, { namespace })
+  instances.subscribe(({ object }) => onInstance(object))
+  pods.subscribe(({ object }) => onPod(object))
+  operator = await startOperator()
+  await Promise.all([instances.synced, pods.synced])
+  const common = { targetName: "failing", startTimeout: "5m" }
+  const all = Object.entries(kinds).map(([name, { spec }]) =>
+    made("MCPInstance", name, { ...common, subjectKey: `user:${name}`, ...spec }),
+  )
+  await create(all)
+}, 300_000)
+
+describe.concurrent("kubectl describe of a failing instance", () => {
+  test.for(Object.entries(kinds))(
+    "%s: tells what is wrong and what to do, in time",
+    { timeout: 60_000 },
+    async ([name, { reason, says, report, within = 2, fails }], { expect }) => {
+      const told = await seenBy(seen.told, name, reason)
+      const failed = fails === undefined ? told : await seenBy(seen.failed, name, "counts as failed")
+      const since = (report === undefined ? seen.instance : seen.report).get(name) ?? Number.POSITIVE_INFINITY
+      expect(told - since).toBeLessThan(within * 1_000)
+      expect(failed - since).toBeLessThan((fails ?? within) * 1_000)
+      expect(instances.get(name)?.status?.phase).toBe(fails === undefined ? "Starting" : "Failed")
+      let described = ""
+      const describe = async () => {
+        described = (await kubectl(["describe", "mcpi", name, "-n", namespace])).replace(/\s+/g, " ")
+        return described
+      }
+      // its Event is written right after the status
+      await expect.poll(describe, { timeout: 20_000, interval: 500 }).toMatch(new RegExp(`Warning ${reason} `))
+      for (const words of says) expect(described).toMatch(words)
+    },
+  )
+})
+
+const targets = {
+  "no-image": { image: "registry.invalid/nothing:1" },
+  crashes: { command: crash, credentials: [{ name: "TOKEN" }] },
+  "needs-much": { command: greedy, resources: memory },
+  "fits-nowhere": kinds.unschedulable?.spec ?? {},
+} as const
+
+/** What a caller of a target hears: the answer's head, the data of its error, and how long that took. */
+type Heard = { readonly status: number; readonly retryAfter: string | null; readonly data: Fields; readonly ms: number }
+
+describe.concurrent("the caller of a target that fails", () => {
+  let gateway: RoleProcess
+  let url = ""
+  let headers: Readonly<Record<string, string>> = {}
+  beforeAll(async () => {
+    const kubeconfig = await place.kubeconfig("gateway")
+    gateway = startRole("gateway", { kubeconfig, namespace, set: { "kubernetes.hold_timeout": "14s" }, until: "file" })
+    url = String((await gateway.line("serving")).url)
+    const read = ["get", "secret", "reflow-bootstrap-token", "-n", place.own, "-o", "jsonpath={.data.token}"]
+    const token = Buffer.from(await kubectl(read), "base64").toString()
+    headers = { authorization: `Bearer ${token}`, "content-type": "application/json" }
+    await create(Object.entries(targets).map(([name, spec]) => made("MCPTarget", name, spec)))
+    const body = JSON.stringify({ TOKEN: canary })
+    const stored = await fetch(`${url}/api/targets/crashes/env/me`, { method: "PUT", headers, body })
+    if (!stored.ok) throw new Error(`${stored.status} ${await stored.text()}`)
+  })
+  const ask = (target: string) => post(`${url}/mcp/${target}`, undefined, initialize(), headers)
+  const hear = async (target: string): Promise<Heard> => {
+    const begin = performance.now()
+    const response = await ask(target)
+    const text = await response.text()
+    const { status } = response
+    if (!text.includes('"error"')) throw new Error(`${target}: ${status} «${text}»\n${gateway.output()}`)
+    const retryAfter = response.headers.get("retry-after")
+    return { status, retryAfter, data: JSON.parse(text).error.data, ms: performance.now() - begin }
+  }
+  const instanceOf = (target: string): MCPInstance | undefined =>
+    [...instances.items()].find(({ spec }) => spec.targetName === target)
+  const podsOf = (target: string): (string | undefined)[] =>
+    [...pods.items()]
+      .filter((pod) => pod.metadata.labels?.[labels.target] === target)
+      .map(({ metadata }) => metadata.uid)
+
+  test("whose image is nowhere hears so within 15 s; its Pod is not made again and again, and it heals with the target", async ({
+    expect,
+  }) => {
+    const { status, data, ms } = await hear("no-image")
+    expect(ms).toBeLessThan(15_000)
+    expect(status).toBe(502)
+    const message = expect.stringContaining(targets["no-image"].image)
+    expect(data).toMatchObject({ code: "InstanceFailed", reason: "ErrImagePull", message })
+    await hear("no-image")
+    expect(instanceOf("no-image")?.status?.starts).toBe(1)
+    expect(podsOf("no-image")).toHaveLength(1)
+    const patch = JSON.stringify({ spec: { image: images.github.name } })
+    await kubectl(["patch", "mcpt", "no-image", "-n", namespace, "--type=merge", "-p", patch])
+    await expect.poll(async () => (await ask("no-image")).status, { timeout: 20_000 }).toBe(200)
+  })
+
+  test("that crashes hears reason, exit code and the last log lines, with secrets masked", async ({ expect }) => {
+    const { status, data } = await hear("crashes")
+    expect(status).toBe(502)
+    expect(data).toMatchObject({
+      code: "InstanceFailed",
+      reason: "CrashLoop",
+      exit_code: 3,
+      log: [masked, "giving up"],
+    })
+  })
+
+  test("that needs more memory than it may have hears so", async ({ expect }) => {
+    const { status, data } = await hear("needs-much")
+    expect(status).toBe(502)
+    expect(data).toMatchObject({ code: "InstanceFailed", reason: "OOMKilled", exit_code: 137 })
+  })
+
+  test("that no node can take is held, then hears the scheduler's words and when to ask again; its Pod stays for the next", async ({
+    expect,
+  }) => {
+    const first = await hear("fits-nowhere")
+    expect(first).toMatchObject({ status: 503, retryAfter: expect.stringMatching(/^[1-9]/) })
+    expect(first.ms).toBeGreaterThan(13_000)
+    expect(first.data.message).toMatch(/Insufficient memory/)
+    const before = podsOf("fits-nowhere")
+    expect(before).toHaveLength(1)
+    expect(await hear("fits-nowhere")).toMatchObject({ status: 503 })
+    expect(podsOf("fits-nowhere")).toEqual(before)
+  })
+})
+
+describe("afterwards", () => {
+  test("a Secret that was missing and is made lets its server start, without anyone's help", async ({ expect }) => {
+    await create([secret("not-there", { TOKEN: "x" })])
+    const { status } = await isReady("missing-secret", 30_000)
+    expect(status).toMatchObject({ starts: 1, restarts: 0 })
+    expect(status?.failure).toBeUndefined()
+  })
+
+  test("a server's secret that it printed at its end is in no Pod status, no instance, no Event and no log of ours", async () => {
+    const crashed = instances.get("crash")
+    expect(await kubectl(["logs", crashed?.status?.podName ?? "", "-n", namespace])).toContain(canary)
+    const written = await kubectl(["get", "pods,mcpi,mcpt,events", "-n", namespace, "-o", "yaml"])
+    expect(written).toContain("CrashLoop")
+    expect(written).not.toContain(canary)
+    expect(operator.output()).not.toContain(canary)
+  })
+
+  test("an operator that starts anew goes on where the other one was: same Pod, same failure, longer backoff", {
+    timeout: 90_000,
+  }, async () => {
+    const before = new Map([...instances.items()].map((each) => [each.metadata.name, each.status]))
+    operator.process.kill("SIGKILL")
+    await operator.ended
+    // nobody gives its Lease back
+    operator = await startOperator()
+    const { backoffSeconds = 0 } = before.get("quota") ?? {}
+    const longer = (all: Reflection<MCPInstance>) => {
+      const now = all.get("quota")?.status?.backoffSeconds
+      return now === undefined || now === backoffSeconds ? undefined : now
+    }
+    const next = await waitFor(instances, longer, 75_000, "the refused create is tried again")
+    expect(next).toBe(Math.min(backoffSeconds * 2, 300))
+    for (const name of ["crash", "oom", "bad-image"]) {
+      const { podName, starts, failure } = instances.get(name)?.status ?? {}
+      const then = before.get(name)
+      expect({ podName, starts, failure }).toEqual({ podName: then?.podName, starts: 1, failure: then?.failure })
+    }
+  })
+})
