@@ -1,13 +1,11 @@
 /** The operator as a process of its own, and what it costs: memory, CPU time, calls to the API server. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
+import { type ProcessUsage, readUsage } from "../test/support/process-usage.ts"
 
 /** The built program, as it is installed: started from its sources it holds 70 MiB more. */
 const program = resolve(import.meta.dirname, "../dist/reflow.mjs")
-/** USER_HZ, in which Linux counts a process' time: 100 on every architecture that Node runs on. */
-const ticksPerSecond = 100
 
 /** Which operator to start. */
 export type OperatorSettings = {
@@ -22,19 +20,9 @@ export type OperatorSettings = {
 /** A metric's values by their labels, e.g. `method="GET",code="200"`. */
 export type Series = ReadonlyMap<string, number>
 
-/** What a process has used. */
-export type Usage = {
-  /** Resident memory now, in MiB. */
-  readonly residentMiB: number
-  /** The most it ever was, in MiB. */
-  readonly peakMiB: number
-  /** User and system time since its start, in seconds. */
-  readonly cpuSeconds: number
-}
-
 /** A running operator. */
 export type OperatorProcess = {
-  usage(): Promise<Usage>
+  usage(): Promise<ProcessUsage>
   /** All values of one metric; empty while it does not serve. */
   metric(name: string): Promise<Series>
   isReady(): Promise<boolean>
@@ -49,22 +37,6 @@ const seriesOf = (text: string, name: string): Series =>
       return metric === name ? [[labels, Number(value)]] : []
     }),
   )
-
-const readUsage = async (pid: number): Promise<Usage> => {
-  const [status, stat] = await Promise.all([
-    readFile(`/proc/${pid}/status`, "utf8"),
-    readFile(`/proc/${pid}/stat`, "utf8"),
-  ])
-  const mebibytes = (field: string): number =>
-    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) / 1024
-  // the name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-  return {
-    residentMiB: mebibytes("VmRSS"),
-    peakMiB: mebibytes("VmHWM"),
-    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
-  }
-}
 
 const end = async (child: ChildProcess): Promise<number | null> => {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode

@@ -14,7 +14,8 @@ import { instanceName } from "../src/api/names.ts"
 import { podKind } from "../src/api/pod.ts"
 import { serviceKind } from "../src/api/service.ts"
 import { callText, readEntries } from "../test/kubernetes/support/audit.ts"
-import { type OperatorProcess, type Series, startOperatorProcess, sum, type Usage } from "./operator-process.ts"
+import type { ProcessUsage } from "../test/support/process-usage.ts"
+import { type OperatorProcess, type Series, startOperatorProcess, sum } from "./operator-process.ts"
 import { listAll, prepareScale, type ScaleCluster } from "./scale-cluster.ts"
 
 const targetCount = 20
@@ -25,7 +26,7 @@ const port = 19_390
 const steadyMs = 20_000
 
 /** What the operator has done up to one moment. */
-type Reading = Usage & {
+type Reading = ProcessUsage & {
   /** Milliseconds since the epoch. */
   readonly at: number
   /** Calls to the API server by method and code. */
@@ -34,7 +35,7 @@ type Reading = Usage & {
 
 const note = (text: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`)
 
-const megabytes = ({ residentMiB, peakMiB }: Usage): string =>
+const megabytes = ({ residentMiB, peakMiB }: ProcessUsage): string =>
   `${residentMiB.toFixed(0)} MiB, ${peakMiB.toFixed(0)} at most`
 
 const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
