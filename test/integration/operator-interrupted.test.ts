@@ -16,7 +16,6 @@ const namespace = "reflow"
 const modes = {
   "is killed before it": { answered: false, killed: true },
   "is killed after it, before its answer": { answered: true, killed: true },
-  "hears that it failed, and goes on": { answered: false, killed: false },
   "loses its answer, and goes on": { answered: true, killed: false },
 } as const
 type Mode = (typeof modes)[keyof typeof modes]
