@@ -582,7 +582,7 @@ describe("holding", () => {
     const w = await world()
     const client = new AbortController()
     const asked = ask(w, { signal: client.signal })
-    await w.clock.advance(1_900)
+    await w.clock.advance(1_400)
     expect((await only(w)).status?.inUseBy).toBeUndefined()
     await w.clock.advance(200)
     expect(Object.keys((await only(w)).status?.inUseBy ?? {})).toEqual(["gw-0"])

@@ -51,7 +51,8 @@ type RaceTrack = {
   readonly fire: (instance: string, race: Race) => void
 }
 
-const beginsDrain = ({ verb, kind, patch }: PortWrite): boolean => {
+/** True for the write that begins a drain. */
+export const beginsDrain = ({ verb, kind, patch }: PortWrite): boolean => {
   if (verb !== "patchStatus" || kind !== "MCPInstance") return false
   const { conditions } = (patch?.status ?? {}) as { conditions?: readonly { type: string; status: string }[] }
   return conditions?.some(({ type, status }) => type === "Draining" && status === "True") === true

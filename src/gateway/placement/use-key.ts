@@ -1,7 +1,10 @@
 import type { ClockPort } from "../../ports/clock.ts"
 
-/** How long a call or a wait lasts before it is told: most end sooner and cost no write. */
-export const keyDelayMs = 2_000
+/**
+ * How long a call or a wait lasts before it is told: most end sooner and cost no write. A drain takes at least two
+ * seconds: a call that was open when it began is told by then, also by a replica whose watch does not show the drain.
+ */
+export const keyDelayMs = 1_500
 /** How often a key is renewed; the operator lets it live for three times as long. */
 export const keyRenewMs = 30_000
 /** Pause after a write that failed. */

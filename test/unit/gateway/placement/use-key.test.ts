@@ -19,10 +19,10 @@ const setUp = () => {
 }
 
 describe("this replica's key in inUseBy", () => {
-  test("a call shorter than two seconds writes nothing", async () => {
+  test("a call shorter than a second and a half writes nothing", async () => {
     const { clock, writes, keys } = setUp()
     const end = keys.beginCall(alice)
-    await clock.advance(1_900)
+    await clock.advance(1_400)
     end()
     await clock.advance(60_000)
     expect(writes).toEqual([])
