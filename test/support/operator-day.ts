@@ -120,8 +120,11 @@ export type Day = {
   close(): Promise<void>
 }
 
+/** What of the operator's settings a day is about; times in milliseconds. */
+export type DaySettings = Partial<Settings> & Pick<Settings, "max_instances" | "max_lifetime">
+
 /** Begins a day. Close it. */
-export const beginDay = async (settings: Partial<Settings> & { readonly max_instances: number }): Promise<Day> => {
+export const beginDay = async (settings: DaySettings): Promise<Day> => {
   const world = operatorWorld()
   const gateways = createGateways(world)
   const byHand = new Set<string | undefined>()
@@ -130,6 +133,9 @@ export const beginDay = async (settings: Partial<Settings> & { readonly max_inst
     watchUse(world.cluster, namespace, {
       clock: world.clock,
       isUsed: ({ metadata }) => gateways.isUsed(metadata.name, metadata.uid),
+      mayEnd: ({ metadata, spec }) =>
+        spec.restartTime !== undefined ||
+        world.clock.now() - Date.parse(metadata.creationTimestamp ?? "") >= settings.max_lifetime,
       isByHand: (uid) => byHand.has(uid),
     }),
   ]

@@ -80,6 +80,8 @@ export type UseFacts = {
   readonly clock: ClockPort
   /** True if a gateway's key is on the instance. */
   readonly isUsed: (instance: MCPInstance) => boolean
+  /** True if the instance may be ended once no server of it answers: a restart was asked for, or it is too old. */
+  readonly mayEnd: (instance: MCPInstance) => boolean
   /** True if somebody else than the operator deleted the object of this UID. */
   readonly isByHand: (uid: string | undefined) => boolean
 }
@@ -88,16 +90,17 @@ export type UseFacts = {
  * Follows a namespace and takes note of every instance and every Ready Pod that the operator deletes while it is in use:
  * only a drain that was asked for may do that, at its deadline, or at once where no server answers. Close it.
  */
-export const watchUse = (cluster: ClusterPort, namespace: string, { clock, isUsed, isByHand }: UseFacts) => {
+export const watchUse = (cluster: ClusterPort, namespace: string, facts: UseFacts) => {
   const instances = cluster.watch(mcpInstanceKind, { namespace })
   const pods = cluster.watch(podKind, { namespace })
+  const { clock, isUsed, isByHand, mayEnd } = facts
   const problems: string[] = []
   const tell = (what: string, { metadata, status }: MCPInstance) =>
     problems.push(`${what} ${metadata.name} was deleted while it was in use: ${JSON.stringify(status)}`)
   instances.subscribe(({ type, object }) => {
     if (type !== "deleted" || !isUsed(object) || isByHand(object.metadata.uid)) return
     const answers = isTrue(object.status?.conditions, "Ready")
-    const isMeant = drainsToEnd(object) ? !answers || isOverdue(object, clock.now()) : !answers
+    const isMeant = mayEnd(object) && (!answers || (drainsToEnd(object) && isOverdue(object, clock.now())))
     if (!isMeant) tell("the instance", object)
   })
   pods.subscribe(({ type, object, previous }) => {
