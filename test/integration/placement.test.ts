@@ -700,6 +700,29 @@ describe("use", () => {
   })
 })
 
+describe("an instance that the cluster calls Ready though its port is closed, or open without an answer", () => {
+  test("gets nothing sent: the request is held until an address of it answers", async () => {
+    const w = await world()
+    const asked = ask(w)
+    await w.clock.advance(0)
+    await report(w, readyStatus({ url: service, podURL: pod }))
+    await w.clock.advance(40_000)
+    expect([asked.placed, asked.error]).toEqual([undefined, undefined])
+    w.answering.add(pod)
+    await w.clock.advance(300)
+    expect(asked.placed).toMatchObject({ url: new URL(pod) })
+  })
+
+  test("is a 503 with Retry-After once the hold is over", async () => {
+    const w = await world()
+    const asked = ask(w)
+    await w.clock.advance(0)
+    await report(w, readyStatus({ url: service, podURL: pod }))
+    await w.clock.advance(45_000)
+    expect(asked.error).toMatchObject({ code: "InstanceStarting", retryAfterSeconds: expect.any(Number) })
+  })
+})
+
 describe("a process that dies", () => {
   test("is waited for, and its next life has to answer before anything is sent there", async () => {
     const w = await world()

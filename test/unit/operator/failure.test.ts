@@ -38,7 +38,7 @@ describe("what no waiting cures fails at the first sight", () => {
       "a missing Secret",
       waitingStatus("CreateContainerConfigError", 'secret "files-abcde" not found'),
       "CreateContainerConfigError",
-      /secret "files-abcde" not found/,
+      /secret "files-abcde" not found\. Create that Secret, or correct secretName; the server then starts by itself/,
     ],
     [
       "an image that runs as root",
@@ -142,6 +142,7 @@ describe("a start that takes long", () => {
     const conditions = [{ type: "PodScheduled", status: "False", reason: "Unschedulable", message: "0/3 nodes" }]
     const standing = judged({ phase: "Pending", conditions }, { seconds: 30 })
     expect(standing).toMatchObject({ reason: "Unschedulable", message: expect.stringContaining("0/3 nodes") })
+    expect(standing.message).toMatch(/add a node, free room, or ask for less/)
     expect(standing.failed).toBeUndefined()
   })
 
@@ -182,12 +183,18 @@ describe("a Pod that will never run again is lost", () => {
   it.each([
     ["evicted", { phase: "Failed", reason: "Evicted", message: "low on memory" }, "Evicted"],
     ["failed", { phase: "Failed" }, "PodFailed"],
+    ["preempted", { phase: "Failed", reason: "Preempting", message: "for another" }, "PodFailed"],
     ["ended", { phase: "Succeeded" }, "PodFailed"],
     ["on a lost node", { phase: "Unknown" }, "NodeLost"],
     ["on a lost node, as older clusters say", { phase: "Running", reason: "NodeLost" }, "NodeLost"],
   ] as const)("%s", (_, status, reason) => {
     expect(judged(status)).toMatchObject({ lost: true, reason })
   })
+})
+
+it("a reason that no table has is told in words, not as a reason", () => {
+  const standing = judged({ phase: "Failed", reason: "OutOfcpu", message: "no cpu is left" })
+  expect(standing).toMatchObject({ reason: "PodFailed", message: expect.stringContaining("OutOfcpu: no cpu is left") })
 })
 
 it("a ready Pod is ready, whatever happened before", () => {

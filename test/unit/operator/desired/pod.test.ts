@@ -71,6 +71,10 @@ describe("the Pod of an instance", () => {
     expect(container.readinessProbe).toMatchObject({ periodSeconds: 10, timeoutSeconds: 5 })
     expect(container.livenessProbe).toBeUndefined()
   })
+
+  it("leaves the server's last log lines in the log: they may hold secrets", () => {
+    expect(rendered().container.terminationMessagePolicy).toBe("File")
+  })
 })
 
 describe("the hash of an instance's inputs", () => {
