@@ -319,6 +319,7 @@ describe.concurrent("the caller of a target that fails", () => {
 
 describe("afterwards", () => {
   test("a Secret that was missing and is made lets its server start, without anyone's help", async ({ expect }) => {
+    await seenBy(seen.failed, "missing-secret", "counts as failed")
     await create([secret("not-there", { TOKEN: "x" })])
     const { status } = await isReady("missing-secret", 30_000)
     expect(status).toMatchObject({ starts: 1, restarts: 0 })
@@ -326,6 +327,7 @@ describe("afterwards", () => {
   })
 
   test("a server's secret that it printed at its end is in no Pod status, no instance, no Event and no log of ours", async () => {
+    await seenBy(seen.failed, "crash", "counts as failed")
     const crashed = instances.get("crash")
     expect(await kubectl(["logs", crashed?.status?.podName ?? "", "-n", namespace])).toContain(canary)
     const written = await kubectl(["get", "pods,mcpi,mcpt,events", "-n", namespace, "-o", "yaml"])
@@ -335,7 +337,7 @@ describe("afterwards", () => {
   })
 
   test("an operator that starts anew goes on where the other one was: same Pod, same failure, longer backoff", {
-    timeout: 90_000,
+    timeout: 150_000,
   }, async () => {
     const before = new Map([...instances.items()].map((each) => [each.metadata.name, each.status]))
     operator.process.kill("SIGKILL")
