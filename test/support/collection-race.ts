@@ -77,10 +77,8 @@ const raceAround = (raceOf: (instance: string) => Race | undefined, track: RaceT
       await fire(write.name, race)
     const answer = await run()
     if (drains && is("while it goes on")) track.later(race.afterMs, () => void fire(write.name, race))
-    if (
-      (drains && is("when it is written and not answered yet")) ||
-      (deletes && is("when that is made and not answered yet"))
-    )
+    // whatever the moment was to be, a collection does not end without its request
+    if ((drains && is("when it is written and not answered yet")) || (deletes && !is("while it goes on")))
       await fire(write.name, race)
     return answer
   }

@@ -5,6 +5,10 @@ import type { InstanceId, Written } from "./use-key.ts"
 
 /** Near the limit of instances use is told this often, so that eviction finds the right one. */
 const crowdedStepMs = 30_000
+/** There a write is awaited from this age of the record on: whoever is idle for a minute may be drained for others. */
+const crowdedAwaitMs = 45_000
+/** How far apart the clocks of the cluster's machines may be. */
+const clockSkewMs = 5 * 60_000
 /** After a failed write use is not told again for this long: the API server may be away. */
 const retryMs = 5_000
 
@@ -13,22 +17,23 @@ export type StampNeed = "none" | "background" | "awaited"
 
 /**
  * What use at `now` asks for: nothing while the record is younger than a quarter of the idle TTL (near the limit of
- * instances: 30 s); a write, and past half of the TTL one that is awaited, so that collection cannot win. Pure.
+ * instances: 30 s); a write, and past half of the TTL (45 s) one that is awaited, so that collection and eviction cannot
+ * win. Pure.
  */
 export const stampNeed = (ageMs: number, idleTTLMs: number, crowded: boolean): StampNeed => {
-  if (ageMs > idleTTLMs / 2) return "awaited"
-  const step = crowded ? Math.min(idleTTLMs / 4, crowdedStepMs) : idleTTLMs / 4
-  return ageMs > step ? "background" : "none"
+  const [step, limit] = [idleTTLMs / 4, idleTTLMs / 2]
+  if (ageMs > (crowded ? Math.min(limit, crowdedAwaitMs) : limit)) return "awaited"
+  return ageMs > (crowded ? Math.min(step, crowdedStepMs) : step) ? "background" : "none"
 }
 
 /**
- * When use was last recorded, as far as the object tells. A stamp from the future is another clock's and tells nothing;
- * a start counts as use.
+ * When use was last recorded, at the earliest, as far as the object tells: its stamps are of other machines, whose clocks
+ * may be ahead of ours. One from a future that no clock is allowed tells nothing; a start counts as use.
  */
 export const recordedUse = ({ metadata, status }: MCPInstance, now: number): number => {
   let latest = Number.NEGATIVE_INFINITY
   for (const stamp of [status?.lastUsedTime, status?.readyTime, metadata.creationTimestamp]) {
-    const at = stamp === undefined ? Number.NaN : Date.parse(stamp)
+    const at = stamp === undefined ? Number.NaN : Date.parse(stamp) - clockSkewMs
     if (at <= now && at > latest) latest = at
   }
   return latest

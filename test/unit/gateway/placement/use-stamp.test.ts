@@ -15,6 +15,7 @@ test.each([
   [15.1, false, "awaited"],
   [0.4, true, "none"],
   [0.6, true, "background"],
+  [0.8, true, "awaited"],
 ])("with an idle TTL of 30 min and a record %s min old (crowded: %s) a write is %s", (age, crowded, expected) => {
   expect(stampNeed(age * minute, 30 * minute, crowded)).toBe(expected)
 })
@@ -23,13 +24,14 @@ test("a short TTL is not stretched by the step of a crowded cluster", () => {
   expect(stampNeed(3_000, 10_000, true)).toBe("background")
 })
 
-test("a stamp from the future is another clock's and tells nothing; a start counts as use", () => {
+test("a stamp of another clock counts as one that is five minutes ahead, one from beyond tells nothing; a start counts as use", () => {
   const now = Date.parse("2030-01-01T00:10:00Z")
   const at = (lastUsedTime: string, readyTime?: string) =>
     recordedUse(instance({ status: { lastUsedTime, ...(readyTime === undefined ? {} : { readyTime }) } }), now)
-  expect(at("2030-01-01T00:05:00Z")).toBe(now - 5 * minute)
-  expect(at("2030-01-01T00:15:00Z")).toBe(Number.NEGATIVE_INFINITY)
-  expect(at("2030-01-01T00:15:00Z", "2030-01-01T00:09:00Z")).toBe(now - minute)
+  expect(at("2030-01-01T00:05:00Z")).toBe(now - 10 * minute)
+  expect(at("2030-01-01T00:15:00Z")).toBe(now)
+  expect(at("2030-01-01T00:15:01Z")).toBe(Number.NEGATIVE_INFINITY)
+  expect(at("2030-01-01T00:15:01Z", "2030-01-01T00:09:00Z")).toBe(now - 6 * minute)
 })
 
 const setUp = (outcome: () => Promise<Written> = async () => "written") => {
