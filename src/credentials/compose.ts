@@ -3,7 +3,7 @@ import { AppError } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import { findValueErrors } from "./names.ts"
 import { type Holder, type ScopeRef, scopeNames, scopesOf } from "./scopes.ts"
-import { readValues } from "./store.ts"
+import { readValues, type ScopeState } from "./store.ts"
 
 /** What an instance's Secret is made of. */
 export type Composition = {
@@ -13,6 +13,8 @@ export type Composition = {
   readonly scopes: readonly string[]
   /** When the first of the resolved values expires, in milliseconds since the epoch. */
   readonly expiresAt?: number
+  /** True if one of the scope Secrets was written since: then these values are not the ones that apply. */
+  readonly changed: (signal: AbortSignal) => Promise<boolean>
 }
 
 /** A value that a resolver found. */
@@ -55,16 +57,21 @@ const noResolver: ResolveSecret = async ({ from, name }) => {
   })
 }
 
-const readScopes = async (deps: ComposeDeps, target: MCPTarget, scopes: readonly ScopeRef[], signal: AbortSignal) => {
-  const { cluster, namespace } = deps
-  const found: Readonly<Record<string, string>>[] = []
+const readScopes = async (
+  { cluster, namespace }: ComposeDeps,
+  target: MCPTarget,
+  scopes: readonly ScopeRef[],
+  signal: AbortSignal,
+): Promise<readonly ScopeState[]> => {
+  const found: ScopeState[] = []
   for (let start = 0; start < scopes.length; start += parallelReads) {
     const some = scopes.slice(start, start + parallelReads)
-    const read = some.map((each) => readValues({ cluster, namespace, target, ...each, signal }))
-    for (const values of await Promise.all(read)) if (values !== undefined) found.push(values)
+    found.push(...(await Promise.all(some.map((each) => readValues({ cluster, namespace, target, ...each, signal })))))
   }
   return found
 }
+
+const versionsOf = (states: readonly ScopeState[]): string => states.map(({ version }) => version).join()
 
 const ensureUsable = (target: MCPTarget, values: Readonly<Record<string, string>>): void => {
   const errors = findValueErrors(target, values)
@@ -106,13 +113,14 @@ export const createCompose =
       readScopes(deps, target, scopes, signal),
     ])
     const base = Object.fromEntries(resolved.map(({ name, value }) => [name, value]))
-    const values: Readonly<Record<string, string>> = Object.assign({}, base, ...found)
+    const values: Readonly<Record<string, string>> = Object.assign({}, base, ...found.map(({ values: own }) => own))
     ensureUsable(target, values)
     ensureComplete(deps, target, values)
     const expiries = resolved.flatMap(({ expiresAt }) => (expiresAt === undefined ? [] : [expiresAt]))
     return {
       values,
       scopes: scopeNames(target, scopes),
+      changed: async (until) => versionsOf(await readScopes(deps, target, scopes, until)) !== versionsOf(found),
       ...(expiries.length === 0 ? {} : { expiresAt: Math.min(...expiries) }),
     }
   }

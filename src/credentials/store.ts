@@ -49,10 +49,19 @@ const fetchScope = async (call: ScopeCall): Promise<{ name: string; secret: Secr
   return { name, secret }
 }
 
-/** The values of one scope, or undefined if it has none. Only for composition: values never leave by an API. */
-export const readValues = async (call: ScopeCall): Promise<Record<string, string> | undefined> => {
+/** What one scope's Secret holds. */
+export type ScopeState = {
+  /** Undefined if the scope has none. */
+  readonly values: Readonly<Record<string, string>> | undefined
+  /** Another one whenever the Secret was written, made or removed. */
+  readonly version: string
+}
+
+/** The values of one scope. Only for composition: values never leave by an API. */
+export const readValues = async (call: ScopeCall): Promise<ScopeState> => {
   const { secret } = await fetchScope(call)
-  return secret === undefined || !belongsTo(call.target, secret) ? undefined : fromSecretData(secret.data)
+  const values = secret === undefined || !belongsTo(call.target, secret) ? undefined : fromSecretData(secret.data)
+  return { values, version: secret?.metadata.resourceVersion ?? "absent" }
 }
 
 const summarize = (secret: Secret): ScopeSummary => {

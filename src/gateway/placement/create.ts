@@ -1,7 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../../api/mcp-instance.ts"
 import type { MCPTarget } from "../../api/mcp-target.ts"
 import { type Secret, secretKind } from "../../api/secret.ts"
-import type { Compose } from "../../credentials/compose.ts"
+import type { Compose, Composition } from "../../credentials/compose.ts"
 import type { Holder } from "../../credentials/scopes.ts"
 import { giveToInstance, toCompositionSecret } from "../../credentials/secret.ts"
 import { AppError, hasCode, isAppError } from "../../errors.ts"
@@ -80,6 +80,27 @@ const handOver = async (deps: CreateDeps, secret: Secret, made: MCPInstance, sig
   }
 }
 
+/**
+ * Asks for a restart if a credential was written between its reading and the instance's making: whoever wrote it restarted
+ * the instances that were there, and this one was not yet. Never rejects.
+ */
+const ensureCurrent = async (
+  { cluster, namespace, clock, log }: CreateDeps,
+  composition: Composition,
+  { metadata: { name, uid } }: MCPInstance,
+  signal: AbortSignal,
+): Promise<void> => {
+  try {
+    if (!(await composition.changed(signal))) return
+    const patch = { metadata: { uid }, spec: { restartTime: new Date(clock.now()).toISOString() } }
+    await cluster.mergePatch(mcpInstanceKind, { namespace, name }, patch, { signal })
+    log.info("a credential was written while the instance was made: it is restarted", { instance: name })
+  } catch (error) {
+    if (signal.aborted || hasCode(error, "ApiNotFound", "ApiConflict")) return
+    log.warn("it is not known whether the instance has the credentials that apply", { instance: name, error })
+  }
+}
+
 type Made = { readonly instance: MCPInstance; readonly created: boolean } | undefined
 
 /** Creates the instance, or joins the one that somebody else made; undefined if that one vanished at once. */
@@ -112,8 +133,10 @@ const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: Abort
   const plan = { ...order, namespace, scopes, expiresAt, secretName: secret.metadata.name }
   try {
     const made = await createOrJoin(deps, order, toInstance(plan), signal)
-    if (made?.created === true) void handOver(deps, secret, made.instance, signal)
-    else void discard(deps, secret, signal)
+    if (made?.created === true) {
+      void handOver(deps, secret, made.instance, signal)
+      void ensureCurrent(deps, composition, made.instance, signal)
+    } else void discard(deps, secret, signal)
     return made
   } catch (error) {
     await discardUnlessUsed(deps, order, secret, signal)

@@ -1,0 +1,71 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { createMemoryCluster, type MemoryCluster } from "../../../../src/adapters/memory/cluster.ts"
+import { mcpInstanceKind } from "../../../../src/api/mcp-instance.ts"
+import { type MCPTarget, mcpTargetKind } from "../../../../src/api/mcp-target.ts"
+import { fromSecretData, secretKind } from "../../../../src/api/secret.ts"
+import { createCompose } from "../../../../src/credentials/compose.ts"
+import { deleteScope, setScope } from "../../../../src/credentials/store.ts"
+import { createInstance } from "../../../../src/gateway/placement/create.ts"
+import { aroundWrites } from "../../../support/around-port.ts"
+import { target as targetOf } from "../../../support/build/who.ts"
+import { type FakeClock, fakeClock } from "../../../support/fake-clock.ts"
+import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
+
+const namespace = "reflow"
+const { signal } = new AbortController()
+let clock: FakeClock
+let cluster: MemoryCluster
+let target: MCPTarget
+
+beforeEach(async () => {
+  clock = fakeClock()
+  cluster = createMemoryCluster({ clock, telemetry: quietTelemetry() })
+  target = await cluster.create(mcpTargetKind, { ...targetOf(), metadata: { name: "github", namespace } })
+})
+afterEach(() => cluster.close())
+
+const scope = () =>
+  ({ cluster, target, namespace, scope: "user", who: { issuer: "corp", name: "alice" }, signal }) as const
+const write = (value: string) => setScope({ ...scope(), values: { TOKEN: value } })
+
+/** Makes Alice's instance; `meanwhile` runs after her credentials were read, just before it is there. */
+const make = async (meanwhile: () => Promise<unknown>) => {
+  const watched = aroundWrites(cluster, async ({ verb, kind }, run) => {
+    if (verb === "create" && kind === "MCPInstance") await meanwhile()
+    return run()
+  })
+  const log = quietTelemetry().log
+  const deps = { cluster: watched, namespace, compose: createCompose({ cluster, namespace }), clock, log }
+  const holder = { issuer: "corp", subject: "alice", groups: [], roles: [] }
+  const made = await createInstance(deps, { name: "one", target, subjectKey: "user:alice", holder }, signal)
+  await clock.advance(0)
+  const secret = await cluster.get(secretKind, { namespace, name: made.spec.secretName ?? "" })
+  const now = await cluster.get(mcpInstanceKind, { namespace, name: "one" })
+  return { value: fromSecretData(secret?.data).TOKEN, restartTime: now?.spec.restartTime }
+}
+
+describe("a credential that is written while an instance is made", () => {
+  test.each<[string, () => Promise<unknown>]>([
+    ["changed", () => write("new")],
+    ["removed", () => deleteScope(scope())],
+  ])("and %s is not waited for until somebody restarts it: the instance asks for that itself", async (_how, change) => {
+    await write("old")
+    const { value, restartTime } = await make(change)
+    expect(value).toBe("old")
+    expect(restartTime).toBe(new Date(clock.now()).toISOString())
+  })
+
+  test("for the first time too", async () => {
+    const { value, restartTime } = await make(() => write("new"))
+    expect(value).toBeUndefined()
+    expect(restartTime).toBeDefined()
+  })
+
+  test("by somebody else concerns nobody", async () => {
+    await write("old")
+    const other = { ...scope(), who: { issuer: "corp", name: "bob" } }
+    const { value, restartTime } = await make(() => setScope({ ...other, values: { TOKEN: "new" } }))
+    expect(value).toBe("old")
+    expect(restartTime).toBeUndefined()
+  })
+})
