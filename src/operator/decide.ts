@@ -26,7 +26,6 @@ import {
   missingPod,
   nextStart,
   refusedCreate,
-  running,
   specChanged,
   surplusPods,
   vanishedPod,
@@ -78,16 +77,15 @@ export const checks = {
   staleService, // patched, to select the Pod of this start
   nextStart, // counted, before the Pod is made
   missingPod, // created
-
-  running, // nothing is to be done: the status tells how its Pod stands
 } as const satisfies Record<string, Check>
 
-/** The verdict of the first check that has one, and that check's name. */
+/** The verdict of the first check that has one, and that check's name; `running` if none has. */
 export const firstVerdict = (snapshot: Snapshot): { readonly check: string; readonly verdict: Verdict } => {
   for (const [check, judge] of Object.entries<Check>(checks)) {
     const verdict = judge(snapshot)
     if (verdict !== undefined) return { check, verdict }
   }
+  // nothing is to be done: the status tells how its Pod stands
   return { check: "running", verdict: {} }
 }
 

@@ -93,6 +93,3 @@ export const missingPod: Check = (snapshot) => {
   const pod = desiredPod({ instance, name: plannedStart(snapshot).podName, settings })
   return { actions: [{ do: "createPod", pod }], standing: pending }
 }
-
-/** Nothing to do: the status tells how the Pod stands. */
-export const running: Check = () => ({})

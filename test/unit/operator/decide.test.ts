@@ -28,7 +28,7 @@ const ownService = aService({ pod: firstPod })
 const predecessor = anInstance({ metadata: { uid: "older" } })
 
 /** Which check decides, for each of them at least once, and what is done then. */
-const table: readonly [string, Snapshot, keyof typeof checks, readonly string[]][] = [
+const table: readonly [string, Snapshot, keyof typeof checks | "running", readonly string[]][] = [
   [
     "an instance that is being deleted is left alone",
     aSnapshot({ instance: anInstance({ metadata: { deletionTimestamp: birth } }) }),

@@ -145,4 +145,17 @@ describe("the Service of an instance", () => {
     expect(routes(service, serviceRoute(instance, "q"))).toBe(false)
     expect(routes(service, serviceRoute(anInstance({ spec: { port: 9 } }), "p"))).toBe(false)
   })
+
+  it("routes right as long as nobody added a port, took them away or leads them elsewhere", () => {
+    const service = desiredService(instance, "p")
+    const wanted = serviceRoute(instance, "p")
+    const [port] = wanted.ports ?? []
+    const withPorts = (ports: NonNullable<typeof wanted.ports>) => routes({ ...service, spec: { ...service.spec, ports } }, wanted)
+    expect(withPorts([{ port: 8080, ...port, name: "mcp", protocol: "TCP" }])).toBe(true)
+    expect(withPorts([])).toBe(false)
+    expect(withPorts([{ port: 8080, ...port }, { port: 9 }])).toBe(false)
+    expect(withPorts([{ port: 8080, ...port, targetPort: 9 }])).toBe(false)
+    const { ports: _, selector: __, ...bare } = service.spec
+    expect(routes({ ...service, spec: bare }, wanted)).toBe(false)
+  })
 })
