@@ -45,7 +45,7 @@ test("of two Pods that were made in the same second, the one that the status nam
   const [known] = await world.livePods()
   await world.touch({ podName: known?.metadata.name ?? "" })
   await operator.close()
-  await copy("zz-twin")
+  await copy("aa-twin")
   const [a, b] = await world.livePods()
   expect(a?.metadata.creationTimestamp).toBe(b?.metadata.creationTimestamp)
   await world.start()

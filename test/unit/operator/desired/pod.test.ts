@@ -150,7 +150,8 @@ describe("the Service of an instance", () => {
     const service = desiredService(instance, "p")
     const wanted = serviceRoute(instance, "p")
     const [port] = wanted.ports ?? []
-    const withPorts = (ports: NonNullable<typeof wanted.ports>) => routes({ ...service, spec: { ...service.spec, ports } }, wanted)
+    const withPorts = (ports: NonNullable<typeof wanted.ports>) =>
+      routes({ ...service, spec: { ...service.spec, ports } }, wanted)
     expect(withPorts([{ port: 8080, ...port, name: "mcp", protocol: "TCP" }])).toBe(true)
     expect(withPorts([])).toBe(false)
     expect(withPorts([{ port: 8080, ...port }, { port: 9 }])).toBe(false)
