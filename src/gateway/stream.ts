@@ -21,6 +21,11 @@ export type PumpOptions = {
   readonly filter: BodyFilter | undefined
   /** Called for each piece that goes to the client. */
   readonly onBytes: (() => void) | undefined
+  /**
+   * What an event stream still says when its server goes away in the middle, so that the client need not wait for an
+   * answer that never comes; undefined = it is cut, and the client may take it up again.
+   */
+  readonly lastWords?: (() => Promise<string | undefined>) | undefined
   /** Hears why a filter gave up. */
   readonly onUnreadable: (error: unknown) => void
 }
@@ -47,6 +52,7 @@ const keepAlive = (response: ServerResponse, options: PumpOptions) => {
       tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
     },
     stop: () => cancel(),
+    isBetween: (): boolean => endsBetweenEvents(tail),
   }
 }
 
@@ -73,6 +79,10 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       resolve(ending)
     }
     const cut = () => void response.destroy()
+    const lose = async (): Promise<void> => {
+      const words = alive?.isBetween() === true ? await options.lastWords?.().catch(() => undefined) : undefined
+      finish("server gone", words === undefined || signal.aborted ? cut : () => void response.end(words))
+    }
     const start = (): void => {
       if (!started) options.writeHead()
       started = true
@@ -118,7 +128,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
         finish("complete", () => void response.end())
       },
       fail: () => {
-        if (!signal.aborted) return finish("server gone", cut)
+        if (!signal.aborted) return void lose()
         if (isStopped(signal) && options.events) return finish("stopped", () => void response.end())
         finish(isStopped(signal) ? "stopped" : "client gone", cut)
       },

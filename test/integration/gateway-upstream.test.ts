@@ -107,6 +107,29 @@ describe("an answer", () => {
     await expect(response.text()).rejects.toThrow()
   })
 
+  const breakOff = (sent: string) =>
+    serve((_, response) => {
+      response.writeHead(200, events)
+      response.write(sent)
+      setTimeout(() => response.destroy(), 50)
+    })
+
+  test("that ends with the life of its server says so between two events: nobody will answer any more", async () => {
+    await breakOff("data: 1\n\n")
+    stage.placement.actual = undefined
+    const text = await (await post(stage, toolCall)).text()
+    expect(text).toMatch(/^data: 1\n\nevent: message\ndata: .+\n\n$/)
+    const error = JSON.parse(text.split("data: ")[2] ?? "")
+    expect(error).toMatchObject({ id: toolCall.id, error: { data: { code: "UpstreamUnreachable", phase: "body" } } })
+  })
+
+  test("that ends with the life of its server in the middle of an event is cut", async () => {
+    await breakOff("data: 1\n\ndata: 2")
+    stage.placement.actual = undefined
+    const response = await post(stage, toolCall)
+    await expect(response.text()).rejects.toThrow()
+  })
+
   test("that is 202 without a body passes", async () => {
     await serve((_, response) => response.writeHead(202).end())
     const response = await post(stage, { jsonrpc: "2.0", method: "notifications/cancelled", params: {} })
