@@ -105,14 +105,18 @@ const preconditions = ({ metadata }: KubeObject, guarded: boolean): MergePatch =
   ...(guarded && metadata.resourceVersion !== undefined ? { resourceVersion: metadata.resourceVersion } : {}),
 })
 
-/** Deletes the instance in exactly this state: a touch in between wins. */
-const endInstance = (actor: Actor, instance: MCPInstance): Promise<Outcome> => {
-  const { name, uid = "", resourceVersion = "" } = instance.metadata
-  const { instances } = actor.views
-  return ifUnchanged(actor, mcpInstanceKind, instances, name, async () => {
+/** Deletes an object in exactly this state. */
+const removeUnchanged = <T extends KubeObject>(
+  actor: Actor,
+  kind: Kind<T>,
+  view: View<T>,
+  object: T,
+): Promise<Outcome> => {
+  const { name, uid = "", resourceVersion = "" } = object.metadata
+  return ifUnchanged(actor, kind, view, name, async () => {
     const options = { preconditions: { uid, resourceVersion }, signal: actor.signal }
-    await actor.cluster.delete(mcpInstanceKind, { namespace: actor.namespace, name }, options)
-    instances.ended(instance)
+    await actor.cluster.delete(kind, { namespace: actor.namespace, name }, options)
+    view.ended(object)
   })
 }
 
@@ -126,9 +130,11 @@ const perform = (actor: Actor, instance: MCPInstance, action: Action): Promise<O
     case "deleteService":
       return remove(actor, serviceKind, views.services, action.service)
     case "deletePod":
-      return remove(actor, podKind, views.pods, action.pod)
+      // its server may answer by now, and must be drained then
+      return removeUnchanged(actor, podKind, views.pods, action.pod)
     case "deleteInstance":
-      return endInstance(actor, instance)
+      // a touch in between wins
+      return removeUnchanged(actor, mcpInstanceKind, views.instances, instance)
     case "patchService": {
       const { name } = action.service.metadata
       const patch = { ...action.patch, metadata: preconditions(action.service, false) }

@@ -16,11 +16,11 @@ afterEach(() => world.close())
 const isWrite = (verb: string) => !["get", "list", "watch", "podLogs"].includes(verb)
 const unavailable = () => new AppError("ClusterUnavailable", { detail: "The API server does not answer." })
 
-/** Each frame of each watch comes so many milliseconds after the one before it was read: caches are at least that late. */
-const lagging = (ms: number): Intercept => ({
-  frames: async function* (frames, _call, signal) {
+/** Each frame of each watch, or only of those of a kind, comes so many milliseconds after the one before it was read: caches are at least that late. */
+const lagging = (ms: number, only?: string): Intercept => ({
+  frames: async function* (frames, { kind }, signal) {
     for await (const frame of frames) {
-      await world.clock.sleep(ms, signal)
+      if (kind === (only ?? kind)) await world.clock.sleep(ms, signal)
       yield frame
     }
   },
@@ -47,6 +47,22 @@ describe("a cache that is ten seconds behind", () => {
     }
     expect((await world.instance())?.metadata.uid).toBe(born)
     expect(await world.status()).toMatchObject({ starts: 1 })
+  })
+
+  it("causes no wrong delete: a server that it does not know to answer is drained like any other that does", async () => {
+    await world.start({}, lagging(8_000, "Pod"))
+    await world.make()
+    await world.pass(2)
+    const [pod] = await world.livePods()
+    expect(pod?.status?.containerStatuses?.[0]?.ready).toBe(true)
+    await world.touch({ inUseBy: { "gw-0": "a" } })
+    await world.edit({ spec: { image: "ghcr.io/org/files:2" } })
+    await world.pass(20)
+    expect(await world.reason("Draining")).toBe("SpecChanged")
+    expect((await world.livePods()).map(({ metadata }) => metadata.uid)).toEqual([pod?.metadata.uid])
+    await world.touch({ inUseBy: { "gw-0": null } })
+    await world.pass(90)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 2 })
   })
 
   it("causes one replacement for one change of spec", async () => {

@@ -37,6 +37,7 @@ const step: fc.Arbitrary<DayStep> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ ...happening("evictPod"), name }) },
   { weight: 1, arbitrary: fc.record({ ...happening("node"), works: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ ...happening("away"), seconds: fc.integer({ min: 1, max: 60 }) }) },
+  { weight: 2, arbitrary: fc.record({ ...happening("lag"), seconds: fc.constantFrom(0, 0, 2, 15) }) },
   {
     weight: 3,
     arbitrary: fc.record({

@@ -1,7 +1,8 @@
 /** A day in the life of an operator: people come and go, things break, leaders change, and nothing of it may do harm. */
 import type { Intercept } from "../../src/adapters/memory/client.ts"
+import { findCondition } from "../../src/api/condition.ts"
 import { controllerUID } from "../../src/api/kind.ts"
-import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { type Pod, podKind } from "../../src/api/pod.ts"
 import { AppError } from "../../src/errors.ts"
@@ -9,7 +10,8 @@ import type { Operator } from "../../src/operator/controller.ts"
 import type { Settings } from "../../src/operator/snapshot.ts"
 import { crashedStatus, readyStatus } from "./build/pod.ts"
 import { healthy } from "./fake-kubelet.ts"
-import { disorder, drainsToEnd, watchPods, watchUse } from "./operator-invariants.ts"
+import { createFaults } from "./faults.ts"
+import { disorder, watchPods, watchUse } from "./operator-invariants.ts"
 import { type OperatorWorld, operatorWorld } from "./operator-world.ts"
 
 const namespace = "reflow"
@@ -21,7 +23,7 @@ export type DayStep = { readonly after: number } & (
   | { readonly do: "edit"; readonly name: string; readonly version: number }
   | { readonly do: "target"; readonly version: number }
   | { readonly do: "node"; readonly works: boolean }
-  | { readonly do: "away"; readonly seconds: number }
+  | { readonly do: "away" | "lag"; readonly seconds: number }
   | { readonly do: "leader"; readonly ends: "orderly" | "killed" | "late"; readonly down: number }
 )
 type NamedStep = Extract<DayStep, { readonly name: string }>
@@ -33,18 +35,30 @@ const patienceSeconds = 10
 
 const isWrite = (verb: string): boolean => !["get", "list", "watch"].includes(verb)
 
-/** An operator whose way to the API server can be cut: for a while, or for good after some more writes. */
+/** An operator whose way to the API server can be cut, for a while or for good after some more writes, or become slow. */
 const createLeader = async (world: OperatorWorld, settings: Partial<Settings>) => {
-  const way = { open: true, writesLeft: Number.POSITIVE_INFINITY }
+  const way = { open: true, writesLeft: Number.POSITIVE_INFINITY, lagSeconds: 0 }
+  const { frames, lag } = createFaults(world.clock)
   const intercept: Intercept = {
     call: (call, run) => {
       if (isWrite(call.verb)) way.writesLeft -= 1
       if (way.open && way.writesLeft >= 0) return run()
       throw new AppError("ClusterUnavailable", { detail: "The API server does not answer." })
     },
+    ...(frames === undefined ? {} : { frames }),
   }
   const operator: Operator = await world.start(settings, intercept)
-  return { way, close: operator.close }
+  const slow = (seconds: number): void => {
+    way.lagSeconds = seconds
+    lag(seconds * 1000)
+  }
+  return { way, slow, close: operator.close }
+}
+
+/** True if gateways send nothing new to the instance: it drains, and no use cancels that. */
+const isHeld = ({ status }: MCPInstance): boolean => {
+  const draining = findCondition(status?.conditions, "Draining")
+  return draining?.status === "True" && !["Idle", "Evicted"].includes(draining.reason)
 }
 
 /** The gateways of the day: a call holds a key on its user's instance, and makes that first if there is none. */
@@ -67,8 +81,8 @@ const createGateways = (world: OperatorWorld) => {
     if (call === undefined) return
     if ((await world.instance(name)) === undefined) await make(name)
     const instance = await world.instance(name)
-    // whoever comes during a drain to the end waits for the next instance
-    if (instance === undefined || (drainsToEnd(instance) && call.uid !== instance.metadata.uid)) return
+    // whoever comes during a drain that nobody can cancel waits for what comes after it
+    if (instance === undefined || (isHeld(instance) && call.uid !== instance.metadata.uid)) return
     call.uid = instance.metadata.uid
     await world.touch({ inUseBy: { "gw-0": String(renewals++) } }, name)
   }
@@ -145,7 +159,8 @@ export const beginDay = async (settings: DaySettings): Promise<Day> => {
   const check = async (): Promise<void> => {
     const problems = watches.flatMap((each) => each.problems)
     if (problems.length > 0) throw new Error(problems.join("\n"))
-    if (!leader.way.open || leader.way.writesLeft < Number.POSITIVE_INFINITY) return
+    const { open, writesLeft, lagSeconds } = leader.way
+    if (!open || writesLeft < Number.POSITIVE_INFINITY || lagSeconds > 0) return
     let wrong = await disorder(world.cluster, namespace)
     for (let second = 0; wrong.length > 0 && second < patienceSeconds; second++) {
       await world.pass(1)
@@ -208,6 +223,8 @@ export const beginDay = async (settings: DaySettings): Promise<Day> => {
         await pass(step.seconds)
         leader.way.open = true
         return
+      case "lag":
+        return leader.slow(step.seconds)
       case "leader":
         return change(step.ends, step.down)
       default:

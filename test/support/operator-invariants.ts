@@ -67,7 +67,7 @@ export const watchPods = (cluster: ClusterPort, namespace: string, limit: number
 const endingReasons = ["MaxLifetime", "SecretExpired", "Restarted"]
 
 /** True if the instance drains and will be deleted whatever comes. */
-export const drainsToEnd = ({ status }: MCPInstance): boolean => {
+const drainsToEnd = ({ status }: MCPInstance): boolean => {
   const draining = findCondition(status?.conditions, "Draining")
   return draining?.status === "True" && endingReasons.includes(draining.reason)
 }
