@@ -9,6 +9,7 @@ import { labels } from "../../src/api/labels.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { type Pod, podKind } from "../../src/api/pod.ts"
 import { masked } from "../../src/credentials/mask.ts"
+import { steps } from "../../src/operator/timings.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { initialize, post } from "../support/reflow.ts"
 import { cluster, kubectl, openCluster, waitFor } from "./support/cluster.ts"
@@ -232,6 +233,23 @@ describe("afterwards", () => {
     expect(written).toContain("CrashLoop")
     expect(written).not.toContain(canary)
     expect(operator.output()).not.toContain(canary)
+  })
+
+  test("the operator's metrics count them by phase and time what started; its probes tell that it works", async () => {
+    await isReady("missing-secret", 30_000)
+    const metrics = async () => (await operator.probe("/metrics")).text
+    const isCounted = async () => {
+      const text = await metrics()
+      const { Failed = [], Ready = [] } = Object.groupBy(instances.items(), ({ status }) => status?.phase ?? "Pending")
+      const counts = { Failed: Failed.length, Ready: Ready.length }
+      return Object.entries(counts).every(([phase, count]) =>
+        text.includes(`reflow_instances{phase="${phase}"} ${count}\n`),
+      )
+    }
+    await expect.poll(isCounted, { timeout: 10_000 }).toBe(true)
+    const step = /reflow_instance_start_seconds_count\{step="(\w+)"\} [1-9]/g
+    expect([...(await metrics()).matchAll(step)].map(([, name]) => name).toSorted()).toEqual([...steps].toSorted())
+    expect([(await operator.probe("/healthz")).status, (await operator.probe("/readyz")).status]).toEqual([200, 200])
   })
 
   test("an operator that starts anew goes on where the other one was: same Pod, same failure, longer backoff", {
