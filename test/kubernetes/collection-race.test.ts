@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { systemClock } from "../../src/adapters/system/clock.ts"
+import { controllerUID } from "../../src/api/kind.ts"
 import { mcpTargetKind } from "../../src/api/mcp-target.ts"
+import { podKind } from "../../src/api/pod.ts"
 import { createOperator, type Operator } from "../../src/operator/controller.ts"
+import type { ClusterPort } from "../../src/ports/cluster.ts"
 import { aroundWrites } from "../support/around-port.ts"
 import { someSettings } from "../support/build/settings.ts"
 import { prepareRaces, racesOf, resultOf } from "../support/collection-race.ts"
@@ -28,12 +31,29 @@ afterAll(async () => {
   await Promise.all(parts.map((each) => each.close()))
 })
 
+/** Instances that ever had two Pods at once, as the watch tells. */
+const findDoubles = async (truth: ClusterPort, namespace: string): Promise<ReadonlySet<string>> => {
+  const doubles = new Set<string>()
+  const pods = truth.watch(podKind, { namespace })
+  pods.subscribe(() => {
+    const seen = new Set<string>()
+    for (const pod of pods.items()) {
+      const owner = controllerUID(pod) ?? ""
+      if (seen.has(owner)) doubles.add(owner)
+      seen.add(owner)
+    }
+  })
+  await pods.synced
+  return doubles
+}
+
 test(`fifty requests in the middle of a collection, with two operators (seed ${seed}): none fails, nothing is collected under one`, async () => {
   const namespace = place.instances
   const settings = someSettings({ namespace, idle_ttl: 4_000, max_instances: 1_000 })
   const truth = openCluster("test")
   const target = await truth.create(mcpTargetKind, targetOf({ namespace, name: "raced" }))
   await answeringPods(truth, namespace)
+  const doubles = await findDoubles(truth, namespace)
   const kubeconfig = await place.kubeconfig("gateway")
   const startGateway = async (replica: string, lateMs: number): Promise<GatewayHalf> => {
     const cluster = openCluster("reflow-gateway", { kubeconfig })
@@ -61,6 +81,7 @@ test(`fifty requests in the middle of a collection, with two operators (seed ${s
   await eventually(isOver, 90_000, "all races are run")
   const result = resultOf(racers)
   expect(result.wrong).toEqual([])
+  expect([...doubles]).toEqual([])
   expect(result.count).toBe(count)
   // either side may win, and both do
   expect(result.replaced).toBeGreaterThan(0)
