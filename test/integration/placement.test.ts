@@ -250,7 +250,7 @@ describe("a cold start", () => {
     await report(w, { phase: "Starting", podURL: pod, incarnation: "p.0" })
     await asked.promise
     expect(asked.placed?.url.href).toBe(pod)
-    await report(w, { phase: "Ready", url: service })
+    await report(w, readyStatus({ url: service, podURL: pod, incarnation: "p.0" }))
     const [second, elsewhere] = [ask(w), ask(w, { by: w.addReplica().placement })]
     await w.clock.advance(1_000)
     expect([second.placed, elsewhere.placed]).toEqual([undefined, undefined])

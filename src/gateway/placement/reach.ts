@@ -46,9 +46,14 @@ type Life = {
   reachedAt?: number
 }
 
-const addresses = ({ status }: MCPInstance): string[] => [
-  ...new Set([status?.podURL, status?.url].filter((url) => url !== undefined)),
-]
+/**
+ * Addresses that may answer for the instance. A Service routes to a Ready Pod only; until then, and until each node knows
+ * of it, packets to its address may leave by the default route, where a stranger can accept the connection.
+ */
+const addresses = ({ status }: MCPInstance): string[] => {
+  const service = isTrue(status?.conditions, "Ready") ? status?.url : undefined
+  return [...new Set([status?.podURL, service].filter((url) => url !== undefined))]
+}
 
 /** How long to wait with the probe of an address. */
 const delayOf = ({ status }: MCPInstance, address: string): number =>

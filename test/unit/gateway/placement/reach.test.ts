@@ -34,9 +34,10 @@ const setUp = () => {
 }
 
 const starting = instance({ status: readyStatus({ conditions: [] }) })
+const ready = instance({ status: readyStatus() })
 
 describe("which address is used", () => {
-  test("the first answer of either address is enough, and the Service's own one moves requests there", async () => {
+  test("the Pod's answer is enough, and the Service's own one moves requests there, once the Pod is Ready", async () => {
     const { clock, answering, reach, reached, leave } = setUp()
     reach.ensure(starting)
     await clock.advance(500)
@@ -48,8 +49,11 @@ describe("which address is used", () => {
     await clock.advance(1_000)
     expect(reach.url(starting, true)?.href).toBe(pod)
     answering.add(service)
-    await clock.advance(250)
-    expect(reach.url(starting, true)?.href).toBe(service)
+    await clock.advance(1_000)
+    expect(reach.url(starting, true)?.href).toBe(pod)
+    reach.ensure(ready)
+    await clock.advance(0)
+    expect(reach.url(ready, true)?.href).toBe(service)
     expect(reached).toHaveLength(2)
     await clock.advance(5_000)
     expect(clock.pending).toBe(0)
@@ -73,28 +77,36 @@ describe("which address is used", () => {
   test("a Service that answers is for everybody", async () => {
     const { clock, answering, reach } = setUp()
     answering.add(service)
-    reach.ensure(starting)
+    reach.ensure(ready)
     await clock.advance(0)
-    for (const early of [true, false]) expect(reach.url(starting, early)?.href).toBe(service)
+    for (const early of [true, false]) expect(reach.url(ready, early)?.href).toBe(service)
   })
 
-  test("addresses are probed every 50 ms at first and every 250 ms at last, side by side", async () => {
+  test("a Service is not asked before the Pod is Ready: who answers there is a stranger", async () => {
+    const { clock, answering, asked, reach } = setUp()
+    answering.add(service)
+    reach.ensure(starting)
+    await clock.advance(1_000)
+    expect(asked).not.toContain(service)
+    expect(reach.url(starting, true)).toBeUndefined()
+  })
+
+  test("an address is probed every 50 ms at first and every 250 ms at last", async () => {
     const { clock, asked, reach } = setUp()
     reach.ensure(starting)
     reach.ensure(starting)
     await clock.advance(0)
-    expect(asked).toEqual([pod, service])
+    expect(asked).toEqual([pod])
     await clock.advance(50)
-    expect(asked).toHaveLength(4)
+    expect(asked).toHaveLength(2)
     await clock.advance(10_000)
     const before = asked.length
     await clock.advance(1_000)
-    expect(asked.length - before).toBe(8)
+    expect(asked.length - before).toBe(4)
   })
 
   test("a Pod that is Ready already is asked only if its Service has not answered first", async () => {
     const { clock, answering, asked, reach, reached } = setUp()
-    const ready = instance({ status: readyStatus() })
     answering.add(pod).add(service)
     reach.ensure(ready)
     await clock.advance(1_000)
@@ -105,7 +117,6 @@ describe("which address is used", () => {
 
   test("a Pod that is Ready already is reached by its own address soon if its Service does not answer", async () => {
     const { clock, answering, reach } = setUp()
-    const ready = instance({ status: readyStatus() })
     answering.add(pod)
     reach.ensure(ready)
     await clock.advance(50)
@@ -128,7 +139,7 @@ describe("which address is used", () => {
     const before = asked.length
     reach.ensure(starting)
     await clock.advance(0)
-    expect(asked.length).toBe(before + 2)
+    expect(asked.length).toBe(before + 1)
   })
 
   test("a Service that never answers is given up after a minute", async () => {
@@ -173,7 +184,7 @@ describe("which address is used", () => {
     reach.close()
     reach.ensure(starting)
     await clock.advance(10_000)
-    expect(asked).toHaveLength(2)
+    expect(asked).toHaveLength(1)
     expect(clock.pending).toBe(0)
   })
 })
