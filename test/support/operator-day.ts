@@ -129,7 +129,7 @@ export type Day = {
   pass(seconds: number): Promise<void>
   /** A call of a user begins and lasts so many seconds. */
   call(name: string, seconds: number): Promise<void>
-  /** The node works again, all calls end, and nobody comes any more. */
+  /** Node and watches work again, all calls end, and nobody comes any more. */
   rest(): Promise<void>
   close(): Promise<void>
 }
@@ -242,6 +242,7 @@ export const beginDay = async (settings: DaySettings): Promise<Day> => {
     },
     rest: async () => {
       world.kubelet.play(healthy)
+      leader.slow(0)
       await gateways.endAll()
     },
     close: async () => {
