@@ -61,7 +61,7 @@ test(`fifty requests in the middle of a collection, with two operators (seed ${s
     parts.push(started)
     return started
   }
-  const [prompt, late] = await Promise.all([startGateway("gw-prompt", 0), startGateway("gw-late", 2_000)])
+  const [prompt, late] = await Promise.all([startGateway("gw-prompt", 0), startGateway("gw-late", 6_000)])
   const { racers, around, begin, isOver } = prepareRaces({
     target,
     races: racesOf(seed, count),
