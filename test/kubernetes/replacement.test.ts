@@ -98,7 +98,8 @@ const readyAfter = (target: Target, incarnation?: string): Promise<MCPInstance> 
 const openSession = async (target: Target) => {
   const address = `${url}/mcp/${target}`
   const opened = await post(address, token, initialize())
-  expect(opened.status, await opened.text()).toBe(200)
+  const said = JSON.stringify(Object.fromEntries(opened.headers)) + (await opened.text())
+  expect(opened.status, said).toBe(200)
   const session = { "mcp-session-id": opened.headers.get("mcp-session-id") ?? "" }
   const told = await post(address, token, { jsonrpc: "2.0", method: "notifications/initialized" }, session)
   expect(told.status).toBe(202)

@@ -11,13 +11,17 @@ export const envelope = {
 // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
 export const answerOf = async (response: Response, id: number | string = 1): Promise<any> => {
   const text = await response.text()
-  if (!response.headers.get("content-type")?.includes("text/event-stream")) return JSON.parse(text)
+  const head = `${response.status} ${JSON.stringify(Object.fromEntries(response.headers))}`
+  if (!response.headers.get("content-type")?.includes("text/event-stream")) {
+    if (!/^\s*[[{]/.test(text)) throw new Error(`no JSON, but ${head}: ${text}`)
+    return JSON.parse(text)
+  }
   for (const line of text.split("\n")) {
     if (!line.startsWith("data:")) continue
     const message = JSON.parse(line.slice(5))
     if (message.id === id) return message
   }
-  throw new Error(`no answer to ${id} in: ${text}`)
+  throw new Error(`no answer to ${id} in ${head}: ${text}`)
 }
 
 /** POSTs one stateless tools/call. */
