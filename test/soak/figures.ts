@@ -78,6 +78,7 @@ export const rowsOf = (soak: Soak): readonly (readonly [string, string])[] => {
   return [
     ["requests", String(outcomes.length)],
     ["answered 429 with Retry-After", String(count("busy"))],
+    ["answered 503 with Retry-After at the end of the hold", String(count("held"))],
     ["failed", String(count("failed"))],
     ["warm request: median, 99%", `${seconds(median(warm))}, ${seconds(quantile(warm, 0.99))}`],
     [

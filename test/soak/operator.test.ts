@@ -49,8 +49,7 @@ const target = {
 const settings = {
   "kubernetes.idle_ttl": `${plan.idleTTL}s`,
   "kubernetes.max_instances": String(plan.places),
-  // a crowded machine starts slowly, and an operator that was killed is missed for the 15 s of its lease
-  "kubernetes.hold_timeout": "2m",
+  "kubernetes.hold_timeout": `${plan.hold}s`,
   "auth.tokens": JSON.stringify(staticTokens),
 }
 
@@ -121,7 +120,11 @@ const startUsers = ({ url, outcomes, mixedUp }: Traffic, of: readonly string[], 
     owners.set(pod, owner)
     if (owner !== index) mixedUp.push(`user ${index} was served by ${pod} of user ${owner}`)
   }
-  const tell = (outcome: Outcome): void => void outcomes.push(outcome)
+  const tell = (outcome: Outcome): void => {
+    outcomes.push(outcome)
+    // at once: whoever watches may look at what is there now
+    if (outcome.failure !== undefined) console.warn(new Date().toISOString(), outcome.failure)
+  }
   const users = of.map((token, index) => live({ index, url, token, tell, servedBy, stays, signal: ending.signal }))
   return async (): Promise<void> => {
     ending.abort()
@@ -147,8 +150,15 @@ const writeDown = async (soak: Soak): Promise<void> => {
   await writeFile(resolve(root, "dist/soak.md"), `${table}\n`)
 }
 
+/** What the gateway logged of the requests that failed. */
+const aboutFailures = (gateway: RoleProcess, outcomes: readonly Outcome[]): readonly string[] => {
+  const ids = outcomes.flatMap(({ failure }) => /\(request ([\w-]+)\)$/.exec(failure ?? "")?.[1] ?? [])
+  return gateway.lines.filter(({ request_id }) => ids.includes(String(request_id))).map((line) => JSON.stringify(line))
+}
+
 const judge = ({ outcomes, samples, gateway, lives, made, mostPods }: Soak): void => {
   expect(outcomes.filter(({ kind }) => kind === "failed").map(({ failure }) => failure)).toEqual([])
+  expect(outcomes.filter(({ kind }) => kind === "held").length).toBeLessThanOrEqual(0.01 * outcomes.length)
   expect(made).toBeGreaterThan(plan.users)
   expect(mostPods).toBeLessThanOrEqual(plan.places)
   expect(lives.length).toBeGreaterThanOrEqual(Math.floor((plan.minutes * 60) / (plan.operatorLife + 15)))
@@ -206,6 +216,7 @@ test("users come and go while the operator is killed again and again: nothing le
     mostPods: seen.mostPods(),
   }
   await writeDown(soak)
+  for (const line of aboutFailures(gateway, outcomes)) console.warn(line)
   expect(mixedUp).toEqual([])
   judge(soak)
 })

@@ -18,6 +18,8 @@ export const plan = {
   operatorLife: isShort ? 30 : 60,
   /** An instance goes 1.25 times this after its last use. */
   idleTTL: isShort ? 12 : 40,
+  /** A crowded machine starts slowly, and an operator that was killed is missed for the 15 s of its lease. */
+  hold: 120,
   /** How long a user stays: from, to. */
   visit: isShort ? [8, 20] : [20, 70],
   /** How long a user is away: from, to. Its instance is collected meanwhile, or nearly. */

@@ -5,8 +5,11 @@ import { plan } from "./plan.ts"
 
 /** What one request came to. */
 export type Outcome = {
-  /** `busy` is 429 with Retry-After; every other answer but the right one is a failure, and says what came. */
-  readonly kind: "ok" | "busy" | "failed"
+  /**
+   * `busy` is 429 with Retry-After; `held` is 503 with Retry-After at the end of the whole hold, when a place came too
+   * late for the start. Every other answer but the right one is a failure, and says what came.
+   */
+  readonly kind: "ok" | "busy" | "held" | "failed"
   readonly ms: number
   readonly failure?: string
   /** First request of a visit: its instance may have to be started. */
@@ -74,13 +77,20 @@ const stateless =
 
 type Judged = Pick<Outcome, "kind" | "failure"> & { readonly retryAfter?: number; readonly found?: string }
 
-const judge = async (response: Response, expected: RegExp): Promise<Judged> => {
+const judge = async (response: Response, expected: RegExp, ms: number): Promise<Judged> => {
   const retryAfter = Number(response.headers.get("retry-after"))
   if (response.status === 429 && retryAfter > 0) {
     await response.text()
     return { kind: "busy", retryAfter }
   }
-  if (response.status !== 200) return { kind: "failed", failure: `${response.status} ${await response.text()}` }
+  if (response.status === 503 && retryAfter > 0 && ms >= plan.hold * 1000) {
+    await response.text()
+    return { kind: "held", retryAfter }
+  }
+  if (response.status !== 200) {
+    const id = response.headers.get("x-request-id")
+    return { kind: "failed", failure: `${response.status} ${await response.text()} (request ${id})` }
+  }
   const answer = await answerOf(response)
   const words = expected.exec(answer.result?.content?.[0]?.text ?? "")
   if (words === null) return { kind: "failed", failure: JSON.stringify(answer) }
@@ -97,12 +107,13 @@ export const live = async (deps: UserDeps): Promise<void> => {
   const request = async (send: Send, call: Call, isFirst: boolean): Promise<void> => {
     const since = performance.now()
     const judged = await send(call).then(
-      (response) => judge(response, call.expected),
+      (response) => judge(response, call.expected, performance.now() - since),
       (error): Judged => ({ kind: "failed", failure: String(error?.cause ?? error) }),
     )
     const { kind, failure, retryAfter, found } = judged
     const ms = performance.now() - since
-    tell({ kind, ms, isFirst, isLong: call.isLong === true, ...(failure === undefined ? {} : { failure }) })
+    const said = failure === undefined ? {} : { failure: `user ${index}, ${call.tool}: ${failure}` }
+    tell({ kind, ms, isFirst, isLong: call.isLong === true, ...said })
     if (found !== undefined) servedBy(index, found)
     if (retryAfter !== undefined) await wait(retryAfter)
   }
