@@ -63,6 +63,13 @@ export const MCPInstanceStatus = z
       .meta({ maxProperties: 1000 })
       .optional()
       .describe("Gateway replicas with open calls, each with the time of its last renewal."),
+    drainSeenBy: z
+      .record(z.string(), z.string().max(64))
+      .meta({ maxProperties: 1000 })
+      .optional()
+      .describe(
+        "Gateway replicas that send nothing new any more, each with the drainDeadlineTime of the drain it saw.",
+      ),
     restarts: z.int().min(0).optional().describe("Restarts of the running Pod's container."),
     starts: z.int().min(0).optional().describe("How many Pods were started; part of the Pod's name."),
     backoffUntilTime: time("No new Pod before this time."),

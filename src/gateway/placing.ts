@@ -49,8 +49,21 @@ const settle = async (deps: PlacingDeps, input: Keyed, session: OpenSession, see
 }
 
 /** Where the session stands now: on its own server, or opened again on the one that took its place. */
-const upstreamSessionOf = (deps: PlacingDeps, input: Keyed, session: OpenSession, placement: Placement) =>
-  isSameLife(session, placement) ? session.upstreamId : deps.reinitializer.reopen(session, placement, input)
+const upstreamSessionOf = async (
+  { placement, reinitializer }: PlacingDeps,
+  input: Keyed,
+  session: OpenSession,
+  found: Placement,
+): Promise<string | undefined> => {
+  if (isSameLife(session, found)) return session.upstreamId
+  // counts as the call that follows: a drain must not end in between
+  const end = placement.beginCall(found)
+  try {
+    return await reinitializer.reopen(session, found, input)
+  } finally {
+    end()
+  }
+}
 
 /**
  * Places a request: finds the instance or has it made, and makes sure that a session meets the life of the server that

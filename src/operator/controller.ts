@@ -1,5 +1,6 @@
 import { controllerUID, type KubeObject } from "../api/kind.ts"
 import { labels } from "../api/labels.ts"
+import { leaseKind } from "../api/lease.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { podKind } from "../api/pod.ts"
@@ -7,8 +8,9 @@ import { serviceKind } from "../api/service.ts"
 import type { Config } from "../config/schema.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { Change, ClusterPort } from "../ports/cluster.ts"
+import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
+import { createGateways } from "./gateways.ts"
 import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
 import { createPlanner } from "./planner.ts"
@@ -32,6 +34,8 @@ export type OperatorDeps = {
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly options: OperatorOptions
+  /** The Lease in which gateways say that they live; without it drains wait for none. */
+  readonly gateways?: ObjectRef
 }
 
 /** A running operator. */
@@ -143,7 +147,7 @@ const onChild = (core: Core, queues: Queues, { type, object }: Change<KubeObject
 }
 
 const subscribeAll = (core: Core, queues: Queues): (() => void) => {
-  const { instances, targets, pods, services } = core.at
+  const { instances, targets, pods, services, gateways } = core.at
   for (const object of instances.items()) onInstance(core, queues, { type: "added", object })
   for (const object of targets.items()) onTarget(core, queues, { type: "added", object })
   const ends = [
@@ -153,7 +157,7 @@ const subscribeAll = (core: Core, queues: Queues): (() => void) => {
     services.subscribe((change) => onChild(core, queues, change)),
   ]
   return () => {
-    for (const end of [...ends, instances.close, targets.close, pods.close, services.close]) end()
+    for (const end of [...ends, instances.close, targets.close, pods.close, services.close, gateways.close]) end()
   }
 }
 
@@ -195,7 +199,7 @@ const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
  * where it should be. It writes conditions Admitted, PodReady, Ready and Draining of an instance, Accepted and Available
  * of a target. It keeps nothing that the cluster does not have: close it and create another one at any time.
  */
-export const createOperator = ({ cluster, clock, telemetry, options }: OperatorDeps): Operator => {
+export const createOperator = ({ cluster, clock, telemetry, options, gateways }: OperatorDeps): Operator => {
   const selection = { namespace: options.namespace }
   const reflections = {
     instances: cluster.watch(mcpInstanceKind, selection),
@@ -203,7 +207,10 @@ export const createOperator = ({ cluster, clock, telemetry, options }: OperatorD
     pods: cluster.watch(podKind, selection),
     services: cluster.watch(serviceKind, selection),
   }
-  const all = Object.values(reflections)
+  const leases =
+    gateways &&
+    cluster.watch(leaseKind, { namespace: gateways.namespace, fieldSelector: `metadata.name=${gateways.name}` })
+  const all = [...Object.values(reflections), ...(leases === undefined ? [] : [leases])]
   let closed = false
   let working: Pick<Operator, "isAlive" | "close"> | undefined
 
@@ -219,7 +226,7 @@ export const createOperator = ({ cluster, clock, telemetry, options }: OperatorD
     }
     const sightings = createSightings(clock)
     const planner = createPlanner({ ...views, sightings, clock, settings })
-    const at = { ...views, sightings, planner, clock, settings }
+    const at = { ...views, sightings, planner, gateways: createGateways(leases, clock), clock, settings }
     working = work({ cluster, clock, telemetry, options, settings, at })
   }
   const ready = start()

@@ -1,4 +1,4 @@
-import { drainDeadline, drainNoticeMs } from "./checks/drain.ts"
+import { drainDeadline, drainingReason, drainNoticeMs, gatewaysUntil } from "./checks/drain.ts"
 import { failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "./deadlines.ts"
 import { graceMs, hasStarted, runningSince } from "./failure.ts"
 import type { Snapshot } from "./snapshot.ts"
@@ -7,6 +7,8 @@ import { moment } from "./time.ts"
 
 /** How often a queued instance looks whether another one became idle enough to make room. */
 const queueLookMs = 5_000
+/** How often a drain looks whether the gateways that it waits for still live. */
+const gatewaysLookMs = 1_000
 /** How often a start that takes long looks what the kubelet says of its probe. */
 export const probeLookMs = 30_000
 
@@ -18,12 +20,20 @@ const startLooks = ({ pod, podSeenAt, now }: Snapshot): readonly (number | undef
   return [podSeenAt === undefined ? undefined : podSeenAt + quietMs, again]
 }
 
+const drainLooks = (snapshot: Snapshot): readonly (number | undefined)[] => {
+  const { now, drainSeenAt } = snapshot
+  if (drainSeenAt === undefined) return []
+  const until = gatewaysUntil(snapshot, drainingReason(snapshot) ?? "")
+  const waits = until !== undefined && now < until
+  return [drainSeenAt + drainNoticeMs, until, waits ? now + gatewaysLookMs : undefined]
+}
+
 /**
  * Milliseconds until time alone may change the decision: the next of all deadlines, at most `gc_interval`. The list
  * must hold whatever a check compares `now` with.
  */
 export const nextLook = (snapshot: Snapshot): number => {
-  const { now, settings, place, use, standing, drainSeenAt, instance } = snapshot
+  const { now, settings, place, use, standing, instance } = snapshot
   const moments = [
     failedUntil(snapshot),
     idleUntil(snapshot),
@@ -32,8 +42,8 @@ export const nextLook = (snapshot: Snapshot): number => {
     use.nextDeath,
     standing.until,
     moment(instance.status?.backoffUntilTime),
-    drainSeenAt === undefined ? undefined : drainSeenAt + drainNoticeMs,
     drainDeadline(snapshot),
+    ...drainLooks(snapshot),
     ...(place.kind === "queued" ? [queuedUntil(snapshot), now + queueLookMs] : []),
     ...startLooks(snapshot),
   ]

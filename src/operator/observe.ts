@@ -6,6 +6,7 @@ import type { Service } from "../api/service.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { startTimeoutOf } from "./desired/pod.ts"
 import { judge, signOf } from "./failure.ts"
+import type { Gateways } from "./gateways.ts"
 import type { Planner } from "./planner.ts"
 import type { Sightings } from "./sightings.ts"
 import type { PodSight, Refusal, Settings, Snapshot, Standing } from "./snapshot.ts"
@@ -21,6 +22,7 @@ export type Observatory = {
   readonly services: View<Service>
   readonly sightings: Sightings
   readonly planner: Planner
+  readonly gateways: Gateways
   readonly clock: ClockPort
   readonly settings: Settings
 }
@@ -83,6 +85,7 @@ export const observe = (at: Observatory, name: string, refusal?: Refusal): Snaps
     standing: standingOf(instance, pod, sight, at),
     podSeenAt: sight?.seenAt,
     drainSeenAt: at.sightings.drainSeenAt(uid),
+    gateways: at.gateways.living(),
     refusal,
     now: at.clock.now(),
     settings: at.settings,

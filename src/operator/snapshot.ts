@@ -90,6 +90,8 @@ export type Snapshot = {
   readonly podSeenAt: number | undefined
   /** When this operator first saw the drain; undefined while there is none. */
   readonly drainSeenAt: number | undefined
+  /** Gateways that live, by their names in `inUseBy`. */
+  readonly gateways: readonly string[]
   /** What the API server just said to a create of this pass. */
   readonly refusal: Refusal | undefined
   readonly now: number

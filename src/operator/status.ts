@@ -84,8 +84,10 @@ const aboutFailure = (snapshot: Snapshot, { reason, message, failed }: Standing)
 }
 
 const aboutDrain = ({ instance, now, settings }: Snapshot, { drain }: Verdict): Draft => {
-  if (drain === undefined) return { drainDeadlineTime: undefined }
-  return { drainDeadlineTime: instance.status?.drainDeadlineTime ?? stamp(now + settings.drain_timeout) }
+  if (drain === undefined) return { drainDeadlineTime: undefined, drainSeenBy: undefined }
+  const { drainDeadlineTime } = instance.status ?? {}
+  if (drainDeadlineTime !== undefined) return { drainDeadlineTime }
+  return { drainDeadlineTime: stamp(now + settings.drain_timeout), drainSeenBy: undefined }
 }
 
 const aboutUse = ({ instance, use }: Snapshot): Draft => {

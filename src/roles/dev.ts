@@ -1,3 +1,4 @@
+import { gatewaysLeaseName } from "../adapters/kube/access.ts"
 import { createMemoryCluster } from "../adapters/memory/cluster.ts"
 import { createProcessNode } from "../adapters/process/node.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
@@ -61,6 +62,7 @@ const startCluster = async ({ config, started, telemetry, environment, ...rest }
     clock,
     telemetry,
     options: { ...config.kubernetes, embedded: true },
+    gateways: { namespace, name: gatewaysLeaseName },
   })
   await started.add("operator", operator.close)
   await Promise.all([node.ready, operator.ready])

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto"
 import type { RequestListener } from "node:http"
+import { gatewaysLeaseName } from "../adapters/kube/access.ts"
 import { createAdmin } from "../admin/admin.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
@@ -9,6 +10,7 @@ import { createGateway, type Gateway } from "../gateway/gateway.ts"
 import { createGuard } from "../gateway/guard.ts"
 import { createPlacement } from "../gateway/placement/placement.ts"
 import type { PlacementPort } from "../gateway/placement/port.ts"
+import { announcePresence } from "../gateway/presence.ts"
 import { createFrontDoor } from "../gateway/server.ts"
 import { ensureSessionKeys } from "../gateway/session-keys.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
@@ -32,7 +34,7 @@ export type FrontDeps = {
   readonly publicUrl: string
   /** True if requests for every Host are accepted. */
   readonly anyHost: boolean
-  /** Namespace of the Secret with the session keys. */
+  /** Namespace of the Secret with the session keys, and of the Lease in which gateways say that they live. */
   readonly ownNamespace: string
   /** Static tokens to accept. */
   readonly tokens: Config["auth"]["tokens"]
@@ -56,6 +58,18 @@ const credentialURL =
   (publicUrl: string) =>
   ({ metadata, spec }: MCPTarget): string =>
     `${publicUrl}/api/targets/${metadata.name}/env/${spec.isolationBoundary === "per_user" ? "me" : "default"}`
+
+/** Makes this gateway known to operators: they wait for it until it takes that back, after its last call. Resolves with its name. */
+const announce = async ({ cluster, clock, telemetry, ownNamespace, started, signal }: FrontDeps): Promise<string> => {
+  const { log } = telemetry
+  const replica = `gateway-${randomBytes(6).toString("hex")}`
+  const lease = { namespace: ownNamespace, name: gatewaysLeaseName }
+  const presence = await untilReached({ clock, log, signal }, "the Lease of the gateways", () =>
+    announcePresence({ cluster, clock, log, lease, replica }, signal),
+  )
+  await started.add("presence", presence.close)
+  return replica
+}
 
 /** Follows targets and instances, and waits for the first lists. */
 const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Front, "targets" | "instances">> => {
@@ -83,7 +97,9 @@ const createWho = ({ config, tokens, devKey, clock, telemetry }: FrontDeps) => {
   }
 }
 
-const startPlacement = async (deps: FrontDeps, seen: Pick<Front, "targets" | "instances">, { issuers }: Who) => {
+type Seen = Pick<Front, "targets" | "instances"> & { readonly replica: string }
+
+const startPlacement = async (deps: FrontDeps, seen: Seen, { issuers }: Who) => {
   const { cluster, clock, telemetry, config, publicUrl } = deps
   const { namespace } = config.kubernetes
   const placement = createPlacement({
@@ -92,7 +108,6 @@ const startPlacement = async (deps: FrontDeps, seen: Pick<Front, "targets" | "in
     clock,
     telemetry,
     compose: createCompose({ cluster, namespace, credentialURL: credentialURL(publicUrl) }),
-    replica: `gateway-${randomBytes(6).toString("hex")}`,
     options: { ...config.kubernetes, ...config.gateway, issuers },
   })
   await deps.started.add("placement", placement.close)
@@ -137,9 +152,10 @@ const startGateway = async (
 export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { cluster, clock, telemetry, config, publicUrl, anyHost } = deps
   const { listen, allowed_hosts: allowedHosts, allowed_origins: allowedOrigins } = config.gateway
+  const replica = await announce(deps)
   const seen = await follow(deps)
   const who = createWho(deps)
-  const placement = await startPlacement(deps, seen, who)
+  const placement = await startPlacement(deps, { ...seen, replica }, who)
   const gateway = await startGateway(deps, { targets: seen.targets, placement }, who)
   const { access, authenticator } = who
   const { namespace } = config.kubernetes

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { hostname } from "node:os"
-import { leaseName } from "../adapters/kube/access.ts"
+import { gatewaysLeaseName, leaseName } from "../adapters/kube/access.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { hasCode } from "../errors.ts"
 import { createOperator, type Operator } from "../operator/controller.ts"
@@ -46,6 +46,7 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   const { cluster, telemetry, config, ownNamespace, ends, clock = systemClock } = deps
   const lease = { namespace: ownNamespace, name: leaseName }
+  const gateways = { namespace: ownNamespace, name: gatewaysLeaseName }
   const holder = `${hostname()}_${randomBytes(6).toString("hex")}`
   const settled = Promise.withResolvers<void>()
   settled.promise.catch(() => {})
@@ -64,7 +65,8 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   const lead = async (current: Election, ending: Promise<void>): Promise<void> => {
     await Promise.race([current.acquired, ending])
     if (!current.isLeader()) return
-    operator = createOperator({ cluster, clock, telemetry, options: { ...config.kubernetes, embedded: false } })
+    const options = { ...config.kubernetes, embedded: false }
+    operator = createOperator({ cluster, clock, telemetry, options, gateways })
     try {
       works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
       if (works) settled.resolve()

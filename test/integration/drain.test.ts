@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import { leaseKind } from "../../src/api/lease.ts"
 import type { MCPTarget } from "../../src/api/mcp-target.ts"
+import { presenceKey } from "../../src/api/presence.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { aroundWrites } from "../support/around-port.ts"
 import { someSettings } from "../support/build/settings.ts"
@@ -9,6 +11,7 @@ import { quietTelemetry } from "../support/quiet-telemetry.ts"
 import { type GatewayHalf, startGatewayHalf, type Visit, visit } from "../support/visits.ts"
 
 const namespace = "reflow"
+const lease = { namespace: "reflow-system", name: "reflow-gateways" }
 /** How late the watch of the one gateway is. */
 const lateMs = 20_000
 
@@ -18,6 +21,8 @@ let prompt: GatewayHalf
 let late: GatewayHalf
 /** Called when a drain is about to be written. */
 let onDrain: () => void
+/** When the first drain was about to be written, and when what it was for was done. */
+let drained: { from: number; to: number }
 const closing: (() => Promise<void>)[] = []
 
 beforeEach(async () => {
@@ -29,19 +34,24 @@ beforeEach(async () => {
     await clock.sleep(200)
     return run()
   })
-  const parts = { cluster: far, clock, namespace }
+  const parts = { cluster: far, clock, namespace, lease }
   const starting = Promise.all([
     startGatewayHalf({ ...parts, replica: "gw-prompt" }),
     startGatewayHalf({ ...parts, replica: "gw-late", lateMs }),
   ])
-  await clock.advance(0)
+  await clock.advance(1_000)
   ;[prompt, late] = await starting
   onDrain = () => {}
+  drained = { from: Number.NaN, to: Number.NaN }
   const watched = aroundWrites(cluster.client({ fieldManager: "reflow-operator" }), (write, run) => {
-    if (beginsDrain(write)) onDrain()
+    if (beginsDrain(write)) {
+      drained.from ||= clock.now()
+      onDrain()
+    } else if (write.verb === "delete" && ["MCPInstance", "Pod"].includes(write.kind)) drained.to ||= clock.now()
     return run()
   })
-  const operator = createOperator({ cluster: watched, clock, telemetry: quietTelemetry(), options: someSettings() })
+  const telemetry = quietTelemetry()
+  const operator = createOperator({ cluster: watched, clock, telemetry, options: someSettings(), gateways: lease })
   closing.push(operator.close, prompt.close, late.close)
   await clock.advance(0)
 })
@@ -61,6 +71,13 @@ const bringUp = async (): Promise<string> => {
   await world.pass(30)
   for (const { placed, error } of first) expect(error ?? placed?.incarnation).toEqual(expect.any(String))
   return first[0]?.placed?.instance ?? ""
+}
+
+/** Ends a gateway in order. */
+const leave = async (gateway: GatewayHalf): Promise<void> => {
+  const left = gateway.close()
+  await world.pass(2)
+  await left
 }
 
 const stampNow = () => new Date(world.clock.now()).toISOString()
@@ -94,8 +111,89 @@ describe.each(Object.entries(causes))("a drain for %s", (_cause, begin) => {
     await begin(name)
     await world.pass(1)
     const next = call(prompt, 10)
-    await world.pass(30)
+    await world.pass(40)
     expect(next.error ?? next.lost).toBeUndefined()
     expect(next.placed?.incarnation).not.toBe(before)
+  })
+
+  it.each([
+    ["short", [0, 240]],
+    // the answer to the first of its own writes shows the late gateway the drain
+    ["short and long", [0, 240, 1_700, 9_000]],
+  ] as const)(
+    "cuts none of the %s calls that the gateway whose watch is late begins meanwhile, whenever",
+    async (_which, lengths) => {
+      const name = await bringUp()
+      const calls: Visit[] = []
+      onDrain = () => {
+        onDrain = () => {}
+        for (let ms = 0; ms <= 21_000; ms += 250)
+          for (const callMs of lengths) world.clock.timer(ms, () => void calls.push(call(late, callMs)))
+      }
+      await begin(name)
+      await world.pass(120)
+      const outcomes = calls.map(({ lost, error, placed }) => lost ?? error ?? typeof placed)
+      expect(outcomes).toEqual(Array.from({ length: 85 * lengths.length }, () => "object"))
+    },
+  )
+
+  it("takes two seconds if all gateways are prompt, and leaves nothing behind", async () => {
+    const name = await bringUp()
+    await leave(late)
+    await begin(name)
+    await world.pass(40)
+    expect(drained.to - drained.from).toBeGreaterThanOrEqual(2_000)
+    expect(drained.to - drained.from).toBeLessThan(2_100)
+    expect((await world.instance(name))?.status?.drainSeenBy).toBeUndefined()
+  })
+})
+
+describe("a drain that nothing cancels", () => {
+  const restart = async (name: string) => {
+    await causes["a restart"](name)
+    await world.pass(60)
+    return drained.to - drained.from
+  }
+
+  it("takes two seconds if no gateway lives", async () => {
+    const name = await bringUp()
+    await leave(late)
+    await leave(prompt)
+    expect(await restart(name)).toBe(2_000)
+  })
+
+  it("waits thirty seconds at most for a gateway that died without a word", async () => {
+    await world.cluster.mergePatch(leaseKind, lease, { metadata: { annotations: { [presenceKey("gw-dead")]: "now" } } })
+    await world.pass(1)
+    const name = await bringUp()
+    await leave(late)
+    drained = { from: Number.NaN, to: Number.NaN }
+    // told 31 s ago: it is taken for dead 9 s later
+    const took = await restart(name)
+    expect(took).toBeGreaterThan(2_000)
+    expect(took).toBeLessThan(10_000)
+  })
+
+  it("waits for a gateway that came while it went on", async () => {
+    const name = await bringUp()
+    await leave(late)
+    await causes["a restart"](name)
+    await world.pass(1)
+    const { clock, cluster } = world
+    const newcomer = await startGatewayHalf({ cluster, clock, namespace, lease, replica: "gw-new" })
+    closing.push(newcomer.close)
+    await world.pass(30)
+    expect(drained.to - drained.from).toBeLessThan(2_500)
+    expect(call(newcomer, 10).lost).toBeUndefined()
+  })
+
+  it("goes on without a gateway that takes leave meanwhile", async () => {
+    const name = await bringUp()
+    await causes["a restart"](name)
+    await world.pass(5)
+    expect(drained.to).toBeNaN()
+    await leave(late)
+    await world.pass(1)
+    expect(drained.to - drained.from).toBeLessThan(9_000)
   })
 })

@@ -5,9 +5,10 @@ import { createCompose } from "../../src/credentials/compose.ts"
 import { createPlacement, type PlacementOptions } from "../../src/gateway/placement/placement.ts"
 import type { Placement, PlacementPort } from "../../src/gateway/placement/port.ts"
 import type { Probe } from "../../src/gateway/placement/probe.ts"
+import { announcePresence } from "../../src/gateway/presence.ts"
 import { subjectKeyFor } from "../../src/identity/subject-key.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
-import type { ClusterPort } from "../../src/ports/cluster.ts"
+import type { ClusterPort, ObjectRef } from "../../src/ports/cluster.ts"
 import { lateReflection } from "./around-port.ts"
 import { someSettings } from "./build/settings.ts"
 import { identity } from "./build/who.ts"
@@ -24,6 +25,8 @@ export type GatewayParts = {
   /** How late its watch of the instances is, milliseconds; default not at all. */
   readonly lateMs?: number
   readonly options?: Partial<PlacementOptions>
+  /** The Lease in which it says that it lives; default: it does not say so. */
+  readonly lease?: ObjectRef
   /** How servers are probed; default: each answers at once. */
   readonly probe?: Probe
 }
@@ -33,7 +36,10 @@ export type GatewayHalf = { readonly placement: PlacementPort; close(): Promise<
 
 /** Starts a gateway's placement. Close it. */
 export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf> => {
-  const { cluster, clock, namespace, replica, lateMs = 0, options, probe = async () => true } = parts
+  const { cluster, clock, namespace, replica, lateMs = 0, options, lease, probe = async () => true } = parts
+  const { log } = quietTelemetry()
+  const presence =
+    lease && (await announcePresence({ cluster, clock, log, lease, replica }, new AbortController().signal))
   const watched = cluster.watch(mcpInstanceKind, { namespace })
   const targets = cluster.watch(mcpTargetKind, { namespace })
   await Promise.all([watched.synced, targets.synced])
@@ -54,6 +60,7 @@ export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf
     close: async () => {
       await placement.close()
       await Promise.all([instances.close(), targets.close()])
+      await presence?.close()
     },
   }
 }

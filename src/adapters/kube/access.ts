@@ -30,6 +30,9 @@ export const keysSecretName = "reflow-gateway-keys"
 /** Name of the operator's Lease. */
 export const leaseName = "reflow-operator"
 
+/** Name of the Lease in which gateways say that they live, each by an annotation of its own. */
+export const gatewaysLeaseName = "reflow-gateways"
+
 /** Everything that the two roles may do. No ClusterRole, nothing outside two namespaces. */
 export const grants: readonly Grant[] = [
   {
@@ -115,6 +118,15 @@ export const grants: readonly Grant[] = [
     why: "makes that Lease on first start; RBAC cannot narrow a create by name",
   },
   {
+    actor: "operator",
+    where: "own",
+    group: "coordination.k8s.io",
+    resource: "leases",
+    verbs: ["list", "watch"],
+    names: [gatewaysLeaseName],
+    why: "knows which gateways live, for which a drain waits",
+  },
+  {
     actor: "gateway",
     where: "instances",
     group: apiGroup,
@@ -187,5 +199,22 @@ export const grants: readonly Grant[] = [
     resource: "secrets",
     verbs: ["create"],
     why: "makes those two on first start; RBAC cannot narrow a create by name",
+  },
+  {
+    actor: "gateway",
+    where: "own",
+    group: "coordination.k8s.io",
+    resource: "leases",
+    verbs: ["patch"],
+    names: [gatewaysLeaseName],
+    why: "says that it lives; it cannot write the operator's Lease",
+  },
+  {
+    actor: "gateway",
+    where: "own",
+    group: "coordination.k8s.io",
+    resource: "leases",
+    verbs: ["create"],
+    why: "makes that Lease on first start; RBAC cannot narrow a create by name",
   },
 ]

@@ -1,4 +1,5 @@
 import { findCondition, isTrue } from "../../api/condition.ts"
+import { isCancellable } from "../../api/drain.ts"
 import type { MCPInstance } from "../../api/mcp-instance.ts"
 import { recordOf } from "../../credentials/scopes.ts"
 
@@ -76,13 +77,11 @@ const terminating: Check = ({ metadata }) =>
     ? undefined
     : { verdict: "hold", reason: "Terminating", message: "The previous instance is ending.", counts: false }
 
-/** Drains that a touch cancels; the others go on to their end, and a key of ours would only delay it. */
-const cancellable: readonly string[] = ["Idle", "Evicted"]
-
 const draining: Check = ({ status }, { continues }) => {
   const condition = findCondition(status?.conditions, "Draining")
   if (condition?.status !== "True" || continues) return undefined
-  const cancels = cancellable.includes(condition.reason)
+  // the others go on to their end, and a key of ours would only delay it
+  const cancels = isCancellable(condition.reason)
   return {
     verdict: "hold",
     reason: "Draining",

@@ -8,6 +8,7 @@ import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { createInstance } from "./create.ts"
 import type { Failure } from "./decide.ts"
+import type { WriteNotice } from "./drain-notice.ts"
 import { ensureStillOpen, nameConflict } from "./errors.ts"
 import { toInstanceFailed } from "./failure.ts"
 import type { PlacementRequest } from "./port.ts"
@@ -28,6 +29,7 @@ export type Effects = {
   conflict(instance: MCPInstance): AppError
   readonly writeKey: WriteKey
   readonly writeStamp: WriteStamp
+  readonly writeNotice: WriteNotice
 }
 
 /** What the effects need. */
@@ -147,5 +149,6 @@ export const createEffects = (deps: EffectDeps): Effects => {
       return writeUse(instance, { inUseBy: { [replica]: open ? now : null }, lastUsedTime: now })
     },
     writeStamp: (instance) => writeUse(instance, { lastUsedTime: nowText() }),
+    writeNotice: (instance, drain) => writeUse(instance, { drainSeenBy: { [replica]: drain } }),
   }
 }

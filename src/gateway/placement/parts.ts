@@ -7,6 +7,7 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { type Decision, decidePlacement } from "./decide.ts"
+import { createDrainNotices, type DrainNotices } from "./drain-notice.ts"
 import { createEffects, type Effects } from "./effects.ts"
 import { probe as networkProbe, type Probe } from "./probe.ts"
 import { createReach, type Reach } from "./reach.ts"
@@ -48,6 +49,7 @@ export type Parts = {
   readonly room: WaitingRoom<Visit>
   readonly keys: InUseKeys
   readonly stamps: UseStamps
+  readonly notices: DrainNotices
   readonly service: Service
   /** What is to happen to a request now. */
   readonly look: (visit: Visit) => Decision
@@ -60,19 +62,21 @@ const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?
 
 /** Tells the parts that something is known anew of an instance. */
 const createOnChange =
-  ({ view, reach, keys, stamps, service }: Parts) =>
+  ({ view, reach, keys, stamps, notices, service }: Parts) =>
   (name: string, previous: MCPInstance | undefined): void => {
     const instance = view.get(name)
     const before = previous?.metadata.uid
     if (before !== undefined && before !== instance?.metadata.uid) {
       keys.forget(before)
       stamps.forget(before)
+      notices.forget(before)
       reach.forget(name)
     }
     if (instance !== undefined) {
       // what answered may be dead: its address is believed again when it answers again
       if (isReady(previous) && !isReady(instance)) reach.forget(name)
-      if (isTrue(instance.status?.conditions, "Draining")) keys.hurry(instance.metadata.uid ?? "")
+      if (isTrue(instance.status?.conditions, "Draining")) void keys.hurry(instance.metadata.uid ?? "")
+      notices.see(instance)
       if (reach.url(instance, true) !== undefined) reach.ensure(instance)
     }
     service.attend(name)
@@ -122,6 +126,7 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     isCrowded: () => instances.size > crowdedShare * options.max_instances,
     find: view.get,
   })
+  const notices = createDrainNotices({ clock, find: view.get, tellCalls: keys.hurry, write: effects.writeNotice })
   const look = (visit: Visit): Decision => {
     const { seat, wanted } = visit
     const instance = view.get(seat.name)
@@ -129,7 +134,9 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     return decidePlacement({ instance, reachable, trusted: view.isTrusted(seat.name) }, wanted)
   }
   const service = createService({ room, view, reach, keys, effects, look })
-  const parts = { view, reach, room, keys, stamps, service, look }
+  const parts = { view, reach, room, keys, stamps, notices, service, look }
   const onChange = createOnChange(parts)
+  // what drains already is no change
+  for (const instance of instances.items()) notices.see(instance)
   return parts
 }

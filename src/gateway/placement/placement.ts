@@ -33,13 +33,14 @@ const readIncarnation = async (
 export const createPlacement = (deps: PlacementDeps): PlacementPort => {
   const stop = new AbortController()
   const parts = createParts(deps, stop.signal)
-  const { view, keys, stamps, reach, room } = parts
+  const { view, keys, stamps, notices, reach, room } = parts
 
   const close = async (): Promise<void> => {
     stop.abort()
     room.close(shuttingDown())
     reach.close()
     stamps.close()
+    notices.close()
     view.close()
     await keys.close()
   }
@@ -48,7 +49,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
     place: createPlacing(deps, parts, stop.signal),
     beginCall: ({ instance, instanceUID }) => {
       const end = keys.beginCall({ name: instance, uid: instanceUID })
-      if (isTrue(view.get(instance)?.status?.conditions, "Draining")) keys.hurry(instanceUID)
+      if (isTrue(view.get(instance)?.status?.conditions, "Draining")) void keys.hurry(instanceUID)
       return end
     },
     touchStream: ({ instance, instanceUID }) => {

@@ -27,8 +27,11 @@ export type InUseKeys = {
   beginCall(instance: InstanceId): () => void
   /** Whether requests wait for the instance. `urgent`: the operator must hear of it at once. */
   setWaiting(instance: InstanceId, waiting: boolean, urgent: boolean): void
-  /** The instance drains: if calls are open the key is written at once. */
-  hurry(uid: string): void
+  /**
+   * The instance drains: if calls are open the key is written at once. Resolves with whether the object now tells of
+   * them; with true if there are none.
+   */
+  hurry(uid: string): Promise<boolean>
   /** The instance is gone, and its key with it. */
   forget(uid: string): void
   /** Removes all own keys, within two seconds. */
@@ -42,6 +45,8 @@ type Entry = InstanceId & {
   written: boolean
   /** True if the key should be written now. */
   due: boolean
+  /** True if the write under way removes the key. */
+  removing: boolean
   running: Promise<void> | undefined
   cancel: (() => void) | undefined
 }
@@ -73,6 +78,7 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
     while (isOpen(entry) ? entry.due : entry.written) {
       const open = isOpen(entry)
       entry.due = false
+      entry.removing = !open
       const outcome = await write(entry, open)
       if (outcome === "gone") return drop(entry)
       if (outcome === "failed") return open && !closed ? schedule(entry, keyRetryMs) : drop(entry)
@@ -98,7 +104,8 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
       entry.cancel = undefined
       if (entry.written || entry.running !== undefined) settle(entry)
       else drop(entry)
-    } else if (entry.written || entry.running !== undefined) return
+    } else if (entry.running !== undefined) entry.due ||= urgent && entry.removing
+    else if (entry.written) return
     else if (urgent) {
       entry.due = true
       settle(entry)
@@ -115,6 +122,7 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
       waiting: false,
       written: false,
       due: false,
+      removing: false,
       running: undefined,
       cancel: undefined,
     }
@@ -157,9 +165,12 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
       entry.waiting = waiting
       changed(entry, urgent)
     },
-    hurry: (uid) => {
+    hurry: async (uid) => {
       const entry = entries.get(uid)
-      if (entry !== undefined && entry.calls > 0) changed(entry, true)
+      if (entry === undefined || entry.calls === 0) return true
+      changed(entry, true)
+      await entry.running
+      return entry.written || entry.calls === 0
     },
     forget: (uid) => {
       const entry = entries.get(uid)

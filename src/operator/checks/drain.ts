@@ -1,4 +1,5 @@
 import { findCondition } from "../../api/condition.ts"
+import { isCancellable } from "../../api/drain.ts"
 import { formatDuration } from "../../api/duration.ts"
 import { hasStarted } from "../failure.ts"
 import type { DrainReason } from "../reasons.ts"
@@ -7,6 +8,9 @@ import { moment } from "../time.ts"
 
 /** A gateway learns of a drain within this time, or asks the API server. */
 export const drainNoticeMs = 2_000
+
+/** A drain that nothing cancels waits no longer than this for gateways that do not say that they saw it. */
+export const gatewaysMs = 30_000
 
 /** What a drain is for, and what follows it. */
 export type DrainPlan = {
@@ -26,9 +30,24 @@ export const drainingReason = ({ instance }: Pick<Snapshot, "instance">): string
   return draining?.status === "True" ? draining.reason : undefined
 }
 
+/** Living gateways that have not said of the drain that goes on that they saw it: they may send new calls. */
+const unaware = ({ gateways, instance: { status } }: Snapshot): readonly string[] =>
+  gateways.filter((each) => status?.drainSeenBy?.[each] !== status?.drainDeadlineTime)
+
 /**
- * The next step of a drain: say so (guarded by the state that was looked at), give gateways time to notice, wait for
- * the open calls up to the deadline, then act. A server that never answered has nothing open and needs no drain.
+ * Until when the drain waits for gateways; undefined if it waits for none. Use cancels some drains, and a gateway that
+ * knows of none records use before it sends anything: those need not wait.
+ */
+export const gatewaysUntil = (snapshot: Snapshot, reason: string): number | undefined => {
+  const { drainSeenAt } = snapshot
+  if (drainSeenAt === undefined || isCancellable(reason) || unaware(snapshot).length === 0) return undefined
+  return drainSeenAt + gatewaysMs
+}
+
+/**
+ * The next step of a drain: say so (guarded by the state that was looked at), give gateways time to notice, wait until
+ * each has said so if nothing cancels it, wait for the open calls up to the deadline, then act. A server that never
+ * answered has nothing open and needs no drain.
  */
 export const drainStep = (snapshot: Snapshot, { reason, message, finish }: DrainPlan): Verdict => {
   const { pod, drainSeenAt, use, now } = snapshot
@@ -36,7 +55,8 @@ export const drainStep = (snapshot: Snapshot, { reason, message, finish }: Drain
   const drain = { reason, message }
   if (drainingReason(snapshot) === undefined || drainSeenAt === undefined) return { drain }
   if (now < drainSeenAt + drainNoticeMs) return { drain }
-  if (use.live.length > 0 && now < (drainDeadline(snapshot) ?? Number.POSITIVE_INFINITY)) return { drain }
+  const waits = use.live.length > 0 || now < (gatewaysUntil(snapshot, reason) ?? now)
+  if (waits && now < (drainDeadline(snapshot) ?? Number.POSITIVE_INFINITY)) return { drain }
   return finish
 }
 

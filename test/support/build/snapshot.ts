@@ -45,6 +45,7 @@ export const aSnapshot = ({ sight, ...parts }: SnapshotParts = {}): Snapshot => 
     makesRoom: false,
     use: unused,
     drainSeenAt: undefined,
+    gateways: [],
     refusal: undefined,
     podSeenAt: pod === undefined ? undefined : seen.seenAt,
     ...parts,
