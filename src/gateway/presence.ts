@@ -106,11 +106,12 @@ export const announcePresence = async (deps: PresenceDeps, signal: AbortSignal):
   return {
     close: async () => {
       stop.abort()
-      await running
       const limit = new AbortController()
-      const cancel = clock.timer(closeMs, () => limit.abort())
-      await remove(limit.signal).catch((error) => log.debug("a gateway's end could not be told", { replica, error }))
-      cancel()
+      const removed = running
+        .then(() => remove(limit.signal))
+        .catch((error) => log.debug("a gateway's end could not be told", { replica, error }))
+      await Promise.race([removed, clock.sleep(closeMs, limit.signal).catch(() => {})])
+      limit.abort()
     },
   }
 }

@@ -293,6 +293,83 @@ describe("a drain", () => {
   })
 })
 
+describe("a drain that nothing cancels, begun 38 minutes after birth", () => {
+  const deadline = stampAfter(40 * minute)
+  const causes = {
+    MaxLifetime: { maxLifetime: "30m" },
+    Restarted: { restartTime: stampAfter(38 * minute) },
+    SpecChanged: { image: "ghcr.io/org/files:2" },
+    SecretExpired: { secretExpireTime: stampAfter(38 * minute) },
+  } as const
+  type Reason = keyof typeof causes
+  type Seen = Readonly<Record<string, string>>
+
+  const at = (reason: Reason, seconds: number, gateways: readonly string[], drainSeenBy?: Seen) => {
+    const { metadata, status } = draining(aReadyInstance(), reason, deadline)
+    const drained = { ...status, ...(drainSeenBy === undefined ? {} : { drainSeenBy }) }
+    const parts = { spec: causes[reason], metadata: { ...metadata, generation: 2 }, status: drained }
+    const pod = aPod({ of: aReadyInstance(), status: readyStatus() })
+    return decide(
+      aReadySnapshot(38 * minute + seconds, {
+        instance: aReadyInstance(parts),
+        pod,
+        gateways,
+        drainSeenAt: msAfter(38 * minute),
+        use: used(38 * minute),
+      }),
+    )
+  }
+  const ends = (decision: ReturnType<typeof decide>) => decision.actions.some((each) => each.do.startsWith("delete"))
+  const seen = { a: deadline, b: deadline }
+
+  it.each<[string, Reason, number, readonly string[], Seen | undefined, boolean]>([
+    ["is over after two seconds without any gateway", "Restarted", 2, [], undefined, true],
+    ["is not over before, though all gateways saw it", "Restarted", 1.9, ["a", "b"], seen, false],
+    ["is over then, if all gateways saw it", "Restarted", 2, ["a", "b"], seen, true],
+    ["goes on while one gateway did not say so", "Restarted", 2, ["a", "b"], { a: deadline }, false],
+    ["goes on while one saw an earlier drain", "SpecChanged", 2, ["a", "b"], { ...seen, b: stampAfter(60) }, false],
+    ["does not wait for one that does not live", "MaxLifetime", 2, ["a"], { a: deadline }, true],
+    ["waits for lack of any word", "MaxLifetime", 29.9, ["a"], undefined, false],
+    ["waits so for a changed spec", "SpecChanged", 29.9, ["a"], undefined, false],
+    ["waits so for an expiring Secret", "SecretExpired", 29.9, ["a"], undefined, false],
+    ["waits thirty seconds at most", "MaxLifetime", 30, ["a"], undefined, true],
+    ["waits thirty seconds at most for a changed spec", "SpecChanged", 30, ["a"], undefined, true],
+  ])("%s", (_what, reason, seconds, gateways, drainSeenBy, over) => {
+    expect(ends(at(reason, seconds, gateways, drainSeenBy))).toBe(over)
+  })
+
+  it("looks each second whether those that it waits for still live, and at the end of its patience", () => {
+    expect(at("Restarted", 2, ["a"]).requeueAfter).toBe(1_000)
+    expect(at("Restarted", 29.8, ["a"]).requeueAfter).toBe(200)
+    expect(at("Restarted", 1.9, ["a"], seen).requeueAfter).toBe(100)
+  })
+
+  it("does not wait beyond its deadline", () => {
+    const instance = draining(
+      aReadyInstance({ spec: { maxLifetime: "30m" } }),
+      "MaxLifetime",
+      stampAfter(38 * minute + 9),
+    )
+    const look = (seconds: number) =>
+      decide(aReadySnapshot(38 * minute + seconds, { instance, gateways: ["a"], drainSeenAt: msAfter(38 * minute) }))
+    expect([ends(look(8.9)), ends(look(9))]).toEqual([false, true])
+  })
+
+  it("that use cancels waits for no gateway", () => {
+    const instance = draining(ready, "Idle", deadline)
+    const idle = { instance, gateways: ["a"], drainSeenAt: msAfter(38 * minute) }
+    expect(ends(decide(aReadySnapshot(38 * minute + 2, idle)))).toBe(true)
+  })
+
+  it("forgets who saw it when it ends, and who saw another when it begins", () => {
+    const { status } = at("SpecChanged", 2, [], seen)
+    expect(status).toMatchObject({ drainSeenBy: undefined, drainDeadlineTime: undefined })
+    const instance = aReadyInstance({ spec: { maxLifetime: "30m" }, status: { drainSeenBy: { a: stampAfter(60) } } })
+    const begins = decide(aReadySnapshot(38 * minute, { instance }))
+    expect(begins.statusPatch).toMatchObject({ status: { phase: "Draining", drainSeenBy: null } })
+  })
+})
+
 describe("the status", () => {
   it("of an unchanged state is not written", () => {
     const instance = { ...ready, status: decide(aReadySnapshot(minute)).status }

@@ -75,12 +75,31 @@ describe("this replica's key in inUseBy", () => {
 
   test("a drain makes an open call told at once, and nothing if there is none", async () => {
     const { clock, writes, keys } = setUp()
-    keys.hurry(alice.uid)
+    expect(await keys.hurry(alice.uid)).toBe(true)
     const end = keys.beginCall(alice)
-    keys.hurry(alice.uid)
+    const told = keys.hurry(alice.uid)
     await clock.advance(0)
     expect(writes).toEqual(["set uid-1"])
+    expect(await told).toBe(true)
     end()
+  })
+
+  test("a drain hears whether the open calls could be told", async () => {
+    const { answers, keys } = setUp()
+    answers.push("failed")
+    keys.beginCall(alice)
+    expect(await keys.hurry(alice.uid)).toBe(false)
+    expect(await keys.hurry(alice.uid)).toBe(true)
+  })
+
+  test("a drain that comes while the key is being removed sets it for a call that has begun since", async () => {
+    const { clock, writes, keys } = setUp()
+    const end = keys.beginCall(alice)
+    await clock.advance(2_000)
+    end()
+    keys.beginCall(alice)
+    expect(await keys.hurry(alice.uid)).toBe(true)
+    expect(writes).toEqual(["set uid-1", "remove uid-1", "set uid-1"])
   })
 
   test("a failed write is tried again, a gone instance is not", async () => {
