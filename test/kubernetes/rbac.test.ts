@@ -1,7 +1,14 @@
 /** What the ServiceAccounts of rbac/ may do on a real API server, and what they may not. */
 import { createHash, randomBytes } from "node:crypto"
 import { beforeAll, describe, expect, test } from "vitest"
-import { type Actor, bootstrapSecretName, type Grant, grants, keysSecretName } from "../../src/adapters/kube/access.ts"
+import {
+  type Actor,
+  bootstrapSecretName,
+  type Grant,
+  grants,
+  keysSecretName,
+  leaseName,
+} from "../../src/adapters/kube/access.ts"
 import type { KubeCluster } from "../../src/adapters/kube/cluster.ts"
 import { actorName } from "../../src/adapters/kube/rbac.ts"
 import { instanceName } from "../../src/api/names.ts"
@@ -93,6 +100,7 @@ describe.each<Actor>(["operator", "gateway"])("the %s", (actor) => {
 type Refused = { readonly actor: Actor; readonly what: string; readonly path: () => string; readonly method?: "POST" }
 
 const core = (namespace: string, rest: string): string => `/api/v1/namespaces/${namespace}/${rest}`
+const leases = (name = ""): string => `/apis/coordination.k8s.io/v1/namespaces/${place.own}/leases${name}`
 const ours = (namespace: string, rest: string): string => `/apis/mcp.reflow.io/v1alpha1/namespaces/${namespace}/${rest}`
 
 /** What nobody may do, whichever of the two roles it has. */
@@ -111,6 +119,7 @@ const both = (["operator", "gateway"] as const).flatMap((actor): Refused[] => [
   { actor, what: "list instances of all namespaces", path: () => "/apis/mcp.reflow.io/v1alpha1/mcpinstances" },
   { actor, what: "list Pods of all namespaces", path: () => "/api/v1/pods" },
   { actor, what: "list Pods of its own namespace", path: () => core(place.own, "pods") },
+  { actor, what: "list the Leases of its own namespace", path: () => leases() },
   { actor, what: "list namespaces", path: () => "/api/v1/namespaces" },
   { actor, what: "list nodes", path: () => "/api/v1/nodes" },
   { actor, what: "make tokens", path: () => core(place.own, "serviceaccounts/nobody/token"), method: "POST" },
@@ -138,6 +147,7 @@ test.each<Refused>([
     path: () => core(place.instances, "pods/any/exec?command=env"),
     method: "POST",
   },
+  { actor: "gateway", what: "read the operator's Lease", path: () => leases(`/${leaseName}`) },
   { actor: "gateway", what: "make a Pod", path: () => core(place.instances, "pods"), method: "POST" },
   {
     actor: "gateway",

@@ -83,8 +83,8 @@ test("the operator writes at most 8 times from an instance to Ready, and nothing
   expect(writes - before).toBeLessThanOrEqual(20 * 8)
   await sleep(20_000)
   expect((await countWrites(operator)) - writes, (await writesSince(since)).join("\n")).toBe(0)
-  // four watches, calls, and the Lease; each of them is TLS of its own
-  expect(relay.open).toBeLessThanOrEqual(4 + 8)
+  // five watches, calls, and the Lease; each of them is TLS of its own
+  expect(relay.open).toBeLessThanOrEqual(5 + 8)
   expect(relay.opened - opened).toBeLessThanOrEqual(1)
   operator.process.kill("SIGTERM")
   expect(await operator.ended).toBe(0)
