@@ -3,7 +3,14 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
 import { parseAllDocuments } from "yaml"
-import { type Actor, bootstrapSecretName, grants, keysSecretName, leaseName } from "../../src/adapters/kube/access.ts"
+import {
+  type Actor,
+  bootstrapSecretName,
+  gatewaysLeaseName,
+  grants,
+  keysSecretName,
+  leaseName,
+} from "../../src/adapters/kube/access.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import { generatedFiles, namespaces } from "../../src/generate.ts"
 import { version } from "../../src/version.ts"
@@ -81,7 +88,7 @@ describe("rights", () => {
   test("what is named in the own namespace is named in the rights, but for creates, which RBAC cannot narrow", () => {
     for (const { where, verbs, names } of grants)
       if (where === "own" && !verbs.includes("create"))
-        expect([[keysSecretName], [bootstrapSecretName], [leaseName]]).toContainEqual(names)
+        expect([[keysSecretName], [bootstrapSecretName], [leaseName], [gatewaysLeaseName]]).toContainEqual(names)
   })
 
   test("each line says what it is for", () => {
