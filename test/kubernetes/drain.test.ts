@@ -93,7 +93,6 @@ test("a restart cuts no call of a gateway that learns of it seconds late, and wa
   await eventually(() => !Number.isNaN(drained.to), 20_000, "the drain is over")
   await Promise.all(calls.map(({ over }) => over))
   expect(calls.map(({ lost, error, placed }) => lost ?? error ?? typeof placed)).toEqual(calls.map(() => "object"))
-  expect(drained.to - drained.from).toBeGreaterThan(lateMs - 500)
 
   await late.close()
   const next = await reach(prompt)
