@@ -55,6 +55,10 @@ export type Parts = {
   readonly look: (visit: Visit) => Decision
 }
 
+const strangerWarning =
+  "somebody else accepts connections to addresses of Services that are not routed yet, as a transparent proxy does: " +
+  "servers are called by their Pod's address at first; keep the Service network from leaving the cluster"
+
 /** Share of max_instances above which use is recorded more often. */
 const crowdedShare = 0.8
 
@@ -117,6 +121,7 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     probe: deps.probe ?? networkProbe,
     isWanted: (name) => room.has(name),
     onReached: (name) => service.attend(name),
+    onStranger: () => deps.telemetry.log.warn(strangerWarning),
   })
   const keys = createInUseKeys({ clock, write: effects.writeKey })
   const stamps = createUseStamps({

@@ -2,6 +2,7 @@ import { isTrue } from "../../api/condition.ts"
 import type { MCPInstance } from "../../api/mcp-instance.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Probe } from "./probe.ts"
+import { createStrangers, type ServiceSigns } from "./strangers.ts"
 
 /** Pauses between two probes of one address: from the first, growing to the longest. */
 const firstPauseMs = 50
@@ -35,6 +36,8 @@ export type ReachDeps = {
   readonly isWanted: (name: string) => boolean
   /** Told when an address of the instance answered for the first time, and when its Service has lagged long enough. */
   readonly onReached: (name: string) => void
+  /** Told when somebody else answered at the address of a Service, at most once an hour; see strangers.ts. */
+  readonly onStranger?: () => void
 }
 
 type Life = {
@@ -42,18 +45,14 @@ type Life = {
   readonly stop: AbortController
   readonly probing: Set<string>
   readonly answered: Map<string, URL>
+  readonly signs: ServiceSigns
   /** When the first address answered. */
   reachedAt?: number
 }
 
-/**
- * Addresses that may answer for the instance. A Service routes to a Ready Pod only; until then, and until each node knows
- * of it, packets to its address may leave by the default route, where a stranger can accept the connection.
- */
-const addresses = ({ status }: MCPInstance): string[] => {
-  const service = isTrue(status?.conditions, "Ready") ? status?.url : undefined
-  return [...new Set([status?.podURL, service].filter((url) => url !== undefined))]
-}
+const addresses = ({ status }: MCPInstance): string[] => [
+  ...new Set([status?.podURL, status?.url].filter((url) => url !== undefined)),
+]
 
 /** How long to wait with the probe of an address. */
 const delayOf = ({ status }: MCPInstance, address: string): number =>
@@ -63,6 +62,7 @@ const delayOf = ({ status }: MCPInstance, address: string): number =>
 export const createReach = (deps: ReachDeps): Reach => {
   const { clock, probe, isWanted, onReached } = deps
   const lives = new Map<string, Life>()
+  const strangers = createStrangers(clock, deps.onStranger ?? (() => {}))
   let closed = false
 
   const forget = (name: string, incarnation?: string): void => {
@@ -77,7 +77,7 @@ export const createReach = (deps: ReachDeps): Reach => {
     const known = lives.get(name)
     if (known?.incarnation === incarnation) return known
     forget(name)
-    const life: Life = { incarnation, stop: new AbortController(), probing: new Set(), answered: new Map() }
+    const life: Life = { incarnation, stop: new AbortController(), probing: new Set(), answered: new Map(), signs: {} }
     lives.set(name, life)
     return life
   }
@@ -93,6 +93,19 @@ export const createReach = (deps: ReachDeps): Reach => {
     if (!stop.signal.aborted) onReached(name)
   }
 
+  /** One probe: true if the server itself has answered. */
+  const ask = async ({ spec, status }: MCPInstance, life: Life, url: URL, address: string): Promise<boolean> => {
+    const { signal } = life.stop
+    const podURL = status?.podURL
+    if (address === podURL || podURL === undefined) return await probe(url, spec.healthPath, signal)
+    // before it is Ready only a connection: a stranger gets no request
+    const isReady = life.signs.readyAt !== undefined
+    const answered = await probe(url, isReady ? spec.healthPath : undefined, signal)
+    const listens =
+      answered && !isReady && (life.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)))
+    return strangers.judge(life.signs, answered, listens)
+  }
+
   const pursue = async (instance: MCPInstance, life: Life, address: string): Promise<void> => {
     const { name } = instance.metadata
     const url = new URL(address)
@@ -101,7 +114,7 @@ export const createReach = (deps: ReachDeps): Reach => {
     if (delay > 0 && (life.stop.signal.aborted || life.reachedAt !== undefined)) return
     let pause = firstPauseMs
     do {
-      if (await probe(url, instance.spec.healthPath, life.stop.signal)) {
+      if (await ask(instance, life, url, address)) {
         if (life.stop.signal.aborted) return
         life.answered.set(address, url)
         life.reachedAt ??= clock.now()
@@ -127,6 +140,7 @@ export const createReach = (deps: ReachDeps): Reach => {
     const { incarnation } = instance.status ?? {}
     if (closed || incarnation === undefined) return
     const life = lifeOf(instance, incarnation)
+    if (isTrue(instance.status?.conditions, "Ready")) life.signs.readyAt ??= clock.now()
     if (life.answered.has(instance.status?.url ?? "")) return
     for (const address of addresses(instance)) {
       if (life.probing.has(address) || life.answered.has(address) || !URL.canParse(address)) continue

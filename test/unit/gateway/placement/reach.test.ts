@@ -11,6 +11,7 @@ const setUp = () => {
   const answering = new Set<string>()
   const asked: string[] = []
   const reached: string[] = []
+  const strangers: string[] = []
   let wanted = true
   const reach = createReach({
     clock,
@@ -20,12 +21,14 @@ const setUp = () => {
     },
     isWanted: () => wanted,
     onReached: (name) => reached.push(name),
+    onStranger: () => strangers.push("met"),
   })
   return {
     clock,
     answering,
     asked,
     reached,
+    strangers,
     reach,
     leave: () => {
       wanted = false
@@ -52,7 +55,7 @@ describe("which address is used", () => {
     await clock.advance(1_000)
     expect(reach.url(starting, true)?.href).toBe(pod)
     reach.ensure(ready)
-    await clock.advance(0)
+    await clock.advance(250)
     expect(reach.url(ready, true)?.href).toBe(service)
     expect(reached).toHaveLength(2)
     await clock.advance(5_000)
@@ -82,27 +85,73 @@ describe("which address is used", () => {
     for (const early of [true, false]) expect(reach.url(ready, early)?.href).toBe(service)
   })
 
-  test("a Service is not asked before the Pod is Ready: who answers there is a stranger", async () => {
-    const { clock, answering, asked, reach } = setUp()
+  test("who answers at the Service of a server that does not listen is a stranger: it gets nothing, until the Service must route", async () => {
+    const { clock, answering, reach, strangers } = setUp()
     answering.add(service)
     reach.ensure(starting)
     await clock.advance(1_000)
-    expect(asked).not.toContain(service)
     expect(reach.url(starting, true)).toBeUndefined()
+    expect(strangers).toHaveLength(1)
+    answering.add(pod)
+    reach.ensure(ready)
+    await clock.advance(14_000)
+    expect(reach.url(ready, false)?.href).toBe(pod)
+    await clock.advance(1_250)
+    expect(reach.url(ready, false)?.href).toBe(service)
   })
 
-  test("an address is probed every 50 ms at first and every 250 ms at last", async () => {
+  test("a stranger is none any more once the Service has refused a connection", async () => {
+    const { clock, answering, reach, strangers } = setUp()
+    answering.add(service)
+    reach.ensure(starting)
+    await clock.advance(500)
+    answering.delete(service)
+    await clock.advance(500)
+    answering.add(pod).add(service)
+    reach.ensure(ready)
+    await clock.advance(250)
+    expect(reach.url(ready, false)?.href).toBe(service)
+    expect(strangers).toHaveLength(1)
+  })
+
+  test("in a network with strangers the Service of a Pod that was Ready before it was asked is believed later", async () => {
+    const { clock, answering, reach } = setUp()
+    answering.add(service)
+    reach.ensure(starting)
+    await clock.advance(500)
+    const other = instance({ metadata: { name: "other", uid: "o" }, status: readyStatus() })
+    answering.add(pod)
+    reach.ensure(other)
+    await clock.advance(14_000)
+    expect(reach.url(other, false)?.href).toBe(pod)
+    await clock.advance(1_250)
+    expect(reach.url(other, false)?.href).toBe(service)
+  })
+
+  test("a Service that routes before the Pod is known to be Ready is no stranger, and used as soon as it is", async () => {
+    const { clock, answering, reach, strangers } = setUp()
+    answering.add(pod).add(service)
+    reach.ensure(starting)
+    await clock.advance(500)
+    expect(reach.url(starting, true)?.href).toBe(pod)
+    reach.ensure(ready)
+    await clock.advance(250)
+    expect(reach.url(ready, true)?.href).toBe(service)
+    expect(strangers).toEqual([])
+  })
+
+  test("addresses are probed every 50 ms at first and every 250 ms at last, side by side", async () => {
     const { clock, asked, reach } = setUp()
     reach.ensure(starting)
     reach.ensure(starting)
     await clock.advance(0)
-    expect(asked).toEqual([pod])
+    expect(asked).toEqual([pod, service])
     await clock.advance(50)
-    expect(asked).toHaveLength(2)
+    expect(asked).toHaveLength(4)
     await clock.advance(10_000)
     const before = asked.length
     await clock.advance(1_000)
-    expect(asked.length - before).toBe(4)
+    expect(asked.length - before).toBe(8)
   })
 
   test("a Pod that is Ready already is asked only if its Service has not answered first", async () => {
@@ -139,7 +188,7 @@ describe("which address is used", () => {
     const before = asked.length
     reach.ensure(starting)
     await clock.advance(0)
-    expect(asked.length).toBe(before + 1)
+    expect(asked.length).toBe(before + 2)
   })
 
   test("a Service that never answers is given up after a minute", async () => {
@@ -184,7 +233,7 @@ describe("which address is used", () => {
     reach.close()
     reach.ensure(starting)
     await clock.advance(10_000)
-    expect(asked).toHaveLength(1)
+    expect(asked).toHaveLength(2)
     expect(clock.pending).toBe(0)
   })
 })
