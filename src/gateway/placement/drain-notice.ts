@@ -11,7 +11,7 @@ const retryMs = 1_000
 /** Says in the instance that this replica sends nothing new while `drain` goes on. Never rejects. */
 export type WriteNotice = (instance: InstanceId, drain: string) => Promise<Written>
 
-/** This replica's words about drains that nothing cancels: they end only when every gateway has said that it saw them. */
+/** This replica's words about drains that end only when every gateway has said that it saw them. */
 export type DrainNotices = {
   /** Takes note of an instance's state. */
   see(instance: MCPInstance): void

@@ -1,5 +1,5 @@
 import { findCondition } from "../../api/condition.ts"
-import { isCancellable } from "../../api/drain.ts"
+import { waitsForGateways } from "../../api/drain.ts"
 import { formatDuration } from "../../api/duration.ts"
 import { hasStarted } from "../failure.ts"
 import type { DrainReason } from "../reasons.ts"
@@ -9,7 +9,7 @@ import { moment } from "../time.ts"
 /** A gateway learns of a drain within this time, or asks the API server. */
 export const drainNoticeMs = 2_000
 
-/** A drain that nothing cancels waits no longer than this for gateways that do not say that they saw it. */
+/** A drain waits no longer than this for gateways that do not say that they saw it. */
 export const gatewaysMs = 30_000
 
 /** What a drain is for, and what follows it. */
@@ -34,19 +34,16 @@ export const drainingReason = ({ instance }: Pick<Snapshot, "instance">): string
 const unaware = ({ gateways, instance: { status } }: Snapshot): readonly string[] =>
   gateways.filter((each) => status?.drainSeenBy?.[each] !== status?.drainDeadlineTime)
 
-/**
- * Until when the drain waits for gateways; undefined if it waits for none. Use cancels some drains, and a gateway that
- * knows of none records use before it sends anything: those need not wait.
- */
+/** Until when the drain waits for gateways; undefined if it waits for none. */
 export const gatewaysUntil = (snapshot: Snapshot, reason: string): number | undefined => {
   const { drainSeenAt } = snapshot
-  if (drainSeenAt === undefined || isCancellable(reason) || unaware(snapshot).length === 0) return undefined
+  if (drainSeenAt === undefined || !waitsForGateways(reason) || unaware(snapshot).length === 0) return undefined
   return drainSeenAt + gatewaysMs
 }
 
 /**
  * The next step of a drain: say so (guarded by the state that was looked at), give gateways time to notice, wait until
- * each has said so if nothing cancels it, wait for the open calls up to the deadline, then act. A server that never
+ * each has said so, wait for the open calls up to the deadline, then act. A server that never
  * answered has nothing open and needs no drain.
  */
 export const drainStep = (snapshot: Snapshot, { reason, message, finish }: DrainPlan): Verdict => {

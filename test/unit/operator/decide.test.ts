@@ -355,7 +355,17 @@ describe("a drain that nothing cancels, begun 38 minutes after birth", () => {
     expect([ends(look(8.9)), ends(look(9))]).toEqual([false, true])
   })
 
-  it("that use cancels waits for no gateway", () => {
+  it("for eviction waits for gateways too: one that does not know how crowded it is records use seldom", () => {
+    const instance = draining(ready, "Evicted", deadline)
+    const look = (drainSeenBy?: Seen) => {
+      const status = { ...instance.status, ...(drainSeenBy === undefined ? {} : { drainSeenBy }) }
+      const parts = { instance: { ...instance, status }, gateways: ["a"], drainSeenAt: msAfter(35 * minute) }
+      return decide(aReadySnapshot(35 * minute + 2, { ...parts, use: used(30 * minute) }))
+    }
+    expect([ends(look()), ends(look({ a: deadline }))]).toEqual([false, true])
+  })
+
+  it("for idleness waits for no gateway", () => {
     const instance = draining(ready, "Idle", deadline)
     const idle = { instance, gateways: ["a"], drainSeenAt: msAfter(38 * minute) }
     expect(ends(decide(aReadySnapshot(38 * minute + 2, idle)))).toBe(true)

@@ -33,20 +33,23 @@ const setUp = (parts: { readonly tellCalls?: () => Promise<boolean> } = {}) => {
 }
 
 describe("a gateway's word that it saw a drain", () => {
-  test.each(["Restarted", "SpecChanged", "MaxLifetime", "SecretExpired"])("is given once for %s", async (reason) => {
-    const { clock, said, see } = setUp()
-    see(draining(ready, reason, deadline))
-    see(draining(ready, reason, deadline))
-    await clock.advance(100)
-    see(draining(ready, reason, deadline))
-    await clock.advance(60_000)
-    expect(said).toEqual([`${ready.metadata.uid} ${deadline}`])
-    expect(clock.pending).toBe(0)
-  })
+  test.each(["Restarted", "SpecChanged", "MaxLifetime", "SecretExpired", "Evicted"])(
+    "is given once for %s",
+    async (reason) => {
+      const { clock, said, see } = setUp()
+      see(draining(ready, reason, deadline))
+      see(draining(ready, reason, deadline))
+      await clock.advance(100)
+      see(draining(ready, reason, deadline))
+      await clock.advance(60_000)
+      expect(said).toEqual([`${ready.metadata.uid} ${deadline}`])
+      expect(clock.pending).toBe(0)
+    },
+  )
 
-  test.each(["Idle", "Evicted"])("is not given for %s, which use cancels", async (reason) => {
+  test("is not given for idleness: use is recorded before anything is sent", async () => {
     const { clock, said, see } = setUp()
-    see(draining(ready, reason, deadline))
+    see(draining(ready, "Idle", deadline))
     see(ready)
     await clock.advance(60_000)
     expect(said).toEqual([])
