@@ -89,7 +89,10 @@ describe("with the rights of rbac/ and no more", () => {
     const { lines } = await check({ role: "gateway", kubeconfig: operator, namespace: place.instances })
     const [rights, own, keys] = failed(lines)
     expect(rights).toContain("may not create secrets (credentials, by computed names")
-    expect(own).toContain(`rights of the gateway in ${place.own}, its own namespace: none of 4`)
+    expect(own).toContain(
+      `rights of the gateway in ${place.own}, its own namespace: may not get secrets ${keysSecretName}`,
+    )
+    expect(own).toContain("may not patch leases reflow-gateways")
     expect(keys).toBe(`FAILED  Secret ${place.own}/${keysSecretName}: may not be read → kubectl apply -f rbac/`)
   })
 })
