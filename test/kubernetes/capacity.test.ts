@@ -139,8 +139,11 @@ describe.concurrent("max_instances", { timeout: 240_000 }, () => {
       await touch(name, { inUseBy: { "gw-0": "waiting" } })
       await new Promise((resolve) => setTimeout(resolve, 1_100))
     }
-    await touch("used", { lastUsedTime: new Date().toISOString() })
-    await reaches("z-early", isReady, 90_000)
+    // goes on being used, so that it is not the next one that has been idle for a minute
+    const use = () => touch("used", { lastUsedTime: new Date().toISOString() })
+    await use()
+    const using = setInterval(() => void use().catch(() => {}), 10_000)
+    await reaches("z-early", isReady, 90_000).finally(() => clearInterval(using))
     expect(Date.now() - begun).toBeGreaterThan(50_000)
     expect(instances.get("unused")).toBeUndefined()
     expect(instances.get("used")).toBeDefined()
