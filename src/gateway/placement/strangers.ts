@@ -14,8 +14,8 @@ const settledMs = 15_000
 export type ServiceSigns = {
   /** When the Pod was first seen Ready; undefined = it has not been. */
   readyAt?: number
-  /** What the last probe before that told: nobody answered, as it should be, or somebody who cannot be the server. */
-  before?: "nobody" | "stranger"
+  /** What the last probe told that tells anything: nobody answers yet, as it should be, or somebody who is not the server. */
+  told?: "nobody" | "stranger"
 }
 
 /** The strangers of this network. */
@@ -34,18 +34,19 @@ export const createStrangers = (clock: ClockPort, onStranger: () => void): Stran
 
   return {
     judge: (signs, answered, listens) => {
+      if (!answered) {
+        signs.told = "nobody"
+        return false
+      }
       if (signs.readyAt !== undefined) {
-        if (!answered) signs.before = "nobody"
-        const safe = signs.before === "nobody" || (signs.before === undefined && !isKnown())
-        return answered && (safe || clock.now() - signs.readyAt >= settledMs)
+        const safe = signs.told === "nobody" || (signs.told === undefined && !isKnown())
+        return safe || clock.now() - signs.readyAt >= settledMs
       }
-      if (!answered) signs.before = "nobody"
       // a server that listens may be routed to a moment before its Pod is seen Ready here: that tells nothing
-      else if (!listens) {
-        signs.before = "stranger"
-        if (!isKnown()) onStranger()
-        metAt = clock.now()
-      }
+      if (listens) return false
+      signs.told = "stranger"
+      if (!isKnown()) onStranger()
+      metAt = clock.now()
       return false
     },
   }

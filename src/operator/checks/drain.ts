@@ -43,8 +43,8 @@ export const gatewaysUntil = (snapshot: Snapshot, reason: string): number | unde
 
 /**
  * The next step of a drain: say so (guarded by the state that was looked at), give gateways time to notice, wait until
- * each has said so, wait for the open calls up to the deadline, then act. A server that never
- * answered has nothing open and needs no drain.
+ * each has said so, wait for the open calls up to the deadline, then act. A server that never answered has nothing open
+ * and needs no drain.
  */
 export const drainStep = (snapshot: Snapshot, { reason, message, finish }: DrainPlan): Verdict => {
   const { pod, drainSeenAt, use, now } = snapshot
