@@ -1,48 +1,24 @@
 import { describe, expect, it } from "vitest"
-import type { KubeObject } from "../../../src/api/kind.ts"
 import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import type { MCPTarget } from "../../../src/api/mcp-target.ts"
 import type { Pod } from "../../../src/api/pod.ts"
 import { createPlanner } from "../../../src/operator/planner.ts"
 import { createSightings } from "../../../src/operator/sightings.ts"
 import { createView } from "../../../src/operator/view.ts"
-import type { Change, Reflection } from "../../../src/ports/cluster.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { aPod } from "../../support/build/pod.ts"
 import { someSettings } from "../../support/build/settings.ts"
 import { aTarget } from "../../support/build/target.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
-
-/** A reflection that shows what the test says, and counts how often all of it is read. */
-const shown = <T extends KubeObject>() => {
-  const objects = new Map<string, T>()
-  const listeners = new Set<(change: Change<T>) => void>()
-  const reflection: Reflection<T> = {
-    synced: Promise.resolve(),
-    hasSynced: () => true,
-    get: (name) => objects.get(name),
-    items: () => objects.values(),
-    get size() {
-      return objects.size
-    },
-    silenceMs: () => 0,
-    subscribe: (listener) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    },
-    close: async () => {},
-  }
-  const tell = (type: Change<T>["type"], object: T): void => {
-    if (type === "deleted") objects.delete(object.metadata.name)
-    else objects.set(object.metadata.name, object)
-    for (const listener of listeners) listener({ type, object })
-  }
-  return { reflection, tell }
-}
+import { shownReflection } from "../../support/shown-reflection.ts"
 
 const world = (limit: number) => {
   const clock = fakeClock()
-  const [instances, targets, pods] = [shown<MCPInstance>(), shown<MCPTarget>(), shown<Pod>()]
+  const [instances, targets, pods] = [
+    shownReflection<MCPInstance>(),
+    shownReflection<MCPTarget>(),
+    shownReflection<Pod>(),
+  ]
   const views = {
     instances: createView(instances.reflection, clock),
     targets: createView(targets.reflection, clock),

@@ -1,37 +1,10 @@
 import { describe, expect, it } from "vitest"
 import type { Pod } from "../../../src/api/pod.ts"
 import { createView, isLater } from "../../../src/operator/view.ts"
-import type { Change, Reflection } from "../../../src/ports/cluster.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { aPod } from "../../support/build/pod.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
-
-/** A reflection that shows what the test says, when it says so. */
-const reflectionOf = () => {
-  const objects = new Map<string, Pod>()
-  const listeners = new Set<(change: Change<Pod>) => void>()
-  const reflection: Reflection<Pod> = {
-    synced: Promise.resolve(),
-    hasSynced: () => true,
-    get: (name) => objects.get(name),
-    items: () => objects.values(),
-    get size() {
-      return objects.size
-    },
-    silenceMs: () => 0,
-    subscribe: (listener) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    },
-    close: async () => {},
-  }
-  const tell = (type: Change<Pod>["type"], object: Pod) => {
-    if (type === "deleted") objects.delete(object.metadata.name)
-    else objects.set(object.metadata.name, object)
-    for (const listener of listeners) listener({ type, object })
-  }
-  return { reflection, tell }
-}
+import { shownReflection } from "../../support/shown-reflection.ts"
 
 const owner = anInstance()
 const ownerUID = owner.metadata.uid ?? ""
@@ -40,7 +13,7 @@ const { name } = pod("1").metadata
 
 const aView = () => {
   const clock = fakeClock()
-  const { reflection, tell } = reflectionOf()
+  const { reflection, tell } = shownReflection<Pod>()
   return { clock, tell, view: createView(reflection, clock) }
 }
 
