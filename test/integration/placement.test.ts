@@ -91,7 +91,7 @@ const setUp = async (spec: Partial<MCPTargetSpec> = {}) => {
       telemetry: quietTelemetry(),
       replica: `gw-${replicas.length}`,
       options: { ...options, ...more },
-      probe: async (url) => answering.has(url.href),
+      probe: async (url) => (answering.has(url.href) ? "answered" : "refused"),
     })
     const replica = { placement, calls }
     replicas.push(replica)
@@ -473,7 +473,7 @@ describe("a warm request", () => {
       telemetry: quietTelemetry(),
       replica: "stale",
       options,
-      probe: async () => true,
+      probe: async () => "answered",
     })
     const asked = ask(w, { by: placement, mode: "find" })
     await w.clock.advance(0)

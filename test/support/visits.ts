@@ -36,7 +36,7 @@ export type GatewayHalf = { readonly placement: PlacementPort; close(): Promise<
 
 /** Starts a gateway's placement. Close it. */
 export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf> => {
-  const { cluster, clock, namespace, replica, lateMs = 0, options, lease, probe = async () => true } = parts
+  const { cluster, clock, namespace, replica, lateMs = 0, options, lease, probe = async () => "answered" } = parts
   const { log } = quietTelemetry()
   const presence =
     lease && (await announcePresence({ cluster, clock, log, lease, replica }, new AbortController().signal))

@@ -4,41 +4,47 @@ import { connect } from "node:net"
 /** How long one probe may take, in milliseconds. */
 export const probeTimeoutMs = 250
 
+/** What one probe found: a server that answers, a connection that was refused, or anything else (silence, a wrong status). */
+export type Probed = "answered" | "refused" | "failed"
+
 /**
  * Asks once whether a server answers at the address of `url`: by HTTP on `healthPath` (2xx or 3xx) if there is one,
  * else by a TCP connect. Never on the MCP path: a GET there could take the server's only stream. Resolves, never rejects.
  */
-export type Probe = (url: URL, healthPath: string | undefined, signal: AbortSignal) => Promise<boolean>
+export type Probe = (url: URL, healthPath: string | undefined, signal: AbortSignal) => Promise<Probed>
 
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, "")
 const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
 
-const askHTTP = (url: URL, path: string, signal: AbortSignal): Promise<boolean> =>
+/** Said by the node or the host itself, at once; a limit that passed says nothing about who is there. */
+const outcomeOf = (error: NodeJS.ErrnoException): Probed => (error.code === "ECONNREFUSED" ? "refused" : "failed")
+
+const askHTTP = (url: URL, path: string, signal: AbortSignal): Promise<Probed> =>
   new Promise((resolve) => {
     // as a URL, because Node throws for a bare path with letters that must be encoded
     const request = get(new URL(`${url.origin}${path}`), { agent: false, signal }, (response) => {
       const status = response.statusCode ?? 0
-      resolve(status >= 200 && status < 400)
+      resolve(status >= 200 && status < 400 ? "answered" : "failed")
       response.destroy()
     })
-    request.on("error", () => resolve(false))
+    request.on("error", (error) => resolve(outcomeOf(error)))
   })
 
-const askTCP = (url: URL, signal: AbortSignal): Promise<boolean> =>
+const askTCP = (url: URL, signal: AbortSignal): Promise<Probed> =>
   new Promise((resolve) => {
     const socket = connect({ host: hostOf(url), port: portOf(url), signal })
-    const end = (open: boolean) => () => {
-      resolve(open)
+    const end = (probed: Probed): void => {
+      resolve(probed)
       socket.destroy()
     }
-    socket.once("connect", end(true))
-    socket.on("error", end(false))
-    socket.once("close", end(false))
+    socket.once("connect", () => end("answered"))
+    socket.on("error", (error) => end(outcomeOf(error)))
+    socket.once("close", () => end("failed"))
   })
 
 /** The probe over the network. */
 export const probe: Probe = async (url, healthPath, signal) => {
-  if (signal.aborted) return false
+  if (signal.aborted) return "failed"
   const limit = AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)])
   return healthPath === undefined ? await askTCP(url, limit) : await askHTTP(url, healthPath, limit)
 }

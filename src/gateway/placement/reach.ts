@@ -97,13 +97,13 @@ export const createReach = (deps: ReachDeps): Reach => {
   const ask = async ({ spec, status }: MCPInstance, life: Life, url: URL, address: string): Promise<boolean> => {
     const { signal } = life.stop
     const podURL = status?.podURL
-    if (address === podURL || podURL === undefined) return await probe(url, spec.healthPath, signal)
+    if (address === podURL || podURL === undefined) return (await probe(url, spec.healthPath, signal)) === "answered"
     // before it is Ready only a connection: a stranger gets no request
     const isReady = life.signs.readyAt !== undefined
-    const answered = await probe(url, isReady ? spec.healthPath : undefined, signal)
-    const listens =
-      answered && !isReady && (life.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)))
-    return strangers.judge(life.signs, answered, listens)
+    const probed = await probe(url, isReady ? spec.healthPath : undefined, signal)
+    const isOpen = async () =>
+      life.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)) === "answered"
+    return strangers.judge(life.signs, probed, probed === "answered" && !isReady && (await isOpen()))
   }
 
   const pursue = async (instance: MCPInstance, life: Life, address: string): Promise<void> => {

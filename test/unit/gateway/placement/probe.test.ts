@@ -22,24 +22,24 @@ describe("a probe", () => {
   test("without a health path succeeds as soon as the port is open, and sends nothing", async () => {
     let received = 0
     const url = await listen(createTCP((socket) => socket.on("data", () => received++).on("error", () => {})))
-    expect(await probe(url, undefined, signal)).toBe(true)
+    expect(await probe(url, undefined, signal)).toBe("answered")
     expect(received).toBe(0)
   })
 
-  test("of a closed port fails", async () => {
+  test("of a closed port is refused", async () => {
     const server = createTCP()
     const url = await listen(server)
     await new Promise((resolve) => server.close(resolve))
     open.splice(0)
-    expect(await probe(url, undefined, signal)).toBe(false)
-    expect(await probe(url, "/healthz", signal)).toBe(false)
+    expect(await probe(url, undefined, signal)).toBe("refused")
+    expect(await probe(url, "/healthz", signal)).toBe("refused")
   })
 
   test.each([
-    [200, true],
-    [302, true],
-    [404, false],
-    [503, false],
+    [200, "answered"],
+    [302, "answered"],
+    [404, "failed"],
+    [503, "failed"],
   ])("on a health path that answers %s is %s, and never asks the MCP path", async (status, expected) => {
     const paths: string[] = []
     const url = await listen(
@@ -60,17 +60,17 @@ describe("a probe", () => {
         response.writeHead(200).end()
       }),
     )
-    expect(await probe(url, "/zdrav\u00ed/\u0101", signal)).toBe(true)
+    expect(await probe(url, "/zdrav\u00ed/\u0101", signal)).toBe("answered")
     expect(paths).toEqual(["/zdrav%C3%AD/%C4%81"])
   })
 
-  test("of a server that accepts and says nothing fails in time", async () => {
+  test("of a server that accepts and says nothing fails in time, which is no refusal", async () => {
     const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
-    expect(await probe(url, "/healthz", signal)).toBe(false)
+    expect(await probe(url, "/healthz", signal)).toBe("failed")
   })
 
   test("that is no longer wanted fails at once", async () => {
     const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
-    expect(await probe(url, undefined, AbortSignal.abort())).toBe(false)
+    expect(await probe(url, undefined, AbortSignal.abort())).toBe("failed")
   })
 })

@@ -9,6 +9,7 @@ const service = "http://10.0.0.1:8080/mcp"
 const setUp = () => {
   const clock = fakeClock()
   const answering = new Set<string>()
+  const silent = new Set<string>()
   const asked: string[] = []
   const reached: string[] = []
   const strangers: string[] = []
@@ -17,7 +18,7 @@ const setUp = () => {
     clock,
     probe: async (url) => {
       asked.push(url.href)
-      return answering.has(url.href)
+      return answering.has(url.href) ? "answered" : silent.has(url.href) ? "failed" : "refused"
     },
     isWanted: () => wanted,
     onReached: (name) => reached.push(name),
@@ -26,6 +27,7 @@ const setUp = () => {
   return {
     clock,
     answering,
+    silent,
     asked,
     reached,
     strangers,
@@ -109,9 +111,41 @@ describe("which address is used", () => {
     await clock.advance(500)
     answering.add(pod).add(service)
     reach.ensure(ready)
-    await clock.advance(250)
+    await clock.advance(500)
     expect(reach.url(ready, false)?.href).toBe(service)
     expect(strangers).toHaveLength(1)
+  })
+
+  test("an answer in the moment between a refusal and the route may be a stranger's: it counts once it is repeated", async () => {
+    const { clock, answering, reach } = setUp()
+    reach.ensure(ready)
+    answering.add(pod)
+    await clock.advance(2_000)
+    answering.add(service)
+    await clock.advance(250)
+    expect(reach.url(ready, true)?.href).toBe(pod)
+    answering.delete(service)
+    await clock.advance(250)
+    answering.add(service)
+    await clock.advance(250)
+    expect(reach.url(ready, true)?.href).toBe(pod)
+    await clock.advance(250)
+    expect(reach.url(ready, true)?.href).toBe(service)
+  })
+
+  test("a probe that only took too long is no refusal: a stranger stays one", async () => {
+    const { clock, answering, silent, reach, strangers } = setUp()
+    answering.add(service)
+    reach.ensure(starting)
+    await clock.advance(500)
+    expect(strangers).toHaveLength(1)
+    answering.delete(service)
+    silent.add(service)
+    await clock.advance(500)
+    answering.add(pod).add(service)
+    reach.ensure(ready)
+    await clock.advance(14_000)
+    expect(reach.url(ready, false)?.href).toBe(pod)
   })
 
   test("in a network with strangers the Service of a Pod that was Ready before it was asked is believed later", async () => {
