@@ -36,6 +36,7 @@ export type Container = {
   readonly startupProbe?: Probe
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
+  readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } }
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly terminationMessagePolicy?: string
 }

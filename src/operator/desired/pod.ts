@@ -8,7 +8,10 @@ import { inputsHash } from "./inputs.ts"
 import { resourcesOf } from "./resources.ts"
 
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
-export const templateRevision = "2"
+export const templateRevision = "3"
+
+/** Seconds that a server still serves after its Pod was deleted or evicted: gateways learn of it meanwhile. */
+export const lingerSeconds = 2
 
 /** Seconds that a server gets to end after SIGTERM. */
 export const graceSeconds = 10
@@ -62,6 +65,8 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   resources: resourcesOf(spec.resources),
   ...probes(spec, settings),
   volumeMounts: [{ name: "tmp", mountPath: "/tmp" }],
+  // without it the server ends in the moment of an eviction, with the calls that gateways are sending it
+  lifecycle: { preStop: { sleep: { seconds: lingerSeconds } } },
   // the last log lines may hold secrets: they stay in the log, and out of the Pod's status
   terminationMessagePolicy: "File",
 })
@@ -82,7 +87,7 @@ const defaultPod = (input: PodInput): Pod => {
     spec: {
       containers: [container(instance.spec, settings)],
       restartPolicy: "Always",
-      terminationGracePeriodSeconds: graceSeconds,
+      terminationGracePeriodSeconds: lingerSeconds + graceSeconds,
       enableServiceLinks: false,
       volumes: [{ name: "tmp", emptyDir: {} }],
       ...(imagePullSecrets === undefined ? {} : { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),

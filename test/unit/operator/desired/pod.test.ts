@@ -72,6 +72,12 @@ describe("the Pod of an instance", () => {
     expect(container.livenessProbe).toBeUndefined()
   })
 
+  it("serves for two seconds after its Pod was deleted, and has ten more to end", () => {
+    const { container, pod } = rendered()
+    expect(container.lifecycle).toEqual({ preStop: { sleep: { seconds: 2 } } })
+    expect(pod.spec.terminationGracePeriodSeconds).toBe(12)
+  })
+
   it("leaves the server's last log lines in the log: they may hold secrets", () => {
     expect(rendered().container.terminationMessagePolicy).toBe("File")
   })
