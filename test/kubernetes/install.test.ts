@@ -101,7 +101,7 @@ describe("an instance by hand, with its Secret", () => {
       `mcpi/${name}`,
       "-n",
       instanceNamespace,
-      "--timeout=60s",
+      "--timeout=100s",
     ])
     expect(waited).toContain("condition met")
     uid = ((await kubectlJson(["get", "mcpi", name, "-n", instanceNamespace])) as Found).metadata.uid
@@ -150,7 +150,7 @@ describe("an instance by hand, with its Secret", () => {
   test("takes Pod and Service with it when it is deleted", async () => {
     await kubectl(["delete", "mcpi", name, "-n", instanceNamespace])
     const gone = [`pod/${pod?.metadata.name}`, `service/${service?.metadata.name}`]
-    await kubectl(["wait", "--for=delete", ...gone, "-n", instanceNamespace, "--timeout=30s"])
+    await kubectl(["wait", "--for=delete", ...gone, "-n", instanceNamespace, "--timeout=60s"])
     expect(await get(instanceNamespace, "pods,services")).toEqual([])
   })
 })
