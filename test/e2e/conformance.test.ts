@@ -2,16 +2,12 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
-import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { secretKind } from "../../src/api/secret.ts"
 import { parseKeys } from "../../src/gateway/session-keys.ts"
-import { type Revision, readScenarios, revisions } from "../support/conformance/requirements.ts"
-import { type Conformance, runConformance } from "../support/conformance/run.ts"
+import { expectOneSession, type Place, passesScenarios } from "../support/conformance/scenarios.ts"
 import { type Gateways, startGateways } from "../support/gateways.ts"
-import { initialize, post, repositoryFile, startReflow, target } from "../support/reflow.ts"
-
-/** What the runner is pointed at, and how that is ended. */
-type Place = { readonly url: string; readonly token?: string; close(): Promise<unknown> }
+import { repositoryFile, startReflow, target } from "../support/reflow.ts"
 
 const server = repositoryFile("test/fixtures/servers/conformance/server.mjs")
 const targets = target("conformance", ["node", server])
@@ -34,34 +30,6 @@ const startOne = async (): Promise<Place> => {
   return { url: `${reflow.url}/mcp/conformance`, token: await reflow.token("alice"), close: reflow.stop }
 }
 
-/** Runs all scenarios of both revisions, once each, and makes a test of every one. */
-const passesScenarios = (start: () => Promise<Place>): void => {
-  const results = new Map<Revision, Conformance>()
-  let place: Place
-  beforeAll(async () => {
-    place = await start()
-    const run = async (revision: Revision) => results.set(revision, await runConformance({ ...place, revision }))
-    await Promise.all(revisions.map(run))
-  })
-  afterAll(async () => {
-    await place?.close()
-  })
-
-  describe.each(revisions)("as a server of %s", (revision) => {
-    const { required, unscored } = readScenarios(revision)
-    test.each(required)("passes %s", (scenario) => {
-      expect(results.get(revision)?.faults(scenario), scenario).toEqual([])
-    })
-    test.each(unscored)("passes %s, which does not count", (scenario) => {
-      expect(results.get(revision)?.faults(scenario), scenario).toEqual([])
-    })
-    test("is told so by the runner", () => {
-      const { code, output } = results.get(revision) ?? {}
-      expect(code, output).toBe(0)
-    })
-  })
-}
-
 describe("a server alone", () => passesScenarios(startAlone))
 
 describe("a server through one gateway", () => passesScenarios(startOne))
@@ -77,16 +45,9 @@ describe("a server through three gateways by turns", () => {
     expect(three.balancer.served.map((count) => count > 50)).toEqual([true, true, true])
   })
 
-  test("keeps a session that one gateway has opened at every other, by one Secret with keys", async () => {
-    const [first, ...others] = three.urls.map((url) => `${url}/mcp/conformance`)
-    const token = await three.token("alice")
-    const opened = await post(first ?? "", token, initialize())
-    const session = opened.headers.get("mcp-session-id") ?? ""
-    expect(await opened.text()).toContain("serverInfo")
-    for (const url of others) {
-      const answer = await post(url, token, { jsonrpc: "2.0", id: 2, method: "ping" }, { "mcp-session-id": session })
-      expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining('"result":{}')])
-    }
+  test("keeps a session that one of them has opened at every other: they seal with the keys of one Secret", async () => {
+    const urls = three.urls.map((url) => `${url}/mcp/conformance`)
+    await expectOneSession(urls, await three.token("alice"))
     const { namespace } = three.config.kubernetes
     const secrets = (await three.cluster.list(secretKind, { namespace })).items
     const withKeys = secrets.filter(({ data }) => parseKeys(data).length > 0)

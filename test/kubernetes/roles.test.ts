@@ -137,13 +137,6 @@ describe("the operator", () => {
   })
 })
 
-/** The bootstrap token, as docs tell a person to read it. */
-const readBootstrapToken = async (): Promise<string> => {
-  const path = "jsonpath={.data.token}"
-  const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", place.own, "-o", path])
-  return Buffer.from(data, "base64").toString()
-}
-
 type Answer = { readonly status: number | undefined; readonly text: string }
 
 /** Asks the gateway who is calling; with node:http, since fetch sets Host by itself. */
@@ -166,7 +159,7 @@ describe("the gateway", () => {
     const kubeconfig = await place.kubeconfig("gateway")
     const replicas = [1, 2].map(() => startRole("gateway", { kubeconfig, namespace: place.instances }))
     await Promise.all(replicas.map((each) => each.line("serving")))
-    const token = await readBootstrapToken()
+    const token = await place.bootstrapToken()
     expect(token).toMatch(/^[A-Za-z0-9_-]{43}$/)
     for (const replica of replicas) {
       const { status, text } = await whoami(replica, token)
@@ -184,7 +177,7 @@ describe("the gateway", () => {
     const kubeconfig = await place.kubeconfig("gateway")
     const gateway = startRole("gateway", { kubeconfig, namespace: place.instances })
     await gateway.line("serving")
-    const token = await readBootstrapToken()
+    const token = await place.bootstrapToken()
     const since = performance.now()
     gateway.process.kill("SIGTERM")
     await gateway.line("stopping")
@@ -213,7 +206,7 @@ describe("the gateway", () => {
     const set = { "gateway.listen": "0.0.0.0:0" }
     const gateway = startRole("gateway", { kubeconfig, namespace: place.instances, set })
     await gateway.line("serving")
-    const token = await readBootstrapToken()
+    const token = await place.bootstrapToken()
     const name = "reflow-gateway.reflow-system.svc.cluster.local"
     expect((await whoami(gateway, token, { host: name })).status).toBe(200)
     expect((await whoami(gateway, token, { host: name, origin: "http://evil.example" })).status).toBe(403)
@@ -225,7 +218,7 @@ describe("a server", () => {
   const call = async (role: RoleProcess, target: string, message: object, session?: string) => {
     const { url } = await role.line("serving")
     const headers = session === undefined ? undefined : { "mcp-session-id": session }
-    const response = await post(`${url}/mcp/${target}`, await readBootstrapToken(), message, headers)
+    const response = await post(`${url}/mcp/${target}`, await place.bootstrapToken(), message, headers)
     return {
       status: response.status,
       session: response.headers.get("mcp-session-id") ?? "",
@@ -264,7 +257,7 @@ describe("a server", () => {
     const relay = await startRelay((await readServer()).server)
     const kubeconfig = await place.kubeconfig("all", relay.url)
     const role = startRole("all", { kubeconfig, namespace: place.instances })
-    const token = await readBootstrapToken()
+    const token = await place.bootstrapToken()
     const session = await open(role, "notes")
     expect(role.lines.filter(({ message }) => message === "leading")).toHaveLength(1)
     await relay.leave()

@@ -119,6 +119,8 @@ export type Installation = {
   readonly instances: string
   /** Path of a kubeconfig of a role's ServiceAccount; `server` leads another way to the API server. */
   kubeconfig(role: "gateway" | "operator" | "all", server?: string): Promise<string>
+  /** The first administrator's token, as docs tell a person to read it; a gateway must have made it. */
+  bootstrapToken(): Promise<string>
 }
 
 /** A ServiceAccount with the rights of both actors, for the role all. */
@@ -150,5 +152,10 @@ export const makeInstallation = async (prefix: string): Promise<Installation> =>
     instances,
     kubeconfig: (role, server) =>
       accountKubeconfig({ namespace: own, name: `reflow-${role}`, ...(server === undefined ? {} : { server }) }),
+    bootstrapToken: async () => {
+      const path = "jsonpath={.data.token}"
+      const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", own, "-o", path])
+      return Buffer.from(data, "base64").toString()
+    },
   }
 }
