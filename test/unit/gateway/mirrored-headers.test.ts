@@ -56,6 +56,7 @@ test.each([
   ["plain", "plain"],
   ["=?base64?cGxhaW4=?=", "plain"],
   ["=?BASE64?cGxhaW4?=", "plain"],
+  ["=?base64?cGxhaW5=?=", undefined],
   ["=?base64?/w==?=", undefined],
   ["=?base64?cGxhaW4", undefined],
 ])("%s decodes to %s", (header, text) => {
