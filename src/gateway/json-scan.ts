@@ -79,11 +79,11 @@ const isPlain = (text: string, start: number, end: number): boolean => {
  */
 const decidingKey = (text: string, start: number, end: number, at: Level): string | undefined => {
   const candidates = at.keys.get(end - start)
-  if (candidates !== undefined) {
-    for (const key of candidates) if (text.startsWith(key, start)) return key
-  } else if (isPlain(text, start, end)) return undefined
+  for (const key of candidates ?? []) if (text.startsWith(key, start)) return key
+  const plain = isPlain(text, start, end)
+  if (plain && candidates === undefined) return undefined
   const source = text.slice(start, end)
-  for (const reading of readingsOf(plainText(source))) {
+  for (const reading of plain ? [source.toLowerCase()] : readingsOf(plainText(source))) {
     const key = at.folded.get(reading)
     if (key !== undefined) throw ambiguous(source, key)
   }

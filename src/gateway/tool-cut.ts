@@ -17,6 +17,9 @@ import type { ToolPolicy } from "./tool-policy.ts"
 type Edit = { readonly start: number; readonly end: number; readonly text: string }
 type Element = { readonly source: string; readonly start: number; readonly end: number; readonly shown: boolean }
 
+/** What a text has in it if any key of it may mean `tools`: the word itself, or what can be read as something else. */
+const mayList = /tools|\\u|[^\0-\x7f]/i
+
 /** Most arrays around a message: one is a batch, more are nothing that a client understands. */
 const maxArrays = 10
 
@@ -101,6 +104,7 @@ const cutValue = (cursor: Cursor, policy: ToolPolicy, arrays: number): readonly 
  * could take for the one that is meant, as often as it is there; a tool whose name is not beyond doubt is hidden.
  */
 export const cutTools = (text: string, policy: ToolPolicy): string | undefined => {
+  if (!mayList.test(text)) return undefined
   const cursor: Cursor = { text, maxDepth: Number.POSITIVE_INFINITY, at: 0 }
   const edits = cutValue(cursor, policy, 0)
   if (edits.length === 0) return undefined
