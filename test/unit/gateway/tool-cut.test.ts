@@ -52,6 +52,13 @@ describe("a list of tools", () => {
     expect(cutTools(twice(`${shown},${hidden}`, hidden), policy)).toBe(twice(shown, ""))
   })
 
+  test.each(["TOOLS", "t\\u006fols", "tool\u017f", "tools\\u0000", "\uff54ools"])(
+    "is found by the key %s alone",
+    (key) => {
+      expect(cutTools(`{"result":{"${key}":[${hidden}]}}`, policy)).toBe(`{"result":{"${key}":[]}}`)
+    },
+  )
+
   test("is found in batches, of batches too, but not below ten of them", () => {
     const wrap = (text: string, levels: number) => `${"[".repeat(levels)}${text}${"]".repeat(levels)}`
     for (const levels of [1, 2, 10]) expect(cutTools(wrap(list(hidden), levels), policy)).toBe(wrap(list(""), levels))
