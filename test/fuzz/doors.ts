@@ -132,7 +132,7 @@ export const doorProperties: readonly FuzzProperty[] = [
     property: fc.property(headers, (authorization) => {
       const isIt = authorization.slice(0, 7).toLowerCase() === "bearer " && authorization.slice(7) === token
       try {
-        const found = authenticator.authenticate({ authorization, purpose: "mcp" })
+        const found = authenticator.authenticate({ authorization, purpose: "mcp", resource: "/mcp/demo" })
         // a promise is a signature that is looked at: that of the embedded default, which nobody here has
         if (found instanceof Promise) found.catch(() => {})
         else expect([isIt, found.subject]).toEqual([true, "alice"])
