@@ -57,6 +57,7 @@ test.each([
   ["=?base64?cGxhaW4=?=", "plain"],
   ["=?base64?cGxhaW4?=", undefined],
   ["=?base64?cGxh!aW4=?=", undefined],
+  ["=?base64?cGxhaW5=?=", undefined],
   ["=?base64?/w==?=", undefined],
   ["=?base64?cGxhaW4=", "=?base64?cGxhaW4="],
   ["cGxhaW4=?=", "cGxhaW4=?="],
