@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { answerOf, callTool, toolText } from "../support/modern.ts"
+import { answerOf, callTool, envelope, toolText } from "../support/modern.ts"
 import { eventually } from "../support/processes.ts"
 import { initialize, post, type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
 
@@ -14,7 +14,8 @@ beforeAll(async () => {
       target("many", ["node", server("dual")], { statefulness: "stateless" }) +
       target("crash", ["node", server("crash")]) +
       target("silent", ["node", server("silent")], { startTimeout: "10s" }) +
-      target("killed", ["node", server("dual")], { statefulness: "stateless" }),
+      target("killed", ["node", server("dual")], { statefulness: "stateless" }) +
+      target("gone", ["node", server("dual")], { statefulness: "stateless" }),
   })
   alice = await reflow.token("alice")
 })
@@ -61,5 +62,14 @@ describe.runIf(process.platform === "linux")("a killed server process", () => {
     const next = await callTool(at("killed"), alice, "pid")
     expect(next.status).toBe(200)
     expect(Number((await answerOf(next)).result.content[0].text)).not.toBe(before)
+  })
+
+  test("loses no request that may be repeated, whatever moment it comes at", async () => {
+    const list = { jsonrpc: "2.0", id: 1, method: "tools/list", params: { _meta: envelope } }
+    const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list" }
+    const before = Number(await toolText(at("gone"), alice, "pid"))
+    process.kill(before, "SIGKILL")
+    expect((await post(at("gone"), alice, list, headers)).status).toBe(200)
+    expect(Number(await toolText(at("gone"), alice, "pid"))).not.toBe(before)
   })
 })
