@@ -4,7 +4,8 @@
  * Prints one line per step and, last, `N passed, N failed`; type check and lint count as one test each. Every suite
  * ends with such a line, and .ci/run adds them up.
  *
- * With CI set it may take five minutes, which counts as one test more: who waits longer runs it less often.
+ * It should take five minutes at most: who waits longer runs it less often. It says whether it did; that is no failure,
+ * since it depends on what else the machine does.
  */
 import { type Count, runVitest, succeeds } from "./support/vitest-run.ts"
 
@@ -22,7 +23,7 @@ const check = (step: string, command: string, args: readonly string[]): Promise<
   timed(step, async () => ((await succeeds(command, args)) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }))
 
 const start = performance.now()
-const steps = [
+const results = [
   ...(await Promise.all([
     check("type check", "tsc", ["-p", "."]),
     check("lint", "biome", ["check", "--error-on-warnings"]),
@@ -30,17 +31,13 @@ const steps = [
   await timed("tests", () => runVitest(["unit", "integration", "e2e"], process.argv.slice(2))),
 ]
 const seconds = (performance.now() - start) / 1000
-const inTime = seconds <= limitSeconds
-const isLimited = (process.env.CI ?? "") !== ""
-const limit: Result = { step: "time", seconds, passed: inTime ? 1 : 0, failed: inTime ? 0 : 1 }
-const results = isLimited ? [...steps, limit] : steps
 const passed = results.reduce((sum, result) => sum + result.passed, 0)
 const failed = results.reduce((sum, result) => sum + result.failed, 0)
 for (const result of results)
   console.log(
     `${result.step.padEnd(12)}${result.passed} passed, ${result.failed} failed, ${result.seconds.toFixed(1)} s`,
   )
-const verdict = inTime ? "within" : isLimited ? "FAILED: beyond" : "beyond, which fails with CI set,"
-console.log(`It took ${seconds.toFixed(1)} s, ${verdict} the limit of ${limitSeconds} s.`)
+const verdict = seconds <= limitSeconds ? "within" : "BEYOND"
+console.log(`It took ${seconds.toFixed(1)} s, ${verdict} the ${limitSeconds} s that it should take on two idle cores.`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
