@@ -1,7 +1,9 @@
 /** The installation as docs/install.md has it, in the namespaces that the folders name. One test file at a time has it. */
 
 import { spawn } from "node:child_process"
+import { get } from "node:http"
 import { createInterface } from "node:readline"
+import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll } from "vitest"
 import { parse, stringify } from "yaml"
 import { eventually } from "../../support/processes.ts"
@@ -95,11 +97,38 @@ export const forward = async (): Promise<string> => {
 export const serviceIP = (): Promise<string> =>
   kubectl(["get", "service", "reflow-gateway", "-n", ownNamespace, "-o", "jsonpath={.spec.clusterIP}"])
 
+/** One request on a connection of its own; true if it was the gateway that answered. */
+const asksGateway = (host: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const asked = get({ host, path: "/api/whoami", agent: false, timeout: 2_000 }, ({ headers, statusCode }) => {
+      resolve(statusCode === 401 && String(headers["www-authenticate"]).includes('realm="reflow"'))
+      asked.destroy()
+    })
+    asked.on("timeout", () => asked.destroy())
+    asked.on("error", () => resolve(false))
+  })
+
+/**
+ * True if the gateway answers, and a moment later still does. While kube-proxy does not route to a new Service yet, or
+ * changes its rules, packets leave by the default route, where somebody else may accept the connection: a test that keeps
+ * that connection would talk to a stranger to its end.
+ */
+const isGateway = async (host: string): Promise<boolean> => {
+  if (!(await asksGateway(host))) return false
+  await sleep(300)
+  return asksGateway(host)
+}
+
 /**
  * Where this machine reaches the gateway's Service, as HOST or HOST:PORT: at its ClusterIP if this machine is the node,
  * else by kubectl port-forward, which ends with the Pod that it leads to.
  */
-export const gatewayHost = (): Promise<string> => (cluster.origin === "built" ? serviceIP() : forward())
+export const gatewayHost = async (): Promise<string> => {
+  if (cluster.origin !== "built") return forward()
+  const ip = await serviceIP()
+  await eventually(() => isGateway(ip), waitMs, "the gateway answers at its Service")
+  return ip
+}
 
 /** The token of the first administrator, read as docs/install.md says. */
 export const bootstrapToken = async (): Promise<string> => {
