@@ -40,9 +40,9 @@ const limitMs = 60_000
 
 const actorsOf = (role: CheckedRole): readonly Actor[] => (role === "all" ? ["operator", "gateway"] : [role])
 
-type Plugin = Config["plugins"][number]
+type PluginFile = { readonly path: string; readonly sha256?: string | undefined }
 
-const checkPlugin = async ({ path, sha256 }: Plugin): Promise<Finding> => {
+const checkPlugin = async ({ path, sha256 }: PluginFile): Promise<Finding> => {
   const what = `plugin ${path}`
   try {
     const digest = createHash("sha256")
@@ -88,7 +88,8 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
   try {
     for (const warning of loaded.warnings) yield { what: "configuration", ok: true, detail: warning }
     yield { what: "configuration", ok: true, detail: "can be loaded" }
-    for (const plugin of loaded.config.plugins) yield await checkPlugin(plugin)
+    for (const { path, sha256 } of loaded.config.plugins)
+      if (path !== undefined) yield await checkPlugin({ path, sha256 })
     yield* checkCluster(toCheck(cluster, loaded, request))
   } finally {
     await cluster.close()
