@@ -143,6 +143,12 @@ const check = async ({ role, settings }: Extract<Command, { kind: "check" }>): P
   return (await runCheck({ role, settings, environment: processEnvironment(), write })) ? 0 : 1
 }
 
+const checkPlugin = async ({ path, settings }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
+  const { runPluginCheck } = await import("./roles/plugin-check.ts")
+  const write = (line: string) => void process.stdout.write(line)
+  return (await runPluginCheck({ path, settings, write })) ? 0 : 1
+}
+
 const execute = async (argv: readonly string[]): Promise<ExitCode> => {
   const command = parseCommand(argv)
   switch (command.kind) {
@@ -158,6 +164,8 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
       return await check(command)
     case "token":
       return await printToken(command)
+    case "plugin":
+      return await checkPlugin(command)
     case "run":
       return await run(command)
   }

@@ -1,9 +1,10 @@
 import { secretKind } from "../api/secret.ts"
 import type { Config } from "../config/schema.ts"
 import type { ResolveSecret } from "../credentials/compose.ts"
+import type { Holder } from "../credentials/scopes.ts"
 import { AppError } from "../errors.ts"
-import { sharerOf } from "../identity/subject-key.ts"
 import { builtinPlugins, needsSettings } from "../plugin/builtin.ts"
+import type { Sharer } from "../plugin/contract.ts"
 import { createPluginHost, type PluginHost } from "../plugin/host.ts"
 import { loadPluginFile } from "../plugin/load.ts"
 import type { ReadSecret } from "../plugin/parts.ts"
@@ -61,8 +62,17 @@ export const loadPlugins = async ({ config, cluster, ...deps }: PluginsDeps): Pr
   return host
 }
 
-/** Secrets by plugins, as composition asks for them: for the sharer of the instance. */
+const sharerKinds = ["shared", "user", "role", "group"] as const
+
+/** The sharer of an instance, as plugins see it: never the caller of the moment. */
+const sharerOf = ({ subjectKey, issuer, subject, shared }: Holder): Sharer => {
+  const kind = sharerKinds.find((each) => subjectKey === each || subjectKey.startsWith(`${each}:`)) ?? "key"
+  if (kind === "shared" || kind === "key") return { kind, subjectKey }
+  return { kind, subjectKey, issuer, name: kind === "user" ? subject : (shared ?? "") }
+}
+
+/** Values by plugins, as the composition of credentials asks for them. */
 export const resolveBy =
   ({ secret }: PluginHost): ResolveSecret =>
-  ({ target, sharer, name, from, signal }) =>
-    secret({ target, sharer, name, from, signal })
+  ({ holder, ...request }) =>
+    secret({ ...request, sharer: sharerOf(holder) })
