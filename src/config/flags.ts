@@ -36,9 +36,9 @@ export type Command =
   | { readonly kind: "check"; readonly role: CheckedRole; readonly settings: Settings }
   | {
       readonly kind: "plugin"
-      /** The plugin's file. */
-      readonly path: string
-      /** Its configuration, JSON. */
+      /** The plugins' files. */
+      readonly paths: readonly string[]
+      /** Their configuration. */
       readonly settings: unknown
     }
   | {
@@ -149,7 +149,7 @@ const scan = (argv: readonly string[]): Given => {
       values.push({ flag: token.name, value })
     } else if (token.kind === "positional") {
       if (name === undefined) name = commandNamed(token.value)
-      else if (name === "plugin" && operands.length < 2) operands.push(token.value)
+      else if (name === "plugin") operands.push(token.value)
       else throw wrong(`Unexpected argument '${token.value}'`)
     }
   }
@@ -238,9 +238,9 @@ const jsonOf = (text: string): unknown => {
   }
 }
 
-const pluginCommand = ({ operands: [action, path] }: Given, all: Values): Command => {
-  if (action !== "check" || path === undefined) throw wrong("Say which file: reflow plugin check FILE")
-  return { kind: "plugin", path, settings: jsonOf(all("settings")[0] ?? "{}") }
+const pluginCommand = ({ operands: [action, ...paths] }: Given, all: Values): Command => {
+  if (action !== "check" || paths.length === 0) throw wrong("Say which file: reflow plugin check FILE")
+  return { kind: "plugin", paths, settings: jsonOf(all("settings")[0] ?? "{}") }
 }
 
 /** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */
