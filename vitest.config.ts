@@ -15,7 +15,15 @@ export default defineConfig({
     },
     projects: [
       // Pure functions share nothing that could be left behind: one module graph for all files takes a third of the CPU.
-      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, maxWorkers: 2 } },
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts", "test/fuzz/**/*.test.ts"],
+          isolate: false,
+          maxWorkers: 2,
+        },
+      },
       { extends: true, test: { name: "integration", include: ["test/integration/**/*.test.ts"], maxWorkers: 2 } },
       {
         extends: true,
@@ -31,6 +39,8 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      // the same properties as in the unit tests, for as long as REFLOW_FUZZ_SECONDS says
+      { extends: true, test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"] } },
       {
         extends: true,
         test: {

@@ -23,13 +23,14 @@ const path = "/mcp"
 const onKubernetes = process.env.KUBERNETES_SERVICE_HOST !== undefined
 
 /** Answers requests of the older era, each client in a session of its own. */
-const sessionHandler = (makeServer) => {
+const sessionHandler = (makeServer, resume) => {
   const sessions = new Map()
   const open = async () => {
     const transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: randomUUID,
       onsessioninitialized: (id) => void sessions.set(id, transport),
       onsessionclosed: (id) => void sessions.delete(id),
+      ...resume(),
     })
     const server = await makeServer({ era: "legacy" })
     await server.connect(transport)
@@ -67,11 +68,12 @@ const send = async (response, outgoing) => {
 /**
  * Starts to serve. `makeServer` makes one McpServer for each session, or for each request that stands alone.
  * With `sessions: false` clients of the older era get no session either: right for servers that keep nothing.
+ * `resume` makes the `eventStore` of one session, from which a client gets what it missed when a stream broke off.
  * Returns the notifier of the newer era (`resourceUpdated` and others).
  */
-export const serveMcp = (makeServer, { sessions = true } = {}) => {
+export const serveMcp = (makeServer, { sessions = true, resume = () => ({}) } = {}) => {
   const modern = createMcpHandler(makeServer, { legacy: sessions ? "reject" : "stateless" })
-  const legacy = sessionHandler(makeServer)
+  const legacy = sessionHandler(makeServer, resume)
   const answer = async (request) => {
     // a web page whose name was pointed at this machine sends its own name as Host
     const refused = onKubernetes ? undefined : hostHeaderValidationResponse(request, localhostAllowedHostnames())
@@ -91,7 +93,9 @@ export const serveMcp = (makeServer, { sessions = true } = {}) => {
   // a call may take as long as it likes
   http.requestTimeout = 0
   const port = Number(process.env.PORT ?? 8080)
-  http.listen(port, onKubernetes ? undefined : "127.0.0.1", () => console.log(`MCP server on port ${port}`))
+  http.listen(port, onKubernetes ? undefined : "127.0.0.1", () =>
+    console.log(`MCP server on port ${http.address().port}`),
+  )
   // as the first process of a container, Node would ignore SIGTERM
   process.once("SIGTERM", () => process.exit())
   return modern.notify

@@ -4,7 +4,19 @@ import { AppError } from "../errors.ts"
 /** How much of a refused body is still read, so that a client which is sending gets to read the answer. */
 const discardLimit = 64 * 2 ** 20
 
-const mediaTypeOf = (header: string | undefined): string => (header ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? ""
+const jsonType = /^application\/json((?:[\t ]*;[\t ]*(?:[\w-]+=(?:[\w.+-]+|"[\w.+ /:-]*"))?)*)[\t ]*$/i
+const parameter = /([\w-]+)=(?:"([^"]*)"|([\w.+-]+))/g
+
+/**
+ * True for a Content-Type that says JSON in UTF-8 and nothing else. A server decodes by the charset: in UTF-7, which
+ * Express servers know, text that the policy read inside a string is quotes and commas.
+ */
+const saysUtf8Json = (header: string): boolean => {
+  const parameters = jsonType.exec(header)?.[1]
+  if (parameters === undefined) return false
+  const charsets = [...parameters.matchAll(parameter)].filter(([, name]) => name?.toLowerCase() === "charset")
+  return charsets.every(([, , quoted, plain]) => /^utf-?8$/i.test(quoted ?? plain ?? ""))
+}
 
 const readable = /\b(?:application\/(?:json|\*)|text\/(?:event-stream|\*))|\*\/\*/i
 
@@ -13,9 +25,9 @@ const acceptsAnswer = (header: string | undefined): boolean => header === undefi
 
 /** Throws UnsupportedMediaType or NotAcceptable for a POST whose headers rule out an exchange of JSON-RPC messages. */
 export const checkMedia = (headers: IncomingMessage["headers"]): void => {
-  const type = headers["content-type"]
-  if (type !== "application/json" && mediaTypeOf(type) !== "application/json") {
-    throw new AppError("UnsupportedMediaType", { detail: "The body is not declared as application/json." })
+  const type = headers["content-type"] ?? ""
+  if (type !== "application/json" && !saysUtf8Json(type)) {
+    throw new AppError("UnsupportedMediaType", { detail: "The body is not declared as application/json in UTF-8." })
   }
   const encoding = headers["content-encoding"]
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {

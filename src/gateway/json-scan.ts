@@ -1,4 +1,22 @@
 import { AppError } from "../errors.ts"
+import {
+  backslash,
+  type Cursor,
+  closeBrace,
+  colon,
+  eachElement,
+  expect,
+  isLast,
+  malformed,
+  openBrace,
+  openBracket,
+  peek,
+  plainText,
+  quote,
+  skipString,
+  skipValue,
+} from "./json-cursor.ts"
+import { readingsOf } from "./json-keys.ts"
 
 /** The key under which a message of the modern era names its protocol version (MCP 2026-07-28, per-request `_meta`). */
 export const versionKey = "io.modelcontextprotocol/protocolVersion"
@@ -10,24 +28,21 @@ const maxBatch = 100
 /** Longest id that an error echoes. */
 const maxIdLength = 1_024
 
+/** A key that makes what a JavaScript server copies by assignment inherit other members: never one of ours. */
+const prototypeKey = "__proto__"
+
 type Level = {
   /** The keys that decide, by their length: most other keys are passed by their length alone. */
   readonly keys: ReadonlyMap<number, readonly string[]>
-  /** The keys as a lenient parser might spell them. */
-  readonly folded: ReadonlySet<string>
+  /** The keys by their readings, as lenient parsers might spell them. */
+  readonly folded: ReadonlyMap<string, string>
   /** Which key's object is the next level that decides, and that level. */
   readonly child?: readonly [key: string, level: Level]
 }
 
-/**
- * Folds what lenient parsers fold: NUL, case (long s and the Kelvin sign too, hence upper before lower) and
- * compatibility forms. Go's encoding/json matches keys by case folding (CVE-2026-27896), C parsers stop at NUL.
- */
-const fold = (key: string): string => key.replaceAll("\0", "").normalize("NFKC").toUpperCase().toLowerCase()
-
 const level = (keys: readonly string[], child?: Level["child"]): Level => ({
-  keys: Map.groupBy(keys, (key) => key.length),
-  folded: new Set(keys.map(fold)),
+  keys: Map.groupBy([...keys, prototypeKey], (key) => key.length),
+  folded: new Map(keys.flatMap((key) => readingsOf(key).map((reading) => [reading, key]))),
   ...(child === undefined ? {} : { child }),
 })
 
@@ -35,99 +50,14 @@ const metaLevel = level([versionKey])
 const paramsLevel = level(["name", "uri", "taskId", "_meta"], ["_meta", metaLevel])
 const messageLevel = level(["jsonrpc", "id", "method", "params", "result", "error"], ["params", paramsLevel])
 
-type Cursor = {
-  readonly text: string
-  at: number
+/** The place in a body, and what was found on the way. */
+type BodyCursor = Cursor & {
   /** Source text of the id of a lone message, kept even if the scan fails later. */
   idText: string | undefined
 }
 
 /** What a scan found out. */
 export type Scan = { readonly idText: string | undefined; readonly error: AppError | undefined }
-
-const quote = 34
-const comma = 44
-const colon = 58
-const openBracket = 91
-const backslash = 92
-const closeBracket = 93
-const openBrace = 123
-const closeBrace = 125
-
-const malformed = (): AppError => new AppError("MalformedJson", { detail: "The body is not valid JSON." })
-
-const peek = (cursor: Cursor): number => {
-  let code = cursor.text.charCodeAt(cursor.at)
-  while (code === 32 || code === 10 || code === 13 || code === 9) code = cursor.text.charCodeAt(++cursor.at)
-  return code
-}
-
-const expect = (cursor: Cursor, code: number): void => {
-  if (peek(cursor) !== code) throw malformed()
-  cursor.at++
-}
-
-/** Passes a string. */
-const skipString = (cursor: Cursor): void => {
-  const { text } = cursor
-  const start = cursor.at + 1
-  let end = start
-  for (;;) {
-    end = text.indexOf('"', end)
-    if (end === -1) throw malformed()
-    let escapes = 0
-    while (text.charCodeAt(end - 1 - escapes) === backslash && end - 1 - escapes >= start) escapes++
-    if (escapes % 2 === 0) break
-    end++
-  }
-  cursor.at = end + 1
-}
-
-const skipContainer = (cursor: Cursor, outer: number): void => {
-  let depth = outer
-  do {
-    const code = cursor.text.charCodeAt(cursor.at)
-    if (Number.isNaN(code)) throw malformed()
-    if (code === quote) {
-      skipString(cursor)
-      continue
-    }
-    if (code === openBrace || code === openBracket) depth++
-    else if (code === closeBrace || code === closeBracket) depth--
-    if (depth > maxDepth) {
-      throw new AppError("InvalidRequest", { detail: `The body is nested more than ${maxDepth} levels deep.` })
-    }
-    cursor.at++
-  } while (depth > outer)
-}
-
-/** Passes a value that decides nothing. */
-const skipValue = (cursor: Cursor, depth: number): void => {
-  const code = peek(cursor)
-  if (code === quote) skipString(cursor)
-  else if (code === openBrace || code === openBracket) skipContainer(cursor, depth)
-  else skipLiteral(cursor)
-}
-
-/** Passes a number, true, false or null: whatever it is, up to what can follow a value. */
-const skipLiteral = (cursor: Cursor): void => {
-  const start = cursor.at
-  for (;;) {
-    const next = cursor.text.charCodeAt(cursor.at)
-    if (Number.isNaN(next) || next === comma || next === closeBrace || next === closeBracket || next <= 32) break
-    cursor.at++
-  }
-  if (cursor.at === start) throw malformed()
-}
-
-const plainText = (source: string): string => {
-  if (!source.includes("\\")) return source
-  try {
-    return JSON.parse(`"${source}"`)
-  } catch {
-    throw malformed()
-  }
-}
 
 const ambiguous = (source: string, key: string): AppError =>
   new AppError("InvalidRequest", {
@@ -144,17 +74,19 @@ const isPlain = (text: string, start: number, end: number): boolean => {
 }
 
 /**
- * The key between two places of the text if it decides. Throws if it could be taken for one that does: after
- * unescaping, without NUL, or in another case.
+ * The key between two places of the text if it decides. Throws if it could be taken for one that does, after unescaping
+ * or by a lenient parser.
  */
 const decidingKey = (text: string, start: number, end: number, at: Level): string | undefined => {
   const candidates = at.keys.get(end - start)
-  if (candidates !== undefined) {
-    for (const key of candidates) if (text.startsWith(key, start)) return key
-  } else if (isPlain(text, start, end)) return undefined
+  for (const key of candidates ?? []) if (text.startsWith(key, start)) return key
+  const plain = isPlain(text, start, end)
+  if (plain && candidates === undefined) return undefined
   const source = text.slice(start, end)
-  const folded = fold(plainText(source))
-  if (at.folded.has(folded)) throw ambiguous(source, folded)
+  for (const reading of plain ? [source.toLowerCase()] : readingsOf(plainText(source))) {
+    const key = at.folded.get(reading)
+    if (key !== undefined) throw ambiguous(source, key)
+  }
   return undefined
 }
 
@@ -165,12 +97,13 @@ const scanKey = (cursor: Cursor, at: Level, seen: string[]): string | undefined 
   skipString(cursor)
   const key = decidingKey(cursor.text, start, cursor.at - 1, at)
   if (key === undefined) return undefined
+  if (key === prototypeKey) throw new AppError("InvalidRequest", { detail: `A message has no key '${key}'.` })
   if (seen.includes(key)) throw new AppError("InvalidRequest", { detail: `The key '${key}' is there twice.` })
   seen.push(key)
   return key
 }
 
-const scanObject = (cursor: Cursor, at: Level, depth: number, lone: boolean): void => {
+const scanObject = (cursor: BodyCursor, at: Level, depth: number, lone: boolean): void => {
   expect(cursor, openBrace)
   if (peek(cursor) === closeBrace) return void cursor.at++
   const seen: string[] = []
@@ -182,25 +115,18 @@ const scanObject = (cursor: Cursor, at: Level, depth: number, lone: boolean): vo
     if (isObject && key !== undefined && at.child?.[0] === key) scanObject(cursor, at.child[1], depth + 1, false)
     else skipValue(cursor, depth)
     if (lone && key === "id" && cursor.at - start <= maxIdLength) cursor.idText = cursor.text.slice(start, cursor.at)
-    const code = peek(cursor)
-    cursor.at++
-    if (code === closeBrace) return
-    if (code !== comma) throw malformed()
+    if (isLast(cursor, closeBrace)) return
   }
 }
 
-const scanBatch = (cursor: Cursor): void => {
-  expect(cursor, openBracket)
-  if (peek(cursor) === closeBracket) return void cursor.at++
-  for (let count = 1; ; count++) {
-    if (count > maxBatch) throw new AppError("InvalidRequest", { detail: `A batch has at most ${maxBatch} messages.` })
+const scanBatch = (cursor: BodyCursor): void => {
+  let count = 0
+  eachElement(cursor, () => {
+    if (++count > maxBatch)
+      throw new AppError("InvalidRequest", { detail: `A batch has at most ${maxBatch} messages.` })
     if (peek(cursor) === openBrace) scanObject(cursor, messageLevel, 2, false)
     else skipValue(cursor, 1)
-    const code = peek(cursor)
-    cursor.at++
-    if (code === closeBracket) return
-    if (code !== comma) throw malformed()
-  }
+  })
 }
 
 /**
@@ -209,7 +135,7 @@ const scanBatch = (cursor: Cursor): void => {
  * about the text; what it accepts must still be parsed.
  */
 export const scanBody = (text: string): Scan => {
-  const cursor: Cursor = { text, at: 0, idText: undefined }
+  const cursor: BodyCursor = { text, maxDepth, at: 0, idText: undefined }
   try {
     const first = peek(cursor)
     if (first === openBracket) scanBatch(cursor)

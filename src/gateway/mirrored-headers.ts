@@ -13,16 +13,19 @@ const nameSources: Readonly<Record<string, { readonly param: string; readonly re
 }
 
 const versionPattern = /^[0-9A-Za-z._-]{1,64}$/
-const base64Pattern = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/i
+/** Both marks, in these letters: a value with one of them, or in capitals, is itself (MCP 2026-07-28, value encoding). */
+const encodedPattern = /^=\?base64\?(.*)\?=$/s
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-/** The text of a mirrored header, which is base64 in `=?base64?…?=` where it is not plain ASCII; undefined if broken. */
+/**
+ * The text of a mirrored header, which is base64 in `=?base64?…?=` where it is not plain ASCII; undefined if that is
+ * not base64 with its padding, or not UTF-8.
+ */
 export const decodeMirrored = (value: string): string | undefined => {
-  if (!/^=\?base64\?/i.test(value)) return value
-  const encoded = base64Pattern.exec(value)?.[1]
-  if (encoded === undefined) return undefined
+  const encoded = encodedPattern.exec(value)?.[1]
+  if (encoded === undefined) return value
   const bytes = Buffer.from(encoded, "base64")
-  if (bytes.toString("base64").replace(/=+$/, "") !== encoded.replace(/=+$/, "")) return undefined
+  if (bytes.toString("base64") !== encoded) return undefined
   try {
     return utf8.decode(bytes)
   } catch {

@@ -59,9 +59,11 @@ const isData = (line: string): boolean => line === "data" || line.startsWith("da
 /** The lines of an event, without line ends and without the blank one at its end. */
 export const eventLines = (text: string): readonly string[] => text.split(/\r\n|\r|\n/).filter((line) => line !== "")
 
-/** The event with other data (one line), its other fields kept. */
-export const withData = (lines: readonly string[], data: string): string =>
-  `${[...lines.filter((line) => !isData(line)), `data: ${data}`].join("\n")}\n\n`
+/** The event with other data, its other fields kept. */
+export const withData = (lines: readonly string[], data: string): string => {
+  const others = lines.filter((line) => !isData(line))
+  return `${[...others, ...data.split("\n").map((line) => `data: ${line}`)].join("\n")}\n\n`
+}
 
 /** True if a stream whose last bytes are these is between two events, so that a comment can go in. */
 export const endsBetweenEvents = (tail: string): boolean =>

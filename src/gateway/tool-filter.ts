@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts"
-import { isRecord } from "./message.ts"
 import { createEventSplitter, eventData, eventLines, withData } from "./sse.ts"
+import { cutTools } from "./tool-cut.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
 
 /** Changes a body on its way to the client. Both functions throw UpstreamInvalid for what they cannot read. */
@@ -19,9 +19,15 @@ const utf8 = new TextDecoder("utf-8", { fatal: true })
 const unreadable = (detail: string, cause?: unknown): AppError => new AppError("UpstreamInvalid", { detail, cause })
 const tooLong = (): AppError => unreadable("The server's answer is too long to apply the tool policy to it.")
 
-const parse = (text: string): unknown => {
+/** The text of a message without hidden tools; undefined if it can go on as it is. */
+const filterText = (text: string, policy: ToolPolicy): string | undefined => {
+  checkJson(text)
+  return cutTools(text, policy)
+}
+
+const checkJson = (text: string): void => {
   try {
-    return JSON.parse(text)
+    JSON.parse(text)
   } catch (cause) {
     throw unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
   }
@@ -35,23 +41,6 @@ const decode = (bytes: Buffer): string => {
   }
 }
 
-/** The message without the tools that the policy hides; undefined if it lists no tools and can go on as it is. */
-export const filterMessage = (message: unknown, policy: ToolPolicy): unknown => {
-  if (Array.isArray(message)) {
-    const filtered = message.map((each) => filterMessage(each, policy))
-    return filtered.some((each) => each !== undefined)
-      ? message.map((each, index) => filtered[index] ?? each)
-      : undefined
-  }
-  if (!isRecord(message) || !isRecord(message.result) || !Array.isArray(message.result.tools)) return undefined
-  const tools = message.result.tools.filter(
-    (tool) => isRecord(tool) && typeof tool.name === "string" && policy.allows(tool.name),
-  )
-  // what one caller may see must not be cached for others
-  const scope = message.result.cacheScope === "public" ? { cacheScope: "private" } : {}
-  return { ...message, result: { ...message.result, ...scope, tools } }
-}
-
 /** Filters the messages of an event stream, holding one event at a time. */
 export const filterEvents = (policy: ToolPolicy): BodyFilter => {
   const splitter = createEventSplitter(maxHeldBytes, tooLong)
@@ -59,8 +48,8 @@ export const filterEvents = (policy: ToolPolicy): BodyFilter => {
     const lines = eventLines(decode(event))
     const data = eventData(lines)
     if (data === undefined || data === "") return event
-    const filtered = filterMessage(parse(data), policy)
-    return filtered === undefined ? event : Buffer.from(withData(lines, JSON.stringify(filtered)))
+    const filtered = filterText(data, policy)
+    return filtered === undefined ? event : Buffer.from(withData(lines, filtered))
   }
   return {
     push: (chunk) => {
@@ -119,8 +108,8 @@ const createValueSplitter = () => {
 export const filterJson = (policy: ToolPolicy): BodyFilter => {
   const splitter = createValueSplitter()
   const filterValue = (value: Buffer): Buffer => {
-    const filtered = filterMessage(parse(decode(value)), policy)
-    return filtered === undefined ? value : Buffer.from(JSON.stringify(filtered))
+    const filtered = filterText(decode(value), policy)
+    return filtered === undefined ? value : Buffer.from(filtered)
   }
   return {
     push: (chunk) => {

@@ -6,6 +6,12 @@ export type ToolPolicy = { readonly allows: (tool: string) => boolean }
 /** Longest tool name that is compared; longer ones are not allowed (keeps matching linear in practice). */
 const maxNameLength = 1_024
 
+/**
+ * Characters by which two programs can read one name differently: a C program ends it at NUL, others leave out control
+ * characters or halves of surrogate pairs. No tool is called so (MCP 2025-11-25, tool names).
+ */
+const doubtful = /[\p{Cc}\p{Cs}]/u
+
 /** True if `text` matches `glob` as a whole: `*` stands for any characters, `?` for one. */
 export const matchesGlob = (glob: string, text: string): boolean => {
   let at = 0
@@ -35,6 +41,9 @@ export const toolPolicyOf = (target: MCPTarget): ToolPolicy | undefined => {
   const matches = (globs: readonly string[], tool: string) => globs.some((glob) => matchesGlob(glob, tool))
   return {
     allows: (tool) =>
-      tool.length <= maxNameLength && (allow === undefined || matches(allow, tool)) && !matches(deny ?? [], tool),
+      tool.length <= maxNameLength &&
+      !doubtful.test(tool) &&
+      (allow === undefined || matches(allow, tool)) &&
+      !matches(deny ?? [], tool),
   }
 }

@@ -36,6 +36,11 @@ export const images = {
   notes: { name: "ghcr.io/reflow/example-notes:1.0.0", server: "examples/servers/notes.mjs", user: nonroot },
   dice: { name: "ghcr.io/reflow/example-dice:1.0.0", server: "examples/servers/dice.mjs", user: nonroot },
   dual: { name: "ghcr.io/reflow/example-dual:1.0.0", server: "test/fixtures/servers/dual.mjs", user: nonroot },
+  conformance: {
+    name: "ghcr.io/reflow/example-conformance:1.0.0",
+    server: "test/fixtures/servers/conformance/server.mjs",
+    user: nonroot,
+  },
   github: { name: "ghcr.io/org/mcp-github:latest", server: brought, user: nonroot },
   root: { name: "ghcr.io/org/mcp-root:1.0.0", server: brought, user: "" },
   named: { name: "ghcr.io/org/mcp-named:1.0.0", server: brought, user: "nonroot" },

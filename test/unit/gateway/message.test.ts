@@ -98,6 +98,13 @@ describe("a key that decides", () => {
     ["with NUL inside", body("", ',"na\\u0000me":"b"')],
     ["with a long s", body(',"param\u017f":{}')],
     ["with an escaped long s", body(',"param\\u017f":{}')],
+    ["cut off by NUL", body("", ',"name\\u0000x":"b"')],
+    ["cut off by NUL in another case", body(',"METHOD\\u0000\\u0000x":"ping"')],
+    ["with half a surrogate pair", body("", ',"na\\ud800me":"b"')],
+    ["with a byte order mark", body("", ',"\ufeffname":"b"')],
+    ["with an invisible character", body("", ',"na\u200dme":"b"')],
+    ["with a dotless i", body(',"\u0131d":2')],
+    ["with a dotted I", body("", ',"ur\u0130":"b"')],
     ["with the Kelvin sign", body("", ',"tas\u212aId":"b"')],
     ["in full width", body(',"\uff49\uff44":2')],
     ["in another case in _meta", body("", "", `,"IO.modelcontextprotocol/protocolVersion":"2025-11-25"`)],
@@ -105,6 +112,12 @@ describe("a key that decides", () => {
   ])("%s is refused", (_name, text) => {
     expect(codeOf(body(""))).toBeUndefined()
     expect(codeOf(text)).toBe("InvalidRequest")
+  })
+
+  test("of which a copy by assignment would inherit is refused", () => {
+    for (const text of [body(',"__proto__":{}'), body("", ',"__proto__":{}'), body("", "", ',"__proto__":{}')])
+      expect(codeOf(text)).toBe("InvalidRequest")
+    expect(codeOf(body("", ',"arguments":{"__proto__":{}}'))).toBeUndefined()
   })
 
   test("may appear anywhere below the levels that decide", () => {

@@ -55,9 +55,13 @@ test("a legacy request needs none of them, but its version header must be one", 
 test.each([
   ["plain", "plain"],
   ["=?base64?cGxhaW4=?=", "plain"],
-  ["=?BASE64?cGxhaW4?=", "plain"],
+  ["=?base64?cGxhaW4?=", undefined],
+  ["=?base64?cGxh!aW4=?=", undefined],
+  ["=?base64?cGxhaW5=?=", undefined],
   ["=?base64?/w==?=", undefined],
-  ["=?base64?cGxhaW4", undefined],
+  ["=?base64?cGxhaW4=", "=?base64?cGxhaW4="],
+  ["cGxhaW4=?=", "cGxhaW4=?="],
+  ["=?BASE64?cGxhaW4=?=", "=?BASE64?cGxhaW4=?="],
 ])("%s decodes to %s", (header, text) => {
   expect(decodeMirrored(header)).toBe(text)
 })

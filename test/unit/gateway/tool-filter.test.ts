@@ -18,13 +18,18 @@ const filtered = (id: number) => ({
 /** Runs a text through a filter in pieces of given sizes. */
 const run = (filter: BodyFilter, text: string, sizes: readonly number[] = []): string => {
   const bytes = Buffer.from(text)
-  let out = ""
+  const out: Buffer[] = []
   let at = 0
   for (const size of [...sizes, bytes.length]) {
-    out += filter.push(bytes.subarray(at, at + size)).toString()
+    out.push(Buffer.from(filter.push(bytes.subarray(at, at + size))))
     at += size
   }
-  return out + filter.end().toString()
+  return Buffer.concat([...out, filter.end()]).toString()
+}
+/** Everything cut once, at each place, and everything byte by byte. */
+const everyCut = (text: string): readonly (readonly number[])[] => {
+  const { length } = Buffer.from(text)
+  return [...Array.from({ length }, (_, at) => [at]), Array.from({ length }, () => 1)]
 }
 const cuts = fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 80 })
 
@@ -37,6 +42,14 @@ describe("in a JSON body", () => {
         expect(run(filterJson(policy), text, sizes)).toBe(`${JSON.stringify(filtered(1))}\n${other}\n`)
       }),
     )
+  })
+
+  test("a list is filtered at every place where it can be cut, inside of characters and escapes too", () => {
+    const text = (tools: string) =>
+      `{"id":1,"result":{"tools":[${tools}],"x":"🦊\\"\\\\é","big":12345678901234567890}} \n`
+    const shown = '{"name":"sh\\u006fwn","title":"größe 🦊","max":1e400}'
+    for (const sizes of everyCut(text(`${shown},{"name":"hidden 🦊"}`)))
+      expect(run(filterJson(policy), text(`${shown},{"name":"hidden 🦊"}`), sizes)).toBe(text(shown))
   })
 
   test("lists in a batch are filtered too", () => {
@@ -79,10 +92,22 @@ describe("in an event stream", () => {
     )
   })
 
-  test("data over several lines is one message", () => {
-    const lines = JSON.stringify(listing(7), undefined, 1).split("\n")
-    const out = run(filterEvents(policy), `${lines.map((line) => `data: ${line}`).join("\n")}\n\n`)
-    expect(out).toBe(`data: ${JSON.stringify(filtered(7))}\n\n`)
+  test.each(["\n", "\r", "\r\n"])("a list is filtered at every place where it can be cut (line end %j)", (end) => {
+    const text = (tools: string) => `id: 9\ndata: {"result":{"tools":[${tools}],"x":"🦊é"}}\n\n`
+    const shown = '{"name":"shown 🦊","max":12345678901234567890}'
+    const whole = text(`${shown},{"name":"hidden 🦊"}`).replaceAll("\n", end)
+    for (const sizes of everyCut(whole)) expect(run(filterEvents(policy), whole, sizes)).toBe(text(shown))
+  })
+
+  test("data over several lines is one message, and stays on its lines", () => {
+    const event = (text: string) =>
+      `${text
+        .split("\n")
+        .map((line) => `data: ${line}`)
+        .join("\n")}\n\n`
+    const text = (tools: string) => `{\n "result": {\n  "tools": [\n   ${tools}\n  ]\n }\n}`
+    const out = run(filterEvents(policy), event(text('{ "name":\n "shown" },\n {"name": "hidden"}')))
+    expect(out).toBe(event(text('{ "name":\n "shown" }')))
   })
 
   test("other events stay as they are", () => {

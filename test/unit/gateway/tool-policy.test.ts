@@ -51,6 +51,18 @@ describe("a tool policy", () => {
     expect(policy({ deny: ["x"] })?.allows("y")).toBe(true)
   })
 
+  test.each(["x\0", "x\0y", "\u0007x", "x\u0085", "x\ud800", "\udc00x"])(
+    "never allows %j, which another program could read as another name",
+    (name) => {
+      expect(policy({ deny: ["x"] })?.allows(name)).toBe(false)
+      expect(policy({ allow: ["*"] })?.allows(name)).toBe(false)
+    },
+  )
+
+  test("allows names of any script", () => {
+    for (const name of ["größe", "名前", "🦊", "a/b.c-d_e"]) expect(policy({ allow: ["*"] })?.allows(name)).toBe(true)
+  })
+
   test("is quick on names made to be slow", () => {
     const hostile = policy({ allow: [`${"*a".repeat(500)}b`] })
     const started = performance.now()

@@ -1,0 +1,118 @@
+import { AppError } from "../errors.ts"
+import {
+  type Cursor,
+  eachElement,
+  eachMember,
+  openBrace,
+  openBracket,
+  peek,
+  quote,
+  readString,
+  skipValue,
+} from "./json-cursor.ts"
+import { mayMean } from "./json-keys.ts"
+import type { ToolPolicy } from "./tool-policy.ts"
+
+/** A part of a text and what comes in its place. */
+type Edit = { readonly start: number; readonly end: number; readonly text: string }
+type Element = { readonly source: string; readonly start: number; readonly end: number; readonly shown: boolean }
+
+/** What a text has in it if any key of it may mean `tools`: the word itself, or what can be read as something else. */
+const mayList = /tools|\\u|[^\0-\x7f]/i
+
+/** Most arrays around a message: one is a batch, more are nothing that a client understands. */
+const maxArrays = 10
+
+/** Passes one tool; true if its name is plain to everybody and allowed. */
+const isShown = (cursor: Cursor, policy: ToolPolicy): boolean => {
+  if (peek(cursor) !== openBrace) {
+    skipValue(cursor, 0)
+    return false
+  }
+  const names: (string | undefined)[] = []
+  eachMember(cursor, (key) => {
+    const isPlain = key === "name" && peek(cursor) === quote
+    if (mayMean(key, "name")) names.push(isPlain ? readString(cursor) : undefined)
+    if (!isPlain) skipValue(cursor, 0)
+  })
+  const [name] = names
+  return names.length === 1 && name !== undefined && policy.allows(name)
+}
+
+/** Passes a list of tools; gives what must change in it. */
+const cutList = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
+  const elements: Element[] = []
+  eachElement(cursor, () => {
+    peek(cursor)
+    const start = cursor.at
+    const shown = isShown(cursor, policy)
+    elements.push({ source: cursor.text.slice(start, cursor.at), start, end: cursor.at, shown })
+  })
+  const [first, last] = [elements[0], elements.at(-1)]
+  if (first === undefined || last === undefined || elements.every(({ shown }) => shown)) return []
+  const kept = elements.filter(({ shown }) => shown).map(({ source }) => source)
+  return [{ start: first.start, end: last.end, text: kept.join(",") }]
+}
+
+/** Passes a `cacheScope`: what one caller may see must not be cached for others. */
+const narrowScope = (cursor: Cursor): readonly Edit[] => {
+  const start = cursor.at
+  if (peek(cursor) !== quote) {
+    skipValue(cursor, 0)
+    return []
+  }
+  return readString(cursor) === "public" ? [{ start, end: cursor.at, text: '"private"' }] : []
+}
+
+/** Passes a message's result; gives what must change in it, which is nothing where no tools are listed. */
+const cutResult = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
+  const edits: Edit[] = []
+  let lists = false
+  eachMember(cursor, (key) => {
+    const code = peek(cursor)
+    if (mayMean(key, "tools") && code === openBracket) {
+      lists = true
+      edits.push(...cutList(cursor, policy))
+    } else if (mayMean(key, "cacheScope")) edits.push(...narrowScope(cursor))
+    else skipValue(cursor, 0)
+  })
+  return lists ? edits : []
+}
+
+const cutMessage = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
+  const edits: Edit[] = []
+  eachMember(cursor, (key) => {
+    if (peek(cursor) === openBrace && mayMean(key, "result")) edits.push(...cutResult(cursor, policy))
+    else skipValue(cursor, 0)
+  })
+  return edits
+}
+
+const cutValue = (cursor: Cursor, policy: ToolPolicy, arrays: number): readonly Edit[] => {
+  const edits: Edit[] = []
+  const code = peek(cursor)
+  if (code === openBrace) return cutMessage(cursor, policy)
+  if (code !== openBracket) skipValue(cursor, 0)
+  else if (arrays === maxArrays) throw new AppError("UpstreamInvalid", { detail: "The server's batch is nested." })
+  else eachElement(cursor, () => void edits.push(...cutValue(cursor, policy, arrays + 1)))
+  return edits
+}
+
+/**
+ * The text of a message or batch without the tools that the policy hides, all else of it as it was: numbers of any size,
+ * keys in any order. Undefined if nothing must change. The text must be valid JSON. Every key counts that some parser
+ * could take for the one that is meant, as often as it is there; a tool whose name is not beyond doubt is hidden.
+ */
+export const cutTools = (text: string, policy: ToolPolicy): string | undefined => {
+  if (!mayList.test(text)) return undefined
+  const cursor: Cursor = { text, maxDepth: Number.POSITIVE_INFINITY, at: 0 }
+  const edits = cutValue(cursor, policy, 0)
+  if (edits.length === 0) return undefined
+  let out = ""
+  let at = 0
+  for (const edit of edits) {
+    out += text.slice(at, edit.start) + edit.text
+    at = edit.end
+  }
+  return out + text.slice(at)
+}

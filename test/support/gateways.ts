@@ -1,0 +1,130 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { gatewaysLeaseName } from "../../src/adapters/kube/access.ts"
+import { createMemoryCluster, type MemoryCluster } from "../../src/adapters/memory/cluster.ts"
+import { createProcessNode } from "../../src/adapters/process/node.ts"
+import { systemClock as clock } from "../../src/adapters/system/clock.ts"
+import { parseCommand } from "../../src/config/flags.ts"
+import { loadConfig } from "../../src/config/load.ts"
+import type { Config } from "../../src/config/schema.ts"
+import { mintDevToken } from "../../src/identity/dev-tokens.ts"
+import { createOperator } from "../../src/operator/controller.ts"
+import type { ClusterPort } from "../../src/ports/cluster.ts"
+import { baseEnvironment } from "../../src/roles/dev-environment.ts"
+import { ensureDevKey } from "../../src/roles/dev-key.ts"
+import { loadTargets } from "../../src/roles/dev-targets.ts"
+import { startFront } from "../../src/roles/front.ts"
+import { startHttpListener } from "../../src/roles/http-listener.ts"
+import { createStarted, type Started } from "../../src/roles/role.ts"
+import { type Balancer, startBalancer } from "./balancer.ts"
+import { quietTelemetry } from "./quiet-telemetry.ts"
+import { repositoryFile } from "./reflow.ts"
+
+/** Gateways that share nothing but a cluster, behind a balancer that sends each request to the next of them. */
+export type Gateways = {
+  readonly balancer: Balancer
+  /** Where each of them listens. */
+  readonly urls: readonly string[]
+  /** The cluster, as an administrator sees it. */
+  readonly cluster: ClusterPort
+  readonly config: Config
+  /** A token of the embedded default. */
+  token(subject: string): Promise<string>
+  close(): Promise<void>
+}
+
+type Parts = { readonly config: Config; readonly started: Started; readonly signal: AbortSignal }
+
+/** The configuration of the role dev with these files. */
+const configOf = (folder: string, targets: string): Config => {
+  const file = join(folder, "targets.yaml")
+  writeFileSync(file, targets)
+  const flags = ["--role", "dev", "--targets", file, "--set", "gateway.listen=127.0.0.1:0"]
+  const command = parseCommand([...flags, "--set", `dev.state_dir=${join(folder, "state")}`])
+  if (command.kind !== "run") throw new Error("the flags do not start a role")
+  return loadConfig({ settings: command.settings, role: "dev", environment: {} }).config
+}
+
+/** The embedded cluster with its node and its operator. */
+const startCluster = async ({ config, started }: Parts): Promise<MemoryCluster> => {
+  const { namespace } = config.kubernetes
+  const telemetry = quietTelemetry()
+  const cluster = createMemoryCluster({ clock, telemetry })
+  await started.add("cluster", cluster.close)
+  const node = createProcessNode({
+    cluster: cluster.client({ fieldManager: "reflow-node" }),
+    namespace,
+    clock,
+    telemetry,
+    baseEnvironment: baseEnvironment(process.env),
+    workingDirectory: repositoryFile("."),
+    platform: process.platform,
+  })
+  await started.add("node", node.close)
+  const operator = createOperator({
+    cluster: cluster.client({ fieldManager: "reflow-operator" }),
+    clock,
+    telemetry,
+    options: { ...config.kubernetes, embedded: true },
+    gateways: { namespace, name: gatewaysLeaseName },
+  })
+  await started.add("operator", operator.close)
+  await Promise.all([node.ready, operator.ready])
+  return cluster
+}
+
+/** One gateway with a server, client, caches, keys and connections of its own; resolves with its address. */
+const startGateway = async (parts: Parts, cluster: MemoryCluster, publicUrl: string): Promise<string> => {
+  const { config, started, signal } = parts
+  const front = await startFront({
+    ...parts,
+    cluster: cluster.client({ fieldManager: "reflow-gateway" }),
+    clock,
+    telemetry: quietTelemetry(),
+    publicUrl,
+    anyHost: false,
+    ownNamespace: config.kubernetes.namespace,
+    tokens: config.auth.tokens,
+    devKey: await ensureDevKey(config.dev.state_dir),
+  })
+  const listener = await startHttpListener(config.gateway.listen, front.handler)
+  await started.add("listener", listener.close)
+  await started.add("requests", () => front.gateway.drain(AbortSignal.any([signal, AbortSignal.timeout(1_000)])))
+  return listener.url
+}
+
+/** Starts an embedded cluster and gateways over it, in this process. Close them. */
+export const startGateways = async (count: number, targets: string): Promise<Gateways> => {
+  const folder = mkdtempSync(join(tmpdir(), "reflow-gateways-"))
+  const stop = new AbortController()
+  const failures: unknown[] = []
+  const started = createStarted((_, error) => failures.push(error))
+  await started.add("folder", () => rmSync(folder, { recursive: true, force: true }))
+  const config = configOf(folder, targets)
+  const parts = { config, started, signal: stop.signal }
+  const cluster = await startCluster(parts)
+  const { namespace } = config.kubernetes
+  const admin = cluster.client({ fieldManager: "test" })
+  await loadTargets(config.dev.targets, { cluster: admin, namespace, signal: stop.signal })
+  const balancer = await startBalancer()
+  await started.add("balancer", balancer.close)
+  // all at once, as a Deployment's Pods start: one of them makes what they share
+  const urls = await Promise.all(Array.from({ length: count }, () => startGateway(parts, cluster, balancer.url)))
+  balancer.lead(urls)
+  return {
+    balancer,
+    urls,
+    cluster: admin,
+    config,
+    token: async (subject) => {
+      const key = await ensureDevKey(config.dev.state_dir)
+      return mintDevToken(key, { subject, for: ["mcp"], ttlSeconds: 3_600 })
+    },
+    close: async () => {
+      stop.abort()
+      await started.close()
+      if (failures.length > 0) throw new AggregateError(failures, "not everything could be closed")
+    },
+  }
+}
