@@ -73,7 +73,7 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   terminationMessagePolicy: "File",
 })
 
-const metadata = ({ instance, name }: PodInput): ObjectMeta => ({
+const metadata = ({ instance, name }: Pick<PodInput, "instance" | "name">): ObjectMeta => ({
   name,
   ...(instance.metadata.namespace === undefined ? {} : { namespace: instance.metadata.namespace }),
 })
@@ -146,9 +146,11 @@ const secured = (
 /** Puts owner, labels, annotations and the security floor on a Pod, whatever was there. */
 const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   ...pod,
+  apiVersion: podKind.apiVersion,
+  kind: podKind.kind,
   metadata: {
     ...pod.metadata,
-    name,
+    ...metadata({ instance, name }),
     labels: { ...pod.metadata.labels, ...childLabels(instance), [labels.pod]: name },
     annotations: {
       ...pod.metadata.annotations,
