@@ -74,6 +74,7 @@ export const MCPInstanceStatus = z
     starts: z.int().min(0).optional().describe("How many Pods were started; part of the Pod's name."),
     backoffUntilTime: time("No new Pod before this time."),
     backoffSeconds: z.int().min(0).optional().describe("The current backoff; doubles with each failed start."),
+    initialRestartTime: time("The restartTime that the instance was made with, if any: it asks for no restart."),
     drainDeadlineTime: time("When a drain ends whatever is still open."),
     timings: z
       .record(z.string(), z.number())

@@ -2,6 +2,7 @@ import { type Condition, findCondition, withCondition } from "../api/condition.t
 import type { MCPInstanceStatus, Phase } from "../api/mcp-instance.ts"
 import { podName } from "../api/names.ts"
 import type { Pod } from "../api/pod.ts"
+import { initialRestartTime } from "../api/restart.ts"
 import { addressesOf } from "./addresses.ts"
 import { isQueueReason } from "./capacity.ts"
 import { restartsOf } from "./failure.ts"
@@ -169,6 +170,7 @@ export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceSta
     ...aboutFailure(snapshot, standing),
     ...aboutDrain(snapshot, verdict),
     ...aboutUse(snapshot),
+    initialRestartTime: initialRestartTime(instance),
     conditions: [...conditionsOf(snapshot, verdict, { standing, pod })],
     phase: phaseOf(verdict, standing, pod !== undefined),
     observedGeneration: instance.metadata.generation,

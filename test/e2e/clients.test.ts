@@ -87,8 +87,20 @@ describe.each(dualPeers)("%s with a server of both eras", (_name, revision, conn
   test("calls a tool", async () => {
     expect((await peer.call("echo", { message: "hi" })).text).toContain("hi")
   })
-  test("hears of progress and log messages", async () => {
-    expect((await peer.call("progress")).progress).toBeGreaterThan(0)
+  test("hears of progress while a tool runs", async () => {
+    expect((await peer.call("progress")).progress).toBe(4)
+  })
+  test("receives the log messages that it asked for", async () => {
+    await peer.setLevel("debug")
+    await peer.call("progress")
+    expect((await peer.notice("notifications/message")).params).toMatchObject({ level: "info", data: "step 1 of 4" })
+  })
+  test("receives updates of a resource that it subscribed to", async () => {
+    const uri = "test://counter"
+    const end = await peer.subscribe(uri)
+    await peer.call("touch")
+    expect((await peer.notice("notifications/resources/updated")).params).toMatchObject({ uri })
+    await end()
   })
   test("gives the server a sample and an answer of the user", async () => {
     expect((await peer.call("sample")).text).toContain("sampled!")

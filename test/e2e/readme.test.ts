@@ -4,6 +4,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { processesWith } from "../support/processes.ts"
 import { repositoryFile } from "../support/reflow.ts"
 
 /** The README's command blocks, by the name in the comment before each. */
@@ -48,11 +49,8 @@ beforeAll(async () => {
     server.once("exit", (code) => reject(new Error(`npm start ended with ${code}:\n${started}`)))
   })
 })
-afterAll(async () => {
-  const ended = new Promise((done) => server.once("exit", done))
-  // as a terminal's Ctrl-C does: the whole foreground group
-  process.kill(-(server.pid ?? 0), "SIGINT")
-  await ended
+afterAll(() => {
+  if (server.exitCode === null && server.signalCode === null) process.kill(-(server.pid ?? 0), "SIGKILL")
   rmSync(home, { recursive: true, force: true })
 })
 
@@ -80,6 +78,17 @@ test("the three forms of the executable answer --help", async () => {
   const { code, stdout, stderr } = await run("forms")
   expect(code, stderr).toBe(0)
   expect(stdout.match(/--role/g)?.length).toBeGreaterThanOrEqual(3)
+})
+
+test.runIf(process.platform === "linux")("Ctrl-C ends the gateway and every server that it started", async () => {
+  // each process of this test has its HOME, whatever else runs here
+  const commands = processesWith("HOME", home).map(({ command }) => command.join(" "))
+  for (const name of ["notes.mjs", "dice.mjs"]) expect(commands.some((command) => command.includes(name))).toBe(true)
+  const ended = new Promise((done) => server.once("exit", done))
+  // as a terminal does: to the whole foreground group
+  process.kill(-(server.pid ?? 0), "SIGINT")
+  await ended
+  expect(processesWith("HOME", home)).toEqual([])
 })
 
 test("every command block of the README is run by a test, or says that it is not", () => {

@@ -1,23 +1,30 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { connectV1 } from "../support/mcp-peers.ts"
-import { callTool, toolText } from "../support/modern.ts"
-import { eventually } from "../support/processes.ts"
+import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { initialize, post, type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
+import { giveUpSlow } from "../support/slow-call.ts"
 
 const server = (name: string) => repositoryFile(`test/fixtures/servers/${name}.mjs`)
 const folder = mkdtempSync(join(tmpdir(), "reflow-streams-"))
-const cancelled = join(folder, "cancelled")
+const cancelFile = (name: string) => join(folder, name)
+const cancelEnv = (name: string) => [{ name: "CANCEL_FILE", value: cancelFile(name) }]
+/** Clients, each with a target of its own, whose server tells of no other's call. */
+const clients: readonly [string, string, (url: string) => Promise<Peer>][] = [
+  ["the 1.x client", "first", (url) => connectV1(url, alice)],
+  ["the 2.x client in auto mode", "auto", (url) => connectV2("auto", url, alice)],
+  ["the 2.x client pinned to 2026-07-28", "pinned", (url) => connectV2("2026-07-28", url, alice)],
+]
 let reflow: Reflow
 let alice: string
 
 beforeAll(async () => {
   reflow = await startReflow({
     targets:
-      target("dual", ["node", server("dual")], { env: [{ name: "CANCEL_FILE", value: cancelled }] }) +
-      target("late", ["node", server("legacy-stream")]),
+      target("dual", ["node", server("dual")]) +
+      target("late", ["node", server("legacy-stream")]) +
+      clients.map(([, name]) => target(name, ["node", server("dual")], { env: cancelEnv(name) })).join(""),
   })
   alice = await reflow.token("alice")
 })
@@ -29,19 +36,20 @@ afterAll(async () => {
 const at = (name: string) => `${reflow.url}/mcp/${name}`
 
 describe.concurrent("streams", () => {
-  test("a call of 30 seconds gets its answer", { timeout: 60_000 }, async ({ expect }) => {
-    expect(await toolText(at("dual"), alice, "slow", { seconds: 30 })).toContain("30")
-  })
+  test.for(clients)(
+    "a call of 30 seconds of %s gets its answer",
+    { timeout: 60_000 },
+    async ([, , connect], { expect }) => {
+      const peer = await connect(at("dual"))
+      expect((await peer.call("slow", { seconds: 30 })).text).toBe("slept 30 seconds")
+      await peer.close()
+    },
+  )
 
-  test("the server sees within a second that a client of the modern era went away", async ({ expect }) => {
-    const leave = new AbortController()
-    await toolText(at("dual"), alice, "pid")
-    const call = callTool(at("dual"), alice, "slow", { seconds: 20 }, leave.signal)
-    await new Promise((resolve) => setTimeout(resolve, 500))
-    expect(existsSync(cancelled)).toBe(false)
-    leave.abort()
-    await expect(call).rejects.toThrow()
-    await eventually(() => existsSync(cancelled), 1_000, "the server saw the cancel")
+  test.for(clients)("the server sees within a second that %s gave up its call", async ([, name, connect]) => {
+    const peer = await connect(at(name))
+    await giveUpSlow(cancelFile(name), (signal) => peer.call("slow", { seconds: 20 }, signal))
+    await peer.close()
   })
 
   test("the head of an SSE stream arrives before its first event", async ({ expect }) => {

@@ -11,6 +11,7 @@ import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { answerOf, callTool } from "../support/modern.ts"
 import { eventually } from "../support/processes.ts"
 import { initialize, post, repositoryFile } from "../support/reflow.ts"
+import { giveUpSlow } from "../support/slow-call.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "reflow-examples-"))
 const cancelFile = join(folder, "cancelled")
@@ -128,8 +129,8 @@ describe("the test server of both eras", () => {
     await peer.close()
   })
 
-  test("sends log messages to a legacy client that asked for them", async () => {
-    const peer = await connectV1(url)
+  test.each(peers)("sends log messages to a client that asked for them: %s", async (_name, connect) => {
+    const peer = await connect(url)
     await peer.setLevel("debug")
     await peer.call("progress")
     expect((await peer.notice("notifications/message")).params).toMatchObject({ data: "step 1 of 4" })
@@ -137,21 +138,9 @@ describe("the test server of both eras", () => {
   })
 
   test("sees within a second that a client of the modern era went away, and that a legacy one cancelled", async () => {
-    const leave = new AbortController()
-    const call = callTool(url, undefined, "slow", { seconds: 20 }, leave.signal)
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    expect(existsSync(cancelFile)).toBe(false)
-    leave.abort()
-    await expect(call).rejects.toThrow()
-    await eventually(() => existsSync(cancelFile), 1_000, "the server saw it")
-    rmSync(cancelFile)
+    await giveUpSlow(cancelFile, (signal) => callTool(url, undefined, "slow", { seconds: 20 }, signal))
     const peer = await connectV1(url)
-    const cancel = new AbortController()
-    const slow = peer.call("slow", { seconds: 20 }, cancel.signal)
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    cancel.abort()
-    await expect(slow).rejects.toThrow()
-    await eventually(() => existsSync(cancelFile), 1_000, "the server saw the notification")
+    await giveUpSlow(cancelFile, (signal) => peer.call("slow", { seconds: 20 }, signal))
     await peer.close()
   })
 

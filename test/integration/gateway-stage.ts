@@ -13,6 +13,7 @@ import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
+import { envelope } from "../support/modern.ts"
 import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
 
 /** A request as the server behind the gateway saw it. */
@@ -272,19 +273,17 @@ export const initialize = message("initialize", {
   clientInfo: { name: "test", version: "1" },
 })
 
-/** A tools/call of the modern era and the headers that go with it. */
-export const modernCall = (name: string) => ({
-  body: message("tools/call", {
-    name,
-    arguments: {},
-    _meta: {
-      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-      "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
-      "io.modelcontextprotocol/clientCapabilities": {},
-    },
-  }),
-  headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": name },
+/** A request of the modern era and the headers that go with it. */
+export const modernRequest = (method: string, params: Readonly<Record<string, unknown>> = {}) => ({
+  body: message(method, { ...params, _meta: envelope }),
+  headers: { "mcp-protocol-version": "2026-07-28", "mcp-method": method },
 })
+
+/** A tools/call of the modern era and the headers that go with it. */
+export const modernCall = (name: string) => {
+  const { body, headers } = modernRequest("tools/call", { name, arguments: {} })
+  return { body, headers: { ...headers, "mcp-name": name } }
+}
 
 /** Sends bytes over a socket of its own; resolves with everything that came back when it was closed. */
 export const raw = (port: number, text: string): Promise<string> =>

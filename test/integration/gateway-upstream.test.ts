@@ -10,6 +10,7 @@ import {
   lifeAt,
   message,
   modernCall,
+  modernRequest,
   post,
   type Stage,
   startServer,
@@ -168,10 +169,16 @@ describe("a client that leaves", () => {
 })
 
 describe("a stream without a call", () => {
-  test("is no call, but its bytes are told as use", async () => {
-    await serve((_, response) => response.writeHead(200, events).write("data: 1\n\n"))
-    const body = reader(await post(stage, undefined, { verb: "GET" }))
-    await body.next()
+  const listen = modernRequest("subscriptions/listen", { notifications: { resourceSubscriptions: ["test://a"] } })
+
+  test.each([
+    ["a GET", undefined, { verb: "GET" }],
+    ["a subscriptions/listen", listen.body, { headers: listen.headers }],
+  ] as const)("%s is no call, but its bytes are told as use", async (_name, sent, how) => {
+    const { seen } = await serve((_, response) => response.writeHead(200, events).write("data: 1\n\n"))
+    const body = reader(await post(stage, sent, how))
+    expect(await body.next()).toBe("data: 1\n\n")
+    expect(seen).toHaveLength(1)
     expect(stage.placement.calls).toBe(0)
     expect(stage.placement.streamTouches).toBeGreaterThan(1)
     await body.cancel()

@@ -172,8 +172,33 @@ describe("a drain to the end", () => {
   it("is not caused by a restartTime that a manifest brings along", async () => {
     await world.start()
     await world.make({ spec: { restartTime: stampNow() } })
+    const uid = (await world.instance())?.metadata.uid
     await world.pass(30)
-    expect(await world.status()).toMatchObject({ phase: "Ready" })
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+    await world.edit({ spec: { image: "ghcr.io/org/files:2" } })
+    await world.pass(30)
+    expect((await world.instance())?.metadata.uid).toBe(uid)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 2 })
+    expect(await world.reason("Draining")).toBe("NotDraining")
+  })
+
+  it("is caused by a later restartTime than the one that a manifest brought along", async () => {
+    await world.start()
+    await world.make({ spec: { restartTime: stampNow() } })
+    await world.pass(30)
+    await world.edit({ spec: { restartTime: stampNow() } })
+    await world.pass(1)
+    expect(await world.reason("Draining")).toBe("Restarted")
+    await world.pass(2)
+    expect(await world.instance()).toBeUndefined()
+  })
+
+  it("is caused by a restart that was asked for before any operator looked", async () => {
+    await world.make()
+    await world.edit({ spec: { restartTime: stampNow() } })
+    await world.start()
+    await world.pass(5)
+    expect(await world.instance()).toBeUndefined()
   })
 
   it("is over before the values of its Secret expire", async () => {

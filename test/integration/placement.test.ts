@@ -49,7 +49,7 @@ const noting = (cluster: ClusterPort, calls: string[]): ClusterPort =>
 
 type Replica = { readonly placement: PlacementPort; readonly calls: string[] }
 
-const setUp = async (spec: Partial<MCPTargetSpec> = {}) => {
+const setUp = async (spec: Partial<MCPTargetSpec>, more: Partial<PlacementOptions>) => {
   const clock = fakeClock()
   const cluster = createMemoryCluster({ clock, telemetry: quietTelemetry() })
   const made = await cluster.create(mcpTargetKind, {
@@ -75,7 +75,7 @@ const setUp = async (spec: Partial<MCPTargetSpec> = {}) => {
     close: () => instances.close(),
   }
   const replicas: Replica[] = []
-  const addReplica = (more: Partial<PlacementOptions> = {}): Replica => {
+  const addReplica = (own: Partial<PlacementOptions> = {}): Replica => {
     const calls: string[] = []
     const noted = noting(cluster, calls)
     const placement = createPlacement({
@@ -90,7 +90,7 @@ const setUp = async (spec: Partial<MCPTargetSpec> = {}) => {
       clock,
       telemetry: quietTelemetry(),
       replica: `gw-${replicas.length}`,
-      options: { ...options, ...more },
+      options: { ...options, ...more, ...own },
       probe: async (url) => (answering.has(url.href) ? "answered" : "refused"),
     })
     const replica = { placement, calls }
@@ -103,8 +103,8 @@ const setUp = async (spec: Partial<MCPTargetSpec> = {}) => {
 type World = Awaited<ReturnType<typeof setUp>>
 
 const worlds: World[] = []
-const world = async (spec: Partial<MCPTargetSpec> = {}): Promise<World> => {
-  const made = await setUp(spec)
+const world = async (spec: Partial<MCPTargetSpec> = {}, more: Partial<PlacementOptions> = {}): Promise<World> => {
+  const made = await setUp(spec, more)
   worlds.push(made)
   return made
 }
@@ -685,6 +685,40 @@ describe("use", () => {
     const { status } = await only(w)
     expect(Date.parse(status?.lastUsedTime ?? "")).toBe(w.clock.now())
     expect(status?.inUseBy).toBeUndefined()
+  })
+
+  /** Minutes from a stream's last byte to the last use that is recorded for it. */
+  const recordedAfter = async (w: World): Promise<number> => {
+    const placed = await bringUp(w)
+    // so long after the start that use is recorded at once
+    await w.clock.advance(10 * minute)
+    w.placement.touchStream(placed)
+    const lastByte = w.clock.now()
+    await w.clock.advance(400 * minute)
+    return (Date.parse((await only(w)).status?.lastUsedTime ?? "") - lastByte) / minute
+  }
+
+  test.each([
+    ["of the target", "120m", undefined],
+    ["of the configuration", undefined, 120 * minute],
+    ["of the target, not the configuration's", "120m", 1_000 * minute],
+  ])(
+    "of a silent stream goes on by the TTL %s, less the idle TTL, and then stops",
+    async (_, streamTTL, stream_ttl) => {
+      const w = await world(streamTTL === undefined ? {} : { streamTTL }, { stream_ttl })
+      // an instance lives an idle TTL of 30 min longer than its last use, and use is recorded each third of that
+      const after = await recordedAfter(w)
+      expect(after).toBeGreaterThanOrEqual(80)
+      expect(after).toBeLessThanOrEqual(90)
+    },
+  )
+
+  test.each([
+    ["without a TTL of streams", undefined],
+    ["with one that is no longer than the idle TTL", "30m"],
+  ])("of a silent stream %s ends with its last byte", async (_, streamTTL) => {
+    const w = await world(streamTTL === undefined ? {} : { streamTTL })
+    expect(await recordedAfter(w)).toBe(0)
   })
 
   test("of an instance that is gone writes nothing to its successor", async () => {

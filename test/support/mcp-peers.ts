@@ -1,4 +1,8 @@
-import { Client as ClientV2, StreamableHTTPClientTransport as TransportV2 } from "@modelcontextprotocol/client"
+import {
+  Client as ClientV2,
+  LOG_LEVEL_META_KEY,
+  StreamableHTTPClientTransport as TransportV2,
+} from "@modelcontextprotocol/client"
 import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport as TransportV1 } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import {
@@ -22,40 +26,54 @@ export type Peer = {
     args?: Record<string, unknown>,
     signal?: AbortSignal,
   ): Promise<{ text: string; progress: number; error: boolean }>
+  /** Asks for log messages: with a request of its own, or, where the revision has none, with each call from now on. */
   setLevel(level: "debug"): Promise<unknown>
   /** Asks for updates of a resource; resolves with a function that ends them. */
   subscribe(uri: string): Promise<() => Promise<unknown>>
   /** Resolves with the first notice of this method, past or future; rejects after 15 s. */
   notice(method: string): Promise<Notice>
+  /** Resolves with the first error of the connection that says these words, past or future; rejects after 15 s. */
+  connectionError(words: string): Promise<Error>
   /** The revision that was agreed. */
   revision(): string | undefined
   /** Ends the session as a client should (DELETE), then the connection. */
   close(): Promise<void>
 }
 
-type Notices = { push(notice: Notice): void; first(method: string): Promise<Notice> }
+type Heard<T> = { push(one: T): void; first(fits: (one: T) => boolean, what: string): Promise<T> }
 
-const notices = (): Notices => {
-  const seen: Notice[] = []
-  const waiting = new Set<(notice: Notice) => void>()
+const heard = <T>(): Heard<T> => {
+  const seen: T[] = []
+  const waiting = new Set<(one: T) => void>()
   return {
-    push: (notice) => {
-      seen.push(notice)
-      for (const listener of waiting) listener(notice)
+    push: (one) => {
+      seen.push(one)
+      for (const listener of waiting) listener(one)
     },
-    first: (method) =>
+    first: (fits, what) =>
       new Promise((resolve, reject) => {
-        const before = seen.find((notice) => notice.method === method)
+        const before = seen.find(fits)
         if (before !== undefined) return resolve(before)
-        const timer = setTimeout(() => reject(new Error(`no ${method} within 15 s`)), 15_000)
-        const listener = (notice: Notice) => {
-          if (notice.method !== method) return
+        const timer = setTimeout(() => reject(new Error(`no ${what} within 15 s, but ${seen.join("; ")}`)), 15_000)
+        const listener = (one: T) => {
+          if (!fits(one)) return
           clearTimeout(timer)
           waiting.delete(listener)
-          resolve(notice)
+          resolve(one)
         }
         waiting.add(listener)
       }),
+  }
+}
+
+/** What a client tells apart from answers: the server's notices, and errors of its own connection. */
+const hearing = () => {
+  const [notices, errors] = [heard<Notice>(), heard<Error>()]
+  return {
+    keepNotice: (notice: unknown) => notices.push(notice as Notice),
+    keepError: errors.push,
+    notice: (method: string) => notices.first((notice) => notice.method === method, method),
+    connectionError: (words: string) => errors.first(({ message }) => message.includes(words), `error '${words}'`),
   }
 }
 
@@ -75,12 +93,13 @@ const headers = (token: string | undefined): Record<string, string> =>
 
 /** A client of the 1.x library, which speaks the legacy era only. */
 export const connectV1 = async (url: string, token?: string): Promise<Peer> => {
-  const kept = notices()
+  const { keepNotice, keepError, ...kept } = hearing()
   const client = new ClientV1({ name: "peer-v1", version: "1" }, { capabilities })
   client.setRequestHandler(CreateMessageRequestSchema, async () => sampled)
   client.setRequestHandler(ElicitRequestSchema, async () => elicited)
-  client.setNotificationHandler(LoggingMessageNotificationSchema, (notice) => kept.push(notice as Notice))
-  client.setNotificationHandler(ResourceUpdatedNotificationSchema, (notice) => kept.push(notice as Notice))
+  client.setNotificationHandler(LoggingMessageNotificationSchema, keepNotice)
+  client.setNotificationHandler(ResourceUpdatedNotificationSchema, keepNotice)
+  client.onerror = keepError
   const transport = new TransportV1(new URL(url), { requestInit: { headers: headers(token) } })
   // biome-ignore lint/suspicious/noExplicitAny: the 1.x types disagree with exactOptionalPropertyTypes
   await client.connect(transport as any)
@@ -101,28 +120,33 @@ export const connectV1 = async (url: string, token?: string): Promise<Peer> => {
       await client.subscribeResource({ uri })
       return () => client.unsubscribeResource({ uri })
     },
-    notice: kept.first,
+    ...kept,
     revision: () => transport.protocolVersion,
     close: async () => {
-      await transport.terminateSession()
-      await client.close()
+      try {
+        await transport.terminateSession()
+      } finally {
+        await client.close()
+      }
     },
   }
 }
 
 /** A client of the 2.x library: `auto` asks the server for its era, a revision insists on it. */
 export const connectV2 = async (mode: "auto" | "legacy" | "2026-07-28", url: string, token?: string): Promise<Peer> => {
-  const kept = notices()
+  const { keepNotice, keepError, ...kept } = hearing()
   const client = new ClientV2(
     { name: "peer-v2", version: "1" },
     { capabilities, versionNegotiation: { mode: mode === "2026-07-28" ? { pin: mode } : mode } },
   )
   client.setRequestHandler("sampling/createMessage", async () => sampled)
   client.setRequestHandler("elicitation/create", async () => elicited)
-  client.setNotificationHandler("notifications/message", (notice) => kept.push(notice as unknown as Notice))
-  client.setNotificationHandler("notifications/resources/updated", (notice) => kept.push(notice as unknown as Notice))
+  client.setNotificationHandler("notifications/message", keepNotice)
+  client.setNotificationHandler("notifications/resources/updated", keepNotice)
+  client.onerror = keepError
   const transport = new TransportV2(new URL(url), { requestInit: { headers: headers(token) } })
   await client.connect(transport)
+  let logLevel: string | undefined
   const modern = () => client.getNegotiatedProtocolVersion() === "2026-07-28"
   return {
     library: `client 2.x ${mode}`,
@@ -130,12 +154,15 @@ export const connectV2 = async (mode: "auto" | "legacy" | "2026-07-28", url: str
     call: async (name, args = {}, signal) => {
       let progress = 0
       const result = await client.callTool(
-        { name, arguments: args },
+        { name, arguments: args, ...(logLevel === undefined ? {} : { _meta: { [LOG_LEVEL_META_KEY]: logLevel } }) },
         { timeout: 60_000, onprogress: () => progress++, ...(signal ? { signal } : {}) },
       )
       return { text: textOf(result.content), progress, error: result.isError === true }
     },
-    setLevel: (level) => client.setLoggingLevel(level),
+    setLevel: async (level) => {
+      if (modern()) logLevel = level
+      else await client.setLoggingLevel(level)
+    },
     subscribe: async (uri) => {
       if (modern()) {
         const subscription = await client.listen({ resourceSubscriptions: [uri] })
@@ -144,11 +171,14 @@ export const connectV2 = async (mode: "auto" | "legacy" | "2026-07-28", url: str
       await client.subscribeResource({ uri })
       return () => client.unsubscribeResource({ uri })
     },
-    notice: kept.first,
+    ...kept,
     revision: () => client.getNegotiatedProtocolVersion(),
     close: async () => {
-      if (!modern()) await transport.terminateSession()
-      await client.close()
+      try {
+        if (!modern()) await transport.terminateSession()
+      } finally {
+        await client.close()
+      }
     },
   }
 }

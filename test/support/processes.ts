@@ -23,15 +23,23 @@ const toEnvironment = (text: string): Map<string, string> =>
     }),
   )
 
-/** Living processes whose command line contains `text` as one whole argument. Zombies do not count. */
-export const processesRunning = (text: string): ProcessInfo[] =>
+const processesWhere = (fits: (command: readonly string[], environment: () => string) => boolean): ProcessInfo[] =>
   readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       const command = read(`/proc/${name}/cmdline`).split("\0").slice(0, -1)
-      if (!command.includes(text)) return []
-      return [{ pid: Number(name), command, environment: toEnvironment(read(`/proc/${name}/environ`)) }]
+      const environment = () => read(`/proc/${name}/environ`)
+      return fits(command, environment)
+        ? [{ pid: Number(name), command, environment: toEnvironment(environment()) }]
+        : []
     })
+
+/** Living processes whose command line contains `text` as one whole argument. Zombies do not count. */
+export const processesRunning = (text: string): ProcessInfo[] => processesWhere((command) => command.includes(text))
+
+/** Living processes that were started with this variable, which they inherit from one another. Zombies do not count. */
+export const processesWith = (name: string, value: string): ProcessInfo[] =>
+  processesWhere((_, environment) => environment().split("\0").includes(`${name}=${value}`))
 
 /** Resolves once `holds` is true; fails after `ms`. For states of the machine that send no event. */
 export const eventually = async (holds: () => boolean | Promise<boolean>, ms: number, what: string): Promise<void> => {

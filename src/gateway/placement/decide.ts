@@ -1,6 +1,7 @@
 import { findCondition, isTrue } from "../../api/condition.ts"
 import { isCancellable } from "../../api/drain.ts"
 import type { MCPInstance } from "../../api/mcp-instance.ts"
+import { asksForRestart } from "../../api/restart.ts"
 import { recordOf } from "../../credentials/scopes.ts"
 
 /** Whom the instance must belong to, and how it is wanted. */
@@ -99,14 +100,14 @@ const otherCredentials: Check = (instance, { scopes, continues }) => {
     verdict: "hold",
     reason: "CredentialsChanged",
     message: "The instance is being replaced by one with the credentials that apply now.",
-    ...(instance.spec.restartTime === undefined ? { act: "restart" as const } : {}),
+    ...(asksForRestart(instance) ? {} : { act: "restart" as const }),
     counts: false,
   }
 }
 
 /** A restart was asked for and the operator has not begun to drain yet. */
-const restarting: Check = ({ spec, status, metadata }, { continues }) =>
-  spec.restartTime === undefined || continues || hasSeen(status?.observedGeneration, metadata.generation)
+const restarting: Check = (instance, { continues }) =>
+  !asksForRestart(instance) || continues || hasSeen(instance.status?.observedGeneration, instance.metadata.generation)
     ? undefined
     : { verdict: "hold", reason: "Restarting", message: "The instance is being restarted.", counts: false }
 

@@ -1,6 +1,7 @@
 /** Who goes, and who waits for a place. */
 import { isTrue } from "../../api/condition.ts"
 import { parseDuration } from "../../api/duration.ts"
+import { asksForRestart } from "../../api/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
 import { isPodReady } from "../failure.ts"
 import { clockSkewMs } from "../sightings.ts"
@@ -40,11 +41,11 @@ export const queued: Check = (snapshot) => {
   return { refused: { reason: place.reason, message }, nudge: place.nudge }
 }
 
-/** Asked for since the instance was made. One that was made with a restartTime (by a manifest) is not restarted by it. */
+/** A restart was asked for of this instance, and not of an earlier one whose manifest was applied again and edited at once. */
 const restartAsked = ({ instance }: Snapshot): boolean => {
   const at = moment(instance.spec.restartTime)
-  const { creationTimestamp, generation } = instance.metadata
-  return at !== undefined && generation !== 1 && at >= (moment(creationTimestamp) ?? 0) - clockSkewMs
+  const born = moment(instance.metadata.creationTimestamp) ?? 0
+  return asksForRestart(instance) && at !== undefined && at >= born - clockSkewMs
 }
 
 /** A restart was asked for. */

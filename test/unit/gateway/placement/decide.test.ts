@@ -78,9 +78,22 @@ describe("where a request belongs", () => {
   test("an instance with other credentials than the identity yields now is restarted, once", () => {
     const old = instance({ scopes: "github-env-default,github-env-group-x", status: readyStatus() })
     expect(decide({ instance: old })).toMatchObject({ verdict: "hold", act: "restart", counts: false })
-    const asked = { ...old, spec: { ...old.spec, restartTime: "2030-01-01T00:00:00Z" } }
+    const asked = {
+      ...old,
+      metadata: { ...old.metadata, generation: 2 },
+      spec: { ...old.spec, restartTime: "2030-01-01T00:00:00Z" },
+    }
     expect(decide({ instance: asked })).toMatchObject({ verdict: "hold", reason: "CredentialsChanged" })
     expect(decide({ instance: asked })).not.toHaveProperty("act")
+  })
+
+  test("a restartTime that a manifest brought along is no restart that was asked for", () => {
+    const restartTime = "2030-01-01T00:00:00Z"
+    const status = readyStatus({ initialRestartTime: restartTime, observedGeneration: 2 })
+    const parts = { metadata: { generation: 3 }, spec: { restartTime } }
+    expect(decide({ instance: instance({ ...parts, status }) })).toEqual({ verdict: "warm" })
+    const old = instance({ ...parts, status, scopes: "github-env-default,github-env-group-x" })
+    expect(decide({ instance: old })).toMatchObject({ act: "restart" })
   })
 
   test("an instance with the same credentials, or one made by hand that records none, is used", () => {
