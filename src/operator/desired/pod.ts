@@ -118,6 +118,9 @@ const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityCo
   readOnlyRootFilesystem: security?.readOnlyRootFilesystem ?? true,
 })
 
+const privilegesOf = ({ securityContext: { privileged, procMount } = {} }: Container): Container["securityContext"] =>
+  defined({ privileged, procMount, ...(privileged === true ? { allowPrivilegeEscalation: true } : {}) })
+
 /** The containers of one kind with the floor under each; capabilities that the configuration allows stay. */
 const secured = (
   kind: "containers" | "initContainers",
@@ -131,13 +134,11 @@ const secured = (
   return {
     [kind]: containers.map((each) => ({
       ...each,
+      // anything else would be stronger than what the Pod says, such as its user
       securityContext: {
-        ...each.securityContext,
         ...containerSecurity(instance.spec),
-        ...(may("privileged") && each.securityContext?.privileged === true ? { allowPrivilegeEscalation: true } : {}),
-        ...(may("capabilities") && each.securityContext?.capabilities !== undefined
-          ? { capabilities: each.securityContext.capabilities }
-          : {}),
+        ...(may("privileged") ? privilegesOf(each) : {}),
+        ...(may("capabilities") ? defined({ capabilities: each.securityContext?.capabilities }) : {}),
       },
     })),
   }
