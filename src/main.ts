@@ -143,6 +143,14 @@ const check = async ({ role, settings }: Extract<Command, { kind: "check" }>): P
   return (await runCheck({ role, settings, environment: processEnvironment(), write })) ? 0 : 1
 }
 
+const checkPlugin = async ({ paths, settings }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
+  const { runPluginCheck } = await import("./roles/plugin-check.ts")
+  const write = (line: string) => void process.stdout.write(line)
+  let ok = true
+  for (const path of paths) ok = (await runPluginCheck({ path, settings, write })) && ok
+  return ok ? 0 : 1
+}
+
 const execute = async (argv: readonly string[]): Promise<ExitCode> => {
   const command = parseCommand(argv)
   switch (command.kind) {
@@ -158,6 +166,8 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
       return await check(command)
     case "token":
       return await printToken(command)
+    case "plugin":
+      return await checkPlugin(command)
     case "run":
       return await run(command)
   }

@@ -9,13 +9,18 @@ export type Pod = KubeObject & {
 
 export type PodSpec = {
   readonly containers: readonly Container[]
+  readonly initContainers?: readonly Container[]
   readonly restartPolicy?: "Always" | "OnFailure" | "Never"
   readonly terminationGracePeriodSeconds?: number
   readonly automountServiceAccountToken?: boolean
   readonly enableServiceLinks?: boolean
   readonly imagePullSecrets?: readonly { readonly name: string }[]
   readonly securityContext?: Readonly<Record<string, unknown>>
-  readonly volumes?: readonly { readonly name: string; readonly emptyDir?: Readonly<Record<string, unknown>> }[]
+  readonly volumes?: readonly {
+    readonly name: string
+    readonly emptyDir?: Readonly<Record<string, unknown>>
+    readonly [kind: string]: unknown
+  }[]
   readonly nodeName?: string
   readonly nodeSelector?: Readonly<Record<string, string>>
   readonly runtimeClassName?: string

@@ -35,6 +35,13 @@ export type Command =
     }
   | { readonly kind: "check"; readonly role: CheckedRole; readonly settings: Settings }
   | {
+      readonly kind: "plugin"
+      /** The plugins' files. */
+      readonly paths: readonly string[]
+      /** Their configuration. */
+      readonly settings: unknown
+    }
+  | {
       readonly kind: "token"
       readonly subject: string
       readonly groups: readonly string[]
@@ -50,7 +57,7 @@ type Flag = {
   readonly value?: string
   readonly repeatable?: boolean
   /** Commands that take it. */
-  readonly of: readonly ("run" | "config" | "check" | "token")[]
+  readonly of: readonly CommandName[]
   readonly help: string
 }
 
@@ -80,12 +87,13 @@ export const flags: Readonly<Record<string, Flag>> = {
   "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
   for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp,api)" },
   ttl: { value: "DURATION", of: ["token"], help: "how long it works (default: 720h)" },
-  help: { of: ["run", "config", "check", "token"], help: "print this" },
-  version: { of: ["run", "config", "check", "token"], help: "print the version" },
+  settings: { value: "JSON", of: ["plugin"], help: "the plugin's configuration (default: {})" },
+  help: { of: ["run", "config", "check", "token", "plugin"], help: "print this" },
+  version: { of: ["run", "config", "check", "token", "plugin"], help: "print the version" },
 }
 
 /** The commands besides running a role. */
-export const commands = ["config", "check", "token"] as const
+export const commands = ["config", "check", "token", "plugin"] as const
 type CommandName = "run" | (typeof commands)[number]
 
 const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
@@ -94,6 +102,8 @@ const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detai
 type Given = {
   readonly name: CommandName
   readonly values: readonly { readonly flag: string; readonly value: string }[]
+  /** What follows the command's name. */
+  readonly operands: readonly string[]
 }
 
 const parserOptions = Object.fromEntries(
@@ -132,16 +142,18 @@ const scan = (argv: readonly string[]): Given => {
   const { tokens } = parseArgs({ args, options: parserOptions, strict: false, allowPositionals: true, tokens: true })
   let name: CommandName | undefined
   const values: { flag: string; value: string }[] = []
+  const operands: string[] = []
   for (const token of tokens) {
     if (token.kind === "option") {
       const value = readFlag(token.name, token.rawName, token.value, token.inlineValue === true)
       values.push({ flag: token.name, value })
     } else if (token.kind === "positional") {
-      if (name !== undefined) throw wrong(`Unexpected argument '${token.value}'`)
-      name = commandNamed(token.value)
+      if (name === undefined) name = commandNamed(token.value)
+      else if (name === "plugin") operands.push(token.value)
+      else throw wrong(`Unexpected argument '${token.value}'`)
     }
   }
-  return { name: name ?? "run", values }
+  return { name: name ?? "run", values, operands }
 }
 
 const checkFlags = ({ name, values }: Given): void => {
@@ -218,6 +230,19 @@ const checkCommand = (all: Values, role: Role = "all"): Command => {
   return { kind: "check", role, settings: settingsOf(all) }
 }
 
+const jsonOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw wrong('--settings must be JSON, e.g. --settings \'{"claim":"tenant"}\'')
+  }
+}
+
+const pluginCommand = ({ operands: [action, ...paths] }: Given, all: Values): Command => {
+  if (action !== "check" || paths.length === 0) throw wrong("Say which file: reflow plugin check FILE")
+  return { kind: "plugin", paths, settings: jsonOf(all("settings")[0] ?? "{}") }
+}
+
 /** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */
 export const parseCommand = (argv: readonly string[]): Command => {
   const given = scan(argv)
@@ -226,6 +251,7 @@ export const parseCommand = (argv: readonly string[]): Command => {
   if (all("version").length > 0) return { kind: "version" }
   checkFlags(given)
   if (given.name === "token") return tokenCommand(all)
+  if (given.name === "plugin") return pluginCommand(given, all)
   const role = roleNamed(all("role")[0])
   if (given.name === "run") return runCommand(all, role)
   if (given.name === "check") return checkCommand(all, role)

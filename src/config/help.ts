@@ -13,6 +13,7 @@ export const helpText = `reflow runs an MCP gateway and the Kubernetes operator 
   reflow config                            print the effective configuration and where each value comes from
   reflow check                             tell whether a role (default: all) could run here
   reflow token --subject NAME              print a token for --role dev
+  reflow plugin check FILE                 load a plugin and run its hooks on examples
 
 ${flagLines.join("\n")}
 

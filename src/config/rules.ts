@@ -57,7 +57,14 @@ const distinct =
     return index < 0 ? undefined : { path: [...path, index, field], message: "must differ from the others'" }
   }
 
+const onePlugin: Rule = ({ plugins }) => {
+  const index = plugins.findIndex(({ path, name }) => (path === undefined) === (name === undefined))
+  if (index < 0) return undefined
+  return { path: ["plugins", index], message: "must have either a path or a name" }
+}
+
 const errors: readonly Rule[] = [
+  onePlugin,
   clusterNeeded,
   onePort,
   distinct(["auth", "issuers"], "name", ({ auth }) => auth.issuers.map((each) => each.name)),

@@ -1,6 +1,21 @@
 import { z } from "zod"
 import { duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
+/** What a pod template may not do to a Pod unless kubernetes.allow_in_pods names it. */
+export const podFreedoms = [
+  "hostPath",
+  "hostNetwork",
+  "hostPID",
+  "hostIPC",
+  "hostPorts",
+  "privileged",
+  "capabilities",
+  "serviceAccountToken",
+  "otherSecrets",
+  "otherContainers",
+  "otherVolumes",
+] as const
+
 const kubernetes = z.strictObject({
   enabled: z.boolean().default(true).describe("false = the embedded cluster, which --role dev uses."),
   namespace: z
@@ -31,6 +46,13 @@ const kubernetes = z.strictObject({
     .meta({
       description: "User and group of the servers; empty = the platform's choice (OpenShift).",
       allowed: "a whole number from 0 to 2147483647, or empty",
+    }),
+  allow_in_pods: z
+    .array(z.enum(podFreedoms))
+    .default([])
+    .meta({
+      description: "What pod templates may do to Pods although it lowers their isolation.",
+      allowed: `a list of ${podFreedoms.join(", ")}`,
     }),
   pod_security: z
     .enum(["restricted", "baseline", "privileged"])
@@ -143,7 +165,15 @@ const auth = z.strictObject({
 })
 
 const plugin = z.strictObject({
-  path: z.string().min(1).describe("File of the plugin."),
+  path: z.string().min(1).optional().describe("File of the plugin, below the working directory if it is relative."),
+  name: z
+    .string()
+    .regex(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/)
+    .optional()
+    .meta({
+      description: "Instead of a file: a plugin that comes with the program, to configure it.",
+      allowed: "the name of a plugin in plugins/",
+    }),
   sha256: digest()
     .optional()
     .meta({ description: "Expected digest of the file.", allowed: "64 lower-case hex digits: sha256sum FILE" }),
@@ -151,6 +181,7 @@ const plugin = z.strictObject({
     .record(z.string(), z.unknown())
     .default({})
     .meta({ description: "Configuration that the plugin's schema checks.", secret: true }),
+  secrets: strings("Secrets in the namespace of the instances that the plugin may read, by name."),
 })
 
 const dev = z.strictObject({

@@ -5,6 +5,8 @@ import { type CredentialScope, scopeSecretName } from "../api/names.ts"
 
 /** The sharer of an instance, as far as credentials depend on it. */
 export type Holder = {
+  /** Subject key of the instance. */
+  readonly subjectKey: string
   /** Short name of the issuer of the identity. */
   readonly issuer: string
   readonly subject: string

@@ -34,6 +34,8 @@ export type OperatorDeps = {
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly options: OperatorOptions
+  /** The pod templates of plugins; default none. */
+  readonly templates?: Pick<Settings, "podTemplates" | "template">
   /** The Lease in which gateways say that they live; without it drains wait for none. */
   readonly gateways?: ObjectRef
 }
@@ -194,12 +196,14 @@ const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
   }
 }
 
+const noTemplates: Pick<Settings, "podTemplates" | "template"> = { podTemplates: new Set(), template: (pod) => pod }
+
 /**
  * Starts the operator: it follows instances, targets, Pods and Services of one namespace and brings each instance to
  * where it should be. It writes conditions Admitted, PodReady, Ready and Draining of an instance, Accepted and Available
  * of a target. It keeps nothing that the cluster does not have: close it and create another one at any time.
  */
-export const createOperator = ({ cluster, clock, telemetry, options, gateways }: OperatorDeps): Operator => {
+export const createOperator = ({ cluster, clock, telemetry, options, templates, gateways }: OperatorDeps): Operator => {
   const selection = { namespace: options.namespace }
   const reflections = {
     instances: cluster.watch(mcpInstanceKind, selection),
@@ -217,7 +221,7 @@ export const createOperator = ({ cluster, clock, telemetry, options, gateways }:
   const start = async (): Promise<void> => {
     await Promise.all(all.map(({ synced }) => synced))
     if (closed) throw new AppError("ShuttingDown", { detail: "The operator was closed before it was ready." })
-    const settings: Settings = { ...options, podTemplates: new Set() }
+    const settings: Settings = { ...noTemplates, ...templates, ...options }
     const views = {
       instances: createView(reflections.instances, clock),
       targets: createView(reflections.targets, clock),

@@ -36,6 +36,7 @@ export const readyReasons = [
   "ServiceForbidden",
   "ServiceInvalid",
   "NameConflict",
+  "PodTemplateFailed",
   // a Pod that is replaced
   "Evicted",
   "NodeLost",

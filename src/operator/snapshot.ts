@@ -12,6 +12,8 @@ export type Settings = Config["kubernetes"] & {
   readonly embedded: boolean
   /** Names of the pod templates that plugins registered. */
   readonly podTemplates: ReadonlySet<string>
+  /** Lets the instance's pod templates change its Pod, in order. Pure; throws PluginFailed. */
+  readonly template: (pod: Pod, instance: MCPInstance) => Pod
 }
 
 /** How an instance is used, on the operator's own clock (milliseconds since the epoch). */

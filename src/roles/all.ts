@@ -1,7 +1,9 @@
+import { systemClock as clock } from "../adapters/system/clock.ts"
 import { startGatewayHalf } from "./gateway-half.ts"
 import { startHealth } from "./health-listener.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { type OperatorHalf, startOperatorHalf } from "./operator-half.ts"
+import { loadPlugins } from "./plugins.ts"
 import { listenPublicly } from "./public-listener.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
@@ -17,7 +19,8 @@ const start = async (base: Base): Promise<void> => {
   const door = await listenPublicly(base)
   const operator = await openCluster(base, "reflow-operator")
   const gateway = await openCluster(base, "reflow-gateway")
-  half = startOperatorHalf({ ...base, ...operator, ends: "half" })
+  const templates = await loadPlugins({ ...base, clock })
+  half = startOperatorHalf({ ...base, ...operator, templates, ends: "half" })
   // closed after the requests: those that wait for a start are waited for
   await started.add("operator", half.close)
   await Promise.all([half.settled, startGatewayHalf(base, gateway, door)])

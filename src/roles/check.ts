@@ -10,7 +10,6 @@ import type { Environment } from "../config/environment.ts"
 import { readProblem } from "../config/file.ts"
 import type { CheckedRole, Settings } from "../config/flags.ts"
 import { type Loaded, loadConfig } from "../config/load.ts"
-import type { Config } from "../config/schema.ts"
 import { errorTable, toAppError } from "../errors.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import { needsBootstrapToken } from "./bootstrap-token.ts"
@@ -40,9 +39,9 @@ const limitMs = 60_000
 
 const actorsOf = (role: CheckedRole): readonly Actor[] => (role === "all" ? ["operator", "gateway"] : [role])
 
-type Plugin = Config["plugins"][number]
+type PluginFile = { readonly path: string; readonly sha256?: string | undefined }
 
-const checkPlugin = async ({ path, sha256 }: Plugin): Promise<Finding> => {
+const checkPlugin = async ({ path, sha256 }: PluginFile): Promise<Finding> => {
   const what = `plugin ${path}`
   try {
     const digest = createHash("sha256")
@@ -88,7 +87,8 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
   try {
     for (const warning of loaded.warnings) yield { what: "configuration", ok: true, detail: warning }
     yield { what: "configuration", ok: true, detail: "can be loaded" }
-    for (const plugin of loaded.config.plugins) yield await checkPlugin(plugin)
+    for (const { path, sha256 } of loaded.config.plugins)
+      if (path !== undefined) yield await checkPlugin({ path, sha256 })
     yield* checkCluster(toCheck(cluster, loaded, request))
   } finally {
     await cluster.close()

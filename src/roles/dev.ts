@@ -15,6 +15,7 @@ import { devToken } from "./dev-token.ts"
 import { type Front, startFront } from "./front.ts"
 import { startHealth } from "./health-listener.ts"
 import type { HttpListener } from "./http-listener.ts"
+import { loadPlugins } from "./plugins.ts"
 import { listenPublicly } from "./public-listener.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 import { createTerminal, type Output, type Terminal } from "./terminal.ts"
@@ -62,6 +63,7 @@ const startCluster = async ({ config, started, telemetry, environment, ...rest }
     clock,
     telemetry,
     options: { ...config.kubernetes, embedded: true },
+    templates: await loadPlugins({ config, clock, telemetry }),
     gateways: { namespace, name: gatewaysLeaseName },
   })
   await started.add("operator", operator.close)
@@ -107,6 +109,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
     anyHost: false,
     ownNamespace: namespace,
     tokens: config.auth.tokens,
+    plugins: await loadPlugins({ ...deps, clock, cluster: gatewayCluster }),
     devKey,
   })
   const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })

@@ -19,10 +19,12 @@ import type { DevKey } from "../identity/dev-tokens.ts"
 import { createJwtIssuers } from "../identity/jwt-issuers.ts"
 import { createProtectedResources } from "../identity/protected-resources.ts"
 import { subjectKeyFor } from "../identity/subject-key.ts"
+import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { isLoopback } from "./http-listener.ts"
+import { resolveBy } from "./plugins.ts"
 import type { Started } from "./role.ts"
 import { untilReached } from "./until-reached.ts"
 
@@ -40,6 +42,7 @@ export type FrontDeps = {
   readonly ownNamespace: string
   /** Static tokens to accept. */
   readonly tokens: Config["auth"]["tokens"]
+  readonly plugins: PluginHost
   /** Accepts the embedded default's tokens too. */
   readonly devKey?: DevKey
   /** Gets what must be closed. */
@@ -119,7 +122,12 @@ const startPlacement = async (deps: FrontDeps, seen: Seen, { issuers }: Who) => 
     cluster,
     clock,
     telemetry,
-    compose: createCompose({ cluster, namespace, credentialURL: credentialURL(publicUrl) }),
+    compose: createCompose({
+      cluster,
+      namespace,
+      credentialURL: credentialURL(publicUrl),
+      resolve: resolveBy(deps.plugins),
+    }),
     options: { ...config.kubernetes, ...config.gateway, issuers },
   })
   await deps.started.add("placement", placement.close)
@@ -132,6 +140,7 @@ const startGateway = async (
   { access, authenticator, issuers, resources }: Who,
 ): Promise<Gateway> => {
   const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
+  const strategies = deps.plugins.subjectKey
   const { request_timeout, session_lifetime, max_body, trusted_proxies, keys_secret } = config.gateway
   const ref = { namespace: deps.ownNamespace, name: keys_secret }
   const options = { sessionLifetimeMs: session_lifetime, signal }
@@ -143,7 +152,7 @@ const startGateway = async (
     targets,
     placement,
     authenticate: authenticator.authenticate,
-    subjectKeyOf: (target, identity) => subjectKeyFor(target, identity, { issuers }),
+    subjectKeyOf: (target, identity) => subjectKeyFor(target, identity, { issuers, strategies }),
     mayUse: access.mayUse,
     metadataUrl: resources.url,
     sessionKeys,
@@ -172,7 +181,8 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const gateway = await startGateway(deps, { targets: seen.targets, placement }, who)
   const { access, authenticator, resources } = who
   const { namespace } = config.kubernetes
-  const api = createAdmin({ cluster, namespace, ...seen, access, authenticator, clock, telemetry })
+  const strategies = deps.plugins.subjectKey
+  const api = createAdmin({ cluster, namespace, ...seen, access, authenticator, strategies, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, resources, api }) }
 }

@@ -4,6 +4,7 @@ import { bootstrapSubject, ensureBootstrapToken, needsBootstrapToken } from "./b
 import { type Front, startFront } from "./front.ts"
 import { isLoopback } from "./http-listener.ts"
 import type { Actor } from "./kube.ts"
+import { loadPlugins } from "./plugins.ts"
 import type { PublicListener } from "./public-listener.ts"
 import type { Base } from "./role.ts"
 import { untilReached } from "./until-reached.ts"
@@ -46,10 +47,12 @@ const drain = async ({ config, telemetry }: Base, { gateway }: Front, { listener
 export const startGatewayHalf = async (base: Base, actor: Actor, door: PublicListener): Promise<void> => {
   const { config, started, signal } = base
   const { public_url: publicUrl, allowed_hosts: allowedHosts, listen } = config.gateway
+  const { cluster } = actor
   const front = await startFront({
     ...base,
     ...actor,
     clock,
+    plugins: await loadPlugins({ ...base, clock, cluster }),
     publicUrl: door.publicUrl,
     anyHost: publicUrl === "" && allowedHosts.length === 0 && !isLoopback(listen),
     tokens: await tokensOf(base, actor),

@@ -5,6 +5,7 @@ import { systemClock } from "../adapters/system/clock.ts"
 import { hasCode } from "../errors.ts"
 import { createOperator, type Operator } from "../operator/controller.ts"
 import { type Election, electLeader } from "../operator/election/leader.ts"
+import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Base } from "./role.ts"
@@ -12,6 +13,8 @@ import type { Base } from "./role.ts"
 /** What the operator of a process is built from. */
 export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
   readonly cluster: ClusterPort
+  /** The pod templates of plugins. */
+  readonly templates: Pick<PluginHost, "podTemplates" | "template">
   /** Namespace of the Lease. */
   readonly ownNamespace: string
   /** After a loss of leadership: `role` ends the role with the error, `half` takes part in the election again. */
@@ -44,7 +47,7 @@ const aborted = (signal: AbortSignal): Promise<void> =>
  * call in two seconds, and who takes over starts from a fresh list rather than from a cache that may be behind.
  */
 export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
-  const { cluster, telemetry, config, ownNamespace, ends, clock = systemClock } = deps
+  const { cluster, telemetry, config, ownNamespace, ends, templates, clock = systemClock } = deps
   const lease = { namespace: ownNamespace, name: leaseName }
   const gateways = { namespace: ownNamespace, name: gatewaysLeaseName }
   const holder = `${hostname()}_${randomBytes(6).toString("hex")}`
@@ -66,7 +69,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
     await Promise.race([current.acquired, ending])
     if (!current.isLeader()) return
     const options = { ...config.kubernetes, embedded: false }
-    operator = createOperator({ cluster, clock, telemetry, options, gateways })
+    operator = createOperator({ cluster, clock, telemetry, options, templates, gateways })
     try {
       works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
       if (works) settled.resolve()

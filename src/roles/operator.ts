@@ -1,6 +1,8 @@
+import { systemClock as clock } from "../adapters/system/clock.ts"
 import { startHealth } from "./health-listener.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { type OperatorHalf, startOperatorHalf } from "./operator-half.ts"
+import { loadPlugins } from "./plugins.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
 const start = async (base: Base): Promise<void> => {
@@ -11,7 +13,8 @@ const start = async (base: Base): Promise<void> => {
     isAlive: () => half?.isAlive() !== false,
   })
   const actor = await openCluster(base, "reflow-operator")
-  half = startOperatorHalf({ ...base, ...actor, ends: "role" })
+  const templates = await loadPlugins({ ...base, clock })
+  half = startOperatorHalf({ ...base, ...actor, templates, ends: "role" })
   await started.add("operator", half.close)
   await half.settled
 }

@@ -18,6 +18,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   admin: ["identity", "credentials", "ports", "api"],
   "plugin/contract": ["ports", "api"],
   plugin: ["plugin/contract", "ports", "api"],
+  // The list of those that come with the program.
+  "plugin/builtin": ["plugins"],
   plugins: ["plugin/contract"],
   // What both clusters share, the reflector and its copy, stands in src/adapters itself; adapters do not know each other.
   adapters: ["ports", "api"],
@@ -33,6 +35,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "operator",
     "plugin",
     "plugin/contract",
+    "plugin/builtin",
     "adapters/kube",
     "adapters/memory",
     "adapters/process",
@@ -69,7 +72,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
 
 /** Where globals that differ between machines and runtimes may be read. */
 export const globals: Readonly<Record<string, readonly string[]>> = {
-  "process.env": ["src/config/load.ts"],
+  "process.env": ["src/config/load.ts", "plugins/env.ts"],
   Deno: ["src/plugin/load.ts"],
 }
 
@@ -163,6 +166,7 @@ const readFacts = (path: string, text: string): Facts => {
 
 const roomOf = (path: string): Room => {
   if (contract.includes(path)) return "plugin/contract"
+  if (path === "src/plugin/builtin.ts") return "plugin/builtin"
   const [top, second = "", third, ...rest] = path.split("/")
   if (top === "plugins") return "plugins"
   if (third === undefined) return second.replace(/\.ts$/, "")

@@ -16,6 +16,7 @@ import { ensureDevKey } from "../../src/roles/dev-key.ts"
 import { loadTargets } from "../../src/roles/dev-targets.ts"
 import { startFront } from "../../src/roles/front.ts"
 import { startHttpListener } from "../../src/roles/http-listener.ts"
+import { loadPlugins } from "../../src/roles/plugins.ts"
 import { createStarted, type Started } from "../../src/roles/role.ts"
 import { type Balancer, startBalancer } from "./balancer.ts"
 import { quietTelemetry } from "./quiet-telemetry.ts"
@@ -86,6 +87,7 @@ const startGateway = async (parts: Parts, cluster: MemoryCluster, publicUrl: str
     anyHost: false,
     ownNamespace: config.kubernetes.namespace,
     tokens: config.auth.tokens,
+    plugins: await loadPlugins({ config, clock, telemetry: quietTelemetry() }),
     devKey: await ensureDevKey(config.dev.state_dir),
   })
   const listener = await startHttpListener(config.gateway.listen, front.handler)

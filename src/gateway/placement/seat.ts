@@ -17,16 +17,17 @@ export type Seat = {
   readonly scopes: string
 }
 
-const holderOf = (target: MCPTarget, identity: Identity, issuers: readonly string[]): Holder => {
+const holderOf = ({ target, identity, subjectKey }: PlacementRequest, issuers: readonly string[]): Holder => {
   const { issuer, subject, groups, roles } = identity
-  const holder = { issuer, subject, groups, roles }
+  const holder = { subjectKey, issuer, subject, groups, roles }
   if (target.spec.subjectKey !== undefined) return holder
   const sharer = sharerOf(target, identity, issuers)
   return sharer.kind === "role" || sharer.kind === "group" ? { ...holder, shared: sharer.name } : holder
 }
 
-const makeSeat = ({ target, identity, subjectKey }: PlacementRequest, issuers: readonly string[]): Seat => {
-  const holder = holderOf(target, identity, issuers)
+const makeSeat = (request: PlacementRequest, issuers: readonly string[]): Seat => {
+  const { target, subjectKey } = request
+  const holder = holderOf(request, issuers)
   return {
     name: instanceName(target.metadata.name, target.metadata.uid ?? "", subjectKey),
     subjectKey,

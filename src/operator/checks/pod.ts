@@ -1,6 +1,8 @@
 import { labels } from "../../api/labels.ts"
+import type { Pod } from "../../api/pod.ts"
+import { hasCode } from "../../errors.ts"
 import { inputsHash } from "../desired/inputs.ts"
-import { desiredPod } from "../desired/pod.ts"
+import { desiredPod, type PodInput } from "../desired/pod.ts"
 import { toReadyReason } from "../reasons.ts"
 import type { Check, Snapshot, Standing, Verdict } from "../snapshot.ts"
 import { isSpecNews, nextBackoff, plannedStart, wasReady } from "../start.ts"
@@ -86,10 +88,25 @@ export const nextStart: Check = (snapshot) => {
   return { standing: pending, starts: number }
 }
 
+/** The Pod, or why its templates made none. */
+const renderedPod = (input: PodInput): Pod | string => {
+  try {
+    return desiredPod(input)
+  } catch (error) {
+    if (!hasCode(error, "PluginFailed")) throw error
+    const cause = error.cause instanceof Error ? ` ${error.cause.message}` : ""
+    return `${error.message}${cause} Correct spec.podTemplates of the target, or the plugin.`.slice(0, 900)
+  }
+}
+
 /** No Pod yet. */
 export const missingPod: Check = (snapshot) => {
   if (snapshot.pod !== undefined || snapshot.podNamesake !== undefined) return undefined
   const { instance, settings } = snapshot
-  const pod = desiredPod({ instance, name: plannedStart(snapshot).podName, settings })
+  const pod = renderedPod({ instance, name: plannedStart(snapshot).podName, settings })
+  if (typeof pod === "string") {
+    const standing: Standing = { ready: false, reason: "PodTemplateFailed", message: pod, failed: {} }
+    return { standing, backoff: nextBackoff(snapshot) }
+  }
   return { actions: [{ do: "createPod", pod }], standing: pending }
 }

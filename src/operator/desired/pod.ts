@@ -3,7 +3,9 @@ import { controllerReference, type ObjectMeta } from "../../api/kind.ts"
 import { labels, recommendedLabels } from "../../api/labels.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/mcp-instance.ts"
 import { type Container, type Pod, type PodSpec, type Probe, podKind, serverContainer } from "../../api/pod.ts"
+import { AppError } from "../../errors.ts"
 import type { Settings } from "../snapshot.ts"
+import { freedomsOf, type PodFreedom } from "./freedoms.ts"
 import { inputsHash } from "./inputs.ts"
 import { resourcesOf } from "./resources.ts"
 
@@ -71,7 +73,7 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   terminationMessagePolicy: "File",
 })
 
-const metadata = ({ instance, name }: PodInput): ObjectMeta => ({
+const metadata = ({ instance, name }: Pick<PodInput, "instance" | "name">): ObjectMeta => ({
   name,
   ...(instance.metadata.namespace === undefined ? {} : { namespace: instance.metadata.namespace }),
 })
@@ -116,12 +118,40 @@ const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityCo
   readOnlyRootFilesystem: security?.readOnlyRootFilesystem ?? true,
 })
 
+const privilegesOf = ({ securityContext: { privileged, procMount } = {} }: Container): Container["securityContext"] =>
+  defined({ privileged, procMount, ...(privileged === true ? { allowPrivilegeEscalation: true } : {}) })
+
+/** The containers of one kind with the floor under each; capabilities that the configuration allows stay. */
+const secured = (
+  kind: "containers" | "initContainers",
+  pod: Pod,
+  instance: MCPInstance,
+  settings: Settings,
+): Partial<PodSpec> => {
+  const containers = pod.spec[kind]
+  if (containers === undefined) return {}
+  const may = (freedom: PodFreedom) => settings.allow_in_pods.includes(freedom)
+  return {
+    [kind]: containers.map((each) => ({
+      ...each,
+      // anything else would be stronger than what the Pod says, such as its user
+      securityContext: {
+        ...containerSecurity(instance.spec),
+        ...(may("privileged") ? privilegesOf(each) : {}),
+        ...(may("capabilities") ? defined({ capabilities: each.securityContext?.capabilities }) : {}),
+      },
+    })),
+  }
+}
+
 /** Puts owner, labels, annotations and the security floor on a Pod, whatever was there. */
 const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   ...pod,
+  apiVersion: podKind.apiVersion,
+  kind: podKind.kind,
   metadata: {
     ...pod.metadata,
-    name,
+    ...metadata({ instance, name }),
     labels: { ...pod.metadata.labels, ...childLabels(instance), [labels.pod]: name },
     annotations: {
       ...pod.metadata.annotations,
@@ -134,15 +164,24 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
     ...pod.spec,
     automountServiceAccountToken: false,
     securityContext: { ...pod.spec.securityContext, ...podSecurity(instance.spec, settings) },
-    containers: pod.spec.containers.map((each) => ({
-      ...each,
-      securityContext: { ...each.securityContext, ...containerSecurity(instance.spec) },
-    })),
+    ...secured("containers", pod, instance, settings),
+    ...secured("initContainers", pod, instance, settings),
   },
 })
 
-/** The Pod that runs an instance's server. */
-export const desiredPod = (input: PodInput): Pod => withFloor(defaultPod(input), input)
+/** What the instance's pod templates make of the Pod, in order. Throws what a template threw, and PodTemplateFailed's own. */
+const templated = (pod: Pod, { instance, settings }: PodInput): Pod => {
+  if ((instance.spec.podTemplates ?? []).length === 0) return pod
+  const made = settings.template(pod, instance)
+  const taken = freedomsOf(made, instance).filter((freedom) => !settings.allow_in_pods.includes(freedom))
+  if (taken.length === 0) return made
+  throw new AppError("PluginFailed", {
+    detail: `A pod template took what kubernetes.allow_in_pods does not allow: ${taken.join(", ")}.`,
+  })
+}
+
+/** The Pod that runs an instance's server. Throws PluginFailed if its pod templates fail or go too far. */
+export const desiredPod = (input: PodInput): Pod => withFloor(templated(defaultPod(input), input), input)
 
 /** What of `spec` is less than the Pod Security Standard that the operator's configuration demands. */
 export const belowFloor = ({ security }: Pick<MCPInstanceSpec, "security">, settings: Settings): string | undefined => {

@@ -6,5 +6,6 @@ export const someSettings = (more: Partial<Settings> = {}): Settings => ({
   ...configSchema.parse({}).kubernetes,
   embedded: false,
   podTemplates: new Set(),
+  template: (pod) => pod,
   ...more,
 })

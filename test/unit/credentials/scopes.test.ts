@@ -11,7 +11,13 @@ import {
 import { instance } from "../../support/build/placed.ts"
 import { target } from "../../support/build/who.ts"
 
-const alice: Holder = { issuer: "corp", subject: "alice", groups: ["eng", "ops"], roles: ["dev", "oncall"] }
+const alice: Holder = {
+  subjectKey: "user:a",
+  issuer: "corp",
+  subject: "alice",
+  groups: ["eng", "ops"],
+  roles: ["dev", "oncall"],
+}
 
 const applied = (spec: Partial<MCPTargetSpec>, holder: Holder = alice): string[] =>
   scopesOf(target(spec), holder).map(({ scope, who }) =>

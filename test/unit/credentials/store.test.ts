@@ -12,7 +12,7 @@ import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 
 const namespace = "reflow"
 const signal = new AbortController().signal
-const alice: Holder = { issuer: "corp", subject: "alice", groups: ["eng"], roles: ["dev"] }
+const alice: Holder = { subjectKey: "user:a", issuer: "corp", subject: "alice", groups: ["eng"], roles: ["dev"] }
 
 const setUp = async (spec: Partial<MCPTargetSpec> = {}) => {
   const clock = fakeClock()

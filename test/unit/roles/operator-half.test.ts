@@ -46,6 +46,7 @@ const start = (
     config,
     telemetry: quietTelemetry(),
     cluster: cluster.client({ fieldManager: "reflow-operator", intercept: more(faults) }),
+    templates: { podTemplates: new Set(), template: (pod) => pod },
     ownNamespace: lease.namespace,
     ends,
     fail: (error) => void failures.push(error),

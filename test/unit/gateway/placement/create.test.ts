@@ -36,7 +36,7 @@ const make = async (meanwhile: () => Promise<unknown>) => {
   })
   const log = quietTelemetry().log
   const deps = { cluster: watched, namespace, compose: createCompose({ cluster, namespace }), clock, log }
-  const holder = { issuer: "corp", subject: "alice", groups: [], roles: [] }
+  const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
   const made = await createInstance(deps, { name: "one", target, subjectKey: "user:alice", holder }, signal)
   await clock.advance(0)
   const secret = await cluster.get(secretKind, { namespace, name: made.spec.secretName ?? "" })

@@ -1,0 +1,60 @@
+/** Subject keys from several facts of the caller: `{{email | domain}}`, `{{groups}}`, `{{tenant}}-{{region}}`. */
+import { z } from "zod"
+import { defineHook, definePlugin, type PluginIdentity, requireClaim } from "../src/plugin/contract.ts"
+
+/** What a value can be made into. Each must keep different things apart that the template's author wants apart. */
+const filters: Readonly<Record<string, (value: string) => string>> = {
+  lower: (value) => value.toLowerCase(),
+  /** Of a mail address, what stands behind the last @. */
+  domain: (value) => value.slice(value.lastIndexOf("@") + 1).toLowerCase(),
+}
+
+const placeholder = /\{\{\s*([^{}|\s]+)\s*(?:\|\s*([a-z]+)\s*)?\}\}/g
+
+type Part = { readonly fact: string; readonly filter: string | undefined }
+
+const partsOf = (template: string): readonly Part[] =>
+  [...template.matchAll(placeholder)].map(([, fact = "", filter]) => ({ fact, filter }))
+
+const settings = z.strictObject({
+  template: z
+    .string()
+    .min(1)
+    .max(1_024)
+    .refine((text) => partsOf(text).length > 0, "needs a placeholder such as {{email | domain}}")
+    .refine((text) => !/[{}]/.test(text.replaceAll(placeholder, "")), "has a brace that belongs to no placeholder")
+    .refine(
+      (text) => partsOf(text).every(({ filter }) => filter === undefined || Object.hasOwn(filters, filter)),
+      `knows the filters ${Object.keys(filters).join(", ")} only`,
+    ),
+  /** True: equal values of two issuers are one sharer; default false. */
+  across_issuers: z.boolean().default(false),
+})
+
+/** A fact of the identity by its name, else a claim. Throws SubjectKeyDenied, naming it, if it is not there. */
+const factOf = (identity: PluginIdentity, fact: string): string => {
+  if (fact === "issuer") return identity.issuer
+  if (fact === "subject") return identity.subject
+  if (fact === "email" && identity.email !== undefined) return identity.email
+  return requireClaim(identity, fact)
+}
+
+const partValue = (identity: PluginIdentity, { fact, filter }: Part): string => {
+  const value = factOf(identity, fact)
+  return filter === undefined ? value : (filters[filter]?.(value) ?? "")
+}
+
+export default definePlugin({
+  api: 1,
+  name: "template",
+  setup: () => ({
+    subjectKeys: {
+      template: defineHook(settings, ({ identity, config }) => {
+        const values = partsOf(config.template).map((part) => partValue(identity, part))
+        if (values.includes("")) return undefined
+        // the values themselves and not the text: with it, "a-b" and "c" would be the same as "a" and "b-c"
+        return JSON.stringify([...(config.across_issuers ? [] : [identity.issuer]), ...values])
+      }),
+    },
+  }),
+})

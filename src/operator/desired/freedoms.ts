@@ -1,0 +1,69 @@
+/** What a pod template took for a Pod that lowers its isolation: nothing of it is allowed unless the configuration names it. */
+import type { MCPInstance } from "../../api/mcp-instance.ts"
+import { type Pod, serverContainer } from "../../api/pod.ts"
+import type { podFreedoms } from "../../config/schema.ts"
+
+/** A freedom that kubernetes.allow_in_pods can name. */
+export type PodFreedom = (typeof podFreedoms)[number]
+
+type Fields = Readonly<Record<string, unknown>>
+
+const record = (value: unknown): Fields => (typeof value === "object" && value !== null ? (value as Fields) : {})
+const list = (value: unknown): readonly Fields[] => (Array.isArray(value) ? value.map(record) : [])
+
+/** Everything that runs in the Pod, of whichever kind. */
+const containersOf = (spec: Fields): readonly Fields[] =>
+  ["containers", "initContainers", "ephemeralContainers"].flatMap((kind) => list(spec[kind]))
+
+const securityOf = (container: Fields): Fields => record(container.securityContext)
+
+/** Volumes that hold nothing of anybody else's. */
+const harmlessVolumes: ReadonlySet<string> = new Set(["emptyDir", "downwardAPI"])
+
+/** Names of the Secrets that a container's environment is made of. */
+const secretsInEnvironment = (container: Fields): readonly unknown[] => [
+  ...list(container.envFrom).map((source) => record(source.secretRef).name),
+  ...list(container.env).map((each) => record(record(each.valueFrom).secretKeyRef).name),
+]
+
+const volumeKinds = (spec: Fields): readonly string[] =>
+  list(spec.volumes).flatMap((volume) => Object.keys(volume).filter((key) => key !== "name"))
+
+const projects = (spec: Fields, source: string): boolean =>
+  list(spec.volumes).some((volume) => list(record(volume.projected).sources).some((each) => each[source] !== undefined))
+
+type Question = (spec: Fields, instance: MCPInstance) => boolean
+
+const takes: Readonly<Record<PodFreedom, Question>> = {
+  hostPath: (spec) => volumeKinds(spec).includes("hostPath"),
+  hostNetwork: (spec) => spec.hostNetwork === true,
+  hostPID: (spec) => spec.hostPID === true || spec.shareProcessNamespace === true,
+  hostIPC: (spec) => spec.hostIPC === true,
+  hostPorts: (spec) =>
+    containersOf(spec).some(({ ports }) => list(ports).some(({ hostPort }) => Number(hostPort ?? 0) > 0)),
+  privileged: (spec) =>
+    containersOf(spec).some((each) => {
+      const { privileged, procMount, windowsOptions } = securityOf(each)
+      return privileged === true || (procMount ?? "Default") !== "Default" || windowsOptions !== undefined
+    }) || record(spec.securityContext).windowsOptions !== undefined,
+  capabilities: (spec) =>
+    containersOf(spec).some((each) => list(record(securityOf(each).capabilities).add).length > 0) ||
+    list(record(spec.securityContext).sysctls).some(({ name }) => name !== "net.ipv4.ip_unprivileged_port_start"),
+  serviceAccountToken: (spec) =>
+    (spec.serviceAccountName !== undefined && spec.serviceAccountName !== "default") ||
+    spec.serviceAccount !== undefined ||
+    projects(spec, "serviceAccountToken"),
+  otherSecrets: (spec, { spec: { secretName } }) =>
+    containersOf(spec)
+      .flatMap(secretsInEnvironment)
+      .some((name) => name !== undefined && name !== secretName) ||
+    volumeKinds(spec).includes("secret") ||
+    projects(spec, "secret"),
+  otherContainers: (spec) => containersOf(spec).length !== 1 || containersOf(spec)[0]?.name !== serverContainer,
+  otherVolumes: (spec) =>
+    volumeKinds(spec).some((kind) => !harmlessVolumes.has(kind) && kind !== "hostPath" && kind !== "secret"),
+}
+
+/** The freedoms that a Pod takes, in the order of the configuration's list. */
+export const freedomsOf = (pod: Pod, instance: MCPInstance): readonly PodFreedom[] =>
+  (Object.keys(takes) as PodFreedom[]).filter((freedom) => takes[freedom](pod.spec as Fields, instance))

@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto"
+import { readFile } from "node:fs/promises"
+import Module, { createRequire, registerHooks } from "node:module"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { AppError, toAppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { callPlugin } from "./call.ts"
+import * as contract from "./contract.ts"
+
+/** How long a file may take to be loaded, with its top-level awaits. */
+const limitMs = 10_000
+
+/** What plugins import; they get the copy of it that this program has. */
+const apiName = "reflow-gateway/plugin"
+const apiUrl = "reflow:plugin"
+const importUrl = "reflow:import"
+const shared = Symbol.for(apiName)
+
+/** Source of the module that plugins get: what our own copy exports. */
+const apiSource = (): string =>
+  [
+    `const api = globalThis[Symbol.for(${JSON.stringify(apiName)})]`,
+    ...Object.keys(contract).map((name) => `export const ${name} = api.${name}`),
+  ].join("\n")
+
+const sources: Readonly<Record<string, () => string>> = {
+  [apiUrl]: apiSource,
+  // A function inside a module that was loaded the usual way: `import()` in the main script of a single executable
+  // finds only what is built into Node.
+  [importUrl]: () => "export default (url) => import(url)",
+}
+
+/** Deno asks no hooks when CommonJS code calls `require` (seen in 2.9): there the loader itself is told. */
+const registerForRequire = (): void => {
+  const loader = Module as unknown as { _load: (request: string, ...rest: unknown[]) => unknown }
+  const before = loader._load
+  loader._load = (request, ...rest) => (request === apiName ? contract : before.call(loader, request, ...rest))
+}
+
+let registered = false
+
+/** Lets plugins import the API by its name, wherever they lie and whatever is installed there. */
+const registerApi = (): void => {
+  if (registered) return
+  registered = true
+  Reflect.set(globalThis, shared, contract)
+  if (Object.hasOwn(globalThis, "Deno")) registerForRequire()
+  registerHooks({
+    resolve: (specifier, context, next) => {
+      const url = specifier === apiName ? apiUrl : specifier
+      return Object.hasOwn(sources, url) ? { url, format: "module", shortCircuit: true } : next(specifier, context)
+    },
+    load: (url, context, next) => {
+      const source = Object.hasOwn(sources, url) ? sources[url]?.() : undefined
+      return source === undefined ? next(url, context) : { source, format: "module", shortCircuit: true }
+    },
+  })
+}
+
+const isSingleExecutable = (): boolean => {
+  const sea: { isSea?: () => boolean } | undefined = process.getBuiltinModule?.("node:sea")
+  return sea?.isSea?.() ?? false
+}
+
+type Importer = (url: string) => Promise<{ readonly default?: unknown }>
+
+const importerOf = (): Importer =>
+  isSingleExecutable() ? createRequire(process.execPath)(importUrl).default : (url) => import(url)
+
+const fail = (path: string, problem: string, cause?: unknown): AppError =>
+  new AppError("PluginFailed", { detail: `The plugin ${path} ${problem}.`, data: { plugin: path }, cause })
+
+const checkDigest = async (path: string, expected: string | undefined): Promise<void> => {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw fail(
+      path,
+      cause.code === "ENOENT" ? "does not exist" : `cannot be read (${cause.code ?? "unknown error"})`,
+      cause,
+    )
+  })
+  const actual = createHash("sha256").update(bytes).digest("hex")
+  if (expected === undefined || actual === expected) return
+  throw fail(path, `has the SHA-256 ${actual}, not the one that the configuration names`)
+}
+
+/** The default export; a CommonJS file that a compiler made has it one level further down. */
+const defaultOf = (module: { readonly default?: unknown }): unknown => {
+  const found = module.default as { readonly __esModule?: boolean; readonly default?: unknown } | undefined
+  return found?.__esModule === true ? found.default : found
+}
+
+/**
+ * What the file of a plugin exports by default: `.mjs`, `.cjs`, `.js` or `.ts` without syntax that must be compiled.
+ * Throws PluginFailed if it is not there, has another digest, cannot be loaded or takes longer than 10 s.
+ */
+export const loadPluginFile = async (
+  file: { readonly path: string; readonly sha256?: string | undefined },
+  clock: ClockPort,
+): Promise<unknown> => {
+  const path = resolve(file.path)
+  await checkDigest(path, file.sha256)
+  registerApi()
+  const load = importerOf()
+  try {
+    return defaultOf(
+      await callPlugin({ plugin: path, hook: "load" }, { clock, limitMs }, () => load(pathToFileURL(path).href)),
+    )
+  } catch (error) {
+    const { message, cause } = toAppError(error)
+    throw cause instanceof Error ? fail(path, `could not be loaded: ${cause.message}`, cause) : fail(path, message)
+  }
+}

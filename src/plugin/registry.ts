@@ -1,0 +1,83 @@
+import { suggestion } from "../api/nearest.ts"
+import { AppError } from "../errors.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import type { ConfiguredHook, Hooks, PodTemplateHook, SecretHook, SubjectKeyHook } from "./contract.ts"
+import type { HookKind } from "./shape.ts"
+import type { StandardSchema } from "./standard-schema.ts"
+
+/** A plugin that was set up. */
+export type ReadyPlugin = {
+  readonly name: string
+  /** True for those that come with the program: their hooks may be named without the plugin. */
+  readonly firstParty: boolean
+  readonly hooks: Hooks
+  readonly log: Logger
+  readonly readable: readonly string[]
+}
+
+/** A hook, and whose it is. */
+export type Registered<H> = { readonly plugin: ReadyPlugin; readonly name: string; readonly hook: H }
+
+/** All hooks of all plugins, by the names that targets may use. */
+export type Registry = {
+  readonly subjectKeys: ReadonlyMap<string, Registered<SubjectKeyHook>>
+  readonly secrets: ReadonlyMap<string, Registered<SecretHook>>
+  readonly podTemplates: ReadonlyMap<string, Registered<PodTemplateHook>>
+}
+
+/** The names of a hook: a scheme is bare, for it is part of a reference; others are `plugin/name`, first-party ones bare too. */
+const namesOf = (kind: HookKind, plugin: ReadyPlugin, hook: string): readonly string[] => {
+  if (kind === "secrets") return [hook]
+  return plugin.firstParty ? [hook, `${plugin.name}/${hook}`] : [`${plugin.name}/${hook}`]
+}
+
+const duplicate = (what: string, name: string, plugins: readonly [string, string]): AppError =>
+  new AppError("PluginFailed", {
+    detail: `Two plugins, ${plugins.join(" and ")}, have the ${what} '${name}': load one of them.`,
+  })
+
+const collect = <H>(kind: HookKind, plugins: readonly ReadyPlugin[]): ReadonlyMap<string, Registered<H>> => {
+  const found = new Map<string, Registered<H>>()
+  for (const plugin of plugins) {
+    for (const [name, hook] of Object.entries(plugin.hooks[kind] ?? {})) {
+      for (const known of namesOf(kind, plugin, name)) {
+        const other = found.get(known)
+        if (other !== undefined) throw duplicate(kind, known, [other.plugin.name, plugin.name])
+        found.set(known, { plugin, name: `${kind}.${name}`, hook: hook as H })
+      }
+    }
+  }
+  return found
+}
+
+/** Collects the hooks. Throws PluginFailed if two plugins, or two hooks, have one name. */
+export const createRegistry = (plugins: readonly ReadyPlugin[]): Registry => {
+  const names = new Set<string>()
+  for (const { name } of plugins) {
+    if (names.has(name))
+      throw new AppError("PluginFailed", { detail: `Two plugins have the name '${name}': load one of them.` })
+    names.add(name)
+  }
+  return {
+    subjectKeys: collect("subjectKeys", plugins),
+    secrets: collect("secrets", plugins),
+    podTemplates: collect("podTemplates", plugins),
+  }
+}
+
+/** The hook that a target names. Throws PluginFailed with the nearest known one. */
+export const findHook = <H>(hooks: ReadonlyMap<string, Registered<H>>, name: string, what: string): Registered<H> => {
+  const found = hooks.get(name)
+  if (found !== undefined) return found
+  throw new AppError("PluginFailed", {
+    detail: `No plugin has the ${what} '${name}'${suggestion(name, hooks.keys())}.`,
+  })
+}
+
+/** A hook as function and schema, whichever way it was written. */
+export const toConfigured = <I, C, R>(
+  hook: ((input: I, context: C) => R) | ConfiguredHook<I, C, R>,
+): { readonly config: StandardSchema | undefined; readonly run: (input: I, context: C) => R } =>
+  typeof hook === "function"
+    ? { config: undefined, run: hook }
+    : { config: hook.config, run: (input, context) => hook.run(input, context) }

@@ -1,0 +1,47 @@
+import { deepFreeze } from "../api/deep-freeze.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { badAnswer, type CallName, callPlugin } from "./call.ts"
+import type { SecretResult, Sharer } from "./contract.ts"
+import { contextOf, nameOf, type Parts } from "./parts.ts"
+import { findHook } from "./registry.ts"
+
+const limitMs = 10_000
+
+/** A value that a target wants. */
+export type SecretRequest = {
+  readonly target: MCPTarget
+  /** Whose instance it is for. */
+  readonly sharer: Sharer
+  /** Environment variable that the value becomes. */
+  readonly name: string
+  /** `scheme:reference`. */
+  readonly from: string
+  /** Aborted when nobody waits any more. */
+  readonly signal: AbortSignal
+}
+
+/** The answer itself is in no error: it may be the secret. */
+const check = (name: CallName, answer: unknown): SecretResult => {
+  if (typeof answer !== "object" || answer === null) throw badAnswer(name, "gave no value")
+  if (Object.keys(answer).some((key) => key !== "value" && key !== "expiresAt"))
+    throw badAnswer(name, "gave more than value and expiresAt")
+  const { value, expiresAt } = answer as { readonly value?: unknown; readonly expiresAt?: unknown }
+  if (typeof value !== "string" || value === "") throw badAnswer(name, "gave no value")
+  if (expiresAt === undefined) return { value }
+  if (typeof expiresAt === "number" && Number.isFinite(expiresAt)) return { value, expiresAt }
+  throw badAnswer(name, "gave an expiresAt that is no number of milliseconds")
+}
+
+/** Makes the function that resolves a value by the scheme's hook. Rejects with PluginFailed. */
+export const resolveSecret =
+  (parts: Parts) =>
+  async ({ target, sharer, name: variable, from, signal }: SecretRequest): Promise<SecretResult> => {
+    const colon = from.indexOf(":")
+    const found = findHook(parts.registry.secrets, from.slice(0, colon), "scheme")
+    const name = nameOf(found)
+    const input = deepFreeze({ reference: from.slice(colon + 1), name: variable, sharer })
+    const limits = { clock: parts.clock, limitMs, signal }
+    return parts.meter.count(name, async () =>
+      check(name, await callPlugin(name, limits, (stop) => found.hook(input, contextOf(parts, found, target, stop)))),
+    )
+  }

@@ -1,0 +1,75 @@
+/** Is what a file exports a plugin, and what its setup returns its hooks? Nothing of either is believed before. */
+import { suggestion } from "../api/nearest.ts"
+import { AppError } from "../errors.ts"
+import { contractVersion, type Hooks, type Plugin } from "./contract.ts"
+
+/** Names of plugins and hooks. */
+const namePattern = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/
+/** Schemes, as `spec.secrets[].from` of a target may begin. */
+const schemePattern = /^[a-z][a-z0-9+.-]{0,62}$/
+
+/** The kinds of hooks, and what their names look like. */
+const kinds = { subjectKeys: namePattern, secrets: schemePattern, podTemplates: namePattern } as const satisfies Record<
+  keyof Hooks,
+  RegExp
+>
+
+/** A kind of hook. */
+export type HookKind = keyof typeof kinds
+
+type Fields = Readonly<Record<string, unknown>>
+
+const fail = (source: string, problem: string): AppError =>
+  new AppError("PluginFailed", { detail: `The plugin ${source} ${problem}.`, data: { plugin: source } })
+
+const isObject = (value: unknown): value is Fields =>
+  (typeof value === "object" || typeof value === "function") && value !== null && !Array.isArray(value)
+
+const checkKeys = (value: Fields, known: readonly string[], source: string, what: string): void => {
+  const unknown = Object.keys(value).find((key) => !known.includes(key))
+  if (unknown === undefined) return
+  throw fail(source, `has the unknown key '${unknown.slice(0, 64)}' in ${what}${suggestion(unknown, known)}`)
+}
+
+const isSchema = (value: unknown): boolean => isObject(value) && isObject(value["~standard"])
+
+/** The plugin that a module exports by default. Throws PluginFailed, naming `source` and what is wrong. */
+export const checkPlugin = (exported: unknown, source: string): Plugin => {
+  if (!isObject(exported) || typeof exported === "function")
+    throw fail(source, "has no default export that definePlugin made")
+  const { api, name, config, setup } = exported
+  if (api !== contractVersion)
+    throw fail(source, `is written for contract ${String(api).slice(0, 16)}, and this program knows ${contractVersion}`)
+  checkKeys(exported, ["api", "name", "config", "setup"], source, "what it exports")
+  if (typeof name !== "string" || !namePattern.test(name))
+    throw fail(source, "needs a name of a-z, 0-9 and '-', beginning with a letter")
+  if (config !== undefined && !isSchema(config))
+    throw fail(source, "has a config that is no schema (Standard Schema 1)")
+  if (typeof setup !== "function") throw fail(source, "has no function setup")
+  return exported as unknown as Plugin
+}
+
+const checkHook = (hook: unknown, kind: HookKind, source: string, name: string): void => {
+  if (typeof hook === "function") return
+  const what = `the hook ${kind}.${name}`
+  if (kind === "secrets" || !isObject(hook)) throw fail(source, `has no function as ${what}`)
+  checkKeys(hook, ["config", "run"], source, what)
+  if (typeof hook.run !== "function" || !isSchema(hook.config))
+    throw fail(source, `needs a schema 'config' and a function 'run' in ${what}: use defineHook`)
+}
+
+/** The hooks that setup returned. Throws PluginFailed. */
+export const checkHooks = (returned: unknown, source: string): Hooks => {
+  if (!isObject(returned) || typeof returned === "function") throw fail(source, "returned no hooks from setup")
+  checkKeys(returned, Object.keys(kinds), source, "its hooks")
+  for (const [kind, pattern] of Object.entries(kinds) as [HookKind, RegExp][]) {
+    const hooks = returned[kind]
+    if (hooks === undefined) continue
+    if (!isObject(hooks) || typeof hooks === "function") throw fail(source, `has no object of hooks as ${kind}`)
+    for (const [name, hook] of Object.entries(hooks)) {
+      if (!pattern.test(name)) throw fail(source, `has a hook with the unusable name '${name.slice(0, 64)}' in ${kind}`)
+      checkHook(hook, kind, source, name)
+    }
+  }
+  return returned as Hooks
+}

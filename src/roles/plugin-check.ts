@@ -1,0 +1,134 @@
+import { systemClock as clock } from "../adapters/system/clock.ts"
+import type { MCPInstance } from "../api/mcp-instance.ts"
+import { type MCPTarget, MCPTargetSpec } from "../api/mcp-target.ts"
+import type { Pod } from "../api/pod.ts"
+import { toAppError } from "../errors.ts"
+import type { PluginIdentity } from "../plugin/contract.ts"
+import { createPluginHost, type PluginHost } from "../plugin/host.ts"
+import { loadPluginFile } from "../plugin/load.ts"
+import { checkHooks, checkPlugin } from "../plugin/shape.ts"
+import { createTelemetry } from "../telemetry/telemetry.ts"
+import { type Finding, findingText } from "./check-finding.ts"
+
+/** What is checked, and where the lines go. */
+export type PluginCheck = {
+  readonly path: string
+  /** The plugin's configuration. */
+  readonly settings: unknown
+  readonly write: (line: string) => void
+}
+
+/** Somebody whom a strategy is asked about. */
+const someone: PluginIdentity = {
+  source: "jwt",
+  issuer: "example",
+  subject: "alice",
+  email: "alice@example.com",
+  groups: ["eng"],
+  roles: ["dev"],
+  scopes: ["mcp"],
+  claims: { sub: "alice", email: "alice@example.com", groups: ["eng"], roles: ["dev"], tenant: "acme" },
+}
+
+const apiVersion = "mcp.reflow.io/v1alpha1"
+
+const someTarget = (strategy: string): MCPTarget => ({
+  apiVersion,
+  kind: "MCPTarget",
+  metadata: { name: "example", namespace: "reflow", uid: "00000000-0000-0000-0000-000000000000", generation: 1 },
+  spec: MCPTargetSpec.parse({ image: "example", port: 8080, subjectKey: { strategy, config: {} } }),
+})
+
+const someInstance = (template: string): MCPInstance => ({
+  apiVersion,
+  kind: "MCPInstance",
+  metadata: { name: "example-user-a", namespace: "reflow", uid: "00000000-0000-0000-0000-000000000001" },
+  spec: {
+    image: "example",
+    port: 8080,
+    targetName: "example",
+    subjectKey: "user:a",
+    podTemplates: [{ name: template, config: {} }],
+  },
+})
+
+const somePod: Pod = {
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "example-user-a-12345", namespace: "reflow" },
+  spec: { containers: [{ name: "mcp", image: "example" }] },
+}
+
+const say = (what: string, error: unknown, help: string): Finding => {
+  const { message, cause } = toAppError(error)
+  return { what, ok: false, detail: `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`, help }
+}
+
+/** A hook that is asked with an empty configuration may refuse that: then it was only loaded. */
+const isAboutSettings = (error: unknown): boolean => toAppError(error).message.includes("is not what its schema wants")
+const unasked = "is there; not called, since it needs a configuration of the target's"
+
+const tryHook = async (what: string, call: () => unknown): Promise<Finding> => {
+  try {
+    return { what, ok: true, detail: String(await call()) }
+  } catch (error) {
+    if (isAboutSettings(error)) return { what, ok: true, detail: unasked }
+    if (toAppError(error).code === "SubjectKeyDenied")
+      return { what, ok: true, detail: `denies an example caller: ${toAppError(error).message}` }
+    return say(what, error, "correct the hook")
+  }
+}
+
+const describeKey = (key: string | undefined): string =>
+  key === undefined ? "denies an example caller" : `gives an example caller a key of ${Buffer.byteLength(key)} bytes`
+
+const tryHooks = async function* (
+  host: PluginHost,
+  name: string,
+  hooks: ReturnType<typeof checkHooks>,
+): AsyncGenerator<Finding> {
+  for (const hook of Object.keys(hooks.subjectKeys ?? {}))
+    yield await tryHook(`subject-key strategy ${name}/${hook}`, async () =>
+      describeKey(await host.subjectKey(someTarget(`${name}/${hook}`), someone)),
+    )
+  for (const hook of Object.keys(hooks.secrets ?? {}))
+    yield { what: `secrets ${hook}:`, ok: true, detail: "is there; not called, since it would ask a real system" }
+  for (const hook of Object.keys(hooks.podTemplates ?? {}))
+    yield await tryHook(`pod template ${name}/${hook}`, () => {
+      host.template(somePod, someInstance(`${name}/${hook}`))
+      return "makes a Pod of an example Pod"
+    })
+}
+
+const silent = { level: "error", format: "text", write: () => {}, processMetrics: false } as const
+
+const findings = async function* ({ path, settings: config }: PluginCheck): AsyncGenerator<Finding> {
+  const exported = await loadPluginFile({ path }, clock)
+  yield { what: "file", ok: true, detail: `${path} can be loaded` }
+  const plugin = checkPlugin(exported, path)
+  yield { what: "plugin", ok: true, detail: `${plugin.name}, contract ${plugin.api}` }
+  let hooks: ReturnType<typeof checkHooks> = {}
+  const setup: typeof plugin.setup = async (...given) => {
+    hooks = checkHooks(await plugin.setup(...given), path)
+    return hooks
+  }
+  const loaded = { source: path, firstParty: false, exported: { ...plugin, setup }, config, readable: [] }
+  const host = await createPluginHost([loaded], { clock, telemetry: createTelemetry(silent) })
+  yield { what: "setup", ok: true, detail: "makes its hooks" }
+  yield* tryHooks(host, plugin.name, hooks)
+}
+
+/** Loads a plugin as the program would, runs its hooks on examples and writes a line for each. Resolves with true if all is well. */
+export const runPluginCheck = async (check: PluginCheck): Promise<boolean> => {
+  let ok = true
+  const tell = (finding: Finding): void => {
+    ok &&= finding.ok
+    check.write(findingText(finding))
+  }
+  try {
+    for await (const finding of findings(check)) tell(finding)
+  } catch (error) {
+    tell(say("plugin", error, "correct it and check again"))
+  }
+  return ok
+}

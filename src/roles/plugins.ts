@@ -1,0 +1,78 @@
+import { secretKind } from "../api/secret.ts"
+import type { Config } from "../config/schema.ts"
+import type { ResolveSecret } from "../credentials/compose.ts"
+import type { Holder } from "../credentials/scopes.ts"
+import { AppError } from "../errors.ts"
+import { builtinPlugins, needsSettings } from "../plugin/builtin.ts"
+import type { Sharer } from "../plugin/contract.ts"
+import { createPluginHost, type PluginHost } from "../plugin/host.ts"
+import { loadPluginFile } from "../plugin/load.ts"
+import type { ReadSecret } from "../plugin/parts.ts"
+import type { LoadedPlugin } from "../plugin/setup.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+
+type Entry = Config["plugins"][number]
+
+/** What plugins are loaded with. */
+export type PluginsDeps = {
+  readonly config: Pick<Config, "plugins" | "kubernetes">
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  /** Absent where no Secret may be read. */
+  readonly cluster?: ClusterPort
+  readonly signal?: AbortSignal
+}
+
+const named = (name: string): unknown => {
+  if (Object.hasOwn(builtinPlugins, name)) return builtinPlugins[name]
+  const known = Object.keys(builtinPlugins).join(", ")
+  throw new AppError("ConfigInvalid", { detail: `plugins[].name: there is no plugin '${name}'; there are ${known}.` })
+}
+
+const loadEntry = async (entry: Entry, clock: ClockPort): Promise<LoadedPlugin> => {
+  const { path, name = "", sha256, config, secrets: readable } = entry
+  if (path === undefined) return { source: name, firstParty: true, exported: named(name), config, readable }
+  return { source: path, firstParty: false, exported: await loadPluginFile({ path, sha256 }, clock), config, readable }
+}
+
+/** Those that come with the program and are not configured. */
+const rest = (entries: readonly Entry[]): LoadedPlugin[] =>
+  Object.entries(builtinPlugins)
+    .filter(([name]) => !needsSettings.has(name) && !entries.some((entry) => entry.name === name))
+    .map(([name, exported]) => ({ source: name, firstParty: true, exported, config: {}, readable: [] }))
+
+const readWith =
+  (cluster: ClusterPort, namespace: string): ReadSecret =>
+  async (name, key, signal) => {
+    const secret = await cluster.get(secretKind, { namespace, name }, { signal })
+    const value = secret?.data !== undefined && Object.hasOwn(secret.data, key) ? secret.data[key] : undefined
+    return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8")
+  }
+
+/** Loads the configured plugins and those that come with the program. Throws PluginFailed: the start stops. */
+export const loadPlugins = async ({ config, cluster, ...deps }: PluginsDeps): Promise<PluginHost> => {
+  const loaded: LoadedPlugin[] = rest(config.plugins)
+  for (const entry of config.plugins) loaded.push(await loadEntry(entry, deps.clock))
+  const { namespace } = config.kubernetes
+  const readSecret = cluster === undefined ? {} : { readSecret: readWith(cluster, namespace) }
+  const host = await createPluginHost(loaded, { ...deps, ...readSecret })
+  for (const { path } of config.plugins) if (path !== undefined) deps.telemetry.log.info("plugin loaded", { path })
+  return host
+}
+
+const sharerKinds = ["shared", "user", "role", "group"] as const
+
+/** The sharer of an instance, as plugins see it: never the caller of the moment. */
+const sharerOf = ({ subjectKey, issuer, subject, shared }: Holder): Sharer => {
+  const kind = sharerKinds.find((each) => subjectKey === each || subjectKey.startsWith(`${each}:`)) ?? "key"
+  if (kind === "shared" || kind === "key") return { kind, subjectKey }
+  return { kind, subjectKey, issuer, name: kind === "user" ? subject : (shared ?? "") }
+}
+
+/** Values by plugins, as the composition of credentials asks for them. */
+export const resolveBy =
+  ({ secret }: PluginHost): ResolveSecret =>
+  ({ holder, ...request }) =>
+    secret({ ...request, sharer: sharerOf(holder) })

@@ -1,0 +1,133 @@
+import { createHash } from "node:crypto"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { build } from "esbuild"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { type Form, repositoryFile, runReflow } from "../support/reflow.ts"
+
+const fixture = (name: string) => repositoryFile(`test/fixtures/plugins/${name}`)
+
+let folder: string
+/** A plugin with the schema library that it uses, in one file. */
+let bundled: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "reflow-plugins-"))
+  bundled = join(folder, "api1-schema.mjs")
+  const external = ["reflow-gateway/plugin"]
+  const entryPoints = [fixture("api1-schema.source.ts")]
+  await build({
+    entryPoints,
+    external,
+    outfile: bundled,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    logLevel: "silent",
+  })
+})
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true })
+})
+
+const check = (form: Form, paths: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+  runReflow(["plugin", "check", ...paths], { form, env, cwd: folder })
+
+/** What is told of each kind of file. */
+const files = (): readonly (readonly [path: string, told: string])[] => [
+  [fixture("api1-module.mjs"), "api1-module/tenant: gives an example caller a key of 4 bytes"],
+  [fixture("api1-await.mjs"), "secrets fixed:"],
+  [fixture("api1-common.cjs"), "api1-common/team: gives an example caller a key of 3 bytes"],
+  [fixture("api1-typed.ts"), "api1-typed/zone: makes a Pod of an example Pod"],
+  [bundled, "api1-schema/part: gives an example caller a key of 15 bytes"],
+]
+
+const forms: readonly Form[] = ["source", "bundle", "executable", "deno"]
+
+test.for(forms)(
+  "the %s, started in another folder, loads ES modules, with top-level await too, CommonJS, TypeScript with a relative import, and a bundled library",
+  async (form) => {
+    const { code, stdout, stderr } = await check(form, [...files().map(([path]) => path), "missing.mjs"])
+    for (const [, told] of files()) expect(`${stdout}${stderr}`).toContain(told)
+    expect(stdout.match(/FAILED.*/g)).toEqual([expect.stringMatching(/The plugin \S*missing\.mjs does not exist/)])
+    expect(code).toBe(1)
+  },
+)
+
+test("NODE_OPTIONS cannot inject code into the executable", async () => {
+  const injected = join(folder, "injected.cjs")
+  await writeFile(injected, "process.stdout.write('injected')")
+  const { stdout, code } = await check("executable", [fixture("api1-module.mjs")], {
+    NODE_OPTIONS: `--require ${injected}`,
+  })
+  expect(stdout).not.toContain("injected")
+  expect(code).toBe(0)
+})
+
+describe("a plugin's file", () => {
+  const write = async (name: string, text: string): Promise<string> => {
+    const path = join(folder, name)
+    await writeFile(path, text)
+    return path
+  }
+  test("is told with its fault, and the others are checked nevertheless", async () => {
+    const faults = [
+      ["mistake.mjs", "export default {", "could not be loaded: Unexpected end of input"],
+      ["throws.mjs", "throw new Error('at once')", "could not be loaded: at once"],
+      ["hangs.mjs", "await new Promise(() => setInterval(() => {}, 1000))", "did not answer within 10 s"],
+      ["lone.mjs", "import 'no-such-package'", "could not be loaded: Cannot find package 'no-such-package'"],
+    ] as const
+    const paths = await Promise.all(faults.map(([name, text]) => write(name, text)))
+    const { code, stdout } = await check("source", paths)
+    for (const [name, , told] of faults) expect(stdout).toMatch(new RegExp(`FAILED.*${name} .*${told}`))
+    expect(code).toBe(1)
+  })
+  test("of another digest than the configured one stops the start", async () => {
+    const text =
+      'import { definePlugin } from "reflow-gateway/plugin"\nexport default definePlugin({ api: 1, name: "f", setup: () => ({}) })\n'
+    const path = await write("pinned.mjs", text)
+    const sha256 = createHash("sha256").update(text).digest("hex")
+    await writeFile(path, `${text}// changed`)
+    const plugins = JSON.stringify([{ path, sha256 }])
+    const { code, stderr } = await runReflow([
+      "--role",
+      "dev",
+      "--set",
+      "gateway.listen=127.0.0.1:0",
+      "--set",
+      `plugins=${plugins}`,
+    ])
+    expect(stderr).toMatch(
+      /PluginFailed: The plugin \S+pinned\.mjs has the SHA-256 [0-9a-f]{64}, not the one that the configuration names/,
+    )
+    expect(code).toBe(1)
+  })
+})
+
+/** The block of docs/plugins.md that follows a mark. */
+const documented = (page: string, mark: string): string => {
+  const found = new RegExp(`<!-- test: ${mark} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1]
+  if (found === undefined) throw new Error(`docs/plugins.md has no block '${mark}'`)
+  return found
+}
+
+test("the tutorial of docs/plugins.md does what it says", async () => {
+  const page = await readFile(repositoryFile("docs/plugins.md"), "utf8")
+  await writeFile(join(folder, "tenant.mjs"), documented(page, "tenant.mjs"))
+  const [program, ...args] = documented(page, "check").trim().split(" ")
+  expect(program).toBe("reflow")
+  const { stdout, code } = await runReflow(args, { form: "executable", cwd: folder })
+  expect(stdout).toBe(documented(page, "checked"))
+  expect(code).toBe(0)
+})
+
+test("every example of examples/plugins is one", async () => {
+  const examples = repositoryFile("examples/plugins")
+  const paths = (await readdir(examples)).map((name) => join(examples, name))
+  expect(paths.length).toBeGreaterThanOrEqual(3)
+  const { stdout, code } = await check("source", paths)
+  expect(stdout).not.toContain("FAILED")
+  expect(stdout.match(/setup: makes its hooks/g)).toHaveLength(paths.length)
+  expect(code).toBe(0)
+})
