@@ -48,8 +48,13 @@ export default defineConfig({
         extends: true,
         test: {
           name: "soak",
-          // the reflector is tortured with real times here: an outage of half a minute, a watch that is silent for longer
-          include: ["test/soak/**/*.test.ts", "test/kubernetes/reflector.test.ts"],
+          // the reflector is tortured with real times here: an outage of half a minute, a watch that is silent for longer;
+          // and the days of the embedded cluster are others each time
+          include: [
+            "test/soak/**/*.test.ts",
+            "test/kubernetes/reflector.test.ts",
+            "test/integration/simulated-day.test.ts",
+          ],
           globalSetup: ["test/kubernetes/support/setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,

@@ -99,6 +99,12 @@ export const errorTable = {
   ),
   PlatformUnsupported: operator(500, -32603, "Use Linux or macOS for the embedded cluster."),
   LeadershipLost: operator(500, -32603, "Another replica leads now; this one exits and starts again."),
+  IssuerUnavailable: operator(
+    503,
+    -32011,
+    "The issuer's keys cannot be fetched: check the issuer, jwks_url and the network, and try again.",
+    true,
+  ),
   PluginFailed: operator(502, -32010, "Correct the named plugin or its configuration."),
 } as const satisfies Record<string, Row>
 

@@ -1,10 +1,13 @@
 /**
  * `npm run test:soak`: ten minutes of users who come and go (REFLOW_SOAK_MINUTES for another length) on a real cluster,
- * and faults that take their real time. Under five minutes the users are all there is, and what happens to them happens
- * faster. Arguments go to vitest. Prints figures, which stay in dist/soak.md, and `N passed, N failed` last.
+ * faults that take their real time, and days of the embedded cluster by other seeds each time. Under five minutes the
+ * users come and go faster, and only the longest of the faults are there. Arguments go to vitest. Prints figures, which
+ * stay in dist/soak.md, and `N passed, N failed`.
  */
 import { runOnCluster } from "./support/cluster-run.ts"
 
-const isShort = Number(process.env.REFLOW_SOAK_MINUTES ?? "10") < 5
+const minutes = Number(process.env.REFLOW_SOAK_MINUTES ?? "10")
+const days = Math.min(Math.ceil(5 * minutes), 100)
+const short = ["test/soak/", "simulated-day"]
 const args = process.argv.slice(2)
-await runOnCluster("soak", args.length === 0 && isShort ? ["test/soak/"] : args, { REFLOW_SOAK: "1" })
+await runOnCluster("soak", args.length === 0 && minutes < 5 ? short : args, { REFLOW_SOAK: String(days) })

@@ -72,7 +72,7 @@ type Context = {
 
 const identify = async ({ options, event, facts }: Context): Promise<Identity> => {
   const authorization = event.req.headers.get("authorization")
-  const identity = await options.authenticator.authenticate({ authorization, purpose: "api" })
+  const identity = await options.authenticator.authenticate({ authorization, purpose: "api", resource: "/api" })
   facts.identity = identity
   return identity
 }

@@ -72,6 +72,10 @@ export const MCPTargetSpec = z
     maxInstances: z.int().min(0).max(100_000).optional().describe("Most instances of this target at once."),
     access: Access.optional(),
     requiredScopes: names("OAuth scopes that a token needs."),
+    identityHeaders: z
+      .boolean()
+      .optional()
+      .describe("True: each request tells the server who is calling, in X-Reflow-* headers; default false."),
     tools: Tools.optional(),
     credentials: z.array(Credential).max(100).optional().describe("Credentials that the server takes."),
     subjectKey: SubjectKeyStrategy.optional().describe("A plugin's strategy instead of the isolation boundary."),

@@ -96,7 +96,8 @@ const issuer = z.strictObject({
       allowed: "a short name of a-z, 0-9 and '-', other than static and dev, which name tokens",
     }),
   issuer: z.string().min(1).describe("Value of the iss claim."),
-  audiences: strings("Audiences to accept besides the target's and the public URL."),
+  audiences: strings("Audiences to accept at MCP endpoints besides the target's and the public URL."),
+  api_audiences: strings("Audiences to accept at the REST API besides PUBLIC_URL/api."),
   jwks_url: z
     .union([z.literal(""), z.string().regex(/^https?:\/\/[^\s/?#@]+\/\S*$/)])
     .default("")

@@ -2,6 +2,7 @@ import { parseDuration } from "../api/duration.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
+import { identityHeadersFor } from "./identity-headers.ts"
 import { isSameLife } from "./lives.ts"
 import type { Message } from "./message.ts"
 import type { Keyed, Placed } from "./pipeline.ts"
@@ -49,7 +50,11 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   return deps.upstream.send({
     placement: placed.placement,
     verb: placed.verb,
-    headers: toUpstreamHeaders(request.headers, { session: placed.upstreamSession, origin }),
+    headers: toUpstreamHeaders(request.headers, {
+      session: placed.upstreamSession,
+      origin,
+      identity: identityHeadersFor(placed),
+    }),
     body: placed.body,
     headersTimeoutMs: parseDuration(target.spec.requestTimeout ?? "") ?? deps.requestTimeoutMs,
     lane: placed.openStream ? "stream" : "call",

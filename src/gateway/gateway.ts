@@ -28,8 +28,8 @@ import { createUpstream, type Upstream } from "./upstream.ts"
 export type Authenticate = (credential: {
   readonly authorization: string | undefined
   readonly purpose: Purpose
-  /** URL of the target that is called, which a token may name as its audience. */
-  readonly audience?: string
+  /** Path of what is called: its URL may be a token's audience. */
+  readonly resource: string
 }) => Identity | Promise<Identity>
 
 /** Settings of the gateway. */
@@ -55,6 +55,8 @@ export type GatewayDeps = {
   readonly authenticate: Authenticate
   readonly subjectKeyOf: (target: MCPTarget, identity: Identity) => SubjectKey | Promise<SubjectKey>
   readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
+  /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
+  readonly metadataUrl?: (path: string) => string | undefined
   readonly sessionKeys: SessionKeys
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
@@ -77,11 +79,11 @@ export type Gateway = {
 const defaultSilenceMs = 15_000
 
 const identify =
-  ({ authenticate, options }: GatewayDeps) =>
+  ({ authenticate }: GatewayDeps) =>
   (input: Incoming): Identified | Promise<Identified> => {
     const { authorization } = input.request.headers
-    const audience = `${options.publicUrl}/mcp/${input.targetName}`
-    const identity = authenticate({ authorization, purpose: "mcp", audience })
+    const resource = `/mcp/${input.targetName}`
+    const identity = authenticate({ authorization, purpose: "mcp", resource })
     if (identity instanceof Promise) return identity.then((known) => ({ ...input, identity: known }))
     return { ...input, identity }
   }
@@ -121,7 +123,7 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
   const silenceMs = options.silenceMs ?? defaultSilenceMs
   const way = pipeline()
     .step(identify(deps))
-    .step(admit({ targetNamed: targetNamed(deps.targets), mayUse: deps.mayUse }))
+    .step(admit({ ...deps, targetNamed: targetNamed(deps.targets) }))
     .step(read(deps))
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))

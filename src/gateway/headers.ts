@@ -42,12 +42,18 @@ const connectionNames = (header: string | undefined): readonly string[] =>
 
 /**
  * The headers of the request to the server, as a flat list of names and values: those of the table, the session id as
- * the server knows it, no compression, and our own X-Forwarded-*. Nothing else of the client's headers goes on, so
+ * the server knows it, no compression, and our own X-Forwarded-* and,
+ * where they are asked for, identity headers. Nothing else of the client's headers goes on, so
  * neither its token nor headers that pretend an identity can reach a server.
  */
 export const toUpstreamHeaders = (
   headers: IncomingHttpHeaders,
-  facts: { readonly session: string | undefined; readonly origin: ClientOrigin },
+  facts: {
+    readonly session: string | undefined
+    readonly origin: ClientOrigin
+    /** Headers of identity-headers.ts, for servers that get them. */
+    readonly identity?: readonly string[]
+  },
 ): string[] => {
   const dropped = connectionNames(headers.connection)
   const list: string[] = []
@@ -60,6 +66,7 @@ export const toUpstreamHeaders = (
   list.push("accept-encoding", "identity")
   if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
   const { address, host, protocol } = facts.origin
+  list.push(...(facts.identity ?? []))
   list.push("x-forwarded-for", address, "x-forwarded-host", host, "x-forwarded-proto", protocol)
   return list
 }

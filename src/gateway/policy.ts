@@ -10,16 +10,19 @@ import { type ToolPolicy, toolPolicyOf } from "./tool-policy.ts"
 export type AdmissionDeps = {
   readonly targetNamed: (name: string) => MCPTarget | undefined
   readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
+  /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
+  readonly metadataUrl?: (path: string) => string | undefined
 }
 
-const checkScopes = (target: MCPTarget, identity: Identity): void => {
+const checkScopes = (target: MCPTarget, identity: Identity, metadata: string | undefined): void => {
   const missing = (target.spec.requiredScopes ?? []).filter((scope) => !identity.scopes.includes(scope))
   if (missing.length === 0) return
   // a challenge takes only what a scope may consist of (RFC 6749 §3.3), and a header not even all that a target may say
   const scope = (target.spec.requiredScopes ?? []).join(" ").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, "")
+  const where = metadata === undefined ? "" : `, resource_metadata="${metadata}"`
   throw new AppError("Forbidden", {
     detail: `The token lacks the scopes that this target needs: ${missing.join(", ")}.`,
-    headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"` },
+    headers: { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"${where}` },
   })
 }
 
@@ -36,7 +39,7 @@ export const admit =
         detail: `There is no target '${input.targetName.slice(0, 64)}' that you may use.`,
       })
     }
-    checkScopes(target, input.identity)
+    checkScopes(target, input.identity, deps.metadataUrl?.(`/mcp/${input.targetName}`))
     return { ...input, target, tools: toolPolicyOf(target) }
   }
 

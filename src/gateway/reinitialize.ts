@@ -1,6 +1,7 @@
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
+import { identityHeadersFor } from "./identity-headers.ts"
 import { isRecord } from "./message.ts"
 import type { Keyed } from "./pipeline.ts"
 import type { Placement } from "./placement/port.ts"
@@ -101,7 +102,11 @@ const send = (
   return upstream.send({
     placement: to.placement,
     verb: "POST",
-    headers: toUpstreamHeaders(headers, { session: to.session, origin: clientOrigin(input.request, trusts) }),
+    headers: toUpstreamHeaders(headers, {
+      session: to.session,
+      origin: clientOrigin(input.request, trusts),
+      identity: identityHeadersFor(input),
+    }),
     body: Buffer.from(JSON.stringify({ jsonrpc: "2.0", ...message })),
     headersTimeoutMs: timeoutMs,
     lane: "call",

@@ -1,10 +1,12 @@
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from "node:http"
 import { type H3, toNodeHandler } from "h3/node"
 import { AppError, toAppError } from "../errors.ts"
+import type { ProtectedResources } from "../identity/protected-resources.ts"
 import { answerProblem } from "./answer.ts"
 import type { Gateway } from "./gateway.ts"
 import type { Guard } from "./guard.ts"
 import { mcpPrefix, newRequestId } from "./incoming.ts"
+import { answerMetadata, resourcePathIn } from "./resource-metadata.ts"
 
 /**
  * Options of the node:http server that listens: bounds on how long a client may take to send its request, none on how
@@ -23,6 +25,8 @@ export const httpServerOptions: ServerOptions = {
 export type FrontDoorDeps = {
   readonly guard: Guard
   readonly gateway: Gateway
+  /** Tells clients who issues tokens; absent: nobody is told. */
+  readonly resources?: ProtectedResources
   /** The REST API as an h3 app; it gets every path below `/api`. */
   readonly api?: H3
 }
@@ -35,7 +39,7 @@ const isBelow = (url: string, path: string): boolean =>
  * path directly over Node's request and response: a bare pipe behind h3's bridge to Node took three times the CPU of the
  * same pipe without it, more than all of the gateway's own work on a warm call.
  */
-export const createFrontDoor = ({ guard, gateway, api }: FrontDoorDeps): RequestListener => {
+export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDeps): RequestListener => {
   const serveApi = api === undefined ? undefined : toNodeHandler(api)
 
   const route = (request: IncomingMessage, response: ServerResponse): void => {
@@ -44,6 +48,9 @@ export const createFrontDoor = ({ guard, gateway, api }: FrontDoorDeps): Request
     const url = request.url ?? ""
     if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response)
     if (serveApi !== undefined && isBelow(url, "/api")) return void serveApi(request, response)
+    const path = resourcePathIn(url)
+    if (path !== undefined && resources !== undefined)
+      return void answerMetadata(request, response, { path, resources })
     throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })
   }
   return (request, response) => {

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto"
-import { AppError } from "../errors.ts"
+import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { createDevTokens, type DevKey } from "./dev-tokens.ts"
-import type { Identity, Purpose, VerifiedToken } from "./identity.ts"
+import type { Identity, Opens, Purpose, VerifiedToken } from "./identity.ts"
+import type { JwtIssuers } from "./jwt-issuers.ts"
+import type { ProtectedResources } from "./protected-resources.ts"
 import { createStaticTokens, type StaticToken } from "./static-tokens.ts"
 import { createTokenCache } from "./token-cache.ts"
 
@@ -21,7 +23,20 @@ export type Credentials = {
   readonly authorization: string | null | undefined
   /** What the caller wants to use. */
   readonly purpose: Purpose
+  /** Path of what the caller wants to use, e.g. `/mcp/github` or `/api`: its URL may be the token's audience. */
+  readonly resource: string
 }
+
+/** The issuers whose tokens are accepted, and for what they may make them. */
+export type KnownIssuers = {
+  readonly tokens: Pick<JwtIssuers, "verify">
+  readonly resources: ProtectedResources
+  /** Origin under which clients reach the gateway: URLs below it are audiences. */
+  readonly publicUrl: string
+}
+
+/** What is asked of a genuine token. */
+type Use = Pick<Credentials, "purpose" | "resource">
 
 /** Tells who is calling. */
 export type Authenticator = {
@@ -38,6 +53,13 @@ const refuse = (detail: string, error?: "invalid_request" | "invalid_token"): Ap
     headers: { "www-authenticate": `Bearer realm="reflow"${error === undefined ? "" : `, error="${error}"`}` },
   })
 
+/** The refusal, with the place that tells who issues tokens for the resource (RFC 9728 §5.1). */
+const challenged = (error: unknown, metadata: string | undefined): unknown => {
+  if (metadata === undefined || !hasCode(error, "Unauthenticated")) return error
+  const challenge = `${error.headers?.["www-authenticate"]}, resource_metadata="${metadata}"`
+  return new AppError(error.code, { detail: error.message, headers: { "www-authenticate": challenge } })
+}
+
 /** The token of an Authorization header. Throws `Unauthenticated`. */
 const parseBearer = (authorization: string | null | undefined): string => {
   if (authorization === undefined || authorization === null || authorization === "") throw refuse("No token was sent.")
@@ -49,26 +71,46 @@ const parseBearer = (authorization: string | null | undefined): string => {
   return token
 }
 
-/** What can change between two requests with one token: its expiry, and what it is used for. */
-const admit = ({ identity, purposes, expiresAtMs }: VerifiedToken, purpose: Purpose, now: number): Identity => {
-  if (expiresAtMs !== undefined && expiresAtMs <= now) throw refuse("The token has expired.", "invalid_token")
-  if (purposes.has(purpose)) return identity
-  const others = [...purposes].map((each) => purposeNames[each])
-  const only = others.length === 0 ? "it opens nothing here" : `it opens ${others.join(" and ")} only`
-  throw refuse(`The token is not for ${purposeNames[purpose]}: ${only}.`, "invalid_token")
+/** Why the token does not open what is asked; undefined if it does. */
+const closed = (opens: Opens, { purpose, resource }: Use, publicUrl: string): string | undefined => {
+  if (opens.by === "audience") {
+    // a token for all MCP endpoints must not administer, so the REST API has an audience of its own
+    const all = purpose === "api" ? [] : [publicUrl, `${publicUrl}/`]
+    const own = [`${publicUrl}${resource}`, ...all]
+    const isFor = (each: string) => own.includes(each) || opens.also[purpose].includes(each)
+    return opens.audiences.some(isFor) ? undefined : `none of its audiences is ${own[0]?.slice(0, 128)}`
+  }
+  if (opens.purposes.has(purpose)) return undefined
+  const others = [...opens.purposes].map((each) => purposeNames[each])
+  return others.length === 0 ? "it opens nothing here" : `it opens ${others.join(" and ")} only`
+}
+
+/** What can change between two requests with one token: its times, and what it is used for. */
+const admit = (
+  verified: VerifiedToken,
+  use: Use,
+  at: { readonly now: number; readonly publicUrl: string },
+): Identity => {
+  const { expiresAtMs = Number.POSITIVE_INFINITY, notBeforeMs = 0 } = verified
+  if (expiresAtMs <= at.now) throw refuse("The token has expired.", "invalid_token")
+  if (notBeforeMs > at.now) throw refuse("The token is not valid yet.", "invalid_token")
+  const why = closed(verified.opens, use, at.publicUrl)
+  if (why !== undefined) throw refuse(`The token is not for ${purposeNames[use.purpose]}: ${why}.`, "invalid_token")
+  return verified.identity
 }
 
 /**
- * Makes the authenticator of static tokens (auth.tokens) and, with a `dev` key, of the embedded default's own tokens.
- * A checked signature is remembered, by the token's digest, for at most five minutes.
+ * Makes the authenticator of static tokens (auth.tokens), of the issuers' (auth.issuers) and, with a `dev` key, of the
+ * embedded default's own tokens. A checked signature is remembered, by the token's digest, for at most five minutes.
  */
 export const createAuthenticator = (options: {
   readonly tokens: readonly StaticToken[]
   readonly dev?: DevKey
+  readonly issuers?: KnownIssuers
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
 }): Authenticator => {
-  const { clock } = options
+  const { clock, issuers } = options
   const findStatic = createStaticTokens(options.tokens)
   const verifyDev = options.dev === undefined ? undefined : createDevTokens(options.dev)
   const cache = createTokenCache(clock)
@@ -77,28 +119,39 @@ export const createAuthenticator = (options: {
     help: "Bearer tokens looked at, by how they were recognised: static, cached, verified, unknown.",
     labels: ["result"],
   })
-  const counted = (result: string, verified: VerifiedToken, purpose: Purpose): Identity => {
+  const counted = (result: string, verified: VerifiedToken, use: Use): Identity => {
     checks.inc({ result })
-    return admit(verified, purpose, clock.now())
+    return admit(verified, use, { now: clock.now(), publicUrl: issuers?.publicUrl ?? "" })
   }
-  const verify = async (token: string, key: string, purpose: Purpose): Promise<Identity> => {
-    const verified = await verifyDev?.(token)
+  const verify = async (token: string, key: string, use: Use): Promise<Identity> => {
+    const verified = (await verifyDev?.(token)) ?? (await issuers?.tokens.verify(token))
     if (verified === undefined) {
       checks.inc({ result: "unknown" })
       throw refuse("The token is not valid here.", "invalid_token")
     }
     cache.set(key, verified)
-    return counted("verified", verified, purpose)
+    return counted("verified", verified, use)
+  }
+  const identify = (authorization: Credentials["authorization"], use: Use): Identity | Promise<Identity> => {
+    const token = parseBearer(authorization)
+    const sha256 = createHash("sha256").update(token).digest()
+    const fixed = findStatic(sha256)
+    if (fixed !== undefined) return counted("static", fixed, use)
+    const key = sha256.toString("base64")
+    const cached = cache.get(key)
+    return cached === undefined ? verify(token, key, use) : counted("cached", cached, use)
   }
   return {
-    authenticate: ({ authorization, purpose }) => {
-      const token = parseBearer(authorization)
-      const sha256 = createHash("sha256").update(token).digest()
-      const fixed = findStatic(sha256)
-      if (fixed !== undefined) return counted("static", fixed, purpose)
-      const key = sha256.toString("base64")
-      const cached = cache.get(key)
-      return cached === undefined ? verify(token, key, purpose) : counted("cached", cached, purpose)
+    authenticate: ({ authorization, ...use }) => {
+      const challenge = (error: unknown) => {
+        throw challenged(error, issuers?.resources.url(use.resource))
+      }
+      try {
+        const identity = identify(authorization, use)
+        return identity instanceof Promise ? identity.catch(challenge) : identity
+      } catch (error) {
+        return challenge(error)
+      }
     },
   }
 }

@@ -51,7 +51,10 @@ const toVerified = (payload: JWTPayload): VerifiedToken | undefined => {
   const audience = texts(typeof payload.aud === "string" ? [payload.aud] : payload.aud)
   const purposes: readonly Purpose[] = ["mcp", "api"]
   return {
-    purposes: new Set(purposes.filter((purpose) => audience.includes(audiences[purpose]))),
+    opens: {
+      by: "purpose",
+      purposes: new Set(purposes.filter((purpose) => audience.includes(audiences[purpose]))),
+    },
     expiresAtMs: exp * 1000,
     identity: {
       source: "jwt",

@@ -20,11 +20,24 @@ export type Identity = {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
+/**
+ * What a credential opens. Our own tokens say it themselves. A token of an issuer names the audiences that it was made
+ * for (`aud`, RFC 7519 §4.1.3); `also` are those that the configuration accepts besides our URLs.
+ */
+export type Opens =
+  | { readonly by: "purpose"; readonly purposes: ReadonlySet<Purpose> }
+  | {
+      readonly by: "audience"
+      readonly audiences: readonly string[]
+      readonly also: Readonly<Record<Purpose, readonly string[]>>
+    }
+
 /** A credential that was found genuine. */
 export type VerifiedToken = {
   readonly identity: Identity
-  /** What it opens. */
-  readonly purposes: ReadonlySet<Purpose>
+  readonly opens: Opens
   /** When it expires, in milliseconds since the epoch; absent for static tokens, which never do. */
   readonly expiresAtMs?: number
+  /** Before this it is not valid yet, in milliseconds since the epoch. */
+  readonly notBeforeMs?: number
 }

@@ -11,7 +11,7 @@ type Known = { readonly sha256: Buffer; readonly verified: VerifiedToken }
 const toKnown = (token: StaticToken): Known => ({
   sha256: Buffer.from(token.sha256, "hex"),
   verified: {
-    purposes: new Set<Purpose>(token.for),
+    opens: { by: "purpose", purposes: new Set<Purpose>(token.for) },
     identity: {
       source: "token",
       issuer: staticIssuer,

@@ -39,6 +39,20 @@ const settleDoubts = async ({ cluster, namespace, at }: ReconcileDeps, name: str
   return at.instances.doubtful(name, 0) || at.services.doubtful(name, 0) || pods.some((pod) => at.pods.doubtful(pod, 0))
 }
 
+/**
+ * Asks the API server, once for each, for a Pod that the status names and the cache does not have: it is gone, or another
+ * operator made it a moment ago and only the watch of Pods does not say so yet.
+ */
+const createPodFinder = ({ cluster, namespace, at }: ReconcileDeps, signal: AbortSignal) => {
+  const asked = new Set<string>()
+  return async (name: string): Promise<void> => {
+    const pod = at.instances.get(name)?.status?.podName
+    if (pod === undefined || asked.has(pod) || at.pods.get(pod) !== undefined) return
+    asked.add(pod)
+    await refresh({ cluster, namespace, signal }, podKind, at.pods, pod)
+  }
+}
+
 /** Decides, and takes note of what others must know before the first effect: a granted place is nobody else's. */
 const decideAndReserve = ({ at, nudge }: ReconcileDeps, snapshot: Snapshot): Decision => {
   const decision = decide(snapshot)
@@ -61,8 +75,10 @@ export const reconcileInstance = async (
   const { at, cluster, namespace, log, metrics } = deps
   const actor = { cluster, namespace, views: at, log, signal }
   const unconfirmed = await settleDoubts(deps, name, signal)
+  const findPod = createPodFinder(deps, signal)
   let refusal: Refusal | undefined
   for (let pass = 0; pass < maxPasses; pass++) {
+    await findPod(name)
     await learnProbe(cluster, at, name, signal)
     signal.throwIfAborted()
     const snapshot = observe(at, name, refusal)

@@ -16,6 +16,8 @@ import { ensureSessionKeys } from "../gateway/session-keys.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
 import type { DevKey } from "../identity/dev-tokens.ts"
+import { createJwtIssuers } from "../identity/jwt-issuers.ts"
+import { createProtectedResources } from "../identity/protected-resources.ts"
 import { subjectKeyFor } from "../identity/subject-key.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
@@ -83,17 +85,27 @@ const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Fro
   return { targets, instances }
 }
 
-type Who = ReturnType<typeof createWho>
+type Who = Awaited<ReturnType<typeof createWho>>
 
 /** Who is calling, and what they may. */
-const createWho = ({ config, tokens, devKey, clock, telemetry }: FrontDeps) => {
+const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, started }: FrontDeps) => {
   const { issuers: known, admin_roles: adminRoles } = config.auth
   const issuers = configuredIssuers({ issuers: known, tokens }, { dev: devKey !== undefined })
   const dev = devKey === undefined ? {} : { dev: devKey }
+  const resources = createProtectedResources({ publicUrl, issuers: known.map(({ issuer }) => issuer) })
+  const jwt = createJwtIssuers(known, { fetch, clock, log: telemetry.log })
+  await started.add("issuers", async () => jwt.close())
   return {
     issuers,
+    resources,
     access: createAccess({ issuers, adminRoles }),
-    authenticator: createAuthenticator({ tokens, clock, telemetry, ...dev }),
+    authenticator: createAuthenticator({
+      tokens,
+      issuers: { tokens: jwt, resources, publicUrl },
+      clock,
+      telemetry,
+      ...dev,
+    }),
   }
 }
 
@@ -117,7 +129,7 @@ const startPlacement = async (deps: FrontDeps, seen: Seen, { issuers }: Who) => 
 const startGateway = async (
   deps: FrontDeps,
   { targets, placement }: { readonly targets: Reflection<MCPTarget>; readonly placement: PlacementPort },
-  { access, authenticator, issuers }: Who,
+  { access, authenticator, issuers, resources }: Who,
 ): Promise<Gateway> => {
   const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
   const { request_timeout, session_lifetime, max_body, trusted_proxies, keys_secret } = config.gateway
@@ -133,6 +145,7 @@ const startGateway = async (
     authenticate: authenticator.authenticate,
     subjectKeyOf: (target, identity) => subjectKeyFor(target, identity, { issuers }),
     mayUse: access.mayUse,
+    metadataUrl: resources.url,
     sessionKeys,
     clock,
     telemetry,
@@ -154,12 +167,12 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { listen, allowed_hosts: allowedHosts, allowed_origins: allowedOrigins } = config.gateway
   const replica = await announce(deps)
   const seen = await follow(deps)
-  const who = createWho(deps)
+  const who = await createWho(deps)
   const placement = await startPlacement(deps, { ...seen, replica }, who)
   const gateway = await startGateway(deps, { targets: seen.targets, placement }, who)
-  const { access, authenticator } = who
+  const { access, authenticator, resources } = who
   const { namespace } = config.kubernetes
   const api = createAdmin({ cluster, namespace, ...seen, access, authenticator, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
-  return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, api }) }
+  return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, resources, api }) }
 }

@@ -173,6 +173,24 @@ describe("headers", () => {
     }
   })
 
+  test("a server whose target asks for it is told who is calling, whatever the client pretends", async () => {
+    const { seen } = await serve((one, response) => answerJson(response, one, {}))
+    stage.addTarget("demo", { identityHeaders: true })
+    const spoofed = { "x-reflow-subject": "root", "x-reflow-groups": "admins", "x-reflow-roles": "admin" }
+    const { body, headers } = modernCall("echo")
+    await post(stage, body, { headers: { ...headers, ...spoofed } })
+    const told = {
+      "x-reflow-issuer": "static",
+      "x-reflow-subject": "alice",
+      "x-reflow-groups": "",
+      "x-reflow-roles": "",
+    }
+    expect(seen[0]?.headers).toMatchObject(told)
+    stage.addTarget("demo")
+    await post(stage, body, { headers: { ...headers, ...spoofed } })
+    expect(Object.keys(seen[1]?.headers ?? {}).filter((name) => name.startsWith("x-reflow"))).toEqual([])
+  })
+
   test("the client gets neither cookies nor CORS headers nor challenges of the server", async () => {
     await serve((one, response) =>
       answerJson(

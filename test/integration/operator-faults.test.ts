@@ -36,6 +36,15 @@ describe("a cache that is ten seconds behind", () => {
     expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
   })
 
+  it("causes no second Pod beside one that another operator made, which leads by now", async () => {
+    await world.start({}, lagging(10_000))
+    await world.start()
+    await world.make()
+    await world.pass(60)
+    expect(world.writes.filter(({ verb, kind }) => verb === "create" && kind === "Pod")).toHaveLength(1)
+    expect(await world.status()).toMatchObject({ phase: "Ready", starts: 1 })
+  })
+
   it("causes no wrong delete: a touch that it does not show yet saves the instance", async () => {
     await world.start({}, lagging(10_000))
     await world.make({ spec: { idleTTL: "60s" } })

@@ -255,7 +255,8 @@ describe("a cold start", () => {
     await w.clock.advance(1_000)
     expect([second.placed, elsewhere.placed]).toEqual([undefined, undefined])
     w.answering.add(service)
-    await w.clock.advance(250)
+    // it was refused before, so that a second answer must confirm the first
+    await w.clock.advance(550)
     expect([second.placed?.url.href, elsewhere.placed?.url.href]).toEqual([service, service])
     expect((await w.placement.place(requestOf(w))).url.href).toBe(service)
   })
@@ -747,7 +748,7 @@ describe("a process that dies", () => {
     await w.clock.advance(1_000)
     expect(asked.placed).toBeUndefined()
     w.answering.add(pod).add(service)
-    await w.clock.advance(300)
+    await w.clock.advance(550)
     expect(asked.placed).toBeDefined()
   })
 

@@ -7,6 +7,7 @@ import { beginDay, type DayStep } from "../support/operator-day.ts"
 const asked = Number(process.env.REFLOW_SOAK ?? 0)
 const runs = asked > 0 ? asked : 2
 const seed = asked > 0 ? Math.floor(Math.random() * 2 ** 31) : 20260101
+if (asked > 0) console.info(`${asked} simulated days by seed ${seed}`)
 
 const daySeconds = 24 * 3_600
 const settings = {

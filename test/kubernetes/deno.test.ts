@@ -26,7 +26,7 @@ const readToken = async (): Promise<string> => {
 }
 
 const isReady = ({ status }: MCPInstance): boolean => status?.phase === "Ready"
-const readyOne = () => waitFor(instances, (all) => [...all.items()].find(isReady), 30_000, "an instance is Ready")
+const readyOne = () => waitFor(instances, (all) => [...all.items()].find(isReady), 60_000, "an instance is Ready")
 const none = () => waitFor(instances, ({ size }) => (size === 0 ? true : undefined), 60_000, "no instance is left")
 
 const api = async (role: RoleProcess, token: string, path: string, body: unknown): Promise<Response> =>

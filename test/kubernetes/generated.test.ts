@@ -36,6 +36,7 @@ const duration = "must be a duration such as 30s, 10m or 1h30m"
 const variable = "must be letters, digits and '_', not beginning with a digit"
 const urlPath = "must begin with '/' and have no spaces, '?' or '#'"
 const variables = Array.from({ length: 101 }, (_, index) => ({ name: `V${index}`, value: "x" }))
+const names = variables.map(({ name }) => name)
 const resources = Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`example.com/r${index}`, 1]))
 
 type Row = readonly [what: string, spec: Fields, message: string]
@@ -70,6 +71,17 @@ const alike: readonly Row[] = [
     'spec.resources.requests.memory: Invalid value: "1 Gi"',
   ],
   ["17 limits", { resources: { limits: resources } }, "must have at most 16 entries"],
+  ["17 requests", { resources: { requests: resources } }, "must have at most 16 entries"],
+  [
+    "101 pull secrets",
+    { imagePullSecrets: names },
+    "spec.imagePullSecrets: Too many: 101: must have at most 100 items",
+  ],
+  [
+    "101 templates",
+    { podTemplates: names.map((name) => ({ name })) },
+    "spec.podTemplates: Too many: 101: must have at most 100 items",
+  ],
   ["a negative user id", { security: { runAsUser: -1 } }, "runAsUser in body should be greater than or equal to 0"],
   ["idleTTL: 0s", { idleTTL: "0s" }, 'spec.idleTTL: Invalid value: "0s": must be at least 10s'],
   ["a negative idleTTL", { idleTTL: "-30m" }, `spec.idleTTL: Invalid value: "-30m": ${duration}`],
@@ -114,7 +126,13 @@ const ofTarget: readonly Row[] = [
     { secrets: [{ name: "A", from: "vault" }] },
     "must be scheme:reference, e.g. vault:team/key",
   ],
+  ["a secret with a bad name", { secrets: [{ name: "a-b", from: "vault:x" }] }, `Invalid value: "a-b": ${variable}`],
   ["101 users", { access: { users: Array(101).fill("ann") } }, "spec.access.users: Too many: 101"],
+  ["101 credentials", { credentials: names.map((name) => ({ name })) }, "spec.credentials: Too many: 101"],
+  ["101 secrets", { secrets: names.map((name) => ({ name, from: "vault:x" })) }, "spec.secrets: Too many: 101"],
+  ["101 tools allowed", { tools: { allow: names } }, "spec.tools.allow: Too many: 101"],
+  ["101 tools denied", { tools: { deny: names } }, "spec.tools.deny: Too many: 101"],
+  ["101 scopes", { requiredScopes: names }, "spec.requiredScopes: Too many: 101"],
 ]
 
 describe("an object that makes no sense is refused by the API server itself, in words", () => {
@@ -143,6 +161,10 @@ test.each<readonly [string, Fields]>([
   ["whole numbers and texts as quantities", { resources: { limits: { cpu: 1, memory: "1Gi" } } }],
   ["the shortest duration", { idleTTL: "10s", maxLifetime: "0.5h", startTimeout: "1m30s" }],
   ["100 variables", { env: variables.slice(1) }],
+  [
+    "100 pull secrets and templates",
+    { imagePullSecrets: names.slice(1), podTemplates: names.slice(1).map((name) => ({ name })) },
+  ],
   ["any configuration for a pod template", { podTemplates: [{ name: "gpu", config: { a: { b: [1] } } }] }],
 ])("%s are accepted in both kinds", async (_, spec) => {
   expect(await refusal("MCPInstance", spec)).toBe("accepted")
@@ -184,6 +206,13 @@ describe("what must not change", () => {
     expect(await change("mcpt", "fixed", spec)).toContain(
       "isolationBoundary is immutable: delete the target and create it anew",
     )
+  })
+
+  test("a target keeps its transport, also when that is left out: there is one, and it is the default", async () => {
+    expect(await change("mcpt", "fixed", { transportType: "stdio" })).toContain('Unsupported value: "stdio"')
+    expect(await change("mcpt", "fixed", { transportType: null })).toBe("accepted")
+    const spec = ["get", "mcpt", "fixed", "-n", namespace, "-o", "jsonpath={.spec.transportType}"]
+    expect(await kubectl(spec)).toBe("kubernetes")
   })
 
   test("the rest can change", async () => {

@@ -256,7 +256,7 @@ describe("with these rights the gateway", () => {
         items: readonly { reason: string; count: number }[]
       }
     await expect
-      .poll(async () => (await events()).items, { timeout: 5_000 })
+      .poll(async () => (await events()).items, { timeout: 30_000 })
       .toMatchObject([{ reason: "NameConflict", count: 2 }])
     gateway.process.kill("SIGKILL")
   })

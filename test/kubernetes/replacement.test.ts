@@ -202,7 +202,7 @@ describe("a change while users are online", () => {
     for (const value of ["1", "2", "3"])
       for (const target of targets) await patchTarget(target, { env: [{ name: "CHANGED", value }] })
     const drains = () => instanceOf("kept")?.status?.conditions?.find(({ type }) => type === "Draining")
-    await waitFor(instances, () => drains()?.reason === "SpecChanged" || undefined, 10_000, "the busy one drains")
+    await waitFor(instances, () => drains()?.reason === "SpecChanged" || undefined, 30_000, "the busy one drains")
     expect(await answer, "the call is not cut").toBe("slept 9 seconds")
     const changed = { names: ["CHANGED"] }
     for (const target of targets) {
@@ -234,7 +234,7 @@ describe("a change while users are online", () => {
     await waitFor(
       instances,
       () => instanceOf("kept")?.metadata.uid !== metadata.uid || undefined,
-      30_000,
+      60_000,
       "it restarts",
     )
     expect(JSON.parse(await tool("kept", "env", { names: ["VALUE"] })).values).toEqual({ VALUE: "second" })

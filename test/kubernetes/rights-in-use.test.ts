@@ -72,7 +72,7 @@ describe("an administrator of REST API and MCP endpoints", () => {
   const readyOne = (not?: string): Promise<MCPInstance> => {
     const isReady = ({ metadata, status }: MCPInstance): boolean =>
       status?.phase === "Ready" && `${metadata.uid} ${status.podName}` !== not
-    return waitFor(instances, (each) => [...each.items()].find(isReady), 30_000, "an instance is Ready")
+    return waitFor(instances, (each) => [...each.items()].find(isReady), 60_000, "an instance is Ready")
   }
 
   test("makes a target and values, restarts with and without a drain, and removes both again", async () => {
@@ -91,7 +91,7 @@ describe("an administrator of REST API and MCP endpoints", () => {
       }
       return items.map(({ count }) => count)
     }
-    await expect.poll(readyEvent, { timeout: 5_000 }).toEqual([2])
+    await expect.poll(readyEvent, { timeout: 30_000 }).toEqual([2])
 
     expect(await api("DELETE", "/targets/notes/env/me")).toMatchObject({ restarting: [metadata.name] })
     await waitFor(
@@ -103,7 +103,7 @@ describe("an administrator of REST API and MCP endpoints", () => {
     expect((await open("notes")).status).toBe(200)
     expect(await api("POST", "/targets/notes/restart-instances", {})).toBeDefined()
     await api("DELETE", "/targets/notes")
-    await waitFor(instances, (each) => (each.size === 0 ? true : undefined), 30_000, "no instance is left")
+    await waitFor(instances, (each) => (each.size === 0 ? true : undefined), 60_000, "no instance is left")
   })
 
   test("is shown the last lines of their own server that does not start", async () => {
@@ -173,7 +173,7 @@ describe("the operator", () => {
       metadata: { name: "behind", namespace: place.instances },
       spec: { image: "registry.invalid/nothing:1", port: 8080, targetName: "behind", subjectKey: "user:behind" },
     })
-    await eventually(() => front.requests.some((each) => /^POST .*\/pods\?/.test(each)), 20_000, "a Pod is made")
+    await eventually(() => front.requests.some((each) => /^POST .*\/pods\?/.test(each)), 60_000, "a Pod is made")
     blind("mcptargets", "pods", "services", "mcpinstances")
     for (const [plural, name] of [
       ["services", "behind"],

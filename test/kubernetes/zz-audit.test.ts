@@ -22,6 +22,15 @@ const holding = [
 const entries: readonly AuditEntry[] =
   auditLog === undefined ? [] : await readEntries(auditLog, { from: inject("startedAt"), holding })
 
+test.runIf((process.env.CI ?? "") !== "")(
+  "this cluster keeps an audit log: CI must not pass over what it tells",
+  () => {
+    expect(auditLog).toBeDefined()
+    // a log that is not written to tells nothing
+    expect(entries).not.toEqual([])
+  },
+)
+
 describe.skipIf(auditLog === undefined)("the API server's audit log", () => {
   test("shows no call of the program that was denied", () => {
     expect(deniedCalls(entries)).toEqual([])

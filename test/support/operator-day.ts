@@ -30,6 +30,8 @@ type NamedStep = Extract<DayStep, { readonly name: string }>
 
 /** Gateways renew their keys so often. */
 const renewSeconds = 30
+/** How much an operator still writes that does not know yet that another one leads. */
+const lateWrites = 20
 /** An operator that works puts everything right within so many seconds. */
 const patienceSeconds = 10
 
@@ -183,6 +185,9 @@ export const beginDay = async (settings: DaySettings): Promise<Day> => {
     }
     if (ends !== "late") await old.close()
     if (ends === "orderly") await world.pass(down)
+    // one that was frozen wakes and does what it was about to do; two that know differently long of a use would
+    // otherwise begin and cancel a drain in turns for as long as both lead, and here a write takes no time
+    if (ends === "late") old.way.writesLeft = lateWrites
     leader = await createLeader(world, settings)
     if (ends !== "late") return
     await world.pass(down % 10)

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import { afterAll } from "vitest"
 import { parse, stringify } from "yaml"
+import { eventually } from "../../support/processes.ts"
 import { repositoryFile } from "../../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./cluster.ts"
 import { ensureImages } from "./images.ts"
@@ -34,6 +35,22 @@ export const makeRoom = async (): Promise<void> => {
   await ensureImages(["gateway"], cluster)
   await remove()
   undo.push(remove)
+}
+
+/** Objects of our kinds in the whole cluster, e.g. `mcpinstance.mcp.reflow.io/a`; none where the kinds are unknown. */
+const ownObjects = async (): Promise<string> => {
+  const kinds = await kubectl(["api-resources", "--api-group=mcp.reflow.io", "-o", "name", "--cached=false"])
+  const names = kinds.trim().split("\n").filter(Boolean).join(",")
+  return names === "" ? "" : await kubectl(["get", names, "--all-namespaces", "-o", "name"])
+}
+
+/**
+ * Removes the kinds too, so that the cluster is as fresh as docs/install.md finds it; {@link applyFolders} makes them
+ * again. Waits for the namespaces that other files leave behind, and takes no object with it that is not a test's.
+ */
+export const forgetKinds = async (): Promise<void> => {
+  await eventually(async () => (await ownObjects()) === "", waitMs, "no namespace has objects of our kinds")
+  await kubectl(["delete", "-f", repositoryFile("crd"), "--ignore-not-found", "--timeout=150s"], { timeoutMs: waitMs })
 }
 
 /** Runs the command of docs/install.md; resolves with what kubectl says of each object. */

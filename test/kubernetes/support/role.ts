@@ -111,6 +111,17 @@ export const startRole = (role: "gateway" | "operator" | "all", options: RoleOpt
   }
 }
 
+/** The value of a sample in a role's metrics, e.g. of `reflow_watch_lists_total{kind="Pod"}`; NaN if there is none. */
+export const sample = async (role: RoleProcess, name: string): Promise<number> => {
+  const lines = (await role.probe("/metrics")).text.split("\n")
+  return Number(
+    lines
+      .find((line) => line.startsWith(`${name} `))
+      ?.split(" ")
+      .at(-1),
+  )
+}
+
 /** Two namespaces with the rights of both roles, and how to act as each of them. */
 export type Installation = {
   /** Namespace of the ServiceAccounts. */
@@ -151,4 +162,10 @@ export const makeInstallation = async (prefix: string): Promise<Installation> =>
     kubeconfig: (role, server) =>
       accountKubeconfig({ namespace: own, name: `reflow-${role}`, ...(server === undefined ? {} : { server }) }),
   }
+}
+
+/** The token of the first administrator of an installation, read as docs/install.md says. */
+export const readBootstrapToken = async ({ own }: Installation): Promise<string> => {
+  const path = "jsonpath={.data.token}"
+  return atob(await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", own, "-o", path]))
 }

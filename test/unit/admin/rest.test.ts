@@ -42,6 +42,7 @@ const full = {
   max_instances: 3,
   access: { groups: ["camelCase"] },
   required_scopes: ["mcp"],
+  identity_headers: true,
   tools: { allow: ["someTool*"] },
   credentials: [{ name: "GITHUB_TOKEN", required: true }],
   subject_key: { strategy: "tenant", config: { someKey: { otherKey: 1 } } },

@@ -26,7 +26,7 @@ const authenticator = createAuthenticator({
   telemetry: quietTelemetry(),
 })
 const authenticate = async (authorization: string | null | undefined, purpose: Purpose = "mcp") =>
-  authenticator.authenticate({ authorization, purpose })
+  authenticator.authenticate({ authorization, purpose, resource: purpose === "api" ? "/api" : "/mcp/demo" })
 const refusal = async (authorization: string | null | undefined, purpose: Purpose = "mcp") => {
   const error: unknown = await authenticate(authorization, purpose).then(
     () => undefined,
@@ -67,7 +67,9 @@ describe("the Authorization header", () => {
 
 describe("a static token", () => {
   test("is an identity of the issuer static, known at once", () => {
-    expect(authenticator.authenticate({ authorization: "Bearer canary-api", purpose: "api" })).toEqual({
+    expect(
+      authenticator.authenticate({ authorization: "Bearer canary-api", purpose: "api", resource: "/api" }),
+    ).toEqual({
       source: "token",
       issuer: "static",
       subject: "robot",
@@ -109,11 +111,13 @@ describe("a dev token", () => {
   })
   test("is known synchronously from the second time on, for five minutes", async () => {
     const authorization = `Bearer ${await mint({ subject: "bob" })}`
-    expect(authenticator.authenticate({ authorization, purpose: "mcp" })).toBeInstanceOf(Promise)
+    expect(authenticator.authenticate({ authorization, purpose: "mcp", resource: "/mcp/demo" })).toBeInstanceOf(Promise)
     await authenticate(authorization)
-    expect(authenticator.authenticate({ authorization, purpose: "mcp" })).toMatchObject({ subject: "bob" })
+    expect(authenticator.authenticate({ authorization, purpose: "mcp", resource: "/mcp/demo" })).toMatchObject({
+      subject: "bob",
+    })
     clock.skew(5 * 60_000)
-    expect(authenticator.authenticate({ authorization, purpose: "mcp" })).toBeInstanceOf(Promise)
+    expect(authenticator.authenticate({ authorization, purpose: "mcp", resource: "/mcp/demo" })).toBeInstanceOf(Promise)
   })
   test("expires to the second, also when it is remembered", async () => {
     const authorization = `Bearer ${await mint({ ttlSeconds: 60 })}`
@@ -168,7 +172,9 @@ describe("a dev token", () => {
   test("is nothing where the embedded default is not run", async () => {
     const plain = createAuthenticator({ tokens: [], clock, telemetry: quietTelemetry() })
     const authorization = `Bearer ${await mint()}`
-    await expect(async () => plain.authenticate({ authorization, purpose: "mcp" })).rejects.toMatchObject({
+    await expect(async () =>
+      plain.authenticate({ authorization, purpose: "mcp", resource: "/mcp/demo" }),
+    ).rejects.toMatchObject({
       code: "Unauthenticated",
     })
   })

@@ -5,7 +5,7 @@ import { fakeClock } from "../../support/fake-clock.ts"
 
 const verified: VerifiedToken = {
   identity: { source: "jwt", issuer: "dev", subject: "a", groups: [], roles: [], scopes: [], claims: {} },
-  purposes: new Set(["mcp"]),
+  opens: { by: "purpose", purposes: new Set(["mcp"]) },
 }
 
 test("a full cache forgets the token that was checked longest ago", () => {

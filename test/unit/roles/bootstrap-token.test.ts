@@ -25,6 +25,7 @@ const anIssuer: Auth["issuers"][number] = {
   name: "corp",
   issuer: "https://id.example",
   audiences: [],
+  api_audiences: [],
   jwks_url: "",
   claims: { subject: "sub", email: "email", groups: "groups", roles: "roles" },
 }

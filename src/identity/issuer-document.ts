@@ -1,0 +1,80 @@
+import { isRecord } from "./claims.ts"
+
+/** Asks an issuer: the built-in `fetch`, or a test's. */
+export type Fetch = (
+  url: string,
+  init: { readonly signal: AbortSignal; readonly redirect: "error" },
+) => Promise<Response>
+
+/** Longest wait for one document, and its largest size. */
+const timeoutMs = 5_000
+const maxBytes = 2 ** 20
+
+const readBounded = async (response: Response): Promise<string> => {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength
+    if (size > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString("utf8")
+}
+
+/** A JSON object from an issuer. Throws with a reason that names the URL: unreachable, not 200, too large, no object. */
+export const fetchDocument = async (
+  fetch: Fetch,
+  url: string,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, unknown>>> => {
+  try {
+    // a redirect could lead anywhere, an issuer's documents have addresses of their own
+    const response = await fetch(url, {
+      redirect: "error",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    })
+    if (response.status !== 200) {
+      await response.body?.cancel()
+      throw new Error(`it was answered with ${response.status}`)
+    }
+    const document: unknown = JSON.parse(await readBounded(response))
+    if (isRecord(document)) return document
+    throw new Error("it is not a JSON object")
+  } catch (cause) {
+    throw new Error(`${url} could not be read`, { cause })
+  }
+}
+
+/**
+ * Where an issuer's metadata may be: OpenID Connect Discovery 1.0 §4, then RFC 8414 §3.1, which puts the well-known part
+ * before the issuer's path.
+ */
+export const metadataUrls = (issuer: string): readonly string[] => {
+  const { origin, pathname } = new URL(issuer)
+  const path = pathname.replace(/\/$/, "")
+  return [
+    `${origin}${path}/.well-known/openid-configuration`,
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+  ]
+}
+
+/** An issuer's keys may not come by a weaker way than its name promises. */
+const isAsSafe = (url: string, issuer: string): boolean =>
+  URL.canParse(url) && (url.startsWith("https://") || (url.startsWith("http://") && issuer.startsWith("http://")))
+
+/** The address of an issuer's key set, from its metadata, which must be its own. Throws with a reason. */
+export const discoverKeySet = async (fetch: Fetch, issuer: string, signal: AbortSignal): Promise<string> => {
+  if (!URL.canParse(issuer)) throw new Error(`the issuer ${issuer} is no URL: set jwks_url`)
+  let failure: unknown
+  for (const url of metadataUrls(issuer)) {
+    try {
+      const { issuer: named, jwks_uri: keys } = await fetchDocument(fetch, url, signal)
+      if (named !== issuer) throw new Error(`${url} is the metadata of another issuer`)
+      if (typeof keys === "string" && isAsSafe(keys, issuer)) return keys
+      throw new Error(`${url} names no usable jwks_uri`)
+    } catch (error) {
+      failure ??= error
+    }
+  }
+  throw failure
+}

@@ -1,0 +1,100 @@
+import { type CryptoKey, createLocalJWKSet, errors, type JSONWebKeySet, type JWSHeaderParameters } from "jose"
+import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { discoverKeySet, type Fetch, fetchDocument } from "./issuer-document.ts"
+
+/** From this age on a key set is fetched anew, while the old one goes on being used. */
+const freshMs = 10 * 60_000
+/** How long a key set is used while its issuer cannot be reached. */
+const usableMs = 24 * 60 * 60_000
+/** Shortest time between two fetches: tokens with invented key ids must not become requests to the issuer. */
+const cooldownMs = 30_000
+
+/** The keys with which one issuer signs. */
+export type IssuerKeys = {
+  /**
+   * The keys that a token with this header may be signed with: one, or several if it names none. Empty if the issuer has
+   * no such key. Throws IssuerUnavailable as long as no key set could be fetched, or none for a day.
+   */
+  keysFor(header: JWSHeaderParameters): Promise<readonly CryptoKey[]>
+  /** Ends what is under way. */
+  close(): void
+}
+
+/** What the keys of an issuer are fetched with. */
+export type IssuerKeysDeps = {
+  readonly fetch: Fetch
+  readonly clock: Pick<ClockPort, "now">
+  readonly log: Logger
+  readonly issuer: { readonly name: string; readonly issuer: string; readonly jwks_url: string }
+}
+
+type KeySet = { readonly select: ReturnType<typeof createLocalJWKSet>; readonly fetchedAt: number }
+
+const select = async (set: KeySet, header: JWSHeaderParameters): Promise<readonly CryptoKey[]> => {
+  try {
+    return [await set.select(header)]
+  } catch (error) {
+    if (error instanceof errors.JWKSNoMatchingKey) return []
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    const keys: CryptoKey[] = []
+    for await (const key of error) keys.push(key)
+    return keys
+  }
+}
+
+/**
+ * Makes the keys of one issuer. They are fetched when they are needed first, so that a gateway starts while its issuer is
+ * away; then they are kept: fetched anew every ten minutes in the background, and at once for a key id that is not known
+ * (a rotation), at most every 30 s; used for a day while the issuer cannot be reached.
+ */
+export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps): IssuerKeys => {
+  const life = new AbortController()
+  let known: KeySet | undefined
+  let triedAt = Number.NEGATIVE_INFINITY
+  let fetching: Promise<void> | undefined
+
+  const load = async (): Promise<void> => {
+    triedAt = clock.now()
+    try {
+      const url = issuer.jwks_url === "" ? await discoverKeySet(fetch, issuer.issuer, life.signal) : issuer.jwks_url
+      const document = await fetchDocument(fetch, url, life.signal)
+      known = { select: createLocalJWKSet(document as unknown as JSONWebKeySet), fetchedAt: clock.now() }
+    } catch (error) {
+      if (!life.signal.aborted) log.warn("the keys of an issuer could not be fetched", { issuer: issuer.name, error })
+    }
+  }
+  const age = (since: number): number => {
+    const ms = clock.now() - since
+    // a clock that was set back must not make anything look young for ever
+    return ms < 0 ? Number.POSITIVE_INFINITY : ms
+  }
+  /** Resolves when a fetch that is due has ended; all who ask meanwhile share it. */
+  const refresh = (): Promise<void> => {
+    if (fetching === undefined && age(triedAt) < cooldownMs) return Promise.resolve()
+    fetching ??= load().finally(() => {
+      fetching = undefined
+    })
+    return fetching
+  }
+  const current = async (): Promise<KeySet> => {
+    if (known === undefined || age(known.fetchedAt) >= usableMs) await refresh()
+    else if (age(known.fetchedAt) >= freshMs) void refresh()
+    if (known !== undefined && age(known.fetchedAt) < usableMs) return known
+    throw new AppError("IssuerUnavailable", {
+      detail: `The keys of the issuer '${issuer.name}' cannot be fetched, so its tokens cannot be checked.`,
+      retryAfterSeconds: cooldownMs / 1000,
+    })
+  }
+  return {
+    keysFor: async (header) => {
+      const before = await current()
+      const found = await select(before, header)
+      if (found.length > 0) return found
+      await refresh()
+      return known === undefined || known === before ? [] : select(known, header)
+    },
+    close: () => life.abort(),
+  }
+}

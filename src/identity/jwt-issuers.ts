@@ -1,0 +1,113 @@
+import { type CryptoKey, decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose"
+import type { Config } from "../config/schema.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { identityOf } from "./claims.ts"
+import type { VerifiedToken } from "./identity.ts"
+import type { Fetch } from "./issuer-document.ts"
+import { createIssuerKeys, type IssuerKeys } from "./issuer-keys.ts"
+
+/**
+ * Signatures that are accepted, all of them by private keys that only the issuer has: with `none`, or with HMAC under a
+ * public key, anybody could sign (RFC 8725 §3.1).
+ */
+export const signatureAlgorithms: readonly string[] = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+  "Ed25519",
+]
+
+/** How far the clocks of an issuer and of this machine may be apart. */
+const skewMs = 60_000
+
+type IssuerConfig = Config["auth"]["issuers"][number]
+type Issuer = { readonly config: IssuerConfig; readonly keys: IssuerKeys }
+
+/** Checks tokens of the configured issuers. */
+export type JwtIssuers = {
+  /**
+   * What a token says if one of the issuers signed it, else undefined. Expiry, beginning and audience are left to the
+   * caller, who checks them for each request. Throws IssuerUnavailable.
+   */
+  verify(token: string): Promise<VerifiedToken | undefined>
+  close(): void
+}
+
+const audiencesOf = ({ aud }: JWTPayload): readonly string[] => {
+  const list: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
+  return list.filter((each) => typeof each === "string")
+}
+
+const toVerified = (
+  payload: JWTPayload,
+  { name, claims, audiences, api_audiences }: IssuerConfig,
+): VerifiedToken | undefined => {
+  const identity = identityOf(payload, claims, name)
+  // a token that never expires could not be taken back
+  if (identity === undefined || payload.exp === undefined) return undefined
+  return {
+    identity,
+    opens: { by: "audience", audiences: audiencesOf(payload), also: { mcp: audiences, api: api_audiences } },
+    expiresAtMs: payload.exp * 1000 + skewMs,
+    ...(payload.nbf === undefined ? {} : { notBeforeMs: payload.nbf * 1000 - skewMs }),
+  }
+}
+
+/** The payload if the key made the signature. */
+const checked = async (token: string, key: CryptoKey, issuer: string): Promise<JWTPayload | undefined> => {
+  try {
+    // times are the caller's to judge: an endless tolerance leaves them alone
+    const options = { algorithms: [...signatureAlgorithms], issuer, clockTolerance: Number.MAX_SAFE_INTEGER }
+    return (await jwtVerify(token, key, options)).payload
+  } catch (error) {
+    if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined
+    throw error
+  }
+}
+
+/** Issuer and algorithm that a token names; nothing of it is believed yet. Undefined if it is no JWT. */
+const read = (token: string) => {
+  try {
+    return { header: decodeProtectedHeader(token), issuer: decodeJwt(token).iss }
+  } catch {
+    return undefined
+  }
+}
+
+const verifyBy = async ({ config, keys }: Issuer, token: string, header: ReturnType<typeof decodeProtectedHeader>) => {
+  const { alg } = header
+  if (alg === undefined || !signatureAlgorithms.includes(alg)) return undefined
+  for (const key of await keys.keysFor({ ...header, alg })) {
+    const payload = await checked(token, key, config.issuer)
+    if (payload !== undefined) return toVerified(payload, config)
+  }
+  return undefined
+}
+
+/** Makes the check of the issuers' tokens (auth.issuers). Nothing is fetched before the first token of an issuer comes. */
+export const createJwtIssuers = (
+  configs: readonly IssuerConfig[],
+  deps: { readonly fetch: Fetch; readonly clock: Pick<ClockPort, "now">; readonly log: Logger },
+): JwtIssuers => {
+  const issuers = new Map<string, Issuer>(
+    configs.map((config) => [config.issuer, { config, keys: createIssuerKeys({ ...deps, issuer: config }) }]),
+  )
+  return {
+    verify: async (token) => {
+      const named = read(token)
+      const issuer = issuers.get(named?.issuer ?? "")
+      return named === undefined || issuer === undefined ? undefined : verifyBy(issuer, token, named.header)
+    },
+    close: () => {
+      for (const { keys } of issuers.values()) keys.close()
+    },
+  }
+}

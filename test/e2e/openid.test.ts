@@ -1,0 +1,125 @@
+import { createHash } from "node:crypto"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { connectV2 } from "../support/mcp-peers.ts"
+import { authorizeAndList, oauthLibraries } from "../support/oauth-client.ts"
+import { type OpenIdProvider, startOpenIdProvider } from "../support/openid-provider.ts"
+import { type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
+
+const dual = (name: string) => target(name, ["node", repositoryFile("test/fixtures/servers/dual.mjs")])
+
+let corp: OpenIdProvider
+let partner: OpenIdProvider
+let reflow: Reflow
+
+/** A static token whose subject is that of users of both issuers. */
+const staticToken = "static-token-of-alice-for-tests-only"
+const robot = {
+  name: "robot",
+  sha256: createHash("sha256").update(staticToken).digest("hex"),
+  subject: "alice",
+  for: ["mcp"],
+}
+
+beforeAll(async () => {
+  ;[corp, partner] = await Promise.all([startOpenIdProvider(), startOpenIdProvider()])
+  const issuers = [
+    { name: "corp", issuer: corp.issuer },
+    { name: "partner", issuer: partner.issuer },
+  ]
+  reflow = await startReflow({
+    targets: dual("dual") + dual("other"),
+    set: { "auth.issuers": JSON.stringify(issuers), "auth.tokens": JSON.stringify([robot]) },
+  })
+})
+afterAll(async () => {
+  await Promise.all([reflow?.stop(), corp?.stop(), partner?.stop()])
+})
+
+/** What a target's server says of its process to the bearer of a token; the HTTP status if the gateway refuses. */
+const pidFor = async (token: string, name = "dual"): Promise<string | number> => {
+  try {
+    const peer = await connectV2("auto", resourceOf(name), token)
+    const { text } = await peer.call("pid")
+    await peer.close()
+    return text
+  } catch {
+    return (await post(token, name)).status
+  }
+}
+
+const post = (token: string, name = "dual"): Promise<Response> =>
+  fetch(resourceOf(name), {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "ping" }),
+  })
+
+/** The address that the metadata gives for a target's tokens. */
+const resourceOf = (name: string) => `${reflow.url}/mcp/${name}`
+
+describe("an MCP client without a token", () => {
+  test("is told where it learns who issues tokens", async () => {
+    const response = await fetch(resourceOf("dual"), { method: "POST" })
+    expect(response.status).toBe(401)
+    const challenge = response.headers.get("www-authenticate") ?? ""
+    const url = /resource_metadata="([^"]+)"/.exec(challenge)?.[1] ?? ""
+    const metadata = await fetch(url)
+    expect(metadata.status).toBe(200)
+    expect(await metadata.json()).toMatchObject({
+      resource: resourceOf("dual"),
+      authorization_servers: [corp.issuer, partner.issuer],
+    })
+  })
+  test.each(oauthLibraries)(
+    "%s finds the provider, registers, sends its user there and lists the tools",
+    async (library) => {
+      const { tools } = await authorizeAndList(library, resourceOf("dual"), (url) => corp.authorize(url, "alice"))
+      expect(tools).toContain("pid")
+    },
+  )
+})
+
+describe("a token of a provider", () => {
+  test("opens a server of its user's own: equal subjects of two issuers and of a static token are three users", async () => {
+    const tokens = [
+      await corp.token(resourceOf("dual"), "alice"),
+      await partner.token(resourceOf("dual"), "alice"),
+      staticToken,
+    ]
+    const pids = await Promise.all(tokens.map((token) => pidFor(token)))
+    expect(pids).toEqual([expect.any(String), expect.any(String), expect.any(String)])
+    expect(new Set(pids).size).toBe(3)
+    const again = await pidFor(await corp.token(resourceOf("dual"), "alice"))
+    expect(again).toBe(pids[0])
+  })
+  test("for one target opens no other one, whether it was used before or not", async () => {
+    const token = await corp.token(resourceOf("dual"), "carol")
+    expect((await post(token, "other")).status).toBe(401)
+    expect(await pidFor(token)).toEqual(expect.any(String))
+    const refused = await post(token, "other")
+    expect(refused.status).toBe(401)
+    expect(refused.headers.get("www-authenticate")).toContain('error="invalid_token"')
+  })
+  test("for MCP endpoints does not open the REST API, and the other way round", async () => {
+    const editor = await corp.token(reflow.url, "dave")
+    const api = await corp.token(`${reflow.url}/api`, "dave")
+    expect(await pidFor(editor)).toEqual(expect.any(String))
+    expect((await reflow.api("GET", "/api/whoami", undefined, editor)).status).toBe(401)
+    expect(await reflow.api("GET", "/api/whoami", undefined, api)).toMatchObject({
+      status: 200,
+      body: { identity: { issuer: "corp", subject: "dave" } },
+    })
+    expect((await post(api)).status).toBe(401)
+  })
+  test("is in no line of the log", async () => {
+    const token = await corp.token(resourceOf("dual"), "erin")
+    await pidFor(token)
+    await pidFor(`${token.slice(0, -8)}AAAAAAAA`)
+    expect(reflow.output()).toContain('"status":401')
+    for (const part of token.split(".")) expect(reflow.output()).not.toContain(part)
+  })
+})
