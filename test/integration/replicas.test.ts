@@ -1,4 +1,5 @@
 /** Several gateways over one cluster: whichever a request meets, and whatever becomes of them, its session goes on. */
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client"
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { type Fronts, type Replica, startFronts } from "../support/fronts.ts"
@@ -34,12 +35,13 @@ beforeEach(() => {
 
 const replica = (index: number): Replica => fronts.replicas[index] as Replica
 /** What clients were answered, in order. */
-const answers: { readonly method: string; readonly status: number; readonly by: Replica }[] = []
+const answers: { readonly path: string; readonly method: string; readonly status: number; readonly by: Replica }[] = []
 /** A client's way: each request goes where the route leads now. */
 const routed = async (url: string | URL, init?: RequestInit): Promise<Response> => {
   const by = route
-  const response = await fetch(new URL(new URL(url).pathname, by.url), init)
-  answers.push({ method: init?.method ?? "GET", status: response.status, by })
+  const path = new URL(url).pathname
+  const response = await fetch(new URL(path, by.url), init)
+  answers.push({ path, method: init?.method ?? "GET", status: response.status, by })
   return response
 }
 /** Resolves when a client has a stream for the server's own messages there. */
@@ -174,7 +176,7 @@ describe("a gateway whose watch has stalled", () => {
       const { text } = await peer.call("pid")
       route = late
       expect(await peer.call("pid")).toMatchObject({ text, error: false })
-      expect(answers.filter(({ status }) => status === 404)).toEqual([])
+      expect(answers.filter(({ path, status }) => status === 404 && path === `/mcp/${target}`)).toEqual([])
       await peer.close()
       await deleteInstance(target)
     },
@@ -199,4 +201,20 @@ describe("a gateway whose watch has stalled", () => {
     expect(now).not.toBe(before)
     await deleteInstance("moved")
   })
+})
+
+test("a subscription hears from a gateway that stops that it ended in order, and an SDK 2.x client tells so", async () => {
+  const leaving = await fronts.add()
+  onTestFinished(leaving.lose)
+  route = leaving
+  const versionNegotiation = { mode: { pin: "2026-07-28" } } as const
+  const client = new Client({ name: "listener", version: "1" }, { versionNegotiation })
+  const requestInit = { headers: { authorization: `Bearer ${alice}` } }
+  await client.connect(new StreamableHTTPClientTransport(new URL(address("calm")), { requestInit, fetch: routed }))
+  const subscription = await client.listen({ resourceSubscriptions: ["test://counter"] })
+  await leaving.gateway.drain(new AbortController().signal)
+  expect(await subscription.closed).toBe("graceful")
+  route = replica(0)
+  expect(await client.callTool({ name: "pid", arguments: {} })).toMatchObject({ content: [{ type: "text" }] })
+  await client.close()
 })

@@ -53,7 +53,8 @@ export type Fronts = {
   close(): Promise<void>
 }
 
-const configOf = (set: Readonly<Record<string, string>>): Config => {
+/** The configuration of the role dev with these values. */
+export const configOf = (set: Readonly<Record<string, string>>): Config => {
   const assignments = Object.entries({ "kubernetes.namespace": namespace, ...set }).map(([key, text]) => ({
     path: key.split("."),
     text,

@@ -117,8 +117,7 @@ export const connectV1 = async (url: string, token?: string, options: PeerOption
     notice: kept.first,
     revision: () => transport.protocolVersion,
     close: async () => {
-      await transport.terminateSession()
-      await client.close()
+      await transport.terminateSession().finally(() => client.close())
     },
   }
 }
@@ -165,8 +164,8 @@ export const connectV2 = async (
     notice: kept.first,
     revision: () => client.getNegotiatedProtocolVersion(),
     close: async () => {
-      if (!modern()) await transport.terminateSession()
-      await client.close()
+      const ended = modern() ? Promise.resolve() : transport.terminateSession()
+      await ended.finally(() => client.close())
     },
   }
 }
