@@ -9,7 +9,7 @@ import { lastWordsOf } from "./last-words.ts"
 import type { Params } from "./message.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
-import { boundInitialize, type SessionSealer } from "./session.ts"
+import type { SessionSealer } from "./session.ts"
 import { type Ending, pump } from "./stream.ts"
 import { type BodyFilter, filterEvents, filterJson } from "./tool-filter.ts"
 import type { UpstreamAnswer } from "./upstream.ts"
@@ -55,7 +55,7 @@ const filterFor = (placed: Placed, answer: UpstreamAnswer, kind: BodyKind): Body
 const initializeParams = ({ messages, target }: Placed): Params | undefined => {
   const [message] = messages
   if (target.spec.statefulness !== "stateless" || message?.kind !== "request") return undefined
-  return message.method === "initialize" ? boundInitialize(message.params) : undefined
+  return message.method === "initialize" && message.params.protocolVersion !== undefined ? message.params : undefined
 }
 
 /** The session id that the client gets: the one it has, or a sealed new one. */
