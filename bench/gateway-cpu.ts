@@ -123,7 +123,7 @@ const serveGateway = (upstream: string): RequestListener => {
     authenticate: () => identity,
     subjectKeyOf: () => "user:x" as SubjectKey,
     mayUse: () => true,
-    sessionKeys: { current: () => key, find: () => key },
+    sessionKeys: { current: () => key, find: () => key, lookUp: async () => key },
     clock: systemClock,
     telemetry: telemetry(),
     options: {

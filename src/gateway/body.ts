@@ -58,12 +58,18 @@ const discard = (request: IncomingMessage): void => {
 export const readBody = (request: IncomingMessage, limit: number, signal: AbortSignal): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
+      chunks = []
       request.removeListener("data", onData)
       discard(request)
       reject(error)
     }
-    const chunks: Buffer[] = []
+    let chunks: Buffer[] = []
     let size = 0
+    const finish = () => {
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
+      // the listeners outlive the body, which would be held twice
+      chunks = []
+    }
     const onData = (chunk: Buffer) => {
       size += chunk.length
       if (size > limit) return fail(tooLarge(limit))
@@ -71,7 +77,7 @@ export const readBody = (request: IncomingMessage, limit: number, signal: AbortS
     }
     if (Number(request.headers["content-length"] ?? 0) > limit) return fail(tooLarge(limit))
     request.on("data", onData)
-    request.on("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
+    request.on("end", finish)
     const leave = () => {
       if (request.readableEnded) return
       reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))

@@ -3,12 +3,13 @@ import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
 import { identityHeadersFor } from "./identity-headers.ts"
+import { isSameLife } from "./lives.ts"
 import type { Message } from "./message.ts"
 import type { Keyed, Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
-import { isSameLife, sessionGone } from "./placing.ts"
+import { sessionGone } from "./placing.ts"
 import type { Reinitializer } from "./reinitialize.ts"
-import type { Upstream, UpstreamAnswer } from "./upstream.ts"
+import { isDialFailure, type Upstream, type UpstreamAnswer } from "./upstream.ts"
 
 /** What an exchange asks. */
 export type ExchangeDeps = {
@@ -63,14 +64,13 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
 
 /** Nothing was sent, or nothing is lost by sending it again on another connection. */
 const mayRetry = (error: unknown, placed: Placed): boolean => {
-  if (!hasCode(error, "UpstreamUnreachable")) return false
-  if (error.data?.phase === "connect") return true
-  return error.data?.reused === true && isRepeatable(placed.messages)
+  if (isDialFailure(error)) return true
+  return hasCode(error, "UpstreamUnreachable") && error.data?.reused === true && isRepeatable(placed.messages)
 }
 
 /** A refused connection can mean that the server lives elsewhere by now, or that the session's life is over. */
 const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError): Promise<void> => {
-  if (error.data?.phase !== "connect") return
+  if (!isDialFailure(error)) return
   deps.placement.reportUnreachable(placed.placement)
   if (placed.session === undefined || placed.target.spec.statefulness !== "stateful") return
   const current = await deps.placement.currentIncarnation(placed.placement, placed.signal)

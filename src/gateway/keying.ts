@@ -12,7 +12,9 @@ export type KeyingDeps = {
   readonly sealer: SessionSealer
 }
 
-const sessionOf = (input: Permitted, sealer: SessionSealer): OpenSession | undefined => {
+type MaybeOpen = OpenSession | undefined
+
+const sessionOf = (input: Permitted, sealer: SessionSealer): MaybeOpen | Promise<MaybeOpen> => {
   const sealed = input.request.headers["mcp-session-id"]
   // the modern era has no sessions: the header is ignored
   if (sealed === undefined || input.era === "modern") return undefined
@@ -31,13 +33,17 @@ const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | 
   input.verb === "POST" && (session === undefined || input.target.spec.statefulness === "stateless") ? "create" : "find"
 
 /** Finds out whose instance answers and opens the session, before anything is placed. Throws SessionNotFound. */
-export const key =
-  (deps: KeyingDeps) =>
-  (input: Permitted): Keyed | Promise<Keyed> => {
-    const session = sessionOf(input, deps.sealer)
+export const key = (deps: KeyingDeps) => {
+  const withSession = (input: Permitted, session: MaybeOpen): Keyed | Promise<Keyed> => {
     const mode = modeOf(input, session)
     const subjectKey = deps.subjectKeyOf(input.target, input.identity)
     if (subjectKey instanceof Promise)
       return subjectKey.then((known) => ({ ...input, subjectKey: known, session, mode }))
     return { ...input, subjectKey, session, mode }
   }
+  return (input: Permitted): Keyed | Promise<Keyed> => {
+    const session = sessionOf(input, deps.sealer)
+    if (session instanceof Promise) return session.then((opened) => withSession(input, opened))
+    return withSession(input, session)
+  }
+}

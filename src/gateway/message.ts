@@ -90,12 +90,15 @@ const toMessage = (value: unknown): Message => {
   return { kind: hasId ? "request" : "notification", method, params, version: versionIn(params) }
 }
 
+/** The same text without the body that it was cut out of: an engine keeps the whole for as long as the part. */
+const copy = (text: string): string => Buffer.from(text).toString()
+
 /** The id's source if an answer can repeat it: a string or a number. */
 const echoable = (idText: string | undefined): string | undefined => {
   if (idText === undefined) return undefined
   try {
     const id: unknown = JSON.parse(idText)
-    return typeof id === "string" || typeof id === "number" ? idText : undefined
+    return typeof id === "string" || typeof id === "number" ? copy(idText) : undefined
   } catch {
     return undefined
   }
@@ -122,7 +125,7 @@ export const readMessages = (bytes: Uint8Array): Reading => {
     if (batch && value.length === 0) throw invalid("The batch is empty.")
     const messages = batch ? value.map(toMessage) : [toMessage(value)]
     if (messages[0]?.kind !== "request") idText = undefined
-    return { idText, batch, messages, error: undefined }
+    return { idText: idText && copy(idText), batch, messages, error: undefined }
   } catch (error) {
     return refuse(error, idText)
   }

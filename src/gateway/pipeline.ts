@@ -29,6 +29,7 @@ declare const permission: unique symbol
 /** The policy allows the request. Only policy.ts makes one: the brand keeps a pipeline without it from compiling. */
 export type Permitted = Read & {
   readonly [permission]: true
+  /** Without the parameters that nobody asks for any more; see abridge.ts. */
   readonly messages: readonly Message[]
   /** From the body: `modern` if its messages name the protocol version themselves; GET and DELETE are legacy. */
   readonly era: "legacy" | "modern"

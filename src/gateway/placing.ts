@@ -1,20 +1,20 @@
 import { AppError } from "../errors.ts"
+import { createLives, isSameLife, type Lives } from "./lives.ts"
 import type { Message } from "./message.ts"
 import type { Keyed, Placed } from "./pipeline.ts"
 import type { Placement, PlacementPort } from "./placement/port.ts"
 import type { Reinitializer } from "./reinitialize.ts"
 import type { OpenSession } from "./session.ts"
+import { isDialFailure } from "./upstream.ts"
 
 /** What placing asks. */
 export type PlacingDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
 
+type Settling = PlacingDeps & { readonly lives: Lives }
+
 /** The session's server is gone, and its state with it. */
 export const sessionGone = (): AppError =>
   new AppError("SessionNotFound", { detail: "The server that held this session is gone." })
-
-/** True if the session was opened by that life of the server. */
-export const isSameLife = (session: OpenSession, placement: Placement): boolean =>
-  session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
 
 const continuing: ReadonlySet<string> = new Set(["notifications/cancelled", "notifications/progress"])
 
@@ -36,16 +36,22 @@ const ask = (deps: PlacingDeps, input: Keyed): Promise<Placement> =>
     signal: input.signal,
   })
 
+/** The session's server lives, but not where this replica looks for it. */
+const behind = (): AppError =>
+  new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
+
 /**
- * A stateful session and the cache disagree about the server's life: the API server decides, because the cache of this
- * replica may be the one that is behind.
+ * The session and the cache disagree about the server's life: finds out which of them is behind, and where the session
+ * belongs. Throws SessionNotFound if its life is over and its state with it.
  */
-const settle = async (deps: PlacingDeps, input: Keyed, session: OpenSession, seen: Placement): Promise<Placement> => {
-  const current = await deps.placement.currentIncarnation(seen, input.signal)
-  if (current !== session.incarnation) throw sessionGone()
+const settle = async (deps: Settling, input: Keyed, session: OpenSession, seen: Placement): Promise<Placement> => {
+  if (deps.reinitializer.isOpen(session, seen)) return seen
+  const over = await deps.lives.isOver(session, seen, input.signal)
+  if (over && input.target.spec.statefulness === "stateful") throw sessionGone()
+  // what the API server said is known by now
   const again = await ask(deps, input)
-  if (isSameLife(session, again)) return again
-  throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
+  if (over || isSameLife(session, again)) return again
+  throw behind()
 }
 
 /** Where the session stands now: on its own server, or opened again on the one that took its place. */
@@ -65,23 +71,34 @@ const upstreamSessionOf = async (
   }
 }
 
+/** How often a session is opened elsewhere because its server could not be reached. */
+const maxMoves = 2
+
+/** Finds the session's place and what it is called there; looks for another one while the server cannot be reached. */
+const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, first: Placement): Promise<Placed> => {
+  let found = first
+  for (let moves = 0; ; moves++) {
+    const placement = isSameLife(session, found) ? found : await settle(deps, input, session, found)
+    try {
+      return { ...input, placement, upstreamSession: await upstreamSessionOf(deps, input, session, placement) }
+    } catch (error) {
+      if (moves === maxMoves || !isDialFailure(error)) throw error
+      deps.placement.reportUnreachable(placement)
+      found = await ask(deps, input)
+    }
+  }
+}
+
 /**
  * Places a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
  * knows it. Throws what placement throws, and SessionNotFound.
  */
-export const place =
-  (deps: PlacingDeps) =>
-  async (input: Keyed): Promise<Placed> => {
+export const place = (deps: PlacingDeps) => {
+  const settling = { ...deps, lives: createLives(deps.placement) }
+  return async (input: Keyed): Promise<Placed> => {
     const { session } = input
     const found = await ask(deps, input)
     if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
-    const settled =
-      input.target.spec.statefulness === "stateful" && !isSameLife(session, found)
-        ? await settle(deps, input, session, found)
-        : found
-    return {
-      ...input,
-      placement: settled,
-      upstreamSession: await upstreamSessionOf(deps, input, session, settled),
-    }
+    return placeSession(settling, input, session, found)
   }
+}

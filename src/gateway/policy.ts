@@ -1,6 +1,7 @@
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
+import { abridge } from "./abridge.ts"
 import type { Message } from "./message.ts"
 import { checkHeaders } from "./mirrored-headers.ts"
 import type { Admitted, Identified, Permitted, Read } from "./pipeline.ts"
@@ -79,8 +80,12 @@ const isOpenStream = ({ verb }: Read, messages: readonly Message[]): boolean =>
   verb === "GET" || messages.some((message) => message.kind === "request" && message.method === "subscriptions/listen")
 
 /** The only place where a request becomes permitted. */
-const grant = (input: Read, messages: readonly Message[]): Permitted =>
-  ({ ...input, messages, era: eraOf(messages), openStream: isOpenStream(input, messages) }) as unknown as Permitted
+const grant = (input: Read, all: readonly Message[]): Permitted => {
+  const messages = all.map(abridge)
+  const reading = input.reading && { ...input.reading, messages }
+  const facts = { reading, messages, era: eraOf(messages), openStream: isOpenStream(input, messages) }
+  return { ...input, ...facts } as unknown as Permitted
+}
 
 /**
  * Applies the target's policy to every message of the body, never to what headers say of it. Throws the reading's own

@@ -19,6 +19,8 @@ export type Reinitializer = {
    * each id. Undefined if the server has no sessions. Throws SessionNotFound, UpstreamInvalid and what upstream throws.
    */
   reopen(session: OpenSession, placement: Placement, input: Keyed): Promise<string | undefined>
+  /** True if the session was opened again on this life of the server, or is about to be. */
+  isOpen(session: OpenSession, placement: Placement): boolean
   /** Forgets what stands for the session, because the server does not know it any more. */
   forget(session: OpenSession): void
 }
@@ -179,6 +181,7 @@ export const createReinitializer = (deps: {
       const entry = find(session, placement) ?? start(session, placement, input)
       return whileThere(entry.id, input.signal)
     },
+    isOpen: (session, placement) => find(session, placement) !== undefined,
     forget: (session) => void entries.delete(session.sealed),
   }
 }

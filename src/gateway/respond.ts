@@ -1,14 +1,15 @@
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
-import { requestIdHeader, toRpcError } from "./answer.ts"
+import { requestIdHeader } from "./answer.ts"
 import { type ExchangeDeps, type Exchanged, exchange } from "./exchange.ts"
 import { toClientHeaders } from "./headers.ts"
 import { targetUID } from "./keying.ts"
+import { lastWordsOf } from "./last-words.ts"
 import type { Params } from "./message.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
-import { boundInitialize, type SessionSealer } from "./session.ts"
+import type { SessionSealer } from "./session.ts"
 import { type Ending, pump } from "./stream.ts"
 import { type BodyFilter, filterEvents, filterJson } from "./tool-filter.ts"
 import type { UpstreamAnswer } from "./upstream.ts"
@@ -54,7 +55,7 @@ const filterFor = (placed: Placed, answer: UpstreamAnswer, kind: BodyKind): Body
 const initializeParams = ({ messages, target }: Placed): Params | undefined => {
   const [message] = messages
   if (target.spec.statefulness !== "stateless" || message?.kind !== "request") return undefined
-  return message.method === "initialize" ? boundInitialize(message.params) : undefined
+  return message.method === "initialize" && message.params.protocolVersion !== undefined ? message.params : undefined
 }
 
 /** The session id that the client gets: the one it has, or a sealed new one. */
@@ -97,21 +98,6 @@ const checkAuthorized = (answer: UpstreamAnswer): void => {
   throw new AppError("UpstreamUnauthorized", { detail: "The server answered 401 to the gateway." })
 }
 
-/**
- * What a call's event stream says at the end of its server's life, e.g. at the deadline of a drain: nobody will answer
- * any more. While that life goes on the stream is only broken, and the client may resume it.
- */
-const lastWords = async ({ placement }: RespondDeps, placed: Placed): Promise<string | undefined> => {
-  const current = await placement.currentIncarnation(placed.placement, placed.signal)
-  if (current === placed.placement.incarnation) return undefined
-  const error = new AppError("UpstreamUnreachable", {
-    detail: "The server was ended before it had answered.",
-    data: { phase: "body" },
-  })
-  const about = { requestId: placed.requestId, idText: placed.reading?.idText }
-  return `event: message\ndata: ${toRpcError(error, placed.request, about).body}\n\n`
-}
-
 /** Hands on head and body. */
 const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<Ending> => {
   const { response, signal, placement } = placed
@@ -131,7 +117,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     silenceMs: deps.silenceMs,
     filter,
     onBytes: touch,
-    lastWords: placed.reading?.idText === undefined || placed.openStream ? undefined : () => lastWords(deps, placed),
+    lastWords: lastWordsOf(placed, deps.placement),
     onUnreadable: (error) =>
       deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {
         request_id: placed.requestId,

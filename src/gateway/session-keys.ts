@@ -4,6 +4,7 @@ import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { CallOptions, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
+import { createCatchUp } from "./catch-up.ts"
 
 /** A key that seals session ids. */
 export type SessionKey = {
@@ -19,6 +20,11 @@ export type SessionKeys = {
   current(): SessionKey
   /** The key that sealed an id; undefined if it is not known or retired. */
   find(id: string): SessionKey | undefined
+  /**
+   * The same for an id that {@link find} does not know: reads the keys anew first, because another replica may have
+   * made one meanwhile. Rejects with ClusterUnavailable while it cannot be known.
+   */
+  lookUp(id: string): Promise<SessionKey | undefined>
 }
 
 /** How often replicas read the Secret anew. */
@@ -112,10 +118,15 @@ export const ensureSessionKeys = async (
     if (key === undefined) throw new AppError("Internal", { detail: `The Secret ${ref.name} holds no session key.` })
     return key
   }
+  const read = async (signal: AbortSignal) => {
+    keys = await load(signal)
+  }
+  const find = (id: string) => keys.find((key) => key.id === id)
+  const catchUp = createCatchUp(clock, read, stop.signal)
   let cancel = () => {}
   const refresh = async () => {
     try {
-      keys = await load(stop.signal)
+      await read(stop.signal)
     } catch (error) {
       if (!stop.signal.aborted) log.warn("The session keys could not be read; the known ones go on.", { error })
     }
@@ -124,7 +135,11 @@ export const ensureSessionKeys = async (
   cancel = clock.timer(refreshMs, () => void refresh())
   return {
     current,
-    find: (id) => keys.find((key) => key.id === id),
+    find,
+    lookUp: async (id) => {
+      await catchUp()
+      return find(id)
+    },
     close: () => {
       stop.abort()
       cancel()

@@ -3,7 +3,7 @@ import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import { isRecord, type Params } from "./message.ts"
 import type { Placement } from "./placement/port.ts"
-import type { SessionKeys } from "./session-keys.ts"
+import type { SessionKey, SessionKeys } from "./session-keys.ts"
 
 /** What a session id that we gave out says. */
 export type OpenSession = {
@@ -30,8 +30,11 @@ export type SessionSealer = {
     placement: Placement,
     session: { readonly upstreamId: string; readonly initialize: Params | undefined },
   ): string
-  /** Throws SessionNotFound for what is not ours, another user's, another target's, or expired. */
-  open(owner: SessionOwner, sealed: string): OpenSession
+  /**
+   * Throws SessionNotFound for what is not ours, another user's, another target's, or expired. Waits only for a key that
+   * this replica does not know yet; rejects with ClusterUnavailable if it cannot be looked up.
+   */
+  open(owner: SessionOwner, sealed: string): OpenSession | Promise<OpenSession>
 }
 
 const keyIdBytes = 4
@@ -77,12 +80,15 @@ const toSession = (sealed: string, plain: string): OpenSession => {
   }
 }
 
-const decrypt = (keys: SessionKeys, owner: SessionOwner, sealed: string): string => {
+/** What is sealed, and the id of the key that sealed it. Throws SessionNotFound for what no replica can have sealed. */
+const unpack = (sealed: string): { readonly bytes: Buffer; readonly keyId: string } => {
   if (sealed.length > maxSealedLength || !/^[\w-]+$/.test(sealed)) throw gone()
   const bytes = Buffer.from(sealed, "base64url")
   if (bytes.length <= headBytes) throw gone()
-  const key = keys.find(bytes.toString("hex", 0, keyIdBytes))
-  if (key === undefined) throw gone()
+  return { bytes, keyId: bytes.toString("hex", 0, keyIdBytes) }
+}
+
+const decrypt = (key: SessionKey, owner: SessionOwner, bytes: Buffer): string => {
   const iv = bytes.subarray(keyIdBytes, keyIdBytes + ivBytes)
   const decipher = createDecipheriv(algorithm, key.secret, iv, { authTagLength: tagBytes })
   decipher.setAAD(associatedData(owner))
@@ -96,7 +102,7 @@ const decrypt = (keys: SessionKeys, owner: SessionOwner, sealed: string): string
   return plain.toString()
 }
 
-type Opened = { readonly owner: SessionOwner; readonly session: OpenSession }
+type Opened = { readonly owner: SessionOwner; readonly session: OpenSession; readonly keyId: string }
 
 /** How many opened ids are remembered: opening one anew costs several microseconds of each request. */
 const rememberedSessions = 5_000
@@ -107,17 +113,30 @@ const isOwner = (left: SessionOwner, right: SessionOwner): boolean =>
   left.identity.issuer === right.identity.issuer &&
   left.identity.subject === right.identity.subject
 
-/** Opens ids and remembers the last ones that it opened, each with the owner who may have it. */
+/**
+ * Opens ids and remembers the last ones that it opened, each with the owner who may have it, for as long as the key that
+ * sealed it is one.
+ */
 const createOpener = (keys: SessionKeys) => {
   const remembered = new Map<string, Opened>()
-  return (owner: SessionOwner, sealed: string): OpenSession => {
-    const known = remembered.get(sealed)
-    if (known !== undefined && isOwner(known.owner, owner)) return known.session
-    const session = toSession(sealed, decrypt(keys, owner, sealed))
+  const remember = (sealed: string, opened: Opened): void => {
     const [oldest] = remembered.size >= rememberedSessions ? remembered.keys() : []
     if (oldest !== undefined) remembered.delete(oldest)
-    remembered.set(sealed, { owner, session })
+    remembered.set(sealed, opened)
+  }
+  const openWith = (key: SessionKey | undefined, owner: SessionOwner, sealed: string): OpenSession => {
+    if (key === undefined) throw gone()
+    const session = toSession(sealed, decrypt(key, owner, unpack(sealed).bytes))
+    remember(sealed, { owner, session, keyId: key.id })
     return session
+  }
+  return (owner: SessionOwner, sealed: string): OpenSession | Promise<OpenSession> => {
+    const known = remembered.get(sealed)
+    if (known !== undefined && isOwner(known.owner, owner) && keys.find(known.keyId) !== undefined) return known.session
+    const { keyId } = unpack(sealed)
+    const key = keys.find(keyId)
+    if (key !== undefined) return openWith(key, owner, sealed)
+    return keys.lookUp(keyId).then((found) => openWith(found, owner, sealed))
   }
 }
 
@@ -128,6 +147,10 @@ export const createSealer = (deps: {
   readonly lifetimeMs: number
 }): SessionSealer => {
   const open = createOpener(deps.keys)
+  const unexpired = (session: OpenSession): OpenSession => {
+    if (deps.now() - session.issuedAt > deps.lifetimeMs) throw gone()
+    return session
+  }
   return {
     seal: (owner, placement, { upstreamId, initialize }) => {
       const key = deps.keys.current()
@@ -141,8 +164,7 @@ export const createSealer = (deps: {
     },
     open: (owner, sealed) => {
       const session = open(owner, sealed)
-      if (deps.now() - session.issuedAt > deps.lifetimeMs) throw gone()
-      return session
+      return session instanceof Promise ? session.then(unexpired) : unexpired(session)
     },
   }
 }

@@ -68,3 +68,10 @@ export const withData = (lines: readonly string[], data: string): string => {
 /** True if a stream whose last bytes are these is between two events, so that a comment can go in. */
 export const endsBetweenEvents = (tail: string): boolean =>
   tail === "" || tail.endsWith("\n\n") || tail.endsWith("\n\r\n") || tail.endsWith("\r\r")
+
+/** True if a line of `chunk` gives an event its id; `tail` is the last four bytes that came before. */
+export const hasEventId = (tail: string, chunk: Buffer): boolean => {
+  if (chunk.includes("\nid:")) return true
+  const seam = tail + chunk.toString("latin1", 0, 4)
+  return seam.includes("\nid:") || (tail === "" && seam.startsWith("id:"))
+}

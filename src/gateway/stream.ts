@@ -1,7 +1,8 @@
 import type { ServerResponse } from "node:http"
 import { type AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import { endsBetweenEvents } from "./sse.ts"
+import type { LastWords } from "./last-words.ts"
+import { endsBetweenEvents, hasEventId } from "./sse.ts"
 import type { BodyFilter } from "./tool-filter.ts"
 import type { UpstreamAnswer } from "./upstream.ts"
 
@@ -21,21 +22,19 @@ export type PumpOptions = {
   readonly filter: BodyFilter | undefined
   /** Called for each piece that goes to the client. */
   readonly onBytes: (() => void) | undefined
-  /**
-   * What an event stream still says when its server goes away in the middle, so that the client need not wait for an
-   * answer that never comes; undefined = it is cut, and the client may take it up again.
-   */
-  readonly lastWords?: (() => Promise<string | undefined>) | undefined
+  /** What an event stream still says when it ends too early, between two events. */
+  readonly lastWords?: LastWords | undefined
   /** Hears why a filter gave up. */
   readonly onUnreadable: (error: unknown) => void
 }
 
 const comment = ":\n\n"
 
-/** Writes a comment into an event stream whenever it has been silent for too long, between two events. */
+/** Follows an event stream, and writes a comment whenever it has been silent for too long, between two events. */
 const keepAlive = (response: ServerResponse, options: PumpOptions) => {
   const { clock, silenceMs } = options
   let tail = ""
+  let resumable = false
   let writtenAt = clock.now()
   const look = (): void => {
     const silent = clock.now() - writtenAt
@@ -49,10 +48,12 @@ const keepAlive = (response: ServerResponse, options: PumpOptions) => {
   return {
     wrote: (chunk: Buffer): void => {
       writtenAt = clock.now()
+      resumable ||= hasEventId(tail, chunk)
       tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
     },
     stop: () => cancel(),
     isBetween: (): boolean => endsBetweenEvents(tail),
+    isResumable: (): boolean => resumable,
   }
 }
 
@@ -78,10 +79,16 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       end()
       resolve(ending)
     }
+    const isBetween = () => alive?.isBetween() === true
     const cut = () => void response.destroy()
     const lose = async (): Promise<void> => {
-      const words = alive?.isBetween() === true ? await options.lastWords?.().catch(() => undefined) : undefined
+      const words = isBetween() ? await options.lastWords?.serverGone().catch(() => undefined) : undefined
       finish("server gone", words === undefined || signal.aborted ? cut : () => void response.end(words))
+    }
+    const stop = (): void => {
+      start()
+      const words = isBetween() ? options.lastWords?.stopped(alive?.isResumable() === true) : undefined
+      finish("stopped", () => void response.end(words))
     }
     const start = (): void => {
       if (!started) options.writeHead()
@@ -129,7 +136,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       },
       fail: () => {
         if (!signal.aborted) return void lose()
-        if (isStopped(signal) && options.events) return finish("stopped", () => void response.end())
+        if (isStopped(signal) && options.events) return stop()
         finish(isStopped(signal) ? "stopped" : "client gone", cut)
       },
     })

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { type Dispatcher, errors, Pool } from "undici"
-import { AppError } from "../errors.ts"
+import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Verb } from "./incoming.ts"
 import type { Placement } from "./placement/port.ts"
@@ -87,6 +87,10 @@ const toFailure = (error: unknown, started: boolean): AppError => {
     cause: error,
   })
 }
+
+/** True if nothing was sent, because the server took no connection. */
+export const isDialFailure = (error: unknown): boolean =>
+  hasCode(error, "UpstreamUnreachable") && error.data?.phase === "connect"
 
 const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
 

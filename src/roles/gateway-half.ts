@@ -1,16 +1,14 @@
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { bootstrapSubject, ensureBootstrapToken, needsBootstrapToken } from "./bootstrap-token.ts"
-import { type Front, startFront } from "./front.ts"
+import { endServing } from "./end-serving.ts"
+import { startFront } from "./front.ts"
 import { isLoopback } from "./http-listener.ts"
 import type { Actor } from "./kube.ts"
 import { loadPlugins } from "./plugins.ts"
 import type { PublicListener } from "./public-listener.ts"
 import type { Base } from "./role.ts"
 import { untilReached } from "./until-reached.ts"
-
-/** How long requests still come after a replica has said that it is not ready: endpoints and proxies learn it one by one. */
-const endpointsMs = 5_000
 
 /** Static tokens of the configuration, and the bootstrap token if nobody else could administer. */
 const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<Config["auth"]["tokens"]> => {
@@ -28,21 +26,6 @@ const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<C
   return [...auth.tokens, token]
 }
 
-/**
- * Ends the serving: requests are served while endpoints still lead here, then no new ones; streams are told to come back,
- * calls get kubernetes.drain_timeout.
- */
-const drain = async ({ config, telemetry }: Base, { gateway }: Front, { listener }: PublicListener): Promise<void> => {
-  telemetry.log.info("not ready any more; serving until endpoints know", { ms: endpointsMs })
-  await clock.sleep(endpointsMs)
-  const limit = new AbortController()
-  const cancel = clock.timer(config.kubernetes.drain_timeout, () => limit.abort())
-  telemetry.log.info("draining", { ms: config.kubernetes.drain_timeout })
-  listener.stopAccepting()
-  await gateway.drain(limit.signal)
-  cancel()
-}
-
 /** Starts gateway and REST API on a real cluster; resolves when they serve. However long the API server is away, it waits. */
 export const startGatewayHalf = async (base: Base, actor: Actor, door: PublicListener): Promise<void> => {
   const { config, started, signal } = base
@@ -58,6 +41,8 @@ export const startGatewayHalf = async (base: Base, actor: Actor, door: PublicLis
     tokens: await tokensOf(base, actor),
   })
   signal.throwIfAborted()
-  await started.add("requests", () => drain(base, front, door))
+  const { log } = base.telemetry
+  const drainMs = base.config.kubernetes.drain_timeout
+  await started.add("requests", () => endServing({ clock, log, ...front, ...door, drainMs }))
   door.serve(front.handler)
 }

@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { AppError } from "../../src/errors.ts"
+import type { SessionKeys } from "../../src/gateway/session-keys.ts"
 import {
   answerJson,
   type FakeServer,
+  fixedKeys,
   initialize,
   lifeAt,
   message,
@@ -102,7 +105,37 @@ describe("a session", () => {
   })
 })
 
-describe("when the instance of a stateless target was replaced", () => {
+describe("a replica that does not know the key of a session", () => {
+  const unknown = (lookUp: SessionKeys["lookUp"]): SessionKeys => ({ ...fixedKeys(), find: () => undefined, lookUp })
+
+  /** A session that another replica has sealed, and this one's answer to its use. */
+  const useSealedElsewhere = async (lookUp: SessionKeys["lookUp"]) => {
+    const server = await startLegacyServer("one")
+    stage.placement.now = lifeAt(server.url)
+    const session = await open("demo")
+    await stage.close()
+    stage = await startStage({ sessionKeys: unknown(lookUp) })
+    stage.placement.now = lifeAt(server.url)
+    return use("demo", session)
+  }
+
+  test("serves it once it has looked the key up", async () => {
+    const response = await useSealedElsewhere(async () => fixedKeys().current())
+    expect(await response.json()).toMatchObject({ result: { session: "one-1" } })
+  })
+
+  test("says 404 if there is no such key", async () => {
+    expect((await useSealedElsewhere(async () => undefined)).status).toBe(404)
+  })
+
+  test("says 503, not 404, if it cannot find that out", async () => {
+    const unavailable = new AppError("ClusterUnavailable", { detail: "gone", retryAfterSeconds: 5 })
+    const response = await useSealedElsewhere(() => Promise.reject(unavailable))
+    expect([response.status, response.headers.get("retry-after")]).toEqual([503, "5"])
+  })
+})
+
+describe("when the instance of a stateful target was replaced", () => {
   test("its sessions are 404 and the new server never sees them", async () => {
     const [first, second] = [await startLegacyServer("one"), await startLegacyServer("two")]
     stage.placement.now = lifeAt(first.url, "pod-1.0")
@@ -111,6 +144,8 @@ describe("when the instance of a stateless target was replaced", () => {
     for (const verb of ["POST", "GET", "DELETE"] as const)
       expect((await use("demo", session, { verb })).status).toBe(404)
     expect(second.seen).toEqual([])
+    // no life comes back: one answer of the API server is enough
+    expect(stage.placement.reads).toHaveLength(1)
     expect(stage.placement.requests.slice(1).map(({ mode }) => mode)).toEqual(["find", "find", "find"])
   })
 
@@ -174,6 +209,39 @@ describe("when the instance of a stateless target was replaced", () => {
       expect((await use("calm", session, { verb: "GET" })).status).toBe(200)
     },
   )
+
+  test("all its sessions go on after one question to the API server", async () => {
+    const [first, second] = [await startLegacyServer("one"), await startLegacyServer("two")]
+    stage.placement.now = lifeAt(first.url, "pod-1.0")
+    const sessions = [await open("calm"), await open("calm"), await open("calm")]
+    stage.placement.now = lifeAt(second.url, "pod-2.0", "uid-2")
+    for (const session of sessions) expect((await use("calm", session)).status).toBe(200)
+    for (const session of sessions) expect((await use("calm", session)).status).toBe(200)
+    expect(stage.placement.reads).toEqual([expect.objectContaining({ instanceUID: "uid-1" })])
+  })
+
+  test("a replica whose cache is behind does not open a live session again, but asks to come again", async () => {
+    const [first, second] = [await startLegacyServer("one"), await startLegacyServer("two")]
+    stage.placement.now = lifeAt(second.url, "pod-2.0", "uid-2")
+    const session = await open("calm")
+    stage.placement.now = lifeAt(first.url, "pod-1.0")
+    stage.placement.actual = "pod-2.0"
+    expect((await use("calm", session)).status).toBe(503)
+    expect(first.seen).toEqual([])
+  })
+
+  test("the session is looked for once more if its new server cannot be reached there", async () => {
+    const [first, second] = [await startLegacyServer("one"), await startLegacyServer("two")]
+    stage.placement.now = lifeAt(first.url, "pod-1.0")
+    const session = await open("calm")
+    stage.placement.now = lifeAt(new URL("http://127.0.0.1:1/mcp"), "pod-2.0", "uid-2")
+    stage.placement.onUnreachable = () => {
+      stage.placement.now = lifeAt(second.url, "pod-3.0", "uid-3")
+    }
+    expect(await (await use("calm", session)).json()).toMatchObject({ result: { session: "two-1" } })
+    expect(stage.placement.unreachable).toHaveLength(1)
+    await expect.poll(() => stage.placement.calls).toBe(0)
+  })
 
   test("the session goes on even if only the server's 404 told of it", async () => {
     const [first, second] = [await startLegacyServer("one"), await startLegacyServer("two")]

@@ -164,7 +164,7 @@ export const identityOf = (subject: string): Identity => ({
 /** One key that never changes. */
 export const fixedKeys = (): SessionKeys => {
   const one = { id: "00c0ffee", secret: Buffer.alloc(32, 7) }
-  return { current: () => one, find: (id) => (id === one.id ? one : undefined) }
+  return { current: () => one, find: (id) => (id === one.id ? one : undefined), lookUp: async () => undefined }
 }
 
 /** A running gateway with a scripted placement. */
@@ -178,15 +178,18 @@ export type Stage = {
   close(): Promise<void>
 }
 
+/** Options of the gateway, and what it is built from if not from the usual. */
+export type StageOptions = Partial<GatewayOptions> & { readonly clock?: ClockPort; readonly sessionKeys?: SessionKeys }
+
 /** Starts a gateway on loopback. Tokens are `token-of-<subject>`; targets named `secret…` may be used by carol only. */
-export const startStage = async (options: Partial<GatewayOptions> & { clock?: ClockPort } = {}): Promise<Stage> => {
+export const startStage = async (options: StageOptions = {}): Promise<Stage> => {
   const targets = new Map<string, MCPTarget>()
   const placement = fakePlacement()
   const telemetry = quietTelemetry()
   let listener: RequestListener = () => {}
   const { server, port } = await listen((request, response) => listener(request, response))
   const publicUrl = `http://localhost:${port}`
-  const { clock = systemClock, ...rest } = options
+  const { clock = systemClock, sessionKeys = fixedKeys(), ...rest } = options
   const gateway = createGateway({
     targets: reflect(targets),
     placement,
@@ -197,7 +200,7 @@ export const startStage = async (options: Partial<GatewayOptions> & { clock?: Cl
     },
     subjectKeyOf: (_, identity) => `user:${identity.subject}` as SubjectKey,
     mayUse: (target, identity) => !target.metadata.name.startsWith("secret") || identity.subject === "carol",
-    sessionKeys: fixedKeys(),
+    sessionKeys,
     clock,
     telemetry,
     options: {

@@ -778,6 +778,8 @@ describe("a process that dies", () => {
     const placed = await bringUp(w)
     w.answering.clear()
     w.placement.reportUnreachable(placed)
+    // the API server may know what the watch has not told yet
+    expect(w.calls).toEqual(["get MCPInstance"])
     const asked = ask(w)
     await w.clock.advance(1_000)
     expect(asked.placed).toBeUndefined()

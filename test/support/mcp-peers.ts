@@ -88,19 +88,32 @@ const sampled = {
 }
 const elicited = { action: "accept" as const, content: { name: "Ada" } }
 
+/** What a test sets of a peer besides its address. */
+export type PeerOptions = {
+  /** Sends its requests, e.g. to one gateway or another. */
+  readonly fetch?: (url: string | URL, init?: RequestInit) => Promise<Response>
+  /** Is waited for before the peer answers a sampling request. */
+  readonly beforeSample?: () => Promise<void>
+}
+
 const headers = (token: string | undefined): Record<string, string> =>
   token === undefined ? {} : { authorization: `Bearer ${token}` }
 
+const fetchOf = ({ fetch }: PeerOptions) => (fetch === undefined ? {} : { fetch })
+
 /** A client of the 1.x library, which speaks the legacy era only. */
-export const connectV1 = async (url: string, token?: string): Promise<Peer> => {
+export const connectV1 = async (url: string, token?: string, options: PeerOptions = {}): Promise<Peer> => {
   const { keepNotice, keepError, ...kept } = hearing()
   const client = new ClientV1({ name: "peer-v1", version: "1" }, { capabilities })
-  client.setRequestHandler(CreateMessageRequestSchema, async () => sampled)
+  client.setRequestHandler(CreateMessageRequestSchema, async () => {
+    await options.beforeSample?.()
+    return sampled
+  })
   client.setRequestHandler(ElicitRequestSchema, async () => elicited)
   client.setNotificationHandler(LoggingMessageNotificationSchema, keepNotice)
   client.setNotificationHandler(ResourceUpdatedNotificationSchema, keepNotice)
   client.onerror = keepError
-  const transport = new TransportV1(new URL(url), { requestInit: { headers: headers(token) } })
+  const transport = new TransportV1(new URL(url), { requestInit: { headers: headers(token) }, ...fetchOf(options) })
   // biome-ignore lint/suspicious/noExplicitAny: the 1.x types disagree with exactOptionalPropertyTypes
   await client.connect(transport as any)
   return {
@@ -133,7 +146,12 @@ export const connectV1 = async (url: string, token?: string): Promise<Peer> => {
 }
 
 /** A client of the 2.x library: `auto` asks the server for its era, a revision insists on it. */
-export const connectV2 = async (mode: "auto" | "legacy" | "2026-07-28", url: string, token?: string): Promise<Peer> => {
+export const connectV2 = async (
+  mode: "auto" | "legacy" | "2026-07-28",
+  url: string,
+  token?: string,
+  options: PeerOptions = {},
+): Promise<Peer> => {
   const { keepNotice, keepError, ...kept } = hearing()
   const client = new ClientV2(
     { name: "peer-v2", version: "1" },
@@ -144,7 +162,7 @@ export const connectV2 = async (mode: "auto" | "legacy" | "2026-07-28", url: str
   client.setNotificationHandler("notifications/message", keepNotice)
   client.setNotificationHandler("notifications/resources/updated", keepNotice)
   client.onerror = keepError
-  const transport = new TransportV2(new URL(url), { requestInit: { headers: headers(token) } })
+  const transport = new TransportV2(new URL(url), { requestInit: { headers: headers(token) }, ...fetchOf(options) })
   await client.connect(transport)
   let logLevel: string | undefined
   const modern = () => client.getNegotiatedProtocolVersion() === "2026-07-28"

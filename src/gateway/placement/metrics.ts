@@ -14,7 +14,7 @@ export type PlacementMetrics = {
 export const createPlacementMetrics = (
   telemetry: TelemetryPort,
   clock: ClockPort,
-  waiters: () => number,
+  room: { readonly size: number; readonly heldBytes: number },
 ): PlacementMetrics => {
   const outcomes = telemetry.counter({
     name: "reflow_placements_total",
@@ -28,6 +28,14 @@ export const createPlacementMetrics = (
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45],
   })
   const waiting = telemetry.gauge({ name: "reflow_waiting_requests", help: "Requests that wait for an instance now." })
+  const held = telemetry.gauge({
+    name: "reflow_waiting_bytes",
+    help: "Bytes of request bodies that waiting requests hold.",
+  })
+  const tell = (): void => {
+    waiting.set(room.size)
+    held.set(room.heldBytes)
+  }
   const count = (outcome: string, since: number): void => {
     outcomes.inc({ outcome })
     waits.observe((clock.now() - since) / 1_000, { outcome })
@@ -38,7 +46,7 @@ export const createPlacementMetrics = (
       const since = clock.now()
       try {
         const running = task()
-        waiting.set(waiters())
+        tell()
         const result = await running
         count("waited", since)
         return result
@@ -46,7 +54,7 @@ export const createPlacementMetrics = (
         count(isAbort(error) ? "left" : toAppError(error).code, since)
         throw error
       } finally {
-        waiting.set(waiters())
+        tell()
       }
     },
   }

@@ -57,7 +57,11 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
       if (found?.metadata.uid === instanceUID) stamps.touchStream(found, streamTTL(deps, found))
     },
     currentIncarnation: (placement, signal) => readIncarnation(deps, parts, placement, signal),
-    reportUnreachable: ({ instance, incarnation }) => reach.forget(instance, incarnation),
+    reportUnreachable: ({ instance, incarnation }) => {
+      reach.forget(instance, incarnation)
+      // whoever is placed next waits anyway, and is told what the answer changes
+      view.confirm(instance).catch(() => {})
+    },
     close,
   }
 }

@@ -59,7 +59,7 @@ const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): 
 export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal): PlacementPort["place"] => {
   const { clock, options } = deps
   const seatOf = createSeating(options.issuers)
-  const metrics = createPlacementMetrics(deps.telemetry, clock, () => parts.room.size)
+  const metrics = createPlacementMetrics(deps.telemetry, clock, parts.room)
 
   const visitOf = (request: PlacementRequest): Visit => {
     if (stopped.aborted) throw shuttingDown()

@@ -52,7 +52,10 @@ export type PlacementPort = {
    * upstream's 400/404 to a session, or a refused connection, means «another life». Undefined if the instance is gone.
    */
   currentIncarnation(placement: Placement, signal: AbortSignal): Promise<string | undefined>
-  /** The upstream could not be reached there: forget what was learnt about its address, so that the next place looks anew. */
+  /**
+   * The upstream could not be reached there: forget what was learnt about its address and ask the API server, so that the
+   * next place looks anew, also while the watch is behind.
+   */
   reportUnreachable(placement: Placement): void
   close(): Promise<void>
 }

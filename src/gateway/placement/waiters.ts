@@ -46,6 +46,8 @@ export type WaitingRoom<Q> = {
   of(name: string): readonly Waiter<Q>[]
   has(name: string): boolean
   readonly size: number
+  /** Bytes of request bodies that those who wait hold. */
+  readonly heldBytes: number
   /** Rejects everyone. */
   close(error: unknown): void
 }
@@ -119,6 +121,9 @@ export const createWaitingRoom = <Q>(
     has: (name) => rooms.has(name),
     get size() {
       return waiting
+    },
+    get heldBytes() {
+      return held
     },
     close: (error) => {
       for (const room of [...rooms.values()]) for (const waiter of [...room]) waiter.reject(error)

@@ -86,3 +86,25 @@ test.each([
     })
   }
 })
+
+describe("a permitted request", () => {
+  const permitted = (body: unknown) => {
+    const reading = readMessages(Buffer.from(JSON.stringify(body)))
+    return permit({ target: target(), tools: undefined, request: { headers: {} }, reading } as unknown as Read)
+  }
+
+  test("keeps the name of what is called, but not the arguments, which are in its body too", () => {
+    const { messages, reading } = permitted(message("tools/call", { name: "x", arguments: { long: "y" }, _meta: {} }))
+    expect(messages).toEqual([expect.objectContaining({ method: "tools/call", params: { name: "x" } })])
+    expect(reading).toMatchObject({ idText: "1", messages })
+  })
+
+  test("keeps what opens its session again, and not more", () => {
+    const needed = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "n", version: "1" } }
+    const [plain] = permitted(message("initialize", { ...needed, _meta: { long: "y" } })).messages
+    expect(plain).toMatchObject({ params: needed })
+    const capabilities = { experimental: { x: "x".repeat(3_000) } }
+    const [long] = permitted(message("initialize", { ...needed, capabilities })).messages
+    expect(long).toHaveProperty("params", {})
+  })
+})

@@ -45,11 +45,14 @@ describe("the keys of a Secret", () => {
 const clusterWith = (): Pick<ClusterPort, "get" | "create" | "mergePatch"> & {
   secret: Secret | undefined
   broken: boolean
+  reads: number
 } => {
   const cluster = {
     secret: undefined as Secret | undefined,
     broken: false,
+    reads: 0,
     get: async () => {
+      cluster.reads++
       if (cluster.broken) throw new AppError("ClusterUnavailable", { detail: "gone" })
       return cluster.secret
     },
@@ -113,6 +116,89 @@ describe("replicas", () => {
     cluster.broken = true
     await clock.advance(600_000)
     expect(keys.current().id).toBe(id)
+    keys.close()
+  })
+
+  /** Two replicas, of which the second has not read the Secret since the first had it replaced by hand. */
+  const startLate = async () => {
+    const cluster = clusterWith()
+    const clock = fakeClock(now)
+    const late = await start(cluster, clock)
+    cluster.secret = undefined
+    const first = await start(cluster, clock)
+    cluster.reads = 0
+    return { cluster, clock, late, first }
+  }
+
+  test("that meet a key they do not know read the Secret once for all who ask, then say that there is none", async () => {
+    const { cluster, late, first } = await startLate()
+    const { id } = first.current()
+    expect(late.find(id)).toBeUndefined()
+    const found = await Promise.all([id, id, "ffffffff", id].map((each) => late.lookUp(each)))
+    expect(found.map((key) => key?.id)).toEqual([id, id, undefined, id])
+    expect(late.find(id)).toBeDefined()
+    expect(cluster.reads).toBe(1)
+    for (const each of [late, first]) each.close()
+  })
+
+  test("read the Secret at most once in five seconds, however many invented keys they meet", async () => {
+    const { cluster, clock, late, first } = await startLate()
+    first.close()
+    for (let index = 0; index < 1_000; index++) expect(await late.lookUp(index.toString(16))).toBeUndefined()
+    expect(cluster.reads).toBe(1)
+    await clock.advance(5_000)
+    await Promise.all([late.lookUp("1"), late.lookUp("2")])
+    expect(cluster.reads).toBe(2)
+    clock.skew(-300_000)
+    await late.lookUp("3")
+    expect(cluster.reads).toBe(3)
+    late.close()
+  })
+
+  test("do not call a session gone while the Secret cannot be read", async () => {
+    const { cluster, clock, late, first } = await startLate()
+    first.close()
+    const { id } = first.current()
+    cluster.broken = true
+    const asked = await Promise.allSettled([late.lookUp(id), late.lookUp(id)])
+    for (const each of asked) expect(each).toMatchObject({ reason: { code: "ClusterUnavailable" } })
+    expect(cluster.reads).toBe(1)
+    cluster.broken = false
+    await clock.advance(5_000)
+    expect(await late.lookUp(id)).toMatchObject({ id })
+    late.close()
+    expect(clock.pending).toBe(0)
+  })
+
+  test("wait for a slow Secret for five seconds at most", async () => {
+    const { cluster, clock, late, first } = await startLate()
+    first.close()
+    cluster.get = (_kind, _ref, options) =>
+      new Promise((_, reject) => options?.signal?.addEventListener("abort", () => reject(options.signal?.reason)))
+    const asked = late.lookUp(first.current().id)
+    const refused = expect(asked).rejects.toMatchObject({ code: "ClusterUnavailable", retryAfterSeconds: 5 })
+    await clock.advance(5_000)
+    await refused
+    late.close()
+    expect(clock.pending).toBe(0)
+  })
+
+  test("open what the former key sealed until its last session has expired, and not longer", async () => {
+    const cluster = clusterWith()
+    const clock = fakeClock(now)
+    const keys = await start(cluster, clock)
+    const former = keys.current().id
+    clock.skew(30 * day)
+    await clock.advance(60_000)
+    await clock.advance(6 * 60_000)
+    expect(keys.current().id).not.toBe(former)
+    expect(keys.find(former)).toBeDefined()
+    clock.skew(24 * hour - 5 * 60_000)
+    await clock.advance(60_000)
+    expect(keys.find(former)).toBeDefined()
+    await clock.advance(10 * 60_000)
+    expect(keys.find(former)).toBeUndefined()
+    expect(await keys.lookUp(former)).toBeUndefined()
     keys.close()
   })
 })

@@ -1,5 +1,6 @@
 import { getEventListeners } from "node:events"
 import { describe, expect, test } from "vitest"
+import { configSchema } from "../../../../src/config/schema.ts"
 import { createWaitingRoom, maxWaitersPerInstance, type Waiter } from "../../../../src/gateway/placement/waiters.ts"
 import { fakeClock } from "../../../support/fake-clock.ts"
 
@@ -70,6 +71,18 @@ describe("the waiting room", () => {
     room.close(new Error("over"))
     expect(await Promise.allSettled([...all, other])).toHaveLength(maxWaitersPerInstance + 1)
     expect(room.size).toBe(0)
+  })
+
+  test("10,000 wait on one replica, over all instances, as configured by default", async () => {
+    const { max_waiting: maxWaiting, max_held: maxHeld } = configSchema.parse({}).gateway
+    expect([maxWaiting, maxHeld]).toEqual([10_000, 256 * 2 ** 20])
+    const { room, wait } = setUp({ maxWaiting, maxHeld })
+    const all = Array.from({ length: 10_000 }, (_, index) => wait(`i${index % 10}`, { bytes: 100 }))
+    expect(await code(wait("another"))).toBe("TooManyWaiting")
+    expect([room.size, room.heldBytes]).toEqual([10_000, 1_000_000])
+    room.close(new Error("over"))
+    await Promise.allSettled(all)
+    expect([room.size, room.heldBytes]).toEqual([0, 0])
   })
 
   test("a replica bounds its waiters and the bytes that they hold", async () => {
