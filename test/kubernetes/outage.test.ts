@@ -120,10 +120,11 @@ describe("a server", () => {
     const relay = await startRelay((await readServer()).server)
     const kubeconfig = await place.kubeconfig("all", relay.url)
     const role = startRole("all", { kubeconfig, namespace: place.instances })
+    await role.line("leading", 30_000)
     const session = await open(role, "notes")
     await coolDice()
-    expect(role.lines.filter(({ message }) => message === "leading")).toHaveLength(1)
     expect(await isLeading(role)).toBe(true)
+    const led = role.lines.filter(({ message }) => message === "leading").length
     await relay.leave()
     const left = Date.now() / 1_000
     await Promise.all([useFor(14_000, role, session), role.line("leadership lost")])
@@ -132,7 +133,7 @@ describe("a server", () => {
     expect(await lastHeard(role)).toBeLessThan(left + 1)
     await relay.comeBack()
     await open(role, "dice")
-    expect(role.lines.filter(({ message }) => message === "leading")).toHaveLength(2)
+    expect(role.lines.filter(({ message }) => message === "leading").length).toBeGreaterThan(led)
     await relay.close()
   })
 })
