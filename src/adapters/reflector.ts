@@ -4,6 +4,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { ListPage, Reflection, WatchOptions } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
 import { createLocalCopy, type LocalCopy } from "./local-copy.ts"
+import { createWatchMetrics } from "./watch-metrics.ts"
 
 /** A frame of a watch as the API server sends it (Kubernetes WatchEvent). */
 export type WatchFrame =
@@ -38,23 +39,6 @@ const firstDelayMs = 500
 const longestDelayMs = 4_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
-
-const createMetrics = (telemetry: TelemetryPort, kind: string) => {
-  const labels = { kind }
-  const definition = (name: string, help: string) => ({ name, help, labels: ["kind"] })
-  const lists = telemetry.counter(definition("reflow_watch_lists_total", "Lists made to fill a cache."))
-  const watches = telemetry.counter(definition("reflow_watch_starts_total", "Watches opened."))
-  const heard = telemetry.gauge(
-    definition("reflow_watch_last_event_timestamp_seconds", "When the API server was last heard, as Unix time."),
-  )
-  return {
-    listed: () => lists.inc(labels),
-    opened: () => watches.inc(labels),
-    heard: (ms: number) => heard.set(ms / 1000, labels),
-    /** A watch that nobody wants any more is not one that has gone silent. */
-    ended: () => heard.set(Number.NaN, labels),
-  }
-}
 
 /** Follows `promise`, but rejects at once when the signal is aborted: a source may be deaf to it. */
 const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
@@ -159,7 +143,7 @@ const follow = async <T extends KubeObject>(
 ): Promise<void> => {
   const { kind, source, clock, telemetry, random = Math.random } = deps
   const { closing, log } = course
-  const metrics = createMetrics(telemetry, kind.kind)
+  const metrics = createWatchMetrics(telemetry, kind.kind)
   const vigil = createVigil(clock, deps.silenceLimitMs ?? usualSilenceLimitMs, closing, () => {
     metrics.heard(clock.now())
     course.onHeard()

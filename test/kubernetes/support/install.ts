@@ -69,6 +69,8 @@ export const isRolledOut = async (): Promise<void> => {
 /** The configuration file by sections. */
 type Sections = Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
+const gatewayPods = "app.kubernetes.io/name=reflow-gateway"
+
 /** Changes the configuration in the ConfigMap and restarts the gateway, as docs/install.md says. */
 export const reconfigure = async (change: (config: Sections) => Sections): Promise<void> => {
   const map = (await kubectlJson(["get", "configmap", "reflow", "-n", ownNamespace])) as {
@@ -77,8 +79,12 @@ export const reconfigure = async (change: (config: Sections) => Sections): Promi
   const config = stringify(change(parse(map.data["reflow.yaml"] ?? "")))
   const patch = JSON.stringify({ data: { "reflow.yaml": config } })
   await kubectl(["patch", "configmap", "reflow", "-n", ownNamespace, "--type=merge", "-p", patch])
+  const before = await kubectl(["get", "pods", "-l", gatewayPods, "-n", ownNamespace, "-o", "name"])
   await kubectl(["rollout", "restart", "deployment/reflow-gateway", "-n", ownNamespace])
   await isRolledOut()
+  // a gateway that ends serves on for a while, with the configuration that it had
+  const old = before.trim().split("\n").filter(Boolean)
+  await kubectl(["wait", "--for=delete", ...old, "-n", ownNamespace, "--timeout=120s"], { timeoutMs: waitMs })
 }
 
 /** Forwards a local port to a Pod of the gateway's Service, as docs/install.md does; resolves with the local HOST:PORT. */
