@@ -24,7 +24,7 @@ export type WatchMetrics = {
 /** Makes the metrics of one watch of a kind. */
 export const createWatchMetrics = (telemetry: TelemetryPort, kind: string): WatchMetrics => {
   const labels = { kind }
-  const watches = watchesOf(telemetry, kind)
+  const open = watchesOf(telemetry, kind)
   const own = { heardMs: Number.NaN }
   const definition = (name: string, help: string) => ({ name, help, labels: ["kind"] })
   const lists = telemetry.counter(definition("reflow_watch_lists_total", "Lists made to fill a cache."))
@@ -34,7 +34,7 @@ export const createWatchMetrics = (telemetry: TelemetryPort, kind: string): Watc
   )
   /** Of several watches the one that has been silent for longest; no number if there is none. */
   const tell = (): void => {
-    const all = [...watches].map(({ heardMs }) => heardMs)
+    const all = [...open].map(({ heardMs }) => heardMs)
     heard.set(all.length === 0 ? Number.NaN : Math.min(...all) / 1000, labels)
   }
   return {
@@ -42,11 +42,11 @@ export const createWatchMetrics = (telemetry: TelemetryPort, kind: string): Watc
     opened: () => watches.inc(labels),
     heard: (ms: number) => {
       own.heardMs = ms
-      watches.add(own)
+      open.add(own)
       tell()
     },
     ended: () => {
-      watches.delete(own)
+      open.delete(own)
       tell()
     },
   }

@@ -6,7 +6,12 @@ test("of two watches of a kind the more silent one is told, and the other's end 
   let told = 0
   const telemetry = {
     ...quietTelemetry(),
-    gauge: () => ({ set: (value: number) => void (told = value), inc: () => {} }),
+    gauge: () => ({
+      set: (value: number) => {
+        told = value
+      },
+      inc: () => {},
+    }),
   }
   const [operator, gateway] = [1, 2].map(() => createWatchMetrics(telemetry, "MCPInstance"))
   operator?.heard(5_000)
