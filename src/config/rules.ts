@@ -1,4 +1,5 @@
 import type { Role } from "./flags.ts"
+import { issuerDoubts, issuerErrors, type Rule } from "./issuer-rules.ts"
 import { type Path, pathText } from "./keys.ts"
 import type { Layer, Problem } from "./layer.ts"
 import type { Config } from "./schema.ts"
@@ -8,8 +9,6 @@ export type Verdict = { readonly problems: readonly Problem[]; readonly warnings
 
 /** Time after which MCP clients give up a request by themselves. */
 const clientPatienceMs = 60_000
-
-type Rule = (config: Config, role: Role | undefined) => { readonly path: Path; readonly message: string } | undefined
 
 const clusterNeeded: Rule = ({ kubernetes }, role) => {
   if (kubernetes.enabled || role === undefined || role === "dev") return undefined
@@ -71,8 +70,9 @@ const errors: readonly Rule[] = [
   distinct(["auth", "issuers"], "issuer", ({ auth }) => auth.issuers.map((each) => each.issuer)),
   distinct(["auth", "tokens"], "name", ({ auth }) => auth.tokens.map((each) => each.name)),
   distinct(["auth", "tokens"], "sha256", ({ auth }) => auth.tokens.map((each) => each.sha256)),
+  ...issuerErrors,
 ]
-const doubts: readonly Rule[] = [embeddedAnyway, patientHold, lifetimeBeyondIdle, adminRoles]
+const doubts: readonly Rule[] = [embeddedAnyway, patientHold, lifetimeBeyondIdle, adminRoles, ...issuerDoubts]
 
 /** Checks what no key can say alone. */
 export const checkTogether = (config: Config, role: Role | undefined, sourceOf: Layer["sourceOf"]): Verdict => {

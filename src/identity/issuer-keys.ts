@@ -4,7 +4,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { discoverKeySet, type Fetch, fetchDocument } from "./issuer-document.ts"
 
-/** From this age on a key set is fetched anew, while the old one goes on being used. */
+/** From this age on a key set is fetched anew before it is used, unless its issuer is known to be away. */
 const freshMs = 10 * 60_000
 /** How long a key set is used while its issuer cannot be reached. */
 const usableMs = 24 * 60 * 60_000
@@ -15,7 +15,8 @@ const cooldownMs = 30_000
 export type IssuerKeys = {
   /**
    * The keys that a token with this header may be signed with: one, or several if it names none. Empty if the issuer has
-   * no such key. Throws IssuerUnavailable as long as no key set could be fetched, or none for a day.
+   * no such key. Throws IssuerUnavailable as long as no key set could be fetched, or none for a day, and for a key that is
+   * not known while the issuer cannot be asked for it.
    */
   keysFor(header: JWSHeaderParameters): Promise<readonly CryptoKey[]>
   /** Ends what is under way. */
@@ -53,6 +54,7 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
   const life = new AbortController()
   let known: KeySet | undefined
   let triedAt = Number.NEGATIVE_INFINITY
+  let failed = false
   let fetching: Promise<void> | undefined
 
   const load = async (): Promise<void> => {
@@ -61,10 +63,17 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
       const url = issuer.jwks_url === "" ? await discoverKeySet(fetch, issuer.issuer, life.signal) : issuer.jwks_url
       const document = await fetchDocument(fetch, url, life.signal)
       known = { select: createLocalJWKSet(document as unknown as JSONWebKeySet), fetchedAt: clock.now() }
+      failed = false
     } catch (error) {
+      failed = true
       if (!life.signal.aborted) log.warn("the keys of an issuer could not be fetched", { issuer: issuer.name, error })
     }
   }
+  const unavailable = (): AppError =>
+    new AppError("IssuerUnavailable", {
+      detail: `The keys of the issuer '${issuer.name}' cannot be fetched, so its tokens cannot be checked.`,
+      retryAfterSeconds: cooldownMs / 1000,
+    })
   const age = (since: number): number => {
     const ms = clock.now() - since
     // a clock that was set back must not make anything look young for ever
@@ -79,13 +88,12 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
     return fetching
   }
   const current = async (): Promise<KeySet> => {
-    if (known === undefined || age(known.fetchedAt) >= usableMs) await refresh()
-    else if (age(known.fetchedAt) >= freshMs) void refresh()
+    const isUsable = known !== undefined && age(known.fetchedAt) < usableMs
+    // a withdrawn key must not be believed because nobody came for hours; an outage is waited for once, not each time
+    if (!isUsable || (age(known?.fetchedAt ?? 0) >= freshMs && !failed)) await refresh()
+    else if (age(known?.fetchedAt ?? 0) >= freshMs) void refresh()
     if (known !== undefined && age(known.fetchedAt) < usableMs) return known
-    throw new AppError("IssuerUnavailable", {
-      detail: `The keys of the issuer '${issuer.name}' cannot be fetched, so its tokens cannot be checked.`,
-      retryAfterSeconds: cooldownMs / 1000,
-    })
+    throw unavailable()
   }
   return {
     keysFor: async (header) => {
@@ -93,6 +101,7 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
       const found = await select(before, header)
       if (found.length > 0) return found
       await refresh()
+      if (failed) throw unavailable()
       return known === undefined || known === before ? [] : select(known, header)
     },
     close: () => life.abort(),

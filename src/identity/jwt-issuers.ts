@@ -25,6 +25,9 @@ export const signatureAlgorithms: readonly string[] = [
   "Ed25519",
 ]
 
+/** What `typ` may say (RFC 7519 §5.1, RFC 9068 §2.1): a logout token, say, has the same issuer and is no access token. */
+const types: readonly (string | undefined)[] = [undefined, "jwt", "at+jwt", "application/at+jwt"]
+
 /** How far the clocks of an issuer and of this machine may be apart. */
 const skewMs = 60_000
 
@@ -83,8 +86,9 @@ const read = (token: string) => {
 }
 
 const verifyBy = async ({ config, keys }: Issuer, token: string, header: ReturnType<typeof decodeProtectedHeader>) => {
-  const { alg } = header
+  const { alg, typ } = header
   if (alg === undefined || !signatureAlgorithms.includes(alg)) return undefined
+  if (typ !== undefined && (typeof typ !== "string" || !types.includes(typ.toLowerCase()))) return undefined
   for (const key of await keys.keysFor({ ...header, alg })) {
     const payload = await checked(token, key, config.issuer)
     if (payload !== undefined) return toVerified(payload, config)

@@ -7,7 +7,10 @@ export type TokenIssuer = {
   readonly fetch: (url: string, init?: { readonly signal?: AbortSignal | null }) => Promise<Response>
   readonly asked: string[]
   /** Signs with the newest key. `change` is merged into the claims; undefined removes one. */
-  sign(change?: JWTPayload, header?: { readonly alg?: string; readonly kid?: string }): Promise<string>
+  sign(
+    change?: JWTPayload,
+    header?: { readonly alg?: string; readonly kid?: string; readonly typ?: string },
+  ): Promise<string>
   /** A token signed with HMAC under the public key, as an attacker could make it. */
   signWithPublicKey(): Promise<string>
   /** A token whose header says that it needs no signature. */

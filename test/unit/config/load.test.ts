@@ -284,6 +284,37 @@ describe("keys that are wrong together", () => {
       { file: "auth: {issuers: [{name: static, issuer: https://a}]}" },
       "auth.issuers[0].name: must be a short name",
     ],
+    [
+      "an issuer whose keys nobody can find",
+      { file: "auth: {issuers: [{name: a, issuer: corp}]}" },
+      "auth.issuers[0].jwks_url: is missing",
+    ],
+    [
+      "one audience for tools and for the REST API",
+      { file: "auth: {issuers: [{name: a, issuer: https://a, audiences: [x], api_audiences: [x]}]}" },
+      "auth.issuers[0].api_audiences: must differ from what opens MCP endpoints",
+    ],
+    [
+      "a target's audience for the REST API",
+      {
+        file: "gateway: {public_url: https://m}\nauth: {issuers: [{name: a, issuer: https://a, api_audiences: [https://m/mcp/x]}]}",
+      },
+      "auth.issuers[0].api_audiences: must differ from what opens MCP endpoints",
+    ],
+    [
+      "the gateway's audience for the REST API",
+      {
+        file: "gateway: {public_url: https://m}\nauth: {issuers: [{name: a, issuer: https://a, api_audiences: [https://m/]}]}",
+      },
+      "auth.issuers[0].api_audiences: must differ from what opens MCP endpoints",
+    ],
+    [
+      "the REST API's audience for tools",
+      {
+        file: "gateway: {public_url: https://m}\nauth: {issuers: [{name: a, issuer: https://a, audiences: [https://m/api]}]}",
+      },
+      "auth.issuers[0].audiences: must not hold the public URL's /api",
+    ],
   ])("%s", (_name, given, message) => {
     expect(problems(given)).toEqual([expect.stringContaining(message)])
   })
@@ -294,6 +325,27 @@ describe("keys that are wrong together", () => {
       expect.stringContaining("kubernetes.hold_timeout: is longer than the 60s"),
       expect.stringContaining("kubernetes.max_lifetime: is shorter than kubernetes.idle_ttl"),
     ])
+  })
+
+  test.each<[string, string, readonly string[]]>([
+    ["an issuer over plain http", "{name: a, issuer: http://id.example}", ["auth.issuers[0].issuer: is reached over"]],
+    [
+      "keys over plain http",
+      "{name: a, issuer: https://a, jwks_url: http://a/k}",
+      ["auth.issuers[0].issuer: is reached"],
+    ],
+    ["nothing on loopback", "{name: a, issuer: http://127.0.0.1:9000}", []],
+    ["nothing over https", "{name: a, issuer: https://id.example}", []],
+  ])("warned of is %s", (_name, issuer, expected) => {
+    const file = `gateway: {public_url: https://m}\nauth: {issuers: [${issuer}]}`
+    expect(load({ file }).warnings).toEqual(expected.map((each) => expect.stringContaining(each)))
+  })
+
+  test("warned of is an issuer without a public URL, where clients need it", () => {
+    const file = "auth: {issuers: [{name: a, issuer: https://id.example}]}"
+    for (const role of ["gateway", "all"] as const)
+      expect(load({ file, role }).warnings).toEqual([expect.stringContaining("gateway.public_url: is empty")])
+    for (const role of ["operator", "dev"] as const) expect(load({ file, role }).warnings).toEqual([])
   })
 })
 
