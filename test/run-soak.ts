@@ -1,8 +1,9 @@
 /**
  * `npm run test:soak`: ten minutes of users who come and go (REFLOW_SOAK_MINUTES for another length) on a real cluster,
- * faults that take their real time, and days of the embedded cluster by other seeds each time. Under five minutes the
- * users come and go faster, and only the longest of the faults are there. Arguments go to vitest. Prints figures, which
- * stay in dist/soak.md, and `N passed, N failed`.
+ * faults that take their real time, calls that are silent for six minutes, and days of the embedded cluster by other
+ * seeds each time. Under five minutes the users come and go faster, calls are silent for two minutes only, and only the
+ * longest of the faults are there. Arguments go to vitest. Prints figures, which stay in dist/soak.md, and
+ * `N passed, N failed`.
  */
 import { runOnCluster } from "./support/cluster-run.ts"
 

@@ -188,15 +188,20 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   }
 }
 
-const openPool = (origin: string): Pool =>
-  new Pool(origin, {
-    pipelining: 1,
-    connect: { timeout: connectTimeoutMs },
-    bodyTimeout: 0,
-    keepAliveTimeout: keepAliveMs,
-    keepAliveMaxTimeout: longestKeepAliveMs,
-    keepAliveTimeoutThreshold: keepAliveMarginMs,
-  })
+/**
+ * Options of the connections to servers. A body may be silent for as long as it likes; how long the head of an answer may
+ * take is said with each request, since undici's own default would end a call after five minutes.
+ */
+export const connectionOptions: Pool.Options = {
+  pipelining: 1,
+  connect: { timeout: connectTimeoutMs },
+  bodyTimeout: 0,
+  keepAliveTimeout: keepAliveMs,
+  keepAliveMaxTimeout: longestKeepAliveMs,
+  keepAliveTimeoutThreshold: keepAliveMarginMs,
+}
+
+const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 
 const dispatch = ({ pool, release }: Lease<Pool>, request: UpstreamRequest): Promise<UpstreamAnswer> =>
   new Promise((resolve, reject) => {

@@ -66,10 +66,16 @@ const reachableHost = (host: string): string => {
   return host.includes(":") ? `[${host}]` : host
 }
 
-/** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
-export const startHttpListener = async (listen: string, handler: RequestListener): Promise<HttpListener> => {
+/** A server that does not listen yet. It bounds how long a request may take to arrive, never how long its answer takes. */
+export const makeServer = (handler: RequestListener): Server => {
   const server = createServer(serverOptions, handler)
   server.timeout = 0
+  return server
+}
+
+/** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
+export const startHttpListener = async (listen: string, handler: RequestListener): Promise<HttpListener> => {
+  const server = makeServer(handler)
   const { port } = await startListening(server, listen)
   let closed: Promise<void> | undefined
   const stop = () => {

@@ -174,6 +174,8 @@ export type Stage = {
   readonly gateway: Gateway
   readonly placement: FakePlacement
   readonly lines: KeptLine[]
+  /** Answers that are open, as the gateway writes them. */
+  readonly responses: ReadonlySet<ServerResponse>
   addTarget(name: string, spec?: Partial<MCPTargetSpec>): void
   close(): Promise<void>
 }
@@ -187,7 +189,12 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
   const placement = fakePlacement()
   const telemetry = quietTelemetry()
   let listener: RequestListener = () => {}
-  const { server, port } = await listen((request, response) => listener(request, response))
+  const responses = new Set<ServerResponse>()
+  const { server, port } = await listen((request, response) => {
+    responses.add(response)
+    response.on("close", () => responses.delete(response))
+    listener(request, response)
+  })
   const publicUrl = `http://localhost:${port}`
   const { clock = systemClock, sessionKeys = fixedKeys(), ...rest } = options
   const gateway = createGateway({
@@ -228,6 +235,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     gateway,
     placement,
     lines: telemetry.lines,
+    responses,
     addTarget,
     close: async () => {
       await gateway.close()

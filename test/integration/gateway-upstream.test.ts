@@ -142,6 +142,7 @@ describe("a client that leaves", () => {
   test.each([
     ["POST", "before the head"],
     ["POST", "in the stream"],
+    ["DELETE", "before the head"],
     ["GET", "before the head"],
     ["GET", "in the stream"],
   ] as const)("%s %s: the server sees it within a second", async (verb, when) => {

@@ -5,7 +5,7 @@ import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts
 import { type Fronts, type Replica, startFronts } from "../support/fronts.ts"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { eventually, processesRunning } from "../support/processes.ts"
-import { repositoryFile } from "../support/reflow.ts"
+import { initialize, post, repositoryFile } from "../support/reflow.ts"
 import { gate } from "./gateway-stage.ts"
 
 const mark = `replicas-${process.pid}`
@@ -145,6 +145,25 @@ describe("a server with state", () => {
     await peer.close().catch(() => {})
   })
 })
+
+test.each(["calm", "grave"])(
+  "a GET and a DELETE of a session of %s whose instance was collected make nothing",
+  async (target) => {
+    const headers = { authorization: `Bearer ${alice}`, accept: "application/json, text/event-stream" }
+    const opened = await post(`${route.url}/mcp/${target}`, alice, initialize())
+    await opened.text()
+    const session = { ...headers, "mcp-session-id": opened.headers.get("mcp-session-id") ?? "" }
+    await replaceInstance(target)
+    const creates = () => fronts.replicas.flatMap(({ faults }) => faults.calls).filter(({ verb }) => verb === "create")
+    const before = creates().length
+    for (const { url } of fronts.replicas) {
+      for (const method of ["GET", "DELETE"])
+        expect((await fetch(`${url}/mcp/${target}`, { method, headers: session })).status).toBe(404)
+    }
+    expect(creates()).toHaveLength(before)
+    expect(await fronts.instances(target)).toEqual([])
+  },
+)
 
 describe("a gateway whose watch has stalled", () => {
   /** What a gateway still believes of a target's instance when it hears no more. */

@@ -10,6 +10,8 @@ const isShort = minutes < 5
 /** The plan of this run. Times are in seconds. */
 export const plan = {
   minutes,
+  /** Silence of a call: longer than the five minutes of many defaults; in a short soak than what a request may take to arrive. */
+  silence: isShort ? 130 : 370,
   /** Users that come and go, each with an instance of their own. */
   users: isShort ? 14 : 40,
   /** Places for instances: fewer than users, so that some wait. */

@@ -2,7 +2,13 @@ import { createServer } from "node:http"
 import { connect } from "node:net"
 import { afterEach, expect, test } from "vitest"
 import { isAppError } from "../../../src/errors.ts"
-import { type HttpListener, isLoopback, parseListen, startHttpListener } from "../../../src/roles/http-listener.ts"
+import {
+  type HttpListener,
+  isLoopback,
+  makeServer,
+  parseListen,
+  startHttpListener,
+} from "../../../src/roles/http-listener.ts"
 
 let listener: HttpListener | undefined
 afterEach(async () => {
@@ -56,4 +62,14 @@ test("it stops accepting while answers go on, and close ends those", async () =>
   await listener.close()
   await listener.close()
   await expect(reader?.read()).rejects.toThrow()
+})
+
+test("it bounds how long a request may take to arrive, and neither calls nor streams nor silence", () => {
+  const { timeout, headersTimeout, requestTimeout, keepAliveTimeout, maxRequestsPerSocket } = makeServer(() => {})
+  // the whole socket, also while an answer is on its way: no limit
+  expect(timeout).toBe(0)
+  // until the head and the whole of a request are here
+  expect([headersTimeout, requestTimeout]).toEqual([30_000, 120_000])
+  // between an answer and the next request
+  expect([keepAliveTimeout, maxRequestsPerSocket]).toEqual([75_000, 0])
 })
