@@ -68,8 +68,8 @@ export type Gateway = {
   /** Serves one request to `/mcp/{target}`, errors included. Resolves when the answer is out; never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
   /**
-   * Takes no new requests, ends streams that have no call, and waits for the calls until `signal` is aborted; then ends
-   * those too.
+   * Ends streams that have no call and takes no new ones, and waits for the calls until `signal` is aborted; then ends
+   * those too and takes none. Until then calls on connections that are left are answered.
    */
   drain(signal: AbortSignal): Promise<void>
   /** Ends every exchange and connection. */
@@ -143,6 +143,9 @@ const shuttingDown = (): AppError =>
     headers: { connection: "close" },
   })
 
+/** True if it may last for hours without a call. */
+const isStream = ({ openStream, verb }: Known): boolean => openStream === true || verb === "GET"
+
 /** Makes the gateway's data path. It starts nothing by itself; close what you make. */
 export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
@@ -151,6 +154,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const audit = createAudit(deps.telemetry)
   const flights = new Set<Flight>()
   let draining = false
+  let over = false
 
   const fly = async (flight: { known: Known; readonly life: AbortController }): Promise<void> => {
     const { signal } = flight.life
@@ -159,6 +163,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     try {
       const outcome = await run(incoming, (known) => {
         flight.known = known
+        if (draining && isStream(known)) throw shuttingDown()
       })
       end({ known: flight.known, now: clock.now(), outcome })
     } catch (cause) {
@@ -176,7 +181,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       if (!response.writableFinished) life.abort()
     })
     try {
-      if (draining) throw shuttingDown()
+      if (over) throw shuttingDown()
       const known: Known = receive(request, response, { requestId, receivedAt: clock.now(), signal: life.signal })
       const flight = { life, known, done: Promise.resolve() }
       flights.add(flight)
@@ -191,18 +196,18 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
     draining = true
-    end((known) => known.openStream === true || known.verb === "GET")
-    const landed = Promise.allSettled([...flights].map((flight) => flight.done))
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) return resolve()
-      signal.addEventListener("abort", () => resolve(), { once: true })
-      void landed.then(() => resolve())
-    })
-    end(() => true)
-    await landed
+    end(isStream)
+    const cut = (): void => {
+      over = true
+      end(() => true)
+    }
+    if (signal.aborted) cut()
+    signal.addEventListener("abort", cut, { once: true })
+    while (flights.size > 0) await Promise.allSettled([...flights].map((flight) => flight.done))
+    signal.removeEventListener("abort", cut)
   }
   const close = async (): Promise<void> => {
-    draining = true
+    over = true
     end(() => true)
     await upstream.close()
   }

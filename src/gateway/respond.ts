@@ -123,6 +123,8 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
   const head = headFor(placed, answer, { events, session, whole: filter === undefined })
   const touch = placed.openStream ? () => deps.placement.touchStream(placement) : undefined
   touch?.()
+  // it lives long and ends when a gateway goes: on a connection of its own nobody sends the next request just then
+  if (placed.openStream) response.shouldKeepAlive = false
   return pump(answer, response, {
     clock: deps.clock,
     writeHead: () => void response.writeHead(answer.status, head),

@@ -28,17 +28,19 @@ const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<C
 }
 
 /**
- * Ends the serving: requests are served while endpoints still lead here, then no new ones; streams are told to come back,
- * calls get kubernetes.drain_timeout.
+ * Ends the serving: while endpoints still lead here requests are served, and clients learn from the answers that their
+ * connections end; then there are no new connections, streams are told to come back, calls get kubernetes.drain_timeout.
  */
 const drain = async ({ config, telemetry }: Base, { gateway }: Front, { listener }: PublicListener): Promise<void> => {
   telemetry.log.info("not ready any more; serving until endpoints know", { ms: endpointsMs })
+  listener.sendAway()
   await clock.sleep(endpointsMs)
   const limit = new AbortController()
   const cancel = clock.timer(config.kubernetes.drain_timeout, () => limit.abort())
   telemetry.log.info("draining", { ms: config.kubernetes.drain_timeout })
-  listener.stopAccepting()
+  await listener.stopAccepting()
   await gateway.drain(limit.signal)
+  await listener.settle(limit.signal)
   cancel()
 }
 
