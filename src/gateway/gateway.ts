@@ -68,8 +68,8 @@ export type Gateway = {
   /** Serves one request to `/mcp/{target}`, errors included. Resolves when the answer is out; never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
   /**
-   * Ends streams that have no call and takes no new ones, and waits for the calls until `signal` is aborted; then ends
-   * those too and takes none. Until then calls on connections that are left are answered.
+   * Ends streams that have no call, and waits for the calls until `signal` is aborted; then ends those too and takes no
+   * more. Until then whatever still comes is served, new streams to end at once.
    */
   drain(signal: AbortSignal): Promise<void>
   /** Ends every exchange and connection. */
@@ -103,7 +103,7 @@ const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) => {
 }
 
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
-const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
+const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolean) => {
   const { clock, placement, options, telemetry } = deps
   const trusts = trustNetworks(options.trustedProxies)
   const now = () => clock.now()
@@ -128,7 +128,7 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
     .step(placeStep)
-  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs })
+  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs, isLeaving })
   return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
     answer(await way.run(incoming, seen))
 }
@@ -143,18 +143,15 @@ const shuttingDown = (): AppError =>
     headers: { connection: "close" },
   })
 
-/** True if it may last for hours without a call. */
-const isStream = ({ openStream, verb }: Known): boolean => openStream === true || verb === "GET"
-
 /** Makes the gateway's data path. It starts nothing by itself; close what you make. */
 export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
   const upstream = createUpstream(clock)
-  const run = buildWay(deps, upstream)
   const audit = createAudit(deps.telemetry)
   const flights = new Set<Flight>()
-  let draining = false
+  let leaving = false
   let over = false
+  const run = buildWay(deps, upstream, () => leaving)
 
   const fly = async (flight: { known: Known; readonly life: AbortController }): Promise<void> => {
     const { signal } = flight.life
@@ -163,7 +160,6 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     try {
       const outcome = await run(incoming, (known) => {
         flight.known = known
-        if (draining && isStream(known)) throw shuttingDown()
       })
       end({ known: flight.known, now: clock.now(), outcome })
     } catch (cause) {
@@ -195,8 +191,8 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     for (const { life, known } of flights) if (which(known)) life.abort(shuttingDown())
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
-    draining = true
-    end(isStream)
+    leaving = true
+    end(({ openStream, verb }) => openStream === true || verb === "GET")
     const cut = (): void => {
       over = true
       end(() => true)
