@@ -68,8 +68,8 @@ export type Gateway = {
   /** Serves one request to `/mcp/{target}`, errors included. Resolves when the answer is out; never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
   /**
-   * Takes no new requests, ends streams that have no call, and waits for the calls until `signal` is aborted; then ends
-   * those too.
+   * Ends streams that have no call, and waits for the calls until `signal` is aborted; then ends those too and takes no
+   * more. Until then whatever still comes is served, new streams to end at once.
    */
   drain(signal: AbortSignal): Promise<void>
   /** Ends every exchange and connection. */
@@ -103,7 +103,7 @@ const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) => {
 }
 
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
-const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
+const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolean) => {
   const { clock, placement, options, telemetry } = deps
   const trusts = trustNetworks(options.trustedProxies)
   const now = () => clock.now()
@@ -128,7 +128,7 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream) => {
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
     .step(placeStep)
-  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs })
+  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs, isLeaving })
   return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
     answer(await way.run(incoming, seen))
 }
@@ -147,10 +147,11 @@ const shuttingDown = (): AppError =>
 export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
   const upstream = createUpstream(clock)
-  const run = buildWay(deps, upstream)
   const audit = createAudit(deps.telemetry)
   const flights = new Set<Flight>()
-  let draining = false
+  let leaving = false
+  let over = false
+  const run = buildWay(deps, upstream, () => leaving)
 
   const fly = async (flight: { known: Known; readonly life: AbortController }): Promise<void> => {
     const { signal } = flight.life
@@ -176,7 +177,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       if (!response.writableFinished) life.abort()
     })
     try {
-      if (draining) throw shuttingDown()
+      if (over) throw shuttingDown()
       const known: Known = receive(request, response, { requestId, receivedAt: clock.now(), signal: life.signal })
       const flight = { life, known, done: Promise.resolve() }
       flights.add(flight)
@@ -190,19 +191,19 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     for (const { life, known } of flights) if (which(known)) life.abort(shuttingDown())
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
-    draining = true
-    end((known) => known.openStream === true || known.verb === "GET")
-    const landed = Promise.allSettled([...flights].map((flight) => flight.done))
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) return resolve()
-      signal.addEventListener("abort", () => resolve(), { once: true })
-      void landed.then(() => resolve())
-    })
-    end(() => true)
-    await landed
+    leaving = true
+    end(({ openStream, verb }) => openStream === true || verb === "GET")
+    const cut = (): void => {
+      over = true
+      end(() => true)
+    }
+    if (signal.aborted) cut()
+    signal.addEventListener("abort", cut, { once: true })
+    while (flights.size > 0) await Promise.allSettled([...flights].map((flight) => flight.done))
+    signal.removeEventListener("abort", cut)
   }
   const close = async (): Promise<void> => {
-    draining = true
+    over = true
     end(() => true)
     await upstream.close()
   }

@@ -23,6 +23,8 @@ export type RespondDeps = {
   readonly log: Logger
   /** Silence after which an event stream gets a comment, milliseconds. */
   readonly silenceMs: number
+  /** True once the gateway is about to end: a stream without a call that begins now ends at once, and comes back elsewhere. */
+  readonly isLeaving: () => boolean
 }
 
 /** How a request was answered from upstream. */
@@ -109,9 +111,17 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
   const head = headFor(placed, answer, { events, session, whole: filter === undefined })
   const touch = placed.openStream ? () => deps.placement.touchStream(placement) : undefined
   touch?.()
+  // it lives long and ends when a gateway goes: on a connection of its own nobody sends the next request just then
+  if (placed.openStream) response.shouldKeepAlive = false
+  const writeHead = (): void => void response.writeHead(answer.status, head)
+  if (placed.openStream && events && deps.isLeaving()) {
+    writeHead()
+    response.end()
+    return "stopped"
+  }
   return pump(answer, response, {
     clock: deps.clock,
-    writeHead: () => void response.writeHead(answer.status, head),
+    writeHead,
     signal,
     events,
     silenceMs: deps.silenceMs,

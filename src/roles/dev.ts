@@ -75,7 +75,7 @@ const startCluster = async ({ config, started, telemetry, environment, ...rest }
 const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListener): Promise<void> => {
   const limit = new AbortController()
   const cancel = clock.timer(Math.min(config.kubernetes.drain_timeout, longestDrainMs), () => limit.abort())
-  listener.stopAccepting()
+  await listener.stopAccepting()
   await gateway.drain(limit.signal)
   cancel()
 }

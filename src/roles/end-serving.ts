@@ -11,22 +11,25 @@ export type EndServingDeps = {
   readonly clock: ClockPort
   readonly log: Logger
   readonly gateway: Pick<Gateway, "drain">
-  readonly listener: Pick<HttpListener, "stopAccepting">
+  readonly listener: Pick<HttpListener, "sendAway" | "stopAccepting" | "settle">
   /** How long open calls get, milliseconds. */
   readonly drainMs: number
 }
 
 /**
- * Ends the serving of a replica that is not ready any more: requests are served while endpoints still lead here, then no
- * new ones; streams are told to come back, calls get their time. Resolves when nothing is open any more.
+ * Ends the serving of a replica that is not ready any more: while endpoints still lead here requests are served, and
+ * clients learn from the answers that their connections end; then there are no new connections, streams are told to come
+ * back, calls get their time. Resolves when nothing is open any more.
  */
 export const endServing = async ({ clock, log, gateway, listener, drainMs }: EndServingDeps): Promise<void> => {
   log.info("not ready any more; serving until endpoints know", { ms: endpointsMs })
+  listener.sendAway()
   await clock.sleep(endpointsMs)
   const limit = new AbortController()
   const cancel = clock.timer(drainMs, () => limit.abort())
   log.info("draining", { ms: drainMs })
-  listener.stopAccepting()
+  await listener.stopAccepting()
   await gateway.drain(limit.signal)
+  await listener.settle(limit.signal)
   cancel()
 }

@@ -1,15 +1,22 @@
 import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http"
 import type { AddressInfo } from "node:net"
+import { setImmediate as turn } from "node:timers/promises"
+import { systemClock as clock } from "../adapters/system/clock.ts"
 import { AppError } from "../errors.ts"
 import { httpServerOptions } from "../gateway/server.ts"
+import { type Connections, followConnections } from "./connections.ts"
 
 /** A server that listens. */
 export type HttpListener = {
   /** e.g. `http://127.0.0.1:8080`: where a client on this machine reaches it. */
   readonly url: string
   readonly port: number
-  /** No new connections; idle ones end. What runs goes on. */
-  stopAccepting(): void
+  /** From now on connections end with the next answer: clients that keep them open come back, and to somebody else. */
+  sendAway(): void
+  /** No new connections; idle ones end. What runs goes on, and what still comes on its connections is answered. */
+  stopAccepting(): Promise<void>
+  /** After {@link stopAccepting}: resolves when every answer is out and nobody may send more, or when `signal` is aborted. */
+  settle(signal: AbortSignal): Promise<void>
   /** Ends every connection that is left, and resolves when all are gone. */
   close(): Promise<void>
 }
@@ -22,6 +29,9 @@ const serverOptions: ServerOptions = {
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
 }
+
+/** How long a connection may be idle that carried its answer as accepting stopped: time for one who calls at once again. */
+const lingerMs = 1_000
 
 /** `127.0.0.1:8080` or `[::1]:8080` in its parts; the configuration has checked it. */
 export const parseListen = (listen: string): { readonly host: string; readonly port: number } => {
@@ -67,29 +77,61 @@ const reachableHost = (host: string): string => {
 }
 
 /** A server that does not listen yet. It bounds how long a request may take to arrive, never how long its answer takes. */
-export const makeServer = (handler: RequestListener): Server => {
-  const server = createServer(serverOptions, handler)
+export const makeServer = (): Server => {
+  const server = createServer(serverOptions)
   server.timeout = 0
   return server
 }
 
-/** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
-export const startHttpListener = async (listen: string, handler: RequestListener): Promise<HttpListener> => {
-  const server = makeServer(handler)
-  const { port } = await startListening(server, listen)
+/** How a server that listens ends. */
+const endingOf = (server: Server, connections: Connections): Omit<HttpListener, "url" | "port"> => {
   let closed: Promise<void> | undefined
-  const stop = () => {
+  const stop = (): Promise<void> => {
+    connections.endWithAnswers()
+    server.keepAliveTimeout = lingerMs
+    server.keepAliveTimeoutBuffer = 0
     closed ??= new Promise((resolve) => server.close(() => resolve()))
-    server.closeIdleConnections()
+    return closed
   }
+  /** For as long as a connection may still be used; one that never was is nobody's to wait for. */
+  const linger = (): Promise<void> =>
+    new Promise((resolve) => {
+      const cancel = clock.timer(lingerMs, resolve)
+      void stop().then(() => {
+        cancel()
+        resolve()
+      })
+    })
   return {
-    url: `http://${reachableHost(parseListen(listen).host)}:${port}`,
-    port,
-    stopAccepting: stop,
+    sendAway: connections.endWithAnswers,
+    stopAccepting: async () => {
+      // a connection with an unread request looks idle: what is here now has been read when the loop has turned once
+      await turn()
+      await turn()
+      void stop()
+    },
+    settle: async (signal) => {
+      await connections.quiet(signal)
+      while (!signal.aborted) {
+        await linger()
+        if (connections.areQuiet()) return
+        await connections.quiet(signal)
+      }
+    },
     close: async () => {
-      stop()
+      const over = stop()
       server.closeAllConnections()
-      await closed
+      await over
     },
   }
+}
+
+/** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
+export const startHttpListener = async (listen: string, handler: RequestListener): Promise<HttpListener> => {
+  const server = makeServer()
+  // follows each request before its handler gets it
+  const connections = followConnections(server)
+  server.on("request", handler)
+  const { port } = await startListening(server, listen)
+  return { url: `http://${reachableHost(parseListen(listen).host)}:${port}`, port, ...endingOf(server, connections) }
 }

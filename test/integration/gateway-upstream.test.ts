@@ -415,10 +415,12 @@ describe("a target with a tool policy", () => {
 })
 
 describe("draining", () => {
-  test("refuses newcomers, ends streams without a call, and lets a call finish", async () => {
+  test("ends streams without a call, also new ones, and lets calls finish, also new ones", async () => {
     const [finish, arrived] = [gate(), gate()]
     await serve(async (seen, response) => {
-      if (seen.method === "GET") return void response.writeHead(200, events).write("data: 1\n\n")
+      if (seen.method === "GET" || seen.body.includes("listen"))
+        return void response.writeHead(200, events).write("data: 1\n\n")
+      if (seen.body.includes("ping")) return answerJson(response, seen, { here: true })
       arrived.resolve()
       await finish.promise
       answerJson(response, seen, { done: true })
@@ -428,12 +430,29 @@ describe("draining", () => {
     await arrived.promise
     const drained = stage.gateway.drain(AbortSignal.timeout(10_000))
     expect(await stream.text()).toBe("data: 1\n\n")
-    const late = await post(stage, message("ping"))
-    expect(late.status).toBe(503)
-    expect(late.headers.get("retry-after")).toBe("1")
+    // on connections that are left: whoever has one could not know that it leads to a replica that ends
+    for (const again of [post(stage, undefined, { verb: "GET" }), post(stage, message("subscriptions/listen"))]) {
+      const ended = await again
+      expect([ended.status, ended.headers.get("connection"), await ended.text()]).toEqual([200, "close", ""])
+    }
+    expect(await (await post(stage, message("ping"))).json()).toMatchObject({ result: { here: true } })
     finish.resolve()
     expect(await (await call).json()).toMatchObject({ result: { done: true } })
     await drained
+  })
+
+  test("finds no stream on a connection that anything else could be sent on", async () => {
+    await serve((seen, response) => {
+      if (seen.method === "GET") return void response.writeHead(200, events).end("data: 1\n\n")
+      answerJson(response, seen, {})
+    })
+    const connections: (string | null)[] = []
+    for (const asked of [post(stage, undefined, { verb: "GET" }), post(stage, message("ping"))]) {
+      const response = await asked
+      connections.push(response.headers.get("connection"))
+      await response.text()
+    }
+    expect(connections).toEqual(["close", "keep-alive"])
   })
 
   test("ends what is left at the deadline with an error that says why", async () => {
@@ -446,6 +465,7 @@ describe("draining", () => {
     deadline.abort()
     await drained
     expect(await (await call).json()).toMatchObject({ id: 1, error: { data: { code: "ShuttingDown" } } })
+    expect((await post(stage, message("ping"))).status).toBe(503)
   })
 
   test("does not wait beyond the deadline for a body that does not come", async () => {

@@ -1,6 +1,7 @@
-import { createServer } from "node:http"
-import { connect } from "node:net"
-import { afterEach, expect, test } from "vitest"
+import { once } from "node:events"
+import { createServer, type ServerResponse } from "node:http"
+import { connect, type Socket } from "node:net"
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { isAppError } from "../../../src/errors.ts"
 import {
   type HttpListener,
@@ -52,7 +53,7 @@ test("it stops accepting while answers go on, and close ends those", async () =>
   const response = await fetch(listener.url)
   const reader = response.body?.getReader()
   await reader?.read()
-  listener.stopAccepting()
+  await listener.stopAccepting()
   const refused = await new Promise((resolve) => {
     connect(listener?.port ?? 0, "127.0.0.1")
       .on("error", resolve)
@@ -65,11 +66,127 @@ test("it stops accepting while answers go on, and close ends those", async () =>
 })
 
 test("it bounds how long a request may take to arrive, and neither calls nor streams nor silence", () => {
-  const { timeout, headersTimeout, requestTimeout, keepAliveTimeout, maxRequestsPerSocket } = makeServer(() => {})
+  const { timeout, headersTimeout, requestTimeout, keepAliveTimeout, maxRequestsPerSocket } = makeServer()
   // the whole socket, also while an answer is on its way: no limit
   expect(timeout).toBe(0)
   // until the head and the whole of a request are here
   expect([headersTimeout, requestTimeout]).toEqual([30_000, 120_000])
   // between an answer and the next request
   expect([keepAliveTimeout, maxRequestsPerSocket]).toEqual([75_000, 0])
+})
+
+describe("while it ends", () => {
+  const request = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+  /** What was asked, in its order. */
+  let asked: ServerResponse[] = []
+  const sockets: Socket[] = []
+
+  /** A connection on which nothing has been sent. */
+  const open = async (): Promise<Socket> => {
+    const socket = connect(listener?.port ?? 0, "127.0.0.1")
+    sockets.push(socket)
+    await once(socket, "connect")
+    return socket
+  }
+  const arrivals = async (count: number): Promise<void> => {
+    await expect.poll(() => asked.length).toBe(count)
+  }
+  const hear = async (socket: Socket): Promise<string> => String((await once(socket, "data"))[0]).toLowerCase()
+
+  beforeEach(async () => {
+    asked = []
+    listener = await startHttpListener("127.0.0.1:0", (_request, response) => void asked.push(response))
+  })
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+  })
+
+  test("each answer whose head is not out says that its connection ends, also to questions from before", async () => {
+    const [early, late] = [await open(), await open()]
+    early.write(request)
+    await arrivals(1)
+    listener?.sendAway()
+    late.write(request)
+    await arrivals(2)
+    for (const [index, socket] of [early, late].entries()) {
+      const ended = once(socket, "end")
+      asked[index]?.end()
+      expect(await hear(socket)).toContain("connection: close")
+      await ended
+    }
+  })
+
+  test("a request that has come, but has not been read, as accepting stops is answered", async () => {
+    const socket = await open()
+    socket.write(request)
+    await arrivals(1)
+    asked[0]?.end()
+    await hear(socket)
+    socket.write(request)
+    // the bytes are here now; this process is not told before it looks
+    const stopped = listener?.stopAccepting()
+    await arrivals(2)
+    await stopped
+    asked[1]?.end()
+    expect(await hear(socket)).toContain("connection: close")
+  })
+
+  test("one who got an answer on a connection that was to be kept may ask once more, and is waited for", async () => {
+    const socket = await open()
+    socket.write(request)
+    await arrivals(1)
+    asked[0]?.writeHead(200).flushHeaders()
+    expect(await hear(socket)).toContain("connection: keep-alive")
+    await listener?.stopAccepting()
+    const settled = listener?.settle(AbortSignal.timeout(20_000))
+    asked[0]?.end()
+    await hear(socket)
+    socket.write(request)
+    await arrivals(2)
+    asked[1]?.end("again")
+    expect(await hear(socket)).toContain("connection: close")
+    await settled
+  })
+
+  test("an answer is waited for until it is out, however slowly its client reads", async () => {
+    const socket = await open()
+    socket.write(request)
+    await arrivals(1)
+    const bytes = 32 * 2 ** 20
+    asked[0]?.end(Buffer.alloc(bytes))
+    await listener?.stopAccepting()
+    const ended = listener?.settle(AbortSignal.timeout(20_000)).then(() => listener?.close())
+    let read = 0
+    for await (const chunk of socket) read += chunk.length
+    expect(read).toBeGreaterThan(bytes)
+    await ended
+  })
+
+  test("a connection that was just made may ask; one that does not is not waited for", async () => {
+    const [asks, silent] = [await open(), await open()]
+    const over = once(silent, "close")
+    await listener?.stopAccepting()
+    asks.write(request)
+    await arrivals(1)
+    asked[0]?.end()
+    expect(await hear(asks)).toContain("connection: close")
+    await listener?.settle(new AbortController().signal)
+    await listener?.close()
+    await over
+  })
+
+  test("an idle connection ends at once, and nothing is waited for when time is up", async () => {
+    const [idle, busy] = [await open(), await open()]
+    for (const [index, socket] of [idle, busy].entries()) {
+      socket.write(request)
+      await arrivals(index + 1)
+    }
+    asked[0]?.end()
+    await hear(idle)
+    const ended = once(idle, "end")
+    await listener?.stopAccepting()
+    await ended
+    await listener?.settle(AbortSignal.abort())
+    expect(asked[1]?.closed).toBe(false)
+  })
 })
