@@ -25,7 +25,7 @@ const belongToOpenCalls = (messages: readonly Message[]): boolean =>
     (message) => message.kind === "response" || (message.kind === "notification" && continuing.has(message.method)),
   )
 
-const ask = (deps: PlacingDeps, input: Keyed): Promise<Placement> =>
+const ask = (deps: PlacingDeps, input: Keyed): Placement | Promise<Placement> =>
   deps.placement.place({
     target: input.target,
     identity: input.identity,
@@ -48,40 +48,41 @@ const settle = async (deps: PlacingDeps, input: Keyed, session: OpenSession, see
   throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
 }
 
-/** Where the session stands now: on its own server, or opened again on the one that took its place. */
-const upstreamSessionOf = async (
+/** The session opened again on the server that took the place of its own. */
+const reopen = async (
   { placement, reinitializer }: PlacingDeps,
   input: Keyed,
   session: OpenSession,
   found: Placement,
-): Promise<string | undefined> => {
-  if (isSameLife(session, found)) return session.upstreamId
+): Promise<Placed> => {
   // counts as the call that follows: a drain must not end in between
   const end = placement.beginCall(found)
   try {
-    return await reinitializer.reopen(session, found, input)
+    return { ...input, placement: found, upstreamSession: await reinitializer.reopen(session, found, input) }
   } finally {
     end()
   }
 }
 
+/** Where the session stands now: on its own server, or opened again on the one that took its place. */
+const withSession = (deps: PlacingDeps, input: Keyed, found: Placement): Placed | Promise<Placed> => {
+  const { session } = input
+  if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
+  const upstreamSession = session.upstreamId
+  if (isSameLife(session, found)) return { ...input, placement: found, upstreamSession }
+  if (input.target.spec.statefulness !== "stateful") return reopen(deps, input, session, found)
+  return settle(deps, input, session, found).then((placement) => ({ ...input, placement, upstreamSession }))
+}
+
 /**
  * Places a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
- * knows it. Throws what placement throws, and SessionNotFound.
+ * knows it; at once if the instance is warm. Throws or rejects with what placement throws, and SessionNotFound.
  */
 export const place =
   (deps: PlacingDeps) =>
-  async (input: Keyed): Promise<Placed> => {
-    const { session } = input
-    const found = await ask(deps, input)
-    if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
-    const settled =
-      input.target.spec.statefulness === "stateful" && !isSameLife(session, found)
-        ? await settle(deps, input, session, found)
-        : found
-    return {
-      ...input,
-      placement: settled,
-      upstreamSession: await upstreamSessionOf(deps, input, session, settled),
-    }
+  (input: Keyed): Placed | Promise<Placed> => {
+    const found = ask(deps, input)
+    return found instanceof Promise
+      ? found.then((placement) => withSession(deps, input, placement))
+      : withSession(deps, input, found)
   }
