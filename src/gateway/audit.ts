@@ -37,9 +37,12 @@ const createDigests = () => {
   }
 }
 
-/** The method and tool of the (first) message: short, so that the line stays short whatever was sent. */
-const messageFields = ({ messages }: Known): Record<string, unknown> => {
-  const message = messages?.find((each) => each.kind !== "response")
+/**
+ * The method and tool of the (first) message, also of one that the policy refused: short, so that the line stays short
+ * whatever was sent.
+ */
+const messageFields = ({ reading }: Known): Record<string, unknown> => {
+  const message = reading?.messages.find((each) => each.kind !== "response")
   if (message === undefined) return {}
   const method = message.method.slice(0, 64)
   const { name } = message.params

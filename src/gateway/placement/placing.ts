@@ -87,10 +87,10 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
     }
   }
 
-  return async (request) => {
+  return (request) => {
     const visit = visitOf(request)
     const warm = tryWarm(parts, visit, false)
-    if (warm === undefined || warm.touched !== undefined) return await metrics.timed(() => placeSlowly(visit, warm))
+    if (warm === undefined || warm.touched !== undefined) return metrics.timed(() => placeSlowly(visit, warm))
     metrics.warm()
     return warm.placement
   }
