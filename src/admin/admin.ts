@@ -6,10 +6,12 @@ import type { Identity } from "../identity/identity.ts"
 import { subjectDigest } from "../identity/subject-key.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answer, Call, Deps, Handler } from "./call.ts"
+import { patchTarget, replaceTarget } from "./change-target.ts"
 import { namedValues, ownValues } from "./env.ts"
 import { listInstances, listTargetInstances } from "./instances.ts"
 import { readJson } from "./json-body.ts"
-import { type OperationName, operations } from "./operations.ts"
+import { type OperationName, operation, operations } from "./operations.ts"
+import { checkQuery } from "./page.ts"
 import { toProblem } from "./problem.ts"
 import { restartInstances } from "./restart.ts"
 import { createTarget, deleteTarget, getTarget, listTargets } from "./targets.ts"
@@ -28,6 +30,8 @@ const handlers: Readonly<Record<OperationName, Handler>> = {
   createTarget,
   listTargets,
   getTarget,
+  replaceTarget,
+  patchTarget,
   deleteTarget,
   restartInstances,
   listTargetInstances,
@@ -84,11 +88,14 @@ const run = async (context: Context, name: OperationName): Promise<Answer> => {
   const params = decodeParams(event.context.params)
   facts.target = params.id
   const admin = options.access.isAdmin(identity)
-  if (operations[name].who === "admin" && !admin)
-    throw new AppError("Forbidden", { detail: "This call is for administrators only." })
-  const signal = AbortSignal.timeout(callMs)
+  const { who, query: known = [], takes } = operation(name)
+  if (who === "admin" && !admin) throw new AppError("Forbidden", { detail: "This call is for administrators only." })
   const { searchParams: query } = event.url
-  const call: Call = { deps: options, identity, admin, params, query, signal, body: () => readJson(event.req) }
+  checkQuery(query, known)
+  const signal = AbortSignal.timeout(callMs)
+  const { headers } = event.req
+  const body = () => readJson(event.req, takes)
+  const call: Call = { deps: options, identity, admin, params, query, headers, signal, body }
   try {
     return await handlers[name](call)
   } catch (error) {

@@ -30,6 +30,7 @@ export type Call = {
   /** Decoded parameters of the path. */
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
+  readonly headers: Headers
   /** Reads the body as JSON; undefined if there is none. */
   readonly body: () => Promise<unknown>
   /** Aborted when the call has taken too long. */
@@ -52,7 +53,8 @@ const catchUpMs = 2_000
 /** Instances listed at once. */
 const pageSize = 500
 
-const notFound = (name: string): AppError =>
+/** The error for a target that is not there, or not for the caller. */
+export const targetNotFound = (name: string): AppError =>
   new AppError("TargetNotFound", { detail: `There is no target '${name.slice(0, 64)}' that you may use.` })
 
 /**
@@ -61,11 +63,11 @@ const notFound = (name: string): AppError =>
  */
 export const requireTarget = async ({ deps, identity, admin, params, signal }: Call): Promise<MCPTarget> => {
   const { id: name = "" } = params
-  if (!targetNamePattern.test(name)) throw notFound(name)
+  if (!targetNamePattern.test(name)) throw targetNotFound(name)
   const target = admin
     ? await deps.cluster.get(mcpTargetKind, { namespace: deps.namespace, name }, { signal })
     : deps.targets.get(name)
-  if (target === undefined || !(admin || deps.access.mayUse(target, identity))) throw notFound(name)
+  if (target === undefined || !(admin || deps.access.mayUse(target, identity))) throw targetNotFound(name)
   return target
 }
 

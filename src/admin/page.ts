@@ -3,7 +3,6 @@ import { AppError } from "../errors.ts"
 
 const defaultLimit = 100
 const maxLimit = 500
-const parameters: readonly string[] = ["limit", "continue"]
 
 /** One page of a list. */
 export type Page<T> = {
@@ -28,11 +27,20 @@ const afterOf = (query: URLSearchParams): string => {
   return name
 }
 
-/** Refuses query parameters that the call does not know. Throws `InvalidParams`. */
+/** Refuses query parameters that the call does not know, or that come twice. Throws `InvalidParams`. */
 export const checkQuery = (query: URLSearchParams, known: readonly string[]): void => {
-  for (const name of query.keys())
+  for (const name of query.keys()) {
     if (!known.includes(name))
       throw invalid(`'${name.slice(0, 64)}' is not a parameter of this call${suggestion(name, known)}.`)
+    if (query.getAll(name).length > 1) throw invalid(`${name} is given more than once.`)
+  }
+}
+
+/** A parameter that is `true` or `false`; false if it is not given. Throws `InvalidParams`. */
+export const flagOf = (query: URLSearchParams, name: string): boolean => {
+  const text = query.get(name) ?? "false"
+  if (text !== "true" && text !== "false") throw invalid(`${name} must be true or false.`)
+  return text === "true"
 }
 
 /**
@@ -43,7 +51,6 @@ export const toPage = <T extends { readonly metadata: { readonly name: string } 
   items: Iterable<T>,
   query: URLSearchParams,
 ): Page<T> => {
-  checkQuery(query, parameters)
   const limit = limitOf(query)
   const after = afterOf(query)
   const rest = [...items]

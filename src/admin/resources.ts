@@ -16,6 +16,9 @@ export const Target = z.strictObject({
   status: toRestSchema(MCPTargetStatus).optional(),
 })
 
+/** What a target shows and nobody can write: ignored on the way back. */
+export const readOnlyTargetFields: readonly string[] = ["generation", "created_time", "deleting", "status"]
+
 /** A target as a client sends it. */
 export const TargetInput = Target.omit({ generation: true, created_time: true, deleting: true, status: true })
 

@@ -131,8 +131,8 @@ export const grants: readonly Grant[] = [
     where: "instances",
     group: apiGroup,
     resource: "mcptargets",
-    verbs: ["get", "list", "watch", "create", "delete"],
-    why: "follows them; the REST API makes and deletes them",
+    verbs: ["get", "list", "watch", "create", "patch", "delete"],
+    why: "follows them; the REST API makes, changes and deletes them",
   },
   {
     actor: "gateway",

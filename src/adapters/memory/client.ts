@@ -13,6 +13,7 @@ import type {
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { createReflector, type WatchFrame } from "../reflector.ts"
 import type { EventRecorder } from "./events.ts"
+import { otherManagers } from "./ownership.ts"
 import type { Pages } from "./pages.ts"
 import { toRaw, typed } from "./raw.ts"
 import type { Server } from "./server.ts"
@@ -146,6 +147,12 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
       run({ verb: "get", kind: kind.kind, name: ref.name }, options, () => {
         const stored = store.find(kind, ref)
         return stored === undefined ? undefined : typed(kind, stored.object)
+      }),
+    getManaged: (kind, ref, options) =>
+      run({ verb: "getManaged", kind: kind.kind, name: ref.name }, options, () => {
+        const stored = store.find(kind, ref)
+        if (stored === undefined) return undefined
+        return { object: typed(kind, stored.object), others: otherManagers(stored.ownership, manager) }
       }),
     recordEvent: (event, options) =>
       run({ verb: "recordEvent", kind: "Event", name: event.regarding.metadata.name }, options, () =>
