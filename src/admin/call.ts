@@ -37,11 +37,12 @@ export type Call = {
   readonly signal: AbortSignal
 }
 
-/** What a call answers; status 200 by default, no body with 204. */
+/** What a call answers; status 200 by default, no body with 204. `body` is sent as JSON, `text` as plain text. */
 export type Answer = {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
+  readonly text?: string | ReadableStream<Uint8Array>
 }
 
 /** Does one call. */

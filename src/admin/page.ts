@@ -13,11 +13,16 @@ export type Page<T> = {
 
 const invalid = (detail: string): AppError => new AppError("InvalidParams", { detail })
 
-const limitOf = (query: URLSearchParams): number => {
-  const text = query.get("limit") ?? String(defaultLimit)
-  const limit = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0
-  if (limit < 1 || limit > maxLimit) throw invalid(`limit must be a whole number from 1 to ${maxLimit}.`)
-  return limit
+/** A whole number from 1 to `max` among the parameters. Throws `InvalidParams`. */
+export const numberOf = (
+  query: URLSearchParams,
+  name: string,
+  { default: usual, max }: { readonly default: number; readonly max: number },
+): number => {
+  const text = query.get(name) ?? String(usual)
+  const number = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0
+  if (number < 1 || number > max) throw invalid(`${name} must be a whole number from 1 to ${max}.`)
+  return number
 }
 
 const afterOf = (query: URLSearchParams): string => {
@@ -51,7 +56,7 @@ export const toPage = <T extends { readonly metadata: { readonly name: string } 
   items: Iterable<T>,
   query: URLSearchParams,
 ): Page<T> => {
-  const limit = limitOf(query)
+  const limit = numberOf(query, "limit", { default: defaultLimit, max: maxLimit })
   const after = afterOf(query)
   const rest = [...items]
     .filter(({ metadata }) => metadata.name > after)

@@ -148,6 +148,11 @@ export type ClusterPort = {
   recordEvent(event: EventInput, options?: CallOptions): Promise<void>
   /** The log of a Pod's container `mcp`, oldest line first. */
   podLogs(ref: ObjectRef, query: LogQuery, options?: CallOptions): Promise<string>
+  /**
+   * The same log as it is written, in pieces of whole characters: what there is, then what comes, until the container's
+   * life or the signal ends. Who reads too slowly may miss lines.
+   */
+  followLogs(ref: ObjectRef, query: Pick<LogQuery, "tailLines">, options?: CallOptions): AsyncIterable<string>
   /** Ends every reflection and connection. */
   close(): Promise<void>
 }

@@ -89,6 +89,11 @@ describe("an administrator of REST API and MCP endpoints", () => {
     expect((await open("notes")).status).toBe(200)
     const first = await readyOne()
 
+    const log = await fetch(`${url}/api/instances/${first.metadata.name}/logs?tail=5`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    expect([log.status, (await log.text()).includes("first-value")]).toEqual([200, false])
+
     await kubectl(["delete", "pod", first.status?.podName ?? "", "-n", place.instances, "--wait=false"])
     const { metadata } = await readyOne(`${first.metadata.uid} ${first.status?.podName}`)
     expect(metadata.uid).toBe(first.metadata.uid)

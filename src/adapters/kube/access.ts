@@ -156,7 +156,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "pods/log",
     verbs: ["get"],
-    why: "shows a user the last lines of their own server",
+    why: "shows users the log of their own server, and administrators every one",
   },
   {
     actor: "gateway",

@@ -44,6 +44,11 @@ export type Backend = {
   readonly pages: Pages
   readonly events: EventRecorder
   readonly podLogs: (ref: ObjectRef, query: LogQuery, signal: AbortSignal | undefined) => Promise<string>
+  readonly followLogs: (
+    ref: ObjectRef,
+    query: LogQuery,
+    signal: AbortSignal | undefined,
+  ) => Promise<AsyncIterable<string>>
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly bookmarkMs: number
@@ -162,6 +167,11 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
       run({ verb: "podLogs", kind: "Pod", name: ref.name }, options, () =>
         backend.podLogs(ref, query, options?.signal),
       ),
+    followLogs: async function* (ref, query, options) {
+      yield* await run({ verb: "followLogs", kind: "Pod", name: ref.name }, options, () =>
+        backend.followLogs(ref, query, options?.signal),
+      )
+    },
     close: async () => {
       closed = true
       await Promise.all([...reflections].map((each) => each.close()))
