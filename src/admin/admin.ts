@@ -12,10 +12,11 @@ import { checkQuery } from "./page.ts"
 import { type AdminOptions, type Context, createResponder } from "./respond.ts"
 import { restartInstances } from "./restart.ts"
 import { createTarget, deleteTarget, getTarget, listTargets } from "./targets.ts"
+import { testTarget } from "./trial.ts"
 import { whoami } from "./whoami.ts"
 
-/** Longest time of a call, in milliseconds. */
-const callMs = 30_000
+/** Longest time of a call, in seconds, unless it says otherwise. */
+const callSeconds = 30
 
 const handlers: Readonly<Record<OperationName, Handler>> = {
   createTarget,
@@ -25,6 +26,7 @@ const handlers: Readonly<Record<OperationName, Handler>> = {
   patchTarget,
   deleteTarget,
   restartInstances,
+  testTarget,
   listTargetInstances,
   listInstances,
   getInstance,
@@ -73,11 +75,11 @@ const run = async (context: Context, name: OperationName): Promise<Answer> => {
   const params = decodeParams(event.context.params)
   facts.target = params.id
   const admin = options.access.isAdmin(identity)
-  const { who, query: known = [], takes } = operation(name)
+  const { who, query: known = [], takes, seconds = callSeconds } = operation(name)
   if (who === "admin" && !admin) throw new AppError("Forbidden", { detail: "This call is for administrators only." })
   const { searchParams: query } = event.url
   checkQuery(query, known)
-  const signal = AbortSignal.timeout(callMs)
+  const signal = AbortSignal.timeout(seconds * 1_000)
   const { headers } = event.req
   const body = () => readJson(event.req, takes)
   const call: Call = { deps: options, identity, admin, params, query, headers, signal, body }

@@ -7,6 +7,7 @@ import type { Identity } from "../identity/identity.ts"
 import type { AskStrategy } from "../identity/subject-key.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
+import type { TrialPort } from "./trial-port.ts"
 
 /** What the calls of the REST API work with. */
 export type Deps = {
@@ -19,6 +20,8 @@ export type Deps = {
   readonly clock: ClockPort
   /** Asks the plugins for subject keys; absent while none is loaded. */
   readonly strategies?: AskStrategy
+  /** Reaches servers, to test them. */
+  readonly trial: TrialPort
 }
 
 /** One permitted call. */

@@ -43,7 +43,7 @@ const viewInstance = (instance: MCPInstance, now: number): Instance => {
 }
 
 /** True for administrators, and for the user whose instance it is while they may use its target. */
-const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance): boolean => {
+export const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance): boolean => {
   if (admin) return true
   const target = deps.targets.get(instance.spec.targetName)
   return target !== undefined && deps.access.mayUse(target, identity) && isOwnInstance(target, instance, identity)

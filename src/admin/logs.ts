@@ -44,6 +44,27 @@ const readLog = async (call: Call, instance: MCPInstance, podName: string): Prom
   }
 }
 
+/** Most lines, and most characters of one, that tell why something failed. */
+const fewLines = 20
+const shortLine = 1_000
+
+/** The last lines of an instance's log, secret values masked; of the life before if the current one is silent. */
+export const lastLines = async (call: Call, instance: MCPInstance): Promise<readonly string[]> => {
+  const { deps, signal } = call
+  const { podName: name } = instance.status ?? {}
+  if (name === undefined) return []
+  const secrets = await secretsOf(call, instance)
+  const read = (previous: boolean) =>
+    deps.cluster.podLogs({ namespace: deps.namespace, name }, { tailLines: fewLines, previous }, { signal })
+  const current = await read(false)
+  const text = mask(current.trim() === "" ? await read(true) : current, secrets)
+  return text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(-fewLines)
+    .map((line) => line.slice(0, shortLine))
+}
+
 async function* follow(
   call: Call,
   { podName, secrets }: { readonly podName: string; readonly secrets: readonly string[] },

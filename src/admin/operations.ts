@@ -18,6 +18,8 @@ type Operation = {
   readonly query?: readonly string[]
   /** Media type of its body; default application/json. */
   readonly takes?: "application/merge-patch+json"
+  /** Longest time that it takes; default 30. */
+  readonly seconds?: number
 }
 
 const paged = ["limit", "continue"] as const
@@ -37,6 +39,7 @@ export const operations = {
   },
   deleteTarget: { method: "DELETE", path: "/targets/:id", who: "admin" },
   restartInstances: { method: "POST", path: "/targets/:id/restart-instances", who: "admin" },
+  testTarget: { method: "POST", path: "/targets/:id/test", who: "usable", seconds: 90 },
   listTargetInstances: { method: "GET", path: "/targets/:id/instances", who: "own", query: paged },
   listInstances: { method: "GET", path: "/instances", who: "own", query: paged },
   getInstance: { method: "GET", path: "/instances/:name", who: "own" },

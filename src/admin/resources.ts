@@ -49,6 +49,42 @@ export const RestartInput = z.strictObject({
   drain: z.boolean().optional().describe("True: open calls may end first; default false."),
 })
 
+/** A body with nothing in it. */
+export const EmptyInput = z.strictObject({})
+
+/** What a restart did. */
+export const Restarted = z.strictObject({
+  restarted: z.int().describe("How many instances were ended, or asked to drain."),
+  instances: z.array(z.string()).describe("Their names."),
+})
+
+/** What the test of a target found. */
+export const TestResult = z.strictObject({
+  ok: z.boolean().describe("True if the server runs and speaks MCP."),
+  instance: z.string().optional().describe("Name of the caller's instance."),
+  started: z.boolean().optional().describe("True if it was started for this test."),
+  timings: z
+    .record(z.string(), z.number())
+    .optional()
+    .describe("Seconds of each step of its start: queue, create, schedule, pull, start, ready."),
+  era: z.enum(["modern", "legacy"]).optional().describe("legacy: sessions, opened by initialize."),
+  protocol_version: z.string().optional().describe("The MCP revision that was agreed."),
+  server: z.strictObject({ name: z.string(), version: z.string() }).optional().describe("What it calls itself."),
+  tools: z.array(z.string()).optional().describe("Names of the tools that callers see."),
+  handshake_seconds: z.number().optional().describe("Seconds that the server took for the handshake."),
+  error: z
+    .strictObject({
+      step: z.enum(["start", "handshake"]).describe("How far it came."),
+      code: z.string().describe("A code of the error table."),
+      detail: z.string().describe("What is wrong."),
+      reason: z.string().optional().describe("Why the start failed, in one word."),
+      log: z.array(z.string()).describe("The last lines of its log, secret values masked; empty for shared instances."),
+    })
+    .optional()
+    .describe("What failed."),
+})
+export type TestResult = z.infer<typeof TestResult>
+
 /** Credential values of one scope, by the name of the environment variable that each becomes. */
 export const ValuesInput = z.record(z.string(), z.string())
 

@@ -81,6 +81,7 @@ describe("credentials", () => {
     for (const refused of [
       await send("PUT", "/api/targets/common/env/me", { body: { TOKEN: "x" }, as }),
       await send("PUT", "/api/targets/common/env/group/dev/eng", { body: { TOKEN: "x" } }),
+      await send("GET", "/api/targets/common/env/me", { as }),
     ])
       expect(refused).toMatchObject({ status: 422, body: { code: "ScopeTooNarrow" } })
   })

@@ -6,6 +6,7 @@ import { apiVersion } from "../../src/api/kind.ts"
 import { labels } from "../../src/api/labels.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { mcpTargetKind } from "../../src/api/mcp-target.ts"
+import { AppError } from "../../src/errors.ts"
 import { createAccess } from "../../src/identity/access.ts"
 import { createAuthenticator } from "../../src/identity/authenticate.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
@@ -51,6 +52,10 @@ const start = async () => {
     }),
     clock,
     telemetry,
+    trial: {
+      place: () => Promise.reject(new AppError("InstanceStarting", { detail: "Nothing runs here." })),
+      showsTool: () => true,
+    },
   })
   return { clock, telemetry, cluster, admin, close: () => cluster.close() }
 }
