@@ -3,11 +3,12 @@ import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { patchTarget, replaceTarget } from "./change-target.ts"
+import { makeDocument } from "./document.ts"
 import { namedValues, ownValues } from "./env.ts"
 import { deleteInstance, getInstance, listInstances, listTargetInstances } from "./instances.ts"
 import { readJson } from "./json-body.ts"
 import { instanceLogs } from "./logs.ts"
-import { type OperationName, operation, operations } from "./operations.ts"
+import { isOperation, type OperationName, operation, operations } from "./operations.ts"
 import { checkQuery } from "./page.ts"
 import { type AdminOptions, type Context, createResponder } from "./respond.ts"
 import { restartInstances } from "./restart.ts"
@@ -18,7 +19,17 @@ import { whoami } from "./whoami.ts"
 /** Longest time of a call, in seconds, unless it says otherwise. */
 const callSeconds = 30
 
+/** GET /api/openapi.json: made once, at the first call. */
+const getDocument = (): Handler => {
+  let document: unknown
+  return () => {
+    document ??= makeDocument()
+    return { body: document }
+  }
+}
+
 const handlers: Readonly<Record<OperationName, Handler>> = {
+  getDocument: getDocument(),
   createTarget,
   listTargets,
   getTarget,
@@ -44,7 +55,6 @@ const handlers: Readonly<Record<OperationName, Handler>> = {
   whoami,
 }
 
-const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
 const names = Object.keys(operations).filter(isOperation)
 
 /** The methods of each path; HEAD wherever there is GET. */

@@ -9,7 +9,8 @@ import { sharerKey, sharerOf } from "../identity/subject-key.ts"
  */
 export type Right = "admin" | "usable" | "own"
 
-type Operation = {
+/** What is known of a call before it is made. */
+export type Operation = {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Below /api; `:name` is one segment, `**:name` all that follow. */
   readonly path: string
@@ -26,6 +27,7 @@ const paged = ["limit", "continue"] as const
 
 /** Every call of the REST API, and who may make it. */
 export const operations = {
+  getDocument: { method: "GET", path: "/openapi.json", who: "usable" },
   createTarget: { method: "POST", path: "/targets", who: "admin" },
   listTargets: { method: "GET", path: "/targets", who: "usable", query: paged },
   getTarget: { method: "GET", path: "/targets/:id", who: "usable" },
@@ -64,6 +66,9 @@ export const operations = {
 
 /** Name of a call of the REST API. */
 export type OperationName = keyof typeof operations
+
+/** True for names of calls. */
+export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
 
 /** A call of the REST API by its name. */
 export const operation = (name: OperationName): Operation => operations[name]

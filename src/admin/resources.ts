@@ -1,4 +1,5 @@
 import { z } from "zod"
+import { envNamePattern } from "../api/container.ts"
 import { phases } from "../api/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus } from "../api/mcp-target.ts"
 import { credentialScopes, targetNamePattern } from "../api/names.ts"
@@ -15,6 +16,9 @@ export const Target = z.strictObject({
   deleting: z.boolean().optional().describe("True while it is being deleted."),
   status: toRestSchema(MCPTargetStatus).optional(),
 })
+
+/** A target as it is shown to who does not administer: some fields are left out. */
+export const ShownTarget = Target.partial().required({ name: true })
 
 /** What a target shows and nobody can write: ignored on the way back. */
 export const readOnlyTargetFields: readonly string[] = ["generation", "created_time", "deleting", "status"]
@@ -42,6 +46,41 @@ export const Instance = z.strictObject({
   age_seconds: z.int().optional().describe("Seconds since it was made."),
 })
 export type Instance = z.infer<typeof Instance>
+
+const page = <T extends z.ZodType>(item: T) =>
+  z.strictObject({
+    items: z.array(item).describe("In the order of their names."),
+    continue: z.string().optional().describe("Send it as continue to get the next page; absent on the last one."),
+  })
+
+/** A page of targets. */
+export const TargetPage = page(ShownTarget)
+/** A page of instances. */
+export const InstancePage = page(Instance)
+
+/** Who is calling. */
+export const Whoami = z.strictObject({
+  identity: z.strictObject({
+    source: z.enum(["token", "jwt"]).describe("How it was verified."),
+    issuer: z.string().describe("Short name of the issuer."),
+    subject: z.string(),
+    email: z.string().optional(),
+    groups: z.array(z.string()),
+    roles: z.array(z.string()),
+    scopes: z.array(z.string()).describe("OAuth scopes of the token."),
+    admin: z.boolean().describe("True if the caller administers."),
+  }),
+  targets: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        subject_key: z.string().optional().describe("Whose instance the caller gets."),
+        denied: z.string().optional().describe("Why the caller gets none."),
+      }),
+    )
+    .describe("The targets that the caller may use."),
+  continue: z.string().optional().describe("Send it as continue to get the next page; absent on the last one."),
+})
 
 /** What to restart, and how. */
 export const RestartInput = z.strictObject({
@@ -86,7 +125,9 @@ export const TestResult = z.strictObject({
 export type TestResult = z.infer<typeof TestResult>
 
 /** Credential values of one scope, by the name of the environment variable that each becomes. */
-export const ValuesInput = z.record(z.string(), z.string())
+export const ValuesInput = z.record(z.string(), z.string()).meta({
+  propertyNames: { type: "string", pattern: envNamePattern.source, maxLength: 256 },
+})
 
 /** What is told of the values of one scope: never the values. */
 export const Values = z.strictObject({

@@ -12,6 +12,7 @@ import { createAuthenticator } from "../../src/identity/authenticate.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import type { Purpose } from "../../src/identity/identity.ts"
 import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
+import { expectDocumented } from "./admin-document.ts"
 import { fakeClock } from "./fake-clock.ts"
 import { quietTelemetry } from "./quiet-telemetry.ts"
 
@@ -107,6 +108,7 @@ export const send = async (method: string, path: string, { body, as, headers }: 
       request_id: response.headers.get("x-request-id"),
     })
   }
+  expectDocumented(method, path, { status: response.status, body: parsed })
   return { status: response.status, headers: response.headers, body: parsed, text }
 }
 
