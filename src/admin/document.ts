@@ -4,7 +4,10 @@ import { type ErrorCode, errorTable } from "../errors.ts"
 import { version } from "../version.ts"
 import { type Contract, commonErrors, contracts } from "./contracts.ts"
 import { documentSchemas, type JsonSchema } from "./document-schemas.ts"
+import { linksOf } from "./links.ts"
 import { isOperation, type Operation, operation, operations } from "./operations.ts"
+import { namePattern } from "./page.ts"
+import { maxWho } from "./who.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -13,18 +16,21 @@ const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}
 /** `/targets/:id/env/:scope/**:who` as OpenAPI writes it. */
 export const documentPath = (path: string): string => `/api${path.replaceAll(/(?:\*\*)?:(\w+)/g, "{$1}")}`
 
+/** What a path can carry: no backslash, no NUL, and no segment that is `.` or `..`, however they are written. */
+const whoPattern = "^(?!(?:.*/)?\\.{1,2}(?:/|$))[^\\\\\\x00]+$"
+
 const pathParameters: Readonly<Record<string, { readonly schema: JsonSchema; readonly description: string }>> = {
   id: {
     schema: { type: "string", pattern: targetNamePattern.source },
     description: "Name of the target.",
   },
-  name: { schema: { type: "string", pattern: "^[a-z][-a-z0-9]{0,62}$" }, description: "Name of the instance." },
+  name: { schema: { type: "string", pattern: namePattern.source }, description: "Name of the instance." },
   scope: {
     schema: { type: "string", enum: credentialScopes },
     description: "default stands alone; role, group and user need the name of one.",
   },
   who: {
-    schema: { type: "string", minLength: 1, maxLength: 1024 },
+    schema: { type: "string", minLength: 1, maxLength: maxWho, pattern: whoPattern },
     description: "issuer/name of the role, group or user; the bare name while one issuer is configured.",
   },
 }
@@ -34,7 +40,10 @@ const queryParameters: Readonly<Record<string, { readonly schema: JsonSchema; re
     schema: { type: "integer", minimum: 1, maximum: 500, default: 100 },
     description: "Most items of a page.",
   },
-  continue: { schema: { type: "string" }, description: "The token that the page before ended with." },
+  continue: {
+    schema: { type: "string", pattern: namePattern.source },
+    description: "The token that the page before ended with.",
+  },
   force: {
     schema: { type: "boolean", default: false },
     description: "True: change fields that another field manager wrote last, too.",
@@ -95,11 +104,12 @@ const successHeaders = (name: string): Json => {
 
 const successOf = (name: string, { answer: { schema } }: Contract): Json => {
   const headers = { ...requestId, ...successHeaders(name) }
+  const links = linksOf(name)
   if (schema === undefined) return { description: "Done.", headers }
   if (schema === "text")
     return { description: "The log.", headers, content: { "text/plain": { schema: { type: "string" } } } }
   const content = { "application/json": { schema: schema === "document" ? { type: "object" } : ref(schema) } }
-  return { description: "Done.", headers, content }
+  return { description: "Done.", headers, content, ...(links === undefined ? {} : { links }) }
 }
 
 const refusalHeaders = (codes: readonly ErrorCode[]): Json => ({

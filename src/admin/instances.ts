@@ -4,7 +4,7 @@ import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { AppError } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { isOwnInstance } from "./operations.ts"
-import { toPage } from "./page.ts"
+import { namePattern, toPage } from "./page.ts"
 import type { Instance } from "./resources.ts"
 
 /** Why the instance is as it is: what drains it, what keeps it from being admitted, else what Ready says. */
@@ -48,9 +48,6 @@ export const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance
   const target = deps.targets.get(instance.spec.targetName)
   return target !== undefined && deps.access.mayUse(target, identity) && isOwnInstance(target, instance, identity)
 }
-
-/** What an instance may be called; nothing else is looked up. */
-const namePattern = /^[a-z][-a-z0-9]{0,62}$/
 
 /**
  * The instance that the path names, as the API server has it now, if the caller may see it. Throws `InstanceNotFound`,

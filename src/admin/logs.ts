@@ -108,11 +108,8 @@ const toBody = (start: (signal: AbortSignal) => AsyncGenerator<string>, call: Ca
 export const instanceLogs: Handler = async (call): Promise<Answer> => {
   const instance = await requireInstance(call)
   const { podName } = instance.status ?? {}
-  const follows = flagOf(call.query, "follow")
-  if (follows && flagOf(call.query, "previous"))
-    throw new AppError("InvalidParams", {
-      detail: "A life that has ended cannot be followed: send follow or previous.",
-    })
+  // a life that has ended is whole already
+  const follows = flagOf(call.query, "follow") && !flagOf(call.query, "previous")
   numberOf(call.query, "tail", { default: defaultTail, max: maxTail })
   if (podName === undefined) return { text: "" }
   if (!follows) return { text: await readLog(call, instance, podName) }

@@ -25,11 +25,13 @@ export const numberOf = (
   return number
 }
 
+/** What targets and instances may be called; also what the token of a page looks like: the name that it ended with. */
+export const namePattern = /^[a-z][-a-z0-9]{0,62}$/
+
 const afterOf = (query: URLSearchParams): string => {
-  const token = query.get("continue") ?? ""
-  const name = Buffer.from(token, "base64url").toString()
-  if (Buffer.from(name).toString("base64url") !== token) throw invalid("continue must be the token of a page.")
-  return name
+  const token = query.get("continue")
+  if (token !== null && !namePattern.test(token)) throw invalid("continue must be the token of a page.")
+  return token ?? ""
 }
 
 /** Refuses query parameters that the call does not know, or that come twice. Throws `InvalidParams`. */
@@ -64,5 +66,5 @@ export const toPage = <T extends { readonly metadata: { readonly name: string } 
   const page = rest.slice(0, limit)
   const last = page.at(-1)
   if (rest.length <= limit || last === undefined) return { items: page }
-  return { items: page, continue: Buffer.from(last.metadata.name).toString("base64url") }
+  return { items: page, continue: last.metadata.name }
 }

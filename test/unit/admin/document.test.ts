@@ -60,6 +60,14 @@ test("nothing in it is Kubernetes' or refers to nothing", () => {
     expect(document.components.schemas).toHaveProperty(name)
 })
 
+test("what links lead to is in it", () => {
+  const links = documented.flatMap(({ each }) =>
+    Object.values(each.responses).flatMap((one) => Object.values(Object(one).links ?? {})),
+  )
+  expect(links.length).toBeGreaterThan(20)
+  for (const link of links) expect(operationNames).toContain(Object(link).operationId)
+})
+
 describe("the schema of a", () => {
   const ajv = new Ajv2020({ strict: false })
   const accepts = (name: string, body: unknown): boolean => ajv.validate(document.components.schemas[name], body)
