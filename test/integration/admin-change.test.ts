@@ -176,12 +176,15 @@ describe("a field that another manager wrote last", () => {
 })
 
 describe("many writers of one target", () => {
+  beforeEach(() => world.takeTurns())
+
   /** Writes the status until `done` says so, as an operator that counts. */
   const countUntil = async (done: () => boolean): Promise<number> => {
     let instances = 0
     for (; !done(); instances++) {
-      await world.cluster.patchStatus(mcpTargetKind, ref, { status: { instances } })
-      await new Promise((resolve) => setImmediate(resolve))
+      await other.patchStatus(mcpTargetKind, ref, { status: { instances } })
+      // an operator that wrote between every read and the write after it would let nobody else write at all
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
     }
     return instances
   }

@@ -23,7 +23,18 @@ const key = Buffer.alloc(32, 1)
 const start = async () => {
   const clock = fakeClock()
   const telemetry = quietTelemetry()
-  const cluster = createMemoryCluster({ clock, telemetry })
+  let pause = async (): Promise<void> => {}
+  const cluster = createMemoryCluster({
+    clock,
+    telemetry,
+    intercept: {
+      call: async (_call, run) => {
+        const result = await run()
+        await pause()
+        return result
+      },
+    },
+  })
   const [targets, instances] = [
     cluster.watch(mcpTargetKind, { namespace }),
     cluster.watch(mcpInstanceKind, { namespace }),
@@ -58,7 +69,17 @@ const start = async () => {
       showsTool: () => true,
     },
   })
-  return { clock, telemetry, cluster, admin, close: () => cluster.close() }
+  return {
+    clock,
+    telemetry,
+    cluster,
+    admin,
+    /** Lets others come between any two calls of the REST API to its cluster, as on a network. */
+    takeTurns: () => {
+      pause = () => new Promise((resolve) => setImmediate(resolve))
+    },
+    close: () => cluster.close(),
+  }
 }
 
 /** The REST API of the current test, and what is around it. */
