@@ -76,6 +76,11 @@ export const errorTable = {
   ValidationFailed: caller(422, -32602, "Correct the fields that 'errors' names."),
   AlreadyExists: caller(409, -32600, "Choose another name, or change the existing object."),
   Conflict: caller(409, -32600, "The object changed meanwhile: read it again and repeat.", true),
+  ManagedElsewhere: caller(
+    409,
+    -32600,
+    "Change the named fields where their manager has them, or take them over with ?force=true.",
+  ),
   PreconditionRequired: caller(428, -32600, "Send If-Match with the ETag of the object you read."),
   PreconditionFailed: caller(412, -32600, "The object changed meanwhile: read it again and repeat."),
   ScopeTooNarrow: caller(422, -32602, "Use a scope that is not narrower than the target's isolation boundary."),

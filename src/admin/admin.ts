@@ -1,37 +1,42 @@
-import { randomUUID } from "node:crypto"
 import { H3, type H3Event } from "h3/node"
-import { AppError, isAppError } from "../errors.ts"
-import type { Authenticator } from "../identity/authenticate.ts"
+import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
-import { subjectDigest } from "../identity/subject-key.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
-import type { Answer, Call, Deps, Handler } from "./call.ts"
+import type { Answer, Call, Handler } from "./call.ts"
+import { patchTarget, replaceTarget } from "./change-target.ts"
+import { makeDocument } from "./document.ts"
 import { namedValues, ownValues } from "./env.ts"
-import { listInstances, listTargetInstances } from "./instances.ts"
+import { deleteInstance, getInstance, listInstances, listTargetInstances } from "./instances.ts"
 import { readJson } from "./json-body.ts"
-import { type OperationName, operations } from "./operations.ts"
-import { toProblem } from "./problem.ts"
+import { instanceLogs } from "./logs.ts"
+import { isOperation, type OperationName, operation, operations } from "./operations.ts"
+import { checkQuery } from "./page.ts"
+import { type AdminOptions, type Context, createResponder } from "./respond.ts"
 import { restartInstances } from "./restart.ts"
 import { createTarget, deleteTarget, getTarget, listTargets } from "./targets.ts"
+import { testTarget } from "./trial.ts"
 import { whoami } from "./whoami.ts"
 
-/** What the REST API is made of. */
-export type AdminOptions = Deps & {
-  readonly authenticator: Authenticator
-  readonly telemetry: TelemetryPort
-}
+/** Longest time of a call, in seconds, unless it says otherwise. */
+const callSeconds = 30
 
-/** Longest time of a call, in milliseconds. */
-const callMs = 30_000
+/** GET /api/openapi.json */
+const getDocument: Handler = () => ({ body: makeDocument() })
 
 const handlers: Readonly<Record<OperationName, Handler>> = {
+  getDocument,
   createTarget,
   listTargets,
   getTarget,
+  replaceTarget,
+  patchTarget,
   deleteTarget,
   restartInstances,
+  testTarget,
   listTargetInstances,
   listInstances,
+  getInstance,
+  deleteInstance,
+  instanceLogs,
   getOwnValues: ownValues.get,
   setOwnValues: ownValues.set,
   deleteOwnValues: ownValues.remove,
@@ -44,7 +49,6 @@ const handlers: Readonly<Record<OperationName, Handler>> = {
   whoami,
 }
 
-const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
 const names = Object.keys(operations).filter(isOperation)
 
 /** The methods of each path; HEAD wherever there is GET. */
@@ -61,15 +65,6 @@ const decodeParams = (params: Readonly<Record<string, string>> | undefined): Rec
   }
 }
 
-/** What the audit line tells, as far as it is known. */
-type Facts = { identity?: Identity; code?: string; target?: string | undefined }
-
-type Context = {
-  readonly options: AdminOptions
-  readonly event: H3Event
-  readonly facts: Facts
-}
-
 const identify = async ({ options, event, facts }: Context): Promise<Identity> => {
   const authorization = event.req.headers.get("authorization")
   const identity = await options.authenticator.authenticate({ authorization, purpose: "api", resource: "/api" })
@@ -84,11 +79,14 @@ const run = async (context: Context, name: OperationName): Promise<Answer> => {
   const params = decodeParams(event.context.params)
   facts.target = params.id
   const admin = options.access.isAdmin(identity)
-  if (operations[name].who === "admin" && !admin)
-    throw new AppError("Forbidden", { detail: "This call is for administrators only." })
-  const signal = AbortSignal.timeout(callMs)
+  const { who, query: known = [], takes, seconds = callSeconds } = operation(name)
+  if (who === "admin" && !admin) throw new AppError("Forbidden", { detail: "This call is for administrators only." })
   const { searchParams: query } = event.url
-  const call: Call = { deps: options, identity, admin, params, query, signal, body: () => readJson(event.req) }
+  checkQuery(query, known)
+  const signal = AbortSignal.timeout(seconds * 1_000)
+  const { headers } = event.req
+  const body = () => readJson(event.req, takes)
+  const call: Call = { deps: options, identity, admin, params, query, headers, signal, body }
   try {
     return await handlers[name](call)
   } catch (error) {
@@ -107,57 +105,9 @@ const refuse = async (context: Context, allow: readonly string[]): Promise<Answe
   })
 }
 
-const toResponse = ({ status = 200, headers, body }: Answer, requestId: string): Response =>
-  new Response(body === undefined ? null : `${JSON.stringify(body)}\n`, {
-    status,
-    headers: {
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-      "x-request-id": requestId,
-      ...headers,
-    },
-  })
-
-/** Answers one request, whatever happens, and writes its audit line. */
-const createResponder = (options: AdminOptions) => {
-  const { telemetry, clock } = options
-  const requests = telemetry.counter({
-    name: "reflow_api_requests_total",
-    help: "Calls of the REST API, by call and HTTP status.",
-    labels: ["call", "status"],
-  })
-  return async (event: H3Event, name: string, work: (context: Context) => Promise<Answer>): Promise<Response> => {
-    const requestId = randomUUID()
-    const started = clock.now()
-    const facts: Facts = {}
-    const answer = await work({ options, event, facts }).catch((error: unknown): Answer => {
-      const problem = toProblem(error, requestId)
-      facts.code = problem.code
-      // what the cluster said is for whoever runs the platform; the caller got our own words
-      if (problem.status >= 500 || (isAppError(error) && isAppError(error.cause)))
-        telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error })
-      return problem
-    })
-    const response = toResponse(answer, requestId)
-    const { identity, code, target } = facts
-    telemetry.log.info("api", {
-      request_id: requestId,
-      ...(identity === undefined ? {} : { who: subjectDigest(identity) }),
-      call: name,
-      ...(target === undefined ? {} : { target: target.slice(0, 64) }),
-      status: response.status,
-      ...(code === undefined ? {} : { code }),
-      duration_ms: clock.now() - started,
-    })
-    requests.inc({ call: name, status: String(response.status) })
-    return response
-  }
-}
-
 /**
- * Makes the REST API over targets, credentials and instances: an h3 app that answers everything below /api. Every call needs a token for the purpose `api`; every
- * error is a problem document.
+ * Makes the REST API over targets, credentials and instances: an h3 app that answers everything below /api. Every call
+ * needs a token for the purpose `api`; every error is a problem document.
  */
 export const createAdmin = (options: AdminOptions): H3 => {
   const respond = createResponder(options)

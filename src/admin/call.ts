@@ -7,6 +7,7 @@ import type { Identity } from "../identity/identity.ts"
 import type { AskStrategy } from "../identity/subject-key.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
+import type { TrialPort } from "./trial-port.ts"
 
 /** What the calls of the REST API work with. */
 export type Deps = {
@@ -19,6 +20,8 @@ export type Deps = {
   readonly clock: ClockPort
   /** Asks the plugins for subject keys; absent while none is loaded. */
   readonly strategies?: AskStrategy
+  /** Reaches servers, to test them. */
+  readonly trial: TrialPort
 }
 
 /** One permitted call. */
@@ -30,17 +33,19 @@ export type Call = {
   /** Decoded parameters of the path. */
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
+  readonly headers: Headers
   /** Reads the body as JSON; undefined if there is none. */
   readonly body: () => Promise<unknown>
   /** Aborted when the call has taken too long. */
   readonly signal: AbortSignal
 }
 
-/** What a call answers; status 200 by default, no body with 204. */
+/** What a call answers; status 200 by default, no body with 204. `body` is sent as JSON, `text` as plain text. */
 export type Answer = {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
+  readonly text?: string | ReadableStream<Uint8Array>
 }
 
 /** Does one call. */
@@ -52,7 +57,8 @@ const catchUpMs = 2_000
 /** Instances listed at once. */
 const pageSize = 500
 
-const notFound = (name: string): AppError =>
+/** The error for a target that is not there, or not for the caller. */
+export const targetNotFound = (name: string): AppError =>
   new AppError("TargetNotFound", { detail: `There is no target '${name.slice(0, 64)}' that you may use.` })
 
 /**
@@ -61,11 +67,11 @@ const notFound = (name: string): AppError =>
  */
 export const requireTarget = async ({ deps, identity, admin, params, signal }: Call): Promise<MCPTarget> => {
   const { id: name = "" } = params
-  if (!targetNamePattern.test(name)) throw notFound(name)
+  if (!targetNamePattern.test(name)) throw targetNotFound(name)
   const target = admin
     ? await deps.cluster.get(mcpTargetKind, { namespace: deps.namespace, name }, { signal })
     : deps.targets.get(name)
-  if (target === undefined || !(admin || deps.access.mayUse(target, identity))) throw notFound(name)
+  if (target === undefined || !(admin || deps.access.mayUse(target, identity))) throw targetNotFound(name)
   return target
 }
 

@@ -1,9 +1,10 @@
 import { findCondition } from "../api/condition.ts"
 import { labels } from "../api/labels.ts"
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import { type Call, type Handler, requireTarget } from "./call.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import { AppError } from "../errors.ts"
+import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { isOwnInstance } from "./operations.ts"
-import { toPage } from "./page.ts"
+import { namePattern, toPage } from "./page.ts"
 import type { Instance } from "./resources.ts"
 
 /** Why the instance is as it is: what drains it, what keeps it from being admitted, else what Ready says. */
@@ -42,10 +43,23 @@ const viewInstance = (instance: MCPInstance, now: number): Instance => {
 }
 
 /** True for administrators, and for the user whose instance it is while they may use its target. */
-const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance): boolean => {
+export const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance): boolean => {
   if (admin) return true
   const target = deps.targets.get(instance.spec.targetName)
   return target !== undefined && deps.access.mayUse(target, identity) && isOwnInstance(target, instance, identity)
+}
+
+/**
+ * The instance that the path names, as the API server has it now, if the caller may see it. Throws `InstanceNotFound`,
+ * alike for unknown and for other people's instances.
+ */
+export const requireInstance = async (call: Call): Promise<MCPInstance> => {
+  const { deps, signal } = call
+  const { name = "" } = call.params
+  const ref = { namespace: deps.namespace, name }
+  const found = namePattern.test(name) ? await deps.cluster.get(mcpInstanceKind, ref, { signal }) : undefined
+  if (found !== undefined && isVisible(call, found)) return found
+  throw new AppError("InstanceNotFound", { detail: `There is no instance '${name.slice(0, 64)}' that you may see.` })
 }
 
 const list = (call: Call, belongs: (instance: MCPInstance) => boolean) => {
@@ -62,4 +76,22 @@ export const listInstances: Handler = (call) => list(call, () => true)
 export const listTargetInstances: Handler = async (call) => {
   const { name } = (await requireTarget(call)).metadata
   return list(call, (instance) => instance.spec.targetName === name)
+}
+
+/** GET /api/instances/{name} */
+export const getInstance: Handler = async (call) => ({
+  body: viewInstance(await requireInstance(call), call.deps.clock.now()),
+})
+
+/** DELETE /api/instances/{name}: its Pod, Service and Secret go with it; the next request makes another one. */
+export const deleteInstance: Handler = async (call) => {
+  const { cluster, namespace, instances, clock } = call.deps
+  const { name, uid } = (await requireInstance(call)).metadata
+  const preconditions = uid === undefined ? {} : { uid }
+  await cluster.delete(mcpInstanceKind, { namespace, name }, { signal: call.signal, preconditions })
+  await caughtUp(instances, clock, () => {
+    const seen = instances.get(name)?.metadata
+    return seen?.uid !== uid || seen?.deletionTimestamp !== undefined
+  })
+  return { status: 204 }
 }

@@ -22,11 +22,17 @@ const readBytes = async (request: Request): Promise<Buffer> => {
   return Buffer.concat(chunks, total)
 }
 
-const checkMediaType = (headers: Headers): void => {
+/** Media type of most bodies. */
+const json = "application/json"
+
+const checkMediaType = (headers: Headers, wanted: string): void => {
   const [type = "", ...parameters] = (headers.get("content-type") ?? "").toLowerCase().split(";")
   const plain = parameters.every((each) => /^\s*(charset="?utf-8"?)?\s*$/.test(each))
-  if (type.trim() !== "application/json" || !plain)
-    throw new AppError("UnsupportedMediaType", { detail: "The body must be sent as application/json in UTF-8." })
+  if (type.trim() !== wanted || !plain)
+    throw new AppError("UnsupportedMediaType", {
+      detail: `The body must be sent as ${wanted} in UTF-8.`,
+      headers: wanted === json ? {} : { "accept-patch": wanted },
+    })
   if (headers.has("content-encoding"))
     throw new AppError("UnsupportedMediaType", { detail: "The body must be sent without a Content-Encoding." })
 }
@@ -66,12 +72,12 @@ const parse = (bytes: Buffer): unknown => {
 }
 
 /**
- * The JSON body of a request: UTF-8, at most 1 MiB and 64 levels. `undefined` if there is none, whatever the content
- * type. Throws BodyTooLarge, UnsupportedMediaType, MalformedJson.
+ * The JSON body of a request: UTF-8, at most 1 MiB and 64 levels, sent as `mediaType`. `undefined` if there is none,
+ * whatever the content type. Throws BodyTooLarge, UnsupportedMediaType, MalformedJson.
  */
-export const readJson = async (request: Request): Promise<unknown> => {
+export const readJson = async (request: Request, mediaType: string = json): Promise<unknown> => {
   const bytes = await readBytes(request)
   if (bytes.length === 0) return undefined
-  checkMediaType(request.headers)
+  checkMediaType(request.headers, mediaType)
   return parse(bytes)
 }

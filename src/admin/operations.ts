@@ -9,22 +9,49 @@ import { sharerKey, sharerOf } from "../identity/subject-key.ts"
  */
 export type Right = "admin" | "usable" | "own"
 
-type Operation = {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE"
+/** What is known of a call before it is made. */
+export type Operation = {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Below /api; `:name` is one segment, `**:name` all that follow. */
   readonly path: string
   readonly who: Right
+  /** Parameters that its query may have. */
+  readonly query?: readonly string[]
+  /** Media type of its body; default application/json. */
+  readonly takes?: "application/merge-patch+json"
+  /** Longest time that it takes; default 30. */
+  readonly seconds?: number
 }
+
+const paged = ["limit", "continue"] as const
 
 /** Every call of the REST API, and who may make it. */
 export const operations = {
+  getDocument: { method: "GET", path: "/openapi.json", who: "usable" },
   createTarget: { method: "POST", path: "/targets", who: "admin" },
-  listTargets: { method: "GET", path: "/targets", who: "usable" },
+  listTargets: { method: "GET", path: "/targets", who: "usable", query: paged },
   getTarget: { method: "GET", path: "/targets/:id", who: "usable" },
+  replaceTarget: { method: "PUT", path: "/targets/:id", who: "admin", query: ["force"] },
+  patchTarget: {
+    method: "PATCH",
+    path: "/targets/:id",
+    who: "admin",
+    query: ["force"],
+    takes: "application/merge-patch+json",
+  },
   deleteTarget: { method: "DELETE", path: "/targets/:id", who: "admin" },
   restartInstances: { method: "POST", path: "/targets/:id/restart-instances", who: "admin" },
-  listTargetInstances: { method: "GET", path: "/targets/:id/instances", who: "own" },
-  listInstances: { method: "GET", path: "/instances", who: "own" },
+  testTarget: { method: "POST", path: "/targets/:id/test", who: "usable", seconds: 90 },
+  listTargetInstances: { method: "GET", path: "/targets/:id/instances", who: "own", query: paged },
+  listInstances: { method: "GET", path: "/instances", who: "own", query: paged },
+  getInstance: { method: "GET", path: "/instances/:name", who: "own" },
+  deleteInstance: { method: "DELETE", path: "/instances/:name", who: "own" },
+  instanceLogs: {
+    method: "GET",
+    path: "/instances/:name/logs",
+    who: "own",
+    query: ["tail", "follow", "previous"],
+  },
   getOwnValues: { method: "GET", path: "/targets/:id/env/me", who: "own" },
   setOwnValues: { method: "PUT", path: "/targets/:id/env/me", who: "own" },
   deleteOwnValues: { method: "DELETE", path: "/targets/:id/env/me", who: "own" },
@@ -34,11 +61,17 @@ export const operations = {
   getValues: { method: "GET", path: "/targets/:id/env/:scope/**:who", who: "admin" },
   setValues: { method: "PUT", path: "/targets/:id/env/:scope/**:who", who: "admin" },
   deleteValues: { method: "DELETE", path: "/targets/:id/env/:scope/**:who", who: "admin" },
-  whoami: { method: "GET", path: "/whoami", who: "own" },
+  whoami: { method: "GET", path: "/whoami", who: "own", query: paged },
 } as const satisfies Readonly<Record<string, Operation>>
 
 /** Name of a call of the REST API. */
 export type OperationName = keyof typeof operations
+
+/** True for names of calls. */
+export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
+
+/** A call of the REST API by its name. */
+export const operation = (name: OperationName): Operation => operations[name]
 
 /** The fields of a target that those see who may use it; administrators see all. */
 export const publicTargetFields: readonly string[] = [

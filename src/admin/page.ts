@@ -3,7 +3,6 @@ import { AppError } from "../errors.ts"
 
 const defaultLimit = 100
 const maxLimit = 500
-const parameters: readonly string[] = ["limit", "continue"]
 
 /** One page of a list. */
 export type Page<T> = {
@@ -14,25 +13,41 @@ export type Page<T> = {
 
 const invalid = (detail: string): AppError => new AppError("InvalidParams", { detail })
 
-const limitOf = (query: URLSearchParams): number => {
-  const text = query.get("limit") ?? String(defaultLimit)
-  const limit = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0
-  if (limit < 1 || limit > maxLimit) throw invalid(`limit must be a whole number from 1 to ${maxLimit}.`)
-  return limit
+/** A whole number from 1 to `max` among the parameters. Throws `InvalidParams`. */
+export const numberOf = (
+  query: URLSearchParams,
+  name: string,
+  { default: usual, max }: { readonly default: number; readonly max: number },
+): number => {
+  const text = query.get(name) ?? String(usual)
+  const number = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0
+  if (number < 1 || number > max) throw invalid(`${name} must be a whole number from 1 to ${max}.`)
+  return number
 }
+
+/** What targets and instances may be called; also what the token of a page looks like: the name that it ended with. */
+export const namePattern = /^[a-z][-a-z0-9]{0,62}$/
 
 const afterOf = (query: URLSearchParams): string => {
-  const token = query.get("continue") ?? ""
-  const name = Buffer.from(token, "base64url").toString()
-  if (Buffer.from(name).toString("base64url") !== token) throw invalid("continue must be the token of a page.")
-  return name
+  const token = query.get("continue")
+  if (token !== null && !namePattern.test(token)) throw invalid("continue must be the token of a page.")
+  return token ?? ""
 }
 
-/** Refuses query parameters that the call does not know. Throws `InvalidParams`. */
+/** Refuses query parameters that the call does not know, or that come twice. Throws `InvalidParams`. */
 export const checkQuery = (query: URLSearchParams, known: readonly string[]): void => {
-  for (const name of query.keys())
+  for (const name of query.keys()) {
     if (!known.includes(name))
       throw invalid(`'${name.slice(0, 64)}' is not a parameter of this call${suggestion(name, known)}.`)
+    if (query.getAll(name).length > 1) throw invalid(`${name} is given more than once.`)
+  }
+}
+
+/** A parameter that is `true` or `false`; false if it is not given. Throws `InvalidParams`. */
+export const flagOf = (query: URLSearchParams, name: string): boolean => {
+  const text = query.get(name) ?? "false"
+  if (text !== "true" && text !== "false") throw invalid(`${name} must be true or false.`)
+  return text === "true"
 }
 
 /**
@@ -43,8 +58,7 @@ export const toPage = <T extends { readonly metadata: { readonly name: string } 
   items: Iterable<T>,
   query: URLSearchParams,
 ): Page<T> => {
-  checkQuery(query, parameters)
-  const limit = limitOf(query)
+  const limit = numberOf(query, "limit", { default: defaultLimit, max: maxLimit })
   const after = afterOf(query)
   const rest = [...items]
     .filter(({ metadata }) => metadata.name > after)
@@ -52,5 +66,5 @@ export const toPage = <T extends { readonly metadata: { readonly name: string } 
   const page = rest.slice(0, limit)
   const last = page.at(-1)
   if (rest.length <= limit || last === undefined) return { items: page }
-  return { items: page, continue: Buffer.from(last.metadata.name).toString("base64url") }
+  return { items: page, continue: last.metadata.name }
 }

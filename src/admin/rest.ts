@@ -66,3 +66,15 @@ export const toRest = (schema: z.ZodObject, value: object): Record<string, unkno
 /** A checked REST body under the kind's own names. */
 export const fromRest = (schema: z.ZodObject, body: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   renameFields(schema, body, "fromRest")
+
+/** A path in a value of the kind's schema, under REST names; keys of maps stay as they are. */
+export const restPath = (schema: z.ZodObject, path: readonly string[]): readonly string[] => {
+  let at: z.ZodType | undefined = schema
+  return path.map((name) => {
+    while (at instanceof z.ZodOptional || at instanceof z.ZodDefault) at = inner(at)
+    const ours: boolean = at !== undefined && isOurs(at)
+    const child: z.core.$ZodType | undefined = at instanceof z.ZodObject ? at.shape[name] : undefined
+    at = child === undefined ? undefined : classic(child)
+    return ours ? restName(name) : name
+  })
+}

@@ -1,42 +1,9 @@
-import { apiVersion } from "../api/kind.ts"
-import { type MCPTarget, MCPTargetSpec, MCPTargetStatus, mcpTargetKind, targetRules } from "../api/mcp-target.ts"
-import { findDeclarationErrors } from "../credentials/names.ts"
+import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { AppError, hasCode } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
-import { publicTargetFields } from "./operations.ts"
+import { ensureMatch } from "./if-match.ts"
 import { toPage } from "./page.ts"
-import { TargetInput } from "./resources.ts"
-import { fromRest, toRest } from "./rest.ts"
-import { brokenRules, fromPaths, parseBody, validationFailed } from "./validation.ts"
-
-/** A target for the caller: whole for administrators, else what its users need to know. */
-const viewTarget = (call: Call, { metadata, spec, status }: MCPTarget): Record<string, unknown> => {
-  if (!call.admin) {
-    const visible = Object.entries(spec).filter(([field]) => publicTargetFields.includes(field))
-    return { name: metadata.name, ...toRest(MCPTargetSpec, Object.fromEntries(visible)) }
-  }
-  return {
-    name: metadata.name,
-    ...toRest(MCPTargetSpec, spec),
-    generation: metadata.generation,
-    created_time: metadata.creationTimestamp,
-    ...(metadata.deletionTimestamp === undefined ? {} : { deleting: true }),
-    ...(status === undefined ? {} : { status: toRest(MCPTargetStatus, status) }),
-  }
-}
-
-const etagOf = ({ metadata }: MCPTarget): Readonly<Record<string, string>> =>
-  metadata.generation === undefined ? {} : { etag: `"${metadata.generation}"` }
-
-/** The target that a body describes. Throws `ValidationFailed`. */
-const toTarget = (body: unknown, namespace: string): MCPTarget => {
-  const { name, ...fields } = parseBody(TargetInput, body)
-  const spec = MCPTargetSpec.parse(fromRest(MCPTargetSpec, fields))
-  const target: MCPTarget = { apiVersion, kind: mcpTargetKind.kind, metadata: { name, namespace }, spec }
-  const problems = [...brokenRules(targetRules, target), ...fromPaths(findDeclarationErrors(spec))]
-  if (problems.length > 0) throw validationFailed(problems)
-  return target
-}
+import { etagHeader, toTarget, viewTarget } from "./target-view.ts"
 
 const create = async ({ deps, signal }: Call, target: MCPTarget): Promise<MCPTarget> => {
   try {
@@ -60,7 +27,7 @@ export const createTarget: Handler = async (call) => {
   const created = await create(call, toTarget(await call.body(), namespace))
   const { name, uid } = created.metadata
   await caughtUp(targets, clock, () => targets.get(name)?.metadata.uid === uid)
-  const headers = { location: `/api/targets/${name}`, ...etagOf(created) }
+  const headers = { location: `/api/targets/${name}`, ...etagHeader(created) }
   return { status: 201, headers, body: viewTarget(call, created) }
 }
 
@@ -75,15 +42,32 @@ export const listTargets: Handler = (call) => {
 /** GET /api/targets/{id} */
 export const getTarget: Handler = async (call) => {
   const target = await requireTarget(call)
-  return { headers: etagOf(target), body: viewTarget(call, target) }
+  return { headers: etagHeader(target), body: viewTarget(call, target) }
+}
+
+/** Deletes the very version that If-Match names, if it names one; else whichever there is. */
+const remove = async (call: Call): Promise<MCPTarget> => {
+  const { cluster, namespace } = call.deps
+  for (;;) {
+    const target = await requireTarget(call)
+    ensureMatch(call.headers, target)
+    const { name, uid, resourceVersion } = target.metadata
+    const exact = call.headers.has("if-match") && resourceVersion !== undefined ? { resourceVersion } : {}
+    const preconditions = { ...(uid === undefined ? {} : { uid }), ...exact }
+    try {
+      await cluster.delete(mcpTargetKind, { namespace, name }, { signal: call.signal, preconditions })
+      return target
+    } catch (error) {
+      // written meanwhile, maybe its status only: the next look tells
+      if (!hasCode(error, "ApiConflict")) throw error
+    }
+  }
 }
 
 /** DELETE /api/targets/{id}: its instances and credentials go with it, since it owns them. */
 export const deleteTarget: Handler = async (call) => {
-  const { cluster, namespace, targets, clock } = call.deps
-  const { name, uid } = (await requireTarget(call)).metadata
-  const preconditions = uid === undefined ? {} : { uid }
-  await cluster.delete(mcpTargetKind, { namespace, name }, { signal: call.signal, preconditions })
+  const { targets, clock } = call.deps
+  const { name, uid } = (await remove(call)).metadata
   await caughtUp(targets, clock, () => {
     const seen = targets.get(name)?.metadata
     return seen?.uid !== uid || seen?.deletionTimestamp !== undefined

@@ -94,13 +94,26 @@ export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
   throw validationFailed(result.error.issues.flatMap((issue) => problemsOf(schema, body, issue)))
 }
 
-/** The rules of a kind that a new object breaks; transition rules are for changes only. */
-export const brokenRules = (rules: readonly Rule[], object: KubeObject): readonly FieldProblem[] =>
+const unknownAt = (schema: z.ZodType, value: unknown, path: readonly string[]): readonly FieldProblem[] => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return []
+  const known = namesAt(schema, path)
+  return Object.entries(value).flatMap(([name, each]) => {
+    const below = [...path, name]
+    if (known.length === 0 || known.includes(name)) return unknownAt(schema, each, below)
+    return [{ pointer: toPointer(below), detail: `is not a field${suggestion(name, known)}` }]
+  })
+}
+
+/** Fields of a partial body that the schema does not know, whatever stands in them; what is in lists is left out. */
+export const unknownFields = (schema: z.ZodType, body: unknown): readonly FieldProblem[] => unknownAt(schema, body, [])
+
+/** The rules of a kind that an object breaks as the next state of `old`, or as a new one. */
+export const brokenRules = (rules: readonly Rule[], object: KubeObject, old?: KubeObject): readonly FieldProblem[] =>
   rules.flatMap((rule) => {
-    if (rule.cel.includes("oldSelf")) return []
     const path = rule.path === "" ? [] : rule.path.split(".")
-    const value = valueAt(object, path)
-    if (value === undefined || rule.holds(value)) return []
+    const [value, before] = [valueAt(object, path), valueAt(old, path)]
+    if (rule.cel.includes("oldSelf") && before === undefined) return []
+    if (value === undefined || rule.holds(value, before)) return []
     const [, ...fields] = path
     return [{ pointer: toPointer(fields.map(restName)), detail: rule.message }]
   })

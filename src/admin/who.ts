@@ -3,10 +3,14 @@ import { AppError } from "../errors.ts"
 /** A role, group or user of one issuer. */
 export type Who = { readonly issuer: string; readonly name: string }
 
+/** Longest name of a role, group or user with its issuer, in characters. */
+export const maxWho = 1_024
+
 const invalid = (detail: string): AppError => new AppError("InvalidParams", { detail })
 
 /** `issuer/name`, or the bare name while one issuer is configured. Throws `InvalidParams`. */
 export const parseWho = (text: string, issuers: readonly string[]): Who => {
+  if (text.length > maxWho) throw invalid(`The name of a role, group or user has at most ${maxWho} characters.`)
   const issuer = issuers.find((each) => text.startsWith(`${each}/`))
   const [only, ...others] = issuers
   if (issuer === undefined && (only === undefined || others.length > 0))

@@ -77,12 +77,6 @@ const summarize = (secret: Secret): ScopeSummary => {
   }
 }
 
-/** What may be told of a scope, or undefined if it has no values. */
-export const readScope = async (call: ScopeCall): Promise<ScopeSummary | undefined> => {
-  const { secret } = await fetchScope(call)
-  return secret === undefined || !belongsTo(call.target, secret) ? undefined : summarize(secret)
-}
-
 const ensureAllowed = ({ target, scope }: ScopeCall): void => {
   const allowed = scopesAllowed(target)
   if (allowed.includes(scope)) return
@@ -90,6 +84,13 @@ const ensureAllowed = ({ target, scope }: ScopeCall): void => {
     detail: `Instances of ${target.metadata.name} are shared more widely than the scope '${scope}'.`,
     data: { scope, allowed },
   })
+}
+
+/** What may be told of a scope, or undefined if it has no values. Throws `ScopeTooNarrow`. */
+export const readScope = async (call: ScopeCall): Promise<ScopeSummary | undefined> => {
+  ensureAllowed(call)
+  const { secret } = await fetchScope(call)
+  return secret === undefined || !belongsTo(call.target, secret) ? undefined : summarize(secret)
 }
 
 const newScopeSecret = (

@@ -70,6 +70,18 @@ export type WatchOptions = {
 /** What must still be true of the object for a delete to happen (Kubernetes DeleteOptions.preconditions). */
 export type Preconditions = { readonly uid?: string; readonly resourceVersion?: string }
 
+/**
+ * Fields as the API server notes them (FieldsV1): `f:name` for a field; an empty set means the whole value. Keys of other
+ * forms name entries of a list.
+ */
+export type FieldSet = { readonly [key: string]: FieldSet }
+
+/** Who wrote which fields last: `kubectl-client-side-apply`, `helm`, the name of a controller. */
+export type FieldManager = { readonly name: string; readonly fields: FieldSet }
+
+/** An object, and the managers of its fields besides this client; the status subresource's are left out. */
+export type Managed<T> = { readonly object: T; readonly others: readonly FieldManager[] }
+
 /** Options of a delete. Owned objects go too, in the background. */
 export type DeleteOptions = CallOptions & {
   readonly preconditions?: Preconditions
@@ -105,6 +117,12 @@ export type LogQuery = {
 export type ClusterPort = {
   /** The object as the API server has it now, or undefined. */
   get<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, options?: CallOptions): Promise<T | undefined>
+  /** {@link get}, with who else manages which field at that version. */
+  getManaged<T extends KubeObject>(
+    kind: Kind<T>,
+    ref: ObjectRef,
+    options?: CallOptions,
+  ): Promise<Managed<T> | undefined>
   list<T extends KubeObject>(
     kind: Kind<T>,
     selection: Selection & { readonly limit?: number; readonly continue?: string },
@@ -130,6 +148,11 @@ export type ClusterPort = {
   recordEvent(event: EventInput, options?: CallOptions): Promise<void>
   /** The log of a Pod's container `mcp`, oldest line first. */
   podLogs(ref: ObjectRef, query: LogQuery, options?: CallOptions): Promise<string>
+  /**
+   * The same log as it is written, in pieces of whole characters: what there is, then what comes, until the container's
+   * life or the signal ends. Who reads too slowly may miss lines.
+   */
+  followLogs(ref: ObjectRef, query: Pick<LogQuery, "tailLines">, options?: CallOptions): AsyncIterable<string>
   /** Ends every reflection and connection. */
   close(): Promise<void>
 }

@@ -57,7 +57,7 @@ const startCluster = async ({ config, started, telemetry, environment, ...rest }
     platform: rest.platform,
   })
   await started.add("node", node.close)
-  cluster.registerLogs(node.podLogs)
+  cluster.registerLogs(node)
   const operator = createOperator({
     cluster: cluster.client({ fieldManager: "reflow-operator" }),
     clock,

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto"
 import type { RequestListener } from "node:http"
 import { gatewaysLeaseName } from "../adapters/kube/access.ts"
 import { createAdmin } from "../admin/admin.ts"
+import type { TrialPort } from "../admin/trial-port.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import type { Config } from "../config/schema.ts"
@@ -13,12 +14,13 @@ import type { PlacementPort } from "../gateway/placement/port.ts"
 import { announcePresence } from "../gateway/presence.ts"
 import { createFrontDoor } from "../gateway/server.ts"
 import { ensureSessionKeys } from "../gateway/session-keys.ts"
+import { toolPolicyOf } from "../gateway/tool-policy.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
 import type { DevKey } from "../identity/dev-tokens.ts"
 import { createJwtIssuers } from "../identity/jwt-issuers.ts"
 import { createProtectedResources } from "../identity/protected-resources.ts"
-import { subjectKeyFor } from "../identity/subject-key.ts"
+import { type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
@@ -170,6 +172,17 @@ const startGateway = async (
   return gateway
 }
 
+/** What the REST API may do with servers: try the caller's own. */
+const trialOf = (placement: PlacementPort, options: SubjectKeyOptions): TrialPort => ({
+  place: async (target, identity, signal) => {
+    const subjectKey = await subjectKeyFor(target, identity, options)
+    const placed = await placement.place({ target, identity, subjectKey, mode: "create", heldBytes: 0, signal })
+    const { instance, url, timings } = placed
+    return { instance, url, waited: timings !== undefined, end: placement.beginCall(placed) }
+  },
+  showsTool: (target, tool) => toolPolicyOf(target)?.allows(tool) ?? true,
+})
+
 /** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */
 export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { cluster, clock, telemetry, config, publicUrl, anyHost } = deps
@@ -182,7 +195,9 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { access, authenticator, resources } = who
   const { namespace } = config.kubernetes
   const strategies = deps.plugins.subjectKey
-  const api = createAdmin({ cluster, namespace, ...seen, access, authenticator, strategies, clock, telemetry })
+  const trial = trialOf(placement, { issuers: who.issuers, strategies })
+  const whose = { access, authenticator, strategies, trial }
+  const api = createAdmin({ cluster, namespace, ...seen, ...whose, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, resources, api }) }
 }

@@ -28,7 +28,7 @@ beforeEach(async () => {
   cluster = createMemoryCluster({ clock: systemClock, telemetry })
   const options = { cluster, namespace, clock: systemClock, telemetry, workingDirectory: folder }
   node = createProcessNode({ ...options, baseEnvironment: base })
-  cluster.registerLogs(node.podLogs)
+  cluster.registerLogs(node)
   await node.ready
 })
 afterEach(async () => {

@@ -56,7 +56,10 @@ describe("an administrator of REST API and MCP endpoints", () => {
   const api = async (method: string, path: string, body?: object): Promise<unknown> => {
     const response = await fetch(`${url}/api${path}`, {
       method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json",
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await response.text()
@@ -77,9 +80,19 @@ describe("an administrator of REST API and MCP endpoints", () => {
 
   test("makes a target and values, restarts with and without a drain, and removes both again", async () => {
     await makeTarget("notes", { credentials: [{ name: "NOTES_TOKEN" }] })
+    await kubectl(["annotate", "mcptarget", "notes", "note=theirs", "-n", place.instances])
+    expect(await api("PATCH", "/targets/notes", { max_instances: 7 })).toMatchObject({
+      max_instances: 7,
+      generation: 2,
+    })
     await api("PUT", "/targets/notes/env/me", { NOTES_TOKEN: "first-value" })
     expect((await open("notes")).status).toBe(200)
     const first = await readyOne()
+
+    const log = await fetch(`${url}/api/instances/${first.metadata.name}/logs?tail=5`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    expect([log.status, (await log.text()).includes("first-value")]).toEqual([200, false])
 
     await kubectl(["delete", "pod", first.status?.podName ?? "", "-n", place.instances, "--wait=false"])
     const { metadata } = await readyOne(`${first.metadata.uid} ${first.status?.podName}`)

@@ -78,7 +78,7 @@ const startCluster = async (started: Started, config: Config): Promise<MemoryClu
     platform: process.platform,
   })
   await started.add("node", node.close)
-  cluster.registerLogs(node.podLogs)
+  cluster.registerLogs(node)
   const operator = createOperator({
     cluster: cluster.client({ fieldManager: "reflow-operator" }),
     clock,

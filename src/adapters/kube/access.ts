@@ -131,8 +131,8 @@ export const grants: readonly Grant[] = [
     where: "instances",
     group: apiGroup,
     resource: "mcptargets",
-    verbs: ["get", "list", "watch", "create", "delete"],
-    why: "follows them; the REST API makes and deletes them",
+    verbs: ["get", "list", "watch", "create", "patch", "delete"],
+    why: "follows them; the REST API makes, changes and deletes them",
   },
   {
     actor: "gateway",
@@ -156,7 +156,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "pods/log",
     verbs: ["get"],
-    why: "shows a user the last lines of their own server",
+    why: "shows users the log of their own server, and administrators every one",
   },
   {
     actor: "gateway",

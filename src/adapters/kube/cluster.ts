@@ -1,5 +1,4 @@
 import type { Kind, KubeObject } from "../../api/kind.ts"
-import { podKind, serverContainer } from "../../api/pod.ts"
 import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, Reflection, Selection, WatchOptions } from "../../ports/cluster.ts"
@@ -7,8 +6,8 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { createReflector } from "../reflector.ts"
 import { connect } from "./connection.ts"
 import { createEventRecorder } from "./events.ts"
+import { followLog, logCall } from "./logs.ts"
 import { createObjectCalls } from "./objects.ts"
-import { objectPath } from "./paths.ts"
 import { createTransport, type Transport } from "./transport.ts"
 import { createSource } from "./watch.ts"
 
@@ -76,14 +75,8 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
       return own
     },
     recordEvent: createEventRecorder(objects, clock, fieldManager),
-    podLogs: (ref, query, options) =>
-      transport.text({
-        method: "GET",
-        path: objectPath(podKind, ref, { container: serverContainer, ...query }, "log"),
-        what: `logs ${ref.namespace}/${ref.name}`,
-        isSecret: true,
-        signal: options?.signal,
-      }),
+    podLogs: (ref, query, options) => transport.text(logCall(ref, query, options?.signal)),
+    followLogs: (ref, query, options) => followLog(transport, ref, query, options?.signal),
     close: async () => {
       closing.abort(new AppError("ClusterUnavailable", { detail: "The client of the API server is closed." }))
       await Promise.all([...reflections].map((reflection) => reflection.close()))

@@ -2,7 +2,8 @@ import { deepFreeze } from "../../api/deep-freeze.ts"
 import type { Kind, KubeObject } from "../../api/kind.ts"
 import { secretKind } from "../../api/secret.ts"
 import { AppError, hasCode, isAppError } from "../../errors.ts"
-import type { ClusterPort, DeleteOptions, ListPage, MergePatch, ObjectRef } from "../../ports/cluster.ts"
+import type { ClusterPort, DeleteOptions, ListPage, Managed, MergePatch, ObjectRef } from "../../ports/cluster.ts"
+import { otherManagers } from "./managed-fields.ts"
 import { collectionPath, objectPath, selectionQuery } from "./paths.ts"
 import { isAbsence } from "./status.ts"
 import type { Transport } from "./transport.ts"
@@ -31,19 +32,26 @@ const about = <T extends KubeObject>(verb: string, kind: Kind<T>, ref: ObjectRef
   isSecret: kind.plural === secretKind.plural,
 })
 
-const read = async <T extends KubeObject>(
+const readRaw = async <T extends KubeObject>(
   transport: Transport,
   kind: Kind<T>,
   ref: ObjectRef,
   signal: AbortSignal | undefined,
-): Promise<T | undefined> => {
+): Promise<unknown> => {
   try {
     const call = { method: "GET", path: objectPath(kind, ref), signal, ...about("get", kind, ref) } as const
-    return toObject(kind, await transport.json(call))
+    return await transport.json(call)
   } catch (error) {
     if (isAppError(error) && isAbsence(error)) return undefined
     throw error
   }
+}
+
+const read = async <T extends KubeObject>(
+  ...[transport, kind, ref, signal]: Parameters<typeof readRaw<T>>
+): Promise<T | undefined> => {
+  const raw = await readRaw(transport, kind, ref, signal)
+  return raw === undefined ? undefined : toObject(kind, raw)
 }
 
 /** Throws `ApiConflict` if a status patch that names a uid has met a namesake: the API server ignores the uid there. */
@@ -57,7 +65,7 @@ const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch):
 /** The calls on objects, without watches, events and logs. */
 export type ObjectCalls = Pick<
   ClusterPort,
-  "get" | "list" | "create" | "apply" | "mergePatch" | "patchStatus" | "replace" | "delete"
+  "get" | "getManaged" | "list" | "create" | "apply" | "mergePatch" | "patchStatus" | "replace" | "delete"
 >
 
 /** Makes the calls on objects over a transport, writing as one field manager. */
@@ -81,6 +89,14 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
 
   return {
     get: (kind, ref, options) => read(transport, kind, ref, options?.signal),
+    getManaged: async <T extends KubeObject>(
+      kind: Kind<T>,
+      ref: ObjectRef,
+      options?: { signal?: AbortSignal },
+    ): Promise<Managed<T> | undefined> => {
+      const raw = await readRaw(transport, kind, ref, options?.signal)
+      return raw === undefined ? undefined : { object: toObject(kind, raw), others: otherManagers(raw, fieldManager) }
+    },
     list: async <T extends KubeObject>(
       kind: Kind<T>,
       selection: Parameters<ClusterPort["list"]>[1],

@@ -13,6 +13,7 @@ import type {
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { createReflector, type WatchFrame } from "../reflector.ts"
 import type { EventRecorder } from "./events.ts"
+import { otherManagers } from "./ownership.ts"
 import type { Pages } from "./pages.ts"
 import { toRaw, typed } from "./raw.ts"
 import type { Server } from "./server.ts"
@@ -43,6 +44,11 @@ export type Backend = {
   readonly pages: Pages
   readonly events: EventRecorder
   readonly podLogs: (ref: ObjectRef, query: LogQuery, signal: AbortSignal | undefined) => Promise<string>
+  readonly followLogs: (
+    ref: ObjectRef,
+    query: LogQuery,
+    signal: AbortSignal | undefined,
+  ) => Promise<AsyncIterable<string>>
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly bookmarkMs: number
@@ -147,6 +153,12 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
         const stored = store.find(kind, ref)
         return stored === undefined ? undefined : typed(kind, stored.object)
       }),
+    getManaged: (kind, ref, options) =>
+      run({ verb: "getManaged", kind: kind.kind, name: ref.name }, options, () => {
+        const stored = store.find(kind, ref)
+        if (stored === undefined) return undefined
+        return { object: typed(kind, stored.object), others: otherManagers(stored.ownership, manager) }
+      }),
     recordEvent: (event, options) =>
       run({ verb: "recordEvent", kind: "Event", name: event.regarding.metadata.name }, options, () =>
         backend.events.record(event, manager),
@@ -155,6 +167,11 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
       run({ verb: "podLogs", kind: "Pod", name: ref.name }, options, () =>
         backend.podLogs(ref, query, options?.signal),
       ),
+    followLogs: async function* (ref, query, options) {
+      yield* await run({ verb: "followLogs", kind: "Pod", name: ref.name }, options, () =>
+        backend.followLogs(ref, query, options?.signal),
+      )
+    },
     close: async () => {
       closed = true
       await Promise.all([...reflections].map((each) => each.close()))

@@ -11,8 +11,11 @@ import { notFound } from "./problem.ts"
 import { createServer } from "./server.ts"
 import { createStore } from "./store.ts"
 
-/** Reads the log of a Pod's container `mcp`: what a node does for an API server. */
-export type LogSource = (ref: ObjectRef, query: LogQuery, signal: AbortSignal | undefined) => Promise<string>
+/** Reads the logs of Pods' containers `mcp`: what a node does for an API server. */
+export type LogSource = {
+  podLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): Promise<string>
+  followLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): AsyncIterable<string>
+}
 
 /** How a client of the embedded cluster acts. */
 export type ClientOptions = {
@@ -42,14 +45,11 @@ export type MemoryClusterOptions = {
   readonly bookmarkMs?: number
 }
 
-const logReader = (store: Backend["store"], current: () => LogSource | undefined): Backend["podLogs"] => {
-  return async (ref, query, signal) => {
-    if (store.find(podKind, ref) === undefined) throw notFound(podKind, ref)
-    const source = current()
-    if (source === undefined)
-      throw new AppError("ApiInvalid", { detail: `pods "${ref.name}" has no log: the cluster has no node` })
-    return source(ref, query, signal)
-  }
+/** The node that has a Pod's log. */
+const nodeOf = (store: Backend["store"], source: LogSource | undefined, ref: ObjectRef): LogSource => {
+  if (store.find(podKind, ref) === undefined) throw notFound(podKind, ref)
+  if (source !== undefined) return source
+  throw new AppError("ApiInvalid", { detail: `pods "${ref.name}" has no log: the cluster has no node` })
 }
 
 /**
@@ -67,7 +67,8 @@ export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluste
     server,
     pages: createPages(store),
     events: createEventRecorder(store, server, clock),
-    podLogs: logReader(store, () => logs),
+    podLogs: async (ref, query, signal) => nodeOf(store, logs, ref).podLogs(ref, query, signal),
+    followLogs: async (ref, query, signal) => nodeOf(store, logs, ref).followLogs(ref, query, signal),
     clock,
     telemetry,
     bookmarkMs: options.bookmarkMs ?? 60_000,

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util"
+import type { FieldManager, FieldSet } from "../../ports/cluster.ts"
 import { type Fields, isFields, type Raw } from "./raw.ts"
 
 /**
@@ -117,4 +118,27 @@ export const applyFields = (
   }
   const written = ownershipAfterWrite(new Map(others), manager, live, fields)
   return { fields, ownership: new Map(written).set(manager, paths) }
+}
+
+type Growing = { [key: string]: Growing }
+
+const toFieldSet = (paths: Iterable<string>): FieldSet => {
+  const set: Growing = {}
+  for (const path of paths) {
+    let at = set
+    for (const name of path.split(separator)) {
+      const key = `f:${name}`
+      at[key] ??= {}
+      at = at[key]
+    }
+  }
+  return set
+}
+
+/** The managers besides `manager`, whichever way they write, as the API server shows them. */
+export const otherManagers = (ownership: Ownership, manager: string): readonly FieldManager[] => {
+  const own = [managerKey(manager, "Apply"), managerKey(manager, "Update")]
+  return [...ownership]
+    .filter(([key, paths]) => !own.includes(key) && paths.size > 0)
+    .map(([key, paths]) => ({ name: key.slice(key.indexOf(" ") + 1), fields: toFieldSet(paths) }))
 }

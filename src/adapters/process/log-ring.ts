@@ -16,6 +16,10 @@ export type LogRing = {
   add(line: string): void
   /** Lines oldest first, each with its line end; `limitBytes` cuts at the end, as the API server does. */
   read(query?: Pick<LogQuery, "tailLines" | "limitBytes">): string
+  /** {@link read}, then each line as it is added, until {@link end} or the signal. Lines that gave way are missed. */
+  follow(query: Pick<LogQuery, "tailLines">, signal: AbortSignal | undefined): AsyncIterable<string>
+  /** No more lines come. */
+  end(): void
 }
 
 /** Longest piece of a line without an end that is held back; the container runtime interface cuts there, too. */
@@ -45,11 +49,24 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
   let lines: string[] = []
   let first = 0
   let bytes = 0
+  let dropped = 0
+  let ended = false
+  let change = Promise.withResolvers<void>()
+  const tell = () => {
+    change.resolve()
+    change = Promise.withResolvers()
+  }
+  const join = (from: number) =>
+    lines
+      .slice(from)
+      .map((line) => `${line}\n`)
+      .join("")
   const dropOldest = () => {
     bytes -= size(lines[first] ?? "")
     first++
     if (first > mostLines) {
       lines = lines.slice(first)
+      dropped += first
       first = 0
     }
   }
@@ -58,14 +75,28 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
       lines.push(line)
       bytes += size(line)
       while (lines.length - first > mostLines || (bytes > mostBytes && lines.length - first > 1)) dropOldest()
+      tell()
     },
     read: ({ tailLines, limitBytes } = {}) => {
       const start = tailLines === undefined ? first : Math.max(first, lines.length - tailLines)
-      const text = lines
-        .slice(start)
-        .map((line) => `${line}\n`)
-        .join("")
+      const text = join(start)
       return limitBytes === undefined ? text : firstBytes(text, limitBytes)
+    },
+    follow: async function* ({ tailLines }, signal) {
+      const stopped = new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true }))
+      let next = dropped + Math.max(first, lines.length - (tailLines ?? lines.length))
+      while (signal?.aborted !== true) {
+        const changed = change.promise
+        const from = Math.max(first, next - dropped)
+        next = dropped + lines.length
+        if (from < lines.length) yield join(from)
+        else if (ended) return
+        else await Promise.race([changed, stopped])
+      }
+    },
+    end: () => {
+      ended = true
+      tell()
     },
   }
 }

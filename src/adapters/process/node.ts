@@ -33,6 +33,8 @@ export type ProcessNode = {
   readonly ready: Promise<void>
   /** The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`. */
   podLogs(ref: ObjectRef, query: LogQuery): Promise<string>
+  /** The same log as it is written, until the container's life or the signal ends. Throws `ApiNotFound`. */
+  followLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): AsyncIterable<string>
   /** Ends every server and what it started, waiting a bounded time. The Pods stay in the cluster. */
   close(): Promise<void>
 }
@@ -128,14 +130,17 @@ export const createProcessNode = (options: ProcessNodeOptions): ProcessNode => {
   const unsubscribe = pods.subscribe((change) => onChange(state, change))
   for (const pod of pods.items()) see(state, pod)
   let closed: Promise<void> | undefined
+  const find = (ref: ObjectRef): Kept => {
+    const found = [...state.kept.values()].reverse().find(({ pod }) => pod.metadata.name === ref.name)
+    if (found !== undefined && ref.namespace === namespace) return found
+    throw new AppError("ApiNotFound", { detail: `pods "${ref.name}" not found` })
+  }
   return {
     // closed before its first list, it has nothing to wait for
     ready: pods.synced.catch(() => {}),
-    podLogs: async (ref, query) => {
-      const found = [...state.kept.values()].reverse().find(({ pod }) => pod.metadata.name === ref.name)
-      if (found === undefined || ref.namespace !== namespace)
-        throw new AppError("ApiNotFound", { detail: `pods "${ref.name}" not found` })
-      return found.run.logs(query)
+    podLogs: async (ref, query) => find(ref).run.logs(query),
+    followLogs: async function* (ref, query, signal) {
+      yield* find(ref).run.follow(query, signal)
     },
     close: () => {
       unsubscribe()

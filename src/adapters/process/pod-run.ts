@@ -18,6 +18,8 @@ export type PodRun = {
   stop(graceMs: number): void
   /** The container's log; empty before its first life. */
   logs(query: LogQuery): string
+  /** The log of the current life as it is written; ends with it, at once if there was none. */
+  follow(query: LogQuery, signal: AbortSignal | undefined): AsyncIterable<string>
   /** Resolves when no process of the Pod is left. Never rejects. */
   readonly done: Promise<void>
 }
@@ -115,6 +117,7 @@ const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, resta
       report.tell("Normal", "Killing", `${restarts} ${probe.toLowerCase()} probe, will be restarted`),
   })
   run.child = undefined
+  log.end()
   return { end, ring: log, secretValues: resolved.secretValues }
 }
 
@@ -198,6 +201,8 @@ const logsOf = (run: Run, { previous, ...query }: LogQuery): string => {
   return exists ? (ring?.read(query) ?? "") : ""
 }
 
+const nothing = async function* (): AsyncGenerator<string> {}
+
 /** Kills the container after `graceMs` if it still ends by itself. */
 const hurry = (run: Run, graceMs: number, done: Promise<void>): void => {
   const cancel = run.deps.clock.timer(graceMs, () => run.child?.signal("SIGKILL"))
@@ -208,7 +213,7 @@ const hurry = (run: Run, graceMs: number, done: Promise<void>): void => {
 export const runPod = (deps: NodeDeps, pod: Pod): PodRun => {
   const container = pod.spec.containers.find(({ name }) => name === serverContainer) ?? pod.spec.containers[0]
   const stop = new AbortController()
-  if (container === undefined) return { stop: () => {}, logs: () => "", done: Promise.resolve() }
+  if (container === undefined) return { stop: () => {}, logs: () => "", follow: nothing, done: Promise.resolve() }
   const { cluster, clock } = deps
   const calls: PodCalls = { cluster, clock, log: deps.log.child({ pod: pod.metadata.name }), signal: stop.signal }
   const report = createPodReport(deps, pod, container, calls)
@@ -226,6 +231,7 @@ export const runPod = (deps: NodeDeps, pod: Pod): PodRun => {
       stop.abort()
     },
     logs: (query) => logsOf(run, query),
+    follow: (query, signal) => run.rings.at(-1)?.follow(query, signal) ?? nothing(),
     done,
   }
 }

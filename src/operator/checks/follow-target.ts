@@ -1,7 +1,7 @@
 import { containerFields } from "../../api/container.ts"
 import type { MCPInstance } from "../../api/mcp-instance.ts"
 import type { MCPTarget } from "../../api/mcp-target.ts"
-import { mergePatchBetween } from "../merge-patch.ts"
+import { mergePatchBetween } from "../../api/merge-patch.ts"
 import type { Check } from "../snapshot.ts"
 
 const shared = Object.keys(containerFields) as readonly (keyof typeof containerFields)[]

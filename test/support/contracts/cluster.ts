@@ -110,6 +110,7 @@ const describeObjects = (bench: Bench): void => {
     await expect(cluster.mergePatch(mcpTargetKind, ref, { spec: { paused: true } })).rejects.toMatchObject(lacking)
     await expect(cluster.patchStatus(mcpTargetKind, ref, { status: { ready: 1 } })).rejects.toMatchObject(lacking)
     await expect(cluster.podLogs(ref, {})).rejects.toMatchObject(lacking)
+    await expect(cluster.followLogs(ref, {})[Symbol.asyncIterator]().next()).rejects.toMatchObject(lacking)
   })
 
   test("the generation counts changes of the spec, the version every change, and no change is no write", async () => {
@@ -248,6 +249,26 @@ const describeApply = (bench: Bench): void => {
     await other.apply(mcpTargetKind, targetOf(ref, { paused: true }))
     expect((await cluster.apply(mcpTargetKind, targetOf(ref))).spec.paused).toBe(true)
     expect((await other.apply(mcpTargetKind, targetOf(ref))).spec).not.toHaveProperty("paused")
+  })
+
+  test("a field is its last writer's, and of no interest to who asks for the others'", async () => {
+    const { cluster, other } = bench
+    const ref = bench.fresh()
+    await cluster.create(mcpTargetKind, targetOf(ref, { access: { users: ["ann"] }, args: ["a"] }))
+    const before = await cluster.getManaged(mcpTargetKind, ref)
+    expect(before?.others).toEqual([])
+    const spec = { access: { groups: ["team"] }, args: ["b"] }
+    const changed = await other.mergePatch(mcpTargetKind, ref, { spec })
+    await other.patchStatus(mcpTargetKind, ref, { status: { ready: 1 } })
+    const after = await cluster.getManaged(mcpTargetKind, ref)
+    expect(after?.object.spec).toEqual(changed.spec)
+    expect(after?.others.map(({ fields }) => fields)).toEqual([
+      { "f:spec": { "f:access": { "f:groups": {} }, "f:args": {} } },
+    ])
+    await cluster.mergePatch(mcpTargetKind, ref, { spec: { args: ["c"] } })
+    const [rest] = (await cluster.getManaged(mcpTargetKind, ref))?.others ?? []
+    expect(rest?.fields).toEqual({ "f:spec": { "f:access": { "f:groups": {} } } })
+    expect(await cluster.getManaged(mcpTargetKind, bench.fresh())).toBeUndefined()
   })
 
   test("apply leaves the status alone and refuses an old version", async () => {

@@ -1,5 +1,6 @@
+import fc from "fast-check"
 import { expect, test } from "vitest"
-import { mask, masked } from "../../../src/credentials/mask.ts"
+import { createMasker, mask, masked } from "../../../src/credentials/mask.ts"
 
 const secret = 'p@ss"word\\é/+'
 
@@ -24,4 +25,34 @@ test("a secret that contains another is masked whole", () => {
 
 test("empty values mask nothing", () => {
   expect(mask("all is well", ["", "  "])).toBe("all is well")
+})
+
+test("secrets that overlap leave no end of either", () => {
+  expect(mask("x abcde y", ["abc", "bcde"])).toBe(`x ${masked} y`)
+  expect(mask("abcabc", ["abc"])).toBe(masked + masked)
+})
+
+/** What a masker shows of a text in pieces. */
+const shownOf = (pieces: readonly string[], values: readonly string[]): string => {
+  const masker = createMasker(values)
+  return pieces.map((piece) => masker.push(piece)).join("") + masker.end()
+}
+
+test("a secret does not show wherever the text is cut into pieces, and nothing else is changed", () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "\n"), maxLength: 12 })
+  fc.assert(
+    fc.property(fc.array(letters), fc.array(letters, { maxLength: 3 }), (pieces, values) => {
+      expect(shownOf(pieces, values)).toBe(mask(pieces.join(""), values))
+      for (const value of values) if (value.trim() !== "") expect(shownOf(pieces, values)).not.toContain(value)
+    }),
+  )
+})
+
+test("what cannot be the beginning of a secret is shown at once", () => {
+  const masker = createMasker(["secret"])
+  expect(masker.push("no such thing\nsec")).toBe("no such thing\n")
+  expect(masker.push("ond\nsecre")).toBe("second\n")
+  expect(masker.push("t!")).toBe(`${masked}!`)
+  expect(masker.push("se")).toBe("")
+  expect(masker.end()).toBe("se")
 })

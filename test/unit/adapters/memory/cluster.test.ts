@@ -1,3 +1,4 @@
+import { Readable } from "node:stream"
 import { expect, test } from "vitest"
 import { createMemoryCluster } from "../../../../src/adapters/memory/cluster.ts"
 import { type Event, eventKind } from "../../../../src/api/event.ts"
@@ -172,8 +173,15 @@ test("logs come from the node; without one, or without the Pod, there are none",
   await expect(cluster.podLogs(at("a"), {})).rejects.toMatchObject({ code: "ApiNotFound" })
   await cluster.create(podKind, podOf(at("a")))
   await expect(cluster.podLogs(at("a"), {})).rejects.toMatchObject({ code: "ApiInvalid" })
-  const withdraw = cluster.registerLogs(async ({ name }, { tailLines }) => `${name} ${tailLines}`)
+  const withdraw = cluster.registerLogs({
+    podLogs: async ({ name }, { tailLines }) => `${name} ${tailLines}`,
+    followLogs: async function* ({ name }) {
+      yield `${name} 1`
+      yield `${name} 2`
+    },
+  })
   expect(await cluster.podLogs(at("a"), { tailLines: 3 })).toBe("a 3")
+  expect(await Readable.from(cluster.followLogs(at("a"), {})).toArray()).toEqual(["a 1", "a 2"])
   withdraw()
   await expect(cluster.podLogs(at("a"), {})).rejects.toMatchObject({ code: "ApiInvalid" })
 })

@@ -1,4 +1,4 @@
-import { PassThrough } from "node:stream"
+import { PassThrough, Readable } from "node:stream"
 import { finished } from "node:stream/promises"
 import { expect, test } from "vitest"
 import { captureLines, createLogRing, lastWords } from "../../../../src/adapters/process/log-ring.ts"
@@ -63,4 +63,37 @@ test("a line without an end is cut at 16 KiB instead of held back for ever", () 
       .split("\n")
       .map((line) => line.length),
   ).toEqual([16_384, 16_384, 0])
+})
+
+test("who follows gets what there is and what comes, until the end", async () => {
+  const ring = ringOf(["one", "two"])
+  const seen: string[] = []
+  const following = (async () => {
+    for await (const text of ring.follow({ tailLines: 1 }, undefined)) {
+      seen.push(text)
+      if (text === "three\n") ring.end()
+      if (text === "two\n") ring.add("three")
+    }
+  })()
+  await following
+  expect(seen).toEqual(["two\n", "three\n"])
+  expect(await Readable.from(ring.follow({}, undefined)).toArray()).toEqual(["one\ntwo\nthree\n"])
+})
+
+test("who follows slowly misses the lines that gave way, and none twice", async () => {
+  const ring = ringOf([], { lines: 2 })
+  const following = ring.follow({}, undefined)[Symbol.asyncIterator]()
+  ring.add("1")
+  expect((await following.next()).value).toBe("1\n")
+  for (const line of ["2", "3", "4", "5"]) ring.add(line)
+  expect((await following.next()).value).toBe("4\n5\n")
+  ring.end()
+  expect((await following.next()).done).toBe(true)
+})
+
+test("following ends with its signal", async () => {
+  const stop = new AbortController()
+  const next = ringOf([]).follow({}, stop.signal)[Symbol.asyncIterator]().next()
+  stop.abort()
+  expect((await next).done).toBe(true)
 })

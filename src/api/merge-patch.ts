@@ -1,16 +1,31 @@
 import { isDeepStrictEqual } from "node:util"
-import type { MergePatch } from "../ports/cluster.ts"
 
 type Fields = Readonly<Record<string, unknown>>
 
 const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** Own property, also under a name such as `__proto__`. */
+const put = (fields: Record<string, unknown>, name: string, value: unknown): void => {
+  Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
+}
+
+/** Applies a merge patch (RFC 7396): null removes, objects merge, everything else replaces. */
+export const applyMergePatch = (target: unknown, patch: unknown): unknown => {
+  if (!isFields(patch)) return patch
+  const next: Record<string, unknown> = isFields(target) ? { ...target } : {}
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete next[name]
+    else put(next, name, applyMergePatch(Object.hasOwn(next, name) ? next[name] : undefined, value))
+  }
+  return next
+}
+
 /**
  * The smallest merge patch (RFC 7396) that turns `before` into `after`; undefined if they are equal. A field that is
  * absent or undefined in `after` is removed; arrays are replaced whole.
  */
-export const mergePatchBetween = (before: Fields, after: Fields): MergePatch | undefined => {
+export const mergePatchBetween = (before: Fields, after: Fields): Fields | undefined => {
   const patch: Record<string, unknown> = {}
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
     const [old, next] = [before[key], after[key]]

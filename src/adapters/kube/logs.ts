@@ -1,0 +1,45 @@
+import { podKind, serverContainer } from "../../api/pod.ts"
+import { AppError, isAppError } from "../../errors.ts"
+import type { LogQuery, ObjectRef } from "../../ports/cluster.ts"
+import type { Call } from "./exchange.ts"
+import { objectPath } from "./paths.ts"
+import type { Transport } from "./transport.ts"
+
+/** The call that reads a server's log. */
+export const logCall = (
+  ref: ObjectRef,
+  query: LogQuery & { readonly follow?: boolean },
+  signal: AbortSignal | undefined,
+): Call => ({
+  method: "GET",
+  path: objectPath(podKind, ref, { container: serverContainer, ...query }, "log"),
+  what: `logs ${ref.namespace}/${ref.name}`,
+  isSecret: true,
+  signal,
+})
+
+/** A server's log as it is written. Ends in order when the container does. */
+export async function* followLog(
+  transport: Transport,
+  ref: ObjectRef,
+  query: Pick<LogQuery, "tailLines">,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string> {
+  const call = logCall(ref, { ...query, follow: true }, signal)
+  const body = await transport.stream(call)
+  const decoder = new TextDecoder()
+  try {
+    for await (const chunk of body) {
+      const text = decoder.decode(chunk, { stream: true })
+      if (text !== "") yield text
+    }
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (isAppError(error)) throw error
+    throw new AppError("ClusterUnavailable", { detail: `${call.what}: the stream broke off.`, cause: error })
+  } finally {
+    body.destroy()
+  }
+  const rest = decoder.decode()
+  if (rest !== "") yield rest
+}

@@ -1,0 +1,93 @@
+import { type MCPTarget, MCPTargetSpec, mcpTargetKind } from "../api/mcp-target.ts"
+import { applyMergePatch, mergePatchBetween } from "../api/merge-patch.ts"
+import { AppError, hasCode } from "../errors.ts"
+import type { Managed } from "../ports/cluster.ts"
+import { type Answer, type Call, caughtUp, type Handler, requireTarget, targetNotFound } from "./call.ts"
+import { ensureMatch, requireIfMatch } from "./if-match.ts"
+import { ensureOurs, takenFields } from "./managers.ts"
+import { flagOf } from "./page.ts"
+import { TargetInput } from "./resources.ts"
+import { fromRest, restPath } from "./rest.ts"
+import { etagHeader, toTarget, viewTarget, withoutReadOnly, writablePart } from "./target-view.ts"
+import { unknownFields, validationFailed } from "./validation.ts"
+
+/** Writes of others that a change may meet before it gives up: each of them was somebody's success. */
+const maxConflicts = 100
+
+const knownSpec = (target: MCPTarget) => fromRest(MCPTargetSpec, writablePart(target))
+
+/** One try against the version that was read; undefined if it is another one by now. */
+const writeOnce = async (
+  { deps, signal }: Call,
+  { object: old, others }: Managed<MCPTarget>,
+  { next, force }: { readonly next: MCPTarget; readonly force: boolean },
+): Promise<MCPTarget | undefined> => {
+  const spec = mergePatchBetween(knownSpec(old), next.spec)
+  if (spec === undefined) return old
+  if (!force) ensureOurs(takenFields({ spec }, others), ([, ...path]) => restPath(MCPTargetSpec, path))
+  const { name, uid, resourceVersion } = old.metadata
+  try {
+    const patch = { metadata: { uid, resourceVersion }, spec }
+    return await deps.cluster.mergePatch(mcpTargetKind, { namespace: deps.namespace, name }, patch, { signal })
+  } catch (error) {
+    if (hasCode(error, "ApiConflict")) return undefined
+    if (hasCode(error, "ApiNotFound")) throw targetNotFound(name)
+    // the API server's own words quote the object's values
+    if (hasCode(error, "ApiInvalid"))
+      throw new AppError("ValidationFailed", { detail: "The cluster refused the target as invalid.", cause: error })
+    throw error
+  }
+}
+
+/**
+ * Reads, decides and writes the very version that was read; once more if somebody wrote meanwhile. So a write of the
+ * status in between is no conflict, and one of the spec is one only for who named a version.
+ */
+const change = async (call: Call, decide: (old: MCPTarget) => MCPTarget): Promise<MCPTarget> => {
+  const { deps, headers, signal } = call
+  const force = flagOf(call.query, "force")
+  const { name } = (await requireTarget(call)).metadata
+  for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+    const found = await deps.cluster.getManaged(mcpTargetKind, { namespace: deps.namespace, name }, { signal })
+    if (found === undefined) throw targetNotFound(name)
+    ensureMatch(headers, found.object)
+    const written = await writeOnce(call, found, { next: decide(found.object), force })
+    if (written !== undefined) return written
+  }
+  throw new AppError("Conflict", { detail: "The target is being changed by many others.", retryAfterSeconds: 1 })
+}
+
+const answer = async (call: Call, written: MCPTarget): Promise<Answer> => {
+  const { targets, clock } = call.deps
+  const { name, uid, generation = 0 } = written.metadata
+  await caughtUp(targets, clock, () => {
+    const seen = targets.get(name)?.metadata
+    return seen === undefined || seen.uid !== uid || (seen.generation ?? 0) >= generation
+  })
+  return { headers: etagHeader(written), body: viewTarget(call, written) }
+}
+
+const named = (body: unknown, name: string): unknown =>
+  typeof body === "object" && body !== null && !Array.isArray(body) ? { name, ...body } : body
+
+/** PUT /api/targets/{id}: the body is all that the target is from now on. */
+export const replaceTarget: Handler = async (call) => {
+  const { name } = (await requireTarget(call)).metadata
+  requireIfMatch(call.headers)
+  const body = named(await call.body(), name)
+  const written = await change(call, (old) => toTarget(body, call.deps.namespace, old))
+  return await answer(call, written)
+}
+
+/** PATCH /api/targets/{id}: an RFC 7396 merge patch of what a GET shows. */
+export const patchTarget: Handler = async (call) => {
+  await requireTarget(call)
+  const patch = withoutReadOnly(await call.body())
+  // null takes an unknown field away before anybody could call it unknown
+  const unknown = unknownFields(TargetInput, patch)
+  if (unknown.length > 0) throw validationFailed(unknown)
+  const written = await change(call, (old) =>
+    toTarget(applyMergePatch(writablePart(old), patch), call.deps.namespace, old),
+  )
+  return await answer(call, written)
+}

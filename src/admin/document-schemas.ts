@@ -1,0 +1,96 @@
+import { z } from "zod"
+import { errorTable } from "../errors.ts"
+import { schemas } from "./contracts.ts"
+import { readOnlyTargetFields } from "./resources.ts"
+
+/** A JSON Schema, as the document carries it. */
+export type JsonSchema = { readonly [key: string]: unknown }
+
+const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Without what only Kubernetes understands, and with what it means instead. */
+const plain = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(plain)
+  if (!isMap(value)) return value
+  const kept = Object.entries(value).filter(([key]) => !key.startsWith("x-kubernetes-") && key !== "$schema")
+  const schema = Object.fromEntries(kept.map(([key, each]) => [key, plain(each)]))
+  return value["x-kubernetes-int-or-string"] === true ? { ...schema, type: ["string", "number"] } : schema
+}
+
+const toSchema = (schema: z.ZodType, io: "input" | "output"): JsonSchema =>
+  plain(z.toJSONSchema(schema, { target: "draft-2020-12", io, reused: "inline" })) as JsonSchema
+
+const propertiesOf = (schema: JsonSchema): Readonly<Record<string, JsonSchema>> =>
+  isMap(schema.properties) ? (schema.properties as Record<string, JsonSchema>) : {}
+
+/** What a GET shows and a body may send back, to no effect. */
+const ignored = Object.fromEntries(
+  readOnlyTargetFields.map((name) => [name, { description: "Ignored: only a GET tells it." }]),
+)
+
+/** The form that a merge patch of a schema has: everything optional, null removes, objects merge. */
+const toPatch = (schema: JsonSchema): JsonSchema => {
+  const { required: _, default: __, ...rest } = schema
+  const properties = Object.entries(propertiesOf(schema)).map(([name, each]) => [
+    name,
+    each.type === "object" ? toNullable(toPatch(each)) : toNullable(each),
+  ])
+  const more = isMap(schema.additionalProperties) && Object.keys(schema.additionalProperties).length > 0
+  return {
+    ...rest,
+    ...(properties.length === 0 ? {} : { properties: Object.fromEntries(properties) }),
+    ...(more ? { additionalProperties: toNullable(schema.additionalProperties as JsonSchema) } : {}),
+  }
+}
+
+const toNullable = (schema: JsonSchema): JsonSchema => {
+  const { default: _, ...rest } = schema
+  if (Object.keys(rest).every((key) => key === "description")) return rest
+  return { anyOf: [rest, { type: "null" }] }
+}
+
+const problem: JsonSchema = {
+  type: "object",
+  description: "An error (RFC 9457). Some codes add members of their own.",
+  required: ["type", "title", "status", "detail", "code", "help", "retryable", "request_id"],
+  properties: {
+    type: { type: "string", const: "about:blank" },
+    title: { type: "string", description: "The HTTP status in words." },
+    status: { type: "integer", description: "The HTTP status." },
+    detail: { type: "string", description: "What is wrong, with names, never with values." },
+    code: { type: "string", enum: Object.keys(errorTable), description: "Stable name of the error." },
+    help: { type: "string", description: "What to do next." },
+    retryable: { type: "boolean", description: "True if the same request may succeed later." },
+    request_id: { type: "string", description: "Also in the log of the gateway." },
+    errors: {
+      type: "array",
+      description: "The fields that are wrong.",
+      items: {
+        type: "object",
+        required: ["pointer", "detail"],
+        properties: {
+          pointer: { type: "string", description: "JSON Pointer (RFC 6901) of the field in the body." },
+          detail: { type: "string", description: "Which rule it breaks." },
+          manager: { type: "string", description: "Who wrote the field last." },
+        },
+      },
+    },
+  },
+}
+
+/** Every schema of the document, by its name. */
+export const documentSchemas = (): Readonly<Record<string, JsonSchema>> => {
+  const made = Object.entries(schemas).map(([name, schema]): [string, JsonSchema] => [
+    name,
+    toSchema(schema, name.endsWith("Input") ? "input" : "output"),
+  ])
+  const named = Object.fromEntries(made)
+  const input = named.TargetInput ?? {}
+  return {
+    ...named,
+    TargetInput: { ...input, properties: { ...propertiesOf(input), ...ignored } },
+    TargetPatch: { ...toPatch(input), properties: { ...propertiesOf(toPatch(input)), ...ignored } },
+    Problem: problem,
+  }
+}

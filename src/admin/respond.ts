@@ -1,0 +1,86 @@
+import { randomUUID } from "node:crypto"
+import type { H3Event } from "h3/node"
+import { isAppError } from "../errors.ts"
+import type { Authenticator } from "../identity/authenticate.ts"
+import type { Identity } from "../identity/identity.ts"
+import { subjectDigest } from "../identity/subject-key.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import type { Answer, Deps } from "./call.ts"
+import { toProblem } from "./problem.ts"
+
+/** What the REST API is made of. */
+export type AdminOptions = Deps & {
+  readonly authenticator: Authenticator
+  readonly telemetry: TelemetryPort
+}
+
+/** What the audit line tells, as far as it is known. */
+export type Facts = { identity?: Identity; code?: string; target?: string | undefined }
+
+/** One request on its way. */
+export type Context = {
+  readonly options: AdminOptions
+  readonly event: H3Event
+  readonly facts: Facts
+}
+
+/** The body as it is sent, and its media type. */
+const toContent = ({
+  body,
+  text,
+}: Answer): { readonly content: string | ReadableStream<Uint8Array> | null; readonly type?: string } => {
+  if (text !== undefined) return { content: text, type: "text/plain; charset=utf-8" }
+  return body === undefined ? { content: null } : { content: `${JSON.stringify(body)}\n`, type: "application/json" }
+}
+
+const toResponse = (answer: Answer, { requestId, method }: { requestId: string; method: string }): Response => {
+  const { content, type } = toContent(answer)
+  const isUnread = method === "HEAD" && content instanceof ReadableStream
+  if (isUnread) void content.cancel()
+  return new Response(isUnread ? null : content, {
+    status: answer.status ?? 200,
+    headers: {
+      ...(type === undefined ? {} : { "content-type": type }),
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "x-request-id": requestId,
+      ...answer.headers,
+    },
+  })
+}
+
+/** Answers one request, whatever happens, and writes its audit line. */
+export const createResponder = (options: AdminOptions) => {
+  const { telemetry, clock } = options
+  const requests = telemetry.counter({
+    name: "reflow_api_requests_total",
+    help: "Calls of the REST API, by call and HTTP status.",
+    labels: ["call", "status"],
+  })
+  return async (event: H3Event, name: string, work: (context: Context) => Promise<Answer>): Promise<Response> => {
+    const requestId = randomUUID()
+    const started = clock.now()
+    const facts: Facts = {}
+    const answer = await work({ options, event, facts }).catch((error: unknown): Answer => {
+      const problem = toProblem(error, requestId)
+      facts.code = problem.code
+      // what the cluster said is for whoever runs the platform; the caller got our own words
+      if (problem.status >= 500 || (isAppError(error) && isAppError(error.cause)))
+        telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error })
+      return problem
+    })
+    const response = toResponse(answer, { requestId, method: event.req.method })
+    const { identity, code, target } = facts
+    telemetry.log.info("api", {
+      request_id: requestId,
+      ...(identity === undefined ? {} : { who: subjectDigest(identity) }),
+      call: name,
+      ...(target === undefined ? {} : { target: target.slice(0, 64) }),
+      status: response.status,
+      ...(code === undefined ? {} : { code }),
+      duration_ms: clock.now() - started,
+    })
+    requests.inc({ call: name, status: String(response.status) })
+    return response
+  }
+}

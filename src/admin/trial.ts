@@ -1,0 +1,96 @@
+import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { type AppError, hasCode, isAppError } from "../errors.ts"
+import { type Call, type Handler, requireTarget } from "./call.ts"
+import { type Handshake, handshake } from "./handshake.ts"
+import { isVisible } from "./instances.ts"
+import { lastLines } from "./logs.ts"
+import { EmptyInput, type TestResult } from "./resources.ts"
+import type { TrialSeat } from "./trial-port.ts"
+import { parseBody } from "./validation.ts"
+
+/** How long a server may take for the whole handshake, in milliseconds. */
+const handshakeMs = 20_000
+
+/** What a test is there to find. Everything else (full, starting, paused) says nothing of the server. */
+const isFinding = (error: unknown): error is AppError =>
+  hasCode(error, "InstanceFailed", "CredentialMissing", "NameConflict", "PluginFailed")
+
+const instanceNamed = (call: Call, name: string): Promise<MCPInstance | undefined> =>
+  call.deps.cluster.get(mcpInstanceKind, { namespace: call.deps.namespace, name }, { signal: call.signal })
+
+const isText = (value: unknown): value is string => typeof value === "string"
+
+/** The end of the server's log, as far as the caller may see it; a report without it is better than none. */
+const logOf = async (call: Call, name: string | undefined): Promise<readonly string[]> => {
+  try {
+    const instance = name === undefined ? undefined : await instanceNamed(call, name)
+    return instance === undefined || !isVisible(call, instance) ? [] : await lastLines(call, instance)
+  } catch (error) {
+    if (isAppError(error)) return []
+    throw error
+  }
+}
+
+const toFailed = async (
+  call: Call,
+  { code, message, data }: AppError,
+  at: { readonly step: "start" | "handshake"; readonly instance?: string },
+): Promise<TestResult> => {
+  const { reason, log: known } = data ?? {}
+  const instance = at.instance ?? (isText(data?.instance) ? data.instance : undefined)
+  const told = Array.isArray(known) ? known.filter(isText) : []
+  const log = told.length > 0 ? told : await logOf(call, instance)
+  return {
+    ok: false,
+    ...(instance === undefined ? {} : { instance }),
+    error: { step: at.step, code, detail: message, ...(isText(reason) ? { reason } : {}), log: [...log] },
+  }
+}
+
+const toPassed = (
+  call: Call,
+  target: MCPTarget,
+  seat: TrialSeat,
+  found: Handshake & { seconds: number },
+): TestResult => {
+  const { era, protocolVersion, server, tools, seconds } = found
+  return {
+    ok: true,
+    instance: seat.instance,
+    started: seat.waited,
+    timings: call.deps.instances.get(seat.instance)?.status?.timings ?? {},
+    era,
+    protocol_version: protocolVersion,
+    ...(server === undefined ? {} : { server }),
+    tools: tools.filter((tool) => call.deps.trial.showsTool(target, tool)),
+    handshake_seconds: seconds,
+  }
+}
+
+const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => {
+  const { clock, trial } = call.deps
+  let seat: TrialSeat
+  try {
+    seat = await trial.place(target, call.identity, call.signal)
+  } catch (error) {
+    if (isFinding(error)) return await toFailed(call, error, { step: "start" })
+    throw error
+  }
+  const begun = clock.now()
+  try {
+    const found = await handshake(seat.url, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
+    return toPassed(call, target, seat, { ...found, seconds: (clock.now() - begun) / 1_000 })
+  } catch (error) {
+    if (!isAppError(error)) throw error
+    return await toFailed(call, error, { step: "handshake", instance: seat.instance })
+  } finally {
+    seat.end()
+  }
+}
+
+/** POST /api/targets/{id}/test: starts or finds the caller's instance and opens it as an MCP client would. */
+export const testTarget: Handler = async (call) => {
+  parseBody(EmptyInput, (await call.body()) ?? {})
+  return { body: await tryServer(call, await requireTarget(call)) }
+}

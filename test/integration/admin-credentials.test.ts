@@ -1,0 +1,100 @@
+import { beforeEach, describe, expect, test } from "vitest"
+import { scopeSecretName } from "../../src/api/names.ts"
+import { fromSecretData, secretKind } from "../../src/api/secret.ts"
+import {
+  namespace,
+  place,
+  register,
+  restartTimes,
+  send,
+  token,
+  useAdmin,
+  userKey,
+  world,
+} from "../support/admin-stage.ts"
+
+useAdmin()
+
+describe("credentials", () => {
+  const secretOf = (subject: string) => scopeSecretName("github", "user", { issuer: "dev", name: subject })
+  beforeEach(async () => {
+    await register("github", { credentials: [{ name: "TOKEN" }, { name: "OTHER" }] })
+    await register("common", { isolation_boundary: "shared", credentials: [{ name: "TOKEN" }] })
+  })
+
+  test("of a user are set by the user, restart their instance alone, and are never shown", async () => {
+    const [alice, bob] = [await token("alice"), await token("bob")]
+    await place("github", userKey("alice"), "github-user-a", ["github-env-default", secretOf("alice")])
+    await place("github", userKey("bob"), "github-user-b", ["github-env-default", secretOf("bob")])
+    const put = await send("PUT", "/api/targets/github/env/me", { body: { TOKEN: "canary" }, as: alice })
+    expect(put).toMatchObject({
+      status: 200,
+      body: { scope: "user", who: "dev/alice", names: ["TOKEN"], restarting: ["github-user-a"] },
+    })
+    expect(await restartTimes()).toEqual({ "github-user-a": true, "github-user-b": false })
+    const secret = await world.cluster.get(secretKind, { namespace, name: secretOf("alice") })
+    expect(fromSecretData(secret?.data)).toEqual({ TOKEN: "canary" })
+    const got = await send("GET", "/api/targets/github/env/me", { as: alice })
+    expect(got.body).toMatchObject({ names: ["TOKEN"], digest: put.body.digest })
+    expect(put.text + got.text + JSON.stringify(world.telemetry.lines)).not.toContain("canary")
+    expect((await send("GET", "/api/targets/github/env/me", { as: bob })).body.names).toEqual([])
+    expect((await send("GET", "/api/targets/github/env/user/dev%2Falice")).body.names).toEqual(["TOKEN"])
+  })
+  test("are gone after a DELETE, which may come twice", async () => {
+    const as = await token("alice")
+    await send("PUT", "/api/targets/github/env/me", { body: { TOKEN: "x" }, as })
+    await place("github", userKey("alice"), "github-user-a", [secretOf("alice")])
+    const gone = await send("DELETE", "/api/targets/github/env/me", { as })
+    expect(gone).toMatchObject({ status: 200, body: { names: [], restarting: ["github-user-a"] } })
+    expect(await world.cluster.get(secretKind, { namespace, name: secretOf("alice") })).toBeUndefined()
+    expect((await send("DELETE", "/api/targets/github/env/me", { as })).body).toMatchObject({ restarting: [] })
+  })
+  test("of the default scope restart every instance that records it", async () => {
+    await place("github", userKey("alice"), "github-user-a", ["github-env-default", secretOf("alice")])
+    await place("github", userKey("bob"), "github-user-b")
+    const put = await send("PUT", "/api/targets/github/env/default", { body: { TOKEN: "x", UNDECLARED: "y" } })
+    expect(put.body).toMatchObject({ names: ["TOKEN", "UNDECLARED"], restarting: ["github-user-a"] })
+    expect(put.body).not.toHaveProperty("who")
+  })
+  test("of a role are named by issuer and role, whatever characters they have", async () => {
+    for (const path of ["dev/a%2Fb", "dev%2Fa%2Fb", "dev/a/b"]) {
+      const put = await send("PUT", `/api/targets/github/env/role/${path}`, { body: { TOKEN: path } })
+      expect(put.body).toMatchObject({ who: "dev/a/b" })
+    }
+    const bare = await send("PUT", "/api/targets/github/env/role/a", { body: { TOKEN: "x" } })
+    expect(bare).toMatchObject({ status: 400, body: { code: "InvalidParams" } })
+    expect(bare.body.detail).toContain("dev, static")
+  })
+  test.each([
+    ["a name that the target does not declare", { UNDECLARED: "canary" }, "/UNDECLARED"],
+    ["a name that is none", { "NOT A NAME": "canary" }, "/NOT A NAME"],
+    ["a value that is no text", { TOKEN: 1 }, "/TOKEN"],
+    ["a value of more than 64 KiB", { TOKEN: "x".repeat(64 * 1024 + 1) }, "/TOKEN"],
+    ["a list", ["canary"], ""],
+  ])("of a user are refused for %s", async (_name, body, pointer) => {
+    const refused = await send("PUT", "/api/targets/github/env/me", { body, as: await token("alice") })
+    expect(refused).toMatchObject({ status: 422, body: { code: "ValidationFailed", errors: [{ pointer }] } })
+    expect(refused.text).not.toContain("canary")
+  })
+  test("of a scope narrower than the boundary are refused", async () => {
+    const as = await token("alice")
+    for (const refused of [
+      await send("PUT", "/api/targets/common/env/me", { body: { TOKEN: "x" }, as }),
+      await send("PUT", "/api/targets/common/env/group/dev/eng", { body: { TOKEN: "x" } }),
+      await send("GET", "/api/targets/common/env/me", { as }),
+    ])
+      expect(refused).toMatchObject({ status: 422, body: { code: "ScopeTooNarrow" } })
+  })
+  test("of others are for administrators", async () => {
+    const as = await token("alice")
+    for (const path of ["default", "user/dev/bob", "user/dev/alice", "role/dev/x"])
+      for (const method of ["GET", "PUT", "DELETE"])
+        expect(await send(method, `/api/targets/github/env/${path}`, { as })).toMatchObject({ status: 403 })
+  })
+  test.each(["default/x", "user", "everyone", "everyone/x"])("of the scope %s do not exist", async (path) => {
+    expect(await send("GET", `/api/targets/github/env/${path}`)).toMatchObject({
+      status: 404,
+      body: { code: "RouteNotFound" },
+    })
+  })
+})
