@@ -1,7 +1,9 @@
 /** Three gateways are restarted one after the other, while users call and listen through their Service. */
 import { createHash, randomBytes } from "node:crypto"
+import { EventEmitter, once } from "node:events"
+import { text } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { envelope } from "../support/modern.ts"
 import { initialize } from "../support/reflow.ts"
 import { cluster, kubectl } from "./support/cluster.ts"
@@ -29,10 +31,11 @@ type Session = { readonly caller: Caller; readonly id: string }
 type Stream = {
   /** How often it was opened. */
   opened: number
-  /** The next notice that the resource has changed; set it before. */
-  heard: PromiseWithResolvers<void>
-  /** Resolves while it is open. */
-  open: PromiseWithResolvers<void>
+  /** Whether it has heard of a change since this was set to false. */
+  hears: boolean
+  /** Told when it has been opened and when it hears something. */
+  readonly news: EventEmitter
+  isOpen: boolean
 }
 
 let callers: readonly Caller[] = []
@@ -144,19 +147,23 @@ const callLong = (session: Session, load: Load, index: number): void => {
 
 /** Listens until `signal`; an end of the stream is none of the failures, an opening that is refused is. */
 const listen = (session: Session, load: Load, signal: AbortSignal): Stream => {
-  const stream: Stream = { opened: 0, heard: Promise.withResolvers(), open: Promise.withResolvers() }
+  const stream: Stream = { opened: 0, hears: false, isOpen: false, news: new EventEmitter() }
   const openOnce = async (): Promise<void> => {
     const response = await send(session.caller, { method: "GET", headers: inSession(session) })
-    if (response.statusCode !== 200) throw new Error(`${response.statusCode}`)
+    if (response.statusCode !== 200) throw new Error(`${response.statusCode}: ${await text(response)}`)
     stream.opened++
-    stream.open.resolve()
+    stream.isOpen = true
+    stream.news.emit("news")
     signal.addEventListener("abort", () => response.destroy(), { once: true })
     try {
-      for await (const chunk of response) if (String(chunk).includes("resources/updated")) stream.heard.resolve()
+      for await (const chunk of response) {
+        stream.hears ||= String(chunk).includes("resources/updated")
+        stream.news.emit("news")
+      }
     } catch {
       // cut, which a client takes as an end
     }
-    stream.open = Promise.withResolvers()
+    stream.isOpen = false
   }
   const goOn = async (): Promise<void> => {
     for (; !signal.aborted; await sleep(1_000)) {
@@ -169,12 +176,22 @@ const listen = (session: Session, load: Load, signal: AbortSignal): Stream => {
   return stream
 }
 
-/** Each stream hears of a change: it is open, and leads to its session. */
+/** Resolves when `is` is true of each stream; fails after 20 s. */
+const allAre = async (streams: readonly Stream[], is: (stream: Stream) => boolean, what: string): Promise<void> => {
+  const late = AbortSignal.timeout(20_000)
+  const each = streams.map(async (stream) => {
+    while (!is(stream)) await once(stream.news, "news", { signal: late })
+  })
+  const failed = (await Promise.allSettled(each)).filter(({ status }) => status === "rejected")
+  if (failed.length > 0) throw new Error(`${failed.length} of ${streams.length} streams are not ${what}`)
+}
+
+/** Each stream is open, and hears of a change in its own session. */
 const allHear = async (streams: readonly Stream[]): Promise<void> => {
-  await Promise.all(streams.map(({ open }) => open.promise))
-  for (const stream of streams) stream.heard = Promise.withResolvers()
+  await allAre(streams, ({ isOpen }) => isOpen, "open")
+  for (const stream of streams) stream.hears = false
   for (const [index, caller] of callers.entries()) await callModern(caller, "touch", {}, `touch ${index}`)
-  await Promise.all(streams.map(({ heard }) => heard.promise))
+  await allAre(streams, ({ hears }) => hears, "told of a change")
 }
 
 const podsOf = async (namespace: string, labels: string): Promise<string[]> =>
@@ -188,7 +205,7 @@ const restartAll = async (): Promise<void> => {
   expect(old).toHaveLength(3)
   await kubectl(["rollout", "restart", "deployment/reflow-gateway", "-n", ownNamespace])
   await isRolledOut()
-  await kubectl(["wait", "--for=delete", ...old, "-n", ownNamespace, "--timeout=60s"])
+  await kubectl(["wait", "--for=delete", ...old, "-n", ownNamespace, "--timeout=100s"], { timeoutMs: 110_000 })
   expect((await gateways()).filter((name) => old.includes(name))).toEqual([])
 }
 
@@ -203,16 +220,24 @@ test.skipIf(cluster.origin !== "built")(
     const before = await servers()
     const load = startLoad(perSecond, mix(sessions))
     const end = new AbortController()
-    const streams = sessions.filter((_, index) => index % 3 < 2).map((session) => listen(session, load, end.signal))
     let calls = 0
     const long = setInterval(() => callLong(sessions[calls % sessions.length] as Session, load, calls++), 2_000)
-    await allHear(streams)
-
-    await restartAll()
-    await allHear(streams)
-    clearInterval(long)
-    end.abort()
-    const requests = await load.stop()
+    const stop = (): Promise<number> => {
+      clearInterval(long)
+      end.abort()
+      return load.stop()
+    }
+    onTestFinished(() => void stop())
+    const streams = sessions.filter((_, index) => index % 3 < 2).map((session) => listen(session, load, end.signal))
+    /** Whatever fails here, the requests that failed tell why. */
+    const step = async (name: string, work: Promise<void>): Promise<void> => {
+      load.count(name, work)
+      await work.catch(() => {})
+    }
+    await step("what streams hear before it", allHear(streams))
+    await step("the restart", restartAll())
+    await step("what streams hear after it", allHear(streams))
+    const requests = await stop()
     // enough of them to see the cause
     expect(load.failures.slice(0, 30), `${load.failures.length} of ${requests} requests failed`).toEqual([])
     expect(streams.map(({ opened }) => opened > 1)).toEqual(streams.map(() => true))
