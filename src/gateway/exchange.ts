@@ -9,6 +9,7 @@ import type { Keyed, Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 import { sessionGone } from "./placing.ts"
 import type { Reinitializer } from "./reinitialize.ts"
+import type { OpenSession } from "./session.ts"
 import { isDialFailure, type Upstream, type UpstreamAnswer } from "./upstream.ts"
 
 /** What an exchange asks. */
@@ -17,7 +18,7 @@ export type ExchangeDeps = {
   readonly placement: PlacementPort
   readonly reinitializer: Reinitializer
   /** Places the request once more after the first place turned out to be wrong. */
-  readonly place: (input: Keyed) => Promise<Placed>
+  readonly place: (input: Keyed) => Placed | Promise<Placed>
   readonly trusts: ProxyTrust
   readonly clock: ClockPort
   /** For targets without a requestTimeout of their own, milliseconds. */
@@ -95,13 +96,15 @@ const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Exch
 
 type Verdict = "pass" | "ended" | "again"
 
+/** True for a status that servers answer to a session that they do not know, and to much else. */
+const isDoubtful = ({ status }: UpstreamAnswer): boolean => status === 404 || status === 400
+
 /**
- * What a 400 or 404 to a request with a session means. Servers answer both to sessions that they do not know, so the
- * life of the server decides: still the session's own, then the server's word stands.
+ * What a doubtful status to a request with a session means. The life of the server decides: still the session's own, then
+ * the server's word stands.
  */
-const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged): Promise<Verdict> => {
-  const { session, placement, target } = placed
-  if (session === undefined || (answer.status !== 404 && answer.status !== 400)) return "pass"
+const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged, session: OpenSession): Promise<Verdict> => {
+  const { placement, target } = placed
   const current = await deps.placement.currentIncarnation(placement, placed.signal)
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
@@ -116,13 +119,15 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged): Promise
  */
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
   const exchanged = await sendPersistently(deps, first)
-  const verdict = await judge(deps, exchanged)
+  const { session } = first
+  if (session === undefined || !isDoubtful(exchanged.answer)) return exchanged
+  const verdict = await judge(deps, exchanged, session)
   if (verdict === "pass") return exchanged
   exchanged.answer.abort()
-  if (verdict === "ended" || first.session === undefined) throw sessionGone()
-  deps.reinitializer.forget(first.session)
+  if (verdict === "ended") throw sessionGone()
+  deps.reinitializer.forget(session)
   const placed = await deps.place(exchanged.placed)
-  if (isSameLife(first.session, placed.placement)) {
+  if (isSameLife(session, placed.placement)) {
     throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
   }
   return sendPersistently(deps, placed)

@@ -25,7 +25,7 @@ const belongToOpenCalls = (messages: readonly Message[]): boolean =>
     (message) => message.kind === "response" || (message.kind === "notification" && continuing.has(message.method)),
   )
 
-const ask = (deps: PlacingDeps, input: Keyed): Promise<Placement> =>
+const ask = (deps: PlacingDeps, input: Keyed): Placement | Promise<Placement> =>
   deps.placement.place({
     target: input.target,
     identity: input.identity,
@@ -91,14 +91,17 @@ const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, 
 
 /**
  * Places a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
- * knows it. Throws what placement throws, and SessionNotFound.
+ * knows it; at once if the instance is warm. Throws or rejects with what placement throws, and SessionNotFound.
  */
 export const place = (deps: PlacingDeps) => {
   const settling = { ...deps, lives: createLives(deps.placement) }
-  return async (input: Keyed): Promise<Placed> => {
+  const seat = (input: Keyed, found: Placement): Placed | Promise<Placed> => {
     const { session } = input
-    const found = await ask(deps, input)
-    if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
-    return placeSession(settling, input, session, found)
+    if (session !== undefined && !isSameLife(session, found)) return placeSession(settling, input, session, found)
+    return { ...input, placement: found, upstreamSession: session?.upstreamId }
+  }
+  return (input: Keyed): Placed | Promise<Placed> => {
+    const found = ask(deps, input)
+    return found instanceof Promise ? found.then((later) => seat(input, later)) : seat(input, found)
   }
 }

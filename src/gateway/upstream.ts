@@ -192,7 +192,6 @@ const openPool = (origin: string): Pool =>
   new Pool(origin, {
     pipelining: 1,
     connect: { timeout: connectTimeoutMs },
-    bodyTimeout: 0,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: longestKeepAliveMs,
     keepAliveTimeoutThreshold: keepAliveMarginMs,
@@ -203,7 +202,9 @@ const dispatch = ({ pool, release }: Lease<Pool>, request: UpstreamRequest): Pro
     const { url } = request.placement
     const exchange = new Exchange({ resolve, reject }, release, request.signal)
     const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
-    pool.dispatch({ path: url.pathname + url.search, method, headers, body, headersTimeout }, exchange)
+    // both said for each request: undici's own defaults would end a silent answer after 300 s
+    const timeouts = { headersTimeout, bodyTimeout: 0 }
+    pool.dispatch({ path: url.pathname + url.search, method, headers, body, ...timeouts }, exchange)
   })
 
 /** Makes the way to the servers: connections are kept per incarnation and never survive it. */

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { errorTable } from "../../src/errors.ts"
 import type { TelemetryPort } from "../../src/ports/telemetry.ts"
 import { createMetrics } from "../../src/telemetry/metrics.ts"
+import { createTelemetry } from "../../src/telemetry/telemetry.ts"
 import { type Gateways, startGateways } from "../support/gateways.ts"
 import { quietTelemetry } from "../support/quiet-telemetry.ts"
 import { repositoryFile, target } from "../support/reflow.ts"
@@ -118,6 +119,34 @@ const hostileName = (index: number): string =>
     `${"a".repeat(200)}${index}`,
     `__proto__${index}`,
   ][index % 6] ?? ""
+
+test("a hostile request has one short line in the log, whatever it names", async () => {
+  const lines: string[] = []
+  const { log } = createTelemetry({
+    level: "info",
+    format: "json",
+    write: (line) => void lines.push(line),
+    processMetrics: false,
+  })
+  const server = await startServer((seen, response) => answerJson(response, seen, {}))
+  const stage = await startStage({ log })
+  stage.placement.now = lifeAt(server.url)
+  const long = "n".repeat(200)
+  const headers = { "mcp-protocol-version": "2025-03-26" }
+  const batch = Array.from({ length: 90 }, (_, id) => message("tools/call", { name: `${id}${"x".repeat(10_000)}` }, id))
+  await post(stage, message("ping"), { target: long })
+  await post(stage, message("tools/call", { name: `t-${"x".repeat(100_000)}` }))
+  await post(stage, message(`${long}\n{"message":"mcp request"}`))
+  await post(stage, batch, { headers })
+  await expect.poll(() => lines.length).toBe(4)
+  for (const [index, line] of lines.entries()) {
+    expect(line.length).toBeLessThan(index === 3 ? 4_000 : 600)
+    expect(line.trimEnd()).not.toContain("\n")
+    expect(JSON.parse(line)).toMatchObject({ message: "mcp request" })
+  }
+  await stage.close()
+  await server.close()
+})
 
 describe("a thousand hostile names", () => {
   let gateways: Gateways

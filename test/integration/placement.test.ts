@@ -146,7 +146,8 @@ const ask = (w: World, how: Ask = {}) => {
     placed?: Placement
     error?: { code?: string; data?: Record<string, unknown>; retryAfterSeconds?: number }
   } = {}
-  const promise = (how.by ?? w.placement).place(requestOf(w, how)).then(
+  const place = async () => (how.by ?? w.placement).place(requestOf(w, how))
+  const promise = place().then(
     (placed) => {
       outcome.placed = placed
     },

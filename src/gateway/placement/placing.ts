@@ -96,12 +96,11 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
     }
   }
 
-  return async (request) => {
+  return (request) => {
     const visit = enter(request)
     const phase = phaseOf(parts.view.get(visit.seat.name))
     const warm = tryWarm(parts, visit, false)
-    if (warm === undefined || warm.touched !== undefined)
-      return await metrics.timed(phase, () => placeSlowly(visit, warm))
+    if (warm === undefined || warm.touched !== undefined) return metrics.timed(phase, () => placeSlowly(visit, warm))
     metrics.warm(phase)
     return warm.placement
   }

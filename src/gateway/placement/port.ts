@@ -38,11 +38,11 @@ export type Placement = {
 /** Placement as the pipeline sees it. */
 export type PlacementPort = {
   /**
-   * Where this request belongs. Warm: resolves without I/O. Cold: creates and waits, bounded by hold_timeout.
-   * Throws InstanceFailed, InstanceStarting, CapacityExceeded, TooManyWaiting, CredentialMissing, NameConflict,
+   * Where this request belongs. Warm: answers at once, without I/O. Cold: creates and waits, bounded by hold_timeout.
+   * Throws or rejects with InstanceFailed, InstanceStarting, CapacityExceeded, TooManyWaiting, CredentialMissing, NameConflict,
    * SessionNotFound, TargetPaused, ClusterUnavailable.
    */
-  place(request: PlacementRequest): Promise<Placement>
+  place(request: PlacementRequest): Placement | Promise<Placement>
   /** Marks an open call on the placed instance as use; the returned function ends it (once). */
   beginCall(placement: Placement): () => void
   /** Marks bytes that flowed on a stream without a call (GET, subscriptions/listen) as use. */

@@ -1,4 +1,5 @@
-import { createServer } from "node:http"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import { createServer, type Server } from "node:http"
 import { connect } from "node:net"
 import { afterEach, expect, test } from "vitest"
 import { isAppError } from "../../../src/errors.ts"
@@ -56,4 +57,22 @@ test("it stops accepting while answers go on, and close ends those", async () =>
   await listener.close()
   await listener.close()
   await expect(reader?.read()).rejects.toThrow()
+})
+
+test("it bounds how long a request may take to arrive, and never how long an answer takes", async () => {
+  let server: Server | undefined
+  const onRequest = (started: unknown): void => {
+    server = (started as { server: Server }).server
+  }
+  listener = await startHttpListener("127.0.0.1:0", (_request, response) => response.end())
+  subscribe("http.server.request.start", onRequest)
+  await fetch(listener.url)
+  unsubscribe("http.server.request.start", onRequest)
+  const { timeout, headersTimeout, requestTimeout, keepAliveTimeout } = server ?? {}
+  expect({ timeout, headersTimeout, requestTimeout, keepAliveTimeout }).toEqual({
+    timeout: 0,
+    headersTimeout: 30_000,
+    requestTimeout: 120_000,
+    keepAliveTimeout: 75_000,
+  })
 })
