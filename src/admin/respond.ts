@@ -73,7 +73,7 @@ export const createResponder = (options: AdminOptions) => {
     const { identity, code, target } = facts
     telemetry.log.info("api", {
       request_id: requestId,
-      ...(identity === undefined ? {} : { who: subjectDigest(identity) }),
+      ...(identity === undefined ? {} : { subject: subjectDigest(identity) }),
       call: name,
       ...(target === undefined ? {} : { target: target.slice(0, 64) }),
       status: response.status,

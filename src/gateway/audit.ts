@@ -1,8 +1,12 @@
-import { createHash } from "node:crypto"
+import type { IncomingMessage } from "node:http"
 import { type AppError, errorTable } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
+import { subjectDigest } from "../identity/subject-key.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
+import { decisionOf } from "./decision.ts"
+import type { Message } from "./message.ts"
 import type { Known } from "./pipeline.ts"
+import { clientLeft, createRequestMetrics } from "./request-metrics.ts"
 import type { Outcome } from "./respond.ts"
 
 /** What became of a request: answered by its server, or by us with an error. `now` in milliseconds since the epoch. */
@@ -15,88 +19,84 @@ export type Verdict = {
   readonly left?: boolean
 }
 
+/** A request that never became an MCP request. */
+export type Refusal = {
+  readonly request: IncomingMessage
+  readonly requestId: string
+  readonly error: AppError
+}
+
 /** Writes one line for each request and counts it. Bodies, arguments, tokens and session ids never appear. */
 export type Audit = {
   /** A request came in; the returned function says what became of it (once). */
   begin(): (verdict: Verdict) => void
+  /** A request was refused before it was one. */
+  refuse(refusal: Refusal): void
 }
 
-const rememberedDigests = 10_000
-
-/** A short name for a caller in logs: 16 hex digits of SHA-256 over source, issuer and subject. */
+/** Names callers by their digest. A known token gives the same identity each time: its digest is made once. */
 const createDigests = () => {
-  const known = new Map<string, string>()
-  return ({ source, issuer, subject }: Identity): string => {
-    const text = `${source}\0${issuer}\0${subject}`
-    const found = known.get(text)
+  const known = new WeakMap<Identity, string>()
+  return (identity: Identity): string => {
+    const found = known.get(identity)
     if (found !== undefined) return found
-    if (known.size >= rememberedDigests) known.clear()
-    const made = createHash("sha256").update(text).digest("hex").slice(0, 16)
-    known.set(text, made)
+    const made = subjectDigest(identity)
+    known.set(identity, made)
     return made
   }
 }
 
-/**
- * The method and tool of the (first) message, also of one that the policy refused: short, so that the line stays short
- * whatever was sent.
- */
-const messageFields = ({ reading }: Known): Record<string, unknown> => {
-  const message = reading?.messages.find((each) => each.kind !== "response")
-  if (message === undefined) return {}
-  const method = message.method.slice(0, 64)
-  const { name } = message.params
-  return message.method === "tools/call" && typeof name === "string" ? { method, tool: name.slice(0, 128) } : { method }
-}
+/** Most tools of a batch that a line names. */
+const maxTools = 20
 
-/** Status that the log shows for a client that left before its answer (nginx' convention). */
-const clientLeft = 499
+type Call = Exclude<Message, { kind: "response" }>
+const isCall = (message: Message): message is Call => message.kind !== "response"
+const toolOf = ({ method, params }: Call): string | undefined =>
+  method === "tools/call" && typeof params.name === "string" ? params.name.slice(0, 128) : undefined
+
+/**
+ * The method and tool that the body asks for, denied ones too; of a batch the first method and all tools. Short, so that
+ * the line stays short whatever was sent.
+ */
+const messageFields = ({ messages, reading }: Known): Record<string, unknown> => {
+  const calls = (messages ?? reading?.messages)?.filter(isCall) ?? []
+  const [first] = calls
+  if (first === undefined) return {}
+  const method = first.method.slice(0, 64)
+  if (reading?.batch !== true) {
+    const tool = toolOf(first)
+    return tool === undefined ? { method } : { method, tool }
+  }
+  const tools = new Set(calls.map(toolOf).filter((tool) => tool !== undefined))
+  return { method, batch: calls.length, tools: [...tools].slice(0, maxTools) }
+}
 
 const statusOf = ({ outcome, error, left }: Verdict): number =>
   left ? clientLeft : (outcome?.status ?? (error === undefined ? 0 : errorTable[error.code].status))
 
-const buckets = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
-
-const defineMetrics = (telemetry: TelemetryPort) => ({
-  requests: telemetry.counter({
-    name: "reflow_gateway_requests_total",
-    help: "MCP requests by verb, status and code of our own errors (empty = the server answered).",
-    labels: ["verb", "status", "code"],
-  }),
-  inFlight: telemetry.gauge({
-    name: "reflow_gateway_requests_in_flight",
-    help: "MCP requests being served, streams included.",
-  }),
-  seconds: telemetry.histogram({
-    name: "reflow_gateway_answer_seconds",
-    help: "Time until the head of the answer.",
-    labels: ["verb"],
-    buckets,
-  }),
-  upstreamErrors: telemetry.counter({
-    name: "reflow_gateway_upstream_errors_total",
-    help: "Answers that a server did not give or did not finish, by code or ending.",
-    labels: ["reason"],
-  }),
-})
-
 const failedEndings: readonly string[] = ["server gone", "unreadable"]
+
+const failedEndingOf = ({ outcome }: Verdict): string | undefined =>
+  outcome !== undefined && failedEndings.includes(outcome.ending) ? outcome.ending.replace(" ", "_") : undefined
+
+/** The path without its query, in which clients put what is nobody's business. */
+const pathOf = ({ url = "" }: IncomingMessage): string => (url.split("?", 1)[0] ?? "").slice(0, 128)
 
 /** Makes the audit log and the metrics of MCP requests. */
 export const createAudit = (telemetry: TelemetryPort): Audit => {
   const digestOf = createDigests()
-  const metrics = defineMetrics(telemetry)
+  const metrics = createRequestMetrics(telemetry)
 
+  const tellInternal = (requestId: string, error: AppError | undefined): void => {
+    if (error?.code !== "Internal") return
+    telemetry.log.error("A request failed inside the gateway.", { request_id: requestId, error })
+  }
   const count = (verdict: Verdict): void => {
     const { known, outcome, error, now } = verdict
-    const { verb } = known
-    metrics.inFlight.inc(undefined, -1)
-    metrics.requests.inc({ verb, status: String(statusOf(verdict)), code: error?.code ?? "" })
-    metrics.seconds.observe(((outcome?.answeredAt ?? now) - known.receivedAt) / 1_000, { verb })
-    const reason = error?.code.startsWith("Upstream") ? error.code : outcome?.ending.replace(" ", "_")
-    if (error?.code.startsWith("Upstream") || failedEndings.includes(outcome?.ending ?? "")) {
-      metrics.upstreamErrors.inc({ reason: reason ?? "" })
-    }
+    const seconds = ((outcome?.answeredAt ?? now) - known.receivedAt) / 1_000
+    const failedEnding = failedEndingOf(verdict)
+    metrics.ended()
+    metrics.count({ verb: known.verb, status: statusOf(verdict), error, seconds, failedEnding })
   }
   const write = (verdict: Verdict): void => {
     const { known, outcome, error, now } = verdict
@@ -108,23 +108,30 @@ export const createAudit = (telemetry: TelemetryPort): Audit => {
       ...(known.identity === undefined ? {} : { subject: digestOf(known.identity) }),
       ...(placement === undefined ? {} : { instance: placement.instance }),
       ...messageFields(known),
+      decision: decisionOf(known, error),
       status: statusOf(verdict),
       ...(error === undefined || verdict.left ? {} : { code: error.code }),
       ...(outcome === undefined ? {} : { ending: outcome.ending, answer_ms: outcome.answeredAt - known.receivedAt }),
       ...(placement?.timings === undefined ? {} : { start_seconds: placement.timings }),
       total_ms: now - known.receivedAt,
     })
-    if (error?.code === "Internal" && !verdict.left) {
-      telemetry.log.error("A request failed inside the gateway.", { request_id: known.requestId, error })
-    }
+    if (!verdict.left) tellInternal(known.requestId, error)
   }
   return {
     begin: () => {
-      metrics.inFlight.inc()
+      metrics.began()
       return (verdict) => {
         count(verdict)
         write(verdict)
       }
+    },
+    refuse: ({ request, requestId, error }) => {
+      const { status } = errorTable[error.code]
+      const verb = request.method ?? ""
+      metrics.count({ verb, status, error })
+      const line = { request_id: requestId, verb, path: pathOf(request), decision: decisionOf({}, error) }
+      telemetry.log.info("request refused", { ...line, status, code: error.code })
+      tellInternal(requestId, error)
     },
   }
 }

@@ -67,6 +67,8 @@ export type GatewayDeps = {
 export type Gateway = {
   /** Serves one request to `/mcp/{target}`, errors included. Resolves when the answer is out; never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+  /** Answers a request that is no MCP request with a problem; its id is in the log. */
+  refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
   /**
    * Ends streams that have no call, and waits for the calls until `signal` is aborted; then ends those too and takes no
    * more. Until then whatever still comes is served, new streams to end at once.
@@ -170,6 +172,11 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       else answerError(flight.known, error)
     }
   }
+  const refuse = (request: IncomingMessage, response: ServerResponse, cause: unknown, requestId = newRequestId()) => {
+    const error = toAppError(cause)
+    audit.refuse({ request, requestId, error })
+    answerProblem(request, response, { error, requestId })
+  }
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = newRequestId()
     const life = new AbortController()
@@ -184,7 +191,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       flight.done = fly(flight).finally(() => flights.delete(flight))
       await flight.done
     } catch (error) {
-      answerProblem(request, response, { error: toAppError(error), requestId })
+      refuse(request, response, error, requestId)
     }
   }
   const end = (which: (known: Known) => boolean): void => {
@@ -207,5 +214,5 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     end(() => true)
     await upstream.close()
   }
-  return { handle, drain, close }
+  return { handle, refuse: (request, response, cause) => refuse(request, response, cause), drain, close }
 }

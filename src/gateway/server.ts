@@ -1,11 +1,10 @@
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from "node:http"
 import { type H3, toNodeHandler } from "h3/node"
-import { AppError, toAppError } from "../errors.ts"
+import { AppError } from "../errors.ts"
 import type { ProtectedResources } from "../identity/protected-resources.ts"
-import { answerProblem } from "./answer.ts"
 import type { Gateway } from "./gateway.ts"
 import type { Guard } from "./guard.ts"
-import { mcpPrefix, newRequestId } from "./incoming.ts"
+import { mcpPrefix } from "./incoming.ts"
 import { answerMetadata, resourcePathIn } from "./resource-metadata.ts"
 
 /**
@@ -57,7 +56,7 @@ export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDep
     try {
       route(request, response)
     } catch (error) {
-      answerProblem(request, response, { error: toAppError(error), requestId: newRequestId() })
+      gateway.refuse(request, response, error)
     }
   }
 }

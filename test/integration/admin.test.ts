@@ -75,7 +75,7 @@ describe("the door", () => {
   test("an unknown parameter of a query is refused", async () => {
     expect(await send("GET", "/api/instances?target=x")).toMatchObject({ status: 400, body: { code: "InvalidParams" } })
   })
-  test("each call leaves one line: who by digest, call, target, status; no subject, no value", async () => {
+  test("each call leaves one line: the subject's digest, call, target, status; no subject, no value", async () => {
     await register("github", { credentials: [{ name: "TOKEN" }] })
     world.telemetry.lines.length = 0
     const as = await token("canary-subject")
@@ -86,7 +86,7 @@ describe("the door", () => {
         message: "api",
         fields: {
           request_id: headers.get("x-request-id"),
-          who: userKey("canary-subject").slice("user:".length),
+          subject: userKey("canary-subject").slice("user:".length),
           call: "setOwnValues",
           target: "github",
           status: 200,

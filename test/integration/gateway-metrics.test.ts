@@ -1,143 +1,206 @@
-import { createServer, request, type Server } from "node:http"
-import type { AddressInfo } from "node:net"
-import { afterEach, beforeEach, expect, test } from "vitest"
-import { systemClock } from "../../src/adapters/system/clock.ts"
+/** How many series the gateway's metrics have, whatever clients and servers send. */
+import { request as sendRequest } from "node:http"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { errorTable } from "../../src/errors.ts"
-import { httpServerOptions } from "../../src/gateway/server.ts"
 import type { TelemetryPort } from "../../src/ports/telemetry.ts"
+import { createMetrics } from "../../src/telemetry/metrics.ts"
 import { createTelemetry } from "../../src/telemetry/telemetry.ts"
-import { type DataPath, startDataPath } from "../support/data-path.ts"
-import { answerJson, type FakeServer, initialize, message, startServer } from "./gateway-stage.ts"
+import { type Gateways, startGateways } from "../support/gateways.ts"
+import { quietTelemetry } from "../support/quiet-telemetry.ts"
+import { repositoryFile, target } from "../support/reflow.ts"
+import {
+  answerJson,
+  type FakeServer,
+  initialize,
+  lifeAt,
+  message,
+  post,
+  raw,
+  type Stage,
+  startServer,
+  startStage,
+} from "./gateway-stage.ts"
 
-let server: FakeServer
-let way: DataPath
-let front: Server
-let telemetry: TelemetryPort
-let port: number
-const lines: string[] = []
-
-beforeEach(async () => {
-  lines.splice(0)
-  server = await startServer((seen, response) => answerJson(response, seen, {}))
-  const write = (line: string) => void lines.push(line)
-  telemetry = createTelemetry({ level: "info", format: "json", write, processMetrics: false })
-  way = await startDataPath({ clock: systemClock, telemetry, spec: { tools: { allow: ["t-*"] } } })
-  front = createServer(httpServerOptions, way.handler)
-  await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve))
-  port = (front.address() as AddressInfo).port
-})
-
-afterEach(async () => {
-  await way.close()
-  front.closeAllConnections()
-  await new Promise((resolve) => front.close(resolve))
-  await server.close()
-})
-
-type Sent = {
-  readonly method?: string
-  readonly path?: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: unknown
+/** The series of our own, e.g. `reflow_token_checks_total{result="cached"}`, with their values. */
+const seriesOf = async (metrics: Pick<TelemetryPort, "metrics">): Promise<Map<string, number>> => {
+  const lines = (await metrics.metrics()).split("\n").filter((line) => line.startsWith("reflow_"))
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]))
 }
 
-/** Sends a request that fetch would refuse to send; resolves with its status. */
-const send = ({ method = "POST", path = way.path, headers, body }: Sent): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const own = { authorization: `Bearer ${way.tokens.fixed}`, "content-type": "application/json", ...headers }
-    const sent = request({ port, host: "127.0.0.1", method, path, headers: own }, (response) => {
-      response.resume().on("end", () => resolve(response.statusCode ?? 0))
-    })
-    sent.on("error", reject)
-    sent.end(body === undefined ? undefined : JSON.stringify(body))
+const valuesOf = (series: Iterable<string>, label: string): Set<string> =>
+  new Set([...series].flatMap((each) => new RegExp(`[{,]${label}="([^"]*)"`).exec(each)?.[1] ?? []))
+
+/** A request whose answer fetch would refuse to show, e.g. for its status; resolves when it is over. */
+const answered = (method: string, url: string, body?: string): Promise<void> =>
+  new Promise((resolve) => {
+    const headers = { authorization: "Bearer token-of-alice", "content-type": "application/json" }
+    const sent = sendRequest(url, { method, headers }, (response) => response.resume().on("close", resolve))
+    sent.on("error", () => resolve()).end(body)
   })
 
-const bringUp = async (): Promise<void> => {
-  const first = send({ body: initialize })
-  await expect.poll(way.instances).toHaveLength(1)
-  const [name = ""] = await way.instances()
-  await way.report(name, server.url)
-  expect(await first).toBe(200)
-}
+describe("one gateway", () => {
+  let stage: Stage
+  let server: FakeServer
+  let metrics: ReturnType<typeof createMetrics>
+  beforeEach(async () => {
+    metrics = createMetrics(false)
+    stage = await startStage({ metrics })
+  })
+  afterEach(async () => {
+    await stage.close()
+    await server.close()
+  })
 
-/** One request for each thing that a caller may name, with a name that was never there before. */
-const hostileRound = async (index: number): Promise<readonly number[]> => {
-  const name = `canary-${index}`
-  const statuses: number[] = []
-  for (const sent of [
-    { path: `/mcp/${name}`, body: initialize },
-    { path: `/mcp/%22%7D%0A${name}`, body: initialize },
-    { body: message(`${name}"},{x="\\`) },
-    { body: message("tools/call", { name: `t-${name}\n{}"` }) },
-    { body: message("tools/call", { name: `hidden-${name}` }) },
-    { body: message(`tasks/${name}`, {}, name) },
-    { body: message("ping"), headers: { authorization: `Bearer ${name}` } },
-    { body: message("ping"), headers: { "mcp-session-id": name } },
-    { body: message("ping"), headers: { "content-type": `application/${name}` } },
-    { body: message("ping"), headers: { "user-agent": name, "x-request-id": name, origin: `http://${name}` } },
-    { method: "PROPFIND" },
-    { method: "DELETE", headers: { "mcp-session-id": name } },
-    { method: "GET", path: `/${name}` },
-  ] satisfies Sent[])
-    statuses.push(await send(sent))
-  return statuses
-}
+  test("counts requests by verb, status and code, answers by time, and what is in flight", async () => {
+    let answer = (): void => {}
+    const arrived = Promise.withResolvers<void>()
+    server = await startServer((seen, response) => {
+      answer = () => answerJson(response, seen, {})
+      if (seen.body.includes("wait")) arrived.resolve()
+      else answer()
+    })
+    stage.placement.now = lifeAt(server.url)
+    await (await post(stage, message("ping"))).text()
+    await (await post(stage, "nonsense")).text()
+    const open = post(stage, message("wait"))
+    await arrived.promise
+    expect((await seriesOf(metrics)).get("reflow_gateway_requests_in_flight")).toBe(1)
+    answer()
+    await (await open).text()
+    await expect.poll(async () => (await seriesOf(metrics)).get("reflow_gateway_requests_in_flight")).toBe(0)
+    const series = await seriesOf(metrics)
+    expect(series.get('reflow_gateway_requests_total{verb="POST",status="200",code=""}')).toBe(2)
+    expect(series.get('reflow_gateway_requests_total{verb="POST",status="400",code="MalformedJson"}')).toBe(1)
+    expect(series.get('reflow_gateway_answer_seconds_count{verb="POST"}')).toBe(3)
+  })
 
-/** Every sample of our own metrics: name and labels. */
-const series = async (): Promise<readonly string[]> =>
-  (await telemetry.metrics())
-    .split("\n")
-    .filter((line) => line.startsWith("reflow_"))
-    .map((line) => line.slice(0, line.lastIndexOf(" ")))
+  test("counts the errors of servers by what they did", async () => {
+    server = await startServer(({ body }, response) => {
+      if (body.includes("cut"))
+        response.writeHead(200, { "content-length": "100" }).write("x", () => response.destroy())
+      else if (body.includes("deny")) response.writeHead(401).end()
+      else response.destroy()
+    })
+    stage.placement.now = lifeAt(server.url)
+    for (const method of ["cut", "deny", "drop"])
+      await post(stage, message(method)).then(
+        (response) => response.text().catch(() => {}),
+        () => {},
+      )
+    const series = await seriesOf(metrics)
+    const reasons = ["server_gone", "UpstreamUnauthorized", "UpstreamUnreachable"]
+    expect(valuesOf(series.keys(), "reason")).toEqual(new Set(reasons))
+    for (const reason of reasons) expect(series.get(`reflow_gateway_upstream_errors_total{reason="${reason}"}`)).toBe(1)
+  })
 
-const valuesOf = (all: readonly string[], label: string): readonly string[] => [
-  ...new Set(
-    all.flatMap((each) => [...each.matchAll(new RegExp(`[{,]${label}="([^"]*)"`, "g"))].map(([, v = ""]) => v)),
-  ),
-]
-
-test("hostile names of targets, methods, tools, tokens and sessions make no metric series of their own", async () => {
-  await bringUp()
-  const first = await hostileRound(0)
-  expect(first).toEqual([404, 404, 200, 200, 200, 200, 401, 404, 415, 403, 405, 404, 404])
-  const known = await series()
-  for (let index = 1; index <= 40; index++) expect(await hostileRound(index)).toEqual(first)
-  const all = await series()
-  expect(all).toEqual(known)
-  expect(all.join("\n")).not.toMatch(/canary|other/)
-  expect(all.filter((each) => each.startsWith("reflow_gateway_requests_total")).length).toBeLessThan(20)
-  const codes = ["", ...Object.keys(errorTable)]
-  expect(valuesOf(all, "code").filter((code) => !codes.includes(code))).toEqual([])
-  expect(valuesOf(all, "verb").toSorted()).toEqual(["DELETE", "POST"])
+  test("has no series of its own for a status that a server invents", async () => {
+    server = await startServer(({ body }, response) => {
+      response.writeHead(Number(JSON.parse(body).id)).end()
+    })
+    stage.placement.now = lifeAt(server.url)
+    for (let status = 200; status < 1_000; status++) {
+      // without a body, after which a connection would not go on
+      if (status === 204 || status === 205 || status === 304) continue
+      await answered("POST", `${stage.url}/mcp/demo`, JSON.stringify(message("ping", {}, status)))
+    }
+    const statuses = valuesOf((await seriesOf(metrics)).keys(), "status")
+    expect(statuses.has("other")).toBe(true)
+    expect(statuses.size).toBeLessThan(60)
+  }, 60_000)
 })
 
+/** A thousand names that nobody gave: long, with quotes, line ends, other alphabets, and what looks like labels. */
+const hostileName = (index: number): string =>
+  [
+    `x-${index}`,
+    `"},evil="${index}`,
+    `${index}\n# HELP`,
+    `нет-${index}`,
+    `${"a".repeat(200)}${index}`,
+    `__proto__${index}`,
+  ][index % 6] ?? ""
+
 test("a hostile request has one short line in the log, whatever it names", async () => {
-  await bringUp()
+  const lines: string[] = []
+  const { log } = createTelemetry({
+    level: "info",
+    format: "json",
+    write: (line) => void lines.push(line),
+    processMetrics: false,
+  })
+  const server = await startServer((seen, response) => answerJson(response, seen, {}))
+  const stage = await startStage({ log })
+  stage.placement.now = lifeAt(server.url)
   const long = "n".repeat(200)
-  const before = lines.length
-  expect(await send({ path: `/mcp/${long}`, body: initialize })).toBe(404)
-  expect(await send({ body: message("tools/call", { name: `t-${"x".repeat(100_000)}` }) })).toBe(200)
-  expect(await send({ body: message(`${long}\n{"message":"mcp request"}`) })).toBe(400)
-  await expect.poll(() => lines.length - before).toBe(3)
-  for (const line of lines.slice(before)) {
-    expect(line.length).toBeLessThan(600)
+  const headers = { "mcp-protocol-version": "2025-03-26" }
+  const batch = Array.from({ length: 90 }, (_, id) => message("tools/call", { name: `${id}${"x".repeat(10_000)}` }, id))
+  await post(stage, message("ping"), { target: long })
+  await post(stage, message("tools/call", { name: `t-${"x".repeat(100_000)}` }))
+  await post(stage, message(`${long}\n{"message":"mcp request"}`))
+  await post(stage, batch, { headers })
+  await expect.poll(() => lines.length).toBe(4)
+  for (const [index, line] of lines.entries()) {
+    expect(line.length).toBeLessThan(index === 3 ? 4_000 : 600)
     expect(line.trimEnd()).not.toContain("\n")
     expect(JSON.parse(line)).toMatchObject({ message: "mcp request" })
   }
+  await stage.close()
+  await server.close()
 })
 
-test("a tool that the policy hides is named in the log with what became of the call", async () => {
-  await bringUp()
-  const before = lines.length
-  await send({ body: message("tools/call", { name: "hidden" }) })
-  await expect.poll(() => lines.length - before).toBe(1)
-  const line = JSON.parse(lines.at(-1) ?? "")
-  expect(line).toMatchObject({
-    target: "github",
-    method: "tools/call",
-    tool: "hidden",
-    code: "UnknownTool",
-    status: 200,
+describe("a thousand hostile names", () => {
+  let gateways: Gateways
+  const metrics = createMetrics(false)
+  beforeAll(async () => {
+    const server = [process.execPath, repositoryFile("examples/servers/dice.mjs")]
+    const few = target("few", server, { isolationBoundary: "shared", tools: { allow: ["roll*"] } })
+    gateways = await startGateways(1, `${target("dice", server)}${few}`, () => ({ ...quietTelemetry(), ...metrics }))
+  }, 60_000)
+  afterAll(() => gateways.close())
+
+  /** One request with a hostile name in each place that takes one. */
+  const attack = async (index: number, token: string): Promise<void> => {
+    const [url = ""] = gateways.urls
+    const name = hostileName(index)
+    const path = encodeURIComponent(name)
+    const accept = "application/json, text/event-stream"
+    const headers = { authorization: `Bearer ${token}`, accept, "content-type": "application/json" }
+    const ask = async (where: string, init: RequestInit) => void (await (await fetch(`${url}${where}`, init)).text())
+    const send = (where: string, body: unknown) => ask(where, { method: "POST", headers, body: JSON.stringify(body) })
+    await send(`/mcp/${path}`, initialize)
+    await send("/mcp/dice", message(index % 2 === 0 ? `m${index}` : name))
+    await send("/mcp/few", message("tools/call", { name }))
+    await ask("/mcp/dice", { method: "POST", headers: { ...headers, authorization: `Bearer x.${index}` }, body: "{}" })
+    await ask(`/api/${path}`, { headers })
+    await raw(
+      Number(new URL(url).port),
+      `GET /mcp/dice HTTP/1.1\r\nhost: h${index}.example\r\nconnection: close\r\n\r\n`,
+    )
+  }
+
+  test("make no series more than the first hundred", { timeout: 120_000 }, async () => {
+    const token = await gateways.token("alice")
+    for (let index = 0; index < 100; index++) await attack(index, token)
+    const before = new Set((await seriesOf(metrics)).keys())
+    for (let index = 100; index < 1_000; index++) await attack(index, token)
+    const after = await seriesOf(metrics)
+    expect([...after.keys()].filter((each) => !before.has(each))).toEqual([])
+    expect(after.size).toBeLessThan(200)
+    const codes = valuesOf(after.keys(), "code")
+    expect([...codes].filter((code) => code !== "" && !Object.hasOwn(errorTable, code))).toEqual([])
+    expect(codes.size).toBeGreaterThan(5)
+    // nothing of them is in a label, nor were they so many that a metric had to stop telling them apart
+    expect([...after.keys()].filter((each) => /evil|HELP|нет|aaaa|__proto__|"other"/.test(each))).toEqual([])
+    expect(after.get('reflow_placements_total{outcome="warm",phase="Ready"}')).toBeGreaterThanOrEqual(500)
+    expect(after.get('reflow_token_checks_total{result="cached"}')).toBeGreaterThanOrEqual(500)
+    expect(after.get('reflow_token_checks_total{result="unknown"}')).toBe(1_000)
   })
-  expect(line.subject).toMatch(/^[0-9a-f]{16}$/)
+
+  test("of verbs that HTTP does not know either", async () => {
+    const [url = ""] = gateways.urls
+    for (const method of ["SEARCH", "PROPFIND", "BREW", "PURGE", "M-SEARCH", "LOCK"])
+      await answered(method, `${url}/mcp/dice`)
+    const verbs = valuesOf((await seriesOf(metrics)).keys(), "verb")
+    expect([...verbs].toSorted()).toEqual(["GET", "POST", "other"])
+  })
 })

@@ -13,6 +13,7 @@ import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
+import type { Logger, TelemetryPort } from "../../src/ports/telemetry.ts"
 import { envelope } from "../support/modern.ts"
 import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
 
@@ -181,7 +182,14 @@ export type Stage = {
 }
 
 /** Options of the gateway, and what it is built from if not from the usual. */
-export type StageOptions = Partial<GatewayOptions> & { readonly clock?: ClockPort; readonly sessionKeys?: SessionKeys }
+export type StageOptions = Partial<GatewayOptions> & {
+  readonly clock?: ClockPort
+  readonly sessionKeys?: SessionKeys
+  /** Absent: nothing is counted. */
+  readonly metrics?: Omit<TelemetryPort, "log">
+  /** Absent: its lines are in {@link Stage.lines}. */
+  readonly log?: Logger
+}
 
 /** Starts a gateway on loopback. Tokens are `token-of-<subject>`; targets named `secret…` may be used by carol only. */
 export const startStage = async (options: StageOptions = {}): Promise<Stage> => {
@@ -196,7 +204,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     listener(request, response)
   })
   const publicUrl = `http://localhost:${port}`
-  const { clock = systemClock, sessionKeys = fixedKeys(), ...rest } = options
+  const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, ...rest } = options
   const gateway = createGateway({
     targets: reflect(targets),
     placement,
@@ -209,7 +217,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     mayUse: (target, identity) => !target.metadata.name.startsWith("secret") || identity.subject === "carol",
     sessionKeys,
     clock,
-    telemetry,
+    telemetry: { ...telemetry, ...metrics, log },
     options: {
       publicUrl,
       requestTimeoutMs: 5_000,

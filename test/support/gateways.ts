@@ -11,6 +11,7 @@ import type { Config } from "../../src/config/schema.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
+import type { TelemetryPort } from "../../src/ports/telemetry.ts"
 import { baseEnvironment } from "../../src/roles/dev-environment.ts"
 import { ensureDevKey } from "../../src/roles/dev-key.ts"
 import { loadTargets } from "../../src/roles/dev-targets.ts"
@@ -35,7 +36,13 @@ export type Gateways = {
   close(): Promise<void>
 }
 
-type Parts = { readonly config: Config; readonly started: Started; readonly signal: AbortSignal }
+type Parts = {
+  readonly config: Config
+  readonly started: Started
+  readonly signal: AbortSignal
+  /** Makes the log and the metrics of one gateway. */
+  readonly telemetry: () => TelemetryPort
+}
 
 /** The configuration of the role dev with these files. */
 const configOf = (folder: string, targets: string): Config => {
@@ -78,16 +85,17 @@ const startCluster = async ({ config, started }: Parts): Promise<MemoryCluster> 
 /** One gateway with a server, client, caches, keys and connections of its own; resolves with its address. */
 const startGateway = async (parts: Parts, cluster: MemoryCluster, publicUrl: string): Promise<string> => {
   const { config, started, signal } = parts
+  const telemetry = parts.telemetry()
   const front = await startFront({
     ...parts,
     cluster: cluster.client({ fieldManager: "reflow-gateway" }),
     clock,
-    telemetry: quietTelemetry(),
+    telemetry,
     publicUrl,
     anyHost: false,
     ownNamespace: config.kubernetes.namespace,
     tokens: config.auth.tokens,
-    plugins: await loadPlugins({ config, clock, telemetry: quietTelemetry() }),
+    plugins: await loadPlugins({ config, clock, telemetry }),
     devKey: await ensureDevKey(config.dev.state_dir),
   })
   const listener = await startHttpListener(config.gateway.listen, front.handler)
@@ -97,14 +105,18 @@ const startGateway = async (parts: Parts, cluster: MemoryCluster, publicUrl: str
 }
 
 /** Starts an embedded cluster and gateways over it, in this process. Close them. */
-export const startGateways = async (count: number, targets: string): Promise<Gateways> => {
+export const startGateways = async (
+  count: number,
+  targets: string,
+  telemetry: () => TelemetryPort = quietTelemetry,
+): Promise<Gateways> => {
   const folder = mkdtempSync(join(tmpdir(), "reflow-gateways-"))
   const stop = new AbortController()
   const failures: unknown[] = []
   const started = createStarted((_, error) => failures.push(error))
   await started.add("folder", () => rmSync(folder, { recursive: true, force: true }))
   const config = configOf(folder, targets)
-  const parts = { config, started, signal: stop.signal }
+  const parts = { config, started, signal: stop.signal, telemetry }
   const cluster = await startCluster(parts)
   const { namespace } = config.kubernetes
   const admin = cluster.client({ fieldManager: "test" })

@@ -1,7 +1,7 @@
 import type { MCPInstance } from "../../api/mcp-instance.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import { ensureOpen, holdOver, shuttingDown } from "./errors.ts"
-import { createPlacementMetrics } from "./metrics.ts"
+import { createPlacementMetrics, phaseOf } from "./metrics.ts"
 import type { Parts, PlacementDeps } from "./parts.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "./port.ts"
 import type { Reach } from "./reach.ts"
@@ -70,6 +70,15 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
     return { request, seat, wanted: toWanted(request, seat), met, hold: undefined }
   }
 
+  const enter = (request: PlacementRequest): Visit => {
+    try {
+      return visitOf(request)
+    } catch (error) {
+      metrics.refused(error)
+      throw error
+    }
+  }
+
   /** Looks, waits, records use, and looks again, until the request may go or the hold is over. */
   const placeSlowly = async (visit: Visit, first: Warm | undefined): Promise<Placement> => {
     const deadline = clock.now() + options.hold_timeout
@@ -88,10 +97,11 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
   }
 
   return (request) => {
-    const visit = visitOf(request)
+    const visit = enter(request)
+    const phase = phaseOf(parts.view.get(visit.seat.name))
     const warm = tryWarm(parts, visit, false)
-    if (warm === undefined || warm.touched !== undefined) return metrics.timed(() => placeSlowly(visit, warm))
-    metrics.warm()
+    if (warm === undefined || warm.touched !== undefined) return metrics.timed(phase, () => placeSlowly(visit, warm))
+    metrics.warm(phase)
     return warm.placement
   }
 }
