@@ -160,7 +160,7 @@ test("a question that the server asks one user is answered by that user only", a
   expect(JSON.stringify(rest)).not.toContain("forged")
 })
 
-test("an instance's name opens nothing: the list shows one's own, and nothing can be done by a name", async () => {
+test("another's instance is not there by its name: neither seen, nor its log read, nor ended", async () => {
   const pids = await Promise.all([alice, bob].map((token) => toolText(at("private"), token, "pid")))
   const listOf = async (token: string, path = "/api/instances"): Promise<string[]> => {
     const { status, body } = await reflow.api("GET", path, undefined, token)
@@ -172,8 +172,12 @@ test("an instance's name opens nothing: the list shows one's own, and nothing ca
   expect(his.filter((each) => hers.includes(each))).toEqual([])
   expect((await listOf(bob, "/api/targets/private/instances")).filter((each) => hers.includes(each))).toEqual([])
   for (const name of hers)
-    for (const method of ["GET", "DELETE", "PUT", "POST"])
-      expect((await reflow.api(method, `/api/instances/${name}`, undefined, bob)).status).toBe(404)
+    for (const [method, path] of [
+      ["GET", `/api/instances/${name}`],
+      ["GET", `/api/instances/${name}/logs`],
+      ["DELETE", `/api/instances/${name}`],
+    ] as const)
+      expect((await reflow.api(method, path, undefined, bob)).status, `${method} ${path}`).toBe(404)
   expect(await Promise.all([alice, bob].map((token) => toolText(at("private"), token, "pid")))).toEqual(pids)
 })
 

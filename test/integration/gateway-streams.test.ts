@@ -86,7 +86,7 @@ const startFirehose = async (pieces: number) => {
       before = state.written
       return rests && [response, ...stage.responses].every(({ writableNeedDrain }) => writableNeedDrain)
     }
-    await expect.poll(isStuck, { timeout: 10_000 }).toBe(true)
+    await expect.poll(isStuck, { timeout: 25_000 }).toBe(true)
     return response
   }
   return Object.assign(state, { stuck })
