@@ -31,7 +31,9 @@ export type Placement = {
   readonly incarnation: string
   /** Full URL of the MCP endpoint. */
   readonly url: URL
-  /** Seconds of each start step, if this request waited for a start; for Server-Timing. */
+  /** True if this request waited for a start. */
+  readonly waited?: boolean
+  /** Seconds of each start step, if this request waited for a start and they are known; for Server-Timing. */
   readonly timings?: Readonly<Record<string, number>>
 }
 
