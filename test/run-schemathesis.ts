@@ -16,6 +16,8 @@ const root = resolve(import.meta.dirname, "..")
 const folder = join(root, "test/schemathesis")
 const requirements = join(folder, "requirements.txt")
 const seconds = Number(process.argv[2] ?? 75)
+/** What is tried is the same each time, as far as time allows; REFLOW_SCHEMATHESIS_SEED tries something else. */
+const seed = process.env.REFLOW_SCHEMATHESIS_SEED ?? "20261128"
 
 const run = (command: string, args: readonly string[], timeoutSeconds: number) =>
   spawnSync(command, args, { encoding: "utf8", timeout: timeoutSeconds * 1_000, maxBuffer: 2 ** 28 })
@@ -63,7 +65,13 @@ const tryCalls = async (program: string, report: string): Promise<string | undef
     await reflow.api("POST", "/api/targets/notes/test")
     const token = await reflow.token("root", { roles: ["admin"] })
     const args = ["--config-file", join(folder, "schemathesis.toml"), "run", `${reflow.url}/api/openapi.json`]
-    const how = ["--checks=all", `--max-time=${seconds}`, "--continue-on-failure", "--generation-database=none"]
+    const how = [
+      "--checks=all",
+      `--max-time=${seconds}`,
+      `--seed=${seed}`,
+      "--continue-on-failure",
+      "--generation-database=none",
+    ]
     const what = ["--header", `Authorization: Bearer ${token}`, "--report=json", `--report-json-path=${report}`]
     const child = spawn(program, [...args, ...how, ...what, "--no-color"], { stdio: "inherit", cwd: tmpdir() })
     const timer = setTimeout(() => child.kill(), (seconds + 120) * 1_000)

@@ -7,13 +7,19 @@ const below = (path: string) =>
     .filter(isOperation)
     .filter((name) => operation(name).path.startsWith(path))
 
+/** What is deleted by these is not gone: a scope without values is there, and has no names. No state leads there. */
+const emptiesScope = (name: string): boolean =>
+  operation(name as keyof typeof operations).method === "DELETE" && name.endsWith("Values")
+
 /** The calls that a target leads to; `name` and `etag` are runtime expressions (OpenAPI 3.1 §4.8.20). */
 const fromTarget = (name: string, etag?: string): Readonly<Record<string, Link>> =>
   Object.fromEntries(
-    below("/targets/:id").map((operationId) => {
-      const version = etag !== undefined && operationId === "replaceTarget" ? { "header.If-Match": etag } : {}
-      return [operationId, { operationId, parameters: { "path.id": name, ...version } }]
-    }),
+    below("/targets/:id")
+      .filter((name) => !emptiesScope(name))
+      .map((operationId) => {
+        const version = etag !== undefined && operationId === "replaceTarget" ? { "header.If-Match": etag } : {}
+        return [operationId, { operationId, parameters: { "path.id": name, ...version } }]
+      }),
   )
 
 const fromInstances: Readonly<Record<string, Link>> = Object.fromEntries(
