@@ -48,7 +48,8 @@ export default defineConfig({
           include: ["test/kubernetes/**/*.test.ts"],
           globalSetup: ["test/kubernetes/support/setup.ts"],
           testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // what an earlier file left behind may take its time to go
+          hookTimeout: 300_000,
           // One cluster, often on the same few cores, and tests that measure time: one file after the other.
           sequence: { groupOrder: 2 },
           maxWorkers: 1,

@@ -70,8 +70,9 @@ export type Gateway = {
   /** Answers a request that is no MCP request with a problem; its id is in the log. */
   refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
   /**
-   * Ends streams that have no call, and waits for the calls until `signal` is aborted; then ends those too and takes no
-   * more. Until then whatever still comes is served, new streams to end at once.
+   * Ends streams that have no call, those without a head as soon as it is there, within 10 s; and waits for the calls until
+   * `signal` is aborted, then ends those too and takes no more. Until then whatever still comes is served, new streams to
+   * end at once.
    */
   drain(signal: AbortSignal): Promise<void>
   /** Ends every exchange and connection. */
@@ -79,6 +80,10 @@ export type Gateway = {
 }
 
 const defaultSilenceMs = 15_000
+/** How long a drain waits for the head of a stream, so that the client hears of an end and not of an error. */
+const headMs = 10_000
+
+const isStream = ({ openStream, verb }: Known): boolean => openStream === true || verb === "GET"
 
 const identify =
   ({ authenticate }: GatewayDeps) =>
@@ -199,7 +204,8 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
     leaving = true
-    end(({ openStream, verb }) => openStream === true || verb === "GET")
+    end((known) => isStream(known) && known.response.headersSent)
+    const cancel = clock.timer(headMs, () => end(isStream))
     const cut = (): void => {
       over = true
       end(() => true)
@@ -208,6 +214,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     signal.addEventListener("abort", cut, { once: true })
     while (flights.size > 0) await Promise.allSettled([...flights].map((flight) => flight.done))
     signal.removeEventListener("abort", cut)
+    cancel()
   }
   const close = async (): Promise<void> => {
     over = true

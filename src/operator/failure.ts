@@ -85,6 +85,9 @@ const isAtOnce = (reason: string): reason is keyof typeof atOnce => Object.hasOw
 /** The kubelet's words about a user that runAsNonRoot forbids. */
 const userWords = /runAsNonRoot|non-numeric user|run as root/
 
+/** The kubelet's words when it or the runtime is too busy: it tries again by itself, and mostly succeeds. */
+const busyWords = /^failed to sync (secret|configmap) cache|context deadline exceeded/
+
 const failedNow = (reason: ReadyReason, message: string, exitCode?: number): Standing => ({
   ready: false,
   reason,
@@ -119,6 +122,7 @@ const refusedContainer = ({ pod, spec }: Patient): Standing | undefined => {
   const idle = state?.running === undefined && !hasStarted(pod)
   const notRun = idle && (ended?.reason === "StartError" || ended?.reason === "ContainerCannotRun")
   const words = (notRun ? ended?.message : state?.waiting?.message) ?? ""
+  if (busyWords.test(words)) return undefined
   const said = notRun ? "RunContainerError" : (state?.waiting?.reason ?? "")
   const reason = said === "CreateContainerConfigError" && userWords.test(words) ? "ImageUserNotAllowed" : said
   return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, words)) : undefined
@@ -179,7 +183,9 @@ const progress = (patient: Patient): Standing => {
   if (scheduled?.status === "False" && scheduled.reason === "Unschedulable")
     return waitingFor("Unschedulable", unschedulable(scheduled.message))
   const server = serverStatus(pod)
-  const waiting = server?.state?.waiting?.reason
+  const { reason: waiting, message: words = "" } = server?.state?.waiting ?? {}
+  if (busyWords.test(words))
+    return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${words}.`)
   // a node that has taken the Pod and tells nothing yet is setting it up
   const untold = server === undefined && scheduled?.status === "True"
   if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")

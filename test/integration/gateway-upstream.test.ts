@@ -441,6 +441,38 @@ describe("draining", () => {
     await drained
   })
 
+  test("waits for the head of a stream that was asked for before, and ends it in order", async () => {
+    const [answer, arrived] = [gate(), gate()]
+    await serve(async (_, response) => {
+      arrived.resolve()
+      await answer.promise
+      response.writeHead(200, events).write("data: 1\n\n")
+    })
+    const stream = post(stage, undefined, { verb: "GET" })
+    await arrived.promise
+    const drained = stage.gateway.drain(AbortSignal.timeout(10_000))
+    answer.resolve()
+    const { status, headers } = await stream
+    expect([status, headers.get("content-type")]).toEqual([200, "text/event-stream"])
+    await drained
+  })
+
+  test("waits no longer than ten seconds for a stream whose head does not come", async () => {
+    await stage.close()
+    const clock = fakeClock()
+    stage = await startStage({ clock })
+    const arrived = gate()
+    await serve(() => arrived.resolve())
+    const stream = post(stage, undefined, { verb: "GET" })
+    await arrived.promise
+    const drained = stage.gateway.drain(new AbortController().signal)
+    await clock.advance(9_999)
+    expect(stage.lines.filter(({ fields }) => fields?.code === "ShuttingDown")).toEqual([])
+    await clock.advance(1)
+    expect((await stream).status).toBe(503)
+    await drained
+  })
+
   test("finds no stream on a connection that anything else could be sent on", async () => {
     await serve((seen, response) => {
       if (seen.method === "GET") return void response.writeHead(200, events).end("data: 1\n\n")

@@ -64,6 +64,23 @@ describe("what no waiting cures fails at the first sight", () => {
   })
 })
 
+describe("what a busy node gets over by itself is told, and is no failure before the start's own limit", () => {
+  const cases: readonly [string, PodStatus][] = [
+    [
+      "a Secret that the kubelet has not fetched yet",
+      waitingStatus("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"),
+    ],
+    ["a container runtime that is late", waitingStatus("CreateContainerError", "context deadline exceeded")],
+  ]
+  it.each(cases)("%s", (_, status) => {
+    const early = judged(status)
+    expect(early).toMatchObject({ ready: false, reason: "ContainerCreating", until: msAfter(600) })
+    expect(early.message).toContain(status.containerStatuses?.[0]?.state?.waiting?.message ?? "no words")
+    expect(judged(status, { seconds: 599 }).failed).toBeUndefined()
+    expect(judged(status, { seconds: 600 })).toMatchObject({ reason: "StartTimeout", failed: {} })
+  })
+})
+
 describe("what may pass is said at once and fails after its grace", () => {
   it("a failed pull is said at once, counts after ten seconds, and names the image", () => {
     const pull = waitingStatus("ErrImagePull", "manifest unknown")
