@@ -20,7 +20,24 @@ export const succeeds = (command: string, args: readonly string[], more: NodeJS.
     child.on("close", (code) => done(code === 0))
   })
 
-/** Vitest, counted by its own report. A file that does not load, or an error outside a test, is a failure too. */
+/** What is read of vitest's JSON report. */
+type Report = {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly testResults: readonly {
+    readonly status: string
+    readonly assertionResults: readonly { readonly status: string }[]
+  }[]
+}
+
+/** Files that failed though none of their tests did: they do not load, or a hook failed and their tests were left out. */
+const brokenFiles = ({ testResults }: Report): number =>
+  testResults.filter(
+    ({ status, assertionResults }) =>
+      status === "failed" && !assertionResults.some((assertion) => assertion.status === "failed"),
+  ).length
+
+/** Vitest, counted by its own report. A file that is broken as a whole, or an error outside a test, is a failure too. */
 export const runVitest = async (
   projects: readonly string[],
   args: readonly string[],
@@ -31,7 +48,8 @@ export const runVitest = async (
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
   const chosen = projects.map((project) => `--project=${project}`)
   const ok = await succeeds("vitest", ["run", ...chosen, ...reporters, ...args], more)
-  const text = await readFile(report, "utf8").catch(() => '{"numPassedTests":0,"numFailedTests":0}')
-  const { numPassedTests, numFailedTests } = JSON.parse(text) as { numPassedTests: number; numFailedTests: number }
-  return { passed: numPassedTests, failed: ok ? numFailedTests : Math.max(numFailedTests, 1) }
+  const text = await readFile(report, "utf8").catch(() => '{"numPassedTests":0,"numFailedTests":0,"testResults":[]}')
+  const result = JSON.parse(text) as Report
+  const failed = result.numFailedTests + brokenFiles(result)
+  return { passed: result.numPassedTests, failed: ok ? failed : Math.max(failed, 1) }
 }

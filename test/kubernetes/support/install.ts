@@ -19,14 +19,16 @@ export const instanceNamespace = "reflow"
 const undo: (() => Promise<unknown>)[] = []
 afterAll(async () => {
   for (const each of undo.splice(0).reverse()) await each()
-}, 180_000)
+}, 600_000)
 
 const folders = ["crd", "rbac", "manager"].flatMap((name) => ["-f", repositoryFile(name)])
-const waitMs = 180_000
+/** On a busy machine a namespace with many Pods takes minutes to go. */
+const waitMs = 300_000
+const withinWait = `--timeout=${waitMs / 1000 - 10}s`
 
 /** Removes what an earlier run has left, and waits until it is gone: instances, programs, namespaces. The kinds stay. */
 const remove = async (): Promise<void> => {
-  const gone = ["--ignore-not-found", "--timeout=150s"]
+  const gone = ["--ignore-not-found", withinWait]
   const both = ["namespace", ownNamespace, instanceNamespace]
   await kubectl(["delete", "-f", repositoryFile("manager"), ...gone], { timeoutMs: waitMs })
   await kubectl(["delete", ...both, ...gone], { timeoutMs: waitMs })
@@ -51,8 +53,11 @@ const ownObjects = async (): Promise<string> => {
  * again. Waits for the namespaces that other files leave behind, and takes no object with it that is not a test's.
  */
 export const forgetKinds = async (): Promise<void> => {
-  await eventually(async () => (await ownObjects()) === "", waitMs, "no namespace has objects of our kinds")
-  await kubectl(["delete", "-f", repositoryFile("crd"), "--ignore-not-found", "--timeout=150s"], { timeoutMs: waitMs })
+  const empty = eventually(async () => (await ownObjects()) === "", waitMs, "no namespace has objects of our kinds")
+  await empty.catch(async (cause) => {
+    throw new Error(`still there: ${await ownObjects()}`, { cause })
+  })
+  await kubectl(["delete", "-f", repositoryFile("crd"), "--ignore-not-found", withinWait], { timeoutMs: waitMs })
 }
 
 /** Runs the command of docs/install.md; resolves with what kubectl says of each object. */
@@ -61,7 +66,7 @@ export const applyFolders = async (): Promise<string[]> => (await kubectl(["appl
 /** Resolves when operator and gateway are rolled out. */
 export const isRolledOut = async (): Promise<void> => {
   for (const name of ["reflow-operator", "reflow-gateway"])
-    await kubectl(["rollout", "status", `deployment/${name}`, "-n", ownNamespace, "--timeout=150s"], {
+    await kubectl(["rollout", "status", `deployment/${name}`, "-n", ownNamespace, withinWait], {
       timeoutMs: waitMs,
     })
 }
@@ -84,7 +89,7 @@ export const reconfigure = async (change: (config: Sections) => Sections): Promi
   await isRolledOut()
   // a gateway that ends serves on for a while, with the configuration that it had
   const old = before.trim().split("\n").filter(Boolean)
-  await kubectl(["wait", "--for=delete", ...old, "-n", ownNamespace, "--timeout=120s"], { timeoutMs: waitMs })
+  await kubectl(["wait", "--for=delete", ...old, "-n", ownNamespace, withinWait], { timeoutMs: waitMs })
 }
 
 /** Forwards a local port to a Pod of the gateway's Service, as docs/install.md does; resolves with the local HOST:PORT. */
