@@ -118,8 +118,17 @@ const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityCo
   readOnlyRootFilesystem: security?.readOnlyRootFilesystem ?? true,
 })
 
-const privilegesOf = ({ securityContext: { privileged, procMount } = {} }: Container): Container["securityContext"] =>
-  defined({ privileged, procMount, ...(privileged === true ? { allowPrivilegeEscalation: true } : {}) })
+const privilegesOf = ({ securityContext = {} }: Container): Container["securityContext"] => {
+  const { privileged, procMount, appArmorProfile, seLinuxOptions } = securityContext
+  const escalates = privileged === true ? { allowPrivilegeEscalation: true } : {}
+  return defined({ privileged, procMount, appArmorProfile, seLinuxOptions, ...escalates })
+}
+
+/** Fields of a Pod's security that are ours alone, also where the platform chooses them. */
+const ownSecurity: ReadonlySet<string> = new Set(["runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup"])
+
+const othersSecurity = ({ securityContext = {} }: PodSpec): PodSpec["securityContext"] =>
+  Object.fromEntries(Object.entries(securityContext).filter(([field]) => !ownSecurity.has(field)))
 
 /** The containers of one kind with the floor under each; capabilities that the configuration allows stay. */
 const secured = (
@@ -134,6 +143,7 @@ const secured = (
   return {
     [kind]: containers.map((each) => ({
       ...each,
+      terminationMessagePolicy: "File",
       // anything else would be stronger than what the Pod says, such as its user
       securityContext: {
         ...containerSecurity(instance.spec),
@@ -150,7 +160,6 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   apiVersion: podKind.apiVersion,
   kind: podKind.kind,
   metadata: {
-    ...pod.metadata,
     ...metadata({ instance, name }),
     labels: { ...pod.metadata.labels, ...childLabels(instance), [labels.pod]: name },
     annotations: {
@@ -163,7 +172,7 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   spec: {
     ...pod.spec,
     automountServiceAccountToken: false,
-    securityContext: { ...pod.spec.securityContext, ...podSecurity(instance.spec, settings) },
+    securityContext: { ...othersSecurity(pod.spec), ...podSecurity(instance.spec, settings) },
     ...secured("containers", pod, instance, settings),
     ...secured("initContainers", pod, instance, settings),
   },
