@@ -6,6 +6,7 @@ import { toAppError } from "../errors.ts"
 import type { PluginIdentity } from "../plugin/contract.ts"
 import { createPluginHost, type PluginHost } from "../plugin/host.ts"
 import { loadPluginFile } from "../plugin/load.ts"
+import { settingsRefused } from "../plugin/settings.ts"
 import { checkHooks, checkPlugin } from "../plugin/shape.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import { type Finding, findingText } from "./check-finding.ts"
@@ -65,7 +66,7 @@ const say = (what: string, error: unknown, help: string): Finding => {
 }
 
 /** A hook that is asked with an empty configuration may refuse that: then it was only loaded. */
-const isAboutSettings = (error: unknown): boolean => toAppError(error).message.includes("is not what its schema wants")
+const isAboutSettings = (error: unknown): boolean => toAppError(error).data?.reason === settingsRefused
 const unasked = "is there; not called, since it needs a configuration of the target's"
 
 const tryHook = async (what: string, call: () => unknown): Promise<Finding> => {

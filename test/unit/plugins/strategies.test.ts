@@ -71,7 +71,7 @@ describe("a template of several values", () => {
     const host = await builtinHost("template")
     const own = { strategy: "template", config: { template } }
     expect(await failureOf(() => host.subjectKey(aTarget({ spec: { subjectKey: own } }), callerWith({})))).toContain(
-      "is not what its schema wants",
+      "is not what the schema of the hook subjectKeys.template of the plugin template wants",
     )
   })
 })
