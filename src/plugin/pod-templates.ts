@@ -6,6 +6,7 @@ import { nameOf, type Parts } from "./parts.ts"
 import { findHook, toConfigured } from "./registry.ts"
 import { parseSettingsNow } from "./settings.ts"
 
+type TemplateChoice = NonNullable<MCPInstance["spec"]["podTemplates"]>[number]
 type Fields = Readonly<Record<string, unknown>>
 
 const isObject = (value: unknown): value is Fields =>
@@ -32,21 +33,26 @@ const check = (name: CallName, pod: unknown): Pod => {
   return deepFreeze(copy as Pod)
 }
 
+/** Applies one template. */
+const applyOne =
+  (parts: Parts, instance: MCPInstance) =>
+  (before: Pod, { name: wanted, config = {} }: TemplateChoice): Pod => {
+    const found = findHook(parts.registry.podTemplates, wanted, "pod template")
+    const hook = toConfigured(found.hook)
+    const name = nameOf(found)
+    const log = found.plugin.log.child({ hook: name.hook })
+    const of = { name, where: `the configuration of the pod template ${wanted}` }
+    return parts.meter.count(name, () => {
+      const input = deepFreeze({ pod: before, instance, config: parseSettingsNow(hook.config, config, of) })
+      return check(
+        name,
+        callPluginNow(name, () => hook.run(input, { log })),
+      )
+    })
+  }
+
 /** Makes the function that lets an instance's pod templates change its Pod, in order. Throws PluginFailed. */
 export const applyTemplates =
   (parts: Parts) =>
   (pod: Pod, instance: MCPInstance): Pod =>
-    (instance.spec.podTemplates ?? []).reduce((before, { name: wanted, config = {} }) => {
-      const found = findHook(parts.registry.podTemplates, wanted, "pod template")
-      const hook = toConfigured(found.hook)
-      const name = nameOf(found)
-      const log = found.plugin.log.child({ hook: name.hook })
-      return parts.meter.count(name, () => {
-        const of = { name, where: `the configuration of the pod template ${wanted}` }
-        const input = deepFreeze({ pod: before, instance, config: parseSettingsNow(hook.config, config, of) })
-        return check(
-          name,
-          callPluginNow(name, () => hook.run(input, { log })),
-        )
-      })
-    }, deepFreeze(pod))
+    (instance.spec.podTemplates ?? []).reduce(applyOne(parts, instance), deepFreeze(pod))

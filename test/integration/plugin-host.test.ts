@@ -5,10 +5,11 @@ import type { MCPInstance } from "../../src/api/mcp-instance.ts"
 import type { MCPTarget } from "../../src/api/mcp-target.ts"
 import type { Pod } from "../../src/api/pod.ts"
 import { isAppError } from "../../src/errors.ts"
-import { defineHook, type Hooks, type PluginIdentity } from "../../src/plugin/contract.ts"
+import { defineHook, type Hooks, type PluginIdentity, requireClaim } from "../../src/plugin/contract.ts"
 import { createPluginHost, type HostDeps, type PluginHost } from "../../src/plugin/host.ts"
 import type { LoadedPlugin } from "../../src/plugin/setup.ts"
 import type { Logger } from "../../src/ports/telemetry.ts"
+import { createTelemetry } from "../../src/telemetry/telemetry.ts"
 import { anInstance } from "../support/build/instance.ts"
 import { aTarget } from "../support/build/target.ts"
 import { type FakeClock, fakeClock } from "../support/fake-clock.ts"
@@ -407,6 +408,45 @@ test("a plugin that floods the log is cut to a hundred lines a minute, which is 
   await clock.advance(60_000)
   host.subjectKey(target(), alice)
   expect(telemetry.lines).toContainEqual(expect.objectContaining({ fields: { plugin: "sample", dropped: 900 } }))
+})
+
+test("calls are counted by how they ended, and why one failed is in the log and nowhere else", async () => {
+  const measured = createTelemetry({
+    level: "warn",
+    format: "json",
+    write: (line) => lines.push(line),
+    processMetrics: false,
+  })
+  const lines: string[] = []
+  const hooks = {
+    own: ({ identity }: { identity: PluginIdentity }) => requireClaim(identity, String(identity.claims.wanted)),
+    broken: () => {
+      throw new Error("canary")
+    },
+    slow: () => new Promise(() => {}),
+  }
+  const host = await hostOf({ subjectKeys: hooks, secrets: { slow: hooks.slow } }, { telemetry: measured })
+  const caller = (wanted: string) => ({ ...alice, claims: { tenant: "acme", wanted } })
+  host.subjectKey(target(), caller("tenant"))
+  await failure(() => host.subjectKey(target(), caller("nothing")))
+  await failure(() => host.subjectKey(target("sample/broken"), alice))
+  const leaving = new AbortController()
+  const asked = host.secret({ ...secretRequest("slow:x"), signal: leaving.signal })
+  leaving.abort(new Error("gone"))
+  await expect(asked).rejects.toThrow("gone")
+  const counted = (await measured.metrics()).match(/^reflow_plugin_calls_total.*/gm)
+  expect(counted?.sort()).toEqual([
+    'reflow_plugin_calls_total{plugin="sample",hook="secrets.slow",result="abandoned"} 1',
+    'reflow_plugin_calls_total{plugin="sample",hook="subjectKeys.broken",result="failed"} 1',
+    'reflow_plugin_calls_total{plugin="sample",hook="subjectKeys.own",result="answered"} 2',
+  ])
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+    message: "a plugin's hook failed",
+    plugin: "sample",
+    hook: "subjectKeys.broken",
+    error: { code: "PluginFailed", causes: [{ message: "canary" }] },
+  })
 })
 
 test("a plugin's lines name it and its hook, and say what was too large for them", async () => {
