@@ -31,6 +31,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+const write = async (name: string, text: string): Promise<string> => {
+  const path = join(folder, name)
+  await writeFile(path, text)
+  return path
+}
+
 const check = (form: Form, paths: readonly string[], env: Readonly<Record<string, string>> = {}) =>
   runReflow(["plugin", "check", ...paths], { form, env, cwd: folder })
 
@@ -66,11 +72,6 @@ test("NODE_OPTIONS cannot inject code into the executable", async () => {
 })
 
 describe("a plugin's file", () => {
-  const write = async (name: string, text: string): Promise<string> => {
-    const path = join(folder, name)
-    await writeFile(path, text)
-    return path
-  }
   test("is told with its fault, and the others are checked nevertheless", async () => {
     const faults = [
       ["mistake.mjs", "export default {", "could not be loaded: Unexpected end of input"],
@@ -82,6 +83,28 @@ describe("a plugin's file", () => {
     const { code, stdout } = await check("source", paths)
     for (const [name, , told] of faults) expect(stdout).toMatch(new RegExp(`FAILED.*${name} .*${told}`))
     expect(code).toBe(1)
+  })
+  test("is told what its hooks need: a configuration, freedoms, a name of its own", async () => {
+    const head = 'import { defineHook, definePlugin } from "reflow-gateway/plugin"\nexport default definePlugin('
+    const schema = `{ "~standard": { version: 1, vendor: "own", validate: (value) =>
+      value.zone === "a" ? { value } : { issues: [{ message: "must be a", path: ["zone"] }] } } }`
+    const zones = `{ api: 1, name: "zones", setup: () => ({ podTemplates: {
+      zone: defineHook(${schema}, ({ pod }) => pod),
+      near: ({ pod }) => ({ ...pod, spec: { ...pod.spec, hostNetwork: true } }),
+    } }) })`
+    const path = await write("zones.mjs", head + zones)
+    const asked = await check("source", [path])
+    expect(asked.stdout).toContain("zones/zone: is there; not called, since it needs another configuration")
+    const near = "zones/near: makes a Pod of an example Pod, which needs kubernetes.allow_in_pods to have hostNetwork"
+    expect(asked.stdout).toContain(near)
+    const configured = await check("source", [path, "--hook-settings", '{"zone":"a"}'])
+    expect(configured.stdout).toContain("zones/zone: makes a Pod of an example Pod\n")
+    expect([asked.code, configured.code]).toEqual([0, 0])
+    const claim = await check("source", [
+      await write("claim.mjs", `${head}{ api: 1, name: "claim", setup: () => ({}) })`),
+    ])
+    expect(claim.stdout).toContain("Two plugins have the name 'claim'")
+    expect(claim.code).toBe(1)
   })
   test("of another digest than the configured one stops the start", async () => {
     const text =
