@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { build } from "esbuild"
@@ -126,23 +126,6 @@ describe("a plugin's file", () => {
     )
     expect(code).toBe(1)
   })
-})
-
-/** The block of docs/plugins.md that follows a mark. */
-const documented = (page: string, mark: string): string => {
-  const found = new RegExp(`<!-- test: ${mark} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1]
-  if (found === undefined) throw new Error(`docs/plugins.md has no block '${mark}'`)
-  return found
-}
-
-test("the tutorial of docs/plugins.md does what it says", async () => {
-  const page = await readFile(repositoryFile("docs/plugins.md"), "utf8")
-  await writeFile(join(folder, "tenant.mjs"), documented(page, "tenant.mjs"))
-  const [program, ...args] = documented(page, "check").trim().split(" ")
-  expect(program).toBe("reflow")
-  const { stdout, code } = await runReflow(args, { form: "executable", cwd: folder })
-  expect(stdout).toBe(documented(page, "checked"))
-  expect(code).toBe(0)
 })
 
 test("every example of examples/plugins is one", async () => {
