@@ -93,7 +93,7 @@ const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: F
   const tokens = { alice: await mint("alice"), bob: await mint("bob"), admin: await mint("admin", [role]) }
   const listed = [...targets.items()].map(({ metadata, spec }) => ({
     name: metadata.name,
-    boundary: spec.isolationBoundary,
+    boundary: spec.subjectKey?.strategy ?? spec.isolationBoundary,
   }))
   listed.sort((left, right) => (left.name < right.name ? -1 : 1))
   stdout.write(bannerText({ version, url, targets: listed, tokens }))

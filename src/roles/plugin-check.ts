@@ -76,7 +76,8 @@ const describeTemplate = (host: PluginHost, instance: MCPInstance): string => {
 
 const say = (what: string, error: unknown, help: string): Finding => {
   const { message, cause } = toAppError(error)
-  return { what, ok: false, detail: `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`, help }
+  const isNews = cause instanceof Error && !message.includes(cause.message)
+  return { what, ok: false, detail: `${message}${isNews ? ` (${cause.message})` : ""}`, help }
 }
 
 /** A hook may refuse the configuration that it is asked with: then it was only loaded. */
@@ -108,7 +109,11 @@ const tryHooks = async function* (
       describeKey(await host.subjectKey(someTarget(`${name}/${hook}`, config), someone)),
     )
   for (const hook of Object.keys(hooks.secrets ?? {}))
-    yield { what: `secrets ${hook}:`, ok: true, detail: "is there; not called, since it would ask a real system" }
+    yield {
+      what: `secret resolver ${hook}`,
+      ok: true,
+      detail: "is there; not called, since it would ask a real system",
+    }
   for (const hook of Object.keys(hooks.podTemplates ?? {}))
     yield await tryHook(`pod template ${name}/${hook}`, () =>
       describeTemplate(host, someInstance(`${name}/${hook}`, config)),
@@ -143,7 +148,7 @@ export const runPluginCheck = async (check: PluginCheck): Promise<boolean> => {
   try {
     for await (const finding of findings(check)) tell(finding)
   } catch (error) {
-    tell(say("plugin", error, "correct it and check again"))
+    tell(say("plugin", error, isAboutSettings(error) ? "give it with --settings" : "correct it and check again"))
   }
   return ok
 }
