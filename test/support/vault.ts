@@ -57,7 +57,9 @@ const bad = (what: string): Answer => [400, { errors: [what] }]
 const mayRead = ({ reads, until }: Lease, path: string): boolean =>
   Date.now() < until && reads.some((each) => path === each || path.startsWith(`${each}/`))
 
-const time = (ms: number | undefined): string => (ms === undefined ? "" : new Date(ms).toISOString())
+/** As Go writes it: nine digits after the second. */
+const time = (ms: number | undefined): string =>
+  ms === undefined ? "" : new Date(ms).toISOString().replace("Z", "000000Z")
 
 /** The answer about a key: its newest version, or 404, with the metadata if there ever was one. */
 const newest = (versions: readonly Version[] | undefined): Answer => {
