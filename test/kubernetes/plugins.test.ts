@@ -197,7 +197,7 @@ describe("secrets", () => {
     const [, plugin] = hook.split(".")
     const token = await corp.sign({})
     await expect(toolText(`${url}/mcp/${target}`, token, "env")).rejects.toThrow(
-      `The hook ${hook} of the plugin ${plugin} failed`,
+      `The hook ${hook} of the plugin ${plugin} `,
     )
     expect(await instancesOf(target)).toEqual([])
   })
