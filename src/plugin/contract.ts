@@ -98,7 +98,10 @@ export type SecretInput = {
 export type SecretResult = {
   /** The value; not empty, never logged. */
   readonly value: string
-  /** Milliseconds since the Unix epoch after which the value is of no use; the instance is replaced in time. */
+  /**
+   * Milliseconds since the Unix epoch after which the value is of no use; the instance is replaced in time. A moment that
+   * has passed is refused.
+   */
   readonly expiresAt?: number
 }
 

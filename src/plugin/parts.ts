@@ -29,7 +29,7 @@ export const contextOf = (
   signal: AbortSignal,
 ): HookContext => ({
   signal,
-  log: found.plugin.log.child({ hook: found.name }),
+  log: found.log,
   clock,
   target: deepFreeze(target),
   readSecret: async (name, key) => {

@@ -40,13 +40,12 @@ const applyOne =
     const found = findHook(parts.registry.podTemplates, wanted, "pod template")
     const hook = toConfigured(found.hook)
     const name = nameOf(found)
-    const log = found.plugin.log.child({ hook: name.hook })
     const of = { name, where: `the configuration of the pod template ${wanted}` }
     return parts.meter.count(name, () => {
       const input = deepFreeze({ pod: before, instance, config: parseSettingsNow(hook.config, config, of) })
       return check(
         name,
-        callPluginNow(name, () => hook.run(input, { log })),
+        callPluginNow(name, () => hook.run(input, { log: found.log })),
       )
     })
   }
