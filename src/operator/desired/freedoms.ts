@@ -36,6 +36,11 @@ const volumeKinds = (spec: Fields): readonly string[] =>
 const projects = (spec: Fields, source: string): boolean =>
   list(spec.volumes).some((volume) => list(record(volume.projected).sources).some((each) => each[source] !== undefined))
 
+/** True if a container's environment is made of a ConfigMap: none is the instance's own. */
+const takesConfigMap = ({ envFrom, env }: Fields): boolean =>
+  list(envFrom).some(({ configMapRef }) => configMapRef !== undefined) ||
+  list(env).some(({ valueFrom }) => record(valueFrom).configMapKeyRef !== undefined)
+
 /** Requests that the node makes for a container: probes, and what is asked at its start and end. */
 const nodeRequests = (container: Fields): readonly Fields[] =>
   [
@@ -84,6 +89,7 @@ const takes: Readonly<Record<PodFreedom, Question>> = {
     containersOf(spec)
       .flatMap(secretsInEnvironment)
       .some((name) => name !== undefined && name !== secretName) ||
+    containersOf(spec).some(takesConfigMap) ||
     list(spec.imagePullSecrets).some(({ name }) => !imagePullSecrets.some((own) => own === name)) ||
     list(spec.volumes).some(namesSecret) ||
     projects(spec, "secret"),

@@ -113,6 +113,12 @@ const tries: readonly [string, PodFreedom, (pod: Pod) => Pod][] = [
     "otherSecrets",
     changed({}, { env: [{ name: "A", valueFrom: { secretKeyRef: { name: "bobs", key: "k" } } }] }),
   ],
+  ["a ConfigMap as environment", "otherSecrets", changed({}, { envFrom: [{ configMapRef: { name: "c" } }] })],
+  [
+    "a key of a ConfigMap",
+    "otherSecrets",
+    changed({}, { env: [{ name: "A", valueFrom: { configMapKeyRef: { name: "c", key: "k" } } }] }),
+  ],
   ["another's Secret in a volume", "otherSecrets", changed(volume({ secret: { secretName: "bobs" } }))],
   [
     "another's Secret in a projected volume",
