@@ -16,6 +16,7 @@ import { argv, platform } from "node:process"
 import { promisify } from "node:util"
 import { type BuildOptions, build, type Plugin } from "esbuild"
 import { build as buildLibrary } from "tsup"
+import { withoutPackages } from "./build.declarations.ts"
 import manifest from "./package.json" with { type: "json" }
 
 const run = promisify(execFile)
@@ -137,8 +138,8 @@ const buildExecutable = async (): Promise<void> => {
 }
 
 /** dist/plugin.{js,d.ts}. */
-const buildPlugin = (): Promise<void> =>
-  buildLibrary({
+const buildPlugin = async (): Promise<void> => {
+  await buildLibrary({
     config: false,
     entry: { plugin: "src/plugin/contract.ts" },
     outDir: dist,
@@ -149,6 +150,9 @@ const buildPlugin = (): Promise<void> =>
     clean: false,
     silent: true,
   })
+  const path = join(dist, "plugin.d.ts")
+  await writeFile(path, withoutPackages(await readFile(path, "utf8")))
+}
 
 const outputs = { bundle: buildBundle, executable: buildExecutable, plugin: buildPlugin }
 

@@ -2,12 +2,17 @@
 import { z } from "zod"
 import { defineHook, definePlugin, type PluginIdentity, requireClaim } from "../src/plugin/contract.ts"
 
-/** What a value can be made into. Each must keep different things apart that the template's author wants apart. */
-const filters: Readonly<Record<string, (value: string) => string>> = {
-  lower: (value) => value.toLowerCase(),
-  /** Of a mail address, what stands behind the last @. */
-  domain: (value) => value.slice(value.lastIndexOf("@") + 1).toLowerCase(),
+/** A-Z alone: Unicode's rules make other letters equal too, such as the Kelvin sign and k, which nobody has in mind. */
+const lower = (value: string): string => value.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
+
+/** What stands behind the last @ of a mail address; nothing, which denies, if it is none: a bare text has no domain. */
+const domain = (value: string): string => {
+  const at = value.lastIndexOf("@")
+  return at < 1 ? "" : lower(value.slice(at + 1))
 }
+
+/** What a value can be made into. Each must keep different things apart that the template's author wants apart. */
+const filters: Readonly<Record<string, (value: string) => string>> = { lower, domain }
 
 const placeholder = /\{\{\s*([^{}|\s]+)\s*(?:\|\s*([a-z]+)\s*)?\}\}/g
 
@@ -35,6 +40,7 @@ const settings = z.strictObject({
 const factOf = (identity: PluginIdentity, fact: string): string => {
   if (fact === "issuer") return identity.issuer
   if (fact === "subject") return identity.subject
+  // without a verified one, the claim denies
   if (fact === "email" && identity.email !== undefined) return identity.email
   return requireClaim(identity, fact)
 }

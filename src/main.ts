@@ -143,11 +143,11 @@ const check = async ({ role, settings }: Extract<Command, { kind: "check" }>): P
   return (await runCheck({ role, settings, environment: processEnvironment(), write })) ? 0 : 1
 }
 
-const checkPlugin = async ({ paths, settings }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
+const checkPlugin = async ({ paths, ...settings }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
   const { runPluginCheck } = await import("./roles/plugin-check.ts")
   const write = (line: string) => void process.stdout.write(line)
   let ok = true
-  for (const path of paths) ok = (await runPluginCheck({ path, settings, write })) && ok
+  for (const path of paths) ok = (await runPluginCheck({ path, ...settings, write })) && ok
   return ok ? 0 : 1
 }
 

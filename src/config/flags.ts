@@ -40,12 +40,16 @@ export type Command =
       readonly paths: readonly string[]
       /** Their configuration. */
       readonly settings: unknown
+      /** The configuration that a target gives their hooks. */
+      readonly hookSettings: unknown
     }
   | {
       readonly kind: "token"
       readonly subject: string
       readonly groups: readonly string[]
       readonly roles: readonly string[]
+      /** Other claims of the token. */
+      readonly claims: Readonly<Record<string, string>>
       readonly purposes: readonly Purpose[]
       /** How long the token works, in milliseconds. */
       readonly ttlMs: number
@@ -85,9 +89,15 @@ export const flags: Readonly<Record<string, Flag>> = {
   subject: { value: "NAME", of: ["token"], help: "whose token it is" },
   group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
   "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
+  claim: { value: "NAME=VALUE", repeatable: true, of: ["token"], help: "another claim, e.g. for a plugin" },
   for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp,api)" },
   ttl: { value: "DURATION", of: ["token"], help: "how long it works (default: 720h)" },
   settings: { value: "JSON", of: ["plugin"], help: "the plugin's configuration (default: {})" },
+  "hook-settings": {
+    value: "JSON",
+    of: ["plugin"],
+    help: "the configuration that a target gives its hooks (default: {})",
+  },
   help: { of: ["run", "config", "check", "token", "plugin"], help: "print this" },
   version: { of: ["run", "config", "check", "token", "plugin"], help: "print the version" },
 }
@@ -189,6 +199,19 @@ const purposesOf = (text: string): readonly Purpose[] => {
   return [...found]
 }
 
+/** Claims that other flags or the token itself are responsible for. */
+const ownClaims: readonly string[] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "groups", "roles"]
+
+const claimsOf = (texts: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    texts.map((text) => {
+      const [, name = "", value = ""] = /^([^=]+)=([\s\S]+)$/.exec(text) ?? []
+      if (name === "") throw wrong("--claim needs NAME=VALUE, e.g. --claim tenant=acme")
+      if (ownClaims.includes(name)) throw wrong(`--claim cannot set ${name}: other flags do, or the token itself`)
+      return [name, value]
+    }),
+  )
+
 const durationOf = (text: string): number => {
   const ms = parseDuration(text)
   if (ms === undefined || ms < 1000) throw wrong("--ttl must be a duration of at least 1s, such as 12h")
@@ -212,6 +235,7 @@ const tokenCommand = (all: Values): Command => {
     subject,
     groups: all("group"),
     roles: all("grant-role"),
+    claims: claimsOf(all("claim")),
     purposes: purposesOf(all("for")[0] ?? "mcp,api"),
     ttlMs: durationOf(all("ttl")[0] ?? "720h"),
     settings: settingsOf(all),
@@ -230,17 +254,17 @@ const checkCommand = (all: Values, role: Role = "all"): Command => {
   return { kind: "check", role, settings: settingsOf(all) }
 }
 
-const jsonOf = (text: string): unknown => {
+const jsonOf = (flag: "settings" | "hook-settings", all: Values): unknown => {
   try {
-    return JSON.parse(text)
+    return JSON.parse(all(flag)[0] ?? "{}")
   } catch {
-    throw wrong('--settings must be JSON, e.g. --settings \'{"claim":"tenant"}\'')
+    throw wrong(`--${flag} must be JSON, e.g. --${flag} '{"claim":"tenant"}'`)
   }
 }
 
 const pluginCommand = ({ operands: [action, ...paths] }: Given, all: Values): Command => {
   if (action !== "check" || paths.length === 0) throw wrong("Say which file: reflow plugin check FILE")
-  return { kind: "plugin", paths, settings: jsonOf(all("settings")[0] ?? "{}") }
+  return { kind: "plugin", paths, settings: jsonOf("settings", all), hookSettings: jsonOf("hook-settings", all) }
 }
 
 /** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */

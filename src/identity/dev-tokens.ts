@@ -19,6 +19,8 @@ export type DevToken = {
   readonly groups?: readonly string[]
   /** Default: none. */
   readonly roles?: readonly string[]
+  /** Other claims, e.g. for a subject-key strategy; default none. */
+  readonly claims?: Readonly<Record<string, string>>
   /** What the token opens. */
   readonly for: readonly Purpose[]
   readonly ttlSeconds: number
@@ -32,7 +34,7 @@ const checkKey = (key: DevKey): DevKey => {
 /** Mints a token that {@link createDevTokens} with the same key accepts. Throws `ConfigInvalid` for a short key. */
 export const mintDevToken = (key: DevKey, token: DevToken, clock: Pick<ClockPort, "now"> = Date): Promise<string> => {
   const now = Math.floor(clock.now() / 1000)
-  return new SignJWT({ groups: token.groups ?? [], roles: token.roles ?? [] })
+  return new SignJWT({ ...token.claims, groups: token.groups ?? [], roles: token.roles ?? [] })
     .setProtectedHeader({ alg: algorithm })
     .setIssuer(devIssuer)
     .setSubject(token.subject)

@@ -39,8 +39,9 @@ export type PluginHost = {
 export const createPluginHost = async (loaded: readonly LoadedPlugin[], deps: HostDeps): Promise<PluginHost> => {
   const ready: ReadyPlugin[] = []
   for (const each of loaded) ready.push(await setUpPlugin(each, deps))
-  const { clock, readSecret } = deps
-  const parts = { registry: createRegistry(ready), meter: createMeter(deps.telemetry), clock, readSecret }
+  const { clock, readSecret, telemetry } = deps
+  const registry = createRegistry(ready)
+  const parts = { registry, meter: createMeter(telemetry), clock, readSecret }
   return {
     subjectKey: askSubjectKey(parts),
     secret: resolveSecret(parts),

@@ -90,8 +90,14 @@ const defaultOf = (module: { readonly default?: unknown }): unknown => {
   return found?.__esModule === true ? found.default : found
 }
 
+/** Why a file was not loaded, and what to do where the reason does not say it. */
+const reasonOf = ({ message }: Error): string =>
+  message.includes("import statement outside a module")
+    ? `${message}: call it .mjs or .mts, or let "type" in the package.json beside it be "module"`
+    : message
+
 /**
- * What the file of a plugin exports by default: `.mjs`, `.cjs`, `.js` or `.ts` without syntax that must be compiled.
+ * What the file of a plugin exports by default: `.mjs`, `.cjs`, `.js`, `.ts` or `.mts` without syntax that must be compiled.
  * Throws PluginFailed if it is not there, has another digest, cannot be loaded or takes longer than 10 s.
  */
 export const loadPluginFile = async (
@@ -108,6 +114,6 @@ export const loadPluginFile = async (
     )
   } catch (error) {
     const { message, cause } = toAppError(error)
-    throw cause instanceof Error ? fail(path, `could not be loaded: ${cause.message}`, cause) : fail(path, message)
+    throw cause instanceof Error ? fail(path, `could not be loaded: ${reasonOf(cause)}`, cause) : fail(path, message)
   }
 }

@@ -1,9 +1,10 @@
+import { hasCode } from "../errors.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { CallName } from "./call.ts"
 
-/** Counts calls of plugins, and how long they took. */
+/** Counts calls of plugins, and how long they took; says in the log why one failed. */
 export type Meter = {
-  /** Runs a call and counts it as answered or failed. */
+  /** Runs a call and counts how it ended. */
   count<T>(name: CallName, run: () => T): T
 }
 
@@ -11,7 +12,7 @@ export type Meter = {
 export const createMeter = (telemetry: TelemetryPort): Meter => {
   const calls = telemetry.counter({
     name: "reflow_plugin_calls_total",
-    help: "Calls of plugins' hooks, by how they ended: answered, failed.",
+    help: "Calls of plugins' hooks, by how they ended: answered, failed, abandoned.",
     labels: ["plugin", "hook", "result"],
   })
   const seconds = telemetry.histogram({
@@ -20,24 +21,28 @@ export const createMeter = (telemetry: TelemetryPort): Meter => {
     labels: ["plugin", "hook"],
     buckets: [0.001, 0.01, 0.1, 1, 10],
   })
+  const { log } = telemetry
   return {
-    count: ({ plugin, hook }, run) => {
+    count: (name, run) => {
       const begun = performance.now()
-      const end = (result: string): void => {
-        calls.inc({ plugin, hook, result })
-        seconds.observe((performance.now() - begun) / 1000, { plugin, hook })
+      const end = (result: "answered" | "failed" | "abandoned"): void => {
+        calls.inc({ ...name, result })
+        seconds.observe((performance.now() - begun) / 1000, name)
+      }
+      const fail = (error: unknown): void => {
+        if (hasCode(error, "PluginFailed")) {
+          end("failed")
+          // what the plugin threw may hold a secret: it is told here and nowhere else
+          log.warn("a plugin's hook failed", { ...name, error })
+        } else end(hasCode(error, "SubjectKeyDenied") ? "answered" : "abandoned")
       }
       try {
         const answer = run()
-        if (answer instanceof Promise)
-          void answer.then(
-            () => end("answered"),
-            () => end("failed"),
-          )
+        if (answer instanceof Promise) void answer.then(() => end("answered"), fail)
         else end("answered")
         return answer
       } catch (error) {
-        end("failed")
+        fail(error)
         throw error
       }
     },

@@ -1,7 +1,7 @@
+import { deepFreeze } from "../api/deep-freeze.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
-import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { CallName } from "./call.ts"
+import { badAnswer, type CallName } from "./call.ts"
 import type { HookContext } from "./contract.ts"
 import type { Meter } from "./meter.ts"
 import type { Registered, Registry } from "./registry.ts"
@@ -24,18 +24,16 @@ export const nameOf = ({ plugin, name }: Registered<unknown>): CallName => ({ pl
 /** What a hook may use: see {@link HookContext}. */
 export const contextOf = (
   { clock, readSecret }: Parts,
-  { plugin }: Registered<unknown>,
+  found: Registered<unknown>,
   target: MCPTarget,
   signal: AbortSignal,
 ): HookContext => ({
   signal,
-  log: plugin.log,
+  log: found.log,
   clock,
-  target,
+  target: deepFreeze(target),
   readSecret: async (name, key) => {
-    if (readSecret !== undefined && plugin.readable.includes(name)) return readSecret(name, key, signal)
-    throw new AppError("PluginFailed", {
-      detail: `The plugin ${plugin.name} may not read the Secret '${name.slice(0, 64)}': name it in plugins[].secrets.`,
-    })
+    if (readSecret !== undefined && found.plugin.readable.includes(name)) return readSecret(name, key, signal)
+    throw badAnswer(nameOf(found), `may not read the Secret '${name.slice(0, 64)}': name it in plugins[].secrets`)
   },
 })

@@ -16,7 +16,14 @@ export type ReadyPlugin = {
 }
 
 /** A hook, and whose it is. */
-export type Registered<H> = { readonly plugin: ReadyPlugin; readonly name: string; readonly hook: H }
+export type Registered<H> = {
+  readonly plugin: ReadyPlugin
+  /** With its kind: `subjectKeys.tenant`. */
+  readonly name: string
+  readonly hook: H
+  /** The plugin's log, whose lines name the hook too. */
+  readonly log: Logger
+}
 
 /** All hooks of all plugins, by the names that targets may use. */
 export type Registry = {
@@ -40,10 +47,12 @@ const collect = <H>(kind: HookKind, plugins: readonly ReadyPlugin[]): ReadonlyMa
   const found = new Map<string, Registered<H>>()
   for (const plugin of plugins) {
     for (const [name, hook] of Object.entries(plugin.hooks[kind] ?? {})) {
+      const own = { plugin, name: `${kind}.${name}`, hook: hook as H }
+      const registered = { ...own, log: plugin.log.child({ hook: own.name }) }
       for (const known of namesOf(kind, plugin, name)) {
         const other = found.get(known)
         if (other !== undefined) throw duplicate(kind, known, [other.plugin.name, plugin.name])
-        found.set(known, { plugin, name: `${kind}.${name}`, hook: hook as H })
+        found.set(known, registered)
       }
     }
   }

@@ -1,6 +1,6 @@
 import { deepFreeze } from "../api/deep-freeze.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
-import { badAnswer, type CallName, callPlugin } from "./call.ts"
+import { badAnswer, type CallName, callPlugin, callPluginNow } from "./call.ts"
 import type { SecretResult, Sharer } from "./contract.ts"
 import { contextOf, nameOf, type Parts } from "./parts.ts"
 import { findHook } from "./registry.ts"
@@ -21,15 +21,18 @@ export type SecretRequest = {
 }
 
 /** The answer itself is in no error: it may be the secret. */
-const check = (name: CallName, answer: unknown): SecretResult => {
+const check = (name: CallName, answer: unknown, now: number): SecretResult => {
   if (typeof answer !== "object" || answer === null) throw badAnswer(name, "gave no value")
-  if (Object.keys(answer).some((key) => key !== "value" && key !== "expiresAt"))
-    throw badAnswer(name, "gave more than value and expiresAt")
-  const { value, expiresAt } = answer as { readonly value?: unknown; readonly expiresAt?: unknown }
+  const { value, expiresAt, ...rest }: Readonly<Record<string, unknown>> = callPluginNow(name, () => ({ ...answer }))
+  if (Object.keys(rest).length > 0) throw badAnswer(name, "gave more than value and expiresAt")
   if (typeof value !== "string" || value === "") throw badAnswer(name, "gave no value")
   if (expiresAt === undefined) return { value }
-  if (typeof expiresAt === "number" && Number.isFinite(expiresAt)) return { value, expiresAt }
-  throw badAnswer(name, "gave an expiresAt that is no number of milliseconds")
+  // a Date ends at 275760-09-13
+  if (typeof expiresAt !== "number" || !(Math.abs(expiresAt) <= 8.64e15))
+    throw badAnswer(name, "gave an expiresAt that is no number of milliseconds")
+  // an instance with it would be replaced at once, again and again
+  if (expiresAt <= now) throw badAnswer(name, "gave a value that has expired")
+  return { value, expiresAt }
 }
 
 /** Makes the function that resolves a value by the scheme's hook. Rejects with PluginFailed. */
@@ -41,7 +44,8 @@ export const resolveSecret =
     const name = nameOf(found)
     const input = deepFreeze({ reference: from.slice(colon + 1), name: variable, sharer })
     const limits = { clock: parts.clock, limitMs, signal }
-    return parts.meter.count(name, async () =>
-      check(name, await callPlugin(name, limits, (stop) => found.hook(input, contextOf(parts, found, target, stop)))),
-    )
+    return parts.meter.count(name, async () => {
+      const answer = await callPlugin(name, limits, (stop) => found.hook(input, contextOf(parts, found, target, stop)))
+      return check(name, answer, parts.clock.now())
+    })
   }

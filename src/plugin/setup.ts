@@ -32,18 +32,23 @@ export const setUpPlugin = async (
   const { source } = loaded
   const { name, config: schema, setup } = checkPlugin(loaded.exported, source)
   const log = pluginLog(telemetry.log.child({ plugin: name }), clock)
-  const where = `plugins[].config of the plugin ${name}`
-  const config = await parseSettings(schema, loaded.config, where)
   const limits = { clock, limitMs: setupLimitMs, signal }
+  const call = { plugin: name, hook: "setup" }
   try {
-    const returned = await callPlugin({ plugin: name, hook: "setup" }, limits, (stop) =>
+    const of = { name: call, where: `plugins[].config of ${source}` }
+    const config = await parseSettings(schema, loaded.config, of, limits)
+    const returned = await callPlugin(call, limits, (stop) =>
       // the schema of the plugin says what its setup gets
       setup(config as never, { signal: stop, log, clock }),
     )
     return { name, firstParty: loaded.firstParty, hooks: checkHooks(returned, name), log, readable: loaded.readable }
   } catch (error) {
     if (isAppError(error) && error.cause instanceof Error)
-      throw new AppError("PluginFailed", { detail: `${error.message} (${error.cause.message})`, cause: error.cause })
+      throw new AppError("PluginFailed", {
+        detail: `${error.message} (${error.cause.message})`,
+        data: call,
+        cause: error.cause,
+      })
     throw error
   }
 }

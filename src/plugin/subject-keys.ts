@@ -30,9 +30,9 @@ export const askSubjectKey =
     const found = findHook(parts.registry.subjectKeys, strategy, "subject-key strategy")
     const hook = toConfigured(found.hook)
     const name = nameOf(found)
-    const settings = parseSettingsNow(hook.config, config, `spec.subjectKey.config of ${target.metadata.name}`)
-    const input = deepFreeze({ identity, config: settings })
     return parts.meter.count(name, () => {
+      const of = { name, where: `spec.subjectKey.config of ${target.metadata.name}` }
+      const input = deepFreeze({ identity, config: parseSettingsNow(hook.config, config, of) })
       const answer = callPlugin(name, { clock: parts.clock, limitMs }, (signal) =>
         hook.run(input, contextOf(parts, found, target, signal)),
       )

@@ -19,11 +19,12 @@ const start = async (base: Base): Promise<void> => {
   const door = await listenPublicly(base)
   const operator = await openCluster(base, "reflow-operator")
   const gateway = await openCluster(base, "reflow-gateway")
-  const templates = await loadPlugins({ ...base, clock })
-  half = startOperatorHalf({ ...base, ...operator, templates, ends: "half" })
+  // one host for both: a plugin is set up once in a process
+  const plugins = await loadPlugins({ ...base, clock, cluster: gateway.cluster })
+  half = startOperatorHalf({ ...base, ...operator, templates: plugins, ends: "half" })
   // closed after the requests: those that wait for a start are waited for
   await started.add("operator", half.close)
-  await Promise.all([half.settled, startGatewayHalf(base, gateway, door)])
+  await Promise.all([half.settled, startGatewayHalf({ ...base, plugins }, gateway, door)])
   serves = true
   telemetry.log.info("serving", { url: door.listener.url })
 }

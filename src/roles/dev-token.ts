@@ -7,6 +7,7 @@ export type TokenRequest = {
   readonly subject: string
   readonly groups: readonly string[]
   readonly roles: readonly string[]
+  readonly claims?: Readonly<Record<string, string>>
   readonly purposes: readonly Purpose[]
   /** How long it works, in milliseconds. */
   readonly ttlMs: number
@@ -18,6 +19,7 @@ export const devToken = async (stateDir: string, request: TokenRequest): Promise
     subject: request.subject,
     groups: request.groups,
     roles: request.roles,
+    ...(request.claims === undefined ? {} : { claims: request.claims }),
     for: request.purposes,
     ttlSeconds: Math.round(request.ttlMs / 1000),
   })

@@ -1,9 +1,10 @@
 import { gatewaysLeaseName } from "../adapters/kube/access.ts"
-import { createMemoryCluster } from "../adapters/memory/cluster.ts"
+import { createMemoryCluster, type MemoryCluster } from "../adapters/memory/cluster.ts"
 import { createProcessNode } from "../adapters/process/node.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { createOperator } from "../operator/controller.ts"
+import type { PluginHost } from "../plugin/host.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import { version } from "../version.ts"
 import { bannerText } from "./dev-banner.ts"
@@ -42,19 +43,25 @@ const longestDrainMs = 3_000
 /** How long the tokens of the banner work: 30 days. */
 const tokenMs = 30 * 24 * 3_600_000
 
-/** The embedded cluster with its node and the operator; ready when the operator works. */
-const startCluster = async ({ config, started, telemetry, environment, ...rest }: Deps) => {
-  const { namespace } = config.kubernetes
+/** The embedded cluster. */
+const startCluster = async ({ started, telemetry }: Deps): Promise<MemoryCluster> => {
   const cluster = createMemoryCluster({ clock, telemetry })
   await started.add("cluster", cluster.close)
+  return cluster
+}
+
+/** The cluster's node and the operator; ready when the operator works. */
+const startOperator = async (deps: Deps, cluster: MemoryCluster, templates: PluginHost): Promise<void> => {
+  const { config, started, telemetry, environment, workingDirectory, platform } = deps
+  const { namespace } = config.kubernetes
   const node = createProcessNode({
     cluster: cluster.client({ fieldManager: "reflow-node" }),
     namespace,
     clock,
     telemetry,
     baseEnvironment: baseEnvironment(environment),
-    workingDirectory: rest.workingDirectory,
-    platform: rest.platform,
+    workingDirectory,
+    platform,
   })
   await started.add("node", node.close)
   cluster.registerLogs(node)
@@ -63,12 +70,11 @@ const startCluster = async ({ config, started, telemetry, environment, ...rest }
     clock,
     telemetry,
     options: { ...config.kubernetes, embedded: true },
-    templates: await loadPlugins({ config, clock, telemetry }),
+    templates,
     gateways: { namespace, name: gatewaysLeaseName },
   })
   await started.add("operator", operator.close)
   await Promise.all([node.ready, operator.ready])
-  return cluster
 }
 
 /** No new requests; the running ones get a moment, streams are told to come back. */
@@ -87,7 +93,7 @@ const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: F
   const tokens = { alice: await mint("alice"), bob: await mint("bob"), admin: await mint("admin", [role]) }
   const listed = [...targets.items()].map(({ metadata, spec }) => ({
     name: metadata.name,
-    boundary: spec.isolationBoundary,
+    boundary: spec.subjectKey?.strategy ?? spec.isolationBoundary,
   }))
   listed.sort((left, right) => (left.name < right.name ? -1 : 1))
   stdout.write(bannerText({ version, url, targets: listed, tokens }))
@@ -98,9 +104,11 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { namespace } = config.kubernetes
   const { listener, serve, publicUrl: url } = await listenPublicly(deps)
   const cluster = await startCluster(deps)
+  const gatewayCluster = cluster.client({ fieldManager: "reflow-gateway" })
+  const plugins = await loadPlugins({ ...deps, clock, cluster: gatewayCluster })
+  await startOperator(deps, cluster, plugins)
   const devKey = await ensureDevKey(config.dev.state_dir)
   await loadTargets(targetPaths(config.dev.targets), { cluster, namespace, signal })
-  const gatewayCluster = cluster.client({ fieldManager: "reflow-gateway" })
   const front = await startFront({
     ...deps,
     cluster: gatewayCluster,
@@ -109,7 +117,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
     anyHost: false,
     ownNamespace: namespace,
     tokens: config.auth.tokens,
-    plugins: await loadPlugins({ ...deps, clock, cluster: gatewayCluster }),
+    plugins,
     devKey,
   })
   const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })

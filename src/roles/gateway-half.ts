@@ -1,14 +1,17 @@
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
+import type { PluginHost } from "../plugin/host.ts"
 import { bootstrapSubject, ensureBootstrapToken, needsBootstrapToken } from "./bootstrap-token.ts"
 import { endServing } from "./end-serving.ts"
 import { startFront } from "./front.ts"
 import { isLoopback } from "./http-listener.ts"
 import type { Actor } from "./kube.ts"
-import { loadPlugins } from "./plugins.ts"
 import type { PublicListener } from "./public-listener.ts"
 import type { Base } from "./role.ts"
 import { untilReached } from "./until-reached.ts"
+
+/** What the gateway of a process is built with. */
+export type GatewayHalfBase = Base & { readonly plugins: PluginHost }
 
 /** Static tokens of the configuration, and the bootstrap token if nobody else could administer. */
 const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<Config["auth"]["tokens"]> => {
@@ -27,15 +30,13 @@ const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<C
 }
 
 /** Starts gateway and REST API on a real cluster; resolves when they serve. However long the API server is away, it waits. */
-export const startGatewayHalf = async (base: Base, actor: Actor, door: PublicListener): Promise<void> => {
+export const startGatewayHalf = async (base: GatewayHalfBase, actor: Actor, door: PublicListener): Promise<void> => {
   const { config, started, signal } = base
   const { public_url: publicUrl, allowed_hosts: allowedHosts, listen } = config.gateway
-  const { cluster } = actor
   const front = await startFront({
     ...base,
     ...actor,
     clock,
-    plugins: await loadPlugins({ ...base, clock, cluster }),
     publicUrl: door.publicUrl,
     anyHost: publicUrl === "" && allowedHosts.length === 0 && !isLoopback(listen),
     tokens: await tokensOf(base, actor),

@@ -1,6 +1,8 @@
+import { systemClock as clock } from "../adapters/system/clock.ts"
 import { startGatewayHalf } from "./gateway-half.ts"
 import { startHealth } from "./health-listener.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
+import { loadPlugins } from "./plugins.ts"
 import { listenPublicly } from "./public-listener.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
@@ -10,7 +12,8 @@ const start = async (base: Base): Promise<void> => {
   await startHealth(base, { isReady: () => serves && !signal.aborted })
   const door = await listenPublicly(base)
   const actor = await openCluster(base, "reflow-gateway")
-  await startGatewayHalf(base, actor, door)
+  const plugins = await loadPlugins({ ...base, clock, cluster: actor.cluster })
+  await startGatewayHalf({ ...base, plugins }, actor, door)
   serves = true
   telemetry.log.info("serving", { url: door.listener.url })
 }

@@ -37,8 +37,8 @@ const loadEntry = async (entry: Entry, clock: ClockPort): Promise<LoadedPlugin> 
   return { source: path, firstParty: false, exported: await loadPluginFile({ path, sha256 }, clock), config, readable }
 }
 
-/** Those that come with the program and are not configured. */
-const rest = (entries: readonly Entry[]): LoadedPlugin[] =>
+/** Those that come with the program, need no configuration and have none. */
+export const unconfigured = (entries: readonly Pick<Entry, "name">[]): LoadedPlugin[] =>
   Object.entries(builtinPlugins)
     .filter(([name]) => !needsSettings.has(name) && !entries.some((entry) => entry.name === name))
     .map(([name, exported]) => ({ source: name, firstParty: true, exported, config: {}, readable: [] }))
@@ -53,7 +53,7 @@ const readWith =
 
 /** Loads the configured plugins and those that come with the program. Throws PluginFailed: the start stops. */
 export const loadPlugins = async ({ config, cluster, ...deps }: PluginsDeps): Promise<PluginHost> => {
-  const loaded: LoadedPlugin[] = rest(config.plugins)
+  const loaded: LoadedPlugin[] = unconfigured(config.plugins)
   for (const entry of config.plugins) loaded.push(await loadEntry(entry, deps.clock))
   const { namespace } = config.kubernetes
   const readSecret = cluster === undefined ? {} : { readSecret: readWith(cluster, namespace) }

@@ -1,5 +1,4 @@
-import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -47,58 +46,5 @@ describe("what is built", () => {
     const env = { NODE_OPTIONS: `--require=${code}` }
     expect((await runReflow(["--version"], { form: "bundle", env })).stdout).toContain("injected")
     expect((await runReflow(["--version"], { form: "executable", env })).stdout).not.toContain("injected")
-  })
-
-  describe("the plugin API", () => {
-    const compile = (text: string): Promise<string> => {
-      const source = join(folder, "plugin.ts")
-      writeFileSync(source, text)
-      const args = [repositoryFile("node_modules/typescript/bin/tsc"), "-p", folder]
-      return new Promise((done) => execFile(process.execPath, args, { cwd: folder }, (_, stdout) => done(stdout)))
-    }
-
-    beforeAll(() => {
-      mkdirSync(join(folder, "node_modules"))
-      writeFileSync(join(folder, "package.json"), '{"type":"module"}')
-      const options = { strict: true, exactOptionalPropertyTypes: true, noEmit: true, module: "nodenext", types: [] }
-      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["plugin.ts"] }))
-      symlinkSync(repositoryFile("."), join(folder, "node_modules/reflow-gateway"))
-      symlinkSync(repositoryFile("node_modules/zod"), join(folder, "node_modules/zod"))
-    })
-
-    test("types a plugin of another project, and finds its mistakes", { timeout: 90_000 }, async () => {
-      const plugin = `
-        import { definePlugin, requireClaim } from "reflow-gateway/plugin"
-        import { z } from "zod"
-        export default definePlugin({
-          api: 1,
-          name: "tenant",
-          config: z.object({ claim: z.string(), depth: z.number() }),
-          setup: ({ claim, depth }) => ({
-            subjectKeys: {
-              tenant: ({ identity }) => requireClaim(identity, claim),
-              // @ts-expect-error: a claim's name is text
-              mistake: ({ identity }) => requireClaim(identity, depth),
-            },
-          }),
-        })`
-      expect(await compile(plugin)).toBe("")
-    })
-
-    test("runs without any package", async () => {
-      const script = `
-        const { definePlugin, requireClaim } = await import("reflow-gateway/plugin")
-        const identity = { issuer: "corp", claims: { tenant: "acme" } }
-        console.log(definePlugin({ name: "a" }).name, requireClaim(identity, "tenant"))
-        try { requireClaim(identity, "team") } catch (error) { console.log(error.code) }`
-      const output = await new Promise((done, reject) =>
-        execFile(process.execPath, ["--input-type=module", "-e", script], { cwd: folder }, (error, stdout) =>
-          error === null ? done(stdout) : reject(error),
-        ),
-      )
-      expect(output).toBe("a acme\nSubjectKeyDenied\n")
-      const built = readFileSync(repositoryFile("dist/plugin.js"), "utf8")
-      expect(built).not.toMatch(/\bfrom\s*["']|\brequire\(|\bimport\(/)
-    })
   })
 })

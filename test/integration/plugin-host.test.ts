@@ -5,9 +5,11 @@ import type { MCPInstance } from "../../src/api/mcp-instance.ts"
 import type { MCPTarget } from "../../src/api/mcp-target.ts"
 import type { Pod } from "../../src/api/pod.ts"
 import { isAppError } from "../../src/errors.ts"
-import { defineHook, type Hooks, type PluginIdentity } from "../../src/plugin/contract.ts"
+import { defineHook, type Hooks, type PluginIdentity, requireClaim } from "../../src/plugin/contract.ts"
 import { createPluginHost, type HostDeps, type PluginHost } from "../../src/plugin/host.ts"
 import type { LoadedPlugin } from "../../src/plugin/setup.ts"
+import type { Logger } from "../../src/ports/telemetry.ts"
+import { createTelemetry } from "../../src/telemetry/telemetry.ts"
 import { anInstance } from "../support/build/instance.ts"
 import { aTarget } from "../support/build/target.ts"
 import { type FakeClock, fakeClock } from "../support/fake-clock.ts"
@@ -127,8 +129,22 @@ describe("a plugin that is none stops the start", () => {
   test("a configuration that its schema refuses, without its values", async () => {
     const exported = plugin({}, { config: z.strictObject({ password: z.string().max(3) }) })
     const told = await failure(() => start([loaded(exported, { config: { password: "canary-secret" } })]))
-    expect(told).toContain("plugins[].config of the plugin sample is not what its schema wants: password:")
+    expect(told).toContain(
+      "plugins[].config of sample.mjs is not what the schema of the plugin sample wants: password:",
+    )
     expect(told).not.toContain("canary")
+  })
+  test("a schema that throws, and one that does not come back", async () => {
+    const schemaOf = (validate: () => unknown) => ({ "~standard": { version: 1, vendor: "own", validate } })
+    const start1 = (validate: () => unknown) => start([loaded(plugin({}, { config: schemaOf(validate) }))])
+    const throwing = () => {
+      throw new Error("no")
+    }
+    expect(await failure(() => start1(throwing))).toContain("The hook setup of the plugin sample failed. (no)")
+    expect(await failure(() => start1(() => undefined))).toContain("has a schema that gives no result")
+    const starting = failure(() => start1(() => new Promise(() => {})))
+    await clock.advance(10_000)
+    expect(await starting).toContain("The hook setup of the plugin sample did not answer within 10 s")
   })
   test("two plugins of one name, and two with one scheme", async () => {
     expect(await failure(() => start([loaded(plugin({})), loaded(plugin({}))]))).toContain(
@@ -234,11 +250,11 @@ describe("a secret resolver", () => {
       secrets: {
         vault: (input: unknown) => {
           seen.push(input)
-          return { value: "v", expiresAt: 5 }
+          return { value: "v", expiresAt: clock.now() + 5 }
         },
       },
     })
-    expect(await host.secret(secretRequest("vault:team/a#b:c"))).toEqual({ value: "v", expiresAt: 5 })
+    expect(await host.secret(secretRequest("vault:team/a#b:c"))).toEqual({ value: "v", expiresAt: clock.now() + 5 })
     expect(seen).toEqual([{ reference: "team/a#b:c", name: "TOKEN", sharer: { kind: "shared", subjectKey: "shared" } }])
   })
   test.each<[string, unknown]>([
@@ -249,6 +265,8 @@ describe("a secret resolver", () => {
     ["a value that is no text", { value: 7 }],
     ["more than it may", { value: "canary", lease: 1 }],
     ["an expiry that is no number", { value: "canary", expiresAt: "soon" }],
+    ["an expiry beyond all calendars", { value: "canary", expiresAt: 1e300 }],
+    ["a value that has expired", { value: "canary", expiresAt: 0 }],
   ])("that gives %s is named, without what it gave", async (_name, answer) => {
     const host = await hostOf({ secrets: { vault: () => answer } })
     const told = await failure(() => host.secret(secretRequest("vault:x")))
@@ -263,7 +281,55 @@ describe("a secret resolver", () => {
     ) => ({ value: await read(reference, "k") })
     const host = await hostOf({ secrets: { own: hook } }, { readSecret }, { readable: ["shared-token"] })
     expect(await host.secret(secretRequest("own:shared-token"))).toEqual({ value: "shared-token/k" })
-    expect(await failure(() => host.secret(secretRequest("own:other")))).toContain("may not read the Secret 'other'")
+    expect(await failure(() => host.secret(secretRequest("own:other")))).toBe(
+      "PluginFailed: The hook secrets.own of the plugin sample may not read the Secret 'other': name it in plugins[].secrets.",
+    )
+  })
+  test.each<[string, () => unknown]>([
+    [
+      "throws",
+      () => {
+        throw new Error("canary")
+      },
+    ],
+    [
+      "throws what is no error",
+      () => {
+        throw "canary"
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("canary"))],
+    [
+      "gives what cannot be looked at",
+      () => ({
+        get value() {
+          throw new Error("canary")
+        },
+      }),
+    ],
+    [
+      "gives a promise of its own that throws",
+      () => ({
+        // biome-ignore lint/suspicious/noThenProperty: what is tried
+        then: () => {
+          throw new Error("canary")
+        },
+      }),
+    ],
+  ])("that %s is named, without what it threw", async (_name, hook) => {
+    const host = await hostOf({ secrets: { vault: hook } })
+    expect(await failure(() => host.secret(secretRequest("vault:x")))).toBe(
+      "PluginFailed: The hook secrets.vault of the plugin sample failed.",
+    )
+  })
+  test("that hangs is given up after ten seconds; its late failure is nobody's", async () => {
+    const late = Promise.withResolvers<never>()
+    const host = await hostOf({ secrets: { vault: () => late.promise } })
+    const asked = failure(() => host.secret(secretRequest("vault:x")))
+    await clock.advance(10_000)
+    expect(await asked).toContain("The hook secrets.vault of the plugin sample did not answer within 10 s")
+    late.reject(new Error("too late"))
+    await Promise.resolve()
   })
   test("ends with whoever waits for it", async () => {
     const host = await hostOf({ secrets: { own: () => new Promise(() => {}) } })
@@ -292,6 +358,17 @@ describe("pod templates", () => {
   test.each<[string, unknown, string]>([
     ["nothing", () => undefined, "gave no Pod"],
     ["no containers", ({ pod: before }: { pod: Pod }) => ({ ...before, spec: { containers: [] } }), "gave no Pod"],
+    ["no metadata", ({ pod: before }: { pod: Pod }) => ({ ...before, metadata: undefined }), "gave no Pod"],
+    [
+      "containers that are none",
+      ({ pod: before }: { pod: Pod }) => ({ ...before, spec: { containers: [null] } }),
+      "gave no Pod",
+    ],
+    [
+      "containers before it that are none",
+      ({ pod: before }: { pod: Pod }) => ({ ...before, spec: { ...before.spec, initContainers: {} } }),
+      "gave no Pod",
+    ],
     ["a promise", async ({ pod: before }: { pod: Pod }) => before, "gave a promise"],
     ["what is no JSON", ({ pod: before }: { pod: Pod }) => ({ ...before, extra: 1n }), "failed"],
     [
@@ -331,6 +408,64 @@ test("a plugin that floods the log is cut to a hundred lines a minute, which is 
   await clock.advance(60_000)
   host.subjectKey(target(), alice)
   expect(telemetry.lines).toContainEqual(expect.objectContaining({ fields: { plugin: "sample", dropped: 900 } }))
+})
+
+test("calls are counted by how they ended, and why one failed is in the log and nowhere else", async () => {
+  const measured = createTelemetry({
+    level: "warn",
+    format: "json",
+    write: (line) => lines.push(line),
+    processMetrics: false,
+  })
+  const lines: string[] = []
+  const hooks = {
+    own: ({ identity }: { identity: PluginIdentity }) => requireClaim(identity, String(identity.claims.wanted)),
+    broken: () => {
+      throw new Error("canary")
+    },
+    slow: () => new Promise(() => {}),
+  }
+  const host = await hostOf({ subjectKeys: hooks, secrets: { slow: hooks.slow } }, { telemetry: measured })
+  const caller = (wanted: string) => ({ ...alice, claims: { tenant: "acme", wanted } })
+  host.subjectKey(target(), caller("tenant"))
+  await failure(() => host.subjectKey(target(), caller("nothing")))
+  await failure(() => host.subjectKey(target("sample/broken"), alice))
+  const leaving = new AbortController()
+  const asked = host.secret({ ...secretRequest("slow:x"), signal: leaving.signal })
+  leaving.abort(new Error("gone"))
+  await expect(asked).rejects.toThrow("gone")
+  const counted = (await measured.metrics()).match(/^reflow_plugin_calls_total.*/gm)
+  expect(counted?.sort()).toEqual([
+    'reflow_plugin_calls_total{plugin="sample",hook="secrets.slow",result="abandoned"} 1',
+    'reflow_plugin_calls_total{plugin="sample",hook="subjectKeys.broken",result="failed"} 1',
+    'reflow_plugin_calls_total{plugin="sample",hook="subjectKeys.own",result="answered"} 2',
+  ])
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+    message: "a plugin's hook failed",
+    plugin: "sample",
+    hook: "subjectKeys.broken",
+    error: { code: "PluginFailed", causes: [{ message: "canary" }] },
+  })
+})
+
+test("a plugin's lines name it and its hook, and say what was too large for them", async () => {
+  const host = await hostOf({
+    subjectKeys: {
+      own: (_: unknown, { log }: { log: Logger }) => {
+        log.info("x".repeat(10_000), { text: "x".repeat(10_000) })
+        log.child({ part: 1 }).warn("large", { one: 1n })
+        return "x"
+      },
+    },
+  })
+  host.subjectKey(target(), alice)
+  const names = { plugin: "sample", hook: "subjectKeys.own" }
+  const leftOut = { fields: "left out: too large, or no JSON" }
+  expect(telemetry.lines).toEqual([
+    expect.objectContaining({ message: "x".repeat(2_000), fields: { ...names, ...leftOut } }),
+    expect.objectContaining({ message: "large", fields: { ...names, part: 1, ...leftOut } }),
+  ])
 })
 
 test("one plugin's failure leaves the other plugins' hooks alone", async () => {

@@ -1,6 +1,6 @@
 import { z } from "zod"
 import type { Identity } from "../../src/identity/identity.ts"
-import { defineHook, definePlugin, type PluginIdentity, requireClaim } from "../../src/plugin/contract.ts"
+import { defineHook, definePlugin, type PluginIdentity, type Pod, requireClaim } from "../../src/plugin/contract.ts"
 
 // Checked by `npm run typecheck`: a line under @ts-expect-error that compiles is an error.
 
@@ -45,14 +45,42 @@ export const typedHook = definePlugin({
     },
   }),
 })
+
+definePlugin({
+  api: 1,
+  name: "misspelt",
+  config: z.object({ claim: z.string() }),
+  // @ts-expect-error: the schema of the configuration has no such key
+  setup: ({ clam }) => ({ subjectKeys: { tenant: ({ identity }) => requireClaim(identity, clam) } }),
+})
+
+// @ts-expect-error: a plugin says which contract it is written for
+definePlugin({ name: "undated", setup: () => ({}) })
+
 // @ts-expect-error: only contract 1 exists
 definePlugin({ api: 2, name: "late", setup: () => ({}) })
 
 // @ts-expect-error: a strategy yields text; a number would have to be spelled by someone
 definePlugin({ api: 1, name: "number", setup: () => ({ subjectKeys: { number: () => 7 } }) })
 
+// @ts-expect-error: the same for a strategy that answers later
+definePlugin({ api: 1, name: "number", setup: () => ({ subjectKeys: { number: async () => 7 } }) })
+
+// @ts-expect-error: undefined denies, null is a mistake
+definePlugin({ api: 1, name: "none", setup: () => ({ subjectKeys: { none: () => null } }) })
+
 // @ts-expect-error: pod templates are synchronous
 definePlugin({ api: 1, name: "late", setup: () => ({ podTemplates: { late: async ({ pod }) => pod } }) })
+
+const lateTemplate = defineHook(z.object({}), async ({ pod }: { readonly pod: Pod }) => pod)
+// @ts-expect-error: with a schema of their own, too
+definePlugin({ api: 1, name: "late", setup: () => ({ podTemplates: { late: lateTemplate } }) })
+
+// @ts-expect-error: a value is text
+definePlugin({ api: 1, name: "value", setup: () => ({ secrets: { value: () => ({ value: 7 }) } }) })
+
+// @ts-expect-error: there are no such hooks
+definePlugin({ api: 1, name: "unknown", setup: () => ({ subjectKey: { tenant: () => "acme" } }) })
 
 definePlugin({
   api: 1,

@@ -15,9 +15,10 @@ test("every file that the map names is there", () => {
     let room = folder
     for (const [, name] of line.matchAll(/`([\w/.-]+\.ts)`/g)) {
       const path = name ?? ""
-      const whole = path.includes("/") && existsSync(join(root, path))
-      if (whole) room = path.slice(0, path.lastIndexOf("/"))
-      else if (!existsSync(join(root, room, path)) && !existsSync(join(root, folder, path))) missing.push(path)
+      const whole = existsSync(join(root, path))
+      if (whole && path.includes("/")) room = path.slice(0, path.lastIndexOf("/"))
+      if (whole) continue
+      if (!existsSync(join(root, room, path)) && !existsSync(join(root, folder, path))) missing.push(path)
     }
   }
   expect(missing).toEqual([])

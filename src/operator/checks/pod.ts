@@ -94,8 +94,8 @@ const renderedPod = (input: PodInput): Pod | string => {
     return desiredPod(input)
   } catch (error) {
     if (!hasCode(error, "PluginFailed")) throw error
-    const cause = error.cause instanceof Error ? ` ${error.cause.message}` : ""
-    return `${error.message}${cause} Correct spec.podTemplates of the target, or the plugin.`.slice(0, 900)
+    // what the plugin threw may hold a secret: it is in the log only
+    return `${error.message} Correct spec.podTemplates of the target, or the plugin.`.slice(0, 900)
   }
 }
 

@@ -20,6 +20,10 @@ const securityOf = (container: Fields): Fields => record(container.securityConte
 /** Volumes that hold nothing of anybody else's. */
 const harmlessVolumes: ReadonlySet<string> = new Set(["emptyDir", "downwardAPI"])
 
+/** Volumes that name a Secret: their own source is one, or it is what opens the storage. */
+const namesSecret = (volume: Fields): boolean =>
+  [volume, ...Object.values(volume)].some((source) => Object.keys(record(source)).some((key) => /secret/i.test(key)))
+
 /** Names of the Secrets that a container's environment is made of. */
 const secretsInEnvironment = (container: Fields): readonly unknown[] => [
   ...list(container.envFrom).map((source) => record(source.secretRef).name),
@@ -32,32 +36,62 @@ const volumeKinds = (spec: Fields): readonly string[] =>
 const projects = (spec: Fields, source: string): boolean =>
   list(spec.volumes).some((volume) => list(record(volume.projected).sources).some((each) => each[source] !== undefined))
 
-type Question = (spec: Fields, instance: MCPInstance) => boolean
+/** True if a container's environment is made of a ConfigMap: none is the instance's own. */
+const takesConfigMap = ({ envFrom, env }: Fields): boolean =>
+  list(envFrom).some(({ configMapRef }) => configMapRef !== undefined) ||
+  list(env).some(({ valueFrom }) => record(valueFrom).configMapKeyRef !== undefined)
+
+/** Requests that the node makes for a container: probes, and what is asked at its start and end. */
+const nodeRequests = (container: Fields): readonly Fields[] =>
+  [
+    ...["startupProbe", "readinessProbe", "livenessProbe"].map((probe) => container[probe]),
+    ...Object.values(record(container.lifecycle)),
+  ].flatMap((handler) => [record(record(handler).httpGet), record(record(handler).tcpSocket)])
+
+/** True if what the kernel checks besides users and capabilities is turned off or chosen. */
+const isUnconfined = ({ appArmorProfile, seLinuxOptions, windowsOptions, procMount }: Fields): boolean =>
+  record(appArmorProfile).type === "Unconfined" ||
+  seLinuxOptions !== undefined ||
+  windowsOptions !== undefined ||
+  (procMount ?? "Default") !== "Default"
+
+/** The same by annotation, as before there were fields for it. */
+const isUnconfinedByName = ({ annotations }: Fields): boolean =>
+  Object.entries(record(annotations)).some(
+    ([name, value]) => /^container\.(apparmor|seccomp)\.security\./.test(name) && value === "unconfined",
+  )
+
+/** What a question is about: the Pod's spec and metadata, and whose Pod it is. */
+type Question = (spec: Fields, instance: MCPInstance, metadata: Fields) => boolean
 
 const takes: Readonly<Record<PodFreedom, Question>> = {
   hostPath: (spec) => volumeKinds(spec).includes("hostPath"),
-  hostNetwork: (spec) => spec.hostNetwork === true,
+  hostNetwork: (spec) =>
+    spec.hostNetwork === true ||
+    containersOf(spec).some((each) => nodeRequests(each).some(({ host }) => (host ?? "") !== "")),
   hostPID: (spec) => spec.hostPID === true || spec.shareProcessNamespace === true,
   hostIPC: (spec) => spec.hostIPC === true,
   hostPorts: (spec) =>
     containersOf(spec).some(({ ports }) => list(ports).some(({ hostPort }) => Number(hostPort ?? 0) > 0)),
-  privileged: (spec) =>
-    containersOf(spec).some((each) => {
-      const { privileged, procMount, windowsOptions } = securityOf(each)
-      return privileged === true || (procMount ?? "Default") !== "Default" || windowsOptions !== undefined
-    }) || record(spec.securityContext).windowsOptions !== undefined,
+  privileged: (spec, _instance, metadata) =>
+    containersOf(spec).some((each) => securityOf(each).privileged === true || isUnconfined(securityOf(each))) ||
+    isUnconfined(record(spec.securityContext)) ||
+    isUnconfinedByName(metadata),
   capabilities: (spec) =>
     containersOf(spec).some((each) => list(record(securityOf(each).capabilities).add).length > 0) ||
     list(record(spec.securityContext).sysctls).some(({ name }) => name !== "net.ipv4.ip_unprivileged_port_start"),
   serviceAccountToken: (spec) =>
     (spec.serviceAccountName !== undefined && spec.serviceAccountName !== "default") ||
     spec.serviceAccount !== undefined ||
-    projects(spec, "serviceAccountToken"),
-  otherSecrets: (spec, { spec: { secretName } }) =>
+    projects(spec, "serviceAccountToken") ||
+    projects(spec, "podCertificate"),
+  otherSecrets: (spec, { spec: { secretName, imagePullSecrets = [] } }) =>
     containersOf(spec)
       .flatMap(secretsInEnvironment)
       .some((name) => name !== undefined && name !== secretName) ||
-    volumeKinds(spec).includes("secret") ||
+    containersOf(spec).some(takesConfigMap) ||
+    list(spec.imagePullSecrets).some(({ name }) => !imagePullSecrets.some((own) => own === name)) ||
+    list(spec.volumes).some(namesSecret) ||
     projects(spec, "secret"),
   otherContainers: (spec) => containersOf(spec).length !== 1 || containersOf(spec)[0]?.name !== serverContainer,
   otherVolumes: (spec) =>
@@ -66,4 +100,6 @@ const takes: Readonly<Record<PodFreedom, Question>> = {
 
 /** The freedoms that a Pod takes, in the order of the configuration's list. */
 export const freedomsOf = (pod: Pod, instance: MCPInstance): readonly PodFreedom[] =>
-  (Object.keys(takes) as PodFreedom[]).filter((freedom) => takes[freedom](pod.spec as Fields, instance))
+  (Object.keys(takes) as PodFreedom[]).filter((freedom) =>
+    takes[freedom](pod.spec as Fields, instance, record(pod.metadata)),
+  )

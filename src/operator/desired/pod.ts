@@ -100,7 +100,10 @@ const defaultPod = (input: PodInput): Pod => {
 const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
-/** Users and kernel settings of the Pod, as the Pod Security Standard `restricted` wants them. */
+/** Servers that listen on port 80 get EACCES without it. */
+const lowPorts = { name: "net.ipv4.ip_unprivileged_port_start", value: "0" }
+
+/** Users and profile of the Pod, as the Pod Security Standard `restricted` wants them. */
 const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] =>
   defined({
     runAsNonRoot: security?.runAsNonRoot ?? security?.runAsUser !== 0,
@@ -108,8 +111,6 @@ const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec
     runAsGroup: security?.runAsGroup ?? settings.run_as_user,
     fsGroup: security?.fsGroup ?? settings.run_as_user,
     seccompProfile: { type: "RuntimeDefault" },
-    // servers that listen on port 80 get EACCES without it
-    sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
   })
 
 const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityContext"] => ({
@@ -118,8 +119,31 @@ const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityCo
   readOnlyRootFilesystem: security?.readOnlyRootFilesystem ?? true,
 })
 
-const privilegesOf = ({ securityContext: { privileged, procMount } = {} }: Container): Container["securityContext"] =>
-  defined({ privileged, procMount, ...(privileged === true ? { allowPrivilegeEscalation: true } : {}) })
+const privilegesOf = ({ securityContext = {} }: Container): Container["securityContext"] => {
+  const { privileged, procMount, appArmorProfile, seLinuxOptions, windowsOptions } = securityContext
+  const escalates = privileged === true ? { allowPrivilegeEscalation: true } : {}
+  return defined({ privileged, procMount, appArmorProfile, seLinuxOptions, windowsOptions, ...escalates })
+}
+
+/** Fields of a Pod's security that are ours alone, also where the platform chooses them. */
+const ownSecurity: ReadonlySet<string> = new Set(["runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup"])
+
+const othersSecurity = ({ securityContext = {} }: PodSpec): PodSpec["securityContext"] =>
+  Object.fromEntries(Object.entries(securityContext).filter(([field]) => !ownSecurity.has(field)))
+
+/** Kernel settings of templates besides ours, where the configuration allows them. */
+const otherSysctls = ({ securityContext }: PodSpec, settings: Settings): readonly unknown[] => {
+  const { sysctls } = securityContext ?? {}
+  if (!settings.allow_in_pods.includes("capabilities") || !Array.isArray(sysctls)) return []
+  return sysctls.filter((each) => each?.name !== lowPorts.name)
+}
+
+/** Ours over what a template may add. */
+const securityOf = (spec: PodSpec, instance: MCPInstance, settings: Settings): Record<string, unknown> => ({
+  ...othersSecurity(spec),
+  ...podSecurity(instance.spec, settings),
+  sysctls: [lowPorts, ...otherSysctls(spec, settings)],
+})
 
 /** The containers of one kind with the floor under each; capabilities that the configuration allows stay. */
 const secured = (
@@ -134,6 +158,7 @@ const secured = (
   return {
     [kind]: containers.map((each) => ({
       ...each,
+      terminationMessagePolicy: "File",
       // anything else would be stronger than what the Pod says, such as its user
       securityContext: {
         ...containerSecurity(instance.spec),
@@ -150,7 +175,6 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   apiVersion: podKind.apiVersion,
   kind: podKind.kind,
   metadata: {
-    ...pod.metadata,
     ...metadata({ instance, name }),
     labels: { ...pod.metadata.labels, ...childLabels(instance), [labels.pod]: name },
     annotations: {
@@ -163,7 +187,7 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   spec: {
     ...pod.spec,
     automountServiceAccountToken: false,
-    securityContext: { ...pod.spec.securityContext, ...podSecurity(instance.spec, settings) },
+    securityContext: securityOf(pod.spec, instance, settings),
     ...secured("containers", pod, instance, settings),
     ...secured("initContainers", pod, instance, settings),
   },

@@ -33,6 +33,8 @@ export type RoleOptions = {
   readonly set?: Readonly<Record<string, string>>
   /** Program and arguments before the flags; default the source on Node. */
   readonly launch?: readonly [string, ...string[]]
+  /** Variables besides PATH and HOME. */
+  readonly env?: Readonly<Record<string, string>>
   /** At whose end it is killed; default the test's. */
   readonly until?: "test" | "file"
 }
@@ -49,12 +51,12 @@ const defaults = { "gateway.listen": "127.0.0.1:0", "metrics.listen": "127.0.0.1
 
 /** Starts a role from its source. It is killed at the end of the test, or of the file, if it still runs. */
 export const startRole = (role: "gateway" | "operator" | "all", options: RoleOptions): RoleProcess => {
-  const { kubeconfig, namespace, set, until = "test" } = options
+  const { kubeconfig, namespace, set, env, until = "test" } = options
   const settings = { ...defaults, "kubernetes.kubeconfig": kubeconfig, "kubernetes.namespace": namespace, ...set }
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
   const [command, ...before] = options.launch ?? [process.execPath, main]
   const child = spawn(command, [...before, "--role", role, ...flags], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   })
   running.set(child, until)

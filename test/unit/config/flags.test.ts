@@ -73,7 +73,18 @@ test("config takes a role and --schema", () => {
   expect(parseCommand(["config"])).toMatchObject({ kind: "config", role: undefined, schema: false })
 })
 
-test("token takes a subject, groups, roles, purposes and a lifetime", () => {
+test("plugin check takes files, their configuration and that of their hooks", () => {
+  expect(parseCommand(["plugin", "check", "a.mjs"])).toEqual({
+    kind: "plugin",
+    paths: ["a.mjs"],
+    settings: {},
+    hookSettings: {},
+  })
+  const given = ["plugin", "check", "a.mjs", "b.ts", "--settings", '{"a":1}', "--hook-settings", '{"b":2}']
+  expect(parseCommand(given)).toMatchObject({ paths: ["a.mjs", "b.ts"], settings: { a: 1 }, hookSettings: { b: 2 } })
+})
+
+test("token takes a subject, groups, roles, claims, purposes and a lifetime", () => {
   const argv = [
     "token",
     "--subject",
@@ -83,6 +94,10 @@ test("token takes a subject, groups, roles, purposes and a lifetime", () => {
     "--group=ops",
     "--grant-role",
     "admin",
+    "--claim",
+    "tenant=acme=1",
+    "--claim",
+    "region=eu",
     "--for",
     "mcp,api",
     "--ttl",
@@ -93,6 +108,7 @@ test("token takes a subject, groups, roles, purposes and a lifetime", () => {
     subject: "alice",
     groups: ["eng", "ops"],
     roles: ["admin"],
+    claims: { tenant: "acme=1", region: "eu" },
     purposes: ["mcp", "api"],
     ttlMs: 3_600_000,
   })
@@ -123,6 +139,10 @@ describe("wrong use is refused with what to do", () => {
     [["token"], "reflow token --subject NAME"],
     [["token", "--subject", ""], "reflow token --subject NAME"],
     [["token", "--subject", "a", "--for", "all"], "--for must be mcp, api, or mcp,api"],
+    [["token", "--subject", "a", "--claim", "tenant"], "--claim needs NAME=VALUE"],
+    [["token", "--subject", "a", "--claim", "sub=bob"], "--claim cannot set sub"],
+    [["plugin", "check", "a.mjs", "--hook-settings", "{"], "--hook-settings must be JSON"],
+    [["plugin", "check"], "Say which file"],
     [["token", "--subject", "a", "--ttl", "5"], "--ttl must be a duration"],
     [["token", "--subject", "a", "--role", "admin"], "--role does not go with 'reflow token'"],
   ])("%j", (argv, message) => {

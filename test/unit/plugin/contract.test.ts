@@ -41,6 +41,7 @@ test.each([
   ["an object", { tenant: { toString: () => "acme" } }, "tenant"],
   ["inherited by every object", {}, "constructor.name"],
   ["below a text", { tenant: "acme" }, "tenant.length"],
+  ["a mail address that nobody verified", { email: "a@acme.example", email_verified: false }, "email"],
 ])("a claim that is %s denies the caller and is named", (_, claims, claim) => {
   const error = refusal(claims, claim)
   expect(hasCode(error, "SubjectKeyDenied")).toBe(true)

@@ -7,7 +7,9 @@ import { anInstance } from "../../../support/build/instance.ts"
 import { someSettings } from "../../../support/build/settings.ts"
 
 type Change = Readonly<Record<string, unknown>>
-const instance = anInstance({ spec: { secretName: "own-secret", podTemplates: [{ name: "sample/any" }] } })
+const instance = anInstance({
+  spec: { secretName: "own-secret", imagePullSecrets: ["registry"], podTemplates: [{ name: "sample/any" }] },
+})
 
 /** A Pod as a template could make it: fields of its spec, and of its container. */
 const changed =
@@ -36,12 +38,51 @@ const volume = (source: Change) => ({ volumes: [{ name: "v", ...source }] })
 const tries: readonly [string, PodFreedom, (pod: Pod) => Pod][] = [
   ["a folder of the node", "hostPath", changed(volume({ hostPath: { path: "/" } }))],
   ["the node's network", "hostNetwork", changed({ hostNetwork: true })],
+  [
+    "a probe of another host by the node",
+    "hostNetwork",
+    changed({}, { readinessProbe: { httpGet: { host: "169.254.169.254", port: 80 } } }),
+  ],
+  [
+    "a request of the node to another host at the end",
+    "hostNetwork",
+    changed({}, { lifecycle: { preStop: { httpGet: { host: "169.254.169.254", port: 80 } } } }),
+  ],
   ["the node's processes", "hostPID", changed({ hostPID: true })],
   ["other containers' processes", "hostPID", changed({ shareProcessNamespace: true })],
   ["the node's IPC", "hostIPC", changed({ hostIPC: true })],
   ["a port of the node", "hostPorts", changed({}, { ports: [{ containerPort: 1, hostPort: 80 }] })],
   ["a privileged container", "privileged", changed({}, { securityContext: { privileged: true } })],
   ["an unmasked /proc", "privileged", changed({}, { securityContext: { procMount: "Unmasked" } })],
+  [
+    "a container without AppArmor",
+    "privileged",
+    changed({}, { securityContext: { appArmorProfile: { type: "Unconfined" } } }),
+  ],
+  ["a Pod without AppArmor", "privileged", changed({ securityContext: { appArmorProfile: { type: "Unconfined" } } })],
+  [
+    "a container without AppArmor, by annotation",
+    "privileged",
+    (pod) => ({
+      ...pod,
+      metadata: {
+        ...pod.metadata,
+        annotations: { "container.apparmor.security.beta.kubernetes.io/mcp": "unconfined" },
+      },
+    }),
+  ],
+  ["SELinux options", "privileged", changed({ securityContext: { seLinuxOptions: { type: "spc_t" } } })],
+  [
+    "a container of another SELinux type",
+    "privileged",
+    changed({}, { securityContext: { seLinuxOptions: { type: "t" } } }),
+  ],
+  [
+    "a Windows container of the host",
+    "privileged",
+    changed({}, { securityContext: { windowsOptions: { hostProcess: true } } }),
+  ],
+  ["a host process of Windows", "privileged", changed({ securityContext: { windowsOptions: { hostProcess: true } } })],
   ["a capability", "capabilities", changed({}, { securityContext: { capabilities: { add: ["NET_ADMIN"] } } })],
   ["a sysctl", "capabilities", changed({ securityContext: { sysctls: [{ name: "kernel.msgmax", value: "1" }] } })],
   ["a service account", "serviceAccountToken", changed({ serviceAccountName: "admin" })],
@@ -50,11 +91,33 @@ const tries: readonly [string, PodFreedom, (pod: Pod) => Pod][] = [
     "serviceAccountToken",
     changed(volume({ projected: { sources: [{ serviceAccountToken: {} }] } })),
   ],
+  [
+    "a certificate in a volume",
+    "serviceAccountToken",
+    changed(volume({ projected: { sources: [{ podCertificate: { signerName: "a/b" } }] } })),
+  ],
+  ["another's Secret for the registry", "otherSecrets", changed({ imagePullSecrets: [{ name: "bobs" }] })],
+  [
+    "another's Secret for storage",
+    "otherSecrets",
+    changed(volume({ csi: { driver: "d", nodePublishSecretRef: { name: "bobs" } } })),
+  ],
+  [
+    "another's Secret for a share",
+    "otherSecrets",
+    changed(volume({ azureFile: { secretName: "bobs", shareName: "s" } })),
+  ],
   ["another's Secret as environment", "otherSecrets", changed({}, { envFrom: [{ secretRef: { name: "bobs" } }] })],
   [
     "a key of another's Secret",
     "otherSecrets",
     changed({}, { env: [{ name: "A", valueFrom: { secretKeyRef: { name: "bobs", key: "k" } } }] }),
+  ],
+  ["a ConfigMap as environment", "otherSecrets", changed({}, { envFrom: [{ configMapRef: { name: "c" } }] })],
+  [
+    "a key of a ConfigMap",
+    "otherSecrets",
+    changed({}, { env: [{ name: "A", valueFrom: { configMapKeyRef: { name: "c", key: "k" } } }] }),
   ],
   ["another's Secret in a volume", "otherSecrets", changed(volume({ secret: { secretName: "bobs" } }))],
   [
@@ -82,7 +145,7 @@ describe("a pod template", () => {
     expect(refusal(template)).toContain(`kubernetes.allow_in_pods does not allow: ${freedom}`)
     const allowed = [...new Set([...freedomsOf(template(render((pod) => pod)), instance)])]
     expect(allowed).toContain(freedom)
-    expect(refusal(template, allowed)).toBe("allowed")
+    expect(freedomsOf(render(template, allowed), instance), "what is allowed is in the Pod").toContain(freedom)
     for (const one of allowed) {
       expect(
         refusal(
@@ -111,13 +174,20 @@ describe("a pod template", () => {
     const plain = render((pod) => pod)
     const stripped = render((pod) => ({
       ...pod,
-      metadata: { name: "other", labels: { "mcp.reflow.io/instance": "bobs" }, ownerReferences: [] },
+      metadata: {
+        name: "other",
+        namespace: "kube-system",
+        labels: { "mcp.reflow.io/instance": "bobs" },
+        ownerReferences: [],
+        finalizers: ["example.com/never"],
+      },
       spec: {
         ...pod.spec,
         automountServiceAccountToken: true,
         securityContext: { runAsUser: 0, runAsNonRoot: false, seccompProfile: { type: "Unconfined" } },
         containers: pod.spec.containers.map((each) => ({
           ...each,
+          terminationMessagePolicy: "FallbackToLogsOnError",
           securityContext: {
             allowPrivilegeEscalation: true,
             readOnlyRootFilesystem: false,
@@ -130,6 +200,18 @@ describe("a pod template", () => {
     expect(stripped.metadata).toEqual(plain.metadata)
     expect(stripped.spec.automountServiceAccountToken).toBe(false)
     expect(stripped.spec.securityContext).toEqual(plain.spec.securityContext)
-    expect(stripped.spec.containers[0]?.securityContext).toEqual(plain.spec.containers[0]?.securityContext)
+    const [mine, ours] = [stripped, plain].map((pod) => pod.spec.containers[0])
+    expect(mine?.securityContext).toEqual(ours?.securityContext)
+    expect(mine?.terminationMessagePolicy).toBe("File")
+  })
+  test("cannot choose a user where the platform chooses it", () => {
+    const settings = someSettings({
+      template: changed({ securityContext: { runAsUser: 0, runAsGroup: 0, fsGroup: 0, runAsNonRoot: false } }),
+      run_as_user: undefined,
+    })
+    const { securityContext } = desiredPod({ instance, name: "files-user-a-xyz23", settings }).spec
+    expect(securityContext).not.toHaveProperty("runAsUser")
+    expect(securityContext).not.toHaveProperty("fsGroup")
+    expect(securityContext).toMatchObject({ runAsNonRoot: true })
   })
 })
