@@ -1,7 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type AppError, hasCode, isAppError } from "../errors.ts"
-import { type Call, type Handler, requireTarget } from "./call.ts"
+import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { type Handshake, handshake } from "./handshake.ts"
 import { isVisible } from "./instances.ts"
 import { lastLines } from "./logs.ts"
@@ -48,6 +48,10 @@ const toFailed = async (
   }
 }
 
+/** A server may answer before the operator has told the last step of its start. */
+const untilTimed = ({ deps }: Call, { instance }: TrialSeat): Promise<void> =>
+  caughtUp(deps.instances, deps.clock, () => deps.instances.get(instance)?.status?.timings?.ready !== undefined)
+
 const toPassed = (
   call: Call,
   target: MCPTarget,
@@ -80,7 +84,9 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
   const begun = clock.now()
   try {
     const found = await handshake(seat.url, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
-    return toPassed(call, target, seat, { ...found, seconds: (clock.now() - begun) / 1_000 })
+    const seconds = (clock.now() - begun) / 1_000
+    await untilTimed(call, seat)
+    return toPassed(call, target, seat, { ...found, seconds })
   } catch (error) {
     if (!isAppError(error)) throw error
     return await toFailed(call, error, { step: "handshake", instance: seat.instance })
