@@ -52,17 +52,27 @@ const toFailed = async (
 const untilTimed = ({ deps }: Call, { instance }: TrialSeat): Promise<void> =>
   caughtUp(deps.instances, deps.clock, () => deps.instances.get(instance)?.status?.timings?.ready !== undefined)
 
-const toPassed = (
-  call: Call,
-  target: MCPTarget,
-  seat: TrialSeat,
-  found: Handshake & { seconds: number },
-): TestResult => {
-  const { era, protocolVersion, server, tools, seconds } = found
+/** Which life of each instance of a target takes requests now, by name. */
+const livesOf = ({ deps }: Call, target: MCPTarget): ReadonlyMap<string, string | undefined> =>
+  new Map(
+    [...deps.instances.items()]
+      .filter(({ spec, status }) => spec.targetName === target.metadata.name && status?.phase === "Ready")
+      .map(({ metadata, status }) => [metadata.name, status?.incarnation]),
+  )
+
+type Passed = Handshake & {
+  /** How long the handshake took. */
+  readonly seconds: number
+  /** True if this very life of the server took no requests before. */
+  readonly started: boolean
+}
+
+const toPassed = (call: Call, target: MCPTarget, seat: TrialSeat, found: Passed): TestResult => {
+  const { era, protocolVersion, server, tools, seconds, started } = found
   return {
     ok: true,
     instance: seat.instance,
-    started: seat.waited,
+    started,
     timings: call.deps.instances.get(seat.instance)?.status?.timings ?? {},
     era,
     protocol_version: protocolVersion,
@@ -74,6 +84,7 @@ const toPassed = (
 
 const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => {
   const { clock, trial } = call.deps
+  const before = livesOf(call, target)
   let seat: TrialSeat
   try {
     seat = await trial.place(target, call.identity, call.signal)
@@ -86,7 +97,9 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
     const found = await handshake(seat.url, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
     const seconds = (clock.now() - begun) / 1_000
     await untilTimed(call, seat)
-    return toPassed(call, target, seat, { ...found, seconds })
+    const life = livesOf(call, target).get(seat.instance)
+    const started = life === undefined || before.get(seat.instance) !== life
+    return toPassed(call, target, seat, { ...found, seconds, started })
   } catch (error) {
     if (!isAppError(error)) throw error
     return await toFailed(call, error, { step: "handshake", instance: seat.instance })
