@@ -160,6 +160,9 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
     case "version":
       process.stdout.write(`${version}\n`)
       return 0
+    case "completion":
+      process.stdout.write((await import("./config/completion/script.ts")).completionScript(command.shell))
+      return 0
     case "config":
       return printConfig(command)
     case "check":

@@ -2,7 +2,7 @@ import type { MCPTarget } from "../api/mcp-target.ts"
 import { type CredentialScope, credentialScopes } from "../api/names.ts"
 import { findValueErrors } from "../credentials/names.ts"
 import { instancesOf, scopeNames } from "../credentials/scopes.ts"
-import { deleteScope, readScope, type ScopeSummary, setScope } from "../credentials/store.ts"
+import { deleteScope, ensureAllowed, readScope, type ScopeSummary, setScope } from "../credentials/store.ts"
 import { AppError } from "../errors.ts"
 import { type Call, type Handler, listInstancesOf, requireTarget } from "./call.ts"
 import { type Values, ValuesInput } from "./resources.ts"
@@ -78,6 +78,8 @@ const set =
     const target = await requireTarget(call)
     const scope = scopeOf(call)
     const values = parseBody(ValuesInput, await call.body())
+    // before the names are looked at: no name would help
+    ensureAllowed({ target, scope: scope.scope })
     const { declaredOnly } = scope
     const problems = findValueErrors(target, values, { declaredOnly }).map(({ path, message }) => ({
       pointer: toPointer([path.replace(/^values\.?/, "")].filter((name) => name !== "")),

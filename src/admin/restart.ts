@@ -27,17 +27,20 @@ const actOn = async (
 
 /**
  * Asks the operator to drain and end instances: open calls may finish, the next request makes a new one. Resolves with
- * the names of those that still lived.
+ * the names of those that still lived, when this gateway sends no new call to them any more.
  */
-export const drainInstances = (
+export const drainInstances = async (
   { deps, signal }: Call,
   instances: readonly MCPInstance[],
 ): Promise<readonly string[]> => {
   const restartTime = new Date(deps.clock.now()).toISOString()
-  return actOn(instances, async ({ metadata: { name, uid } }) => {
+  const written: MCPInstance[] = []
+  const drained = await actOn(instances, async ({ metadata: { name, uid } }) => {
     const patch = { metadata: { uid }, spec: { restartTime } }
     try {
-      await deps.cluster.mergePatch(mcpInstanceKind, { namespace: deps.namespace, name }, patch, { signal })
+      written.push(
+        await deps.cluster.mergePatch(mcpInstanceKind, { namespace: deps.namespace, name }, patch, { signal }),
+      )
       return true
     } catch (error) {
       // it went meanwhile, or another of its name has come
@@ -45,6 +48,13 @@ export const drainInstances = (
       throw error
     }
   })
+  await caughtUp(deps.instances, deps.clock, () =>
+    written.every(({ metadata: { name, uid, generation = 0 } }) => {
+      const seen = deps.instances.get(name)?.metadata
+      return seen?.uid !== uid || (seen?.generation ?? 0) >= generation
+    }),
+  )
+  return drained
 }
 
 /** Deletes instances; Pod, Service and Secret go with each. Resolves with the names of those that still lived. */

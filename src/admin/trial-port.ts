@@ -6,8 +6,6 @@ export type TrialSeat = {
   /** Name of the instance. */
   readonly instance: string
   readonly url: URL
-  /** True if this caller waited for its start. */
-  readonly waited: boolean
   /** Ends the use of the instance. */
   end(): void
 }

@@ -1,7 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type AppError, hasCode, isAppError } from "../errors.ts"
-import { type Call, type Handler, requireTarget } from "./call.ts"
+import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { type Handshake, handshake } from "./handshake.ts"
 import { isVisible } from "./instances.ts"
 import { lastLines } from "./logs.ts"
@@ -48,17 +48,31 @@ const toFailed = async (
   }
 }
 
-const toPassed = (
-  call: Call,
-  target: MCPTarget,
-  seat: TrialSeat,
-  found: Handshake & { seconds: number },
-): TestResult => {
-  const { era, protocolVersion, server, tools, seconds } = found
+/** A server may answer before the operator has told the last step of its start. */
+const untilTimed = ({ deps }: Call, { instance }: TrialSeat): Promise<void> =>
+  caughtUp(deps.instances, deps.clock, () => deps.instances.get(instance)?.status?.timings?.ready !== undefined)
+
+/** Which life of each instance of a target takes requests now, by name. */
+const livesOf = ({ deps }: Call, target: MCPTarget): ReadonlyMap<string, string | undefined> =>
+  new Map(
+    [...deps.instances.items()]
+      .filter(({ spec, status }) => spec.targetName === target.metadata.name && status?.phase === "Ready")
+      .map(({ metadata, status }) => [metadata.name, status?.incarnation]),
+  )
+
+type Passed = Handshake & {
+  /** How long the handshake took. */
+  readonly seconds: number
+  /** True if this very life of the server took no requests before. */
+  readonly started: boolean
+}
+
+const toPassed = (call: Call, target: MCPTarget, seat: TrialSeat, found: Passed): TestResult => {
+  const { era, protocolVersion, server, tools, seconds, started } = found
   return {
     ok: true,
     instance: seat.instance,
-    started: seat.waited,
+    started,
     timings: call.deps.instances.get(seat.instance)?.status?.timings ?? {},
     era,
     protocol_version: protocolVersion,
@@ -70,6 +84,7 @@ const toPassed = (
 
 const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => {
   const { clock, trial } = call.deps
+  const before = livesOf(call, target)
   let seat: TrialSeat
   try {
     seat = await trial.place(target, call.identity, call.signal)
@@ -80,7 +95,11 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
   const begun = clock.now()
   try {
     const found = await handshake(seat.url, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
-    return toPassed(call, target, seat, { ...found, seconds: (clock.now() - begun) / 1_000 })
+    const seconds = (clock.now() - begun) / 1_000
+    await untilTimed(call, seat)
+    const life = livesOf(call, target).get(seat.instance)
+    const started = life === undefined || before.get(seat.instance) !== life
+    return toPassed(call, target, seat, { ...found, seconds, started })
   } catch (error) {
     if (!isAppError(error)) throw error
     return await toFailed(call, error, { step: "handshake", instance: seat.instance })

@@ -2,17 +2,21 @@ import { parseArgs } from "node:util"
 import { parseDuration } from "../api/duration.ts"
 import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
+import {
+  type CheckedRole,
+  type CommandName,
+  commandNames,
+  flags,
+  operandsOf,
+  type Purpose,
+  type Role,
+  roles,
+  type Shell,
+  shells,
+} from "./commands.ts"
 import type { Assignment } from "./layer.ts"
 
-/** What one process does. */
-export const roles = ["gateway", "operator", "all", "dev"] as const
-export type Role = (typeof roles)[number]
-
-/** What `reflow check` can look at: a role on a real cluster. */
-export type CheckedRole = Exclude<Role, "dev">
-
-/** What a token opens: MCP endpoints, the REST API. */
-export type Purpose = "mcp" | "api"
+export type { CheckedRole, Purpose, Role } from "./commands.ts"
 
 /** Where configuration comes from besides environment and defaults. */
 export type Settings = {
@@ -43,6 +47,7 @@ export type Command =
       /** The configuration that a target gives their hooks. */
       readonly hookSettings: unknown
     }
+  | { readonly kind: "completion"; readonly shell: Shell }
   | {
       readonly kind: "token"
       readonly subject: string
@@ -55,56 +60,6 @@ export type Command =
       readonly ttlMs: number
       readonly settings: Settings
     }
-
-type Flag = {
-  /** What stands for the value in the help; absent for switches. */
-  readonly value?: string
-  readonly repeatable?: boolean
-  /** Commands that take it. */
-  readonly of: readonly CommandName[]
-  readonly help: string
-}
-
-/** Every flag; help and checks are made from this table. */
-export const flags: Readonly<Record<string, Flag>> = {
-  role: { value: roles.join("|"), of: ["run", "config", "check"], help: "what this process does" },
-  config: {
-    value: "FILE",
-    of: ["run", "config", "check", "token"],
-    help: "configuration file (default: reflow.yaml if there)",
-  },
-  set: {
-    value: "KEY=VALUE",
-    repeatable: true,
-    of: ["run", "config", "check", "token"],
-    help: "set one key of the configuration",
-  },
-  targets: {
-    value: "FILE",
-    repeatable: true,
-    of: ["run", "config"],
-    help: "with --role dev: targets to load, a file or folder",
-  },
-  schema: { of: ["config"], help: "print the JSON Schema of the file instead" },
-  subject: { value: "NAME", of: ["token"], help: "whose token it is" },
-  group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
-  "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
-  claim: { value: "NAME=VALUE", repeatable: true, of: ["token"], help: "another claim, e.g. for a plugin" },
-  for: { value: "mcp,api", of: ["token"], help: "what it opens (default: mcp,api)" },
-  ttl: { value: "DURATION", of: ["token"], help: "how long it works (default: 720h)" },
-  settings: { value: "JSON", of: ["plugin"], help: "the plugin's configuration (default: {})" },
-  "hook-settings": {
-    value: "JSON",
-    of: ["plugin"],
-    help: "the configuration that a target gives its hooks (default: {})",
-  },
-  help: { of: ["run", "config", "check", "token", "plugin"], help: "print this" },
-  version: { of: ["run", "config", "check", "token", "plugin"], help: "print the version" },
-}
-
-/** The commands besides running a role. */
-export const commands = ["config", "check", "token", "plugin"] as const
-type CommandName = "run" | (typeof commands)[number]
 
 const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
 
@@ -124,9 +79,9 @@ const parserOptions = Object.fromEntries(
 )
 
 const commandNamed = (text: string): CommandName => {
-  const found = commands.find((name) => name === text)
+  const found = commandNames.find((name) => name === text)
   if (found !== undefined) return found
-  throw wrong(`Unknown command '${text}'${suggestion(text, commands)}`)
+  throw wrong(`Unknown command '${text}'${suggestion(text, commandNames)}`)
 }
 
 const readFlag = (name: string, rawName: string, value: string | undefined, inline: boolean): string => {
@@ -159,7 +114,7 @@ const scan = (argv: readonly string[]): Given => {
       values.push({ flag: token.name, value })
     } else if (token.kind === "positional") {
       if (name === undefined) name = commandNamed(token.value)
-      else if (name === "plugin") operands.push(token.value)
+      else if (operandsOf(name).length > 0) operands.push(token.value)
       else throw wrong(`Unexpected argument '${token.value}'`)
     }
   }
@@ -244,7 +199,7 @@ const tokenCommand = (all: Values): Command => {
 
 const runCommand = (all: Values, role: Role | undefined): Command => {
   if (role === undefined)
-    throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commands.join(", ")}`)
+    throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commandNames.join(", ")}`)
   if (role !== "dev" && all("targets").length > 0) throw wrong("--targets goes with --role dev only: use kubectl apply")
   return { kind: "run", role, settings: settingsOf(all) }
 }
@@ -267,6 +222,12 @@ const pluginCommand = ({ operands: [action, ...paths] }: Given, all: Values): Co
   return { kind: "plugin", paths, settings: jsonOf("settings", all), hookSettings: jsonOf("hook-settings", all) }
 }
 
+const completionCommand = ({ operands: [text = "", ...more] }: Given): Command => {
+  const shell = shells.find((each) => each === text)
+  if (shell === undefined || more.length > 0) throw wrong(`Say which shell: reflow completion ${shells.join("|")}`)
+  return { kind: "completion", shell }
+}
+
 /** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */
 export const parseCommand = (argv: readonly string[]): Command => {
   const given = scan(argv)
@@ -276,6 +237,7 @@ export const parseCommand = (argv: readonly string[]): Command => {
   checkFlags(given)
   if (given.name === "token") return tokenCommand(all)
   if (given.name === "plugin") return pluginCommand(given, all)
+  if (given.name === "completion") return completionCommand(given)
   const role = roleNamed(all("role")[0])
   if (given.name === "run") return runCommand(all, role)
   if (given.name === "check") return checkCommand(all, role)

@@ -1,4 +1,9 @@
-import { flags, roles } from "./flags.ts"
+import { commandNames, commands, flags, roles } from "./commands.ts"
+
+const commandLines = commandNames.map((name) => {
+  const { usage, help } = commands[name]
+  return `  reflow ${usage.padEnd(34)}${help}`
+})
 
 const flagLines = Object.entries(flags).map(([name, flag]) => {
   const value = flag.value === undefined ? "" : ` ${flag.value}`
@@ -6,14 +11,11 @@ const flagLines = Object.entries(flags).map(([name, flag]) => {
   return `  ${left.padEnd(37)}${flag.help}${flag.repeatable === true ? "; repeatable" : ""}`
 })
 
-/** What `reflow --help` prints; made from the table of flags. */
+/** What `reflow --help` prints; made from the table of commands and flags. */
 export const helpText = `reflow runs an MCP gateway and the Kubernetes operator behind it.
 
   reflow --role ${roles.join("|")}   run; dev is both on an embedded cluster
-  reflow config                            print the effective configuration and where each value comes from
-  reflow check                             tell whether a role (default: all) could run here
-  reflow token --subject NAME              print a token for --role dev
-  reflow plugin check FILE                 load a plugin and run its hooks on examples
+${commandLines.join("\n")}
 
 ${flagLines.join("\n")}
 

@@ -19,6 +19,8 @@ export type KeyNode = {
   readonly isText: boolean
   /** Completes «must be …». */
   readonly allowed: string
+  /** All that it can be, if those are few: of an enumeration, of true and false. Else empty. */
+  readonly choices: readonly string[]
   /** True: values never appear in errors, logs or reports. */
   readonly secret: boolean
   readonly description: string
@@ -54,6 +56,11 @@ const allowedBy = (schema: Schema): string => {
   return schema.minLength === undefined ? "text" : "text that is not empty"
 }
 
+const choicesBy = (schema: Schema): readonly string[] => {
+  if (schema.type === "boolean") return ["true", "false"]
+  return (schema.enum ?? []).filter((each) => typeof each === "string")
+}
+
 const toNode = (schema: Schema, secretAbove: boolean): KeyNode => {
   const secret = secretAbove || schema.secret === true
   const children = Object.entries(schema.properties ?? {}).map(
@@ -64,6 +71,7 @@ const toNode = (schema: Schema, secretAbove: boolean): KeyNode => {
     shape: shapeOf(schema),
     isText: isTextSchema(schema),
     allowed: allowedBy(schema),
+    choices: choicesBy(schema),
     secret,
     description: schema.description ?? "",
     fallback: schema.default,

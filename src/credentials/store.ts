@@ -77,7 +77,8 @@ const summarize = (secret: Secret): ScopeSummary => {
   }
 }
 
-const ensureAllowed = ({ target, scope }: ScopeCall): void => {
+/** Throws `ScopeTooNarrow` if instances of the target are shared more widely than the scope. */
+export const ensureAllowed = ({ target, scope }: Pick<ScopeCall, "target" | "scope">): void => {
   const allowed = scopesAllowed(target)
   if (allowed.includes(scope)) return
   throw new AppError("ScopeTooNarrow", {

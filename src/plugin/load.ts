@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
-import Module, { createRequire, registerHooks } from "node:module"
+import Module, { createRequire } from "node:module"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { AppError, toAppError } from "../errors.ts"
@@ -46,7 +46,8 @@ const registerApi = (): void => {
   registered = true
   Reflect.set(globalThis, shared, contract)
   if (Object.hasOwn(globalThis, "Deno")) registerForRequire()
-  registerHooks({
+  // not imported by its name: an older Node would fail on that before the bundle can say which one it needs
+  Module.registerHooks({
     resolve: (specifier, context, next) => {
       const url = specifier === apiName ? apiUrl : specifier
       return Object.hasOwn(sources, url) ? { url, format: "module", shortCircuit: true } : next(specifier, context)

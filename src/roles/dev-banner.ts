@@ -5,6 +5,8 @@ export type BannerTarget = { readonly name: string; readonly boundary: string }
 export type Banner = {
   readonly version: string
   readonly url: string
+  /** What begins a command line of this program here, e.g. `reflow`. */
+  readonly program: string
   /** Sorted by name. */
   readonly targets: readonly BannerTarget[]
   /** Tokens by user, the first one's goes into the examples. */
@@ -44,7 +46,7 @@ curl -sS ${url}/api/targets -H 'Authorization: Bearer ${tokens.admin}' -H 'Conte
 
 /** What a person needs to begin: address, targets, tokens, one call and one client configuration to copy. */
 export const bannerText = (banner: Banner): string => {
-  const { version, url, targets, tokens } = banner
+  const { version, url, program, targets, tokens } = banner
   const [first] = targets
   const listed = targets.map(({ name, boundary }) => `${name} (${boundary})`).join(", ")
   return `
@@ -53,7 +55,7 @@ Reflow Gateway ${version}, embedded cluster: for trying out, on this machine onl
   URL      ${url}/mcp/{target}
   Targets  ${listed === "" ? "none" : listed}
 
-Tokens, good for 30 days; 'reflow token --subject NAME' makes more:
+Tokens, good for 30 days; '${program} token --subject NAME' makes more:
 
   alice  ${tokens.alice}
   bob    ${tokens.bob}

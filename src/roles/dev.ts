@@ -86,7 +86,11 @@ const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListene
   cancel()
 }
 
-const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: Front): Promise<void> => {
+/** How a person calls this program here: in a clone there is no `reflow`, but the script of package.json. */
+const programOf = ({ npm_lifecycle_event: script }: Deps["environment"]): string =>
+  script === "start" || script === "reflow" ? "npm run --silent reflow --" : "reflow"
+
+const printBanner = async ({ config, environment, stdout }: Deps, url: string, { targets }: Front): Promise<void> => {
   const mint = (subject: string, roles: readonly string[] = []) =>
     devToken(config.dev.state_dir, { subject, groups: [], roles, purposes: ["mcp", "api"], ttlMs: tokenMs })
   const [role = "admin"] = config.auth.admin_roles
@@ -96,7 +100,7 @@ const printBanner = async ({ config, stdout }: Deps, url: string, { targets }: F
     boundary: spec.subjectKey?.strategy ?? spec.isolationBoundary,
   }))
   listed.sort((left, right) => (left.name < right.name ? -1 : 1))
-  stdout.write(bannerText({ version, url, targets: listed, tokens }))
+  stdout.write(bannerText({ version, url, program: programOf(environment), targets: listed, tokens }))
 }
 
 const start = async (deps: Deps): Promise<{ readonly url: string }> => {

@@ -177,8 +177,8 @@ const trialOf = (placement: PlacementPort, options: SubjectKeyOptions): TrialPor
   place: async (target, identity, signal) => {
     const subjectKey = await subjectKeyFor(target, identity, options)
     const placed = await placement.place({ target, identity, subjectKey, mode: "create", heldBytes: 0, signal })
-    const { instance, url, waited = false } = placed
-    return { instance, url, waited, end: placement.beginCall(placed) }
+    const { instance, url } = placed
+    return { instance, url, end: placement.beginCall(placed) }
   },
   showsTool: (target, tool) => toolPolicyOf(target)?.allows(tool) ?? true,
 })

@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { shells } from "../../src/config/commands.ts"
 import { helpText } from "../../src/config/help.ts"
 import { version } from "../../src/version.ts"
 import { callTool, toolText } from "../support/modern.ts"
@@ -46,6 +47,22 @@ test("reflow.yaml of the working directory counts, and config tells which line o
   expect(code).toBe(0)
   expect(stdout).toContain("  idle_ttl: 7m # reflow.yaml:2\n")
   expect(stdout).toContain("  level: warn # REFLOW_LOG__LEVEL\n")
+})
+
+test("the line of docs/configure.md makes bash complete what the program itself says", async () => {
+  const page = readFileSync(repositoryFile("docs/configure.md"), "utf8")
+  const [, block = ""] = /<!-- completion -->\n```sh\n([\s\S]*?)```/.exec(page) ?? []
+  const lines = block.trimEnd().split("\n")
+  expect(lines.map((line) => /reflow completion (\w+)/.exec(line)?.[1])).toEqual(shells)
+  const script = `
+    program=("$0" "$1"); reflow() { "\${program[@]}" "$@"; }
+    ${lines[0]}
+    COMP_LINE='reflow --set log.l' COMP_POINT=18; _reflow; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const said = await new Promise<string>((done) => {
+    const args = ["-c", script, process.execPath, repositoryFile("src/main.ts")]
+    execFile("bash", args, { cwd: folder }, (_error, stdout, stderr) => done(stdout + stderr))
+  })
+  expect(said).toBe("log.level=\n")
 })
 
 test("a reader that goes away early is no error", async () => {

@@ -105,10 +105,13 @@ describe("a token of a provider", () => {
     expect(refused.headers.get("www-authenticate")).toContain('error="invalid_token"')
   })
   test("for MCP endpoints does not open the REST API, and the other way round", async () => {
-    const editor = await corp.token(reflow.url, "dave")
     const api = await corp.token(`${reflow.url}/api`, "dave")
-    expect(await pidFor(editor)).toEqual(expect.any(String))
-    expect((await reflow.api("GET", "/api/whoami", undefined, editor)).status).toBe(401)
+    for (const audience of [reflow.url, resourceOf("dual")]) {
+      const editor = await corp.token(audience, "dave")
+      expect(await pidFor(editor)).toEqual(expect.any(String))
+      for (const path of ["/api/whoami", "/api/targets", "/api/targets/dual", "/api/instances", "/api/openapi.json"])
+        expect((await reflow.api("GET", path, undefined, editor)).status, path).toBe(401)
+    }
     expect(await reflow.api("GET", "/api/whoami", undefined, api)).toMatchObject({
       status: 200,
       body: { identity: { issuer: "corp", subject: "dave" } },

@@ -40,6 +40,20 @@ describe("credentials", () => {
     expect((await send("GET", "/api/targets/github/env/me", { as: bob })).body.names).toEqual([])
     expect((await send("GET", "/api/targets/github/env/user/dev%2Falice")).body.names).toEqual(["TOKEN"])
   })
+  test("are answered once this gateway has heard of the restart, so that the very next call does not meet the old server", async () => {
+    await place("github", userKey("alice"), "github-user-a", [secretOf("alice")])
+    const as = await token("alice")
+    world.lag(500)
+    let isAnswered = false
+    const put = send("PUT", "/api/targets/github/env/me", { body: { TOKEN: "x" }, as }).finally(() => {
+      isAnswered = true
+    })
+    await expect.poll(restartTimes).toEqual({ "github-user-a": true })
+    await world.clock.advance(499)
+    expect(isAnswered).toBe(false)
+    await world.clock.advance(1)
+    expect((await put).body).toMatchObject({ restarting: ["github-user-a"] })
+  })
   test("are gone after a DELETE, which may come twice", async () => {
     const as = await token("alice")
     await send("PUT", "/api/targets/github/env/me", { body: { TOKEN: "x" }, as })

@@ -74,7 +74,7 @@ const trial = (name: string, who: "alice" | "bob" | "admin" = "alice") => call("
 describe("the test of a target", { timeout: 60_000 }, () => {
   test("starts the caller's instance, opens a modern server, and tells its tools and the steps of its start", async () => {
     const first = await trial("dual")
-    expect(first).toMatchObject({
+    expect(first, JSON.stringify(first.body)).toMatchObject({
       status: 200,
       body: {
         ok: true,

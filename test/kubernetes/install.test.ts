@@ -1,5 +1,10 @@
 /** docs/install.md from its first line on, and the instance of examples/instances by hand. */
+import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { dirname } from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { parse } from "yaml"
 import { repositoryFile } from "../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
 import { ensureImages } from "./support/images.ts"
@@ -31,7 +36,7 @@ const get = async (namespace: string, ...what: readonly string[]): Promise<reado
 const programs = () => get(ownNamespace, "pods", "-l", "app.kubernetes.io/part-of=reflow-gateway")
 
 beforeAll(async () => {
-  await ensureImages(["gateway", "github"], cluster)
+  await ensureImages(["gateway", "github", "notes"], cluster)
   await makeRoom()
   await forgetKinds()
 }, 800_000)
@@ -84,6 +89,33 @@ describe("kubectl apply -f crd/ -f rbac/ -f manager/", () => {
     const response = await fetch(`http://${host}/api/whoami`, { headers })
     expect(response.status).toBe(200)
     expect(await response.json()).toMatchObject({ identity: { subject: "bootstrap-admin", admin: true } })
+  })
+})
+
+describe("a first target, as docs/install.md makes it", () => {
+  const page = readFileSync(repositoryFile("docs/install.md"), "utf8")
+  const block = (name: string): string =>
+    new RegExp(`<!-- install: ${name} -->\n\`\`\`sh\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? "exit 1"
+
+  test("is made and tried by the commands as they stand", async () => {
+    expect(block("forward")).toBe("kubectl -n reflow-system port-forward svc/reflow-gateway 8080:80\n")
+    const host = await forward()
+    const script = `set -e\n${block("target").replaceAll("localhost:8080", host)}`
+    const path = `${dirname(cluster.kubectl)}:${process.env.PATH}`
+    const env = { ...process.env, PATH: path, KUBECONFIG: cluster.kubeconfig }
+    const { stdout } = await promisify(execFile)("sh", ["-c", script], { env, timeout: 90_000 })
+    const [made, tried] = stdout.trim().replace("}{", "}\n{").split("\n")
+    expect(JSON.parse(made ?? "")).toMatchObject({ name: "notes", isolation_boundary: "per_user" })
+    expect(JSON.parse(tried ?? "")).toMatchObject({ ok: true, started: true, server: { name: "notes" } })
+  })
+
+  test("is the object that the page shows", async () => {
+    const [, shown = ""] = /by `kubectl apply`:\n\n```yaml\n([\s\S]*?)```/.exec(page) ?? []
+    const { spec } = (await get(instanceNamespace, "mcpt")).find(({ metadata }) => metadata.name === "notes") ?? {}
+    expect(spec).toMatchObject(parse(shown).spec)
+    await kubectl(["delete", "mcpt", "notes", "-n", instanceNamespace])
+    await kubectl(["wait", "--for=delete", "mcpi", "--all", "-n", instanceNamespace, "--timeout=60s"])
+    await expect.poll(() => get(instanceNamespace, "pods,services"), { timeout: 30_000 }).toEqual([])
   })
 })
 

@@ -5,6 +5,7 @@
 import { describe, expect, inject, test } from "vitest"
 import { grants } from "../../src/adapters/kube/access.ts"
 import { type AuditEntry, callerOf, deniedCalls, readEntries, unusedRights } from "./support/audit.ts"
+import { needlesOf } from "./support/canary.ts"
 import { cluster } from "./support/cluster.ts"
 
 const { auditLog } = cluster
@@ -34,6 +35,16 @@ test.runIf((process.env.CI ?? "") !== "")(
 describe.skipIf(auditLog === undefined)("the API server's audit log", () => {
   test("shows no call of the program that was denied", () => {
     expect(deniedCalls(entries)).toEqual([])
+  })
+
+  test("holds no value that a test gave as a credential, in whatever form", async () => {
+    const [plain = "", ...encoded] = needlesOf("canary")
+    const found = await readEntries(auditLog ?? "", { from: inject("startedAt"), holding: [plain, ...encoded] })
+    // names have the bare word; every value goes on with «-of-», a random number, or after a space
+    const isValue = (text: string): boolean =>
+      /canary(-of-|-[0-9a-f]{24}|[ +]|%20)/.test(text) || encoded.some((needle) => text.includes(needle))
+    const leaks = found.map((entry) => JSON.stringify(entry)).filter(isValue)
+    expect(leaks).toEqual([])
   })
 
   test.runIf(isWhole)("shows that each right of the table has been used, but for the table's exceptions", () => {

@@ -14,6 +14,7 @@ import type { Purpose } from "../../src/identity/identity.ts"
 import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
 import { expectDocumented } from "./admin-document.ts"
 import { fakeClock } from "./fake-clock.ts"
+import { createFaults } from "./faults.ts"
 import { quietTelemetry } from "./quiet-telemetry.ts"
 
 /** Namespace of everything. */
@@ -23,11 +24,13 @@ const key = Buffer.alloc(32, 1)
 const start = async () => {
   const clock = fakeClock()
   const telemetry = quietTelemetry()
+  const faults = createFaults(clock)
   let pause = async (): Promise<void> => {}
   const cluster = createMemoryCluster({
     clock,
     telemetry,
     intercept: {
+      ...faults,
       call: async (_call, run) => {
         const result = await run()
         await pause()
@@ -78,6 +81,8 @@ const start = async () => {
     takeTurns: () => {
       pause = () => new Promise((resolve) => setImmediate(resolve))
     },
+    /** Lets the REST API hear of changes so many milliseconds late, as on a network. */
+    lag: faults.lag,
     close: () => cluster.close(),
   }
 }

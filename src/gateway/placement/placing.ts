@@ -24,8 +24,7 @@ const toPlacement = (reach: Reach, instance: MCPInstance, visit: Visit, waited: 
   if (url === undefined || incarnation === undefined) return undefined
   const { name, uid = "" } = instance.metadata
   const placement = { instance: name, instanceUID: uid, incarnation, url }
-  if (!waited) return placement
-  return { ...placement, waited, ...(timings === undefined ? {} : { timings }) }
+  return waited && timings !== undefined ? { ...placement, timings } : placement
 }
 
 type Warm = {

@@ -31,8 +31,6 @@ export type Placement = {
   readonly incarnation: string
   /** Full URL of the MCP endpoint. */
   readonly url: URL
-  /** True if this request waited for a start. */
-  readonly waited?: boolean
   /** Seconds of each start step, if this request waited for a start and they are known; for Server-Timing. */
   readonly timings?: Readonly<Record<string, number>>
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { parse } from "yaml"
-import { flags, parseCommand } from "../../../src/config/flags.ts"
+import { commands, flags } from "../../../src/config/commands.ts"
+import { parseCommand } from "../../../src/config/flags.ts"
 import { helpText } from "../../../src/config/help.ts"
 import { leafKeys } from "../../../src/config/keys.ts"
 import { loadConfig } from "../../../src/config/load.ts"
@@ -68,4 +69,6 @@ test("--help is short and names every flag and command", () => {
   expect(lines.length).toBeLessThan(30)
   for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(120)
   for (const flag of Object.keys(flags)) expect(helpText).toContain(`--${flag}`)
+  for (const { usage, help } of Object.values(commands))
+    expect(helpText).toMatch(`  reflow ${usage.padEnd(33)} ${help}\n`)
 })

@@ -129,6 +129,19 @@ describe("a composition", () => {
     expect((await compose(target, { ...alice, subject: "bob" }, signal)).values.D).toBe("group")
   })
 
+  const order = ["default", "role", "group", "user"] as const
+  const who = { default: undefined, role: "dev", group: "eng", user: "alice" } as const
+  const subsets = Array.from({ length: 2 ** order.length }, (_, bits) => order.filter((_, bit) => (bits >> bit) & 1))
+  test.each(subsets.map((set) => [set.join(", ") || "no scope", set.at(-1) ?? "nobody", set] as const))(
+    "of a name that is set in %s has the value of %s",
+    async (_, winner, set) => {
+      const { scope, compose, target } = await setUp()
+      // written from the strongest to the weakest: it is not the last write that wins
+      for (const each of set.toReversed()) await setScope({ ...scope(each, who[each]), values: { TOKEN: each } })
+      expect((await compose(target, alice, signal)).values).toEqual(winner === "nobody" ? {} : { TOKEN: winner })
+    },
+  )
+
   test("never takes a user's value into an instance that others share", async () => {
     const { scope, target, compose } = await setUp()
     await setScope({ ...scope("user", "alice"), values: { A: "mine" } })

@@ -1,0 +1,68 @@
+/** Values that are given as credentials and searched for afterwards, in whatever form they may have got somewhere. */
+import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { afterAll } from "vitest"
+import { cluster } from "./cluster.ts"
+
+/** A value that is nowhere else in the world. */
+export type Canary = {
+  /** What it was given as, for messages. */
+  readonly label: string
+  /** The value, with signs that URLs, JSON and base64 write otherwise. */
+  readonly value: string
+  /** Texts of which one is in every text that holds the value: as it is or URL-encoded, in base64 and in hex digits. */
+  readonly needles: readonly string[]
+}
+
+/** How far into a group of three bytes a value may begin within what is put into base64 as a whole. */
+const offsets = [0, 1, 2]
+
+/** The signs of base64 that stand for these bytes alone, whatever comes before and after them. */
+const inBase64 = (core: string, offset: number): string => {
+  const text = Buffer.concat([Buffer.alloc(offset), Buffer.from(core)]).toString("base64")
+  return text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + core.length) * 8) / 6))
+}
+
+/** Texts of which one is in every text that holds `core`, in whatever form. */
+export const needlesOf = (core: string): readonly string[] => {
+  const hex = Buffer.from(core).toString("hex")
+  return [core, ...offsets.map((offset) => inBase64(core, offset)), hex, hex.toUpperCase()]
+}
+
+/** Makes a canary. Its core is hex digits, which no encoding of texts changes but base64 and hex. */
+export const makeCanary = (label: string, word = "canary"): Canary => {
+  const core = randomBytes(15).toString("hex")
+  return { label, value: `${word} ${core}/+&="%`, needles: needlesOf(core) }
+}
+
+/** Labels of the canaries that a text holds in any form. */
+export const findCanaries = (text: string, canaries: readonly Canary[]): readonly string[] =>
+  canaries.filter(({ needles }) => needles.some((needle) => text.includes(needle))).map(({ label }) => label)
+
+/** Every state of objects that the API server tells of. */
+export type Followed = {
+  /** All of it so far, as JSON. */
+  text(): string
+}
+
+/** Follows the objects of a kind in a namespace until the end of the file, with all their fields. */
+export const follow = (plural: string, namespace: string): Followed => {
+  const args = [
+    "get",
+    plural,
+    "-n",
+    namespace,
+    "--watch",
+    "--output-watch-events",
+    "--show-managed-fields",
+    "-o",
+    "json",
+  ]
+  const child = spawn(cluster.kubectl, ["--kubeconfig", cluster.kubeconfig, ...args], {
+    stdio: ["ignore", "pipe", "ignore"],
+  })
+  afterAll(() => void child.kill("SIGKILL"))
+  const pieces: Buffer[] = []
+  child.stdout.on("data", (piece: Buffer) => pieces.push(piece))
+  return { text: () => Buffer.concat(pieces).toString() }
+}
