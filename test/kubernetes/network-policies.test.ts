@@ -7,6 +7,7 @@ import type { MCPInstance } from "../../src/api/mcp-instance.ts"
 import { namespaces } from "../../src/generate.ts"
 import { toolText } from "../support/modern.ts"
 import { eventually } from "../support/processes.ts"
+import { repositoryFile } from "../support/reflow.ts"
 import { cluster, kubectl, kubectlJson, makeNamespace } from "./support/cluster.ts"
 import { ensureImages, images } from "./support/images.ts"
 import {
@@ -220,6 +221,12 @@ describe("without them, which shows that the same questions can be answered", ()
   test.each(["stranger", "impostor", "neighbour"] as const)("%s reaches instances and metrics", async (who) => {
     await expectReached(strangers[who], theirs(), Object.keys(theirs()))
   })
+})
+
+test("the examples of further policies are accepted without a warning", async () => {
+  const folder = repositoryFile("examples/network-policies")
+  const said = await kubectl(["apply", "--dry-run=server", "--warnings-as-errors", "-f", folder])
+  expect(said.trim().split("\n")).toHaveLength(2)
 })
 
 test("once they are applied again, they are in force again, and the gateway still reaches instances", async () => {
