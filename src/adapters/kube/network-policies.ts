@@ -85,7 +85,7 @@ const metrics: NonNullable<Spec["ingress"]> = [
 ]
 
 /** True if a network is a part of the public IPv6 addresses, so that it can be excepted from them. */
-const isPublicIPv6 = (cidr: string): boolean => isIPv6(cidr.split("/")[0] ?? "") && /^[23]/.test(cidr)
+const isPublicIPv6 = (cidr: string): boolean => /^[23][0-9a-f]{3}:/i.test(cidr)
 
 const instancePolicies = ({ own, instances }: Namespaces, clusterCidrs: readonly string[]): ExplainedPolicy[] => [
   {

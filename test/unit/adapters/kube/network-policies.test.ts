@@ -50,14 +50,14 @@ describe("an instance", () => {
   })
 
   test("may not call the networks of kubernetes.cluster_cidrs, of either family", () => {
-    const cidrs = ["203.0.113.0/24", "2001:db8::/32", "fd12::/16"]
-    const addresses = ["203.0.113.7", "2001:db8::7", "fd12::7"]
-    expect(addresses.map((address) => mayCall(address))).toEqual([true, true, false])
+    const cidrs = ["203.0.113.0/24", "2001:db8::/32", "2::/16", "fd12::/16"]
+    const addresses = ["203.0.113.7", "2001:db8::7", "2::7", "fd12::7"]
+    expect(addresses.map((address) => mayCall(address))).toEqual([true, true, false, false])
     expect(addresses.filter((address) => mayCall(address, cidrs))).toEqual([])
   })
 
   test("has exceptions only that the API server takes: each lies inside of its network and is smaller", () => {
-    for (const { cidr, except } of instanceBlocks(["203.0.113.0/24", "2001:db8::/32", "fd12::/16"]))
+    for (const { cidr, except } of instanceBlocks(["203.0.113.0/24", "2001:db8::/32", "2::/16", "fd12::/16"]))
       for (const each of except) {
         const [net = "", prefix] = each.split("/")
         expect(holds(cidr, net), each).toBe(true)
