@@ -122,8 +122,8 @@ describe("a second build, in another folder", () => {
     await promisify(execFile)("cp", ["-al", repositoryFile("node_modules"), second]).catch(() =>
       cpSync(repositoryFile("node_modules"), join(second, "node_modules"), { recursive: true, verbatimSymlinks: true }),
     )
-    for (const output of ["bundle", "executable", "notices"])
-      await promisify(execFile)(process.execPath, ["build.config.ts", output], { cwd: second })
+    const script = 'await (await import("./build.config.ts")).buildOutputs(["bundle", "executable", "notices"])'
+    await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { cwd: second })
     const made = readdirSync(join(second, "dist")).sort()
     expect(made).toEqual(expect.arrayContaining(["THIRD-PARTY.txt", "reflow", "reflow.cdx.json", "reflow.mjs"]))
     for (const name of made)
