@@ -4,9 +4,15 @@
 #   docker build -t ghcr.io/reflow/reflow-gateway:0.1.0 .
 #   docker build -t ghcr.io/reflow/example-notes:1.0.0 --target example-notes .
 #   docker build -t ghcr.io/reflow/example-dice:1.0.0 --target example-dice .
+#
+# A release names both base images by digest, which only their registries tell (CONTRIBUTING.md, «A release»):
+#   docker build --build-arg NODE_IMAGE=node@sha256:… --build-arg BASE_IMAGE=gcr.io/distroless/cc-debian12@sha256:… .
+
+ARG NODE_IMAGE=node:24-bookworm-slim
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12
 
 # Any Node that can install packages: these bring along the Node 26 that builds, and that goes into the images.
-FROM node:24-bookworm-slim AS packages
+FROM ${NODE_IMAGE} AS packages
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libatomic1 \
  && rm -rf /var/lib/apt/lists/* \
@@ -17,7 +23,7 @@ RUN npm ci --no-fund --no-audit
 
 FROM packages AS build
 COPY . .
-RUN npm run build -- executable
+RUN npm run build -- executable && npm run build -- notices
 
 FROM packages AS servers
 COPY examples/servers examples/servers
@@ -27,7 +33,7 @@ RUN for name in notes dice; do \
     done
 
 # glibc, libgcc, libstdc++ and CA certificates, no shell. Node 26 links libatomic too.
-FROM gcr.io/distroless/cc-debian12 AS base
+FROM ${BASE_IMAGE} AS base
 COPY --from=packages /libatomic.so.1 /usr/lib/libatomic.so.1
 USER 65532:65532
 
@@ -47,5 +53,6 @@ CMD ["examples/servers/dice.mjs"]
 
 # Last, so that it is what `docker build .` makes.
 FROM base AS gateway
+COPY --from=build /src/dist/THIRD-PARTY.txt /src/dist/reflow.cdx.json /usr/share/doc/reflow/
 COPY --from=build /src/dist/reflow /usr/local/bin/reflow
 ENTRYPOINT ["/usr/local/bin/reflow"]

@@ -1,14 +1,18 @@
 /**
  * The one description of everything that is built:
  *
- *   node build.config.ts [bundle|executable|plugin|all]
+ *   node build.config.ts [bundle|executable|plugin|notices|all]
  *
  * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file without packages
  * - dist/reflow          the program and Node 26 in one file
  * - dist/plugin.{js,d.ts} the public plugin API, `reflow-gateway/plugin`
+ * - dist/reflow.cdx.json, dist/THIRD-PARTY.txt   what is in the executable: bill of materials (CycloneDX), licences
+ *
+ * The same sources make the same bytes, in whichever folder they lie.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
+import { readdirSync, readFileSync } from "node:fs"
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { isBuiltin } from "node:module"
 import { join } from "node:path"
@@ -18,6 +22,14 @@ import { type BuildOptions, build, type Plugin } from "esbuild"
 import { build as buildLibrary } from "tsup"
 import { withoutPackages } from "./build.declarations.ts"
 import manifest from "./package.json" with { type: "json" }
+import {
+  type Lockfile,
+  type Part,
+  partsOf,
+  type RuntimeVersions,
+  toBillOfMaterials,
+  toNotices,
+} from "./src/packages.ts"
 
 const run = promisify(execFile)
 const root = import.meta.dirname
@@ -53,7 +65,7 @@ const program: BuildOptions = {
 }
 
 /** Bundles the program; a warning is a failure, and so is an import that no runtime brings along. */
-const bundleProgram = async (options: BuildOptions): Promise<Uint8Array> => {
+const bundleProgram = async (options: BuildOptions): Promise<{ contents: Uint8Array; inputs: readonly string[] }> => {
   const { warnings, metafile, outputFiles } = await build({ ...program, ...options, write: false, metafile: true })
   const problems = warnings.map(({ text, location }) => `${location?.file}:${location?.line}: ${text}`)
   for (const { imports } of Object.values(metafile.outputs))
@@ -61,7 +73,10 @@ const bundleProgram = async (options: BuildOptions): Promise<Uint8Array> => {
   if (problems.length > 0) throw new Error(`the bundle is not clean:\n${problems.join("\n")}`)
   const [file] = outputFiles
   if (file === undefined) throw new Error("esbuild made nothing")
-  return file.contents
+  return {
+    contents: file.contents,
+    inputs: Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs)),
+  }
 }
 
 /** Writes beside and renames, so that a program that runs at the moment keeps its file. */
@@ -91,7 +106,8 @@ const require = createRequireOfBundle(import.meta.url);`
 /** dist/reflow.mjs. */
 const buildBundle = async (): Promise<void> => {
   const options: BuildOptions = { format: "esm", target: `node${oldestNode}`, banner: { js: banner } }
-  await install("reflow.mjs", await bundleProgram({ ...options, outfile: join(dist, "reflow.mjs") }))
+  const { contents } = await bundleProgram({ ...options, outfile: join(dist, "reflow.mjs") })
+  await install("reflow.mjs", contents)
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -100,6 +116,9 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+/** The program as the executable holds it. */
+const bundleForExecutable = () => bundleProgram({ format: "cjs", target: "node26", outfile: join(dist, "reflow.cjs") })
+
 const executableSettings = {
   mainFormat: "commonjs",
   disableExperimentalSEAWarning: true,
@@ -107,20 +126,20 @@ const executableSettings = {
   execArgvExtension: "none",
 }
 
-/** Puts the program into a copy of Node, at `output`. */
-const embed = async (contents: Uint8Array, folder: string, output: string): Promise<void> => {
-  const [main, config] = [join(folder, "main.cjs"), join(folder, "sea.json")]
-  await writeFile(main, contents)
-  await writeFile(config, JSON.stringify({ ...executableSettings, main, output }))
-  await run(node, ["--build-sea", config])
-  if (platform === "darwin") await run("codesign", ["--sign", "-", "--force", output])
+/** Puts the program into a copy of Node, `folder`/reflow. Paths are relative to it: Node writes them into the copy. */
+const embed = async (contents: Uint8Array, folder: string): Promise<void> => {
+  const [main, output] = ["main.cjs", "reflow"]
+  await writeFile(join(folder, main), contents)
+  await writeFile(join(folder, "sea.json"), JSON.stringify({ ...executableSettings, main, output }))
+  await run(node, ["--build-sea", "sea.json"], { cwd: folder })
+  if (platform === "darwin") await run("codesign", ["--sign", "-", "--force", join(folder, output)])
 }
 
-/** dist/reflow. 150 MB are copied only if the program, its settings or Node have changed since the last time. */
+/** dist/reflow. 150 MB are copied only if the program, this file or Node have changed since the last time. */
 const buildExecutable = async (): Promise<void> => {
-  const contents = await bundleProgram({ format: "cjs", target: "node26", outfile: join(dist, "reflow.cjs") })
+  const { contents } = await bundleForExecutable()
   const runtime = await readFile(join(root, "node_modules/node/package.json"))
-  const inputs = [contents, JSON.stringify(executableSettings), runtime]
+  const inputs = [contents, await readFile(import.meta.filename), runtime]
   const stamp = inputs.reduce((hash, input) => hash.update(input), createHash("sha256")).digest("hex")
   const [executable, stampFile] = [join(dist, "reflow"), join(dist, "reflow.stamp")]
   const built = await readFile(stampFile, "utf8").catch(() => "")
@@ -128,7 +147,7 @@ const buildExecutable = async (): Promise<void> => {
 
   const folder = await mkdtemp(join(dist, ".executable-"))
   try {
-    await embed(contents, folder, join(folder, "reflow"))
+    await embed(contents, folder)
     await rm(stampFile, { force: true })
     await rename(join(folder, "reflow"), executable)
     await writeFile(stampFile, stamp)
@@ -154,13 +173,33 @@ const buildPlugin = async (): Promise<void> => {
   await writeFile(path, withoutPackages(await readFile(path, "utf8")))
 }
 
-const outputs = { bundle: buildBundle, executable: buildExecutable, plugin: buildPlugin }
+/** The licence's text that comes with a package, with its notices if there are some. */
+const licenceText = ({ folder }: Part): string => {
+  const files = readdirSync(join(root, folder)).filter((name) => /^((un)?licen[sc]e|copying|notice)/i.test(name))
+  if (files.length === 0) throw new Error(`${folder} has no licence's text`)
+  return files.map((name) => readFileSync(join(root, folder, name), "utf8")).join("\n\n")
+}
+
+/** dist/reflow.cdx.json and dist/THIRD-PARTY.txt. */
+const buildNotices = async (): Promise<void> => {
+  const { inputs } = await bundleForExecutable()
+  const parts = partsOf(inputs, JSON.parse(await readFile(join(root, "package-lock.json"), "utf8")) as Lockfile)
+  const versions = (await run(node, ["-p", "JSON.stringify(process.versions)"])).stdout
+  const runtime = JSON.parse(versions) as RuntimeVersions
+  const bill = JSON.stringify(toBillOfMaterials(manifest, parts, runtime), null, 2)
+  await writeFile(join(dist, "reflow.cdx.json"), `${bill}\n`)
+  await writeFile(join(dist, "THIRD-PARTY.txt"), toNotices(manifest, parts, runtime, licenceText))
+}
+
+const outputs = { bundle: buildBundle, executable: buildExecutable, plugin: buildPlugin, notices: buildNotices }
 
 /** Names of the outputs. */
 export type Output = keyof typeof outputs
 
 /** Builds the named outputs into dist/, all of them if none is named. Rejects on the first warning. */
-export const buildOutputs = async (names: readonly Output[] = ["bundle", "executable", "plugin"]): Promise<void> => {
+export const buildOutputs = async (
+  names: readonly Output[] = ["bundle", "executable", "plugin", "notices"],
+): Promise<void> => {
   await mkdir(dist, { recursive: true })
   for (const name of names) await outputs[name]()
 }
@@ -169,7 +208,7 @@ export const buildOutputs = async (names: readonly Output[] = ["bundle", "execut
 const main = async (name = "all"): Promise<number> => {
   const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
   if (names.length === 0) {
-    console.error("usage: node build.config.ts [bundle|executable|plugin|all]")
+    console.error("usage: node build.config.ts [bundle|executable|plugin|notices|all]")
     return 2
   }
   const start = performance.now()

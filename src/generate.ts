@@ -1,10 +1,12 @@
 /**
- * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants. Not part of the program.
+ * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, and the NetworkPolicies of manager/
+ * from its configuration. Not part of the program.
  */
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
-import { Document, isMap, isSeq, stringify } from "yaml"
+import { Document, isMap, isSeq, parse, stringify } from "yaml"
 import type { Actor } from "./adapters/kube/access.ts"
+import { type ExplainedPolicy, toNetworkPolicies } from "./adapters/kube/network-policies.ts"
 import { linesOf, type Namespaces, toRBAC } from "./adapters/kube/rbac.ts"
 import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "./api/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "./api/mcp-target.ts"
@@ -57,18 +59,34 @@ const rbacFile = (actor: Actor): string =>
 const yamlFile = (...objects: readonly object[]): string =>
   header + objects.map((object) => stringify(object, format)).join("---\n")
 
-/** Every generated file by its path from the root of the repository. */
-export const generatedFiles = (): ReadonlyMap<string, string> =>
+/** NetworkPolicies, each with its reason. */
+const policyFile = (policies: readonly ExplainedPolicy[]): string =>
+  header +
+  "# Needs a network that enforces NetworkPolicies. kubernetes.cluster_cidrs of 10-config.yaml is among the exceptions.\n" +
+  policies.map(({ why, policy }) => `# ${why}\n${stringify(policy, format)}`).join("---\n")
+
+/** `kubernetes.cluster_cidrs` of a ConfigMap such as manager/10-config.yaml; whether they are networks is checked elsewhere. */
+export const readClusterCidrs = (manifest: string): readonly string[] => {
+  const { data } = parse(manifest) as { data: { "reflow.yaml": string } }
+  const config = parse(data["reflow.yaml"]) as { kubernetes?: { cluster_cidrs?: readonly string[] } }
+  return config.kubernetes?.cluster_cidrs ?? []
+}
+
+const root = resolve(import.meta.dirname, "..")
+const readConfigMap = (): string => readFileSync(join(root, "manager/10-config.yaml"), "utf8")
+
+/** Every generated file by its path from the root of the repository, for a ConfigMap of the configuration. */
+export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string, string> =>
   new Map([
     ["crd/mcpinstances.yaml", yamlFile(toCRD(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }))],
     ["crd/mcptargets.yaml", yamlFile(toCRD(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }))],
     ["rbac/00-namespaces.yaml", yamlFile(toNamespace(namespaces.own), toNamespace(namespaces.instances))],
     ["rbac/gateway.yaml", rbacFile("gateway")],
     ["rbac/operator.yaml", rbacFile("operator")],
+    ["manager/40-network-policies.yaml", policyFile(toNetworkPolicies(namespaces, readClusterCidrs(configMap)))],
   ])
 
 if (import.meta.main) {
-  const root = resolve(import.meta.dirname, "..")
   for (const [path, text] of generatedFiles()) {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), text)

@@ -58,7 +58,9 @@ const kubernetes = z.strictObject({
     .enum(["restricted", "baseline", "privileged"])
     .default("restricted")
     .describe("Pod Security Standard that every Pod must meet."),
-  cluster_cidrs: networks("Networks that instances may not reach, besides the private ranges."),
+  cluster_cidrs: networks(
+    "Public networks that instances may not reach either; `npm run generate` puts them into the NetworkPolicies.",
+  ),
 })
 
 const originPattern = /^https?:\/\/[^\s/?#@]+$/

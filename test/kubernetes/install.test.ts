@@ -159,6 +159,23 @@ describe("an instance by hand, with its Secret", () => {
     expect(environment).toContain("PORT=8080")
   })
 
+  test("runs, as operator and gateways do, in a namespace that refuses Pods below the standard `restricted`", async () => {
+    const create = (namespace: string, spec: unknown, labels: unknown = {}) => {
+      const copy = { apiVersion: "v1", kind: "Pod", metadata: { generateName: "copy-", namespace, labels }, spec }
+      return kubectl(["create", "--dry-run=server", "-f", "-", "-o", "name"], { input: JSON.stringify(copy) })
+    }
+    let copied = 0
+    for (const namespace of [ownNamespace, instanceNamespace]) {
+      const plain = { containers: [{ name: "plain", image: "ghcr.io/org/plain:1" }] }
+      await expect(create(namespace, plain)).rejects.toThrow(/violates PodSecurity "restricted:latest"/)
+      for (const running of await get(namespace, "pods")) {
+        expect(await create(namespace, running.spec)).toMatch(/^pod\/copy-/)
+        copied += 1
+      }
+    }
+    expect(copied).toBe(4)
+  })
+
   test("is told by kubectl get mcpi", async () => {
     const lines = (await kubectl(["get", "mcpi", "-n", instanceNamespace])).trimEnd().split("\n")
     const [head, row, ...more] = lines.map((line) => line.split(/ {2,}/))

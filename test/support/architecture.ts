@@ -51,6 +51,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   main: ["roles", "config", "telemetry", "ports"],
   // The second entry: writes crd/ and rbac/, is no part of the program.
   generate: ["adapters/kube", "api"],
+  // What the program is made of, for build.config.ts; no part of it.
+  packages: [],
 }
 
 /** Rooms that every other one may import. */

@@ -35,6 +35,17 @@ test("`docker build .` makes the gateway: its stage is the last", () => {
   expect(last("COPY", stageNamed("gateway"))).toBe("--from=build /src/dist/reflow /usr/local/bin/reflow")
 })
 
+test("a release can name every image from elsewhere by its digest, and the gateway's image has its licences with it", () => {
+  const elsewhere = stages.map(({ from }) => from).filter((from) => !stages.some(({ name }) => name === from))
+  expect(elsewhere).toEqual([`\${NODE_IMAGE}`, `\${BASE_IMAGE}`])
+  const [head = ""] = read("Dockerfile").split(/^FROM /m)
+  for (const from of elsewhere) expect(head).toMatch(new RegExp(`^ARG ${from.slice(2, -1)}=[a-z0-9./:-]+$`, "m"))
+  const copied = stageNamed("gateway")
+    .lines.map(([, rest]) => rest)
+    .join("\n")
+  expect(copied).toContain("/src/dist/THIRD-PARTY.txt")
+})
+
 /** The images that are shipped, with their stage and what they begin with. */
 const shipped = [
   ["gateway", "gateway", ["/usr/local/bin/reflow"], []],
