@@ -1,12 +1,12 @@
 /**
- * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, and the NetworkPolicies of manager/
- * from its configuration. Not part of the program.
+ * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, and NetworkPolicies from the
+ * configuration in manager/. Not part of the program.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { Document, isMap, isSeq, parse, stringify } from "yaml"
 import type { Actor } from "./adapters/kube/access.ts"
-import { type ExplainedPolicy, toNetworkPolicies } from "./adapters/kube/network-policies.ts"
+import { type ExplainedPolicy, toIPv6Policy, toNetworkPolicies } from "./adapters/kube/network-policies.ts"
 import { linesOf, type Namespaces, toRBAC } from "./adapters/kube/rbac.ts"
 import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "./api/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "./api/mcp-target.ts"
@@ -76,15 +76,18 @@ const root = resolve(import.meta.dirname, "..")
 const readConfigMap = (): string => readFileSync(join(root, "manager/10-config.yaml"), "utf8")
 
 /** Every generated file by its path from the root of the repository, for a ConfigMap of the configuration. */
-export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string, string> =>
-  new Map([
+export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string, string> => {
+  const cidrs = readClusterCidrs(configMap)
+  return new Map([
     ["crd/mcpinstances.yaml", yamlFile(toCRD(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }))],
     ["crd/mcptargets.yaml", yamlFile(toCRD(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }))],
     ["rbac/00-namespaces.yaml", yamlFile(toNamespace(namespaces.own), toNamespace(namespaces.instances))],
     ["rbac/gateway.yaml", rbacFile("gateway")],
     ["rbac/operator.yaml", rbacFile("operator")],
-    ["manager/40-network-policies.yaml", policyFile(toNetworkPolicies(namespaces, readClusterCidrs(configMap)))],
+    ["manager/40-network-policies.yaml", policyFile(toNetworkPolicies(namespaces, cidrs))],
+    ["examples/network-policies/public-ipv6.yaml", policyFile([toIPv6Policy(namespaces, cidrs)])],
   ])
+}
 
 if (import.meta.main) {
   for (const [path, text] of generatedFiles()) {

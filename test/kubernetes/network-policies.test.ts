@@ -170,9 +170,7 @@ const expectReached = async (
 
 const applyPolicies = async (clusterCidrs: readonly string[] = []): Promise<void> => {
   const policies = toNetworkPolicies(namespaces, clusterCidrs).map(({ policy }) => policy)
-  // see applyFolders
-  const known = isNode ? policies.filter(({ metadata }) => !metadata.name.endsWith("-ipv6")) : policies
-  await kubectl(["apply", "-f", "-"], { input: known.map((each) => stringify(each)).join("---\n") })
+  await kubectl(["apply", "-f", "-"], { input: policies.map((each) => stringify(each)).join("---\n") })
 }
 
 const removePolicies = async (): Promise<void> => {

@@ -115,18 +115,6 @@ const instancePolicies = ({ own, instances }: Namespaces, clusterCidrs: readonly
       ],
     }),
   },
-  {
-    why: "The same for public IPv6 addresses; clusters without IPv6 have no use for it.",
-    policy: toPolicy("reflow-instances-ipv6", instances, {
-      podSelector: {},
-      policyTypes: ["Egress"],
-      egress: [
-        {
-          to: [{ ipBlock: { cidr: publicIPv6, except: [...tunnelsIPv6, ...clusterCidrs.filter(isPublicIPv6)] } }],
-        },
-      ],
-    }),
-  },
 ]
 
 const ownPolicies = ({ own, instances }: Namespaces): ExplainedPolicy[] => [
@@ -163,3 +151,18 @@ export const toNetworkPolicies = (
   namespaces: Namespaces,
   clusterCidrs: readonly string[] = [],
 ): readonly ExplainedPolicy[] => [...instancePolicies(namespaces, clusterCidrs), ...ownPolicies(namespaces)]
+
+/**
+ * What lets instances reach public IPv6 addresses too. Not applied with the others: they are closed unless somebody asks for
+ * them, and a network that knows IPv4 alone may stop at such a policy, or enforce none at all.
+ */
+export const toIPv6Policy = ({ instances }: Namespaces, clusterCidrs: readonly string[] = []): ExplainedPolicy => ({
+  why: "Lets instances reach public IPv6 addresses, for clusters with IPv6.",
+  policy: toPolicy("reflow-instances-ipv6", instances, {
+    podSelector: {},
+    policyTypes: ["Egress"],
+    egress: [
+      { to: [{ ipBlock: { cidr: publicIPv6, except: [...tunnelsIPv6, ...clusterCidrs.filter(isPublicIPv6)] } }] },
+    ],
+  }),
+})

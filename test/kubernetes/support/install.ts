@@ -1,12 +1,11 @@
 /** The installation as docs/install.md has it, in the namespaces that the folders name. One test file at a time has it. */
 
 import { spawn } from "node:child_process"
-import { globSync, readFileSync } from "node:fs"
 import { get } from "node:http"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll } from "vitest"
-import { parse, parseAllDocuments, stringify } from "yaml"
+import { parse, stringify } from "yaml"
 import { eventually } from "../../support/processes.ts"
 import { repositoryFile } from "../../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./cluster.ts"
@@ -22,7 +21,7 @@ afterAll(async () => {
   for (const each of undo.splice(0).reverse()) await each()
 }, 600_000)
 
-const folders = ["crd", "rbac", "manager"]
+const folders = ["crd", "rbac", "manager"].flatMap((name) => ["-f", repositoryFile(name)])
 /** On a busy machine a namespace with many Pods takes minutes to go. */
 const waitMs = 300_000
 const withinWait = `--timeout=${waitMs / 1000 - 10}s`
@@ -61,29 +60,8 @@ export const forgetKinds = async (): Promise<void> => {
   await kubectl(["delete", "-f", repositoryFile("crd"), "--ignore-not-found", withinWait], { timeoutMs: waitMs })
 }
 
-/** True if a manifest is a NetworkPolicy about IPv6 addresses. */
-const isAboutIPv6 = (text: string): boolean => /^kind: NetworkPolicy$/m.test(text) && /cidr: \S*::/.test(text)
-
-/**
- * What kubectl applies. The cluster that is built from source enforces NetworkPolicies by a program that knows IPv4 alone,
- * and none while there is one about IPv6: there the files are given one by one, without that policy.
- */
-const applied = (): { readonly args: readonly string[]; readonly input?: string } => {
-  if (cluster.origin !== "built") return { args: folders.flatMap((name) => ["-f", repositoryFile(name)]) }
-  const paths = folders.flatMap((name) => globSync(`${name}/*.yaml`, { cwd: repositoryFile(".") }).sort())
-  const isMixed = (path: string) => isAboutIPv6(readFileSync(repositoryFile(path), "utf8"))
-  const documents = paths
-    .filter(isMixed)
-    .flatMap((path) => parseAllDocuments(readFileSync(repositoryFile(path), "utf8")).map(String))
-  const args = paths.filter((path) => !isMixed(path)).flatMap((path) => ["-f", repositoryFile(path)])
-  return { args: [...args, "-f", "-"], input: documents.filter((text) => !isAboutIPv6(text)).join("---\n") }
-}
-
 /** Runs the command of docs/install.md; resolves with what kubectl says of each object. */
-export const applyFolders = async (): Promise<string[]> => {
-  const { args, ...options } = applied()
-  return (await kubectl(["apply", ...args], options)).trim().split("\n")
-}
+export const applyFolders = async (): Promise<string[]> => (await kubectl(["apply", ...folders])).trim().split("\n")
 
 /** Resolves when operator and gateway are rolled out. */
 export const isRolledOut = async (): Promise<void> => {
@@ -115,8 +93,8 @@ export const reconfigure = async (change: (config: Sections) => Sections): Promi
 }
 
 /** Forwards a local port to a Pod of the gateway's Service, as docs/install.md does; resolves with the local HOST:PORT. */
-export const forward = async (): Promise<string> => {
-  const args = ["--kubeconfig", cluster.kubeconfig, "port-forward", "-n", ownNamespace, "service/reflow-gateway", ":80"]
+export const forward = async (namespace = ownNamespace): Promise<string> => {
+  const args = ["--kubeconfig", cluster.kubeconfig, "port-forward", "-n", namespace, "service/reflow-gateway", ":80"]
   const child = spawn(cluster.kubectl, args, { stdio: ["ignore", "pipe", "inherit"] })
   undo.push(async () => child.kill())
   for await (const line of createInterface({ input: child.stdout })) {
@@ -127,8 +105,8 @@ export const forward = async (): Promise<string> => {
 }
 
 /** The ClusterIP of the gateway's Service. */
-export const serviceIP = (): Promise<string> =>
-  kubectl(["get", "service", "reflow-gateway", "-n", ownNamespace, "-o", "jsonpath={.spec.clusterIP}"])
+export const serviceIP = (namespace = ownNamespace): Promise<string> =>
+  kubectl(["get", "service", "reflow-gateway", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"])
 
 /** One request on a connection of its own; true if it was the gateway that answered. */
 const asksGateway = (host: string): Promise<boolean> =>
@@ -156,16 +134,16 @@ const isGateway = async (host: string): Promise<boolean> => {
  * Where this machine reaches the gateway's Service, as HOST or HOST:PORT: at its ClusterIP if this machine is the node,
  * else by kubectl port-forward, which ends with the Pod that it leads to.
  */
-export const gatewayHost = async (): Promise<string> => {
-  if (cluster.origin !== "built") return forward()
-  const ip = await serviceIP()
+export const gatewayHost = async (namespace = ownNamespace): Promise<string> => {
+  if (cluster.origin !== "built") return forward(namespace)
+  const ip = await serviceIP(namespace)
   await eventually(() => isGateway(ip), waitMs, "the gateway answers at its Service")
   return ip
 }
 
 /** The token of the first administrator, read as docs/install.md says. */
-export const bootstrapToken = async (): Promise<string> => {
+export const bootstrapToken = async (namespace = ownNamespace): Promise<string> => {
   const path = "jsonpath={.data.token}"
-  const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", ownNamespace, "-o", path])
+  const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", namespace, "-o", path])
   return Buffer.from(data, "base64").toString()
 }

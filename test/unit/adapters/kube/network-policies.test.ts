@@ -1,6 +1,6 @@
 import { BlockList, isIPv6 } from "node:net"
 import { describe, expect, test } from "vitest"
-import { toNetworkPolicies } from "../../../../src/adapters/kube/network-policies.ts"
+import { toIPv6Policy, toNetworkPolicies } from "../../../../src/adapters/kube/network-policies.ts"
 import { generatedFiles, namespaces, readClusterCidrs } from "../../../../src/generate.ts"
 
 const family = (address: string): "ipv4" | "ipv6" => (isIPv6(address) ? "ipv6" : "ipv4")
@@ -16,7 +16,10 @@ const holds = (cidr: string, address: string): boolean => {
 
 const specs = (clusterCidrs: readonly string[] = []) =>
   Object.fromEntries(
-    toNetworkPolicies(namespaces, clusterCidrs).map(({ policy }) => [policy.metadata.name, policy.spec]),
+    [...toNetworkPolicies(namespaces, clusterCidrs), toIPv6Policy(namespaces, clusterCidrs)].map(({ policy }) => [
+      policy.metadata.name,
+      policy.spec,
+    ]),
   )
 
 const instanceBlocks = (clusterCidrs: readonly string[] = []) =>
@@ -81,6 +84,10 @@ describe("an instance", () => {
       },
     ])
   })
+})
+
+test("the policies that are applied name no IPv6 address: a network that knows IPv4 alone must enforce them", () => {
+  expect(JSON.stringify(toNetworkPolicies(namespaces, ["2001:db8::/32"]))).not.toContain("::")
 })
 
 test("the ports of health and metrics are open to namespaces that are labelled for it alone", () => {
