@@ -1,5 +1,6 @@
 /**
- * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants. Not part of the program.
+ * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, and the chart's copies of them and of
+ * manager/. Not part of the program.
  */
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
@@ -9,6 +10,7 @@ import { linesOf, type Namespaces, toRBAC } from "./adapters/kube/rbac.ts"
 import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "./api/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "./api/mcp-target.ts"
 import { toCRD } from "./api/structural.ts"
+import { chartFiles } from "./generate/chart.ts"
 
 /** The namespaces of an installation by kubectl; `kubernetes.namespace` in manager/ says the same. */
 export const namespaces: Namespaces = { own: "reflow-system", instances: "reflow" }
@@ -57,8 +59,8 @@ const rbacFile = (actor: Actor): string =>
 const yamlFile = (...objects: readonly object[]): string =>
   header + objects.map((object) => stringify(object, format)).join("---\n")
 
-/** Every generated file by its path from the root of the repository. */
-export const generatedFiles = (): ReadonlyMap<string, string> =>
+/** Every generated manifest by its path from the root of the repository. */
+const manifests = (): ReadonlyMap<string, string> =>
   new Map([
     ["crd/mcpinstances.yaml", yamlFile(toCRD(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }))],
     ["crd/mcptargets.yaml", yamlFile(toCRD(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }))],
@@ -67,10 +69,16 @@ export const generatedFiles = (): ReadonlyMap<string, string> =>
     ["rbac/operator.yaml", rbacFile("operator")],
   ])
 
-if (import.meta.main) {
-  const root = resolve(import.meta.dirname, "..")
+const root = resolve(import.meta.dirname, "..")
+
+/** Every generated file by its path from the root of the repository. */
+export const generatedFiles = (): ReadonlyMap<string, string> => {
+  const made = manifests()
+  return new Map([...made, ...chartFiles(made, root)])
+}
+
+if (import.meta.main)
   for (const [path, text] of generatedFiles()) {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), text)
   }
-}

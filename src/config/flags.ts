@@ -33,7 +33,13 @@ export type Command =
       readonly schema: boolean
       readonly settings: Settings
     }
-  | { readonly kind: "check"; readonly role: CheckedRole; readonly settings: Settings }
+  | {
+      readonly kind: "check"
+      readonly role: CheckedRole
+      readonly settings: Settings
+      /** Where a gateway must answer. */
+      readonly reach: string | undefined
+    }
   | {
       readonly kind: "plugin"
       /** The plugins' files. */
@@ -81,6 +87,7 @@ export const flags: Readonly<Record<string, Flag>> = {
     of: ["run", "config"],
     help: "with --role dev: targets to load, a file or folder",
   },
+  reach: { value: "URL", of: ["check"], help: "with check: also whether a gateway answers there" },
   schema: { of: ["config"], help: "print the JSON Schema of the file instead" },
   subject: { value: "NAME", of: ["token"], help: "whose token it is" },
   group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
@@ -227,7 +234,10 @@ const runCommand = (all: Values, role: Role | undefined): Command => {
 
 const checkCommand = (all: Values, role: Role = "all"): Command => {
   if (role === "dev") throw wrong("--role dev needs nothing that could be checked: its cluster is embedded")
-  return { kind: "check", role, settings: settingsOf(all) }
+  const [reach] = all("reach")
+  if (reach !== undefined && !(/^https?:\/\//.test(reach) && URL.canParse(reach)))
+    throw wrong("--reach needs an http(s) URL, e.g. http://reflow-gateway.reflow-system")
+  return { kind: "check", role, settings: settingsOf(all), reach }
 }
 
 const jsonOf = (text: string): unknown => {

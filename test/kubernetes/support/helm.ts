@@ -1,0 +1,98 @@
+/** Helm, and the chart of this repository. */
+
+import { execFile } from "node:child_process"
+import { cp, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { describe } from "vitest"
+import { parseAllDocuments } from "yaml"
+import { repositoryFile } from "../../support/reflow.ts"
+import { cluster, makeFolder } from "./cluster.ts"
+import { findHelm, noHelm } from "./find-helm.ts"
+
+const found = await findHelm()
+const isFailure = found === undefined && (process.env.CI ?? "") !== ""
+if (found === undefined) console.warn(`!!! HELM TESTS ${isFailure ? "FAILED" : "SKIPPED"}: ${noHelm} !!!`)
+
+/** Tests of the chart: without Helm they are skipped, loudly; with CI set they fail. */
+export const describeChart = describe.skipIf(found === undefined && !isFailure)
+
+/** The chart's folder. */
+export const chart = repositoryFile("chart")
+
+/** How Helm is called. */
+export type HelmOptions = {
+  /** Its standard input, for `--values -`. */
+  readonly input?: string
+  /** Bound in milliseconds; default 180 s. */
+  readonly timeoutMs?: number
+}
+
+/** Runs Helm on the cluster and resolves with its standard output; fails with what it said on standard error. */
+export const helm = (args: readonly string[], options: HelmOptions = {}): Promise<string> =>
+  new Promise((done, fail) => {
+    if (found === undefined) return fail(new Error(noHelm))
+    const limits = { timeout: options.timeoutMs ?? 180_000, maxBuffer: 64 * 2 ** 20 }
+    const all = [...args, "--kubeconfig", cluster.kubeconfig]
+    const child = execFile(found, all, limits, (error, stdout, stderr) =>
+      error === null ? done(stdout) : fail(new Error(`helm ${args.join(" ")}: ${stderr.trim() || error.message}`)),
+    )
+    child.stdin?.on("error", () => {})
+    child.stdin?.end(options.input ?? "")
+  })
+
+/** What tests read of a rendered object. */
+export type Rendered = {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  readonly data?: Readonly<Record<string, string>>
+  // biome-ignore lint/suspicious/noExplicitAny: objects of many kinds; an absent field fails the test that asks for it
+  readonly spec?: any
+  readonly rules?: readonly { readonly resourceNames?: readonly string[] }[]
+  readonly subjects?: readonly { readonly namespace?: string }[]
+}
+
+/** The objects of a text of YAML documents. */
+export const objectsOf = (text: string): readonly Rendered[] =>
+  parseAllDocuments(text)
+    .map((document) => document.toJS() as Rendered | null)
+    .filter((object) => object !== null)
+
+/** Where and with what a release is rendered. */
+export type Rendering = {
+  readonly namespace?: string
+  /** As a values file has them. */
+  readonly values?: object
+  readonly args?: readonly string[]
+}
+
+/** What `helm template` makes of the chart, without its tests. Asks no cluster. */
+export const render = async ({
+  namespace = "reflow-system",
+  values = {},
+  args = [],
+}: Rendering = {}): Promise<readonly Rendered[]> => {
+  const flags = ["--namespace", namespace, "--values", "-", ...args]
+  const text = await helm(["template", "reflow-operator", chart, "--skip-tests", ...flags], {
+    input: JSON.stringify(values),
+  })
+  return objectsOf(text)
+}
+
+/** A copy of the chart whose files are changed by `change`, e.g. to be an earlier version; gone at the end of the file. */
+export const copyChart = async (changes: Readonly<Record<string, (text: string) => string>>): Promise<string> => {
+  const folder = join(await makeFolder(), "chart")
+  await cp(chart, folder, { recursive: true })
+  for (const [path, change] of Object.entries(changes)) {
+    const before = await readFile(join(folder, path), "utf8")
+    const after = change(before)
+    if (after === before) throw new Error(`nothing was changed in ${path}`)
+    await writeFile(join(folder, path), after)
+  }
+  return folder
+}
