@@ -3,15 +3,20 @@
 import { execFile } from "node:child_process"
 import { cp, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { describe } from "vitest"
 import { parseAllDocuments } from "yaml"
 import { repositoryFile } from "../../support/reflow.ts"
-import { cluster, makeFolder } from "./cluster.ts"
+import { cluster, kubectl, makeFolder } from "./cluster.ts"
 import { findHelm, noHelm } from "./find-helm.ts"
+import { forgetKinds, makeRoom } from "./install.ts"
 
 const found = await findHelm()
 const isFailure = found === undefined && (process.env.CI ?? "") !== ""
 if (found === undefined) console.warn(`!!! HELM TESTS ${isFailure ? "FAILED" : "SKIPPED"}: ${noHelm} !!!`)
+
+/** Path of Helm, or its bare name if it is in PATH. */
+export const helmProgram = found ?? "helm"
 
 /** Tests of the chart: without Helm they are skipped, loudly; with CI set they fail. */
 export const describeChart = describe.skipIf(found === undefined && !isFailure)
@@ -95,4 +100,50 @@ export const copyChart = async (changes: Readonly<Record<string, (text: string) 
     await writeFile(join(folder, path), after)
   }
   return folder
+}
+
+/** Everything of a release, as `Kind namespace/name`, with the version that the API server has of it. */
+const readVersions = async (release: Release): Promise<Readonly<Record<string, string>>> => {
+  const input = await helm(["get", "manifest", release.name, "-n", release.namespace])
+  const { items } = JSON.parse(await kubectl(["get", "-o", "json", "-f", "-"], { input })) as { items: Stored[] }
+  return Object.fromEntries(
+    items.map(({ kind, metadata: { namespace = "", name, resourceVersion } }) => [
+      `${kind} ${namespace}/${name}`,
+      resourceVersion,
+    ]),
+  )
+}
+
+type Stored = {
+  readonly kind: string
+  readonly metadata: { readonly namespace?: string; readonly name: string; readonly resourceVersion: string }
+}
+
+/** A release by its name and the namespace that Helm keeps it in. */
+export type Release = { readonly name: string; readonly namespace: string }
+
+/** The versions of a release's objects once nothing writes them any more: controllers tell the state of new ones. */
+export const settledVersions = async (release: Release): Promise<Readonly<Record<string, string>>> => {
+  let versions = await readVersions(release)
+  for (const _ of Array(20)) {
+    await sleep(3_000)
+    const next = await readVersions(release)
+    if (JSON.stringify(next) === JSON.stringify(versions)) return versions
+    versions = next
+  }
+  throw new Error("the objects of the release are written again and again")
+}
+
+/** Namespaces and kinds are as fresh as a user finds them; at the end of the file the kinds are those of crd/ again. */
+export const makeRoomForChart = async (): Promise<void> => {
+  await makeRoom()
+  await forgetKinds()
+}
+
+/** Removes everything that a chart has left, and gives the files after this one the kinds that they expect. */
+export const removeChart = async (...namespaces: readonly string[]): Promise<void> => {
+  const gone = ["--ignore-not-found", "--timeout=150s"]
+  await kubectl(["delete", "namespace", ...namespaces, ...gone], { timeoutMs: 180_000 })
+  await forgetKinds()
+  await kubectl(["apply", "--server-side", "--force-conflicts", "-f", repositoryFile("crd")])
 }

@@ -88,8 +88,8 @@ export const reconfigure = async (change: (config: Sections) => Sections): Promi
 }
 
 /** Forwards a local port to a Pod of the gateway's Service, as docs/install.md does; resolves with the local HOST:PORT. */
-export const forward = async (): Promise<string> => {
-  const args = ["--kubeconfig", cluster.kubeconfig, "port-forward", "-n", ownNamespace, "service/reflow-gateway", ":80"]
+export const forward = async (namespace = ownNamespace): Promise<string> => {
+  const args = ["--kubeconfig", cluster.kubeconfig, "port-forward", "-n", namespace, "service/reflow-gateway", ":80"]
   const child = spawn(cluster.kubectl, args, { stdio: ["ignore", "pipe", "inherit"] })
   undo.push(async () => child.kill())
   for await (const line of createInterface({ input: child.stdout })) {
@@ -100,8 +100,8 @@ export const forward = async (): Promise<string> => {
 }
 
 /** The ClusterIP of the gateway's Service. */
-export const serviceIP = (): Promise<string> =>
-  kubectl(["get", "service", "reflow-gateway", "-n", ownNamespace, "-o", "jsonpath={.spec.clusterIP}"])
+export const serviceIP = (namespace = ownNamespace): Promise<string> =>
+  kubectl(["get", "service", "reflow-gateway", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"])
 
 /** One request on a connection of its own; true if it was the gateway that answered. */
 const asksGateway = (host: string): Promise<boolean> =>
@@ -129,16 +129,16 @@ const isGateway = async (host: string): Promise<boolean> => {
  * Where this machine reaches the gateway's Service, as HOST or HOST:PORT: at its ClusterIP if this machine is the node,
  * else by kubectl port-forward, which ends with the Pod that it leads to.
  */
-export const gatewayHost = async (): Promise<string> => {
-  if (cluster.origin !== "built") return forward()
-  const ip = await serviceIP()
+export const gatewayHost = async (namespace = ownNamespace): Promise<string> => {
+  if (cluster.origin !== "built") return forward(namespace)
+  const ip = await serviceIP(namespace)
   await eventually(() => isGateway(ip), waitMs, "the gateway answers at its Service")
   return ip
 }
 
 /** The token of the first administrator, read as docs/install.md says. */
-export const bootstrapToken = async (): Promise<string> => {
+export const bootstrapToken = async (namespace = ownNamespace): Promise<string> => {
   const path = "jsonpath={.data.token}"
-  const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", ownNamespace, "-o", path])
+  const data = await kubectl(["get", "secret", "reflow-bootstrap-token", "-n", namespace, "-o", path])
   return Buffer.from(data, "base64").toString()
 }
