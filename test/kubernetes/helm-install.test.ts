@@ -1,18 +1,16 @@
 /** The life of a release: docs/install.md with Helm from its first line on, to the last one of the chart's notes. */
-import { execFile } from "node:child_process"
-import { dirname, isAbsolute } from "node:path"
-import { promisify } from "node:util"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { eventually } from "../support/processes.ts"
 import { repositoryFile } from "../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
+import { blockOf, runCommands } from "./support/commands.ts"
 import { dualTarget, openSession, touch } from "./support/dual.ts"
 import {
   chart,
   describeChart,
   helm,
-  helmProgram,
   makeRoomForChart,
+  readRelease,
   removeChart,
   settledVersions,
 } from "./support/helm.ts"
@@ -23,7 +21,7 @@ import { type Caller, createCaller } from "./support/load.ts"
 const release = { name: "reflow-operator", namespace: ownNamespace }
 const own = ["--namespace", ownNamespace]
 /** As the specification writes it. */
-const install = ["install", release.name, chart, ...own, "--create-namespace"]
+const install = "helm install reflow-operator ./chart --namespace reflow-system --create-namespace\n"
 
 let notes = ""
 let session = ""
@@ -73,7 +71,7 @@ const shared = async (): Promise<string[]> => {
 /** The commands that the notes give for having nothing left. */
 const lastCommands = (): string => {
   const [, after = ""] = notes.split("To have nothing left:\n")
-  return after.replace(/^ +/gm, "")
+  return `${after.replace(/^ +/gm, "").trimEnd()}\n`
 }
 
 describeChart("helm install reflow-operator ./chart --namespace reflow-system --create-namespace", () => {
@@ -89,7 +87,8 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
   test("installs an operator and two gateways that become available and never restart", {
     timeout: 360_000,
   }, async () => {
-    await helm(install)
+    expect(blockOf("README.md", "helm")).toBe(install)
+    await runCommands(install)
     notes = await helm(["get", "notes", release.name, ...own])
     await isRolledOut()
     const { items } = (await kubectlJson(["get", "pods", "-n", ownNamespace])) as {
@@ -110,7 +109,9 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
   })
 
   test("passes helm test, which asks the API server for each right and the gateway for an answer", async () => {
-    const said = await helm(["test", release.name, ...own])
+    const block = blockOf("docs/install.md", "helm")
+    expect(block.startsWith(install)).toBe(true)
+    const said = await runCommands(block.slice(install.length))
     expect(said.match(/Phase: +Succeeded/g)).toHaveLength(2)
     expect(await kubectl(["get", "pods", "-n", ownNamespace, "-o", "name"])).not.toContain("check")
   })
@@ -153,11 +154,12 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
   test("changes nothing when it is upgraded to itself, and again", { timeout: 240_000 }, async () => {
     // what the test before last took away and gave back is no longer Helm's doing
     await helm(["upgrade", release.name, chart, ...own])
-    const before = await settledVersions(release)
+    const read = () => readRelease(release.name, release.namespace)
+    const before = await settledVersions(read)
     expect(Object.keys(before).length).toBeGreaterThan(15)
     for (const _ of [1, 2]) {
       await helm(["upgrade", release.name, chart, ...own])
-      expect(await settledVersions(release)).toEqual(before)
+      expect(await settledVersions(read)).toEqual(before)
     }
   })
 
@@ -189,7 +191,7 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
   })
 
   test("leaves on uninstall nothing but what the notes announce", { timeout: 240_000 }, async () => {
-    await helm(["uninstall", release.name, ...own])
+    await runCommands(blockOf("docs/upgrade.md", "uninstall"))
     const isGone = async () => (await kubectl(["get", "pods", "-n", ownNamespace, "-o", "name"])) === ""
     await eventually(isGone, 120_000, "the Pods of operator and gateway are gone")
     const kept = (await contents(ownNamespace)).filter((name) => !name.startsWith("endpoint"))
@@ -219,17 +221,15 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
   test("goes on with what was kept when it is installed again: target, token, server, session", {
     timeout: 240_000,
   }, async () => {
-    await helm(install)
+    await runCommands(install)
     await isRolledOut()
     expect(await bootstrapToken()).toBe(token)
     expect(await touch(await callerNow(), session)).toBe(counted + 1)
   })
 
   test("is gone altogether after the last commands of the notes", { timeout: 240_000 }, async () => {
-    const folders = [helmProgram, cluster.kubectl].filter((path) => isAbsolute(path)).map((path) => dirname(path))
-    const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, PATH: [...folders, process.env.PATH].join(":") }
-    expect(lastCommands().split("\n").filter(Boolean)).toHaveLength(4)
-    await promisify(execFile)("sh", ["-e", "-c", lastCommands()], { env, timeout: 200_000 })
+    expect(lastCommands()).toBe(blockOf("docs/upgrade.md", "nothing left"))
+    await runCommands(lastCommands())
     expect(await shared()).toEqual([])
   })
 })

@@ -3,8 +3,10 @@ import { globSync, readFileSync } from "node:fs"
 import { expect, test } from "vitest"
 import { parse } from "yaml"
 import { grants, keysSecretName } from "../../src/adapters/kube/access.ts"
+import { checkLayer } from "../../src/config/check.ts"
 import { repositoryFile } from "../support/reflow.ts"
 import { kubectl } from "./support/cluster.ts"
+import { blockOf } from "./support/commands.ts"
 import { chart, describeChart, helm, objectsOf, type Rendered, render } from "./support/helm.ts"
 
 const nameOf = ({ kind, metadata }: Rendered): string => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`
@@ -309,6 +311,16 @@ describeChart("values", () => {
       const { spec } = find(objects, "Deployment", `reflow-${role}`)
       expect(spec.template.metadata.labels).toMatchObject(service.spec.selector)
     }
+  })
+
+  test("of docs/install.md lead clients in by an Ingress with a certificate, and let a company's issuer say who they are", async () => {
+    const objects = await render({ values: parse(blockOf("docs/install.md", "values")) })
+    expect(find(objects, "Ingress").spec.tls).toEqual([
+      { hosts: ["mcp.example.com"], secretName: find(objects, "Certificate").spec.secretName },
+    ])
+    const file = find(objects, "ConfigMap", "reflow").data?.["reflow.yaml"] ?? ""
+    expect(checkLayer({ values: parse(file), problems: [], sourceOf: () => "" })).toEqual([])
+    expect(parse(file).auth.issuers).toHaveLength(1)
   })
 
   test("make Ingress, autoscaler and Services that the API server accepts", async () => {

@@ -102,36 +102,41 @@ export const copyChart = async (changes: Readonly<Record<string, (text: string) 
   return folder
 }
 
-/** Everything of a release, as `Kind namespace/name`, with the version that the API server has of it. */
-const readVersions = async (release: Release): Promise<Readonly<Record<string, string>>> => {
-  const input = await helm(["get", "manifest", release.name, "-n", release.namespace])
-  const { items } = JSON.parse(await kubectl(["get", "-o", "json", "-f", "-"], { input })) as { items: Stored[] }
-  return Object.fromEntries(
-    items.map(({ kind, metadata: { namespace = "", name, resourceVersion } }) => [
-      `${kind} ${namespace}/${name}`,
-      resourceVersion,
-    ]),
-  )
-}
-
 type Stored = {
   readonly kind: string
   readonly metadata: { readonly namespace?: string; readonly name: string; readonly resourceVersion: string }
 }
 
-/** A release by its name and the namespace that Helm keeps it in. */
-export type Release = { readonly name: string; readonly namespace: string }
+/** Versions of objects by `Kind namespace/name`. */
+export type Versions = Readonly<Record<string, string>>
 
-/** The versions of a release's objects once nothing writes them any more: controllers tell the state of new ones. */
-export const settledVersions = async (release: Release): Promise<Readonly<Record<string, string>>> => {
-  let versions = await readVersions(release)
-  for (const _ of Array(20)) {
+const versionsIn = (text: string): Versions =>
+  Object.fromEntries(
+    (JSON.parse(text) as { items: Stored[] }).items.map(({ kind, metadata }) => [
+      `${kind} ${metadata.namespace ?? ""}/${metadata.name}`,
+      metadata.resourceVersion,
+    ]),
+  )
+
+/**
+ * The versions of the objects that `read` gets as JSON, once nothing writes them any more: controllers tell the state of
+ * new ones for a while.
+ */
+export const settledVersions = async (read: () => Promise<string>): Promise<Versions> => {
+  let versions = versionsIn(await read())
+  for (let look = 0; look < 20; look++) {
     await sleep(3_000)
-    const next = await readVersions(release)
+    const next = versionsIn(await read())
     if (JSON.stringify(next) === JSON.stringify(versions)) return versions
     versions = next
   }
-  throw new Error("the objects of the release are written again and again")
+  throw new Error("the objects are written again and again")
+}
+
+/** Everything of a release, as JSON. */
+export const readRelease = async (name: string, namespace: string): Promise<string> => {
+  const input = await helm(["get", "manifest", name, "--namespace", namespace])
+  return kubectl(["get", "-o", "json", "-f", "-"], { input })
 }
 
 /** Namespaces and kinds are as fresh as a user finds them; at the end of the file the kinds are those of crd/ again. */
