@@ -1,6 +1,8 @@
 /** From the chart before to this one, and back, while a server runs and holds a session. */
 import { createHash, randomBytes } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { repositoryFile } from "../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
 import { blockOf, runCommands } from "./support/commands.ts"
 import { dualTarget, openSession, touch } from "./support/dual.ts"
@@ -19,7 +21,9 @@ const values = {
     // any host: the Service's address is known only when it is there
     gateway: { public_url: "", allowed_hosts: [] },
     auth: { tokens: [{ name: "alice", subject: "alice", sha256, for: ["mcp"] }] },
+    plugins: [{ path: "/plugins/tenant.mjs" }],
   },
+  plugins: { files: { "tenant.mjs": readFileSync(repositoryFile("examples/plugins/tenant.mjs"), "utf8") } },
   gateway: { resources: { requests: { cpu: "60m" } } },
 }
 
@@ -36,7 +40,7 @@ const earlier = {
 let session = ""
 let counted = 0
 let server = ""
-let pods = ""
+let pods: readonly string[] = []
 const callers: Caller[] = []
 
 const callerNow = async (): Promise<Caller> => {
@@ -45,7 +49,7 @@ const callerNow = async (): Promise<Caller> => {
   return caller
 }
 
-/** UIDs of Pods, the youngest last. */
+/** UIDs of the Pods that run. */
 const uidsOf = async (namespace: string): Promise<string> => {
   const path = "jsonpath={.items[?(@.status.phase=='Running')].metadata.uid}"
   return kubectl(["get", "pods", "-n", namespace, "-o", path, "--sort-by=.metadata.name"])
@@ -99,7 +103,7 @@ describeChart("an upgrade from the chart before, with a server that runs and hol
     session = await openSession(caller)
     counted = await touch(caller, session)
     server = await uidsOf(instanceNamespace)
-    pods = await uidsOf(ownNamespace)
+    pods = (await kubectl(["get", "pods", "-n", ownNamespace, "-o", "name"])).trim().split("\n")
   }, 800_000)
   afterAll(async () => {
     for (const { agent } of callers) agent.destroy()
@@ -116,7 +120,16 @@ describeChart("an upgrade from the chart before, with a server that runs and hol
     expect(said.match(/Phase: +Succeeded/g)).toHaveLength(2)
     await isRolledOut()
     expect(await installed()).toEqual(after)
-    expect((await uidsOf(ownNamespace)).split(" ")).not.toEqual(expect.arrayContaining(pods.split(" ")))
+    expect(pods).toHaveLength(3)
+    await kubectl(["wait", "--for=delete", ...pods, "-n", ownNamespace, "--timeout=120s"], { timeoutMs: 130_000 })
+  })
+
+  test("has the plugin of the values loaded in both roles", async () => {
+    for (const role of ["operator", "gateway"]) {
+      const log = await kubectl(["logs", "-n", ownNamespace, `deployment/reflow-${role}`])
+      const lines = log.split("\n").filter((line) => line.includes('"plugin loaded"'))
+      expect(lines.map((line) => JSON.parse(line).path)).toEqual(["/plugins/tenant.mjs"])
+    }
   })
 
   test("keeps the server and its session", async () => {

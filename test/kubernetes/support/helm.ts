@@ -82,7 +82,7 @@ export const render = async ({
   values = {},
   args = [],
 }: Rendering = {}): Promise<readonly Rendered[]> => {
-  const flags = ["--namespace", namespace, "--values", "-", ...args]
+  const flags = ["--namespace", namespace, "--kube-version", "1.35.0", "--values", "-", ...args]
   const text = await helm(["template", "reflow-operator", chart, "--skip-tests", ...flags], {
     input: JSON.stringify(values),
   })
