@@ -72,13 +72,13 @@ that it installs into by itself; only from Helm 4 on it goes on when that is amo
 {{- $_ := set $metadata "labels" (merge (default (dict) $metadata.labels) (include "reflow.labels" .root | fromYaml)) -}}
 {{- if has $kind (list "CustomResourceDefinition" "Namespace") -}}
 {{- $_ := set $metadata "annotations" (merge (default (dict) $metadata.annotations) (dict "helm.sh/resource-policy" "keep")) -}}
-{{- else if eq $kind "ConfigMap" -}}
+{{- else if and (eq $kind "ConfigMap") (eq $metadata.name "reflow") -}}
 {{- $_ := set .object.data "reflow.yaml" (include "reflow.config" .root) -}}
 {{- else if eq $kind "Deployment" -}}
 {{- include "reflow.adaptDeployment" . -}}
 {{- else if eq $kind "ServiceAccount" -}}
 {{- with (get .root.Values (trimPrefix "reflow-" $metadata.name)).serviceAccount.annotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
-{{- else if eq $kind "Service" -}}
+{{- else if and (eq $kind "Service") (eq $metadata.name "reflow-gateway") -}}
 {{- $service := .root.Values.gateway.service -}}
 {{- with $service.annotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
 {{- if ne $service.type "ClusterIP" }}{{ $_ := set .object.spec "type" $service.type }}{{ end -}}

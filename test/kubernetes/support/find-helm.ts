@@ -6,10 +6,10 @@ import { promisify } from "node:util"
 /** Builds and runs Helm, if it lies beside the repository. */
 const workshop = resolve(import.meta.dirname, "../../../../shared/cluster/helm")
 
-/** True if this program is a Helm. Building one takes two minutes the first time on a machine. */
+/** True if this program is Helm 4 or newer. Building one takes two minutes the first time on a machine. */
 const isHelm = (command: string): Promise<boolean> =>
   promisify(execFile)(command, ["version"], { timeout: 600_000 }).then(
-    ({ stdout }) => stdout.includes("Version"),
+    ({ stdout }) => /Version:"v([4-9]|\d{2})/.test(stdout),
     () => false,
   )
 
@@ -30,7 +30,7 @@ export const findHelm = async (): Promise<string | undefined> => {
   const named = process.env.HELM
   if (named !== undefined && named !== "") {
     if (await isHelm(named)) return named
-    throw new Error(`HELM names ${named}, which is no Helm`)
+    throw new Error(`HELM names ${named}, which is no Helm 4`)
   }
   if (await isHelm("helm")) return "helm"
   return (await exists(workshop)) && (await isHelm(workshop)) ? workshop : undefined
