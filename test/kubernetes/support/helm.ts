@@ -62,6 +62,17 @@ export type Rendered = {
   readonly subjects?: readonly { readonly namespace?: string }[]
 }
 
+/** The object of a kind and a name. */
+export const findObject = (objects: readonly Rendered[], kind: string, name = "reflow-gateway"): Rendered => {
+  const found = objects.find((each) => each.kind === kind && each.metadata.name === name)
+  if (found === undefined) throw new Error(`no ${kind} ${name}`)
+  return found
+}
+
+/** The objects as `Kind namespace/name`, sorted. */
+export const namesOf = (objects: readonly Rendered[]): readonly string[] =>
+  objects.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`).sort()
+
 /** The objects of a text of YAML documents. */
 export const objectsOf = (text: string): readonly Rendered[] =>
   parseAllDocuments(text)
@@ -70,6 +81,8 @@ export const objectsOf = (text: string): readonly Rendered[] =>
 
 /** Where and with what a release is rendered. */
 export type Rendering = {
+  /** Folder of the chart; default this repository's. */
+  readonly from?: string
   readonly namespace?: string
   /** As a values file has them. */
   readonly values?: object
@@ -77,13 +90,10 @@ export type Rendering = {
 }
 
 /** What `helm template` makes of the chart, without its tests. Asks no cluster. */
-export const render = async ({
-  namespace = "reflow-system",
-  values = {},
-  args = [],
-}: Rendering = {}): Promise<readonly Rendered[]> => {
+export const render = async (rendering: Rendering = {}): Promise<readonly Rendered[]> => {
+  const { from = chart, namespace = "reflow-system", values = {}, args = [] } = rendering
   const flags = ["--namespace", namespace, "--kube-version", "1.35.0", "--values", "-", ...args]
-  const text = await helm(["template", "reflow-operator", chart, "--skip-tests", ...flags], {
+  const text = await helm(["template", "reflow-operator", from, "--skip-tests", ...flags], {
     input: JSON.stringify(values),
   })
   return objectsOf(text)
