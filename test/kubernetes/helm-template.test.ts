@@ -111,13 +111,8 @@ describeChart("in other namespaces the chart", () => {
   })
 
   test("leaves namespaces alone that are there and not its own, and makes those that are not", async () => {
-    const objects = await helm([
-      "template",
-      "reflow-operator",
-      chart,
-      ...["--namespace", "reflow-not-there", "--set", "namespaces.instances=default", "--skip-tests"],
-      "--dry-run=server",
-    ])
+    const flags = ["--namespace", "reflow-not-there", "--set", "namespaces.instances=default,crds.install=false"]
+    const objects = await helm(["template", "reflow-operator", chart, ...flags, "--skip-tests", "--dry-run=server"])
     expect(
       objectsOf(objects)
         .filter(({ kind }) => kind === "Namespace")
