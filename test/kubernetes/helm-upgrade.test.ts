@@ -32,7 +32,7 @@ const earlier = {
   "Chart.yaml": (text: string) => text.replace(/^version: .*$/m, "version: 0.0.9"),
   "files/crd/mcptargets.yaml": (text: string) =>
     text.replace("A named MCP server that the gateway offers.", "A server."),
-  "files/rbac/operator.yaml": (text: string) => text.replace("verbs: [create, patch, list]", "verbs: [create, patch]"),
+  "files/rbac/operator.yaml": (text: string) => text.replace("verbs: [update]", "verbs: [patch]"),
   "files/manager/20-operator.yaml": (text: string) => text.replace("memory: 512Mi", "memory: 500Mi"),
   "files/manager/30-gateway.yaml": (text: string) => text.replace("memory: 1Gi", "memory: 1000Mi"),
 }
@@ -61,12 +61,12 @@ const installed = async () => {
     items: { spec: { template: { spec: { containers: { resources: unknown }[] } } } }[]
   }
   const explained = await kubectl(["explain", "mcpt"])
-  const mayList = ["auth", "can-i", "list", "events", "-n", instanceNamespace]
+  const question = ["auth", "can-i", "update", "mcpinstances.mcp.reflow.io", "--subresource=finalizers"]
   const account = `--as=system:serviceaccount:${ownNamespace}:reflow-operator`
   return {
     resources: items.map(({ spec }) => spec.template.spec.containers[0]?.resources),
     description: /DESCRIPTION:\n\s+(.*)/.exec(explained)?.[1],
-    listsEvents: await kubectl([...mayList, account]).then(
+    mayFinalize: await kubectl([...question, "-n", instanceNamespace, account, "--quiet"]).then(
       () => true,
       () => false,
     ),
@@ -79,7 +79,7 @@ const before = {
     { requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "500Mi" } },
   ],
   description: "A server.",
-  listsEvents: false,
+  mayFinalize: false,
 }
 const after = {
   resources: [
@@ -87,7 +87,7 @@ const after = {
     { requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "512Mi" } },
   ],
   description: "A named MCP server that the gateway offers.",
-  listsEvents: true,
+  mayFinalize: true,
 }
 
 describeChart("an upgrade from the chart before, with a server that runs and holds a session,", () => {
