@@ -16,7 +16,7 @@ export type GatewayCheck = {
 /** How long one answer may take. */
 const answerMs = 5_000
 /** How long it is tried: a Service that was just made is not routed everywhere yet. */
-const patienceMs = 30_000
+const patienceMs = 15_000
 const pauseMs = 500
 
 /** Undefined if the answer is a gateway's to somebody without a token; else what came instead. */
@@ -41,7 +41,7 @@ const ask = ({ url, publicUrl, signal }: GatewayCheck): Promise<string | undefin
     )
   })
 
-/** Whether a gateway answers at an address, as a client without a token meets it. Tries for half a minute. */
+/** Whether a gateway answers at an address, as a client without a token meets it. Tries for a quarter of a minute. */
 export const checkGateway = async (check: GatewayCheck): Promise<Finding> => {
   const { clock, signal, url } = check
   const what = `gateway at ${url}`
