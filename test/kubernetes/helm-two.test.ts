@@ -131,10 +131,10 @@ describeChart("two releases in one cluster", () => {
     const wrong: string[] = []
     for (const right of rights) {
       const text = `${right.actor} ${right.verb} ${right.resource} ${right.name ?? ""}`
-      const where = right.where === "own" ? "own" : "instances"
-      if (!(await may(right, second, second[where]))) wrong.push(`${text} is missing`)
-      for (const namespace of [first.own, first.instances])
-        if (await may(right, second, namespace)) wrong.push(`${text} in ${namespace}`)
+      const home = second[right.where === "own" ? "own" : "instances"]
+      const places = [home, first.own, first.instances]
+      const answers = await Promise.all(places.map((namespace) => may(right, second, namespace)))
+      if (!answers.every((has, index) => has === (index === 0))) wrong.push(`${text}: ${answers}`)
     }
     expect(rights.length).toBeGreaterThan(40)
     expect(wrong).toEqual([])
