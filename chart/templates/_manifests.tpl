@@ -16,21 +16,22 @@ of those folders (npm run generate). The result is a JSON list; see objects.yaml
 {{- toJson $objects -}}
 {{- end -}}
 
-{{/* An object in the namespaces of this release, with its Secret of session keys in the rights; the rest as in its file. */}}
+{{/*
+An object in the namespaces of this release, with its Secret of session keys in the rights; the rest as in its file. The
+instances' namespace gets its name last: the release's may be called `reflow`.
+*/}}
 {{- define "reflow.placed" -}}
-{{- $own := .root.Release.Namespace | quote -}}
-{{- $instances := .root.Values.namespaces.instances | quote -}}
-{{- $json := toJson .object | replace "\"reflow-system\"" $own -}}
+{{- $json := toJson .object -}}
 {{- range $key := list "namespace" "kubernetes.io/metadata.name" -}}
-{{- $json = $json | replace (printf "%q:\"reflow\"" $key) (printf "%q:%s" $key $instances) -}}
+{{- $json = $json | replace (printf "%q:\"reflow\"" $key) (printf "%q:\"{instances}\"" $key) -}}
 {{- end -}}
 {{- if eq .object.kind "Namespace" -}}
-{{- $json = $json | replace "\"name\":\"reflow\"" (printf "\"name\":%s" $instances) -}}
+{{- $json = $json | replace "\"name\":\"reflow\"" "\"name\":\"{instances}\"" -}}
 {{- end -}}
 {{- if eq .object.kind "Role" -}}
 {{- $json = $json | replace "\"reflow-gateway-keys\"" (include "reflow.keysSecret" .root | quote) -}}
 {{- end -}}
-{{- $json -}}
+{{- $json | replace "\"reflow-system\"" (.root.Release.Namespace | quote) | replace "{instances}" .root.Values.namespaces.instances -}}
 {{- end -}}
 
 {{/* Not empty if the release has the object. */}}

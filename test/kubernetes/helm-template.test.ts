@@ -105,6 +105,19 @@ describeChart("in other namespaces the chart", () => {
     expect(config.gateway.public_url).toBe("http://reflow-gateway.own-ns.svc")
   })
 
+  test("keeps both apart, even where each has the name of the other by default", async () => {
+    const objects = await render({ namespace: "reflow", values: { namespaces: { instances: "reflow-system" } } })
+    const swapped = namesOf(folders).map((name) =>
+      name.replace(/(?<=[ /])reflow(-system)?(?=\/|$)/, (found) => (found === "reflow" ? "reflow-system" : "reflow")),
+    )
+    const isPlaced = (name: string): boolean => !/^(Namespace|Custom)/.test(name)
+    expect(namesOf(objects).filter(isPlaced)).toEqual(swapped.filter(isPlaced).sort())
+    const binding = objects.find(
+      ({ kind, metadata }) => kind === "RoleBinding" && metadata.namespace === "reflow-system",
+    )
+    expect(binding?.subjects?.[0]?.namespace).toBe("reflow")
+  })
+
   test("has no kinds and no namespaces where others own them", async () => {
     const objects = await render({ values: { crds: { install: false }, namespaces: { create: false } } })
     expect(namesOf(objects)).toEqual(namesOf(folders).filter((name) => !/^(Custom|Namespace )/.test(name)))
