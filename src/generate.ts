@@ -1,6 +1,6 @@
 /**
- * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, and NetworkPolicies from the
- * configuration in manager/. Not part of the program.
+ * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, NetworkPolicies from the configuration in
+ * manager/, and the chart's copies of all of them. Not part of the program.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
@@ -11,6 +11,7 @@ import { linesOf, type Namespaces, toRBAC } from "./adapters/kube/rbac.ts"
 import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "./api/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "./api/mcp-target.ts"
 import { toCRD } from "./api/structural.ts"
+import { chartFiles } from "./generate/chart.ts"
 
 /** The namespaces of an installation by kubectl; `kubernetes.namespace` in manager/ says the same. */
 export const namespaces: Namespaces = { own: "reflow-system", instances: "reflow" }
@@ -75,8 +76,8 @@ export const readClusterCidrs = (manifest: string): readonly string[] => {
 const root = resolve(import.meta.dirname, "..")
 const readConfigMap = (): string => readFileSync(join(root, "manager/10-config.yaml"), "utf8")
 
-/** Every generated file by its path from the root of the repository, for a ConfigMap of the configuration. */
-export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string, string> => {
+/** Every generated manifest by its path from the root of the repository, for a ConfigMap of the configuration. */
+const manifests = (configMap: string): ReadonlyMap<string, string> => {
   const cidrs = readClusterCidrs(configMap)
   return new Map([
     ["crd/mcpinstances.yaml", yamlFile(toCRD(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }))],
@@ -89,9 +90,14 @@ export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string,
   ])
 }
 
-if (import.meta.main) {
+/** Every generated file by its path from the root of the repository, for a ConfigMap of the configuration. */
+export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string, string> => {
+  const made = manifests(configMap)
+  return new Map([...made, ...chartFiles(made, root)])
+}
+
+if (import.meta.main)
   for (const [path, text] of generatedFiles()) {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), text)
   }
-}

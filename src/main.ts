@@ -137,10 +137,10 @@ const printToken = async (command: Extract<Command, { kind: "token" }>): Promise
   return 0
 }
 
-const check = async ({ role, settings }: Extract<Command, { kind: "check" }>): Promise<ExitCode> => {
+const check = async ({ role, settings, reach }: Extract<Command, { kind: "check" }>): Promise<ExitCode> => {
   const { runCheck } = await import("./roles/check.ts")
   const write = (line: string) => void process.stdout.write(line)
-  return (await runCheck({ role, settings, environment: processEnvironment(), write })) ? 0 : 1
+  return (await runCheck({ role, settings, reach, environment: processEnvironment(), write })) ? 0 : 1
 }
 
 const checkPlugin = async ({ paths, ...settings }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {

@@ -37,7 +37,13 @@ export type Command =
       readonly schema: boolean
       readonly settings: Settings
     }
-  | { readonly kind: "check"; readonly role: CheckedRole; readonly settings: Settings }
+  | {
+      readonly kind: "check"
+      readonly role: CheckedRole
+      readonly settings: Settings
+      /** Where a gateway must answer. */
+      readonly reach: string | undefined
+    }
   | {
       readonly kind: "plugin"
       /** The plugins' files. */
@@ -206,7 +212,10 @@ const runCommand = (all: Values, role: Role | undefined): Command => {
 
 const checkCommand = (all: Values, role: Role = "all"): Command => {
   if (role === "dev") throw wrong("--role dev needs nothing that could be checked: its cluster is embedded")
-  return { kind: "check", role, settings: settingsOf(all) }
+  const [reach] = all("reach")
+  if (reach !== undefined && !(/^https?:\/\//.test(reach) && URL.canParse(reach)))
+    throw wrong("--reach needs an http(s) URL, e.g. http://reflow-gateway.reflow-system")
+  return { kind: "check", role, settings: settingsOf(all), reach }
 }
 
 const jsonOf = (flag: "settings" | "hook-settings", all: Values): unknown => {

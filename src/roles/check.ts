@@ -22,12 +22,15 @@ import {
   checkServer,
 } from "./check-cluster.ts"
 import { type Finding, findingText } from "./check-finding.ts"
+import { checkGateway, type GatewayCheck } from "./check-gateway.ts"
 
 /** What the preflight looks at, and where it tells. */
 export type CheckRequest = {
   readonly role: CheckedRole
   readonly settings: Settings
   readonly environment: Environment
+  /** Where a gateway must answer; absent = none is asked. */
+  readonly reach?: string | undefined
   /** Gets one line for each thing that was looked at. */
   readonly write: (line: string) => void
   /** The kinds that must be served; default this program's. */
@@ -77,6 +80,13 @@ const toCheck = (cluster: KubeCluster, { config }: Loaded, { role, kinds }: Chec
   signal: AbortSignal.timeout(limitMs),
 })
 
+const toGatewayCheck = (url: string, { config }: Loaded, { signal }: ClusterCheck): GatewayCheck => ({
+  url,
+  publicUrl: config.gateway.public_url,
+  clock: systemClock,
+  signal,
+})
+
 const silent = { level: "error", format: "text", write: () => {}, processMetrics: false } as const
 
 const findings = async function* (request: CheckRequest): AsyncGenerator<Finding> {
@@ -89,7 +99,9 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
     yield { what: "configuration", ok: true, detail: "can be loaded" }
     for (const { path, sha256 } of loaded.config.plugins)
       if (path !== undefined) yield await checkPlugin({ path, sha256 })
-    yield* checkCluster(toCheck(cluster, loaded, request))
+    const check = toCheck(cluster, loaded, request)
+    yield* checkCluster(check)
+    if (request.reach !== undefined) yield await checkGateway(toGatewayCheck(request.reach, loaded, check))
   } finally {
     await cluster.close()
   }

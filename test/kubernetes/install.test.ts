@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { parse } from "yaml"
 import { repositoryFile } from "../support/reflow.ts"
 import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
+import { blockOf, runCommands } from "./support/commands.ts"
+import { describeChart, helm, removeChart, settledVersions } from "./support/helm.ts"
 import { ensureImages } from "./support/images.ts"
 import {
   applyFolders,
@@ -33,6 +35,10 @@ type Found = {
 const get = async (namespace: string, ...what: readonly string[]): Promise<readonly Found[]> =>
   ((await kubectlJson(["get", ...what, "-n", namespace])) as { items: Found[] }).items
 
+/** Everything that the three folders make, as JSON. */
+const readFolders = () =>
+  kubectl(["get", "-o", "json", ...["crd", "rbac", "manager"].flatMap((name) => ["-f", repositoryFile(name)])])
+
 const programs = () => get(ownNamespace, "pods", "-l", "app.kubernetes.io/part-of=reflow-gateway")
 
 beforeAll(async () => {
@@ -40,8 +46,8 @@ beforeAll(async () => {
   await makeRoom()
   await forgetKinds()
 }, 800_000)
-// whatever fails in between, the files after this one find the kinds
-afterAll(() => kubectl(["apply", "--server-side", "--force-conflicts", "-f", repositoryFile("crd")]))
+// whatever fails in between, the files after this one find the kinds, without Helm's marks
+afterAll(() => removeChart(ownNamespace, instanceNamespace), 400_000)
 
 describe("kubectl apply -f crd/ -f rbac/ -f manager/", () => {
   test("makes every object on a cluster that knows none of them", async () => {
@@ -66,13 +72,16 @@ describe("kubectl apply -f crd/ -f rbac/ -f manager/", () => {
     )
   })
 
-  test("changes nothing when it is run again", async () => {
+  test("changes nothing when it is run again", { timeout: 240_000 }, async () => {
     const before = (await programs()).map(({ metadata }) => metadata.uid)
+    const versions = await settledVersions(readFolders)
     const said = await applyFolders()
     // kubectl sends the selector of a PodDisruptionBudget anew each time and calls that «configured»
     const others = said.filter((line) => !line.startsWith("poddisruptionbudget"))
     expect(others.filter((line) => !line.endsWith(" unchanged"))).toEqual([])
     expect((await programs()).map(({ metadata }) => metadata.uid)).toEqual(before)
+    expect(Object.keys(versions).length).toBeGreaterThan(15)
+    expect(await settledVersions(readFolders)).toEqual(versions)
   })
 
   test("fits, says reflow check in both Pods", async () => {
@@ -201,5 +210,25 @@ describe("an instance by hand, with its Secret", () => {
     const gone = [`pod/${pod?.metadata.name}`, `service/${service?.metadata.name}`]
     await kubectl(["wait", "--for=delete", ...gone, "-n", instanceNamespace, "--timeout=60s"])
     expect(await get(instanceNamespace, "pods,services")).toEqual([])
+  })
+})
+
+describeChart("helm install --take-ownership, as docs/upgrade.md has it", () => {
+  test("takes over what kubectl has made, and keeps the servers that run", { timeout: 300_000 }, async () => {
+    await kubectl(["apply", "-f", repositoryFile("examples/instances/github.yaml")])
+    const ready = ["wait", "--for=condition=Ready", "mcpi/github-user-abc123", "-n", instanceNamespace]
+    await kubectl([...ready, "--timeout=100s"], { timeoutMs: 110_000 })
+    const before = await get(instanceNamespace, "pods,services,secrets,mcpi")
+    const installed = await programs()
+    await runCommands(blockOf("docs/upgrade.md", "take over"))
+    await isRolledOut()
+    const uids = (found: readonly Found[]) => found.map(({ metadata }) => metadata.uid).sort()
+    expect(uids(await get(instanceNamespace, "pods,services,secrets,mcpi"))).toEqual(uids(before))
+    expect(uids(await programs())).toEqual(uids(installed))
+    const manifest = await helm(["get", "manifest", "reflow-operator", "--namespace", ownNamespace])
+    const owner = 'jsonpath={range .items[*]}{.metadata.annotations.meta\\.helm\\.sh/release-name}{"\\n"}{end}'
+    const owned = (await kubectl(["get", "-f", "-", "-o", owner], { input: manifest })).trim().split("\n")
+    expect(owned.length).toBeGreaterThan(15)
+    expect(new Set(owned)).toEqual(new Set(["reflow-operator"]))
   })
 })

@@ -49,8 +49,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   ],
   // Besides the roles: what it needs before a role is there, to read the configuration and to tell of an early end.
   main: ["roles", "config", "telemetry", "ports"],
-  // The second entry: writes crd/ and rbac/, is no part of the program.
-  generate: ["adapters/kube", "api"],
+  // The second entry: writes crd/, rbac/ and what the chart takes of them, is no part of the program.
+  generate: ["adapters/kube", "api", "config"],
   // What the program is made of, for build.config.ts; no part of it.
   packages: [],
 }
@@ -69,7 +69,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   "prom-client": ["src/telemetry/"],
   undici: ["src/gateway/upstream.ts", "src/adapters/kube/"],
   yaml: ["src/config/", "src/roles/", "src/generate.ts"],
-  zod: ["src/api/", "src/config/", "src/plugin/", "src/admin/", "src/gateway/", "plugins/"],
+  zod: ["src/api/", "src/config/", "src/plugin/", "src/admin/", "src/gateway/", "src/generate/", "plugins/"],
 }
 
 /** Where globals that differ between machines and runtimes may be read. */

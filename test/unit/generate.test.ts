@@ -47,9 +47,9 @@ test.each([...generatedFiles()])("%s is what `npm run generate` writes", (path, 
   expect(readFileSync(join(root, path), "utf8")).toBe(text)
 })
 
-test("crd/ and rbac/ hold nothing but what is generated", () => {
-  const generated = [...generatedFiles().keys()].filter((path) => /^(crd|rbac)\//.test(path))
-  expect(globSync("{crd,rbac}/*", { cwd: root }).sort()).toEqual(generated.sort())
+test("crd/, rbac/ and chart/files/ hold nothing but what is generated", () => {
+  const made = [...generatedFiles().keys()].filter((path) => /^(crd|rbac|chart\/files)\//.test(path))
+  expect(globSync("{crd,rbac,chart/files/*}/*", { cwd: root }).sort()).toEqual(made.sort())
 })
 
 describe("rights", () => {

@@ -60,6 +60,11 @@ test("check looks at both roles of a real cluster, or at the one that is named",
     role: "gateway",
     settings: { file: "a.yaml" },
   })
+  expect(parseCommand(["check", "--reach", "http://reflow-gateway.a"])).toMatchObject({
+    reach: "http://reflow-gateway.a",
+  })
+  expect(refusal("check", "--reach", "reflow-gateway:80")).toContain("--reach needs an http(s) URL")
+  expect(refusal("--role", "gateway", "--reach", "http://a")).toContain("does not go with")
   expect(refusal("check", "--role", "dev")).toContain("embedded")
   expect(refusal("check", "--schema")).toContain("'reflow check'")
 })

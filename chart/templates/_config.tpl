@@ -1,0 +1,37 @@
+{{/* The configuration file: that of manager/10-config.yaml, in the namespaces of this release, with what the values replace. */}}
+{{- define "reflow.config" -}}
+{{- $manifest := fromYaml (.Files.Get "files/manager/10-config.yaml") -}}
+{{- $text := get $manifest.data "reflow.yaml" | replace ".reflow-system" (printf ".%s" .Release.Namespace) -}}
+{{- $config := fromYaml $text -}}
+{{- $_ := set $config.kubernetes "namespace" .Values.namespaces.instances -}}
+{{- range $section, $given := .Values.config -}}
+{{- $into := get $config $section -}}
+{{- if and (kindIs "map" $given) (kindIs "map" $into) -}}
+{{- range $key, $value := $given }}{{ $_ := set $into $key $value }}{{ end -}}
+{{- else -}}
+{{- $_ := set $config $section $given -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "reflow.keysSecret" -}}
+{{- dig "gateway" "keys_secret" "reflow-gateway-keys" .Values.config -}}
+{{- end -}}
+
+{{/* The host of the public URL, without a port. */}}
+{{- define "reflow.host" -}}
+{{- $url := dig "gateway" "public_url" "" .Values.config -}}
+{{- (urlParse $url).hostname -}}
+{{- end -}}
+
+{{/* Seconds that a gateway needs to end: kubernetes.drain_timeout (e.g. 1h30m, 2.5s), and half a minute for the rest. */}}
+{{- define "reflow.endSeconds" -}}
+{{- $seconds := 30.0 -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h)" (dig "kubernetes" "drain_timeout" "0s" .Values.config) -1 -}}
+{{- $unit := regexFind "[a-z]+" . -}}
+{{- $seconds = addf $seconds (mulf (trimSuffix $unit . | float64) (get $units $unit)) -}}
+{{- end -}}
+{{- ceil $seconds | int -}}
+{{- end -}}
