@@ -101,6 +101,7 @@ test("every command block of the README is run by a test, or says that it is not
     "call",
     "credential",
     "forms",
+    "helm",
     "install",
     "never",
     "register",

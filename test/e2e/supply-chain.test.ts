@@ -116,7 +116,15 @@ describe("a second build, in another folder", () => {
     timeout: 240_000,
   }, async () => {
     const second = join(folder, "elsewhere/deeper")
-    for (const name of ["package.json", "package-lock.json", "build.config.ts", "tsconfig.json", "src", "plugins"])
+    for (const name of [
+      "package.json",
+      "package-lock.json",
+      "build.config.ts",
+      "build.declarations.ts",
+      "tsconfig.json",
+      "src",
+      "plugins",
+    ])
       cpSync(repositoryFile(name), join(second, name), { recursive: true })
     // linked, not copied: packages are as npm installs them, wherever that is
     await promisify(execFile)("cp", ["-al", repositoryFile("node_modules"), second]).catch(() =>
