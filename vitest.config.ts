@@ -70,7 +70,8 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 3 },
-          maxWorkers: 1,
+          // the silent calls need no more than time
+          maxWorkers: 2,
         },
       },
     ],
