@@ -9,6 +9,7 @@ import { podKind } from "../../src/api/pod.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import { type LoopbackIssuer, startLoopbackIssuer } from "../support/loopback-issuer.ts"
 import { callTool, toolText } from "../support/modern.ts"
+import { eventually } from "../support/processes.ts"
 import { startVault, type Vault } from "../support/vault.ts"
 import { cluster, kubectl, makeFolder, openCluster } from "./support/cluster.ts"
 import { ensureImages, images } from "./support/images.ts"
@@ -84,7 +85,7 @@ const writePlugins = async () => {
 
 const startRoles = async (): Promise<void> => {
   const issuers = [
-    { name: "corp", issuer: corp.issuer, audiences: [audience] },
+    { name: "corp", issuer: corp.issuer, audiences: [audience], api_audiences: [audience] },
     { name: "partner", issuer: partner.issuer, audiences: [audience] },
   ]
   const set = { plugins: JSON.stringify(await writePlugins()), "auth.issuers": JSON.stringify(issuers) }
@@ -136,8 +137,9 @@ afterAll(async () => {
 }, 60_000)
 
 const resources = { requests: { cpu: "10m", memory: "16Mi" }, limits: { cpu: "500m", memory: "128Mi" } }
-const makeTarget = (name: string, spec: Partial<MCPTargetSpec>): Promise<unknown> =>
-  admin.create(mcpTargetKind, {
+/** Makes a target and waits until the gateway knows it. */
+const makeTarget = async (name: string, spec: Partial<MCPTargetSpec>): Promise<void> => {
+  await admin.create(mcpTargetKind, {
     apiVersion: mcpTargetKind.apiVersion,
     kind: mcpTargetKind.kind,
     metadata: { name, namespace: place.instances },
@@ -151,6 +153,10 @@ const makeTarget = (name: string, spec: Partial<MCPTargetSpec>): Promise<unknown
       ...spec,
     },
   })
+  const headers = { authorization: `Bearer ${await corp.sign({})}` }
+  const isKnown = async () => (await fetch(`${url}/api/targets/${name}`, { headers })).status === 200
+  await eventually(isKnown, 10_000, `the gateway knows the target ${name}`)
+}
 
 const instancesOf = async (target: string): Promise<readonly MCPInstance[]> =>
   (await admin.list(mcpInstanceKind, { namespace: place.instances })).items.filter(
