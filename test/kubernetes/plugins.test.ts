@@ -16,6 +16,7 @@ import { ensureImages, images } from "./support/images.ts"
 import { type Installation, makeInstallation, type RoleProcess, startRole } from "./support/role.ts"
 
 const audience = "plugins-test"
+const apiAudience = "plugins-test-api"
 /** Part of the names of what is not in a namespace. */
 const suffix = randomBytes(3).toString("hex")
 const runtimeClass = `reflow-test-${suffix}`
@@ -85,7 +86,7 @@ const writePlugins = async () => {
 
 const startRoles = async (): Promise<void> => {
   const issuers = [
-    { name: "corp", issuer: corp.issuer, audiences: [audience], api_audiences: [audience] },
+    { name: "corp", issuer: corp.issuer, audiences: [audience], api_audiences: [apiAudience] },
     { name: "partner", issuer: partner.issuer, audiences: [audience] },
   ]
   const set = { plugins: JSON.stringify(await writePlugins()), "auth.issuers": JSON.stringify(issuers) }
@@ -153,7 +154,7 @@ const makeTarget = async (name: string, spec: Partial<MCPTargetSpec>): Promise<v
       ...spec,
     },
   })
-  const headers = { authorization: `Bearer ${await corp.sign({})}` }
+  const headers = { authorization: `Bearer ${await corp.sign({ aud: apiAudience })}` }
   const isKnown = async () => (await fetch(`${url}/api/targets/${name}`, { headers })).status === 200
   await eventually(isKnown, 10_000, `the gateway knows the target ${name}`)
 }
