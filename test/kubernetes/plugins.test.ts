@@ -9,12 +9,14 @@ import { podKind } from "../../src/api/pod.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import { type LoopbackIssuer, startLoopbackIssuer } from "../support/loopback-issuer.ts"
 import { callTool, toolText } from "../support/modern.ts"
+import { eventually } from "../support/processes.ts"
 import { startVault, type Vault } from "../support/vault.ts"
 import { cluster, kubectl, makeFolder, openCluster } from "./support/cluster.ts"
 import { ensureImages, images } from "./support/images.ts"
 import { type Installation, makeInstallation, type RoleProcess, startRole } from "./support/role.ts"
 
 const audience = "plugins-test"
+const apiAudience = "plugins-test-api"
 /** Part of the names of what is not in a namespace. */
 const suffix = randomBytes(3).toString("hex")
 const runtimeClass = `reflow-test-${suffix}`
@@ -84,7 +86,7 @@ const writePlugins = async () => {
 
 const startRoles = async (): Promise<void> => {
   const issuers = [
-    { name: "corp", issuer: corp.issuer, audiences: [audience] },
+    { name: "corp", issuer: corp.issuer, audiences: [audience], api_audiences: [apiAudience] },
     { name: "partner", issuer: partner.issuer, audiences: [audience] },
   ]
   const set = { plugins: JSON.stringify(await writePlugins()), "auth.issuers": JSON.stringify(issuers) }
@@ -136,8 +138,9 @@ afterAll(async () => {
 }, 60_000)
 
 const resources = { requests: { cpu: "10m", memory: "16Mi" }, limits: { cpu: "500m", memory: "128Mi" } }
-const makeTarget = (name: string, spec: Partial<MCPTargetSpec>): Promise<unknown> =>
-  admin.create(mcpTargetKind, {
+/** Makes a target and waits until the gateway knows it. */
+const makeTarget = async (name: string, spec: Partial<MCPTargetSpec>): Promise<void> => {
+  await admin.create(mcpTargetKind, {
     apiVersion: mcpTargetKind.apiVersion,
     kind: mcpTargetKind.kind,
     metadata: { name, namespace: place.instances },
@@ -151,6 +154,10 @@ const makeTarget = (name: string, spec: Partial<MCPTargetSpec>): Promise<unknown
       ...spec,
     },
   })
+  const headers = { authorization: `Bearer ${await corp.sign({ aud: apiAudience })}` }
+  const isKnown = async () => (await fetch(`${url}/api/targets/${name}`, { headers })).status === 200
+  await eventually(isKnown, 10_000, `the gateway knows the target ${name}`)
+}
 
 const instancesOf = async (target: string): Promise<readonly MCPInstance[]> =>
   (await admin.list(mcpInstanceKind, { namespace: place.instances })).items.filter(
