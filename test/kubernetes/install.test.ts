@@ -119,7 +119,7 @@ describe("a first target, as docs/install.md makes it", () => {
   })
 
   test("is the object that the page shows", async () => {
-    const [, shown = ""] = /by `kubectl apply`:\n\n```yaml\n([\s\S]*?)```/.exec(page) ?? []
+    const [, shown = ""] = /by `kubectl apply`,[^`]*```yaml\n([\s\S]*?)```/.exec(page) ?? []
     const { spec } = (await get(instanceNamespace, "mcpt")).find(({ metadata }) => metadata.name === "notes") ?? {}
     expect(spec).toMatchObject(parse(shown).spec)
     await kubectl(["delete", "mcpt", "notes", "-n", instanceNamespace])
