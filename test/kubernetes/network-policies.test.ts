@@ -1,5 +1,6 @@
 /** Who reaches whom on a running installation, with the NetworkPolicies of manager/ and, as the control, without them. */
 import { createHash, randomBytes } from "node:crypto"
+import { readdirSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { stringify } from "yaml"
 import { toNetworkPolicies } from "../../src/adapters/kube/network-policies.ts"
@@ -224,7 +225,7 @@ describe("without them, which shows that the same questions can be answered", ()
 test("the examples of further policies are accepted without a warning", async () => {
   const folder = repositoryFile("examples/network-policies")
   const said = await kubectl(["apply", "--dry-run=server", "--warnings-as-errors", "-f", folder])
-  expect(said.trim().split("\n")).toHaveLength(2)
+  expect(said.trim().split("\n")).toHaveLength(readdirSync(folder).length)
 })
 
 test("once they are applied again, they are in force again, and the gateway still reaches instances", async () => {
