@@ -55,16 +55,29 @@ const uidsOf = async (namespace: string): Promise<string> => {
   return kubectl(["get", "pods", "-n", namespace, "-o", path, "--sort-by=.metadata.name"])
 }
 
-/** Memory that the containers of the two Deployments may use, and what the kind says of itself. */
-const installed = async () => {
-  const { items } = (await kubectlJson(["get", "deployments", "-n", ownNamespace])) as {
-    items: { spec: { template: { spec: { containers: { resources: unknown }[] } } } }[]
+type Amounts = { readonly cpu?: string; readonly memory?: string }
+type Deployment = {
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly containers: readonly { readonly resources: { requests: Amounts; limits: Amounts } }[] }
+    }
   }
+}
+
+/** CPU and memory of a Deployment's container. */
+const amountsOf = ({ spec }: Deployment) => {
+  const { requests, limits } = spec.template.spec.containers[0]?.resources ?? {}
+  return { requests: { cpu: requests?.cpu, memory: requests?.memory }, limits: { memory: limits?.memory } }
+}
+
+/** What the containers of the two Deployments may use, what the kind says of itself, and a right. */
+const installed = async () => {
+  const { items } = (await kubectlJson(["get", "deployments", "-n", ownNamespace])) as { items: Deployment[] }
   const explained = await kubectl(["explain", "mcpt"])
   const question = ["auth", "can-i", "update", "mcpinstances.mcp.reflow.io", "--subresource=finalizers"]
   const account = `--as=system:serviceaccount:${ownNamespace}:reflow-operator`
   return {
-    resources: items.map(({ spec }) => spec.template.spec.containers[0]?.resources),
+    resources: items.map(amountsOf),
     description: /DESCRIPTION:\n\s+(.*)/.exec(explained)?.[1],
     mayFinalize: await kubectl([...question, "-n", instanceNamespace, account, "--quiet"]).then(
       () => true,
