@@ -21,7 +21,6 @@ import { promisify } from "node:util"
 import { type BuildOptions, build, type Plugin } from "esbuild"
 import { build as buildLibrary } from "tsup"
 import { withoutPackages } from "./build.declarations.ts"
-import manifest from "./package.json" with { type: "json" }
 import {
   type Lockfile,
   type Part,
@@ -29,7 +28,8 @@ import {
   type RuntimeVersions,
   toBillOfMaterials,
   toNotices,
-} from "./src/packages.ts"
+} from "./build.packages.ts"
+import manifest from "./package.json" with { type: "json" }
 
 const run = promisify(execFile)
 const root = import.meta.dirname

@@ -1,15 +1,15 @@
 /** What is in the program that is built, and whether others can build the same. */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { cpSync, createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, createReadStream, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
 import { promisify } from "node:util"
 import { Ajv } from "ajv"
 import { afterAll, describe, expect, test } from "vitest"
+import { type Lockfile, type Part, partsOf } from "../../build.packages.ts"
 import manifest from "../../package.json" with { type: "json" }
-import { type Lockfile, type Part, partsOf } from "../../src/packages.ts"
 import { repositoryFile } from "../support/reflow.ts"
 
 const readJson = (path: string) => JSON.parse(readFileSync(repositoryFile(path), "utf8"))
@@ -119,8 +119,7 @@ describe("a second build, in another folder", () => {
     for (const name of [
       "package.json",
       "package-lock.json",
-      "build.config.ts",
-      "build.declarations.ts",
+      ...globSync("build.*.ts", { cwd: repositoryFile(".") }),
       "tsconfig.json",
       "src",
       "plugins",

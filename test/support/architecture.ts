@@ -51,8 +51,6 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   main: ["roles", "config", "telemetry", "ports"],
   // The second entry: writes crd/, rbac/ and what the chart takes of them, is no part of the program.
   generate: ["adapters/kube", "api", "config"],
-  // What the program is made of, for build.config.ts; no part of it.
-  packages: [],
 }
 
 /** Rooms that every other one may import. */

@@ -1,35 +1,28 @@
 import { expect, test } from "vitest"
 import { z } from "zod"
 import { hasCode } from "../../../src/errors.ts"
-import { defineHook, definePlugin, type PluginIdentity, requireClaim } from "../../../src/plugin/contract.ts"
-
-const caller = (claims: Readonly<Record<string, unknown>>): PluginIdentity => ({
-  source: "jwt",
-  issuer: "corp",
-  subject: "alice",
-  groups: [],
-  roles: [],
-  scopes: [],
-  claims,
-})
+import { defineHook, definePlugin, requireClaim } from "../../../src/plugin/contract.ts"
+import { callerWith } from "../../support/builtin-host.ts"
 
 const refusal = (claims: Readonly<Record<string, unknown>>, claim: string): unknown => {
   try {
-    return requireClaim(caller(claims), claim)
+    return requireClaim(callerWith(claims), claim)
   } catch (error) {
     return error
   }
 }
 
 test("requireClaim yields the claim of the name", () => {
-  expect(requireClaim(caller({ tenant: "acme" }), "tenant")).toBe("acme")
+  expect(requireClaim(callerWith({ tenant: "acme" }), "tenant")).toBe("acme")
 })
 
 test("requireClaim follows a dotted path, but a claim of the whole name comes first", () => {
   const nested = { org: { tenant: "inner" } }
-  expect(requireClaim(caller(nested), "org.tenant")).toBe("inner")
-  expect(requireClaim(caller({ ...nested, "org.tenant": "outer" }), "org.tenant")).toBe("outer")
-  expect(requireClaim(caller({ "https://corp.example/tenant": "acme" }), "https://corp.example/tenant")).toBe("acme")
+  expect(requireClaim(callerWith(nested), "org.tenant")).toBe("inner")
+  expect(requireClaim(callerWith({ ...nested, "org.tenant": "outer" }), "org.tenant")).toBe("outer")
+  expect(requireClaim(callerWith({ "https://corp.example/tenant": "acme" }), "https://corp.example/tenant")).toBe(
+    "acme",
+  )
 })
 
 test.each([
