@@ -41,6 +41,11 @@ export default defineConfig({
       },
       // the same properties as in the unit tests, for as long as REFLOW_FUZZ_SECONDS says
       { extends: true, test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"] } },
+      // each family is measured in a process of its own, one after the other: nothing else may use the CPU meanwhile
+      {
+        extends: true,
+        test: { name: "growth", include: ["test/growth/**/*.test.ts"], maxWorkers: 1, sequence: { groupOrder: 4 } },
+      },
       {
         extends: true,
         test: {
