@@ -11,13 +11,17 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   api: [],
   ports: ["api"],
   config: ["api"],
-  identity: ["ports", "api", "plugin/contract"],
-  credentials: ["ports", "api", "plugin/contract"],
+  // How foreign text is taken in: parsed strictly, counted and bounded, whichever room reads it.
+  intake: [],
+  // What MCP says on the wire, for gateway and admin alike.
+  mcp: ["intake"],
+  identity: ["intake", "ports", "api", "plugin/contract"],
+  credentials: ["intake", "ports", "api", "plugin/contract"],
   operator: ["ports", "api", "plugin/contract"],
-  gateway: ["identity", "credentials", "ports", "api"],
-  admin: ["identity", "credentials", "ports", "api"],
+  gateway: ["mcp", "intake", "identity", "credentials", "ports", "api"],
+  admin: ["mcp", "intake", "identity", "credentials", "ports", "api"],
   "plugin/contract": ["ports", "api"],
-  plugin: ["plugin/contract", "ports", "api"],
+  plugin: ["plugin/contract", "intake", "ports", "api"],
   // The list of those that come with the program.
   "plugin/builtin": ["plugins"],
   plugins: ["plugin/contract"],
@@ -42,6 +46,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "adapters/system",
     "telemetry",
     // A composition root builds what it hands over, so it names what the rooms above may name.
+    "intake",
     "identity",
     "credentials",
     "ports",
