@@ -22,6 +22,7 @@ import { createReinitializer } from "./reinitialize.ts"
 import { type Outcome, respond } from "./respond.ts"
 import { createSealer } from "./session.ts"
 import type { SessionKeys } from "./session-keys.ts"
+import { createToolPolicies } from "./tool-policy.ts"
 import { createUpstream, type Upstream } from "./upstream.ts"
 
 /** Who is calling, from an Authorization header; throws Unauthenticated. */
@@ -128,9 +129,10 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolea
     requestTimeoutMs,
   }
   const silenceMs = options.silenceMs ?? defaultSilenceMs
+  const toolPolicyOf = createToolPolicies()
   const way = pipeline()
     .step(identify(deps))
-    .step(admit({ ...deps, targetNamed: targetNamed(deps.targets) }))
+    .step(admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) }))
     .step(read(deps))
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))

@@ -11,7 +11,7 @@ import {
   skipValue,
 } from "./json-cursor.ts"
 import { mayMean } from "./json-keys.ts"
-import type { ToolPolicy } from "./tool-policy.ts"
+import { boundPolicy, type ToolPolicy } from "./tool-policy.ts"
 
 /** A part of a text and what comes in its place. */
 type Edit = { readonly start: number; readonly end: number; readonly text: string }
@@ -94,13 +94,14 @@ const cutValue = (cursor: Cursor, policy: ToolPolicy, edits: Edit[], arrays: num
  * The text of a message or batch without the tools that the policy hides, all else of it as it was: numbers of any size,
  * keys in any order. Undefined if nothing must change. The text must be valid JSON. Every key counts that some parser
  * could take for the one that is meant, as often as it is there; a tool whose name is not beyond doubt is hidden.
+ * @throws UpstreamInvalid if comparing the names would take too long, or batches are nested
  */
 export const cutTools = (text: string, policy: ToolPolicy): string | undefined => {
   if (!mayList.test(text)) return undefined
   const unlimited = Number.POSITIVE_INFINITY
   const cursor: Cursor = { text, maxDepth: unlimited, maxMembers: unlimited, at: 0, members: 0 }
   const edits: Edit[] = []
-  cutValue(cursor, policy, edits, 0)
+  cutValue(cursor, boundPolicy(policy), edits, 0)
   if (edits.length === 0) return undefined
   let out = ""
   let at = 0

@@ -14,7 +14,7 @@ import type { PlacementPort } from "../gateway/placement/port.ts"
 import { announcePresence } from "../gateway/presence.ts"
 import { createFrontDoor } from "../gateway/server.ts"
 import { ensureSessionKeys } from "../gateway/session-keys.ts"
-import { toolPolicyOf } from "../gateway/tool-policy.ts"
+import { boundPolicy, createToolPolicies } from "../gateway/tool-policy.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
 import type { DevKey } from "../identity/dev-tokens.ts"
@@ -180,7 +180,10 @@ const trialOf = (placement: PlacementPort, options: SubjectKeyOptions): TrialPor
     const { instance, url } = placed
     return { instance, url, end: placement.beginCall(placed) }
   },
-  showsTool: (target, tool) => toolPolicyOf(target)?.allows(tool) ?? true,
+  toolsShownBy: (target) => {
+    const policy = createToolPolicies()(target)
+    return policy === undefined ? () => true : boundPolicy(policy).allows
+  },
 })
 
 /** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */

@@ -69,7 +69,7 @@ const start = async () => {
     telemetry,
     trial: {
       place: () => Promise.reject(new AppError("InstanceStarting", { detail: "Nothing runs here." })),
-      showsTool: () => true,
+      toolsShownBy: () => () => true,
     },
   })
   return {
