@@ -13,16 +13,17 @@ import type { ExchangeDeps } from "./exchange.ts"
 import { type Incoming, newRequestId, receive } from "./incoming.ts"
 import { key } from "./keying.ts"
 import { readMessages } from "./message.ts"
-import { type Admitted, type Identified, type Known, pipeline, type Read } from "./pipeline.ts"
+import { type Admitted, type Identified, type Known, type Placed, pipeline, type Read } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 import { place } from "./placing.ts"
 import { admit, permit } from "./policy.ts"
 import { trustNetworks } from "./proxy-trust.ts"
 import { createReinitializer } from "./reinitialize.ts"
 import { type Outcome, respond } from "./respond.ts"
+import { atExpiry, lostRight } from "./rights.ts"
 import { createSealer } from "./session.ts"
 import type { SessionKeys } from "./session-keys.ts"
-import { createToolPolicies } from "./tool-policy.ts"
+import { createToolPolicies, type ToolPolicies } from "./tool-policy.ts"
 import { createUpstream, type Upstream } from "./upstream.ts"
 
 /** Who is calling, from an Authorization header; throws Unauthenticated. */
@@ -110,8 +111,15 @@ const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) => {
   throw new AppError("ClusterUnavailable", { detail: "The targets are not known yet.", retryAfterSeconds: 1 })
 }
 
+type Ways = {
+  readonly upstream: Upstream
+  readonly toolPolicyOf: ToolPolicies
+  readonly admit: (input: Identified) => Admitted
+  readonly isLeaving: () => boolean
+}
+
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
-const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolean) => {
+const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving }: Ways) => {
   const { clock, placement, options, telemetry } = deps
   const trusts = trustNetworks(options.trustedProxies)
   const now = () => clock.now()
@@ -129,21 +137,31 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolea
     requestTimeoutMs,
   }
   const silenceMs = options.silenceMs ?? defaultSilenceMs
-  const toolPolicyOf = createToolPolicies()
   const way = pipeline()
     .step(identify(deps))
-    .step(admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) }))
+    .step(admit)
     .step(read(deps))
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
     .step(placeStep)
-  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs, isLeaving })
+  const toolsNow = ({ target, targetName }: Placed) => {
+    const current = deps.targets.get(targetName) ?? target
+    return toolPolicyOf(current.metadata.uid === target.metadata.uid ? current : target)
+  }
+  const { log } = telemetry
+  const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow })
   return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
     answer(await way.run(incoming, seen))
 }
 
 /** A request on its way. */
-type Flight = { readonly life: AbortController; known: Known; readonly done: Promise<void> }
+type Flight = {
+  readonly life: AbortController
+  known: Known
+  /** Takes back that it ends with its caller's token; absent while it does not. */
+  keep?: () => void
+  done: Promise<void>
+}
 
 const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", {
@@ -160,15 +178,24 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const flights = new Set<Flight>()
   let leaving = false
   let over = false
-  const run = buildWay(deps, upstream, () => leaving)
+  const toolPolicyOf = createToolPolicies()
+  const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
+  const run = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving })
 
-  const fly = async (flight: { known: Known; readonly life: AbortController }): Promise<void> => {
+  /** A call that began in time runs to its end; what only listens ends with the token that opened it. */
+  const endInTime = (flight: Flight): void => {
+    const { known, life, keep } = flight
+    if (keep !== undefined || known.identity === undefined || !isStream(known)) return
+    flight.keep = atExpiry(clock, known.identity, (reason) => life.abort(reason))
+  }
+  const fly = async (flight: Flight): Promise<void> => {
     const { signal } = flight.life
     const incoming = flight.known
     const end = audit.begin()
     try {
       const outcome = await run(incoming, (known) => {
         flight.known = known
+        endInTime(flight)
       })
       end({ known: flight.known, now: clock.now(), outcome })
     } catch (cause) {
@@ -177,8 +204,18 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       end({ known: flight.known, now: clock.now(), error, left })
       if (left) incoming.response.destroy()
       else answerError(flight.known, error)
+    } finally {
+      flight.keep?.()
     }
   }
+  /** Access that is taken away ends what it had opened. */
+  const judgeAgain = (target: string): void => {
+    for (const { known, life } of flights) {
+      const reason = known.targetName === target ? lostRight(known, admitNow) : undefined
+      if (reason !== undefined) life.abort(reason)
+    }
+  }
+  const unsubscribe = deps.targets.subscribe(({ object }) => judgeAgain(object.metadata.name))
   const refuse = (request: IncomingMessage, response: ServerResponse, cause: unknown, requestId = newRequestId()) => {
     const error = toAppError(cause)
     audit.refuse({ request, requestId, error })
@@ -193,7 +230,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     try {
       if (over) throw shuttingDown()
       const known: Known = receive(request, response, { requestId, receivedAt: clock.now(), signal: life.signal })
-      const flight = { life, known, done: Promise.resolve() }
+      const flight: Flight = { life, known, done: Promise.resolve() }
       flights.add(flight)
       flight.done = fly(flight).finally(() => flights.delete(flight))
       await flight.done
@@ -220,6 +257,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const close = async (): Promise<void> => {
     over = true
+    unsubscribe()
     end(() => true)
     await upstream.close()
   }

@@ -66,6 +66,7 @@ const toVerified = (payload: JWTPayload): VerifiedToken | undefined => {
       roles: texts(payload.roles),
       scopes: [],
       claims: payload,
+      expiresAtMs: exp * 1000,
     },
   }
 }

@@ -56,10 +56,11 @@ const toVerified = (
   const identity = identityOf(payload, claims, name)
   // a token that never expires could not be taken back
   if (identity === undefined || payload.exp === undefined) return undefined
+  const expiresAtMs = payload.exp * 1000 + skewMs
   return {
-    identity,
+    identity: { ...identity, expiresAtMs },
     opens: { by: "audience", audiences: audiencesOf(payload), also: { mcp: audiences, api: api_audiences } },
-    expiresAtMs: payload.exp * 1000 + skewMs,
+    expiresAtMs,
     ...(payload.nbf === undefined ? {} : { notBeforeMs: payload.nbf * 1000 - skewMs }),
   }
 }

@@ -138,7 +138,9 @@ const fakePlacement = (): FakePlacement => {
   return port
 }
 
-const reflect = (targets: Map<string, MCPTarget>): Reflection<MCPTarget> => ({
+type Listener = Parameters<Reflection<MCPTarget>["subscribe"]>[0]
+
+const reflect = (targets: Map<string, MCPTarget>, listeners: Set<Listener>): Reflection<MCPTarget> => ({
   synced: Promise.resolve(),
   hasSynced: () => true,
   get: (name) => targets.get(name),
@@ -147,7 +149,10 @@ const reflect = (targets: Map<string, MCPTarget>): Reflection<MCPTarget> => ({
     return targets.size
   },
   silenceMs: () => 0,
-  subscribe: () => () => {},
+  subscribe: (listener) => {
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  },
   close: async () => {},
 })
 
@@ -177,7 +182,9 @@ export type Stage = {
   readonly lines: KeptLine[]
   /** Answers that are open, as the gateway writes them. */
   readonly responses: ReadonlySet<ServerResponse>
+  /** Adds a target, or changes the one that is there. */
   addTarget(name: string, spec?: Partial<MCPTargetSpec>): void
+  removeTarget(name: string): void
   close(): Promise<void>
 }
 
@@ -191,9 +198,11 @@ export type StageOptions = Partial<GatewayOptions> & {
   readonly log?: Logger
 }
 
-/** Starts a gateway on loopback. Tokens are `token-of-<subject>`; targets named `secret…` may be used by carol only. */
+/** Starts a gateway on loopback. Tokens are `token-of-<subject>`, or
+ * `token-of-<subject>-until-<time>` with an expiry in milliseconds since the epoch; targets named `secret…` may be used by carol only. */
 export const startStage = async (options: StageOptions = {}): Promise<Stage> => {
   const targets = new Map<string, MCPTarget>()
+  const listeners = new Set<Listener>()
   const placement = fakePlacement()
   const telemetry = quietTelemetry()
   let listener: RequestListener = () => {}
@@ -206,15 +215,16 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
   const publicUrl = `http://localhost:${port}`
   const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, ...rest } = options
   const gateway = createGateway({
-    targets: reflect(targets),
+    targets: reflect(targets, listeners),
     placement,
     authenticate: ({ authorization }) => {
-      const subject = /^Bearer token-of-(.+)$/.exec(authorization ?? "")?.[1]
+      const [, subject, until] = /^Bearer token-of-(.+?)(?:-until-(\d+))?$/.exec(authorization ?? "") ?? []
       if (subject === undefined) throw new AppError("Unauthenticated", { detail: "The token is not known." })
-      return identityOf(subject)
+      return { ...identityOf(subject), ...(until === undefined ? {} : { expiresAtMs: Number(until) }) }
     },
     subjectKeyOf: (_, identity) => `user:${identity.subject}` as SubjectKey,
-    mayUse: (target, identity) => !target.metadata.name.startsWith("secret") || identity.subject === "carol",
+    mayUse: ({ metadata, spec: { access } }, { subject }) =>
+      (!metadata.name.startsWith("secret") || subject === "carol") && (access?.users?.includes(subject) ?? true),
     sessionKeys,
     clock,
     telemetry: { ...telemetry, ...metrics, log },
@@ -229,13 +239,21 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
   })
   const guard = createGuard({ publicUrl, allowedHosts: [], allowedOrigins: ["https://app.example"], loopback: true })
   listener = createFrontDoor({ guard, gateway })
-  const addTarget = (name: string, spec: Partial<MCPTargetSpec> = {}) =>
-    void targets.set(name, {
+  const addTarget = (name: string, spec: Partial<MCPTargetSpec> = {}): void => {
+    const object: MCPTarget = {
       apiVersion: "mcp.reflow.io/v1alpha1",
       kind: "MCPTarget",
       metadata: { name, uid: `uid-of-${name}`, generation: 1 },
       spec: MCPTargetSpec.parse({ image: "demo", port: 8080, ...spec }),
-    })
+    }
+    targets.set(name, object)
+    for (const listener of listeners) listener({ type: "modified", object })
+  }
+  const removeTarget = (name: string): void => {
+    const object = targets.get(name)
+    targets.delete(name)
+    if (object !== undefined) for (const listener of listeners) listener({ type: "deleted", object })
+  }
   addTarget("demo")
   return {
     url: `http://127.0.0.1:${port}`,
@@ -245,6 +263,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     lines: telemetry.lines,
     responses,
     addTarget,
+    removeTarget,
     close: async () => {
       await gateway.close()
       await end(server)
