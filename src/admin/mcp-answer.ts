@@ -1,7 +1,7 @@
 import { z } from "zod"
 import { AppError } from "../errors.ts"
 import { createGrowingBuffer } from "../intake/growing-buffer.ts"
-import { createEventSplitter, parseEvent } from "../mcp/sse.ts"
+import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
 
 /** Most bytes of an answer that are read. */
 const maxBytes = 4 * 1024 * 1024
@@ -42,8 +42,8 @@ async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Buffe
 const findInStream = async (body: ReadableStream<Uint8Array>, id: number): Promise<Message | undefined> => {
   const splitter = createEventSplitter(maxBytes, tooLong)
   for await (const piece of piecesOf(body)) {
-    for (const event of splitter.push(piece)) {
-      const found = parse(parseEvent(event.toString()).data ?? "", id)
+    for (const { data = "" } of parseEvents(splitter.push(piece).toString())) {
+      const found = data === "" ? undefined : parse(data, id)
       if (found?.id === id) return found
     }
   }

@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts"
 import { createGrowingBuffer } from "../intake/growing-buffer.ts"
-import { createEventSplitter, parseEvent } from "../mcp/sse.ts"
+import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
 import { identityHeadersFor } from "./identity-headers.ts"
@@ -46,8 +46,8 @@ const parseAnswer = (text: string): unknown => {
 const isAnswer = (value: unknown): value is Readonly<Record<string, unknown>> =>
   isRecord(value) && value.id === requestId
 
-/** Reads the answer to our initialize from a JSON body or an event stream, then ends the exchange. */
-const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
+/** Reads the answer to our initialize from a JSON body or an event stream. Rejects with UpstreamInvalid. */
+export const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
   new Promise((resolve, reject) => {
     const events = String(answer.headers["content-type"] ?? "").startsWith("text/event-stream")
     const splitter = createEventSplitter(maxAnswerBytes, () => refused("the answer is too long"))
@@ -57,8 +57,7 @@ const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
       size += chunk.length
       if (size > maxAnswerBytes) throw refused("the answer is too long")
       if (!events) body.add(chunk)
-      for (const event of events ? splitter.push(chunk) : []) {
-        const { data = "" } = parseEvent(event.toString())
+      for (const { data = "" } of events ? parseEvents(splitter.push(chunk).toString()) : []) {
         const message = data === "" ? undefined : parseAnswer(data)
         if (isAnswer(message)) resolve(message)
       }

@@ -1,6 +1,14 @@
 import { AppError } from "../errors.ts"
 import { createValueSplitter } from "../mcp/json-values.ts"
-import { comment, createEventSplitter, endsBetweenEvents, parseEvent, writeEvent } from "../mcp/sse.ts"
+import {
+  comment,
+  createEventSplitter,
+  endsBetweenEvents,
+  followEvents,
+  parseEvents,
+  type ServerEvent,
+  writeEvent,
+} from "../mcp/sse.ts"
 import { cutTools } from "./tool-cut.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
 
@@ -54,39 +62,44 @@ const escaped = (character: string): string => `\\u${character.charCodeAt(0).toS
 const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
 
 /** The event anew, of nothing but what was read of it, without hidden tools. */
-const filterEvent = (text: string, policy: ToolPolicy | undefined): string => {
-  const event = parseEvent(text)
+const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
   const { data } = event
   if (data === undefined || data === "" || policy === undefined) return writeEvent(event)
   return writeEvent({ ...event, data: toLine(filterText(data, policy) ?? data) })
+}
+
+/** Filters a stream from between two events on; `atStart` if it has only begun. */
+const createEventFilter = (policyNow: PolicyNow, atStart: boolean) => {
+  const splitter = createEventSplitter(maxHeldBytes, tooLong)
+  let first = atStart
+  return (chunk: Buffer): Buffer => {
+    const bytes = splitter.push(chunk)
+    if (bytes.length === 0) return nothing
+    const text = decode(bytes)
+    const events = parseEvents(first && text.startsWith("\ufeff") ? text.slice(1) : text)
+    first = false
+    const policy = policyNow()
+    const out = events.map((event) => filterEvent(event, policy)).join("")
+    // what only shows that the server lives goes on as that, once however often it came
+    return Buffer.from(out === "" ? comment : out)
+  }
 }
 
 /** The last bytes of a stream that went by, as far as they tell where in an event it is. */
 const tailOf = (tail: string, chunk: Buffer): string =>
   (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
 
-/** Filters events from here on; `before` is the tail of what went by unfiltered. */
-const createEventFilter = (policyNow: PolicyNow, before: string) => {
-  const splitter = createEventSplitter(maxHeldBytes, tooLong, before)
-  // the event in the middle of which a policy came is the client's already
-  let passing = !endsBetweenEvents(before)
-  let first = before === ""
-  const next = (bytes: Buffer, policy: ToolPolicy | undefined): Buffer => {
-    if (passing) {
-      passing = false
-      return bytes
-    }
-    const text = decode(bytes)
-    const begun = first && text.startsWith("\ufeff") ? text.slice(1) : text
-    first = false
-    return Buffer.from(filterEvent(begun, policy))
-  }
+/** Filters a stream from its next event on: the one that is under way is the client's already. */
+const createLateFilter = (policyNow: PolicyNow, tail: string) => {
+  const filter = createEventFilter(policyNow, tail === "")
+  const ends = followEvents(tail)
+  let passing = !endsBetweenEvents(tail)
   return (chunk: Buffer): Buffer => {
-    const policy = policyNow()
-    const events = splitter.push(chunk).map((bytes) => next(bytes, policy))
-    const out = Buffer.concat(events)
-    // what only shows that the server lives goes on as that, once however often it came
-    return out.length === 0 && events.length > 0 ? Buffer.from(comment) : out
+    if (!passing) return filter(chunk)
+    const end = ends.next(chunk, 0)
+    if (end === -1) return chunk
+    passing = false
+    return Buffer.concat([chunk.subarray(0, end), filter(chunk.subarray(end))])
   }
 }
 
@@ -102,7 +115,7 @@ export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter
     push: (chunk) => {
       if (filter === undefined && policyNow() !== undefined) {
         if (!canChange) throw unreadable("The target has a tool policy now, which cannot be applied to this stream.")
-        filter = createEventFilter(policyNow, tail)
+        filter = createLateFilter(policyNow, tail)
       }
       if (filter !== undefined) return filter(chunk)
       tail = tailOf(tail, chunk)

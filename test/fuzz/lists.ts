@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { expect } from "vitest"
 import { hasCode } from "../../src/errors.ts"
 import { type BodyFilter, filterEvents, filterJson } from "../../src/gateway/tool-filter.ts"
-import { createEventSplitter, parseEvent } from "../../src/mcp/sse.ts"
+import { createEventSplitter, parseEvents } from "../../src/mcp/sse.ts"
 import { filler, memberLike, nearly, objectOf, spelled } from "./hostile.ts"
 import { models, plainOf, type Tree, treeOf } from "./lenient.ts"
 import type { FuzzProperty } from "./property.ts"
@@ -174,13 +174,14 @@ export const listProperties: readonly FuzzProperty[] = [
         const events: Buffer[] = []
         let at = 0
         for (const size of [...cuts, stream.length]) {
-          events.push(...splitter.push(stream.subarray(at, at + size)).map((event) => Buffer.from(event)))
+          events.push(Buffer.from(splitter.push(stream.subarray(at, at + size))))
           at += size
         }
         const whole = Buffer.concat(events)
         expect(stream.subarray(0, whole.length)).toEqual(whole)
         expect(splitter.held).toBe(stream.length - whole.length)
-        const data = events.map((event) => parseEvent(event.toString()).data).filter((each) => each !== undefined)
+        const parsed = events.flatMap((event) => parseEvents(event.toString()))
+        const data = parsed.map((event) => event.data).filter((each) => each !== undefined)
         expect(data).toEqual(eventsIn(bySpecification(stream.toString())))
       },
     ),
