@@ -23,7 +23,8 @@ const isPod = (value: unknown): boolean => {
 }
 
 /** Kubernetes takes null for nothing said, and so do we: nobody then needs to look for it. */
-const withoutNulls = (_: string, value: unknown): unknown => value ?? undefined
+const withoutNulls = (_: string, value: unknown): unknown =>
+  isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null)) : value
 
 /** A copy: what cannot be sent as JSON is no Pod, and what the hook keeps must not change under us. */
 const check = (name: CallName, pod: unknown): Pod => {
