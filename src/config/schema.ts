@@ -1,7 +1,7 @@
 import { z } from "zod"
 import { duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
-/** What a pod template may not do to a Pod unless kubernetes.allow_in_pods names it. */
+/** What a pod template, and of `rootGroup` a target too, may not do to a Pod unless kubernetes.allow_in_pods names it. */
 export const podFreedoms = [
   "hostPath",
   "hostNetwork",
@@ -14,6 +14,13 @@ export const podFreedoms = [
   "otherSecrets",
   "otherContainers",
   "otherVolumes",
+  "nodeName",
+  "scheduling",
+  "priority",
+  "tolerations",
+  "resourceClaims",
+  "supplementalGroups",
+  "rootGroup",
 ] as const
 
 const kubernetes = z.strictObject({
@@ -51,7 +58,7 @@ const kubernetes = z.strictObject({
     .array(z.enum(podFreedoms))
     .default([])
     .meta({
-      description: "What pod templates may do to Pods although it lowers their isolation.",
+      description: "What pod templates may do to Pods although it lowers isolation; rootGroup is for targets too.",
       allowed: `a list of ${podFreedoms.join(", ")}`,
     }),
   pod_security: z
