@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts"
+import { isUtf8, parseMediaType } from "../intake/media-type.ts"
 
 /** Largest body of the REST API, in bytes. */
 const maxBytes = 1024 * 1024
@@ -26,9 +27,9 @@ const readBytes = async (request: Request): Promise<Buffer> => {
 const json = "application/json"
 
 const checkMediaType = (headers: Headers, wanted: string): void => {
-  const [type = "", ...parameters] = (headers.get("content-type") ?? "").toLowerCase().split(";")
-  const plain = parameters.every((each) => /^\s*(charset="?utf-8"?)?\s*$/.test(each))
-  if (type.trim() !== wanted || !plain)
+  const type = parseMediaType(headers.get("content-type") ?? "")
+  const plain = type?.parameters.every(({ name }) => name === "charset") === true && isUtf8(type)
+  if (type?.essence !== wanted || !plain)
     throw new AppError("UnsupportedMediaType", {
       detail: `The body must be sent as ${wanted} in UTF-8.`,
       headers: wanted === json ? {} : { "accept-patch": wanted },

@@ -11,6 +11,7 @@ const invalid = (detail: string): AppError => new AppError("InvalidParams", { de
 /** `issuer/name`, or the bare name while one issuer is configured. Throws `InvalidParams`. */
 export const parseWho = (text: string, issuers: readonly string[]): Who => {
   if (text.length > maxWho) throw invalid(`The name of a role, group or user has at most ${maxWho} characters.`)
+  if (!text.isWellFormed()) throw invalid("The name of a role, group or user is no valid Unicode.")
   const issuer = issuers.find((each) => text.startsWith(`${each}/`))
   const [only, ...others] = issuers
   if (issuer === undefined && (only === undefined || others.length > 0))

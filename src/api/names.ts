@@ -1,4 +1,5 @@
 import { createHash, randomInt } from "node:crypto"
+import { AppError } from "../errors.ts"
 
 /** A target's name is its id everywhere: at most 40 characters, a DNS label that begins with a letter. */
 export const targetNamePattern = /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/
@@ -8,16 +9,23 @@ export const targetNameText = "must be at most 40 characters of a-z, 0-9 and '-'
 
 const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
 
-/** The first `length` base32 characters (RFC 4648 §6, lower case; 5 bits each, at most 51) of SHA-256 over `parts` joined by NUL. */
+/**
+ * The first `length` base32 characters (RFC 4648 §6, lower case; 5 bits each, at most 51) of SHA-256 over `parts` joined
+ * by NUL: different parts are different bytes. Throws `Internal` for what would break that: a part without a UTF-8, whose
+ * halves of surrogate pairs would all become U+FFFD, and a NUL before the last part. Every door refuses such text before.
+ */
 export const digest = (length: number, ...parts: readonly string[]): string => {
-  const bytes = createHash("sha256").update(parts.join("\0")).digest()
-  let text = ""
+  const text = parts.join("\0")
+  if (!text.isWellFormed() || parts.slice(0, -1).some((part) => part.includes("\0")))
+    throw new AppError("Internal", { detail: "A name without a UTF-8 of its own came as far as a digest." })
+  const bytes = createHash("sha256").update(text).digest()
+  let name = ""
   for (let index = 0; index < length; index++) {
     const bit = index * 5
     const pair = ((bytes[bit >> 3] ?? 0) << 8) | (bytes[(bit >> 3) + 1] ?? 0)
-    text += alphabet[(pair >> (11 - (bit & 7))) & 31]
+    name += alphabet[(pair >> (11 - (bit & 7))) & 31]
   }
-  return text
+  return name
 }
 
 /** Characters in the digest of an instance's name: 75 bits. */

@@ -139,6 +139,13 @@ const issuer = z.strictObject({
   claims,
 })
 
+/** A name that a digest may be made of: half a surrogate pair, which YAML's escapes can write, has no UTF-8 of its own. */
+const unicode = () =>
+  z
+    .string()
+    .min(1)
+    .refine((text) => text.isWellFormed(), "must be valid Unicode")
+
 const digest = () => z.string().regex(/^[0-9a-f]{64}$/)
 
 const staticToken = z.strictObject({
@@ -148,9 +155,9 @@ const staticToken = z.strictObject({
     allowed: "64 lower-case hex digits: printf %s TOKEN | sha256sum",
     secret: true,
   }),
-  subject: z.string().min(1).max(1024).describe("Whose token it is."),
-  roles: strings("Roles of the identity."),
-  groups: strings("Groups of the identity."),
+  subject: unicode().max(1024).describe("Whose token it is."),
+  roles: z.array(unicode()).default([]).describe("Roles of the identity."),
+  groups: z.array(unicode()).default([]).describe("Groups of the identity."),
   for: z
     .array(z.enum(["mcp", "api"]))
     .min(1)

@@ -42,6 +42,7 @@ const valueErrors = (name: string, value: string): FieldError[] => {
     { path: `values.${name.slice(0, 256)}`, rule, message },
   ]
   if (Buffer.byteLength(value) > maxValueBytes) return error("size", `must be at most ${maxValueBytes} bytes`)
+  if (!value.isWellFormed()) return error("unicode", "must be valid Unicode")
   if (value.includes("\0")) return error("nul", "must not contain a NUL character")
   return []
 }

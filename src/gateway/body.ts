@@ -1,27 +1,28 @@
 import type { IncomingMessage } from "node:http"
 import { AppError } from "../errors.ts"
+import { acceptsOneOf, isUtf8, parseMediaType } from "../intake/media-type.ts"
 
 /** How much of a refused body is still read, so that a client which is sending gets to read the answer. */
 const discardLimit = 64 * 2 ** 20
 
-const jsonType = /^application\/json((?:[\t ]*;[\t ]*(?:[\w-]+=(?:[\w.+-]+|"[\w.+ /:-]*"))?)*)[\t ]*$/i
-const parameter = /([\w-]+)=(?:"([^"]*)"|([\w.+-]+))/g
+/** Names and values of parameters that every parser reads alike: no escapes, and nothing that ends one for some of them. */
+const plainName = /^[\w-]+$/
+const plainValue = /^[\w.+ /:-]*$/
 
 /**
  * True for a Content-Type that says JSON in UTF-8 and nothing else. A server decodes by the charset: in UTF-7, which
  * Express servers know, text that the policy read inside a string is quotes and commas.
  */
 const saysUtf8Json = (header: string): boolean => {
-  const parameters = jsonType.exec(header)?.[1]
-  if (parameters === undefined) return false
-  const charsets = [...parameters.matchAll(parameter)].filter(([, name]) => name?.toLowerCase() === "charset")
-  return charsets.every(([, , quoted, plain]) => /^utf-?8$/i.test(quoted ?? plain ?? ""))
+  const type = header.includes("\\") ? undefined : parseMediaType(header)
+  if (type?.essence !== "application/json" || !isUtf8(type)) return false
+  return type.parameters.every(({ name, value }) => plainName.test(name) && plainValue.test(value))
 }
 
-const readable = /\b(?:application\/(?:json|\*)|text\/(?:event-stream|\*))|\*\/\*/i
+const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
 
 /** True unless an Accept header names neither JSON nor event streams. */
-const acceptsAnswer = (header: string | undefined): boolean => header === undefined || readable.test(header)
+const acceptsAnswer = (header: string | undefined): boolean => header === undefined || acceptsOneOf(header, answerTypes)
 
 /** Throws UnsupportedMediaType or NotAcceptable for a POST whose headers rule out an exchange of JSON-RPC messages. */
 export const checkMedia = (headers: IncomingMessage["headers"]): void => {

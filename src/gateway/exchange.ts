@@ -5,6 +5,7 @@ import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
 import { identityHeadersFor } from "./identity-headers.ts"
 import { isSameLife } from "./lives.ts"
 import type { Message } from "./message.ts"
+import { mirroredOf } from "./mirrored-headers.ts"
 import type { Keyed, Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 import { sessionGone } from "./placing.ts"
@@ -54,6 +55,7 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
     headers: toUpstreamHeaders(request.headers, {
       session: placed.upstreamSession,
       origin,
+      mirrored: mirroredOf(placed),
       identity: identityHeadersFor(placed),
     }),
     body: placed.body,

@@ -1,19 +1,31 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
 
-/** Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). */
+/**
+ * Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). None of them says
+ * what is called: a server that reads the message from one of them would be led past the policy.
+ */
 const toUpstream: ReadonlySet<string> = new Set([
   "accept",
   "content-type",
   "mcp-protocol-version",
   "last-event-id",
-  "mcp-method",
-  "mcp-name",
   "traceparent",
   "tracestate",
   "baggage",
   "user-agent",
 ])
+/** Headers that repeat the message (MCP 2026-07-28, standard request headers). */
+const repeating: ReadonlySet<string> = new Set(["mcp-method", "mcp-name"])
+/** Begins the names of headers that repeat an argument of a tool. */
 const paramPrefix = "mcp-param-"
+
+/** Which headers that repeat the body go on: none, those of any message, or also those of a tool's arguments. */
+export type Mirrored = "none" | "message" | "call"
+
+const passes = (name: string, mirrored: Mirrored): boolean =>
+  toUpstream.has(name) ||
+  (mirrored !== "none" && repeating.has(name)) ||
+  (mirrored === "call" && name.startsWith(paramPrefix))
 
 /** Response headers that reach the client as they are; everything else of the server's answer is dropped. */
 const toClient: readonly string[] = ["content-type", "content-encoding", "retry-after", "allow"]
@@ -21,6 +33,7 @@ const toClient: readonly string[] = ["content-type", "content-encoding", "retry-
 /** Request headers that a browser may send (besides `Mcp-Param-*`) and response headers that it may read. */
 export const corsRequestHeaders: ReadonlySet<string> = new Set([
   ...toUpstream,
+  ...repeating,
   "authorization",
   "mcp-session-id",
   "if-match",
@@ -34,23 +47,27 @@ export const isCorsRequestHeader = (name: string): boolean =>
 /** What a proxy in front says of the client, or what the connection says. */
 export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
 
+const noNames: ReadonlySet<string> = new Set()
+
 /** Header names that the Connection header makes hop-by-hop (RFC 9110 §7.6.1). */
-const connectionNames = (header: string | undefined): readonly string[] =>
+const connectionNames = (header: string | undefined): ReadonlySet<string> =>
   header === undefined || header === "keep-alive" || header === "close"
-    ? []
-    : header.split(",").map((name) => name.trim().toLowerCase())
+    ? noNames
+    : new Set(header.split(",").map((name) => name.trim().toLowerCase()))
 
 /**
  * The headers of the request to the server, as a flat list of names and values: those of the table, the session id as
- * the server knows it, no compression, and our own X-Forwarded-* and,
- * where they are asked for, identity headers. Nothing else of the client's headers goes on, so
- * neither its token nor headers that pretend an identity can reach a server.
+ * the server knows it, no compression, and our own X-Forwarded-* and, where they are asked for, identity headers.
+ * Nothing else of the client's headers goes on, so neither its token nor headers that pretend an identity, or another
+ * message than the body's, can reach a server.
  */
 export const toUpstreamHeaders = (
   headers: IncomingHttpHeaders,
   facts: {
     readonly session: string | undefined
     readonly origin: ClientOrigin
+    /** Which headers that repeat the body were compared with it; see mirroredOf. Default: none, and none goes on. */
+    readonly mirrored?: Mirrored
     /** Headers of identity-headers.ts, for servers that get them. */
     readonly identity?: readonly string[]
   },
@@ -58,9 +75,9 @@ export const toUpstreamHeaders = (
   const dropped = connectionNames(headers.connection)
   const list: string[] = []
   for (const name in headers) {
-    if (!toUpstream.has(name) && !name.startsWith(paramPrefix)) continue
+    if (!passes(name, facts.mirrored ?? "none")) continue
     const value = headers[name]
-    if (value === undefined || dropped.includes(name)) continue
+    if (value === undefined || dropped.has(name)) continue
     list.push(name, Array.isArray(value) ? value.join(", ") : value)
   }
   list.push("accept-encoding", "identity")

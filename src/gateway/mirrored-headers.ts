@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../errors.ts"
+import type { Mirrored } from "./headers.ts"
 import type { Message } from "./message.ts"
+import type { Permitted } from "./pipeline.ts"
 
 /** Which parameter `Mcp-Name` repeats, and whether it must (MCP 2026-07-28, standard request headers; tasks extension). */
 const nameSources: Readonly<Record<string, { readonly param: string; readonly required: boolean }>> = {
@@ -35,23 +37,23 @@ export const decodeMirrored = (value: string): string | undefined => {
 
 const mismatch = (detail: string): AppError => new AppError("HeaderMismatch", { detail })
 
-/** Compares one header with what the body says; `undefined` in the body compares with nothing. */
+/** Compares one header with what the body says. A header that repeats nothing of the body differs from it too. */
 const compare = (name: string, header: string | undefined, body: string | undefined, required: boolean): void => {
   if (header === undefined) {
     if (required && body !== undefined) throw mismatch(`The header ${name} is missing.`)
     return
   }
-  if (body !== undefined && header !== body) throw mismatch(`The header ${name} differs from the body.`)
+  if (body === undefined) throw mismatch(`The header ${name} repeats nothing of the body.`)
+  if (header !== body) throw mismatch(`The header ${name} differs from the body.`)
 }
 
 const compareName = (header: string | undefined, message: Exclude<Message, { kind: "response" }>): void => {
   const source = Object.hasOwn(nameSources, message.method) ? nameSources[message.method] : undefined
-  if (source === undefined) return
-  const value = message.params[source.param]
+  const value = source === undefined ? undefined : message.params[source.param]
   const text = typeof value === "string" ? value : undefined
   const decoded = header === undefined ? undefined : decodeMirrored(header)
   if (header !== undefined && decoded === undefined) throw mismatch("The header Mcp-Name is not valid base64.")
-  compare("Mcp-Name", decoded, text, source.required && message.kind === "request")
+  compare("Mcp-Name", decoded, text, source?.required === true && message.kind === "request")
 }
 
 /** Node joins repeated headers of these names with a comma; a list is never what the body says. */
@@ -73,4 +75,15 @@ export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Me
   compare("MCP-Protocol-Version", version, first.version, required)
   compare("Mcp-Method", single(headers["mcp-method"]), first.method, required)
   compareName(single(headers["mcp-name"]), first)
+}
+
+/**
+ * Which mirrored headers the server gets: none in the legacy era, where they do not exist and nobody compared them, so
+ * that a server which routes by them nevertheless could be led past the policy. `Mcp-Param-*` repeat arguments of a tool
+ * by the tool's own schema, which only the server knows: it gets them with `tools/call`, and must compare them.
+ */
+export const mirroredOf = ({ era, messages }: Pick<Permitted, "era" | "messages">): Mirrored => {
+  const [first] = messages
+  if (era === "legacy" || first === undefined || first.kind === "response") return "none"
+  return first.kind === "request" && first.method === "tools/call" ? "call" : "message"
 }

@@ -125,9 +125,10 @@ export const createAuthenticator = (options: {
   }
   const verify = async (token: string, key: string, use: Use): Promise<Identity> => {
     const verified = (await verifyDev?.(token)) ?? (await issuers?.tokens.verify(token))
-    if (verified === undefined) {
+    if (verified === undefined || "nobody" in verified) {
       checks.inc({ result: "unknown" })
-      throw refuse("The token is not valid here.", "invalid_token")
+      const why = verified === undefined ? "" : `: ${verified.nobody}`
+      throw refuse(`The token is not valid here${why}.`, "invalid_token")
     }
     cache.set(key, verified)
     return counted("verified", verified, use)

@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts"
 import type { Identity } from "./identity.ts"
+import { type Nobody, namesIn, subjectFault } from "./subject.ts"
 
 /** Where an issuer's tokens say what (auth.issuers[].claims). */
 export type ClaimPaths = Config["auth"]["issuers"][number]["claims"]
@@ -25,34 +26,31 @@ export const claimAt = (claims: Claims, path: string): unknown => {
   return value
 }
 
-const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
-
-/** The texts of a list, or of one text; what is no text is left out. */
-const texts = (value: unknown): readonly string[] => {
-  const list: readonly unknown[] = Array.isArray(value) ? value : [value]
-  return [...new Set(list.flatMap((each) => text(each) ?? []))]
-}
+/** The names of a list, or of one text. */
+const names = (value: unknown): readonly string[] => namesIn(Array.isArray(value) ? value : [value])
 
 /** OAuth scopes: `scope` (RFC 8693 §4.2, one text), or `scp` (Entra: one text, Okta: a list). */
 const scopesOf = ({ scope, scp }: Claims): readonly string[] =>
-  texts(scope ?? scp).flatMap((each) => each.split(" ").filter((name) => name !== ""))
+  namesIn([scope ?? scp].flat().flatMap((each) => (typeof each === "string" ? each.split(" ") : [])))
 
 /** A mail address that its issuer says is not checked could be anybody's. */
 const emailOf = (claims: Claims, path: string): string | undefined =>
-  claims.email_verified === false ? undefined : text(claimAt(claims, path))
+  claims.email_verified === false ? undefined : namesIn([claimAt(claims, path)])[0]
 
-/** Who a token's claims say is calling; undefined if they name no subject. `issuer`: its short name in the configuration. */
-export const identityOf = (claims: Claims, paths: ClaimPaths, issuer: string): Identity | undefined => {
-  const subject = text(claimAt(claims, paths.subject))
-  if (subject === undefined) return undefined
+/** Who a token's claims say is calling, or why nobody. `issuer`: its short name in the configuration. */
+export const identityOf = (claims: Claims, paths: ClaimPaths, issuer: string): Identity | Nobody => {
+  const subject = claimAt(claims, paths.subject)
+  if (typeof subject !== "string") return { nobody: "it names no subject" }
+  const fault = subjectFault(subject)
+  if (fault !== undefined) return { nobody: fault }
   const email = emailOf(claims, paths.email)
   return {
     source: "jwt",
     issuer,
     subject,
     ...(email === undefined ? {} : { email }),
-    groups: texts(claimAt(claims, paths.groups)),
-    roles: texts(claimAt(claims, paths.roles)),
+    groups: names(claimAt(claims, paths.groups)),
+    roles: names(claimAt(claims, paths.roles)),
     scopes: scopesOf(claims),
     claims,
   }

@@ -3,6 +3,7 @@ import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { devIssuer } from "./access.ts"
 import type { Purpose, VerifiedToken } from "./identity.ts"
+import { type Nobody, namesIn, subjectFault } from "./subject.ts"
 
 /** The key of the embedded default's tokens: 32 random bytes. */
 export type DevKey = Uint8Array
@@ -31,8 +32,13 @@ const checkKey = (key: DevKey): DevKey => {
   throw new AppError("ConfigInvalid", { detail: `The key of dev tokens must have at least ${keyBytes} bytes.` })
 }
 
-/** Mints a token that {@link createDevTokens} with the same key accepts. Throws `ConfigInvalid` for a short key. */
+/**
+ * Mints a token that {@link createDevTokens} with the same key accepts. Throws `ConfigInvalid` for a short key, and
+ * `UsageInvalid` for what can be nobody's subject.
+ */
 export const mintDevToken = (key: DevKey, token: DevToken, clock: Pick<ClockPort, "now"> = Date): Promise<string> => {
+  const fault = subjectFault(token.subject)
+  if (fault !== undefined) throw new AppError("UsageInvalid", { detail: `The token would be of no use: ${fault}.` })
   const now = Math.floor(clock.now() / 1000)
   return new SignJWT({ ...token.claims, groups: token.groups ?? [], roles: token.roles ?? [] })
     .setProtectedHeader({ alg: algorithm })
@@ -44,13 +50,14 @@ export const mintDevToken = (key: DevKey, token: DevToken, clock: Pick<ClockPort
     .sign(checkKey(key))
 }
 
-const texts = (claim: unknown): readonly string[] =>
-  Array.isArray(claim) ? claim.filter((value) => typeof value === "string" && value !== "") : []
+const names = (claim: unknown): readonly string[] => (Array.isArray(claim) ? namesIn(claim) : [])
 
-const toVerified = (payload: JWTPayload): VerifiedToken | undefined => {
+const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => {
   const { sub, exp } = payload
-  if (sub === undefined || sub === "" || exp === undefined) return undefined
-  const audience = texts(typeof payload.aud === "string" ? [payload.aud] : payload.aud)
+  if (sub === undefined || exp === undefined) return undefined
+  const fault = subjectFault(sub)
+  if (fault !== undefined) return { nobody: fault }
+  const audience = names(typeof payload.aud === "string" ? [payload.aud] : payload.aud)
   const purposes: readonly Purpose[] = ["mcp", "api"]
   return {
     opens: {
@@ -62,8 +69,8 @@ const toVerified = (payload: JWTPayload): VerifiedToken | undefined => {
       source: "jwt",
       issuer: devIssuer,
       subject: sub,
-      groups: texts(payload.groups),
-      roles: texts(payload.roles),
+      groups: names(payload.groups),
+      roles: names(payload.roles),
       scopes: [],
       claims: payload,
       expiresAtMs: exp * 1000,
@@ -75,7 +82,7 @@ const toVerified = (payload: JWTPayload): VerifiedToken | undefined => {
  * Makes the check of dev tokens: what a token says if its signature is ours (HS256 only) and its issuer `dev`, else
  * undefined. Expiry and purpose are left to the caller, who checks them for each request.
  */
-export const createDevTokens = (key: DevKey): ((token: string) => Promise<VerifiedToken | undefined>) => {
+export const createDevTokens = (key: DevKey): ((token: string) => Promise<VerifiedToken | Nobody | undefined>) => {
   checkKey(key)
   return async (token) => {
     try {

@@ -6,6 +6,7 @@ import { identityOf } from "./claims.ts"
 import type { VerifiedToken } from "./identity.ts"
 import type { Fetch } from "./issuer-document.ts"
 import { createIssuerKeys, type IssuerKeys } from "./issuer-keys.ts"
+import type { Nobody } from "./subject.ts"
 
 /**
  * Signatures that are accepted, all of them by private keys that only the issuer has: with `none`, or with HMAC under a
@@ -40,7 +41,7 @@ export type JwtIssuers = {
    * What a token says if one of the issuers signed it, else undefined. Expiry, beginning and audience are left to the
    * caller, who checks them for each request. Throws IssuerUnavailable.
    */
-  verify(token: string): Promise<VerifiedToken | undefined>
+  verify(token: string): Promise<VerifiedToken | Nobody | undefined>
   close(): void
 }
 
@@ -52,10 +53,11 @@ const audiencesOf = ({ aud }: JWTPayload): readonly string[] => {
 const toVerified = (
   payload: JWTPayload,
   { name, claims, audiences, api_audiences }: IssuerConfig,
-): VerifiedToken | undefined => {
-  const identity = identityOf(payload, claims, name)
+): VerifiedToken | Nobody | undefined => {
   // a token that never expires could not be taken back
-  if (identity === undefined || payload.exp === undefined) return undefined
+  if (payload.exp === undefined) return undefined
+  const identity = identityOf(payload, claims, name)
+  if ("nobody" in identity) return identity
   const expiresAtMs = payload.exp * 1000 + skewMs
   return {
     identity: { ...identity, expiresAtMs },

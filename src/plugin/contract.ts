@@ -198,13 +198,13 @@ const own = (value: unknown, key: string): unknown =>
 /**
  * A claim of the caller that must be there: the claim of that very name, else the one at the dotted path
  * (`realm_access.tenant`). Throws SubjectKeyDenied, which the caller sees as a 403 that names the claim, unless it is a
- * non-empty string: numbers, lists and objects have no spelling that tells all of them apart. The claim `email` counts
- * for nothing where the token says `email_verified: false`: anybody could have written anybody's address.
+ * non-empty string of valid Unicode: numbers, lists, objects and halves of surrogate pairs have no spelling that tells all
+ * of them apart. The claim `email` counts for nothing where the token says `email_verified: false`: anybody could have written anybody's address.
  */
 export const requireClaim = (identity: PluginIdentity, claim: string): string => {
   const value = own(identity.claims, claim) ?? claim.split(".").reduce(own, identity.claims as unknown)
   const isDoubtful = claim === "email" && own(identity.claims, "email_verified") === false
-  if (typeof value === "string" && value !== "" && !isDoubtful) return value
+  if (typeof value === "string" && value !== "" && value.isWellFormed() && !isDoubtful) return value
   throw new AppError("SubjectKeyDenied", {
     detail: `Your token has no usable claim '${claim}', which this target needs.`,
     data: { claim },

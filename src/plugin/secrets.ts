@@ -26,6 +26,8 @@ const check = (name: CallName, answer: unknown, now: number): SecretResult => {
   const { value, expiresAt, ...rest }: Readonly<Record<string, unknown>> = callPluginNow(name, () => ({ ...answer }))
   if (Object.keys(rest).length > 0) throw badAnswer(name, "gave more than value and expiresAt")
   if (typeof value !== "string" || value === "") throw badAnswer(name, "gave no value")
+  // what has no UTF-8 would reach the server as another value
+  if (!value.isWellFormed()) throw badAnswer(name, "gave a value that is no valid Unicode")
   if (expiresAt === undefined) return { value }
   // a Date ends at 275760-09-13
   if (typeof expiresAt !== "number" || !(Math.abs(expiresAt) <= 8.64e15))

@@ -2,10 +2,11 @@ import { expect, test } from "vitest"
 import { bodyProperties } from "./bodies.ts"
 import { doorProperties } from "./doors.ts"
 import { expansionProperties } from "./expansion.ts"
+import { headProperties } from "./heads.ts"
 import { listProperties } from "./lists.ts"
 import { planFrom, tryProperty } from "./property.ts"
 
-const properties = [...bodyProperties, ...listProperties, ...doorProperties, ...expansionProperties]
+const properties = [...bodyProperties, ...listProperties, ...doorProperties, ...expansionProperties, ...headProperties]
 const plan = planFrom(process.env, properties.length)
 const patienceMs = 30_000 + (plan.seconds ?? 0) * 2_000
 

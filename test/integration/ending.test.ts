@@ -15,7 +15,7 @@ import {
   type FakeServer,
   lifeAt,
   message,
-  modernCall,
+  modernRequest,
   post as postTo,
   type Stage,
   startServer,
@@ -77,12 +77,8 @@ afterEach(async () => {
 const post = (body: unknown, more: Parameters<typeof postTo>[2] = {}) => postTo({ ...stage, ...listener }, body, more)
 const call = (name: string, id: string) => post(message("tools/call", { name }, id))
 const listen = () => {
-  const { body, headers } = modernCall("x")
-  const params = { ...(body.params as object), notifications: {} }
-  const method = "subscriptions/listen"
-  return post(message(method, params, "sub"), {
-    headers: { ...headers, "mcp-method": method, "mcp-name": "" },
-  })
+  const { body, headers } = modernRequest("subscriptions/listen", { notifications: {} })
+  return post({ ...body, id: "sub" }, { headers })
 }
 const isReady = async () => (await fetch(health)).status === 200
 /** The messages of an event stream that has ended. */

@@ -7,6 +7,7 @@ import {
   lifeAt,
   message,
   modernCall,
+  modernRequest,
   post,
   raw,
   type Stage,
@@ -231,6 +232,44 @@ describe("headers", () => {
       expect(await response.json()).toMatchObject({ id: 1, error: { code: -32020 } })
     }
     expect((await post(stage, body)).status).toBe(400)
+  })
+
+  const mirrored = { "mcp-method": "tools/call", "mcp-name": "other", "mcp-param-region": "eu" }
+  test.each([
+    ["a request", "POST", message("ping")],
+    ["a call", "POST", message("tools/call", { name: "echo" })],
+    ["a batch", "POST", [message("ping")]],
+    ["an answer", "POST", { jsonrpc: "2.0", id: 1, result: {} }],
+    ["a GET", "GET", undefined],
+    ["a DELETE", "DELETE", undefined],
+  ] as const)("the server sees no header that repeats a message beside %s of the legacy era", async (_, verb, body) => {
+    const { seen } = await serve((_one, response) => response.writeHead(202).end())
+    await (await post(stage, body, { verb, headers: mirrored })).text()
+    expect(seen).toHaveLength(1)
+    expect(Object.keys(seen[0]?.headers ?? {}).filter((name) => name in mirrored)).toEqual([])
+  })
+
+  test("the server sees the headers that repeat a modern message, those of arguments only of a call", async () => {
+    const { seen } = await serve((one, response) => answerJson(response, one, {}))
+    const { body, headers } = modernRequest("tools/list")
+    await post(stage, body, { headers: { ...headers, "mcp-param-region": "eu" } })
+    expect(seen[0]?.headers).toMatchObject(headers)
+    expect(seen[0]?.headers["mcp-param-region"]).toBeUndefined()
+    const named = await post(stage, body, { headers: { ...headers, "mcp-name": "echo" } })
+    expect(await named.json()).toMatchObject({ id: 1, error: { code: -32020 } })
+    expect(seen).toHaveLength(1)
+  })
+
+  test("a name that is sent twice is one name with a comma to gateway and server", async () => {
+    const { seen } = await serve((one, response) => answerJson(response, one, {}))
+    const { body, headers } = modernCall("a, b")
+    const text = JSON.stringify(body)
+    const head = Object.entries({ ...headers, "content-type": "application/json", "content-length": text.length })
+      .filter(([name]) => name !== "mcp-name")
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+    const lines = `${head.join("")}Mcp-Name: a\r\nMcp-Name: b\r\nAuthorization: Bearer token-of-alice\r\n`
+    await raw(stage.port, `POST /mcp/demo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${lines}\r\n${text}`)
+    expect(seen.map((one) => one.headers["mcp-name"])).toEqual(["a, b"])
   })
 
   test("a cold answer tells how long each step of the start took", async () => {

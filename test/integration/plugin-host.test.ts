@@ -266,6 +266,7 @@ describe("a secret resolver", () => {
     ["more than it may", { value: "canary", lease: 1 }],
     ["an expiry that is no number", { value: "canary", expiresAt: "soon" }],
     ["an expiry beyond all calendars", { value: "canary", expiresAt: 1e300 }],
+    ["a value with half a surrogate pair", { value: "canary\ud83d" }],
     ["a value that has expired", { value: "canary", expiresAt: 0 }],
   ])("that gives %s is named, without what it gave", async (_name, answer) => {
     const host = await hostOf({ secrets: { vault: () => answer } })

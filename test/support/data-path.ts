@@ -1,6 +1,7 @@
 /** A whole data path over the embedded cluster: real tokens, policy, placement and sessions; only the operator is played. */
 import { createHash } from "node:crypto"
 import type { RequestListener } from "node:http"
+import type { JWTPayload } from "jose"
 import { createMemoryCluster } from "../../src/adapters/memory/cluster.ts"
 import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { type MCPTargetSpec, mcpTargetKind } from "../../src/api/mcp-target.ts"
@@ -47,6 +48,8 @@ export type DataPath = {
   readonly path: string
   /** A static token, and one of an issuer, which is checked once and then remembered. Both are alice's. */
   readonly tokens: { readonly fixed: string; readonly signed: string }
+  /** A token of the issuer with these claims instead of alice's. */
+  sign(claims: JWTPayload): Promise<string>
   /** Names of the instances that there are. */
   instances(): Promise<readonly string[]>
   /** Plays the operator: the instance is Ready at this URL from now on. */
@@ -71,7 +74,7 @@ const createTokens = async (clock: ClockPort, telemetry: TelemetryPort, path: st
     clock,
     telemetry,
   })
-  return { authenticate, tokens: { fixed: staticToken, signed: await corp.sign() } }
+  return { authenticate, sign: corp.sign, tokens: { fixed: staticToken, signed: await corp.sign() } }
 }
 
 const startCluster = async ({ clock, spec, around = (all) => all, settle }: DataPathOptions) => {
@@ -111,7 +114,7 @@ const startPlacement = ({ seen, instances, targets }: Started, { clock, telemetr
 export const startDataPath = async (options: DataPathOptions): Promise<DataPath> => {
   const { clock, telemetry, settle } = options
   const path = "/mcp/github"
-  const { authenticate, tokens } = await createTokens(clock, telemetry, path)
+  const { authenticate, sign, tokens } = await createTokens(clock, telemetry, path)
   const started = await startCluster(options)
   const { cluster, targets } = started
   const placement = startPlacement(started, options)
@@ -139,6 +142,7 @@ export const startDataPath = async (options: DataPathOptions): Promise<DataPath>
     handler: createFrontDoor({ guard, gateway }),
     path,
     tokens,
+    sign,
     instances: async () => {
       await settle?.()
       return (await list()).map(({ metadata }) => metadata.name)

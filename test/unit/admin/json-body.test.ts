@@ -8,7 +8,8 @@ const read = (body: string | Uint8Array<ArrayBuffer> | undefined, headers: Reado
 
 test("a body of JSON is read, with and without a charset", async () => {
   expect(await read('{"a": [1, "ü"]}')).toEqual({ a: [1, "ü"] })
-  expect(await read("1", { "content-type": "Application/JSON; charset=UTF-8" })).toBe(1)
+  for (const parameters of ["; charset=UTF-8", ';charset="utf-8" ;', " ;; "])
+    expect(await read("1", { "content-type": `Application/JSON${parameters}` })).toBe(1)
 })
 test("no body is undefined, whatever the content type", async () => {
   expect(await read(undefined, {})).toBeUndefined()
@@ -19,6 +20,9 @@ test.each([
   { "content-type": "text/plain" },
   { "content-type": "application/json; charset=latin1" },
   { "content-type": "application/jsonx" },
+  { "content-type": "application/json; profile=x" },
+  { "content-type": 'application/json; charset="utf-8' },
+  { "content-type": "application/json, text/plain" },
   { ...json, "content-encoding": "gzip" },
 ])("a body with the headers %j is refused", async (headers) => {
   await expect(read("{}", { "content-type": "", ...headers })).rejects.toMatchObject({ code: "UnsupportedMediaType" })

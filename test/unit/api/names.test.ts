@@ -29,6 +29,27 @@ const subjectKey = fc.oneof(
 const uid = fc.uuid()
 const sharer = fc.tuple(targetName, uid, subjectKey)
 
+test("a text without a UTF-8 of its own is never digested: two of them would be one", () => {
+  for (const half of ["\ud83d", "\ude00", "a\ud83db", "\ude00\ud83d"]) {
+    const refused = expect.objectContaining({ code: "Internal" })
+    expect(() => digest(26, "jwt", "corp", half)).toThrow(refused)
+    expect(() => instanceName("github", "uid", `key:${half}`)).toThrow(refused)
+    expect(() => scopeSecretName("github", "group", { issuer: "corp", name: half })).toThrow(refused)
+  }
+  expect(digest(26, "\ud83d\ude00")).not.toBe(digest(26, "\ud83e\ude00"))
+})
+
+test("a digest's parts are never other parts: what holds a NUL is the last of them", () => {
+  expect(() => digest(26, "a\0b", "c")).toThrow(expect.objectContaining({ code: "Internal" }))
+  const part = fc.string({ unit: fc.constantFrom("a", "b", "\0"), maxLength: 3 })
+  const parts = fc.tuple(part, part).filter(([first]) => !first.includes("\0"))
+  fc.assert(
+    fc.property(parts, parts, (one, other) => {
+      expect(digest(26, ...one) === digest(26, ...other)).toBe(JSON.stringify(one) === JSON.stringify(other))
+    }),
+  )
+})
+
 test("the generated names are names that a target may have", () => {
   fc.assert(fc.property(targetName, (name) => targetNamePattern.test(name)))
 })

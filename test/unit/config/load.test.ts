@@ -41,6 +41,16 @@ const problems = (given: Given): string[] => {
   return []
 }
 
+test("a static token's subject, groups and roles are valid Unicode: halves of pairs would all be one user", () => {
+  const sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+  const tokenWith = (more: string) => ({
+    file: `auth: {tokens: [{name: ci, sha256: ${sha256}, ${more}}]}\n`,
+  })
+  expect(problems(tokenWith('subject: "\\ud83d\\ude00"'))).toEqual([])
+  for (const more of ['subject: "u\\ud83d"', 'subject: a, groups: ["u\\ud83d"]', 'subject: a, roles: ["\\udc00"]'])
+    expect(problems(tokenWith(more)).join()).toContain("must be valid Unicode")
+})
+
 test("without any source everything has its default", () => {
   const { config, sourceOf, warnings } = load()
   expect(config.kubernetes).toMatchObject({

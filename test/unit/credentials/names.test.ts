@@ -48,6 +48,7 @@ describe("names and values of credentials", () => {
     expect(rulesBroken({ A: "ä".repeat(maxValueBytes / 2) })).toEqual([])
     expect(rulesBroken({ A: `${"ä".repeat(maxValueBytes / 2)}.` })).toEqual(["values.A size"])
     expect(rulesBroken({ A: "a\0b" })).toEqual(["values.A nul"])
+    expect(rulesBroken({ A: "a\ud83d" })).toEqual(["values.A unicode"])
     const eight = Object.fromEntries(
       Array.from({ length: 8 }, (_, index) => [`A${index}`, "x".repeat(maxTotalBytes / 8)]),
     )

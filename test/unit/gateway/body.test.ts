@@ -42,6 +42,7 @@ describe("a Content-Type", () => {
     "application/json; charset=",
     "application/json charset=utf-7",
     "application/json; charset='utf-7'",
+    `application/json${"; ".repeat(31)}!`,
   ])("%s may say something else to the server, and is refused", (type) => {
     expect(verdict({ "content-type": type })).toBe("UnsupportedMediaType")
   })

@@ -1,6 +1,12 @@
 import type { IncomingMessage } from "node:http"
 import { describe, expect, test } from "vitest"
-import { clientOrigin, isCorsRequestHeader, toClientHeaders, toUpstreamHeaders } from "../../../src/gateway/headers.ts"
+import {
+  clientOrigin,
+  isCorsRequestHeader,
+  type Mirrored,
+  toClientHeaders,
+  toUpstreamHeaders,
+} from "../../../src/gateway/headers.ts"
 import { trustNetworks } from "../../../src/gateway/proxy-trust.ts"
 
 const origin = { address: "1.2.3.4", host: "mcp.example.com", protocol: "https" } as const
@@ -27,7 +33,20 @@ describe("to the server", () => {
 
   test("goes nothing that Connection names", () => {
     const headers = { connection: "close, MCP-Method", "mcp-method": "x", "mcp-name": "y" }
-    expect(pairs(toUpstreamHeaders(headers, { session: undefined, origin }))).toEqual([["mcp-name", "y"], ...ours])
+    const facts = { session: undefined, origin, mirrored: "message" } as const
+    expect(pairs(toUpstreamHeaders(headers, facts))).toEqual([["mcp-name", "y"], ...ours])
+  })
+
+  test("go headers that repeat the body only where they were compared with it", () => {
+    const headers = { "mcp-method": "tools/call", "mcp-name": "a", "mcp-param-region": "eu" }
+    const names = (mirrored?: Mirrored) =>
+      pairs(toUpstreamHeaders(headers, { session: undefined, origin, ...(mirrored && { mirrored }) })).flatMap(
+        ([name = ""]) => (name.startsWith("mcp-") ? [name] : []),
+      )
+    expect(names()).toEqual([])
+    expect(names("none")).toEqual([])
+    expect(names("message")).toEqual(["mcp-method", "mcp-name"])
+    expect(names("call")).toEqual(["mcp-method", "mcp-name", "mcp-param-region"])
   })
 
   test("goes the server's own session id, never the client's", () => {
@@ -46,7 +65,7 @@ test("to the client go only the headers of the table", () => {
 })
 
 test("a browser may send the protocol's headers and parameters, and no others", () => {
-  for (const name of ["authorization", "mcp-session-id", "mcp-param-region"])
+  for (const name of ["authorization", "mcp-session-id", "mcp-method", "mcp-name", "mcp-param-region"])
     expect(isCorsRequestHeader(name)).toBe(true)
   for (const name of ["x-user", "mcp-param-a b", "cookie"]) expect(isCorsRequestHeader(name)).toBe(false)
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { hasCode } from "../../../src/errors.ts"
 import type { Message } from "../../../src/gateway/message.ts"
-import { checkHeaders, decodeMirrored } from "../../../src/gateway/mirrored-headers.ts"
+import { checkHeaders, decodeMirrored, mirroredOf } from "../../../src/gateway/mirrored-headers.ts"
 
 const call = (kind: "request" | "notification" = "request", version: string | undefined = "2026-07-28"): Message => ({
   kind,
@@ -42,6 +42,43 @@ describe("headers that repeat a modern request", () => {
   test("are a mismatch when they are sent twice or are broken base64", () => {
     expect(codeOf({ ...full, "mcp-method": "tools/call, tools/call" }, call())).toBe("HeaderMismatch")
     expect(codeOf({ ...full, "mcp-name": "=?base64?!?=" }, call())).toBe("HeaderMismatch")
+  })
+})
+
+describe("a name in a header that repeats nothing of the body", () => {
+  const listing: Message = { kind: "request", method: "tools/list", params: { name: "x" }, version: "2026-07-28" }
+  const headers = { ...full, "mcp-method": "tools/list" }
+
+  test.each([
+    ["of a method without a name", listing],
+    ["of a method that nobody knows", { ...listing, method: "x/y" }],
+    ["of a method that an object inherits", { ...listing, method: "constructor" }],
+    ["of a notification without a name", { ...listing, kind: "notification" }],
+    ["beside a name that is no text", { ...call(), method: "tools/call", params: { name: ["größe"] } }],
+    ["beside no name", { ...call(), method: "tools/call", params: {} }],
+    ["beside no task's id", { ...call(), method: "tasks/get", params: {} }],
+  ] as const)("is a mismatch: %s", (_name, message) => {
+    const { method } = message as { method: string }
+    expect(codeOf({ ...headers, "mcp-method": method }, message as Message)).toBe("HeaderMismatch")
+    const { "mcp-name": _, ...nameless } = headers
+    expect(codeOf({ ...nameless, "mcp-method": method, "mcp-name": "" }, message as Message)).toBe("HeaderMismatch")
+    expect(codeOf({ ...nameless, "mcp-method": method }, message as Message)).toBe("passes")
+  })
+})
+
+describe("the server gets", () => {
+  const legacy: Message = { kind: "request", method: "tools/call", params: { name: "a" }, version: undefined }
+  const listing: Message = { kind: "request", method: "tools/list", params: {}, version: "2026-07-28" }
+
+  test("no header that repeats a legacy message, a response, a batch or nothing", () => {
+    for (const messages of [[], [legacy], [{ kind: "response" }], [{ kind: "response" }, call()], [legacy, legacy]])
+      expect(mirroredOf({ era: "legacy", messages: messages as Message[] })).toBe("none")
+  })
+
+  test("those that were compared with a modern message, and a tool's arguments only with a call", () => {
+    expect(mirroredOf({ era: "modern", messages: [listing] })).toBe("message")
+    expect(mirroredOf({ era: "modern", messages: [call("notification")] })).toBe("message")
+    expect(mirroredOf({ era: "modern", messages: [call()] })).toBe("call")
   })
 })
 

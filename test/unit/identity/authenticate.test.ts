@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { SignJWT } from "jose"
+import { type JWTPayload, SignJWT } from "jose"
 import { describe, expect, test } from "vitest"
 import { hasCode, isAppError } from "../../../src/errors.ts"
 import { createAuthenticator } from "../../../src/identity/authenticate.ts"
@@ -92,7 +92,20 @@ describe("a static token", () => {
   })
 })
 
+const signDev = (claims: JWTPayload) =>
+  new SignJWT({ aud: "reflow-mcp", exp: clock.now() / 1000 + 60, ...claims })
+    .setProtectedHeader({ alg: "HS256" })
+    .setIssuer("dev")
+    .sign(key)
+
 describe("a dev token", () => {
+  test.each(["", "u\ud83d", "x".repeat(1_025)])("is not made for the subject %j", (subject) => {
+    expect(() => mint({ subject })).toThrow(expect.objectContaining({ code: "UsageInvalid" }))
+  })
+  test("leaves out groups and roles that are no valid Unicode", async () => {
+    const token = await mint({ groups: ["u\ud83d", "eng"], roles: ["\udc00"] })
+    expect(await authenticate(`Bearer ${token}`)).toMatchObject({ groups: ["eng"], roles: [] })
+  })
   test("is an identity of the issuer dev with its groups and roles", async () => {
     const token = await mint({ groups: ["eng"], roles: ["admin"], for: ["mcp", "api"] })
     for (const purpose of ["mcp", "api"] as const)
@@ -129,7 +142,10 @@ describe("a dev token", () => {
   })
   test.each<[string, () => Promise<string>]>([
     ["of another key", () => mint({}, Buffer.alloc(32, 8))],
-    ["without a subject", () => mint({ subject: "" })],
+    ["without a subject", () => signDev({})],
+    ["with an empty subject", () => signDev({ sub: "" })],
+    ["with half a surrogate pair in its subject", () => signDev({ sub: "canary\ud83d" })],
+    ["with an endless subject", () => signDev({ sub: "x".repeat(1_025) })],
     [
       "without an expiry",
       () => new SignJWT({}).setProtectedHeader({ alg: "HS256" }).setIssuer("dev").setSubject("a").sign(key),

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest"
+import { scopeSecretName } from "../../../src/api/names.ts"
 import { type ClaimPaths, claimAt, identityOf } from "../../../src/identity/claims.ts"
+import { subjectDigest } from "../../../src/identity/subject-key.ts"
 
 const standard: ClaimPaths = { subject: "sub", email: "email", groups: "groups", roles: "roles" }
 
@@ -67,10 +69,44 @@ describe("the identity of a token", () => {
   test.each(Object.entries(shapes))("%s", (_name, { paths, claims, expected }) => {
     const identity = identityOf(claims, { ...standard, ...paths }, "corp")
     expect(identity).toMatchObject({ source: "jwt", issuer: "corp", ...expected })
-    expect(identity?.claims).toBe(claims)
+    expect(identity).toHaveProperty("claims", claims)
   })
-  test.each([undefined, null, "", 7, ["a"], { a: 1 }])("is none if its subject is %j", (sub) => {
-    expect(identityOf({ sub }, standard, "corp")).toBeUndefined()
+  test.each([undefined, null, "", 7, true, ["a"], { a: 1 }, "u\ud83d", "\udc00\ud800", "x".repeat(1_025)])(
+    "is none if its subject is %j, and says why without it",
+    (sub) => {
+      const { nobody } = identityOf({ sub }, standard, "corp") as { nobody: string }
+      expect(nobody).toMatch(
+        /^it(s subject is (empty|no valid Unicode|longer than 1024 characters)| names no subject)$/,
+      )
+    },
+  )
+  test.each([
+    ["composed", "\u00e9", "e\u0301"],
+    ["a compatibility form", "ﬁ", "fi"],
+    ["NUL", "alice", "alice\0"],
+    ["what stands behind NUL", "a\0b", "a\0c"],
+    ["case", "alice", "Alice"],
+    ["a blank at the end", "alice", "alice "],
+    ["a blank at the beginning", "alice", " alice"],
+    ["an invisible character", "alice", "ali\u200bce"],
+    ["U+FFFD", "u\ufffd", "u"],
+    ["the last of 1,024 characters", "x".repeat(1_024), `${"x".repeat(1_023)}y`],
+    ["a whole pair", "u\ud83d\ude00", "u\ud83e\ude00"],
+  ])("is two where subjects differ by %s", (_name, one, other) => {
+    const keys = [one, other].map((sub) => {
+      const identity = identityOf({ sub }, standard, "corp")
+      if ("nobody" in identity) throw new Error(identity.nobody)
+      return [subjectDigest(identity), scopeSecretName("github", "user", { issuer: "corp", name: identity.subject })]
+    })
+    expect(keys[0]?.[0]).not.toBe(keys[1]?.[0])
+    expect(keys[0]?.[1]).not.toBe(keys[1]?.[1])
+  })
+  test("leaves out names and addresses that are no valid Unicode", () => {
+    const half = "u\ud83d"
+    const claims = { sub: "a", email: half, groups: [half, "eng"], roles: half, scope: `read ${half} write` }
+    const identity = identityOf(claims, standard, "corp")
+    expect(identity).toMatchObject({ groups: ["eng"], roles: [], scopes: ["read", "write"] })
+    expect(identity).not.toHaveProperty("email")
   })
   test("has no mail address that its issuer has not checked", () => {
     expect(

@@ -1,4 +1,4 @@
-import { type JWTPayload, SignJWT } from "jose"
+import { CompactSign, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { beforeEach, describe, expect, test } from "vitest"
 import { configSchema } from "../../../src/config/schema.ts"
 import { isAppError } from "../../../src/errors.ts"
@@ -73,7 +73,6 @@ describe("a token of an issuer", () => {
     ["of an issuer that nobody configured", (of) => of.sign({ iss: "https://evil.example.com" })],
     ["signed by another issuer's key", () => partner.sign({ iss: issuers.corp })],
     ["that names no issuer", (of) => of.sign({ iss: undefined } as unknown as JWTPayload)],
-    ["without a subject", (of) => of.sign({ sub: "" })],
     ["without an expiry", (of) => of.sign({ exp: undefined } as unknown as JWTPayload)],
     ["of the algorithm none", (of) => of.unsigned()],
     ["signed with HMAC under the public key", (of) => of.signWithPublicKey()],
@@ -86,6 +85,31 @@ describe("a token of an issuer", () => {
     ["that names a key which the issuer does not have", (of) => of.sign({}, { kid: "key-9" })],
   ])("%s is refused", async (_name, make) => {
     expect(await authenticate(await make(corp))).toContain("Unauthenticated: The token is not valid here.")
+  })
+  test.each([
+    ["without a subject", undefined, "it names no subject"],
+    ["with an empty subject", "", "its subject is empty"],
+    ["with a subject that is a number", 7, "it names no subject"],
+    ["with half a surrogate pair in its subject", "canary\ud83d", "its subject is no valid Unicode"],
+    ["with an endless subject", "canary".repeat(200), "its subject is longer than 1024 characters"],
+  ])("%s is refused, and told why without repeating it", async (_name, sub, why) => {
+    const answer = await authenticate(await corp.sign({ sub } as unknown as JWTPayload))
+    expect(answer).toContain(`Unauthenticated: The token is not valid here: ${why}.`)
+    expect(answer).toContain('error="invalid_token"')
+    expect(answer).not.toContain("canary")
+  })
+  test("whose payload is no UTF-8 is refused: each wrong byte would become the same character", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true })
+    const jwk = { ...(await exportJWK(publicKey)), kid: "own", alg: "ES256" }
+    corp.fails = () => Response.json({ issuer: issuers.corp, jwks_uri: `${issuers.corp}/keys`, keys: [jwk] })
+    const sign = (subject: Buffer) => {
+      const claims = JSON.stringify({ iss: issuers.corp, aud: publicUrl, exp: clock.now() / 1000 + 60, sub: "@" })
+      const [before = "", after = ""] = claims.split("@")
+      const payload = Buffer.concat([Buffer.from(before), subject, Buffer.from(after)])
+      return new CompactSign(payload).setProtectedHeader({ alg: "ES256", kid: "own" }).sign(privateKey)
+    }
+    expect(await authenticate(await sign(Buffer.from("bob")))).toBe("corp/bob")
+    expect(await authenticate(await sign(Buffer.from([0x75, 0xff])))).toContain("Unauthenticated")
   })
   test("signed with a shared secret is refused even if the key set holds that secret", async () => {
     const secret = Buffer.alloc(32, 7)
