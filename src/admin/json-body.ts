@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts"
+import { findJsonFault } from "../intake/json-text.ts"
 import { isUtf8, parseMediaType } from "../intake/media-type.ts"
 
 /** Largest body of the REST API, in bytes. */
@@ -38,23 +39,6 @@ const checkMediaType = (headers: Headers, wanted: string): void => {
     throw new AppError("UnsupportedMediaType", { detail: "The body must be sent without a Content-Encoding." })
 }
 
-/** Nesting of a JSON text; what stands in strings does not count. */
-const depthOf = (text: string): number => {
-  let depth = 0
-  let deepest = 0
-  let inString = false
-  for (let index = 0; index < text.length; index++) {
-    const char = text[index]
-    if (inString) {
-      if (char === "\\") index++
-      else if (char === '"') inString = false
-    } else if (char === '"') inString = true
-    else if (char === "{" || char === "[") deepest = Math.max(deepest, ++depth)
-    else if (char === "}" || char === "]") depth--
-  }
-  return deepest
-}
-
 const parse = (bytes: Buffer): unknown => {
   let text: string
   try {
@@ -63,18 +47,15 @@ const parse = (bytes: Buffer): unknown => {
   } catch {
     throw malformed("The body is not UTF-8.")
   }
-  if (depthOf(text) > maxDepth) throw malformed(`The body is nested deeper than ${maxDepth} levels.`)
-  try {
-    return JSON.parse(text)
-  } catch {
-    // the parser's message quotes the body
-    throw malformed("The body is not JSON.")
-  }
+  const fault = findJsonFault(text, { maxDepth, strict: true })
+  if (fault !== undefined) throw malformed(`The body ${fault.words}.`)
+  return JSON.parse(text)
 }
 
 /**
- * The JSON body of a request: UTF-8, at most 1 MiB and 64 levels, sent as `mediaType`. `undefined` if there is none,
- * whatever the content type. Throws BodyTooLarge, UnsupportedMediaType, MalformedJson.
+ * The JSON body of a request: UTF-8, at most 1 MiB, 64 levels and 50,000 members, no key twice in one object or called
+ * `__proto__`, no half surrogate pairs; sent as `mediaType`. `undefined` if there is none, whatever the content type.
+ * Throws BodyTooLarge, UnsupportedMediaType, MalformedJson.
  */
 export const readJson = async (request: Request, mediaType: string = json): Promise<unknown> => {
   const bytes = await readBytes(request)
