@@ -81,12 +81,22 @@ const take = (masking: Masking, piece: string): void => {
 }
 
 /** True if what stands from a place to the end of the text may be the beginning of a longer needle. */
-const mayGrow = ({ needles, hashes1, length: end }: Masking, from: number, first: number): boolean => {
-  const { firsts, beginnings, hashing, lengths } = needles
-  if (end - from >= (lengths[0] ?? 0) || !isMarked(firsts, first)) return false
+const mayGrow = ({ needles, hashes1, length: end }: Masking, from: number): boolean => {
+  const { beginnings, hashing, lengths } = needles
+  if (end - from >= (lengths[0] ?? 0)) return false
   for (let to = from + 1; to <= end; to++)
     if (!isMarked(beginnings, beginningBit(beginnings, hashOf(hashes1, hashing.powers1, to, to - from)))) return false
   return true
+}
+
+/**
+ * True if a needle may begin at the place: a secret begins there, or one goes on that has been found so far. A later block
+ * of a secret alone is not waited for: a line that only ends like one is shown at once.
+ */
+const mayBegin = ({ needles, froms, tos, hidden }: Masking, from: number, begin: number, first: number): boolean => {
+  if (isMarked(needles.firsts, first)) return true
+  if (from === begin && hidden) return true
+  return from >= (froms.at(-1) ?? Number.POSITIVE_INFINITY) && from <= (tos.at(-1) ?? -1)
 }
 
 /** The first place of the text from which it must be held back. */
@@ -94,7 +104,7 @@ const holdFrom = (masking: Masking, text: string): number => {
   const { length } = masking
   const begin = length - text.length
   for (let from = Math.max(begin, length - blockLength + 1); from < length; from++)
-    if (mayGrow(masking, from, text.charCodeAt(from - begin))) return from
+    if (mayBegin(masking, from, begin, text.charCodeAt(from - begin)) && mayGrow(masking, from)) return from
   // half a surrogate pair would be sent as another character
   const unit = text.charCodeAt(text.length - 1)
   return unit >= 0xd800 && unit <= 0xdbff ? length - 1 : length
