@@ -49,6 +49,12 @@ export const errorTable = {
   Forbidden: caller(403, -32002, "Ask an administrator for the role that this call needs."),
   // the body
   BodyTooLarge: caller(413, -32600, "Send a smaller body, or raise gateway.max_body."),
+  BodiesTooLarge: caller(
+    503,
+    -32011,
+    "Bodies on their way fill your share of gateway.max_held: try again later, with fewer or smaller ones at once.",
+    true,
+  ),
   UnsupportedMediaType: caller(415, -32600, "Send 'Content-Type: application/json' and no Content-Encoding."),
   NotAcceptable: caller(406, -32600, "Send 'Accept: application/json, text/event-stream'."),
   MalformedJson: caller(400, -32700, "Send one JSON-RPC message as UTF-8 JSON."),

@@ -2,6 +2,8 @@ import { H3, type H3Event } from "h3/node"
 import { createNeedleShare } from "../credentials/needle-share.ts"
 import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
+import { ownerOf } from "../identity/owner.ts"
+import type { Holding } from "../intake/budget.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { patchTarget, replaceTarget } from "./change-target.ts"
 import { makeDocument } from "./document.ts"
@@ -73,10 +75,9 @@ const identify = async ({ options, event, facts }: Context): Promise<Identity> =
   return identity
 }
 
-/** Does a permitted call, within its time. */
-const run = async (context: Context, name: OperationName): Promise<Answer> => {
+/** The call that a context asks for; throws Forbidden and InvalidParams. */
+const toCall = (context: Context, name: OperationName, identity: Identity, holding: Holding): Call => {
   const { options, event, facts } = context
-  const identity = await identify(context)
   const params = decodeParams(event.context.params)
   facts.target = params.id
   const admin = options.access.isAdmin(identity)
@@ -86,13 +87,26 @@ const run = async (context: Context, name: OperationName): Promise<Answer> => {
   checkQuery(query, known)
   const signal = AbortSignal.timeout(seconds * 1_000)
   const { headers } = event.req
-  const body = () => readJson(event.req, takes)
-  const call: Call = { deps: options, identity, admin, params, query, headers, signal, body }
+  const owner = ownerOf(identity)
+  const take = (bytes: number): boolean => holding.take(owner, bytes)
+  const body = () => readJson(event.req, { take, clock: options.clock }, takes)
+  return { deps: options, identity, admin, params, query, headers, signal, body }
+}
+
+/** Does a permitted call, within its time. */
+const run = async (context: Context, name: OperationName): Promise<Answer> => {
+  const identity = await identify(context)
+  const holding = context.options.bodies.open()
   try {
-    return await handlers[name](call)
-  } catch (error) {
-    if (!signal.aborted || error !== signal.reason) throw error
-    throw new AppError("ClusterUnavailable", { detail: "The cluster did not answer in time.", cause: error })
+    const call = toCall(context, name, identity, holding)
+    try {
+      return await handlers[name](call)
+    } catch (error) {
+      if (!call.signal.aborted || error !== call.signal.reason) throw error
+      throw new AppError("ClusterUnavailable", { detail: "The cluster did not answer in time.", cause: error })
+    }
+  } finally {
+    holding.end()
   }
 }
 

@@ -62,7 +62,13 @@ export const commonErrors: readonly ErrorCode[] = [
   "ApiTooManyRequests",
 ]
 
-const bodyErrors = ["MalformedJson", "BodyTooLarge", "UnsupportedMediaType", "ValidationFailed"] as const
+const bodyErrors = [
+  "MalformedJson",
+  "BodyTooLarge",
+  "BodiesTooLarge",
+  "UnsupportedMediaType",
+  "ValidationFailed",
+] as const
 const changeErrors = ["PreconditionFailed", "Conflict", "ManagedElsewhere"] as const
 const scoped = "Reading gives names, time and a keyed digest, never values."
 

@@ -96,8 +96,16 @@ const gateway = z.strictObject({
   request_timeout: duration("15m", "How long a server may take until its answer begins."),
   session_lifetime: duration("24h", "How long a sealed session id can be used."),
   max_body: size("4MiB", "Largest request body."),
-  max_waiting: z.int().min(1).max(1_000_000).default(10_000).describe("Most requests that wait for starts at once."),
-  max_held: size("256MiB", "Most bytes of request bodies held by waiting requests."),
+  max_waiting: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe("Most requests that wait for starts at once; a quarter of them of one caller."),
+  max_held: size(
+    "256MiB",
+    "Most bytes of all request bodies that a replica holds at once, of MCP and REST; a quarter of them of one caller.",
+  ),
   keys_secret: z
     .string()
     .regex(/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/)

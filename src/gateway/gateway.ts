@@ -2,7 +2,9 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { AppError, isAbort, isAppError, toAppError } from "../errors.ts"
 import type { Identity, Purpose } from "../identity/identity.ts"
+import { ownerOf } from "../identity/owner.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
+import type { Budget } from "../intake/budget.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
@@ -60,6 +62,8 @@ export type GatewayDeps = {
   /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
   readonly metadataUrl?: (path: string) => string | undefined
   readonly sessionKeys: SessionKeys
+  /** Where the bytes of bodies are counted; the REST API's too. */
+  readonly bodies: Budget
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly options: GatewayOptions
@@ -102,7 +106,10 @@ const read =
   async (input: Admitted): Promise<Read> => {
     if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
     checkMedia(input.request.headers)
-    const body = await readBody(input.request, options.maxBodyBytes, input.signal)
+    const { request, signal, identity, holding } = input
+    const owner = ownerOf(identity)
+    const take = (bytes: number): boolean => holding.take(owner, bytes)
+    const body = await readBody(request, { limit: options.maxBodyBytes, signal, take })
     return { ...input, body, reading: readMessages(body) }
   }
 
@@ -203,9 +210,10 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       const left = signal.aborted ? !isAppError(signal.reason) : isAbort(cause)
       end({ known: flight.known, now: clock.now(), error, left })
       if (left) incoming.response.destroy()
-      else answerError(flight.known, error)
+      else answerError(flight.known, error, clock)
     } finally {
       flight.keep?.()
+      incoming.holding.end()
     }
   }
   /** Access that is taken away ends what it had opened. */
@@ -219,7 +227,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const refuse = (request: IncomingMessage, response: ServerResponse, cause: unknown, requestId = newRequestId()) => {
     const error = toAppError(cause)
     audit.refuse({ request, requestId, error })
-    answerProblem(request, response, { error, requestId })
+    answerProblem({ request, response, clock }, { error, requestId })
   }
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = newRequestId()
@@ -229,7 +237,8 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     })
     try {
       if (over) throw shuttingDown()
-      const known: Known = receive(request, response, { requestId, receivedAt: clock.now(), signal: life.signal })
+      const facts = { requestId, receivedAt: clock.now(), signal: life.signal, holding: deps.bodies.open() }
+      const known: Known = receive(request, response, facts)
       const flight: Flight = { life, known, done: Promise.resolve() }
       flights.add(flight)
       flight.done = fly(flight).finally(() => flights.delete(flight))

@@ -11,6 +11,7 @@ import { createFrontDoor, httpServerOptions } from "../../src/gateway/server.ts"
 import type { SessionKeys } from "../../src/gateway/session-keys.ts"
 import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
+import { type Budget, createBudget } from "../../src/intake/budget.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../../src/ports/telemetry.ts"
@@ -178,6 +179,7 @@ export type Stage = {
   readonly url: string
   readonly port: number
   readonly gateway: Gateway
+  readonly bodies: Budget
   readonly placement: FakePlacement
   readonly lines: KeptLine[]
   /** Answers that are open, as the gateway writes them. */
@@ -192,6 +194,8 @@ export type Stage = {
 export type StageOptions = Partial<GatewayOptions> & {
   readonly clock?: ClockPort
   readonly sessionKeys?: SessionKeys
+  /** Bytes of all bodies; default 256 MiB. */
+  readonly maxHeld?: number
   /** Absent: nothing is counted. */
   readonly metrics?: Omit<TelemetryPort, "log">
   /** Absent: its lines are in {@link Stage.lines}. */
@@ -213,7 +217,8 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     listener(request, response)
   })
   const publicUrl = `http://localhost:${port}`
-  const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, ...rest } = options
+  const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, maxHeld, ...rest } = options
+  const bodies = createBudget(maxHeld ?? 256 * 2 ** 20)
   const gateway = createGateway({
     targets: reflect(targets, listeners),
     placement,
@@ -226,6 +231,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     mayUse: ({ metadata, spec: { access } }, { subject }) =>
       (!metadata.name.startsWith("secret") || subject === "carol") && (access?.users?.includes(subject) ?? true),
     sessionKeys,
+    bodies,
     clock,
     telemetry: { ...telemetry, ...metrics, log },
     options: {
@@ -259,6 +265,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     url: `http://127.0.0.1:${port}`,
     port,
     gateway,
+    bodies,
     placement,
     lines: telemetry.lines,
     responses,
