@@ -88,7 +88,8 @@ const mebibyte = 2 ** 20
 const heavyBody = (): Buffer => {
   const params = { name: "pid", arguments: { x: "FILLING" }, _meta: envelope }
   const text = JSON.stringify({ jsonrpc: "2.0", id: "0123456789abcdef", method: "tools/call", params })
-  const count = Math.floor((mebibyte - text.length) / 3)
+  // as many elements as a body may have, nearly
+  const count = 24_000
   return Buffer.from(text.replace('"FILLING"', `[${"[],".repeat(count)}0]`).padEnd(mebibyte))
 }
 
