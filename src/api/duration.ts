@@ -10,7 +10,7 @@ export const durationPattern = /^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$/
 export const parseDuration = (text: string): number | undefined => {
   if (text.length > 32 || !durationPattern.test(text)) return undefined
   let total = 0
-  for (const [, amount, unit] of text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)/g)) {
+  for (const [, amount, unit] of text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)/gy)) {
     total += Number(amount) * (unitMs[unit ?? ""] ?? 0)
   }
   return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined

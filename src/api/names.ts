@@ -39,12 +39,19 @@ const keyKind = (subjectKey: string): string => {
   return keyKinds.includes(kind) ? kind : "key"
 }
 
+/** The first `length` characters of a target's name, without the hyphens that a cut may leave at the end. */
+const cutName = (name: string, length: number): string => {
+  let end = Math.min(name.length, length)
+  while (name.endsWith("-", end)) end--
+  return name.slice(0, end)
+}
+
 /**
  * Name of the instance of a sharer: `<target cut to 34>-<kind>-<digest>`, at most 57 characters. The digest covers the
  * target's UID and the whole subject key and is never cut, so neither long names nor a re-created target can collide.
  */
 export const instanceName = (targetName: string, targetUID: string, subjectKey: string): string =>
-  `${targetName.slice(0, 34).replace(/-+$/, "")}-${keyKind(subjectKey)}-${digest(digestLength, targetUID, subjectKey)}`
+  `${cutName(targetName, 34)}-${keyKind(subjectKey)}-${digest(digestLength, targetUID, subjectKey)}`
 
 /** Name of an instance's Pod: another one for each start, the same one if the same start is tried twice. */
 export const podName = (instance: string, instanceUID: string, starts: number): string =>

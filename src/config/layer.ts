@@ -39,12 +39,18 @@ export const withValue = (tree: Tree, path: readonly string[], value: unknown): 
   return { ...tree, [first]: rest.length === 0 ? value : withValue(isTree(below) ? below : {}, rest, value) }
 }
 
+const isQuoted = (text: string): boolean => {
+  const inside = text.trim()
+  const quote = inside.charAt(0)
+  return inside.length > 1 && (quote === '"' || quote === "'") && inside.endsWith(quote) && !/[\r\n]/.test(inside)
+}
+
 /**
  * The value that `text` stands for: text as it is where the key takes text (quotes around it are taken off), YAML in one
  * line elsewhere. Undefined if it is no YAML.
  */
 const parseText = (node: KeyNode, text: string): unknown => {
-  if (node.isText && !/^\s*(["']).*\1\s*$/.test(text)) return text
+  if (node.isText && !isQuoted(text)) return text
   if (text.trim() === "") return ""
   const document = parseDocument(text, { prettyErrors: false, logLevel: "silent" })
   if (document.errors.length > 0 || document.warnings.length > 0) return undefined

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises"
 import { hasFingerprint } from "./fingerprints.ts"
-import { beginningBit, isMarked, type Needles } from "./needles.ts"
+import { isBeginning, isMarked, type Needles } from "./needles.ts"
 import { blockLength } from "./spellings.ts"
 
 /** What stands where a secret stood, or several in a row. */
@@ -81,11 +81,13 @@ const take = (masking: Masking, piece: string): void => {
 }
 
 /** True if what stands from a place to the end of the text may be the beginning of a longer needle. */
-const mayGrow = ({ needles, hashes1, length: end }: Masking, from: number): boolean => {
-  const { beginnings, hashing, lengths } = needles
+const mayGrow = ({ needles, hashes1, hashes2, length: end }: Masking, from: number): boolean => {
+  const { hashing, lengths } = needles
   if (end - from >= (lengths[0] ?? 0)) return false
-  for (let to = from + 1; to <= end; to++)
-    if (!isMarked(beginnings, beginningBit(beginnings, hashOf(hashes1, hashing.powers1, to, to - from)))) return false
+  for (let to = from + 1; to <= end; to++) {
+    const hash1 = hashOf(hashes1, hashing.powers1, to, to - from)
+    if (!isBeginning(needles, hash1, hashOf(hashes2, hashing.powers2, to, to - from))) return false
+  }
   return true
 }
 

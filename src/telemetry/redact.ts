@@ -31,12 +31,27 @@ const secretNames = new Set([
 /** Stands for what was taken out. */
 const mark = "[redacted]"
 
-/** Credentials that found their way into a text: bearer and basic headers, JWTs, passwords in URLs. */
+/** Credentials that found their way into a text, besides JWTs: bearer and basic headers, passwords in URLs. */
 const secretTexts: readonly (readonly [RegExp, string])[] = [
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${mark}`],
-  [/\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, mark],
   [/(\w:\/\/[^/\s:@]*):[^/\s@]+@/g, `$1:${mark}@`],
 ]
+
+/**
+ * What letters and dots hold of JWTs is taken out: three parts, of which the first begins with `{"` in base64url. One
+ * expression for all three parts would begin anew at each `-eyJ`.
+ */
+const hideTokens = (run: string): string => {
+  const parts = run.split(".")
+  const shown: string[] = []
+  for (let at = 0; at < parts.length; at++) {
+    const [part = "", payload = "", signature] = parts.slice(at, at + 3)
+    const begin = payload.length < 8 || signature === undefined ? -1 : part.search(/\beyJ[\w-]{8}/)
+    shown.push(begin < 0 ? part : `${part.slice(0, begin)}${mark}`)
+    if (begin >= 0) at += 2
+  }
+  return shown.join(".")
+}
 
 const maxDepth = 5
 const maxItems = 50
@@ -45,7 +60,8 @@ const maxText = 4_096
 /** `text` without credentials, at most 4,096 characters of it. */
 export const redactText = (text: string): string => {
   const short = text.length > maxText ? `${text.slice(0, maxText)}…` : text
-  return secretTexts.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), short)
+  const open = secretTexts.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), short)
+  return open.replace(/[\w.-]+/g, hideTokens)
 }
 
 const redactEntries = (entries: readonly (readonly [string, unknown])[], depth: number): Record<string, unknown> =>

@@ -27,6 +27,13 @@ export type Connection = {
   close(): Promise<void>
 }
 
+/** The URL without slashes at its end, which would stand twice before each path. */
+const withoutSlashes = (url: string): string => {
+  let end = url.length
+  while (url.endsWith("/", end)) end--
+  return url.slice(0, end)
+}
+
 /** What the library calls on a request's context to authenticate it. */
 type Context = { setHeaderParam(key: string, value: string): void; setDispatcher(dispatcher: unknown): void }
 
@@ -91,7 +98,7 @@ export const connect = (kubeconfig: string): Connection => {
   }
   return {
     get server() {
-      return (config.getCurrentCluster()?.server ?? "").replace(/\/+$/, "")
+      return withoutSlashes(config.getCurrentCluster()?.server ?? "")
     },
     namespace: namespace === "" ? undefined : namespace,
     authenticate,

@@ -23,7 +23,7 @@ const pairs = (selector: string | undefined): (readonly [string, string])[] =>
     .split(",")
     .filter((part) => part.trim() !== "")
     .map((part) => {
-      const match = /^\s*([^=!\s]+)\s*==?\s*([^=!\s]*)\s*$/.exec(part)
+      const match = /^([^=!\s]+)\s*==?\s*([^=!\s]*)$/.exec(part.trim())
       if (match === null) throw refuse(`'${part}' is not key=value`)
       return [match[1] ?? "", match[2] ?? ""]
     })

@@ -22,8 +22,9 @@ const factors: Readonly<Record<string, number>> = {
 const amount = (quantity: string): number => {
   const plain = Number(quantity)
   if (!Number.isNaN(plain)) return plain
-  const [, digits = "0", suffix = ""] = /^(.*?)([A-Za-z]+)$/.exec(quantity) ?? []
-  return Number(digits) * (factors[suffix] ?? 1)
+  const suffix = quantity.search(/[A-Za-z]/)
+  if (suffix < 0) return 0
+  return Number(quantity.slice(0, suffix)) * (factors[quantity.slice(suffix)] ?? 1)
 }
 
 /** Each default that does not contradict what the other side says. */
