@@ -80,10 +80,10 @@ const take = (masking: Masking, piece: string): void => {
   }
 }
 
-/** True if what stands from a place to the end of the text may be the beginning of a longer needle. */
-const mayGrow = ({ needles, hashes1, hashes2, length: end }: Masking, from: number): boolean => {
-  const { hashing, lengths } = needles
-  if (end - from >= (lengths[0] ?? 0)) return false
+/** True if what stands from a place to the end of the text may be the beginning of a longer needle, also of a later block. */
+const mayGrow = ({ needles, hashes1, hashes2, length: end }: Masking, from: number, first: number): boolean => {
+  const { firsts, hashing, lengths } = needles
+  if (end - from >= (lengths[0] ?? 0) || !isMarked(firsts, first)) return false
   for (let to = from + 1; to <= end; to++) {
     const hash1 = hashOf(hashes1, hashing.powers1, to, to - from)
     if (!isBeginning(needles, hash1, hashOf(hashes2, hashing.powers2, to, to - from))) return false
@@ -91,22 +91,12 @@ const mayGrow = ({ needles, hashes1, hashes2, length: end }: Masking, from: numb
   return true
 }
 
-/**
- * True if a needle may begin at the place: a secret begins there, or one goes on that has been found so far. A later block
- * of a secret alone is not waited for: a line that only ends like one is shown at once.
- */
-const mayBegin = ({ needles, froms, tos, hidden }: Masking, from: number, begin: number, first: number): boolean => {
-  if (isMarked(needles.firsts, first)) return true
-  if (from === begin && hidden) return true
-  return from >= (froms.at(-1) ?? Number.POSITIVE_INFINITY) && from <= (tos.at(-1) ?? -1)
-}
-
 /** The first place of the text from which it must be held back. */
 const holdFrom = (masking: Masking, text: string): number => {
   const { length } = masking
   const begin = length - text.length
   for (let from = Math.max(begin, length - blockLength + 1); from < length; from++)
-    if (mayBegin(masking, from, begin, text.charCodeAt(from - begin)) && mayGrow(masking, from)) return from
+    if (mayGrow(masking, from, text.charCodeAt(from - begin))) return from
   // half a surrogate pair would be sent as another character
   const unit = text.charCodeAt(text.length - 1)
   return unit >= 0xd800 && unit <= 0xdbff ? length - 1 : length

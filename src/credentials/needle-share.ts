@@ -21,7 +21,7 @@ export type NeedleShare = {
 /** Bytes that all needles may have together; one set may go beyond it, by 20 MiB at most. */
 const defaultMostBytes = 64 * 2 ** 20
 /** Values of so many UTF-16 units together are neither counted nor waited for: their needles cost what a connection does. */
-const fewUnits = 2_048
+const fewUnits = 512
 
 type Entry = { readonly needles: Promise<Needles>; bytes: number; users: number }
 

@@ -15,7 +15,7 @@ export type Needles = {
   /** The lengths that needles have, longest first; at most {@link blockLength}. */
   readonly lengths: readonly number[]
   readonly fingerprints: Readonly<Fingerprints>
-  /** A bit for each UTF-16 unit: set if a secret begins with it. */
+  /** A bit for each UTF-16 unit: set if a needle begins with it. */
   readonly firsts: Uint32Array
   /** A bit for the hash of each beginning of a needle. Others may have the same bit: then a text is held back in vain. */
   readonly beginnings: Uint32Array
@@ -64,7 +64,7 @@ type Building = Omit<Needles, "lengths" | "bytes"> & { readonly lengths: Set<num
 const addBlock = (building: Building, text: string, from: number, to: number): void => {
   const { hashing, firsts, beginnings, lengths, fingerprints } = building
   const { base1, base2 } = hashing
-  if (from === 0) mark(firsts, text.charCodeAt(from))
+  mark(firsts, text.charCodeAt(from))
   let [hash1, hash2] = [0, 0]
   for (let at = from; at < to; at++) {
     if (at > from) for (const bit of bitsOf(beginnings, hash1, hash2)) mark(beginnings, bit)

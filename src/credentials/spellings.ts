@@ -60,12 +60,13 @@ const beginBefore = (text: string, at: number): number => {
   return at
 }
 
-/** The beginning of the last block: it may be shorter, if that keeps it from beginning near a line's end. */
+/** The beginning of a last block that may be shorter, so that it does not begin near a line's end. */
 const lastBegin = (text: string, latest: number): number => {
   const earliest = text.length - blockLength
   for (let begin = earliest; begin <= Math.min(earliest + furthest, latest); begin++)
     if (!isNearEnd(text, begin)) return begin
-  return earliest
+  // the block before it is moved, which leaves more room for the last one
+  return beginBefore(text, latest)
 }
 
 /**
@@ -73,11 +74,10 @@ const lastBegin = (text: string, latest: number): number => {
  * the one before, and the last one ends with the text. So whatever covers every block covers the text.
  */
 export const eachBlock = (text: string, visit: (from: number, to: number) => void): void => {
-  let begin = 0
   let end = Math.min(blockLength, text.length)
-  visit(begin, end)
+  visit(0, end)
   while (end < text.length) {
-    begin = end + blockLength < text.length ? beginBefore(text, end) : lastBegin(text, end)
+    const begin = end + blockLength < text.length ? beginBefore(text, end) : lastBegin(text, end)
     end = Math.min(begin + blockLength, text.length)
     visit(begin, end)
   }

@@ -112,6 +112,35 @@ test("a secret of any length is masked whole, in any spelling, among any other t
   )
 })
 
+test("a long secret does not show wherever the text is cut, whatever other secrets stand in it", async () => {
+  const value = fc.string({ unit: fc.constantFrom("a", "b", "1", "\n"), minLength: 30, maxLength: 200 })
+  const other = fc.constantFrom("1", "b1", "a\nb")
+  const steps = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 5 })
+  await fc.assert(
+    fc.asyncProperty(value, other, steps, async (letters, short, lengths) => {
+      const long = `x${letters}x`
+      const pieces: string[] = []
+      for (let rest = `<${long}>`; rest !== ""; rest = rest.slice(pieces.at(-1)?.length))
+        pieces.push(rest.slice(0, lengths[pieces.length % lengths.length]))
+      for (const values of [[long], [long, short]]) expect(await shownOf(pieces, values)).toBe(`<${masked}>`)
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+test("a part of a long secret is masked alike wherever the text is cut", async () => {
+  const value = fc.string({ unit: fc.constantFrom("a", "b", "1", "\n"), minLength: 60, maxLength: 200 })
+  await fc.assert(
+    fc.asyncProperty(value, fc.nat(60), fc.integer({ min: 1, max: 60 }), async (long, from, step) => {
+      const text = `<${long.slice(from, from + 100)}>`
+      const pieces = Array.from({ length: Math.ceil(text.length / step) }, (_, at) =>
+        text.slice(at * step, (at + 1) * step),
+      )
+      expect(await shownOf(pieces, [long])).toBe(await maskAll(text, [long]))
+    }),
+  )
+})
+
 test("a text of many pieces' length is masked across them", async () => {
   const text = `${"x".repeat(2 ** 15 - 3)}secret${"x".repeat(2 ** 15)}`
   expect(await maskAll(text, ["secret"])).toBe(text.replace("secret", masked))
