@@ -1,3 +1,5 @@
+import { TargetInput } from "../../../src/admin/resources.ts"
+import { parseBody, unknownFields } from "../../../src/admin/validation.ts"
 import { createMasker, inTurns, mask } from "../../../src/credentials/mask.ts"
 import { makeNeedles } from "../../../src/credentials/needles.ts"
 import { findJsonFault } from "../../../src/intake/json-text.ts"
@@ -33,6 +35,18 @@ const json = (name: string, text: (size: number) => string): Family => ({
     return () => {
       if (findJsonFault(body, { maxDepth: 64, strict: true }) === undefined) JSON.parse(body)
     }
+  },
+})
+
+/** An object of fields that no target has, though each is much like one, at the most members that a body has. */
+const fields = (name: string, check: (body: unknown) => unknown): Family => ({
+  name,
+  largest: 50_000,
+  make: (size) => {
+    const body = Object.fromEntries(
+      Array.from({ length: size }, (_, at) => [`isolatn${at.toString(36).padStart(8, "x")}`, 1]),
+    )
+    return () => check(body)
   },
 })
 
@@ -96,6 +110,8 @@ export const doors: readonly Door[] = [
       json("a number of many digits", (size) => `[${"1".repeat(size)}]`),
       json("a key of combining marks", (size) => `{"a${"\u0301\u0323".repeat(size / 2)}":1}`),
       json("blanks", (size) => `${" ".repeat(size)}[]`),
+      fields("fields that no target has", (body) => parseBody(TargetInput, body)),
+      fields("fields that no target has, in a patch", (body) => unknownFields(TargetInput, body)),
     ],
   },
 ]
