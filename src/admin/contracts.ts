@@ -187,7 +187,7 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
     description:
       "Secret values are masked. Empty before the first start. When followed, it ends with the container's life, at most after an hour.",
     answer: { status: 200, schema: "text" },
-    errors: ["InstanceNotFound"],
+    errors: ["InstanceNotFound", "TooManyLogs"],
   },
   getOwnValues: readValues("the caller"),
   setOwnValues: writeValues("the caller"),

@@ -25,6 +25,9 @@ const masking = (
 
 const lines = (size: number): string =>
   Array.from({ length: Math.ceil(size / 10) }, (_, at) => `a${String(at).padStart(8, "0")}`).join("\n")
+/** Lines of every length that is looked for by itself. */
+const linesOfAllLengths = (size: number): string =>
+  Array.from({ length: Math.ceil(size / 20) }, (_, at) => `a${String(at).padStart(7 + (at % 24), "0")}`).join("\n")
 const half = 512 * kibibyte
 
 const json = (name: string, text: (size: number) => string): Family => ({
@@ -74,6 +77,18 @@ export const doors: readonly Door[] = [
         (size) => '\\"\n'.repeat(size),
         half,
       ),
+      masking("lines of every length", linesOfAllLengths, (size) => linesOfAllLengths(8 * size), half / 1.25),
+      {
+        name: "values that begin each other",
+        largest: 112 * kibibyte,
+        make: (size) => {
+          const [values, text] = [
+            Array.from({ length: 50 }, (_, at) => "ab".repeat(size / 2 / (at + 1))),
+            "ab".repeat(size),
+          ]
+          return async () => mask(text, await makeNeedles(values))
+        },
+      },
       {
         name: "a log in one-character pieces",
         largest: mebibyte,
