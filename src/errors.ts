@@ -49,6 +49,12 @@ export const errorTable = {
   Forbidden: caller(403, -32002, "Ask an administrator for the role that this call needs."),
   // the body
   BodyTooLarge: caller(413, -32600, "Send a smaller body, or raise gateway.max_body."),
+  BodiesTooLarge: caller(
+    503,
+    -32011,
+    "Bodies on their way fill your share of gateway.max_held: try again later, with fewer or smaller ones at once.",
+    true,
+  ),
   UnsupportedMediaType: caller(415, -32600, "Send 'Content-Type: application/json' and no Content-Encoding."),
   NotAcceptable: caller(406, -32600, "Send 'Accept: application/json, text/event-stream'."),
   MalformedJson: caller(400, -32700, "Send one JSON-RPC message as UTF-8 JSON."),
@@ -83,6 +89,7 @@ export const errorTable = {
   ),
   PreconditionRequired: caller(428, -32600, "Send If-Match with the ETag of the object you read."),
   PreconditionFailed: caller(412, -32600, "The object changed meanwhile: read it again and repeat."),
+  TooManyLogs: caller(503, -32011, "Others read logs of servers with long credentials: try again later.", true),
   ScopeTooNarrow: caller(422, -32602, "Use a scope that is not narrower than the target's isolation boundary."),
   // inside
   ShuttingDown: caller(503, -32011, "This replica is stopping: send the request again.", true),

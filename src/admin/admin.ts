@@ -1,6 +1,9 @@
 import { H3, type H3Event } from "h3/node"
+import { createNeedleShare } from "../credentials/needle-share.ts"
 import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
+import { ownerOf } from "../identity/owner.ts"
+import type { Holding } from "../intake/budget.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { patchTarget, replaceTarget } from "./change-target.ts"
 import { makeDocument } from "./document.ts"
@@ -72,10 +75,9 @@ const identify = async ({ options, event, facts }: Context): Promise<Identity> =
   return identity
 }
 
-/** Does a permitted call, within its time. */
-const run = async (context: Context, name: OperationName): Promise<Answer> => {
+/** The call that a context asks for; throws Forbidden and InvalidParams. */
+const toCall = (context: Context, name: OperationName, identity: Identity, holding: Holding): Call => {
   const { options, event, facts } = context
-  const identity = await identify(context)
   const params = decodeParams(event.context.params)
   facts.target = params.id
   const admin = options.access.isAdmin(identity)
@@ -85,13 +87,26 @@ const run = async (context: Context, name: OperationName): Promise<Answer> => {
   checkQuery(query, known)
   const signal = AbortSignal.timeout(seconds * 1_000)
   const { headers } = event.req
-  const body = () => readJson(event.req, takes)
-  const call: Call = { deps: options, identity, admin, params, query, headers, signal, body }
+  const owner = ownerOf(identity)
+  const take = (bytes: number): boolean => holding.take(owner, bytes)
+  const body = () => readJson(event.req, { take, clock: options.clock }, takes)
+  return { deps: options, identity, admin, params, query, headers, signal, body }
+}
+
+/** Does a permitted call, within its time. */
+const run = async (context: Context, name: OperationName): Promise<Answer> => {
+  const identity = await identify(context)
+  const holding = context.options.bodies.open()
   try {
-    return await handlers[name](call)
-  } catch (error) {
-    if (!signal.aborted || error !== signal.reason) throw error
-    throw new AppError("ClusterUnavailable", { detail: "The cluster did not answer in time.", cause: error })
+    const call = toCall(context, name, identity, holding)
+    try {
+      return await handlers[name](call)
+    } catch (error) {
+      if (!call.signal.aborted || error !== call.signal.reason) throw error
+      throw new AppError("ClusterUnavailable", { detail: "The cluster did not answer in time.", cause: error })
+    }
+  } finally {
+    holding.end()
   }
 }
 
@@ -109,7 +124,8 @@ const refuse = async (context: Context, allow: readonly string[]): Promise<Answe
  * Makes the REST API over targets, credentials and instances: an h3 app that answers everything below /api. Every call
  * needs a token for the purpose `api`; every error is a problem document.
  */
-export const createAdmin = (options: AdminOptions): H3 => {
+export const createAdmin = (given: Omit<AdminOptions, "needles">): H3 => {
+  const options: AdminOptions = { ...given, needles: createNeedleShare() }
   const respond = createResponder(options)
   const malformed = (event: H3Event) =>
     respond(event, "none", () => Promise.reject(new AppError("BadPath", { detail: "The path is not well encoded." })))

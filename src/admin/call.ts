@@ -1,6 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { targetNamePattern } from "../api/names.ts"
+import type { NeedleShare } from "../credentials/needle-share.ts"
 import { AppError } from "../errors.ts"
 import type { Access } from "../identity/access.ts"
 import type { Identity } from "../identity/identity.ts"
@@ -22,6 +23,8 @@ export type Deps = {
   readonly strategies?: AskStrategy
   /** Reaches servers, to test them. */
   readonly trial: TrialPort
+  /** What is masked in logs. */
+  readonly needles: NeedleShare
 }
 
 /** One permitted call. */

@@ -62,7 +62,13 @@ export const commonErrors: readonly ErrorCode[] = [
   "ApiTooManyRequests",
 ]
 
-const bodyErrors = ["MalformedJson", "BodyTooLarge", "UnsupportedMediaType", "ValidationFailed"] as const
+const bodyErrors = [
+  "MalformedJson",
+  "BodyTooLarge",
+  "BodiesTooLarge",
+  "UnsupportedMediaType",
+  "ValidationFailed",
+] as const
 const changeErrors = ["PreconditionFailed", "Conflict", "ManagedElsewhere"] as const
 const scoped = "Reading gives names, time and a keyed digest, never values."
 
@@ -181,7 +187,7 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
     description:
       "Secret values are masked. Empty before the first start. When followed, it ends with the container's life, at most after an hour.",
     answer: { status: 200, schema: "text" },
-    errors: ["InstanceNotFound"],
+    errors: ["InstanceNotFound", "TooManyLogs"],
   },
   getOwnValues: readValues("the caller"),
   setOwnValues: writeValues("the caller"),

@@ -1,5 +1,6 @@
 import type { MCPInstance } from "../api/mcp-instance.ts"
-import { createMasker, mask } from "../credentials/mask.ts"
+import { createMasker, inTurns, maskRead } from "../credentials/mask.ts"
+import type { NeedleLease } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError, hasCode, isAbort } from "../errors.ts"
 import type { Answer, Call, Handler } from "./call.ts"
@@ -13,9 +14,10 @@ const maxBytes = 4 * 1024 * 1024
 /** How long a log is followed, in milliseconds; the client may ask again. */
 const followMs = 3_600_000
 
-const secretsOf = async ({ deps, signal }: Call, instance: MCPInstance): Promise<readonly string[]> => {
+/** What must be masked in an instance's log; end the lease. */
+const needlesOf = async ({ deps, signal }: Call, instance: MCPInstance): Promise<NeedleLease> => {
   const secrets = await readComposition(deps.cluster, instance, { signal })
-  if (secrets !== undefined) return secrets
+  if (secrets !== undefined) return await deps.needles.take(secrets, signal)
   throw new AppError("ClusterUnavailable", {
     detail: "The log cannot be shown: the Secret whose values must be masked in it is gone.",
   })
@@ -27,25 +29,26 @@ const isWithoutLog = (error: unknown): boolean => hasCode(error, "ApiInvalid", "
 const readLog = async (call: Call, instance: MCPInstance, podName: string): Promise<string> => {
   const { deps, query, signal } = call
   const { namespace } = deps
-  const secrets = await secretsOf(call, instance)
   const part = {
     tailLines: numberOf(query, "tail", { default: defaultTail, max: maxTail }),
     previous: flagOf(query, "previous"),
     limitBytes: maxBytes,
   }
+  const { needles, end } = await needlesOf(call, instance)
   try {
     const text = await deps.cluster.podLogs({ namespace, name: podName }, part, { signal })
-    // a read that was cut may have cut a secret in its last line
-    const whole = Buffer.byteLength(text) >= maxBytes ? text.slice(0, text.lastIndexOf("\n") + 1) : text
-    return mask(whole, secrets)
+    return await maskRead(text, needles, maxBytes)
   } catch (error) {
     if (isWithoutLog(error)) return ""
     throw error
+  } finally {
+    end()
   }
 }
 
-/** Most lines, and most characters of one, that tell why something failed. */
+/** Most lines, bytes, and characters of one line, that tell why something failed. */
 const fewLines = 20
+const fewBytes = 64 * 1024
 const shortLine = 1_000
 
 /** The last lines of an instance's log, secret values masked; of the life before if the current one is silent. */
@@ -53,54 +56,73 @@ export const lastLines = async (call: Call, instance: MCPInstance): Promise<read
   const { deps, signal } = call
   const { podName: name } = instance.status ?? {}
   if (name === undefined) return []
-  const secrets = await secretsOf(call, instance)
+  const part = { tailLines: fewLines, limitBytes: fewBytes }
   const read = (previous: boolean) =>
-    deps.cluster.podLogs({ namespace: deps.namespace, name }, { tailLines: fewLines, previous }, { signal })
-  const current = await read(false)
-  const text = mask(current.trim() === "" ? await read(true) : current, secrets)
-  return text
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .slice(-fewLines)
-    .map((line) => line.slice(0, shortLine))
+    deps.cluster.podLogs({ namespace: deps.namespace, name }, { ...part, previous }, { signal })
+  const { needles, end } = await needlesOf(call, instance)
+  try {
+    const current = await read(false)
+    const text = await maskRead(current.trim() === "" ? await read(true) : current, needles, fewBytes)
+    return text
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .slice(-fewLines)
+      .map((line) => line.slice(0, shortLine))
+  } finally {
+    end()
+  }
 }
 
 async function* follow(
   call: Call,
-  { podName, secrets }: { readonly podName: string; readonly secrets: readonly string[] },
+  { podName, lease }: { readonly podName: string; readonly lease: NeedleLease },
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const { cluster, namespace } = call.deps
   const tailLines = numberOf(call.query, "tail", { default: defaultTail, max: maxTail })
-  const masker = createMasker(secrets)
+  const masker = createMasker(lease.needles)
   try {
-    for await (const piece of cluster.followLogs({ namespace, name: podName }, { tailLines }, { signal })) {
-      const shown = masker.push(piece)
-      if (shown !== "") yield shown
-    }
+    for await (const text of cluster.followLogs({ namespace, name: podName }, { tailLines }, { signal }))
+      for await (const piece of inTurns(text)) {
+        const shown = masker.push(piece)
+        if (shown !== "") yield shown
+      }
     yield masker.end()
   } catch (error) {
     if (!signal.aborted && !isWithoutLog(error) && !isAbort(error)) throw error
   }
 }
 
+type Pieces = {
+  readonly start: (signal: AbortSignal) => AsyncGenerator<string>
+  /** Called once or more when no piece is asked for any more. */
+  readonly over: () => void
+}
+
 /** A body that ends with its pieces, and ends them when nobody reads it any more. */
-const toBody = (start: (signal: AbortSignal) => AsyncGenerator<string>, call: Call): ReadableStream<Uint8Array> => {
+const toBody = ({ start, over }: Pieces, { deps }: Call): ReadableStream<Uint8Array> => {
   const stop = new AbortController()
   const pieces = start(stop.signal)
-  const cancel = call.deps.clock.timer(followMs, () => stop.abort())
+  const finish = (): void => {
+    cancel()
+    stop.abort()
+    over()
+  }
+  const cancel = deps.clock.timer(followMs, finish)
   const encoder = new TextEncoder()
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {
-      const { done, value } = await pieces.next()
-      if (done !== true) return controller.enqueue(encoder.encode(value))
-      cancel()
-      controller.close()
+      try {
+        const { done, value } = await pieces.next()
+        if (done !== true) return controller.enqueue(encoder.encode(value))
+        controller.close()
+        finish()
+      } catch (error) {
+        finish()
+        throw error
+      }
     },
-    cancel: () => {
-      cancel()
-      stop.abort()
-    },
+    cancel: finish,
   })
 }
 
@@ -113,6 +135,6 @@ export const instanceLogs: Handler = async (call): Promise<Answer> => {
   numberOf(call.query, "tail", { default: defaultTail, max: maxTail })
   if (podName === undefined) return { text: "" }
   if (!follows) return { text: await readLog(call, instance, podName) }
-  const secrets = await secretsOf(call, instance)
-  return { text: toBody((signal) => follow(call, { podName, secrets }, signal), call) }
+  const lease = await needlesOf(call, instance)
+  return { text: toBody({ start: (signal) => follow(call, { podName, lease }, signal), over: lease.end }, call) }
 }

@@ -1,5 +1,7 @@
 import { z } from "zod"
 import { AppError } from "../errors.ts"
+import { createGrowingBuffer } from "../intake/growing-buffer.ts"
+import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
 
 /** Most bytes of an answer that are read. */
 const maxBytes = 4 * 1024 * 1024
@@ -12,7 +14,7 @@ const Message = z.looseObject({
 })
 export type Message = z.infer<typeof Message>
 
-const invalid = (detail: string): AppError => new AppError("UpstreamInvalid", { detail })
+const tooLong = (): AppError => new AppError("UpstreamInvalid", { detail: "The server's answer is too long." })
 
 const parse = (text: string, id: number): Message | undefined => {
   let value: unknown
@@ -26,33 +28,22 @@ const parse = (text: string, id: number): Message | undefined => {
   return data !== undefined && (data.id === id || (data.id ?? null) === null) ? data : undefined
 }
 
-/** The data of the events in `text`, and what is left of an unfinished one. */
-const takeEvents = (text: string): { readonly events: readonly string[]; readonly rest: string } => {
-  const parts = text.replaceAll("\r\n", "\n").split("\n\n")
-  const rest = parts.pop() ?? ""
-  const events = parts.map((part) =>
-    part
-      .split("\n")
-      .filter((line) => line.startsWith("data:"))
-      .map((line) => line.slice("data:".length).trimStart())
-      .join("\n"),
-  )
-  return { events, rest }
+/** The body's pieces, up to the limit. Throws `UpstreamInvalid` beyond it; leaving the loop ends the body. */
+async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Buffer> {
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) throw tooLong()
+    yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  }
 }
 
 /** The answer to request `id` in an event stream; what else the server says is passed over. */
 const findInStream = async (body: ReadableStream<Uint8Array>, id: number): Promise<Message | undefined> => {
-  const decoder = new TextDecoder()
-  let text = ""
-  let bytes = 0
-  for await (const chunk of body) {
-    bytes += chunk.byteLength
-    if (bytes > maxBytes) throw invalid("The server's answer is too long.")
-    const { events, rest } = takeEvents(text + decoder.decode(chunk, { stream: true }))
-    text = rest
-    for (const event of events) {
-      const found = parse(event, id)
-      // leaving the loop ends the stream
+  const splitter = createEventSplitter(maxBytes, tooLong)
+  for await (const piece of piecesOf(body)) {
+    for (const { data = "" } of parseEvents(splitter.push(piece).toString())) {
+      const found = data === "" ? undefined : parse(data, id)
       if (found?.id === id) return found
     }
   }
@@ -60,13 +51,9 @@ const findInStream = async (body: ReadableStream<Uint8Array>, id: number): Promi
 }
 
 const readText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
-  const decoder = new TextDecoder()
-  let text = ""
-  for await (const chunk of body) {
-    text += decoder.decode(chunk, { stream: true })
-    if (text.length > maxBytes) throw invalid("The server's answer is too long.")
-  }
-  return text + decoder.decode()
+  const text = createGrowingBuffer()
+  for await (const piece of piecesOf(body)) text.add(piece)
+  return text.take().toString()
 }
 
 /** The JSON-RPC response to request `id`; undefined if the answer holds none. Throws `UpstreamInvalid` if it is too long. */

@@ -4,6 +4,7 @@ import { isAppError } from "../errors.ts"
 import type { Authenticator } from "../identity/authenticate.ts"
 import type { Identity } from "../identity/identity.ts"
 import { subjectDigest } from "../identity/subject-key.ts"
+import type { Budget } from "../intake/budget.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answer, Deps } from "./call.ts"
 import { toProblem } from "./problem.ts"
@@ -11,6 +12,8 @@ import { toProblem } from "./problem.ts"
 /** What the REST API is made of. */
 export type AdminOptions = Deps & {
   readonly authenticator: Authenticator
+  /** Where the bytes of bodies are counted; those of MCP requests too. */
+  readonly bodies: Budget
   readonly telemetry: TelemetryPort
 }
 

@@ -14,6 +14,6 @@ export type TrialSeat = {
 export type TrialPort = {
   /** Finds or starts the caller's instance, waits until it answers, and marks it as in use. Throws what placement throws. */
   place(target: MCPTarget, identity: Identity, signal: AbortSignal): Promise<TrialSeat>
-  /** True if the target's policy shows the tool. */
-  showsTool(target: MCPTarget, tool: string): boolean
+  /** Tells which tools of one answer the target's policy shows. Throws UpstreamInvalid if there is too much to compare. */
+  toolsShownBy(target: MCPTarget): (tool: string) => boolean
 }

@@ -77,7 +77,7 @@ const toPassed = (call: Call, target: MCPTarget, seat: TrialSeat, found: Passed)
     era,
     protocol_version: protocolVersion,
     ...(server === undefined ? {} : { server }),
-    tools: tools.filter((tool) => call.deps.trial.showsTool(target, tool)),
+    tools: tools.filter(call.deps.trial.toolsShownBy(target)),
     handshake_seconds: seconds,
   }
 }

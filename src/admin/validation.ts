@@ -68,17 +68,14 @@ const ruleOf = (issue: z.core.$ZodIssue): string => {
   }
 }
 
-const problemsOf = (schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): readonly FieldProblem[] => {
-  if (issue.code === "unrecognized_keys") {
-    const known = namesAt(schema, issue.path)
-    return issue.keys.map((key) => ({
-      pointer: toPointer([...issue.path, key]),
-      detail: `is not a field${suggestion(key, known)}`,
-    }))
-  }
-  const missing = issue.path.length > 0 && valueAt(value, issue.path) === undefined
-  return [{ pointer: toPointer(issue.path), detail: missing ? "is required" : ruleOf(issue) }]
-}
+/** A field that its schema does not know, and those that it knows there. */
+type UnknownField = { readonly path: readonly PropertyKey[]; readonly known: readonly string[] }
+
+/** What a field might have meant is looked up for as many as an answer lists: it takes longer than reading the body. */
+const unknownProblem = ({ path, known }: UnknownField, index: number): FieldProblem => ({
+  pointer: toPointer(path),
+  detail: `is not a field${index < maxProblems ? suggestion(String(path.at(-1)), known) : ""}`,
+})
 
 /** The error that lists broken rules. */
 export const validationFailed = (errors: readonly FieldProblem[]): AppError =>
@@ -87,25 +84,40 @@ export const validationFailed = (errors: readonly FieldProblem[]): AppError =>
     data: { errors: errors.slice(0, maxProblems) },
   })
 
+type Broken = UnknownField | z.core.$ZodIssue
+
+const brokenOf = (schema: z.ZodType, issue: z.core.$ZodIssue): readonly Broken[] => {
+  if (issue.code !== "unrecognized_keys") return [issue]
+  const known = namesAt(schema, issue.path)
+  return issue.keys.map((key) => ({ path: [...issue.path, key], known }))
+}
+
 /** A body by its schema. Throws `ValidationFailed` with one line per field; values are never repeated. */
 export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
   const result = schema.safeParse(body)
   if (result.success) return result.data
-  throw validationFailed(result.error.issues.flatMap((issue) => problemsOf(schema, body, issue)))
+  const broken = result.error.issues.flatMap((issue) => brokenOf(schema, issue))
+  throw validationFailed(
+    broken.map((each, index) => {
+      if ("known" in each) return unknownProblem(each, index)
+      const missing = each.path.length > 0 && valueAt(body, each.path) === undefined
+      return { pointer: toPointer(each.path), detail: missing ? "is required" : ruleOf(each) }
+    }),
+  )
 }
 
-const unknownAt = (schema: z.ZodType, value: unknown, path: readonly string[]): readonly FieldProblem[] => {
+const unknownAt = (schema: z.ZodType, value: unknown, path: readonly string[]): readonly UnknownField[] => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return []
   const known = namesAt(schema, path)
   return Object.entries(value).flatMap(([name, each]) => {
     const below = [...path, name]
-    if (known.length === 0 || known.includes(name)) return unknownAt(schema, each, below)
-    return [{ pointer: toPointer(below), detail: `is not a field${suggestion(name, known)}` }]
+    return known.length === 0 || known.includes(name) ? unknownAt(schema, each, below) : [{ path: below, known }]
   })
 }
 
 /** Fields of a partial body that the schema does not know, whatever stands in them; what is in lists is left out. */
-export const unknownFields = (schema: z.ZodType, body: unknown): readonly FieldProblem[] => unknownAt(schema, body, [])
+export const unknownFields = (schema: z.ZodType, body: unknown): readonly FieldProblem[] =>
+  unknownAt(schema, body, []).map(unknownProblem)
 
 /** The rules of a kind that an object breaks as the next state of `old`, or as a new one. */
 export const brokenRules = (rules: readonly Rule[], object: KubeObject, old?: KubeObject): readonly FieldProblem[] =>

@@ -22,15 +22,28 @@ const urlPath = (description: string) =>
 const EnvVar = z
   .object({
     name: envName("Name of the variable."),
-    value: z.string().max(32_768).describe("Its value; not for secrets: use credentials."),
+    value: z
+      .string()
+      .max(32_768)
+      .describe("Its value; not for secrets: use credentials. $(NAME) stands for a credential or an earlier variable."),
   })
   .describe("An environment variable.")
 
 const Security = z
   .object({
     runAsUser: z.int().min(0).max(2_147_483_647).optional().describe("User id of the process; default 65532."),
-    runAsGroup: z.int().min(0).max(2_147_483_647).optional().describe("Group id of the process; default 65532."),
-    fsGroup: z.int().min(0).max(2_147_483_647).optional().describe("Group that owns mounted volumes; default 65532."),
+    runAsGroup: z
+      .int()
+      .min(0)
+      .max(2_147_483_647)
+      .optional()
+      .describe("Group id of the process; default 65532. 0 is refused unless the operator allows rootGroup."),
+    fsGroup: z
+      .int()
+      .min(0)
+      .max(2_147_483_647)
+      .optional()
+      .describe("Group that owns mounted volumes; default 65532. 0 is refused unless the operator allows rootGroup."),
     runAsNonRoot: z.boolean().optional().describe("Refuse to run as root; default true."),
     readOnlyRootFilesystem: z.boolean().optional().describe("Root file system read-only, /tmp writable; default true."),
   })
@@ -54,8 +67,16 @@ export const containerFields = {
   imagePullSecrets: z.array(text(253)).max(100).optional().describe("Names of Secrets for the image registry."),
   port: z.int().min(1).max(65_535).describe("Port where the server listens; also given to the container as PORT."),
   path: urlPath("Path of the MCP endpoint; default /mcp."),
-  command: z.array(z.string().max(4096)).max(100).optional().describe("Entrypoint; the image's own if not given."),
-  args: z.array(z.string().max(4096)).max(100).optional().describe("Arguments; the image's own if not given."),
+  command: z
+    .array(z.string().max(4096))
+    .max(100)
+    .optional()
+    .describe("Entrypoint; the image's own if not given. $(NAME) stands for a variable or credential."),
+  args: z
+    .array(z.string().max(4096))
+    .max(100)
+    .optional()
+    .describe("Arguments; the image's own if not given. $(NAME) stands for a variable or credential, $$ for $."),
   env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
   healthPath: urlPath("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
   resources: Resources.optional(),

@@ -10,13 +10,16 @@ const put = (fields: Record<string, unknown>, name: string, value: unknown): voi
   Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
 }
 
+/** What an object itself has under a name: by a name such as `constructor` it would inherit something. */
+const ownValue = (fields: Fields, name: string): unknown => (Object.hasOwn(fields, name) ? fields[name] : undefined)
+
 /** Applies a merge patch (RFC 7396): null removes, objects merge, everything else replaces. */
 export const applyMergePatch = (target: unknown, patch: unknown): unknown => {
   if (!isFields(patch)) return patch
   const next: Record<string, unknown> = isFields(target) ? { ...target } : {}
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) delete next[name]
-    else put(next, name, applyMergePatch(Object.hasOwn(next, name) ? next[name] : undefined, value))
+    else put(next, name, applyMergePatch(ownValue(next, name), value))
   }
   return next
 }
@@ -28,13 +31,13 @@ export const applyMergePatch = (target: unknown, patch: unknown): unknown => {
 export const mergePatchBetween = (before: Fields, after: Fields): Fields | undefined => {
   const patch: Record<string, unknown> = {}
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-    const [old, next] = [before[key], after[key]]
+    const [old, next] = [ownValue(before, key), ownValue(after, key)]
     if (next === undefined) {
-      if (old !== undefined) patch[key] = null
+      if (old !== undefined) put(patch, key, null)
     } else if (isFields(old) && isFields(next)) {
       const inner = mergePatchBetween(old, next)
-      if (inner !== undefined) patch[key] = inner
-    } else if (!isDeepStrictEqual(old, next)) patch[key] = next
+      if (inner !== undefined) put(patch, key, inner)
+    } else if (!isDeepStrictEqual(old, next)) put(patch, key, next)
   }
   return Object.keys(patch).length === 0 ? undefined : patch
 }

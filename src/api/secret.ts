@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import type { Kind, KubeObject, ObjectMeta } from "./kind.ts"
 
 /** Kubernetes' own Secret (core/v1). */
@@ -24,3 +25,9 @@ export const toSecretData = (values: Readonly<Record<string, string>>): Record<s
 /** The values of a Secret's `data`. */
 export const fromSecretData = (data: Secret["data"]): Record<string, string> =>
   Object.fromEntries(Object.entries(data ?? {}).map(([name, value]) => [name, Buffer.from(value, "base64").toString()]))
+
+/** Names of a Secret's `data` whose bytes are no UTF-8: {@link fromSecretData} gives another text for them. */
+export const garbledNames = (data: Secret["data"]): string[] =>
+  Object.entries(data ?? {})
+    .filter(([, value]) => !isUtf8(Buffer.from(value, "base64")))
+    .map(([name]) => name)

@@ -23,6 +23,17 @@ const embeddedAnyway: Rule = ({ kubernetes }, role) => {
   return { path: ["kubernetes", "enabled"], message: "is true, but --role dev always runs the embedded cluster" }
 }
 
+/** Least number of largest bodies that all bodies together have room for: one caller alone gets a quarter, which is two. */
+const leastBodies = 8
+/** Largest body of the REST API, bytes; see admin/json-body.ts. */
+const largestOfRest = 2 ** 20
+
+const roomForBodies: Rule = ({ gateway }) => {
+  if (gateway.max_held >= leastBodies * Math.max(gateway.max_body, largestOfRest)) return undefined
+  const message = "must be at least 8MiB and 8 times gateway.max_body: one caller gets a quarter of it at most"
+  return { path: ["gateway", "max_held"], message }
+}
+
 const onePort: Rule = ({ gateway, metrics }) => {
   if (metrics.listen === undefined || metrics.listen.endsWith(":0") || metrics.listen !== gateway.listen)
     return undefined
@@ -66,6 +77,7 @@ const errors: readonly Rule[] = [
   onePlugin,
   clusterNeeded,
   onePort,
+  roomForBodies,
   distinct(["auth", "issuers"], "name", ({ auth }) => auth.issuers.map((each) => each.name)),
   distinct(["auth", "issuers"], "issuer", ({ auth }) => auth.issuers.map((each) => each.issuer)),
   distinct(["auth", "tokens"], "name", ({ auth }) => auth.tokens.map((each) => each.name)),

@@ -1,7 +1,7 @@
 import { z } from "zod"
 import { duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
-/** What a pod template may not do to a Pod unless kubernetes.allow_in_pods names it. */
+/** What a pod template, and of `rootGroup` a target too, may not do to a Pod unless kubernetes.allow_in_pods names it. */
 export const podFreedoms = [
   "hostPath",
   "hostNetwork",
@@ -14,6 +14,13 @@ export const podFreedoms = [
   "otherSecrets",
   "otherContainers",
   "otherVolumes",
+  "nodeName",
+  "scheduling",
+  "priority",
+  "tolerations",
+  "resourceClaims",
+  "supplementalGroups",
+  "rootGroup",
 ] as const
 
 const kubernetes = z.strictObject({
@@ -51,7 +58,7 @@ const kubernetes = z.strictObject({
     .array(z.enum(podFreedoms))
     .default([])
     .meta({
-      description: "What pod templates may do to Pods although it lowers their isolation.",
+      description: "What pod templates may do to Pods although it lowers isolation; rootGroup is for targets too.",
       allowed: `a list of ${podFreedoms.join(", ")}`,
     }),
   pod_security: z
@@ -89,8 +96,16 @@ const gateway = z.strictObject({
   request_timeout: duration("15m", "How long a server may take until its answer begins."),
   session_lifetime: duration("24h", "How long a sealed session id can be used."),
   max_body: size("4MiB", "Largest request body."),
-  max_waiting: z.int().min(1).max(1_000_000).default(10_000).describe("Most requests that wait for starts at once."),
-  max_held: size("256MiB", "Most bytes of request bodies held by waiting requests."),
+  max_waiting: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe("Most requests that wait for starts at once; a quarter of them of one caller."),
+  max_held: size(
+    "256MiB",
+    "Most bytes of all request bodies that a replica holds at once, of MCP and REST; a quarter of them of one caller.",
+  ),
   keys_secret: z
     .string()
     .regex(/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/)

@@ -73,8 +73,27 @@ const readScopes = async (
 
 const versionsOf = (states: readonly ScopeState[]): string => states.map(({ version }) => version).join()
 
-const ensureUsable = (target: MCPTarget, values: Readonly<Record<string, string>>): void => {
-  const errors = findValueErrors(target, values)
+type Layer = Pick<ScopeState, "values" | "garbled">
+type Together = Layer & { readonly values: Readonly<Record<string, string>> }
+
+/** What layers say together, the later ones stronger, whatever their names are; and which of it is garbled. */
+const overlay = (layers: readonly Layer[]): Together => {
+  const values = new Map<string, string>()
+  const garbled = new Set<string>()
+  for (const layer of layers)
+    for (const [name, value] of Object.entries(layer.values ?? {})) {
+      values.set(name, value)
+      if (layer.garbled.includes(name)) garbled.add(name)
+      else garbled.delete(name)
+    }
+  return { values: Object.fromEntries(values), garbled: [...garbled] }
+}
+
+const ensureUsable = (target: MCPTarget, { values, garbled }: Together): void => {
+  const errors = [
+    ...garbled.map((name) => ({ path: `values.${name}`, rule: "unicode", message: "must be UTF-8" })),
+    ...findValueErrors(target, values),
+  ]
   if (errors.length === 0) return
   throw new AppError("InstanceFailed", {
     detail: `A credential of ${target.metadata.name} cannot be used: ${errors[0]?.path} ${errors[0]?.message}.`,
@@ -113,8 +132,9 @@ export const createCompose =
       readScopes(deps, target, scopes, signal),
     ])
     const base = Object.fromEntries(resolved.map(({ name, value }) => [name, value]))
-    const values: Readonly<Record<string, string>> = Object.assign({}, base, ...found.map(({ values: own }) => own))
-    ensureUsable(target, values)
+    const together = overlay([{ values: base, garbled: [] }, ...found])
+    const { values } = together
+    ensureUsable(target, together)
     ensureComplete(deps, target, values)
     const expiries = resolved.flatMap(({ expiresAt }) => (expiresAt === undefined ? [] : [expiresAt]))
     return {

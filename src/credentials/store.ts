@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto"
 import { labels } from "../api/labels.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type CredentialScope, scopeSecretName } from "../api/names.ts"
-import { fromSecretData, type Secret, secretKind, toSecretData } from "../api/secret.ts"
+import { fromSecretData, garbledNames, type Secret, secretKind, toSecretData } from "../api/secret.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import { checkValues, type NameRules } from "./names.ts"
@@ -53,6 +53,8 @@ const fetchScope = async (call: ScopeCall): Promise<{ name: string; secret: Secr
 export type ScopeState = {
   /** Undefined if the scope has none. */
   readonly values: Readonly<Record<string, string>> | undefined
+  /** Names whose bytes are no UTF-8, so that their values are others than the Secret's. */
+  readonly garbled: readonly string[]
   /** Another one whenever the Secret was written, made or removed. */
   readonly version: string
 }
@@ -60,8 +62,12 @@ export type ScopeState = {
 /** The values of one scope. Only for composition: values never leave by an API. */
 export const readValues = async (call: ScopeCall): Promise<ScopeState> => {
   const { secret } = await fetchScope(call)
-  const values = secret === undefined || !belongsTo(call.target, secret) ? undefined : fromSecretData(secret.data)
-  return { values, version: secret?.metadata.resourceVersion ?? "absent" }
+  const data = secret === undefined || !belongsTo(call.target, secret) ? undefined : (secret.data ?? {})
+  return {
+    values: data === undefined ? undefined : fromSecretData(data),
+    garbled: garbledNames(data),
+    version: secret?.metadata.resourceVersion ?? "absent",
+  }
 }
 
 const summarize = (secret: Secret): ScopeSummary => {

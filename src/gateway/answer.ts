@@ -1,5 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
 import { type AppError, errorTable } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
 import type { Known } from "./pipeline.ts"
 
 /** The header that tells a request's id, which is in the log too. */
@@ -46,29 +47,51 @@ export const toRpcError = (
   }
 }
 
-const send = (response: ServerResponse, answer: ErrorAnswer, requestId: string): void => {
+/** How long a connection that ends with an answer is still read, milliseconds. */
+const lingerMs = 2_000
+
+/**
+ * Ends an answer whose connection ends with it. While the client still sends, an end at once would be a reset (unread bytes
+ * make it one), which takes the answer away from a client that has not read it yet: so the answer goes out whole, and the
+ * end follows when the request is here or after a while. Whoever reads the answer sees that the connection is about to end.
+ */
+const endConnection = (request: IncomingMessage, response: ServerResponse, body: string, clock: ClockPort): void => {
+  response.write(body)
+  const end = (): void => {
+    cancel()
+    response.end()
+  }
+  const cancel = clock.timer(lingerMs, end)
+  request.once("end", end)
+  response.once("close", cancel)
+  // what nobody reads stays in the way of what follows
+  request.resume()
+}
+
+/** Where an answer goes. */
+type Place = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly clock: ClockPort }
+
+const send = ({ request, response, clock }: Place, answer: ErrorAnswer, requestId: string): void => {
   if (response.headersSent || response.destroyed) return void response.destroy()
   const length = String(Buffer.byteLength(answer.body))
   response.writeHead(answer.status, { ...answer.headers, "content-length": length, [requestIdHeader]: requestId })
-  response.end(answer.body)
+  if (answer.headers.connection !== "close" || request.complete) response.end(answer.body)
+  else endConnection(request, response, answer.body, clock)
 }
 
 /** Answers a request that never became an MCP request. */
-export const answerProblem = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  failure: { readonly error: AppError; readonly requestId: string },
-): void => send(response, toProblem(failure.error, request, failure.requestId), failure.requestId)
+export const answerProblem = (place: Place, failure: { readonly error: AppError; readonly requestId: string }): void =>
+  send(place, toProblem(failure.error, place.request, failure.requestId), failure.requestId)
 
 /**
  * Answers an MCP request with an error: as a problem until the caller is known to be allowed to the target, as a
  * JSON-RPC error with the request's id from then on.
  */
-export const answerError = (known: Known, error: AppError): void => {
+export const answerError = (known: Known, error: AppError, clock: ClockPort): void => {
   const { request, response, requestId, target, reading } = known
   const answer =
     target === undefined
       ? toProblem(error, request, requestId)
       : toRpcError(error, request, { requestId, idText: reading?.idText })
-  send(response, answer, requestId)
+  send({ request, response, clock }, answer, requestId)
 }

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from "node:http"
 import { AppError } from "../errors.ts"
+import { bodiesTooLarge } from "../intake/budget.ts"
+import { createGather, declaredLength } from "../intake/gather.ts"
 import { acceptsOneOf, isUtf8, parseMediaType } from "../intake/media-type.ts"
 
 /** How much of a refused body is still read, so that a client which is sending gets to read the answer. */
@@ -52,40 +54,48 @@ const discard = (request: IncomingMessage): void => {
   request.on("error", () => {})
 }
 
+/** How a body is read. */
+export type BodyReading = {
+  /** Most bytes of it. */
+  readonly limit: number
+  /** Ends the reading: the client is gone, or the gateway gives up on the request. */
+  readonly signal: AbortSignal
+  /** Takes bytes of the budget before they are held; see gather.ts. */
+  readonly take: (bytes: number) => boolean
+}
+
 /**
- * Reads a whole request body of at most `limit` bytes. Throws BodyTooLarge; rejects with the signal's reason when the
- * client goes away or the gateway gives up on it. How long it may take is the server's requestTimeout.
+ * Reads a whole request body. Throws BodyTooLarge; BodiesTooLarge when the caller may hold no more bytes; rejects with the
+ * signal's reason when the client goes away or the gateway gives up on it. How long it may take is the server's
+ * requestTimeout. Bytes that were taken stay taken, whatever becomes of the body: who gave `take` gives them back.
  */
-export const readBody = (request: IncomingMessage, limit: number, signal: AbortSignal): Promise<Buffer> =>
+export const readBody = (request: IncomingMessage, { limit, signal, take }: BodyReading): Promise<Buffer> =>
   new Promise((resolve, reject) => {
+    const declared = declaredLength(request.headers["content-length"])
+    const gather = createGather({ limit, declared, take })
     const fail = (error: unknown) => {
-      chunks = []
       request.removeListener("data", onData)
+      signal.removeEventListener("abort", stop)
+      // the listeners outlive the body
+      gather.whole()
       discard(request)
       reject(error)
     }
-    let chunks: Buffer[] = []
-    let size = 0
-    const finish = () => {
-      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
-      // the listeners outlive the body, which would be held twice
-      chunks = []
-    }
     const onData = (chunk: Buffer) => {
-      size += chunk.length
-      if (size > limit) return fail(tooLarge(limit))
-      chunks.push(chunk)
+      const overflow = gather.add(chunk)
+      if (overflow !== undefined) fail(overflow === "limit" ? tooLarge(limit) : bodiesTooLarge())
     }
-    if (Number(request.headers["content-length"] ?? 0) > limit) return fail(tooLarge(limit))
-    request.on("data", onData)
-    request.on("end", finish)
     const leave = () => {
       if (request.readableEnded) return
+      gather.whole()
       reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))
     }
     const stop = () => {
       if (!request.readableEnded) fail(signal.reason)
     }
+    if (declared !== undefined && declared > limit) return fail(tooLarge(limit))
+    request.on("data", onData)
+    request.on("end", () => resolve(gather.whole()))
     request.on("error", leave)
     request.on("close", leave)
     if (signal.aborted) return stop()

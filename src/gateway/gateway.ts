@@ -2,7 +2,9 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { AppError, isAbort, isAppError, toAppError } from "../errors.ts"
 import type { Identity, Purpose } from "../identity/identity.ts"
+import { ownerOf } from "../identity/owner.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
+import type { Budget } from "../intake/budget.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
@@ -13,15 +15,17 @@ import type { ExchangeDeps } from "./exchange.ts"
 import { type Incoming, newRequestId, receive } from "./incoming.ts"
 import { key } from "./keying.ts"
 import { readMessages } from "./message.ts"
-import { type Admitted, type Identified, type Known, pipeline, type Read } from "./pipeline.ts"
+import { type Admitted, type Identified, type Known, type Placed, pipeline, type Read } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 import { place } from "./placing.ts"
 import { admit, permit } from "./policy.ts"
 import { trustNetworks } from "./proxy-trust.ts"
 import { createReinitializer } from "./reinitialize.ts"
 import { type Outcome, respond } from "./respond.ts"
+import { atExpiry, lostRight } from "./rights.ts"
 import { createSealer } from "./session.ts"
 import type { SessionKeys } from "./session-keys.ts"
+import { createToolPolicies, type ToolPolicies } from "./tool-policy.ts"
 import { createUpstream, type Upstream } from "./upstream.ts"
 
 /** Who is calling, from an Authorization header; throws Unauthenticated. */
@@ -58,6 +62,8 @@ export type GatewayDeps = {
   /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
   readonly metadataUrl?: (path: string) => string | undefined
   readonly sessionKeys: SessionKeys
+  /** Where the bytes of bodies are counted; the REST API's too. */
+  readonly bodies: Budget
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly options: GatewayOptions
@@ -100,7 +106,10 @@ const read =
   async (input: Admitted): Promise<Read> => {
     if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
     checkMedia(input.request.headers)
-    const body = await readBody(input.request, options.maxBodyBytes, input.signal)
+    const { request, signal, identity, holding } = input
+    const owner = ownerOf(identity)
+    const take = (bytes: number): boolean => holding.take(owner, bytes)
+    const body = await readBody(request, { limit: options.maxBodyBytes, signal, take })
     return { ...input, body, reading: readMessages(body) }
   }
 
@@ -109,8 +118,15 @@ const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) => {
   throw new AppError("ClusterUnavailable", { detail: "The targets are not known yet.", retryAfterSeconds: 1 })
 }
 
+type Ways = {
+  readonly upstream: Upstream
+  readonly toolPolicyOf: ToolPolicies
+  readonly admit: (input: Identified) => Admitted
+  readonly isLeaving: () => boolean
+}
+
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
-const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolean) => {
+const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving }: Ways) => {
   const { clock, placement, options, telemetry } = deps
   const trusts = trustNetworks(options.trustedProxies)
   const now = () => clock.now()
@@ -130,18 +146,29 @@ const buildWay = (deps: GatewayDeps, upstream: Upstream, isLeaving: () => boolea
   const silenceMs = options.silenceMs ?? defaultSilenceMs
   const way = pipeline()
     .step(identify(deps))
-    .step(admit({ ...deps, targetNamed: targetNamed(deps.targets) }))
+    .step(admit)
     .step(read(deps))
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
     .step(placeStep)
-  const answer = respond({ exchange, placement, sealer, clock, log: telemetry.log, silenceMs, isLeaving })
+  const toolsNow = ({ target, targetName }: Placed) => {
+    const current = deps.targets.get(targetName) ?? target
+    return toolPolicyOf(current.metadata.uid === target.metadata.uid ? current : target)
+  }
+  const { log } = telemetry
+  const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow })
   return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
     answer(await way.run(incoming, seen))
 }
 
 /** A request on its way. */
-type Flight = { readonly life: AbortController; known: Known; readonly done: Promise<void> }
+type Flight = {
+  readonly life: AbortController
+  known: Known
+  /** Takes back that it ends with its caller's token; absent while it does not. */
+  keep?: () => void
+  done: Promise<void>
+}
 
 const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", {
@@ -158,15 +185,24 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const flights = new Set<Flight>()
   let leaving = false
   let over = false
-  const run = buildWay(deps, upstream, () => leaving)
+  const toolPolicyOf = createToolPolicies()
+  const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
+  const run = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving })
 
-  const fly = async (flight: { known: Known; readonly life: AbortController }): Promise<void> => {
+  /** A call that began in time runs to its end; what only listens ends with the token that opened it. */
+  const endInTime = (flight: Flight): void => {
+    const { known, life, keep } = flight
+    if (keep !== undefined || known.identity === undefined || !isStream(known)) return
+    flight.keep = atExpiry(clock, known.identity, (reason) => life.abort(reason))
+  }
+  const fly = async (flight: Flight): Promise<void> => {
     const { signal } = flight.life
     const incoming = flight.known
     const end = audit.begin()
     try {
       const outcome = await run(incoming, (known) => {
         flight.known = known
+        endInTime(flight)
       })
       end({ known: flight.known, now: clock.now(), outcome })
     } catch (cause) {
@@ -174,13 +210,24 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       const left = signal.aborted ? !isAppError(signal.reason) : isAbort(cause)
       end({ known: flight.known, now: clock.now(), error, left })
       if (left) incoming.response.destroy()
-      else answerError(flight.known, error)
+      else answerError(flight.known, error, clock)
+    } finally {
+      flight.keep?.()
+      incoming.holding.end()
     }
   }
+  /** Access that is taken away ends what it had opened. */
+  const judgeAgain = (target: string): void => {
+    for (const { known, life } of flights) {
+      const reason = known.targetName === target ? lostRight(known, admitNow) : undefined
+      if (reason !== undefined) life.abort(reason)
+    }
+  }
+  const unsubscribe = deps.targets.subscribe(({ object }) => judgeAgain(object.metadata.name))
   const refuse = (request: IncomingMessage, response: ServerResponse, cause: unknown, requestId = newRequestId()) => {
     const error = toAppError(cause)
     audit.refuse({ request, requestId, error })
-    answerProblem(request, response, { error, requestId })
+    answerProblem({ request, response, clock }, { error, requestId })
   }
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = newRequestId()
@@ -190,8 +237,9 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     })
     try {
       if (over) throw shuttingDown()
-      const known: Known = receive(request, response, { requestId, receivedAt: clock.now(), signal: life.signal })
-      const flight = { life, known, done: Promise.resolve() }
+      const facts = { requestId, receivedAt: clock.now(), signal: life.signal, holding: deps.bodies.open() }
+      const known: Known = receive(request, response, facts)
+      const flight: Flight = { life, known, done: Promise.resolve() }
       flights.add(flight)
       flight.done = fly(flight).finally(() => flights.delete(flight))
       await flight.done
@@ -218,6 +266,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const close = async (): Promise<void> => {
     over = true
+    unsubscribe()
     end(() => true)
     await upstream.close()
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { AppError } from "../errors.ts"
+import type { Holding } from "../intake/budget.ts"
 
 /** The verbs of Streamable HTTP. */
 export type Verb = "POST" | "GET" | "DELETE"
@@ -18,6 +19,8 @@ export type Incoming = {
   readonly response: ServerResponse
   /** Aborted when the client goes away or the gateway gives up on the request. */
   readonly signal: AbortSignal
+  /** What the request holds of the memory for bodies; ended with the request. */
+  readonly holding: Holding
 }
 
 /** A name for a request. */
@@ -43,7 +46,7 @@ export const targetNameIn = (url: string): string | undefined => {
 export const receive = (
   request: IncomingMessage,
   response: ServerResponse,
-  facts: { readonly requestId: string; readonly receivedAt: number; readonly signal: AbortSignal },
+  facts: Pick<Incoming, "requestId" | "receivedAt" | "signal" | "holding">,
 ): Incoming => {
   const targetName = targetNameIn(request.url ?? "")
   if (targetName === undefined) throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })

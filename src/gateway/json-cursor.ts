@@ -5,7 +5,11 @@ export type Cursor = {
   readonly text: string
   /** Most levels of nesting; deeper ones are refused. */
   readonly maxDepth: number
+  /** Most members and elements of all levels together; more are refused. */
+  readonly maxMembers: number
   at: number
+  /** Members and elements that were passed. */
+  members: number
 }
 
 /** Characters that say what a value is, and what follows one. */
@@ -34,11 +38,18 @@ export const expect = (cursor: Cursor, code: number): void => {
   cursor.at++
 }
 
+/** Counts one more member or element. Throws InvalidRequest where no more may come. */
+const count = (cursor: Cursor): void => {
+  if (++cursor.members <= cursor.maxMembers) return
+  throw new AppError("InvalidRequest", { detail: `The body has more than ${cursor.maxMembers} members and elements.` })
+}
+
 /** Passes what stands after a member or an element; true if it ends the container. */
 export const isLast = (cursor: Cursor, close: number): boolean => {
   const code = peek(cursor)
   cursor.at++
   if (code !== close && code !== comma) throw malformed()
+  count(cursor)
   return code === close
 }
 
@@ -67,8 +78,11 @@ const skipContainer = (cursor: Cursor, outer: number): void => {
       skipString(cursor)
       continue
     }
-    if (code === openBrace || code === openBracket) depth++
-    else if (code === closeBrace || code === closeBracket) depth--
+    if (code === comma) count(cursor)
+    else if (code === openBrace || code === openBracket) {
+      depth++
+      count(cursor)
+    } else if (code === closeBrace || code === closeBracket) depth--
     if (depth > cursor.maxDepth) {
       throw new AppError("InvalidRequest", { detail: `The body is nested more than ${cursor.maxDepth} levels deep.` })
     }

@@ -7,8 +7,11 @@ import type { PlacementPort } from "./placement/port.ts"
 export type LastWords = {
   /** Its server is gone. undefined = nothing: the stream is cut, and the client may take it up again. */
   serverGone(): Promise<string | undefined>
-  /** This gateway stops. `resumable`: the client can take the stream up again at another one, by the ids of its events. */
-  stopped(resumable: boolean): string | undefined
+  /**
+   * This gateway ends the stream for a reason. `resumable`: the client could take it up again by the ids of its events,
+   * which is good for nothing but a gateway that stops.
+   */
+  stopped(reason: AppError, resumable: boolean): string | undefined
 }
 
 const toEvent = (message: string): string => `event: message\ndata: ${message}\n\n`
@@ -24,7 +27,8 @@ const ofCall = (placed: Placed, { currentIncarnation }: PlacementPort): LastWord
     const detail = "The server was ended before it had answered."
     return errorEvent(placed, new AppError("UpstreamUnreachable", { detail, data: { phase: "body" } }))
   },
-  stopped: (resumable) => {
+  stopped: (reason, resumable) => {
+    if (reason.code !== "ShuttingDown") return errorEvent(placed, reason)
     if (resumable) return undefined
     const detail = "This replica stopped before the server had answered."
     return errorEvent(placed, new AppError("ShuttingDown", { detail, data: { phase: "body" } }))

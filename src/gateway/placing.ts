@@ -32,7 +32,6 @@ const ask = (deps: PlacingDeps, input: Keyed): Placement | Promise<Placement> =>
     subjectKey: input.subjectKey,
     mode: input.mode,
     continues: belongToOpenCalls(input.messages),
-    heldBytes: input.body?.length ?? 0,
     signal: input.signal,
   })
 

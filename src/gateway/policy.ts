@@ -5,12 +5,13 @@ import { abridge } from "./abridge.ts"
 import type { Message } from "./message.ts"
 import { checkHeaders } from "./mirrored-headers.ts"
 import type { Admitted, Identified, Permitted, Read } from "./pipeline.ts"
-import { type ToolPolicy, toolPolicyOf } from "./tool-policy.ts"
+import type { ToolPolicies, ToolPolicy } from "./tool-policy.ts"
 
 /** What admission asks: the known targets, and who may use them. */
 export type AdmissionDeps = {
   readonly targetNamed: (name: string) => MCPTarget | undefined
   readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
+  readonly toolPolicyOf: ToolPolicies
   /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
   readonly metadataUrl?: (path: string) => string | undefined
 }
@@ -41,7 +42,7 @@ export const admit =
       })
     }
     checkScopes(target, input.identity, deps.metadataUrl?.(`/mcp/${input.targetName}`))
-    return { ...input, target, tools: toolPolicyOf(target) }
+    return { ...input, target, tools: deps.toolPolicyOf(target) }
   }
 
 const checkTool = (message: Message, tools: ToolPolicy | undefined): void => {

@@ -1,4 +1,6 @@
 import { AppError } from "../errors.ts"
+import { createGrowingBuffer } from "../intake/growing-buffer.ts"
+import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
 import { identityHeadersFor } from "./identity-headers.ts"
@@ -6,7 +8,6 @@ import { isRecord } from "./message.ts"
 import type { Keyed } from "./pipeline.ts"
 import type { Placement } from "./placement/port.ts"
 import type { OpenSession } from "./session.ts"
-import { createEventSplitter, eventData, eventLines } from "./sse.ts"
 import type { Upstream, UpstreamAnswer } from "./upstream.ts"
 
 /**
@@ -45,20 +46,19 @@ const parseAnswer = (text: string): unknown => {
 const isAnswer = (value: unknown): value is Readonly<Record<string, unknown>> =>
   isRecord(value) && value.id === requestId
 
-/** Reads the answer to our initialize from a JSON body or an event stream, then ends the exchange. */
-const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
+/** Reads the answer to our initialize from a JSON body or an event stream. Rejects with UpstreamInvalid. */
+export const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
   new Promise((resolve, reject) => {
     const events = String(answer.headers["content-type"] ?? "").startsWith("text/event-stream")
     const splitter = createEventSplitter(maxAnswerBytes, () => refused("the answer is too long"))
-    const chunks: Buffer[] = []
+    const body = createGrowingBuffer()
     let size = 0
     const look = (chunk: Buffer): void => {
       size += chunk.length
       if (size > maxAnswerBytes) throw refused("the answer is too long")
-      if (!events) return void chunks.push(chunk)
-      for (const event of splitter.push(chunk)) {
-        const data = eventData(eventLines(event.toString()))
-        const message = data === undefined || data === "" ? undefined : parseAnswer(data)
+      if (!events) body.add(chunk)
+      for (const { data = "" } of events ? parseEvents(splitter.push(chunk).toString()) : []) {
+        const message = data === "" ? undefined : parseAnswer(data)
         if (isAnswer(message)) resolve(message)
       }
     }
@@ -77,7 +77,7 @@ const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
       },
       end: () =>
         attempt(() => {
-          if (!events) resolve(parseAnswer(Buffer.concat(chunks).toString()))
+          if (!events) resolve(parseAnswer(body.take().toString()))
           else reject(refused("the server ended the stream without an answer"))
         }),
       fail: reject,

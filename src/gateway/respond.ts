@@ -11,7 +11,8 @@ import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 import type { SessionSealer } from "./session.ts"
 import { type Ending, pump } from "./stream.ts"
-import { type BodyFilter, filterEvents, filterJson } from "./tool-filter.ts"
+import { type BodyFilter, filterEvents, filterJson, type PolicyNow } from "./tool-filter.ts"
+import type { ToolPolicy } from "./tool-policy.ts"
 import type { UpstreamAnswer } from "./upstream.ts"
 
 /** What responding asks. */
@@ -23,6 +24,8 @@ export type RespondDeps = {
   readonly log: Logger
   /** Silence after which an event stream gets a comment, milliseconds. */
   readonly silenceMs: number
+  /** The tool policy of the request's target as it is now, which may have changed since the request was permitted. */
+  readonly toolsNow: (placed: Placed) => ToolPolicy | undefined
   /** True once the gateway is about to end: a stream without a call that begins now ends at once, and comes back elsewhere. */
   readonly isLeaving: () => boolean
 }
@@ -39,19 +42,43 @@ export type Outcome = {
 /** An event stream, a JSON body, or something that is no MCP message. */
 type BodyKind = "events" | "json" | "other"
 
-const kindOf = (answer: UpstreamAnswer): BodyKind => {
-  const type = String(answer.headers["content-type"] ?? "").toLowerCase()
+const kindOf = ({ status, headers }: UpstreamAnswer): BodyKind => {
+  const type = String(headers["content-type"] ?? "").toLowerCase()
   if (type.startsWith("text/event-stream")) return "events"
-  return type.startsWith("application/json") || answer.status < 300 ? "json" : "other"
+  return type.startsWith("application/json") || status < 300 ? "json" : "other"
 }
 
-const filterFor = (placed: Placed, answer: UpstreamAnswer, kind: BodyKind): BodyFilter | undefined => {
-  if (placed.tools === undefined || kind === "other") return undefined
-  if (answer.headers["content-encoding"] !== undefined) {
+/** How an answer's body goes on. */
+type BodyPlan = {
+  readonly kind: BodyKind
+  readonly filter: BodyFilter | undefined
+  /** The type that the client is told, where it is not the server's own words: what was filtered is read as nothing else. */
+  readonly type?: string
+}
+
+const plainType = /^(?:application\/json|text\/(?:event-stream|plain|html))(?=[; ]|$)/i
+const utf8Events = /^text\/event-stream(?:; ?charset="?utf-8"?)?$/i
+
+const filteredTypes: Readonly<Record<"events" | "json", string>> = {
+  events: "text/event-stream",
+  json: "application/json",
+}
+
+/** Plans how a body goes on under the tool policy as it is now. Throws UpstreamInvalid for a body that cannot be read. */
+const planFor = (answer: UpstreamAnswer, policyNow: PolicyNow): BodyPlan => {
+  const kind = kindOf(answer)
+  const { "content-type": type = "", "content-encoding": encoding } = answer.headers
+  const policy = policyNow()
+  if (policy === undefined) {
+    const isReadable = encoding === undefined && utf8Events.test(String(type))
+    return { kind, filter: kind === "events" ? filterEvents(policyNow, isReadable) : undefined }
+  }
+  if (kind === "other") return { kind, filter: undefined, type: plainType.exec(String(type))?.[0] ?? "text/plain" }
+  if (encoding !== undefined) {
     const detail = "The server compressed its answer unasked, so the tool policy cannot be applied to it."
     throw new AppError("UpstreamInvalid", { detail })
   }
-  return kind === "events" ? filterEvents(placed.tools) : filterJson(placed.tools)
+  return { kind, type: filteredTypes[kind], filter: kind === "events" ? filterEvents(policyNow) : filterJson(policy) }
 }
 
 const initializeParams = ({ messages, target }: Placed): Params | undefined => {
@@ -76,18 +103,17 @@ const serverTiming = (timings: Readonly<Record<string, number>>): string =>
     .map(([step, seconds]) => `${step};dur=${Math.round(seconds * 1_000)}`)
     .join(", ")
 
-type HeadFacts = {
-  readonly events: boolean
-  readonly session: string | undefined
-  /** True if the body goes on unchanged, so that its length is known. */
-  readonly whole: boolean
-}
-
-const headFor = (placed: Placed, answer: UpstreamAnswer, { events, session, whole }: HeadFacts): string[] => {
-  const head = toClientHeaders(answer.headers)
+const headFor = (
+  placed: Placed,
+  answer: UpstreamAnswer,
+  { kind, filter, type, session }: BodyPlan & { readonly session: string | undefined },
+): string[] => {
+  const events = kind === "events"
+  const head = toClientHeaders(type === undefined ? answer.headers : { ...answer.headers, "content-type": type })
   head.push(requestIdHeader, placed.requestId)
   const length = answer.headers["content-length"]
-  if (whole && length !== undefined) head.push("content-length", String(length))
+  // a filter may shorten the body
+  if (filter === undefined && length !== undefined) head.push("content-length", String(length))
   if (session !== undefined) head.push("mcp-session-id", session)
   if (events || length === undefined) head.push("cache-control", "no-store", "x-accel-buffering", "no")
   const { timings } = placed.placement
@@ -104,11 +130,9 @@ const checkAuthorized = (answer: UpstreamAnswer): void => {
 const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<Ending> => {
   const { response, signal, placement } = placed
   checkAuthorized(answer)
-  const kind = kindOf(answer)
-  const filter = filterFor(placed, answer, kind)
-  const events = kind === "events" && answer.headers["content-encoding"] === undefined
-  const session = sessionHeader(placed, answer, deps.sealer)
-  const head = headFor(placed, answer, { events, session, whole: filter === undefined })
+  const plan = planFor(answer, () => deps.toolsNow(placed))
+  const events = plan.kind === "events" && answer.headers["content-encoding"] === undefined
+  const head = headFor(placed, answer, { ...plan, session: sessionHeader(placed, answer, deps.sealer) })
   const touch = placed.openStream ? () => deps.placement.touchStream(placement) : undefined
   touch?.()
   // it lives long and ends when a gateway goes: on a connection of its own nobody sends the next request just then
@@ -125,7 +149,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     signal,
     events,
     silenceMs: deps.silenceMs,
-    filter,
+    filter: plan.filter,
     onBytes: touch,
     lastWords: lastWordsOf(placed, deps.placement),
     onUnreadable: (error) =>

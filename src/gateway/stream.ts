@@ -1,8 +1,9 @@
 import type { ServerResponse } from "node:http"
-import { type AppError, hasCode } from "../errors.ts"
+import { type AppError, isAppError } from "../errors.ts"
+import { comment, endsBetweenEvents, hasEventId } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { LastWords } from "./last-words.ts"
-import { endsBetweenEvents, hasEventId } from "./sse.ts"
+
 import type { BodyFilter } from "./tool-filter.ts"
 import type { UpstreamAnswer } from "./upstream.ts"
 
@@ -14,7 +15,7 @@ export type PumpOptions = {
   readonly clock: ClockPort
   /** Writes status and headers; called once, before anything else goes out. */
   readonly writeHead: () => void
-  /** Aborted when the client is gone, or with ShuttingDown as its reason when the gateway ends the stream. */
+  /** Aborted when the client is gone, or with an AppError as its reason when the gateway ends the stream. */
   readonly signal: AbortSignal
   /** True for event streams: they get a comment after `silenceMs` without bytes, so that nothing on the way ends them. */
   readonly events: boolean
@@ -27,8 +28,6 @@ export type PumpOptions = {
   /** Hears why a filter gave up. */
   readonly onUnreadable: (error: unknown) => void
 }
-
-const comment = ":\n\n"
 
 /** Follows an event stream, and writes a comment whenever it has been silent for too long, between two events. */
 const keepAlive = (response: ServerResponse, options: PumpOptions) => {
@@ -57,7 +56,8 @@ const keepAlive = (response: ServerResponse, options: PumpOptions) => {
   }
 }
 
-const isStopped = (signal: AbortSignal): boolean => hasCode(signal.reason as AppError | undefined, "ShuttingDown")
+/** Why the gateway ends the stream; undefined if it does not, but the client is gone. */
+const stopReason = ({ reason }: AbortSignal): AppError | undefined => (isAppError(reason) ? reason : undefined)
 
 /**
  * Hands a server's answer to the client: the head at once, every piece as it comes, waiting for a client that reads
@@ -85,9 +85,9 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       const words = isBetween() ? await options.lastWords?.serverGone().catch(() => undefined) : undefined
       finish("server gone", words === undefined || signal.aborted ? cut : () => void response.end(words))
     }
-    const stop = (): void => {
+    const stop = (reason: AppError): void => {
       start()
-      const words = isBetween() ? options.lastWords?.stopped(alive?.isResumable() === true) : undefined
+      const words = isBetween() ? options.lastWords?.stopped(reason, alive?.isResumable() === true) : undefined
       finish("stopped", () => void response.end(words))
     }
     const start = (): void => {
@@ -136,8 +136,9 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       },
       fail: () => {
         if (!signal.aborted) return void lose()
-        if (isStopped(signal) && options.events) return stop()
-        finish(isStopped(signal) ? "stopped" : "client gone", cut)
+        const reason = stopReason(signal)
+        if (reason !== undefined && options.events) return stop(reason)
+        finish(reason === undefined ? "client gone" : "stopped", cut)
       },
     })
     // no piece came with the head: it must not wait for the first one

@@ -11,7 +11,7 @@ import {
   skipValue,
 } from "./json-cursor.ts"
 import { mayMean } from "./json-keys.ts"
-import type { ToolPolicy } from "./tool-policy.ts"
+import { boundPolicy, type ToolPolicy } from "./tool-policy.ts"
 
 /** A part of a text and what comes in its place. */
 type Edit = { readonly start: number; readonly end: number; readonly text: string }
@@ -39,8 +39,8 @@ const isShown = (cursor: Cursor, policy: ToolPolicy): boolean => {
   return names.length === 1 && name !== undefined && policy.allows(name)
 }
 
-/** Passes a list of tools; gives what must change in it. */
-const cutList = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
+/** Passes a list of tools; adds what must change in it to `edits`. */
+const cutList = (cursor: Cursor, policy: ToolPolicy, edits: Edit[]): void => {
   const elements: Element[] = []
   eachElement(cursor, () => {
     peek(cursor)
@@ -49,64 +49,59 @@ const cutList = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
     elements.push({ source: cursor.text.slice(start, cursor.at), start, end: cursor.at, shown })
   })
   const [first, last] = [elements[0], elements.at(-1)]
-  if (first === undefined || last === undefined || elements.every(({ shown }) => shown)) return []
+  if (first === undefined || last === undefined || elements.every(({ shown }) => shown)) return
   const kept = elements.filter(({ shown }) => shown).map(({ source }) => source)
-  return [{ start: first.start, end: last.end, text: kept.join(",") }]
+  edits.push({ start: first.start, end: last.end, text: kept.join(",") })
 }
 
 /** Passes a `cacheScope`: what one caller may see must not be cached for others. */
-const narrowScope = (cursor: Cursor): readonly Edit[] => {
+const narrowScope = (cursor: Cursor, edits: Edit[]): void => {
   const start = cursor.at
-  if (peek(cursor) !== quote) {
-    skipValue(cursor, 0)
-    return []
-  }
-  return readString(cursor) === "public" ? [{ start, end: cursor.at, text: '"private"' }] : []
+  if (peek(cursor) !== quote) skipValue(cursor, 0)
+  else if (readString(cursor) === "public") edits.push({ start, end: cursor.at, text: '"private"' })
 }
 
-/** Passes a message's result; gives what must change in it, which is nothing where no tools are listed. */
-const cutResult = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
+/** Passes a message's result; adds what must change in it to `all`, which is nothing where no tools are listed. */
+const cutResult = (cursor: Cursor, policy: ToolPolicy, all: Edit[]): void => {
   const edits: Edit[] = []
   let lists = false
   eachMember(cursor, (key) => {
     const code = peek(cursor)
     if (mayMean(key, "tools") && code === openBracket) {
       lists = true
-      edits.push(...cutList(cursor, policy))
-    } else if (mayMean(key, "cacheScope")) edits.push(...narrowScope(cursor))
+      cutList(cursor, policy, edits)
+    } else if (mayMean(key, "cacheScope")) narrowScope(cursor, edits)
     else skipValue(cursor, 0)
   })
-  return lists ? edits : []
+  if (lists) for (const edit of edits) all.push(edit)
 }
 
-const cutMessage = (cursor: Cursor, policy: ToolPolicy): readonly Edit[] => {
-  const edits: Edit[] = []
+const cutMessage = (cursor: Cursor, policy: ToolPolicy, edits: Edit[]): void =>
   eachMember(cursor, (key) => {
-    if (peek(cursor) === openBrace && mayMean(key, "result")) edits.push(...cutResult(cursor, policy))
+    if (peek(cursor) === openBrace && mayMean(key, "result")) cutResult(cursor, policy, edits)
     else skipValue(cursor, 0)
   })
-  return edits
-}
 
-const cutValue = (cursor: Cursor, policy: ToolPolicy, arrays: number): readonly Edit[] => {
-  const edits: Edit[] = []
+const cutValue = (cursor: Cursor, policy: ToolPolicy, edits: Edit[], arrays: number): void => {
   const code = peek(cursor)
-  if (code === openBrace) return cutMessage(cursor, policy)
-  if (code !== openBracket) skipValue(cursor, 0)
+  if (code === openBrace) cutMessage(cursor, policy, edits)
+  else if (code !== openBracket) skipValue(cursor, 0)
   else if (arrays === maxArrays) throw new AppError("UpstreamInvalid", { detail: "The server's batch is nested." })
-  else eachElement(cursor, () => void edits.push(...cutValue(cursor, policy, arrays + 1)))
-  return edits
+  else eachElement(cursor, () => cutValue(cursor, policy, edits, arrays + 1))
 }
 
 /**
  * The text of a message or batch without the tools that the policy hides, all else of it as it was: numbers of any size,
  * keys in any order. Undefined if nothing must change. The text must be valid JSON. Every key counts that some parser
  * could take for the one that is meant, as often as it is there; a tool whose name is not beyond doubt is hidden.
+ * @throws UpstreamInvalid if comparing the names would take too long, or batches are nested
  */
 export const cutTools = (text: string, policy: ToolPolicy): string | undefined => {
   if (!mayList.test(text)) return undefined
-  const cursor: Cursor = { text, maxDepth: Number.POSITIVE_INFINITY, at: 0 }
-  const edits = cutValue(cursor, policy, 0)
+  const unlimited = Number.POSITIVE_INFINITY
+  const cursor: Cursor = { text, maxDepth: unlimited, maxMembers: unlimited, at: 0, members: 0 }
+  const edits: Edit[] = []
+  cutValue(cursor, boundPolicy(policy), edits, 0)
   if (edits.length === 0) return undefined
   let out = ""
   let at = 0

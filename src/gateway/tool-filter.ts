@@ -1,5 +1,14 @@
 import { AppError } from "../errors.ts"
-import { createEventSplitter, eventData, eventLines, withData } from "./sse.ts"
+import { createValueSplitter } from "../mcp/json-values.ts"
+import {
+  comment,
+  createEventSplitter,
+  endsBetweenEvents,
+  followEvents,
+  parseEvents,
+  type ServerEvent,
+  writeEvent,
+} from "../mcp/sse.ts"
 import { cutTools } from "./tool-cut.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
 
@@ -11,19 +20,17 @@ export type BodyFilter = {
   end(): Buffer
 }
 
-/** Longest event or JSON value that is held. */
+/** The policy as it is now; undefined while the target shows all its tools. */
+export type PolicyNow = () => ToolPolicy | undefined
+
+/** Longest event or JSON value that is held, in bytes. */
 const maxHeldBytes = 4 * 2 ** 20
 const nothing = Buffer.alloc(0)
-const utf8 = new TextDecoder("utf-8", { fatal: true })
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const unreadable = (detail: string, cause?: unknown): AppError => new AppError("UpstreamInvalid", { detail, cause })
 const tooLong = (): AppError => unreadable("The server's answer is too long to apply the tool policy to it.")
-
-/** The text of a message without hidden tools; undefined if it can go on as it is. */
-const filterText = (text: string, policy: ToolPolicy): string | undefined => {
-  checkJson(text)
-  return cutTools(text, policy)
-}
+const noValue = (): AppError => unreadable("The server's answer is not a JSON object.")
 
 const checkJson = (text: string): void => {
   try {
@@ -31,6 +38,12 @@ const checkJson = (text: string): void => {
   } catch (cause) {
     throw unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
   }
+}
+
+/** The text of a message without hidden tools; undefined if it can go on as it is. */
+const filterText = (text: string, policy: ToolPolicy): string | undefined => {
+  checkJson(text)
+  return cutTools(text, policy)
 }
 
 const decode = (bytes: Buffer): string => {
@@ -41,72 +54,81 @@ const decode = (bytes: Buffer): string => {
   }
 }
 
-/** Filters the messages of an event stream, holding one event at a time. */
-export const filterEvents = (policy: ToolPolicy): BodyFilter => {
+/** What some reader of lines takes for the end of one: in JSON it stands in strings only, where it can be written so. */
+const lineEnds = /[\u007f-\u009f\u2028\u2029]/g
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+
+/** JSON in one line for every reader of lines. Line ends between its tokens become blanks; strings have none. */
+const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
+
+/** The event anew, of nothing but what was read of it, without hidden tools. */
+const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
+  const { data } = event
+  if (data === undefined || data === "" || policy === undefined) return writeEvent(event)
+  return writeEvent({ ...event, data: toLine(filterText(data, policy) ?? data) })
+}
+
+/** Filters a stream from between two events on; `atStart` if it has only begun. */
+const createEventFilter = (policyNow: PolicyNow, atStart: boolean) => {
   const splitter = createEventSplitter(maxHeldBytes, tooLong)
-  const filterEvent = (event: Buffer): Buffer => {
-    const lines = eventLines(decode(event))
-    const data = eventData(lines)
-    if (data === undefined || data === "") return event
-    const filtered = filterText(data, policy)
-    return filtered === undefined ? event : Buffer.from(withData(lines, filtered))
+  let first = atStart
+  return (chunk: Buffer): Buffer => {
+    const bytes = splitter.push(chunk)
+    if (bytes.length === 0) return nothing
+    const text = decode(bytes)
+    const events = parseEvents(first && text.startsWith("\ufeff") ? text.slice(1) : text)
+    first = false
+    const policy = policyNow()
+    const out = events.map((event) => filterEvent(event, policy)).join("")
+    // what only shows that the server lives goes on as that, once however often it came
+    return Buffer.from(out === "" ? comment : out)
   }
+}
+
+/** The last bytes of a stream that went by, as far as they tell where in an event it is. */
+const tailOf = (tail: string, chunk: Buffer): string =>
+  (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
+
+/** Filters a stream from its next event on: the one that is under way is the client's already. */
+const createLateFilter = (policyNow: PolicyNow, tail: string) => {
+  const filter = createEventFilter(policyNow, tail === "")
+  const ends = followEvents(tail)
+  let passing = !endsBetweenEvents(tail)
+  return (chunk: Buffer): Buffer => {
+    if (!passing) return filter(chunk)
+    const end = ends.next(chunk, 0)
+    if (end === -1) return chunk
+    passing = false
+    return Buffer.concat([chunk.subarray(0, end), filter(chunk.subarray(end))])
+  }
+}
+
+/**
+ * Filters the messages of an event stream, holding one event at a time: each is written anew. While there is no policy
+ * the bytes go by as they are; one that comes holds from the next event on, and then for good.
+ * @param canChange false if the stream cannot be read (compressed, another charset): a policy that comes ends it
+ */
+export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter => {
+  let tail = ""
+  let filter: ((chunk: Buffer) => Buffer) | undefined
   return {
     push: (chunk) => {
-      const events = splitter.push(chunk)
-      return events.length === 0 ? nothing : Buffer.concat(events.map(filterEvent))
+      if (filter === undefined && policyNow() !== undefined) {
+        if (!canChange) throw unreadable("The target has a tool policy now, which cannot be applied to this stream.")
+        filter = createLateFilter(policyNow, tail)
+      }
+      if (filter !== undefined) return filter(chunk)
+      tail = tailOf(tail, chunk)
+      return chunk
     },
     // an event that was not ended is not one: clients discard it too
     end: () => nothing,
   }
 }
 
-const quote = 34
-const backslash = 92
-const isOpen = (code: number): boolean => code === 123 || code === 91
-const isClose = (code: number): boolean => code === 125 || code === 93
-const isSpace = (code: number): boolean => code === 32 || code === 10 || code === 13 || code === 9
-
-/** Cuts bytes after each complete JSON object or array: some servers answer with one message a line. */
-const createValueSplitter = () => {
-  let rest: Buffer = nothing
-  let depth = 0
-  let inString = false
-  let escaped = false
-
-  /** True if the byte ends a value. */
-  const step = (code: number): boolean => {
-    if (inString) {
-      if (escaped) escaped = false
-      else if (code === backslash) escaped = true
-      else if (code === quote) inString = false
-      return false
-    }
-    if (code === quote) inString = true
-    else if (isOpen(code)) depth++
-    else if (isClose(code) && depth > 0) return --depth === 0
-    if (depth === 0 && !isSpace(code)) throw unreadable("The server's answer is not a JSON object.")
-    return false
-  }
-  const push = (chunk: Buffer): readonly Buffer[] => {
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    const values: Buffer[] = []
-    let start = 0
-    for (let at = rest.length; at < bytes.length; at++) {
-      if (!step(bytes[at] ?? 0)) continue
-      values.push(bytes.subarray(start, at + 1))
-      start = at + 1
-    }
-    rest = bytes.subarray(start)
-    if (rest.length > maxHeldBytes) throw tooLong()
-    return values
-  }
-  return { push, rest: () => rest, isInside: () => depth > 0 }
-}
-
 /** Filters the messages of a JSON body, holding one message at a time. */
 export const filterJson = (policy: ToolPolicy): BodyFilter => {
-  const splitter = createValueSplitter()
+  const splitter = createValueSplitter(maxHeldBytes, { tooLong, noValue })
   const filterValue = (value: Buffer): Buffer => {
     const filtered = filterText(decode(value), policy)
     return filtered === undefined ? value : Buffer.from(filtered)

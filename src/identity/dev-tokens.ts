@@ -73,6 +73,7 @@ const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => 
       roles: names(payload.roles),
       scopes: [],
       claims: payload,
+      expiresAtMs: exp * 1000,
     },
   }
 }

@@ -18,6 +18,8 @@ export type Identity = {
   readonly scopes: readonly string[]
   /** All verified claims, for plugins; empty for static tokens. */
   readonly claims: Readonly<Record<string, unknown>>
+  /** When the credential expires by which the caller is known, in milliseconds since the epoch; absent if it never does. */
+  readonly expiresAtMs?: number
 }
 
 /**

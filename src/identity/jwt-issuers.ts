@@ -58,10 +58,11 @@ const toVerified = (
   if (payload.exp === undefined) return undefined
   const identity = identityOf(payload, claims, name)
   if ("nobody" in identity) return identity
+  const expiresAtMs = payload.exp * 1000 + skewMs
   return {
-    identity,
+    identity: { ...identity, expiresAtMs },
     opens: { by: "audience", audiences: audiencesOf(payload), also: { mcp: audiences, api: api_audiences } },
-    expiresAtMs: payload.exp * 1000 + skewMs,
+    expiresAtMs,
     ...(payload.nbf === undefined ? {} : { notBeforeMs: payload.nbf * 1000 - skewMs }),
   }
 }

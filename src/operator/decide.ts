@@ -31,7 +31,7 @@ import {
   vanishedPod,
 } from "./checks/pod.ts"
 import { missingService, staleService } from "./checks/service.ts"
-import { beingDeleted, invalidSpec, tooPrivileged, unknownTemplate } from "./checks/spec.ts"
+import { beingDeleted, expandsTooFar, invalidSpec, tooPrivileged, unknownTemplate } from "./checks/spec.ts"
 import { nextLook } from "./next-look.ts"
 import { notesOf } from "./notes.ts"
 import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
@@ -55,6 +55,7 @@ export const checks = {
   invalidSpec,
   unknownTemplate,
   tooPrivileged,
+  expandsTooFar,
 
   // whether it has a place, and whether anybody needs it there
   queued, // waits for a place; deleted if nobody waits with it

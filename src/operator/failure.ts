@@ -1,6 +1,7 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/mcp-instance.ts"
 import { type ContainerStatus, type Pod, serverContainer } from "../api/pod.ts"
 import { defaultResources } from "../api/quantity.ts"
+import { repeatable } from "./kubelet-words.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./time.ts"
@@ -125,7 +126,7 @@ const refusedContainer = ({ pod, spec }: Patient): Standing | undefined => {
   if (busyWords.test(words)) return undefined
   const said = notRun ? "RunContainerError" : (state?.waiting?.reason ?? "")
   const reason = said === "CreateContainerConfigError" && userWords.test(words) ? "ImageUserNotAllowed" : said
-  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, words)) : undefined
+  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, repeatable(pod, reason, words))) : undefined
 }
 
 const failedPull = ({ pod, spec, sight, failure, now }: Patient): Standing | undefined => {
@@ -184,8 +185,10 @@ const progress = (patient: Patient): Standing => {
     return waitingFor("Unschedulable", unschedulable(scheduled.message))
   const server = serverStatus(pod)
   const { reason: waiting, message: words = "" } = server?.state?.waiting ?? {}
-  if (busyWords.test(words))
-    return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${words}.`)
+  if (busyWords.test(words)) {
+    const said = repeatable(pod, waiting ?? "", words)
+    return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
+  }
   // a node that has taken the Pod and tells nothing yet is setting it up
   const untold = server === undefined && scheduled?.status === "True"
   if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")

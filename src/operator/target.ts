@@ -1,11 +1,12 @@
 import { type Condition, withCondition } from "../api/condition.ts"
+import { overExpanded } from "../api/expansion.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
 import { type MCPTarget, MCPTargetSpec, type MCPTargetStatus, mcpTargetKind } from "../api/mcp-target.ts"
 import { mergePatchBetween } from "../api/merge-patch.ts"
 import { hasCode } from "../errors.ts"
 import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
 import { refresh } from "./act.ts"
-import { belowFloor } from "./desired/pod.ts"
+import { belowFloor } from "./desired/floor.ts"
 import type { acceptedReasons, availableReasons } from "./reasons.ts"
 import type { Settings } from "./snapshot.ts"
 import { stamp } from "./time.ts"
@@ -43,6 +44,8 @@ const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
   if (unknown !== undefined) return no("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}'.`)
   const below = belowFloor(target.spec, settings)
   if (below !== undefined) return no("PodForbidden", `${below}: kubernetes.pod_security is ${settings.pod_security}.`)
+  const expanded = overExpanded(target.spec)
+  if (expanded !== undefined) return no("InvalidSpec", expanded)
   return { status: "True", reason: "Accepted", message: "Its instances can be made." }
 }
 

@@ -22,13 +22,17 @@ const isPod = (value: unknown): boolean => {
   return areContainers(containers) && (containers as unknown[]).length > 0 && areContainers(initContainers)
 }
 
+/** Kubernetes takes null for nothing said, and so do we: nobody then needs to look for it. */
+const withoutNulls = (_: string, value: unknown): unknown =>
+  isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null)) : value
+
 /** A copy: what cannot be sent as JSON is no Pod, and what the hook keeps must not change under us. */
 const check = (name: CallName, pod: unknown): Pod => {
   if (pod instanceof Promise) {
     pod.catch(() => {})
     throw badAnswer(name, "gave a promise: pod templates answer at once")
   }
-  const copy: unknown = callPluginNow(name, () => JSON.parse(JSON.stringify(pod) ?? "null"))
+  const copy: unknown = callPluginNow(name, () => JSON.parse(JSON.stringify(pod) ?? "null", withoutNulls))
   if (!isPod(copy)) throw badAnswer(name, "gave no Pod")
   return deepFreeze(copy as Pod)
 }

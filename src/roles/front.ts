@@ -7,14 +7,14 @@ import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import type { Config } from "../config/schema.ts"
 import { createCompose } from "../credentials/compose.ts"
-import { createGateway, type Gateway } from "../gateway/gateway.ts"
+import { createGateway, type Gateway, type GatewayDeps } from "../gateway/gateway.ts"
 import { createGuard } from "../gateway/guard.ts"
 import { createPlacement } from "../gateway/placement/placement.ts"
 import type { PlacementPort } from "../gateway/placement/port.ts"
 import { announcePresence } from "../gateway/presence.ts"
 import { createFrontDoor } from "../gateway/server.ts"
 import { ensureSessionKeys } from "../gateway/session-keys.ts"
-import { toolPolicyOf } from "../gateway/tool-policy.ts"
+import { boundPolicy, createToolPolicies } from "../gateway/tool-policy.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
 import type { DevKey } from "../identity/dev-tokens.ts"
@@ -25,6 +25,7 @@ import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
+import { createBodies } from "./bodies.ts"
 import { isLoopback } from "./http-listener.ts"
 import { resolveBy } from "./plugins.ts"
 import type { Started } from "./role.ts"
@@ -138,7 +139,7 @@ const startPlacement = async (deps: FrontDeps, seen: Seen, { issuers }: Who) => 
 
 const startGateway = async (
   deps: FrontDeps,
-  { targets, placement }: { readonly targets: Reflection<MCPTarget>; readonly placement: PlacementPort },
+  { targets, placement, bodies }: Pick<Front, "targets"> & Pick<GatewayDeps, "placement" | "bodies">,
   { access, authenticator, issuers, resources }: Who,
 ): Promise<Gateway> => {
   const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
@@ -158,6 +159,7 @@ const startGateway = async (
     mayUse: access.mayUse,
     metadataUrl: resources.url,
     sessionKeys,
+    bodies,
     clock,
     telemetry,
     options: {
@@ -176,11 +178,14 @@ const startGateway = async (
 const trialOf = (placement: PlacementPort, options: SubjectKeyOptions): TrialPort => ({
   place: async (target, identity, signal) => {
     const subjectKey = await subjectKeyFor(target, identity, options)
-    const placed = await placement.place({ target, identity, subjectKey, mode: "create", heldBytes: 0, signal })
+    const placed = await placement.place({ target, identity, subjectKey, mode: "create", signal })
     const { instance, url } = placed
     return { instance, url, end: placement.beginCall(placed) }
   },
-  showsTool: (target, tool) => toolPolicyOf(target)?.allows(tool) ?? true,
+  toolsShownBy: (target) => {
+    const policy = createToolPolicies()(target)
+    return policy === undefined ? () => true : boundPolicy(policy).allows
+  },
 })
 
 /** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */
@@ -191,13 +196,14 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const seen = await follow(deps)
   const who = await createWho(deps)
   const placement = await startPlacement(deps, { ...seen, replica }, who)
-  const gateway = await startGateway(deps, { targets: seen.targets, placement }, who)
+  const bodies = createBodies(telemetry, config.gateway.max_held)
+  const gateway = await startGateway(deps, { targets: seen.targets, placement, bodies }, who)
   const { access, authenticator, resources } = who
   const { namespace } = config.kubernetes
   const strategies = deps.plugins.subjectKey
   const trial = trialOf(placement, { issuers: who.issuers, strategies })
   const whose = { access, authenticator, strategies, trial }
-  const api = createAdmin({ cluster, namespace, ...seen, ...whose, clock, telemetry })
+  const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, resources, api }) }
 }

@@ -3,8 +3,8 @@ import type { MCPInstance } from "../api/mcp-instance.ts"
 import { type MCPTarget, MCPTargetSpec } from "../api/mcp-target.ts"
 import type { Pod } from "../api/pod.ts"
 import { configSchema } from "../config/schema.ts"
-import { toAppError } from "../errors.ts"
-import { freedomsOf } from "../operator/desired/freedoms.ts"
+import { AppError, toAppError } from "../errors.ts"
+import { takenBy } from "../operator/desired/freedoms.ts"
 import { desiredPod } from "../operator/desired/pod.ts"
 import type { PluginIdentity } from "../plugin/contract.ts"
 import { createPluginHost, type PluginHost } from "../plugin/host.ts"
@@ -69,8 +69,12 @@ const podOf = (instance: MCPInstance): Pod => {
 }
 
 const describeTemplate = (host: PluginHost, instance: MCPInstance): string => {
-  const taken = freedomsOf(host.template(podOf(instance), instance), instance)
-  const needs = taken.length === 0 ? "" : `, which needs kubernetes.allow_in_pods to have ${taken.join(", ")}`
+  const { words, refused } = takenBy(host.template(podOf(instance), instance), instance)
+  if (refused.length > 0)
+    throw new AppError("PluginFailed", {
+      detail: `It sets fields or values that nothing allows: ${refused.join(", ")}.`,
+    })
+  const needs = words.length === 0 ? "" : `, which needs kubernetes.allow_in_pods to have ${words.join(", ")}`
   return `makes a Pod of an example Pod${needs}`
 }
 

@@ -16,12 +16,27 @@ const folder = mkdtempSync(join(tmpdir(), "reflow-credentials-"))
 /** Where the tool slow says that it is at work. */
 const marks = join(folder, "slow")
 
+/** Each names the one before it twice. */
+const doubling = Array.from({ length: 100 }, (_, at) => ({
+  name: `V${at}`,
+  value: at === 0 ? "xx" : `$(V${at - 1})`.repeat(2),
+}))
+
 let reflow: Reflow
 beforeAll(async () => {
   const credentials = names.map((name) => ({ name }))
   reflow = await startReflow({
     targets:
       target("many", server, { credentials, env: [{ name: "CANCEL_FILE", value: marks }] }) +
+      target("words", [...server, "--token=$(TOKEN)", "$$(TOKEN)", "$(PORT)", "$(ABSENT)"], {
+        credentials: [{ name: "TOKEN" }],
+        env: [
+          { name: "X", value: "expanded" },
+          { name: "URL", value: "http://$(TOKEN)@$(X)" },
+        ],
+      }) +
+      target("nowhere", ["$(TOKEN)"], { credentials: [{ name: "TOKEN" }] }) +
+      target("doubling", server, { env: doubling }) +
       target("common", server, { isolationBoundary: "shared" }) +
       target("team", server, { isolationBoundary: "per_group" }) +
       target("needy", server, {
@@ -142,6 +157,36 @@ test("a group that is taken from a user takes its values along at their next req
   expect(without.pid).not.toBe(before.erin.pid)
   expect((await look(frank ?? "")).pid).toBe(before.frank.pid)
   expect((await look(erin ?? "")).values.GROUP, "given back").toBe("for ops")
+})
+
+describe("$(NAME) in a target's command and env", () => {
+  test("stands for a credential, whose value reaches the server as it is", async () => {
+    const token = await reflow.token("ida")
+    await set("words", "me", { TOKEN: "$(X)$$" }, token)
+    const { args, values } = JSON.parse(
+      await toolText(`${reflow.url}/mcp/words`, token, "env", { names: ["TOKEN", "URL", "PORT"] }),
+    )
+    expect(values).toMatchObject({ TOKEN: "$(X)$$", URL: "http://$(X)$$@expanded" })
+    expect(args).toEqual(["--token=$(X)$$", "$(TOKEN)", values.PORT, "$(ABSENT)"])
+  })
+
+  test("is told as the target says it where the program is not found, and its value nowhere", async () => {
+    const token = await reflow.token("ida")
+    await set("nowhere", "me", { TOKEN: "canary-in-the-command" }, token)
+    const { error } = await answerOf(await callTool(`${reflow.url}/mcp/nowhere`, token, "pid"))
+    expect(error.data).toMatchObject({ code: "InstanceFailed", reason: "RunContainerError" })
+    expect(JSON.stringify(error)).not.toContain("canary-in")
+    const { body } = await reflow.api("GET", "/api/targets/nowhere/instances")
+    expect(JSON.stringify(body)).not.toContain("canary-in")
+    expect(reflow.output()).not.toContain("canary-in")
+    expect(reflow.output()).toContain('exec: \\"$(TOKEN)\\": executable file not found')
+  })
+
+  test("is refused where values would double with each variable, and the variable is named", async () => {
+    const { error } = await answerOf(await callTool(`${reflow.url}/mcp/doubling`, await reflow.token("ida"), "pid"))
+    expect(error.data).toMatchObject({ code: "InstanceFailed", reason: "InvalidSpec" })
+    expect(error.message).toMatch(/The environment variable V16 becomes longer than 131072 bytes/)
+  })
 })
 
 describe("what is refused with 422:", () => {

@@ -4,7 +4,7 @@ import { hasCode } from "../../src/errors.ts"
 import { versionKey } from "../../src/gateway/json-scan.ts"
 import { type Message, readMessages } from "../../src/gateway/message.ts"
 import { checkHeaders } from "../../src/gateway/mirrored-headers.ts"
-import { toolPolicyOf } from "../../src/gateway/tool-policy.ts"
+import { createToolPolicies } from "../../src/gateway/tool-policy.ts"
 import { aTarget } from "../support/build/target.ts"
 import { filler, memberLike, nearly, objectOf, spelled } from "./hostile.ts"
 import { models, plainOf, readingsOfText, type Tree, treeOf } from "./lenient.ts"
@@ -66,7 +66,7 @@ const expectAgreement = (tree: Tree, message: Message): void => {
   }
 }
 
-const policy = toolPolicyOf(aTarget({ spec: { tools: { deny: ["hidden"] } } }))
+const policy = createToolPolicies()(aTarget({ spec: { tools: { deny: ["hidden"] } } }))
 
 export const bodyProperties: readonly FuzzProperty[] = [
   {

@@ -1,8 +1,8 @@
 import fc from "fast-check"
 import { expect } from "vitest"
 import { hasCode } from "../../src/errors.ts"
-import { createEventSplitter, eventData, eventLines } from "../../src/gateway/sse.ts"
 import { type BodyFilter, filterEvents, filterJson } from "../../src/gateway/tool-filter.ts"
+import { createEventSplitter, parseEvents } from "../../src/mcp/sse.ts"
 import { filler, memberLike, nearly, objectOf, spelled } from "./hostile.ts"
 import { models, plainOf, type Tree, treeOf } from "./lenient.ts"
 import type { FuzzProperty } from "./property.ts"
@@ -68,11 +68,11 @@ const expectHidden = (tree: Tree): void => {
 const sizes = fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 60 })
 const toEvent = (body: string, end: string) => `id: 1${end}data: ${body}${end}${end}`
 
-/** The data of each event, read as the specification says it, from the whole stream at once. */
-const eventsBySpecification = (stream: string): readonly string[] => {
+/** The data of each event of a whole stream, read from its lines. */
+const eventsIn = (lines: readonly string[]): readonly string[] => {
   const found: string[] = []
   let data: string[] = []
-  for (const line of stream.split(/\r\n|\n|\r/).slice(0, -1)) {
+  for (const line of lines.slice(0, -1)) {
     const [, field = "", value = ""] = /^([^:]*)(?::(.*))?$/s.exec(line) ?? []
     if (line === "") {
       if (data.length > 0) found.push(data.join("\n"))
@@ -81,6 +81,32 @@ const eventsBySpecification = (stream: string): readonly string[] => {
   }
   return found
 }
+
+const bySpecification = (stream: string) => stream.split(/\r\n|\n|\r/)
+
+/** How clients part the lines of a stream: as the specification says, at line feeds alone, as Python's splitlines does. */
+const lineReaders: Readonly<Record<string, (stream: string) => readonly string[]>> = {
+  specification: bySpecification,
+  "line feeds": (stream) => stream.split(/\r?\n/),
+  "only line feeds": (stream) => stream.split("\n"),
+  splitlines: (stream) =>
+    [..."\v\f\u001c\u001d\u001e\u0085\u2028\u2029"]
+      .reduce((text, end) => text.replaceAll(end, "\n"), stream)
+      .split(/\r\n|\n|\r/),
+}
+
+const eventPieces = fc.constantFrom(
+  ..."\n \r \u2028 \u0085 \v \f \x1c \ufeff : x".split(" "),
+  "\r\n",
+  " ",
+  "data: ",
+  "data:",
+  "id: 1",
+  "event: ping",
+  "retry: 1",
+  '{"result":{"tools":[{"name":"hidden"},{"name":"shown"}]}}',
+  '{"result":{"tools":[{"name":"hidden"}],"x":"\u2028data: {\u0085data: y"}}',
+)
 
 export const listProperties: readonly FuzzProperty[] = [
   {
@@ -94,9 +120,13 @@ export const listProperties: readonly FuzzProperty[] = [
     name: "no parser finds a hidden tool in an event stream, however it is cut",
     property: fc.property(nearly(batches), fc.constantFrom("\n", "\r", "\r\n"), sizes, (bytes, end, cuts) => {
       const event = Buffer.concat([Buffer.from(`id: 1${end}data: `), bytes, Buffer.from(`${end}${end}`)])
-      const out = run(filterEvents(policy), event, cuts)
+      const out = run(
+        filterEvents(() => policy),
+        event,
+        cuts,
+      )
       if (out === undefined) return
-      for (const data of eventsBySpecification(out.toString())) if (data !== "") expectHidden(treeOf(data))
+      for (const data of eventsIn(bySpecification(out.toString()))) if (data !== "") expectHidden(treeOf(data))
     }),
   },
   {
@@ -108,8 +138,27 @@ export const listProperties: readonly FuzzProperty[] = [
       expect(JSON.parse(out)).toEqual({ ...parsed, result: { ...parsed.result, tools: kept } })
       expect(out).toContain("12345678901234567890")
       if (kept.length === parsed.result.tools.length) expect(out).toBe(message)
-      const event = run(filterEvents(policy), Buffer.from(toEvent(message.replaceAll(/[\r\n]/g, " "), "\n")), cuts)
+      const event = run(
+        filterEvents(() => policy),
+        Buffer.from(toEvent(message.replaceAll(/[\r\n]/g, " "), "\n")),
+        cuts,
+      )
       expect(event?.toString()).toBe(toEvent(out.replaceAll(/[\r\n]/g, " "), "\n"))
+    }),
+  },
+  {
+    name: "every client reads the same events, none with a hidden tool, however it parts lines",
+    property: fc.property(fc.array(eventPieces, { maxLength: 24 }), sizes, (pieces, cuts) => {
+      const out = run(
+        filterEvents(() => policy),
+        Buffer.from(`${pieces.join("")}\n\n`),
+        cuts,
+      )
+      if (out === undefined) return
+      const text = out.toString()
+      const expected = eventsIn(bySpecification(text))
+      for (const [name, read] of Object.entries(lineReaders)) expect(eventsIn(read(text)), name).toEqual(expected)
+      for (const data of expected) if (data !== "") expectHidden(treeOf(data))
     }),
   },
   {
@@ -125,12 +174,15 @@ export const listProperties: readonly FuzzProperty[] = [
         const events: Buffer[] = []
         let at = 0
         for (const size of [...cuts, stream.length]) {
-          events.push(...splitter.push(stream.subarray(at, at + size)).map((event) => Buffer.from(event)))
+          events.push(Buffer.from(splitter.push(stream.subarray(at, at + size))))
           at += size
         }
-        expect(Buffer.concat([...events, splitter.rest])).toEqual(stream)
-        const data = events.map((event) => eventData(eventLines(event.toString()))).filter((each) => each !== undefined)
-        expect(data).toEqual(eventsBySpecification(stream.toString()))
+        const whole = Buffer.concat(events)
+        expect(stream.subarray(0, whole.length)).toEqual(whole)
+        expect(splitter.held).toBe(stream.length - whole.length)
+        const parsed = events.flatMap((event) => parseEvents(event.toString()))
+        const data = parsed.map((event) => event.data).filter((each) => each !== undefined)
+        expect(data).toEqual(eventsIn(bySpecification(stream.toString())))
       },
     ),
   },

@@ -4,7 +4,8 @@ import fc from "fast-check"
 export type FuzzProperty = {
   /** A sentence: what holds. */
   readonly name: string
-  readonly property: fc.IRawProperty<unknown, false>
+  /** May be one that awaits what it tries. */
+  readonly property: fc.IRawProperty<unknown, boolean>
 }
 
 /** Without a time to fill each property is tried this often, which takes seconds in all. */
@@ -23,12 +24,12 @@ export const planFrom = (environment: NodeJS.ProcessEnv, properties: number): Fu
 }
 
 /** Tries a property; throws with the seed and the smallest counterexample. Gives how often it was tried. */
-export const tryProperty = ({ property }: FuzzProperty, { seconds, seed }: FuzzPlan): number => {
+export const tryProperty = async ({ property }: FuzzProperty, { seconds, seed }: FuzzPlan): Promise<number> => {
   const length =
     seconds === undefined
       ? { numRuns: quickRuns }
       : { numRuns: Number.MAX_SAFE_INTEGER, interruptAfterTimeLimit: seconds * 1_000 }
-  const details = fc.check(property, { ...length, ...(seed === undefined ? {} : { seed }) })
+  const details = await fc.check(property, { ...length, ...(seed === undefined ? {} : { seed }) })
   const report = fc.defaultReportMessage(details)
   if (details.failed) {
     const why = details.errorInstance instanceof Error ? details.errorInstance.message : String(details.errorInstance)

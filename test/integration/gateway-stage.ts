@@ -11,6 +11,7 @@ import { createFrontDoor, httpServerOptions } from "../../src/gateway/server.ts"
 import type { SessionKeys } from "../../src/gateway/session-keys.ts"
 import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
+import { type Budget, createBudget } from "../../src/intake/budget.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../../src/ports/telemetry.ts"
@@ -138,7 +139,9 @@ const fakePlacement = (): FakePlacement => {
   return port
 }
 
-const reflect = (targets: Map<string, MCPTarget>): Reflection<MCPTarget> => ({
+type Listener = Parameters<Reflection<MCPTarget>["subscribe"]>[0]
+
+const reflect = (targets: Map<string, MCPTarget>, listeners: Set<Listener>): Reflection<MCPTarget> => ({
   synced: Promise.resolve(),
   hasSynced: () => true,
   get: (name) => targets.get(name),
@@ -147,7 +150,10 @@ const reflect = (targets: Map<string, MCPTarget>): Reflection<MCPTarget> => ({
     return targets.size
   },
   silenceMs: () => 0,
-  subscribe: () => () => {},
+  subscribe: (listener) => {
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  },
   close: async () => {},
 })
 
@@ -173,11 +179,14 @@ export type Stage = {
   readonly url: string
   readonly port: number
   readonly gateway: Gateway
+  readonly bodies: Budget
   readonly placement: FakePlacement
   readonly lines: KeptLine[]
   /** Answers that are open, as the gateway writes them. */
   readonly responses: ReadonlySet<ServerResponse>
+  /** Adds a target, or changes the one that is there. */
   addTarget(name: string, spec?: Partial<MCPTargetSpec>): void
+  removeTarget(name: string): void
   close(): Promise<void>
 }
 
@@ -185,15 +194,19 @@ export type Stage = {
 export type StageOptions = Partial<GatewayOptions> & {
   readonly clock?: ClockPort
   readonly sessionKeys?: SessionKeys
+  /** Bytes of all bodies; default 256 MiB. */
+  readonly maxHeld?: number
   /** Absent: nothing is counted. */
   readonly metrics?: Omit<TelemetryPort, "log">
   /** Absent: its lines are in {@link Stage.lines}. */
   readonly log?: Logger
 }
 
-/** Starts a gateway on loopback. Tokens are `token-of-<subject>`; targets named `secret…` may be used by carol only. */
+/** Starts a gateway on loopback. Tokens are `token-of-<subject>`, or
+ * `token-of-<subject>-until-<time>` with an expiry in milliseconds since the epoch; targets named `secret…` may be used by carol only. */
 export const startStage = async (options: StageOptions = {}): Promise<Stage> => {
   const targets = new Map<string, MCPTarget>()
+  const listeners = new Set<Listener>()
   const placement = fakePlacement()
   const telemetry = quietTelemetry()
   let listener: RequestListener = () => {}
@@ -204,18 +217,21 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
     listener(request, response)
   })
   const publicUrl = `http://localhost:${port}`
-  const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, ...rest } = options
+  const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, maxHeld, ...rest } = options
+  const bodies = createBudget(maxHeld ?? 256 * 2 ** 20)
   const gateway = createGateway({
-    targets: reflect(targets),
+    targets: reflect(targets, listeners),
     placement,
     authenticate: ({ authorization }) => {
-      const subject = /^Bearer token-of-(.+)$/.exec(authorization ?? "")?.[1]
+      const [, subject, until] = /^Bearer token-of-(.+?)(?:-until-(\d+))?$/.exec(authorization ?? "") ?? []
       if (subject === undefined) throw new AppError("Unauthenticated", { detail: "The token is not known." })
-      return identityOf(subject)
+      return { ...identityOf(subject), ...(until === undefined ? {} : { expiresAtMs: Number(until) }) }
     },
     subjectKeyOf: (_, identity) => `user:${identity.subject}` as SubjectKey,
-    mayUse: (target, identity) => !target.metadata.name.startsWith("secret") || identity.subject === "carol",
+    mayUse: ({ metadata, spec: { access } }, { subject }) =>
+      (!metadata.name.startsWith("secret") || subject === "carol") && (access?.users?.includes(subject) ?? true),
     sessionKeys,
+    bodies,
     clock,
     telemetry: { ...telemetry, ...metrics, log },
     options: {
@@ -229,22 +245,32 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
   })
   const guard = createGuard({ publicUrl, allowedHosts: [], allowedOrigins: ["https://app.example"], loopback: true })
   listener = createFrontDoor({ guard, gateway })
-  const addTarget = (name: string, spec: Partial<MCPTargetSpec> = {}) =>
-    void targets.set(name, {
+  const addTarget = (name: string, spec: Partial<MCPTargetSpec> = {}): void => {
+    const object: MCPTarget = {
       apiVersion: "mcp.reflow.io/v1alpha1",
       kind: "MCPTarget",
       metadata: { name, uid: `uid-of-${name}`, generation: 1 },
       spec: MCPTargetSpec.parse({ image: "demo", port: 8080, ...spec }),
-    })
+    }
+    targets.set(name, object)
+    for (const listener of listeners) listener({ type: "modified", object })
+  }
+  const removeTarget = (name: string): void => {
+    const object = targets.get(name)
+    targets.delete(name)
+    if (object !== undefined) for (const listener of listeners) listener({ type: "deleted", object })
+  }
   addTarget("demo")
   return {
     url: `http://127.0.0.1:${port}`,
     port,
     gateway,
+    bodies,
     placement,
     lines: telemetry.lines,
     responses,
     addTarget,
+    removeTarget,
     close: async () => {
       await gateway.close()
       await end(server)

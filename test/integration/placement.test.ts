@@ -31,7 +31,6 @@ const options: PlacementOptions = {
   max_instances: 100,
   expose_subjects: true,
   max_waiting: 10_000,
-  max_held: 1_000_000,
   issuers: ["corp"],
 }
 
@@ -134,7 +133,6 @@ const requestOf = (w: World, ask: Ask = {}): PlacementRequest => {
     identity: who,
     subjectKey: subjectKeyFor(target, who, { issuers: ["corp"] }) as SubjectKey,
     mode: ask.mode ?? "create",
-    heldBytes: 100,
     signal: ask.signal ?? signal,
     ...(ask.continues === undefined ? {} : { continues: ask.continues }),
   }

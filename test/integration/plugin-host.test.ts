@@ -356,6 +356,22 @@ describe("pod templates", () => {
     ])
     expect([...host.podTemplates]).toEqual(["sample/one", "sample/two"])
   })
+  test("may set fields to null, which is as good as leaving them out", async () => {
+    const nulls = ({ pod: before }: { pod: Pod }) => ({
+      ...before,
+      status: null,
+      spec: {
+        ...before.spec,
+        securityContext: null,
+        containers: before.spec.containers.map((each) => ({ ...each, args: null })),
+      },
+    })
+    const host = await hostOf({ podTemplates: { nulls } })
+    const made = host.template(pod, templated("sample/nulls"))
+    expect(made).not.toHaveProperty("status")
+    expect(made.spec).not.toHaveProperty("securityContext")
+    expect(made.spec.containers[0]).not.toHaveProperty("args")
+  })
   test.each<[string, unknown, string]>([
     ["nothing", () => undefined, "gave no Pod"],
     ["no containers", ({ pod: before }: { pod: Pod }) => ({ ...before, spec: { containers: [] } }), "gave no Pod"],

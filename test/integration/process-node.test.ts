@@ -114,7 +114,8 @@ describe("a Pod whose server works", () => {
     process.env.REFLOW_TEST_CANARY = "of the parent"
     const file = join(folder, "environment.json")
     const metadata = { name: "credentials", namespace }
-    const data = toSecretData({ API_TOKEN: "canary-secret", PORT: "1" })
+    const token = "canary-secret $(MODE)$$"
+    const data = toSecretData({ API_TOKEN: token, PORT: "1" })
     await cluster.create(secretKind, { apiVersion: "v1", kind: "Secret", metadata, data })
     const pod = await create(plain(`file=${file}`, "say=token canary-secret", "$(PORT)", "$(API_TOKEN)"), {
       env: [
@@ -128,8 +129,8 @@ describe("a Pod whose server works", () => {
     const { env, argv } = JSON.parse(readFileSync(file, "utf8"))
     // what a shell adds by itself
     const { PWD: _pwd, SHLVL: _level, _: _last, ...own } = env
-    expect(own).toEqual({ ...base, MODE: "x", API_TOKEN: "canary-secret", PORT: port })
-    expect(argv.slice(-2)).toEqual([port, "$(API_TOKEN)"])
+    expect(own).toEqual({ ...base, MODE: "x", API_TOKEN: token, PORT: port })
+    expect(argv.slice(-2)).toEqual([port, token])
     delete process.env.REFLOW_TEST_CANARY
     expect(JSON.stringify(telemetry.lines)).not.toContain("canary-secret")
   })
@@ -187,6 +188,25 @@ describe("a Pod whose server does not work", () => {
       reason: "StartError",
       message: 'exec: "no-such-program": executable file not found in $PATH',
     })
+  })
+
+  test("names a program by $(NAME) that does not exist: says so in the Pod's own words", async () => {
+    const data = toSecretData({ PROGRAM: "canary-program" })
+    await cluster.create(secretKind, { apiVersion: "v1", kind: "Secret", metadata: { name: "named", namespace }, data })
+    const pod = await create(["$(PROGRAM)"], { envFrom: [{ secretRef: { name: "named" } }] })
+    const failed = await until(pod, (each) => stateOf(each)?.lastState !== undefined)
+    const message = 'exec: "$(PROGRAM)": executable file not found in $PATH'
+    expect(stateOf(failed)?.lastState?.terminated).toMatchObject({ reason: "StartError", message })
+    expect(JSON.stringify([failed, await eventsOf(failed), telemetry.lines])).not.toContain("canary-program")
+  })
+
+  test("makes too much of its environment by $(NAME): says of which variable, and starts nothing", async () => {
+    const env = Array.from({ length: 40 }, (_, at) => ({
+      name: `V${at}`,
+      value: at === 0 ? "xx" : `$(V${at - 1})`.repeat(2),
+    }))
+    const failed = await until(await create(plain(), { env }), (each) => stateOf(each)?.lastState !== undefined)
+    expect(stateOf(failed)?.lastState?.terminated?.message).toMatch(/^The environment variable V16 becomes longer than/)
   })
 
   testOnLinux("has a larger environment than the machine takes: says so, without any of it", async () => {

@@ -46,7 +46,7 @@ describe("a list of tools", () => {
     ["a JSON body that comes message by message", "application/json", `${whole}\n${whole}\n`, `${cut}\n${cut}\n`],
     ["a batch", "application/json; charset=utf-8", `[${whole},{}]`, `[${cut},{}]`],
     ["a body without a type", undefined, whole, cut],
-    ["an event stream", "text/event-stream", `: x\n\nid: 1\ndata: ${whole}\n\n`, `: x\n\nid: 1\ndata: ${cut}\n\n`],
+    ["an event stream", "text/event-stream", `: x\n\nid: 1\ndata: ${whole}\n\n`, `id: 1\ndata: ${cut}\n\n`],
     ["an event stream in another case", "Text/Event-Stream", `data: ${whole}\r\n\r\n`, `data: ${cut}\n\n`],
   ])(
     "loses what is hidden, and nothing else, in %s; its length is no longer told",

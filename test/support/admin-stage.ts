@@ -12,6 +12,7 @@ import { createAuthenticator } from "../../src/identity/authenticate.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import type { Purpose } from "../../src/identity/identity.ts"
 import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
+import { createBudget } from "../../src/intake/budget.ts"
 import { expectDocumented } from "./admin-document.ts"
 import { fakeClock } from "./fake-clock.ts"
 import { createFaults } from "./faults.ts"
@@ -44,6 +45,7 @@ const start = async () => {
   ]
   await Promise.all([targets.synced, instances.synced])
   const issuers = ["dev", "static"]
+  const bodies = createBudget(256 * 2 ** 20)
   const admin = createAdmin({
     cluster,
     namespace,
@@ -65,11 +67,12 @@ const start = async () => {
       clock,
       telemetry,
     }),
+    bodies,
     clock,
     telemetry,
     trial: {
       place: () => Promise.reject(new AppError("InstanceStarting", { detail: "Nothing runs here." })),
-      showsTool: () => true,
+      toolsShownBy: () => () => true,
     },
   })
   return {
@@ -77,6 +80,7 @@ const start = async () => {
     telemetry,
     cluster,
     admin,
+    bodies,
     /** Lets others come between any two calls of the REST API to its cluster, as on a network. */
     takeTurns: () => {
       pause = () => new Promise((resolve) => setImmediate(resolve))

@@ -1,4 +1,5 @@
 /** A whole data path over the embedded cluster: real tokens, policy, placement and sessions; only the operator is played. */
+
 import { createHash } from "node:crypto"
 import type { RequestListener } from "node:http"
 import type { JWTPayload } from "jose"
@@ -15,6 +16,7 @@ import { createAuthenticator } from "../../src/identity/authenticate.ts"
 import { createJwtIssuers } from "../../src/identity/jwt-issuers.ts"
 import { createProtectedResources } from "../../src/identity/protected-resources.ts"
 import { subjectKeyFor } from "../../src/identity/subject-key.ts"
+import { createBudget } from "../../src/intake/budget.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import type { TelemetryPort } from "../../src/ports/telemetry.ts"
@@ -105,7 +107,6 @@ const startPlacement = ({ seen, instances, targets }: Started, { clock, telemetr
       max_instances: 100,
       expose_subjects: true,
       max_waiting: 100,
-      max_held: 1_000_000,
       issuers,
     },
   })
@@ -128,6 +129,7 @@ export const startDataPath = async (options: DataPathOptions): Promise<DataPath>
     sessionKeys: { current: () => sessionKey, find: () => sessionKey, lookUp: async () => sessionKey },
     clock,
     telemetry,
+    bodies: createBudget(256 * 2 ** 20),
     options: {
       publicUrl,
       requestTimeoutMs: 900_000,

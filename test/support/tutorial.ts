@@ -14,7 +14,7 @@ export const documented = (mark: string): string => {
 /** The first column of the table under a heading of docs/plugins.md, without its backticks. */
 export const documentedNames = (heading: string): readonly string[] => {
   const [, section = ""] = page.split(`## ${heading}\n`)
-  const [own = ""] = section.split("\n## ")
+  const [own = ""] = section.split(/\n###? /)
   return [...own.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, cell = ""]) =>
     [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name),
   )

@@ -52,7 +52,7 @@ export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf
     clock,
     telemetry: quietTelemetry(),
     replica,
-    options: { ...someSettings({ namespace }), max_waiting: 10_000, max_held: 1_000_000, issuers, ...options },
+    options: { ...someSettings({ namespace }), max_waiting: 10_000, issuers, ...options },
     probe,
   })
   return {
@@ -107,7 +107,7 @@ export const visit = ({ placement }: GatewayHalf, parts: VisitParts): Visit => {
     const subjectKey = subjectKeyFor(target, who, { issuers })
     if (typeof subjectKey !== "string") throw new Error(`${subject} has no key`)
     const signal = new AbortController().signal
-    const placed = await placement.place({ target, identity: who, subjectKey, mode: "create", heldBytes: 100, signal })
+    const placed = await placement.place({ target, identity: who, subjectKey, mode: "create", signal })
     found.placed = placed
     const end = placement.beginCall(placed)
     const look = async (when: string): Promise<void> => {

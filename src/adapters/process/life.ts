@@ -45,9 +45,9 @@ const guard = async (input: LifeInput, child: Child, signal: AbortSignal): Promi
 /** Runs a container once. Resolves when its process and everything in its group have ended. */
 export const runLife = async (input: LifeInput): Promise<LifeEnd> => {
   const { resolved, workingDirectory, log, clock, stop } = input
-  const { argv, variables } = resolved
+  const { argv, variables, program } = resolved
   const place = { path: variables.PATH ?? "", workingDirectory }
-  const whyNot = unusablePart(resolved) ?? whyNotRunnable(argv[0] ?? "", place)
+  const whyNot = unusablePart(resolved) ?? whyNotRunnable(argv[0] ?? "", place, program)
   if (whyNot !== undefined) return { kind: "refused", message: whyNot }
   const startedAt = clock.now()
   const child = await launch({ argv, variables, workingDirectory, log, clock })

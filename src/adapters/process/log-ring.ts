@@ -113,7 +113,9 @@ export const captureLines = (stream: Readable, ring: LogRing): void => {
   const decoder = new StringDecoder("utf8")
   let rest = ""
   const take = (text: string) => {
-    const parts = (rest + text).split("\n")
+    // what was held back is not looked through again: a line may come letter by letter
+    const [first = "", ...others] = text.split("\n")
+    const parts = [rest + first, ...others]
     rest = parts.pop() ?? ""
     for (const line of parts) ring.add(line.replace(/\r$/, ""))
     while (rest.length > longestLine) {

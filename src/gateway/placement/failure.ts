@@ -1,5 +1,6 @@
 import type { MCPInstance } from "../../api/mcp-instance.ts"
-import { mask } from "../../credentials/mask.ts"
+import { maskRead } from "../../credentials/mask.ts"
+import type { NeedleShare } from "../../credentials/needle-share.ts"
 import { readComposition } from "../../credentials/secret.ts"
 import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
@@ -21,13 +22,13 @@ export type FailureDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly log: Logger
+  /** What is masked in the log. */
+  readonly needles: NeedleShare
 }
 
-/** The end of a log: at most 20 lines and 4 KiB, secret values masked. Pure. */
-export const logTail = (text: string, secrets: readonly string[]): string[] => {
-  // a read that was cut may have cut a secret in its last line
-  const whole = Buffer.byteLength(text) >= maxReadBytes ? text.slice(0, text.lastIndexOf("\n") + 1) : text
-  const lines = mask(whole, secrets).split("\n")
+/** The end of a log whose secret values are masked: at most 20 lines and 4 KiB. Pure. */
+export const logTail = (text: string): string[] => {
+  const lines = text.split("\n")
   const kept: string[] = []
   let bytes = 0
   for (const line of lines.reverse()) {
@@ -50,8 +51,13 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
     deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets === undefined) return []
-  const current = await read(false)
-  return logTail(current.trim() === "" ? await read(true) : current, secrets)
+  const { needles, end } = await deps.needles.take(secrets, signal)
+  try {
+    const current = await read(false)
+    return logTail(await maskRead(current.trim() === "" ? await read(true) : current, needles, maxReadBytes))
+  } finally {
+    end()
+  }
 }
 
 /** The last log lines of an instance, secret values masked; empty if they cannot be had within two seconds. */

@@ -23,7 +23,7 @@ export type PlacementMetrics = {
 export const createPlacementMetrics = (
   telemetry: TelemetryPort,
   clock: ClockPort,
-  room: { readonly size: number; readonly heldBytes: number },
+  room: { readonly size: number },
 ): PlacementMetrics => {
   const outcomes = telemetry.counter({
     name: "reflow_placements_total",
@@ -37,14 +37,7 @@ export const createPlacementMetrics = (
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45],
   })
   const waiting = telemetry.gauge({ name: "reflow_waiting_requests", help: "Requests that wait for an instance now." })
-  const held = telemetry.gauge({
-    name: "reflow_waiting_bytes",
-    help: "Bytes of request bodies that waiting requests hold.",
-  })
-  const tell = (): void => {
-    waiting.set(room.size)
-    held.set(room.heldBytes)
-  }
+  const tell = (): void => waiting.set(room.size)
   const outcomeOf = (error: unknown): string => (isAbort(error) ? "left" : toAppError(error).code)
   const count = (outcome: string, phase: FoundPhase, since: number): void => {
     outcomes.inc({ outcome, phase })

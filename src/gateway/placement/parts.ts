@@ -22,7 +22,7 @@ export type PlacementOptions = Pick<
   Config["kubernetes"],
   "namespace" | "hold_timeout" | "idle_ttl" | "stream_ttl" | "max_instances" | "expose_subjects"
 > &
-  Pick<Config["gateway"], "max_waiting" | "max_held"> & {
+  Pick<Config["gateway"], "max_waiting"> & {
     /** Names of the configured issuers; see identity/access.ts. */
     readonly issuers: readonly string[]
   }
@@ -102,7 +102,7 @@ const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal)
   })
 
 const roomOf = ({ clock, options }: PlacementDeps, onEmpty: (name: string) => void): WaitingRoom<Visit> =>
-  createWaitingRoom(clock, { maxWaiting: options.max_waiting, maxHeld: options.max_held }, onEmpty)
+  createWaitingRoom(clock, options.max_waiting, onEmpty)
 
 /** Makes the parts. `signal` ends what they have begun. */
 export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => {

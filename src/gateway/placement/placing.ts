@@ -1,4 +1,5 @@
 import type { MCPInstance } from "../../api/mcp-instance.ts"
+import { ownerOf } from "../../identity/owner.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import { ensureOpen, holdOver, shuttingDown } from "./errors.ts"
 import { createPlacementMetrics, phaseOf } from "./metrics.ts"
@@ -47,7 +48,7 @@ const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): 
   const wait = {
     name: seat.name,
     question: visit,
-    heldBytes: request.heldBytes,
+    owner: ownerOf(request.identity),
     timeoutMs,
     onTimeout: () => holdOver(seat.name, visit.hold),
     signal: request.signal,

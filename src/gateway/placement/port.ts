@@ -17,8 +17,6 @@ export type PlacementRequest = {
    * instance that drains still takes it, or the call could not end. Default false.
    */
   readonly continues?: boolean
-  /** Bytes of the request body that are held while waiting; counted against gateway.max_held. */
-  readonly heldBytes: number
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal
 }

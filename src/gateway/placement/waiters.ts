@@ -1,16 +1,9 @@
 import { AppError } from "../../errors.ts"
+import { createShares, type Shares } from "../../intake/shares.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 
 /** Most requests that wait for one instance. */
 export const maxWaitersPerInstance = 1_000
-
-/** How many may wait, and with how much. */
-export type WaitLimits = {
-  /** Most waiters of this replica. */
-  readonly maxWaiting: number
-  /** Most bytes of request bodies that they hold together. */
-  readonly maxHeld: number
-}
 
 /** Somebody who waits for an instance. `Q` is what they wait for. */
 export type Waiter<Q> = {
@@ -26,7 +19,8 @@ export type WaitRequest<Q> = {
   /** Name of the instance. */
   readonly name: string
   readonly question: Q
-  readonly heldBytes: number
+  /** Whose request it is: each gets a share of the places; see intake/shares.ts. */
+  readonly owner: string
   /** Longest wait in milliseconds. */
   readonly timeoutMs: number
   /** The error at the end of that time. */
@@ -39,58 +33,59 @@ export type WaitRequest<Q> = {
 export type WaitingRoom<Q> = {
   /**
    * Waits until released. `onEntered` is called with the waiter before anything is awaited.
-   * @throws TooManyWaiting at once if a bound is reached; what `onTimeout` says; the signal's reason
+   * @throws TooManyWaiting at once if nobody more may wait, or the owner no more; what `onTimeout` says; the signal's reason
    */
   wait(request: WaitRequest<Q>, onEntered: (waiter: Waiter<Q>) => void): Promise<void>
   /** Those who wait for an instance now. */
   of(name: string): readonly Waiter<Q>[]
   has(name: string): boolean
   readonly size: number
-  /** Bytes of request bodies that those who wait hold. */
-  readonly heldBytes: number
   /** Rejects everyone. */
   close(error: unknown): void
 }
 
 const tooMany = (detail: string): AppError => new AppError("TooManyWaiting", { detail, retryAfterSeconds: 5 })
 
-/** Makes an empty waiting room. `onEmpty` is told of each instance that lost its last waiter. */
+/** Those who wait for one instance. */
+type Room<Q> = { readonly waiters: Set<Waiter<Q>>; readonly places: Shares }
+
+/**
+ * Makes an empty waiting room for `maxWaiting` requests, of which at most {@link maxWaitersPerInstance} wait for one
+ * instance. `onEmpty` is told of each instance that lost its last waiter.
+ */
 export const createWaitingRoom = <Q>(
   clock: ClockPort,
-  limits: WaitLimits,
+  maxWaiting: number,
   onEmpty: (name: string) => void,
 ): WaitingRoom<Q> => {
-  const rooms = new Map<string, Set<Waiter<Q>>>()
-  let waiting = 0
-  let held = 0
+  const rooms = new Map<string, Room<Q>>()
+  const places = createShares(maxWaiting)
 
-  const ensureRoom = ({ name, heldBytes }: WaitRequest<Q>): void => {
-    if ((rooms.get(name)?.size ?? 0) >= maxWaitersPerInstance) throw tooMany("Too many requests wait for this server.")
-    if (waiting >= limits.maxWaiting) throw tooMany("Too many requests wait for servers on this replica.")
-    if (held + heldBytes > limits.maxHeld) throw tooMany("Waiting requests hold too many bytes on this replica.")
+  /** Takes a place in the instance's room and on the replica, or none. */
+  const enter = (name: string, owner: string): Room<Q> => {
+    const room = rooms.get(name) ?? { waiters: new Set(), places: createShares(maxWaitersPerInstance) }
+    if (!room.places.take(owner, 1)) throw tooMany("Too many requests, of you or of all, wait for this server.")
+    if (!places.take(owner, 1)) {
+      room.places.give(owner, 1)
+      throw tooMany("Too many requests, of you or of all, wait for servers on this replica.")
+    }
+    rooms.set(name, room)
+    return room
   }
 
-  const enter = (waiter: Waiter<Q>, bytes: number): void => {
-    const room = rooms.get(waiter.name) ?? new Set()
-    rooms.set(waiter.name, room.add(waiter))
-    waiting++
-    held += bytes
-  }
-
-  const leave = (waiter: Waiter<Q>, bytes: number): void => {
-    const room = rooms.get(waiter.name)
-    room?.delete(waiter)
-    waiting--
-    held -= bytes
-    if (room?.size !== 0) return
+  const leave = (room: Room<Q>, waiter: Waiter<Q>, owner: string): void => {
+    room.waiters.delete(waiter)
+    room.places.give(owner, 1)
+    places.give(owner, 1)
+    if (room.waiters.size > 0) return
     rooms.delete(waiter.name)
     onEmpty(waiter.name)
   }
 
   const wait = async (request: WaitRequest<Q>, onEntered: (waiter: Waiter<Q>) => void): Promise<void> => {
-    const { name, question, heldBytes, signal } = request
+    const { name, question, owner, signal } = request
     signal.throwIfAborted()
-    ensureRoom(request)
+    const room = enter(name, owner)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     let settled = false
     const settle = (finish: () => void): void => {
@@ -98,7 +93,7 @@ export const createWaitingRoom = <Q>(
       settled = true
       cancel()
       signal.removeEventListener("abort", onAbort)
-      leave(waiter, heldBytes)
+      leave(room, waiter, owner)
       finish()
     }
     const waiter: Waiter<Q> = {
@@ -110,23 +105,20 @@ export const createWaitingRoom = <Q>(
     const onAbort = (): void => waiter.reject(signal.reason)
     const cancel = clock.timer(request.timeoutMs, () => waiter.reject(request.onTimeout(question)))
     signal.addEventListener("abort", onAbort, { once: true })
-    enter(waiter, heldBytes)
+    room.waiters.add(waiter)
     onEntered(waiter)
     await promise
   }
 
   return {
     wait,
-    of: (name) => [...(rooms.get(name) ?? [])],
+    of: (name) => [...(rooms.get(name)?.waiters ?? [])],
     has: (name) => rooms.has(name),
     get size() {
-      return waiting
-    },
-    get heldBytes() {
-      return held
+      return places.held
     },
     close: (error) => {
-      for (const room of [...rooms.values()]) for (const waiter of [...room]) waiter.reject(error)
+      for (const room of [...rooms.values()]) for (const waiter of [...room.waiters]) waiter.reject(error)
     },
   }
 }

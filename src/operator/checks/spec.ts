@@ -1,7 +1,10 @@
+import { overExpanded } from "../../api/expansion.ts"
+import { labels } from "../../api/labels.ts"
 import { MCPInstanceSpec } from "../../api/mcp-instance.ts"
-import { belowFloor } from "../desired/pod.ts"
+import { belowFloor } from "../desired/floor.ts"
+import { inputsHash } from "../desired/inputs.ts"
 import type { RefusedReason } from "../reasons.ts"
-import type { Check, Verdict } from "../snapshot.ts"
+import type { Check, Snapshot, Verdict } from "../snapshot.ts"
 
 /** Not admitted, and failed until the spec is mended. */
 const refuse = (reason: RefusedReason, message: string): Verdict => ({
@@ -28,9 +31,21 @@ export const unknownTemplate: Check = ({ instance, settings }) => {
   return refuse("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}': load it or correct the name.`)
 }
 
+/** True if the Pod was made from this very spec: what a newer version of ours asks for must not end it. */
+const runsAsItIs = ({ pod, instance }: Snapshot): boolean =>
+  pod !== undefined && pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance.spec)
+
 /** Less than the Pod Security Standard that the operator is told to keep. */
-export const tooPrivileged: Check = ({ instance, settings }) => {
-  const what = belowFloor(instance.spec, settings)
+export const tooPrivileged: Check = (snapshot) => {
+  const { instance, settings } = snapshot
+  const what = belowFloor(instance.spec, settings, runsAsItIs(snapshot))
   if (what === undefined) return undefined
   return refuse("PodForbidden", `${what}: kubernetes.pod_security is ${settings.pod_security}. Change one of them.`)
+}
+
+/** `$(NAME)` in its environment or command line makes more of them than a program can be started with. */
+export const expandsTooFar: Check = (snapshot) => {
+  if (runsAsItIs(snapshot)) return undefined
+  const what = overExpanded(snapshot.instance.spec)
+  return what === undefined ? undefined : refuse("InvalidSpec", what)
 }

@@ -3,14 +3,15 @@ import { controllerReference, type ObjectMeta } from "../../api/kind.ts"
 import { labels, recommendedLabels } from "../../api/labels.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/mcp-instance.ts"
 import { type Container, type Pod, type PodSpec, type Probe, podKind, serverContainer } from "../../api/pod.ts"
-import { AppError } from "../../errors.ts"
 import type { Settings } from "../snapshot.ts"
-import { freedomsOf, type PodFreedom } from "./freedoms.ts"
+import type { PodFreedom } from "./field-rule.ts"
+import { checkExpanded, checkTaken } from "./freedoms.ts"
 import { inputsHash } from "./inputs.ts"
+import { lowPortsName } from "./pod-fields.ts"
 import { resourcesOf } from "./resources.ts"
 
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
-export const templateRevision = "3"
+export const templateRevision = "4"
 
 /** Seconds that a server still serves after its Pod was deleted or evicted: gateways learn of it meanwhile. */
 export const lingerSeconds = 2
@@ -37,11 +38,14 @@ const check = (spec: MCPInstanceSpec): Probe =>
     ? { tcpSocket: { port: spec.port } }
     : { httpGet: { path: spec.healthPath, port: spec.port } }
 
-/** PORT is ours alone, so that the probe and the server agree; HOME may be said otherwise. */
+/**
+ * PORT is ours alone, so that the probe and the server agree; HOME may be said otherwise. Both come first: Kubernetes
+ * expands `$(NAME)` in a value by what stands before it.
+ */
 const environment = ({ env = [], port }: MCPInstanceSpec): Container["env"] => [
   ...(env.some(({ name }) => name === "HOME") ? [] : [{ name: "HOME", value: "/tmp" }]),
-  ...env.filter(({ name }) => name !== "PORT"),
   { name: "PORT", value: String(port) },
+  ...env.filter(({ name }) => name !== "PORT"),
 ]
 
 const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "startupProbe" | "readinessProbe"> => ({
@@ -54,6 +58,9 @@ const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "sta
   // patient, since a long call must not make the server unready; no liveness probe, since that kills busy servers
   readinessProbe: { ...check(spec), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
 })
+
+/** The last log lines may hold secrets: they stay in the log, and out of the Pod's status. */
+const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" } as const
 
 const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   name: serverContainer,
@@ -69,8 +76,7 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   volumeMounts: [{ name: "tmp", mountPath: "/tmp" }],
   // without it the server ends in the moment of an eviction, with the calls that gateways are sending it
   lifecycle: { preStop: { sleep: { seconds: lingerSeconds } } },
-  // the last log lines may hold secrets: they stay in the log, and out of the Pod's status
-  terminationMessagePolicy: "File",
+  ...messages,
 })
 
 const metadata = ({ instance, name }: Pick<PodInput, "instance" | "name">): ObjectMeta => ({
@@ -100,8 +106,7 @@ const defaultPod = (input: PodInput): Pod => {
 const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
-/** Servers that listen on port 80 get EACCES without it. */
-const lowPorts = { name: "net.ipv4.ip_unprivileged_port_start", value: "0" }
+const lowPorts = { name: lowPortsName, value: "0" }
 
 /** Users and profile of the Pod, as the Pod Security Standard `restricted` wants them. */
 const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] =>
@@ -158,7 +163,7 @@ const secured = (
   return {
     [kind]: containers.map((each) => ({
       ...each,
-      terminationMessagePolicy: "File",
+      ...messages,
       // anything else would be stronger than what the Pod says, such as its user
       securityContext: {
         ...containerSecurity(instance.spec),
@@ -171,7 +176,6 @@ const secured = (
 
 /** Puts owner, labels, annotations and the security floor on a Pod, whatever was there. */
 const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
-  ...pod,
   apiVersion: podKind.apiVersion,
   kind: podKind.kind,
   metadata: {
@@ -187,6 +191,8 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   spec: {
     ...pod.spec,
     automountServiceAccountToken: false,
+    // the environment would tell of the Services of all others
+    enableServiceLinks: false,
     securityContext: securityOf(pod.spec, instance, settings),
     ...secured("containers", pod, instance, settings),
     ...secured("initContainers", pod, instance, settings),
@@ -194,23 +200,14 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
 })
 
 /** What the instance's pod templates make of the Pod, in order. Throws what a template threw, and PodTemplateFailed's own. */
-const templated = (pod: Pod, { instance, settings }: PodInput): Pod => {
+const templated = (pod: Pod, input: PodInput): Pod => {
+  const { instance, settings } = input
   if ((instance.spec.podTemplates ?? []).length === 0) return pod
   const made = settings.template(pod, instance)
-  const taken = freedomsOf(made, instance).filter((freedom) => !settings.allow_in_pods.includes(freedom))
-  if (taken.length === 0) return made
-  throw new AppError("PluginFailed", {
-    detail: `A pod template took what kubernetes.allow_in_pods does not allow: ${taken.join(", ")}.`,
-  })
+  checkTaken(made, instance, settings)
+  checkExpanded(made)
+  return made
 }
 
 /** The Pod that runs an instance's server. Throws PluginFailed if its pod templates fail or go too far. */
 export const desiredPod = (input: PodInput): Pod => withFloor(templated(defaultPod(input), input), input)
-
-/** What of `spec` is less than the Pod Security Standard that the operator's configuration demands. */
-export const belowFloor = ({ security }: Pick<MCPInstanceSpec, "security">, settings: Settings): string | undefined => {
-  if (settings.pod_security !== "restricted") return undefined
-  if (security?.runAsUser === 0) return "security.runAsUser is 0 (root)"
-  if (security?.runAsNonRoot === false) return "security.runAsNonRoot is false"
-  return undefined
-}

@@ -1,10 +1,14 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { readJson } from "../../../src/admin/json-body.ts"
+import { fakeClock } from "../../support/fake-clock.ts"
 
 const json = { "content-type": "application/json" }
+const by = { take: () => true, clock: fakeClock() }
 const read = (body: string | Uint8Array<ArrayBuffer> | undefined, headers: Readonly<Record<string, string>> = json) =>
-  readJson(new Request("http://x/", { method: "POST", headers, ...(body === undefined ? {} : { body }) }))
+  readJson(new Request("http://x/", { method: "POST", headers, ...(body === undefined ? {} : { body }) }), by)
+const streamed = (body: ReadableStream) =>
+  new Request("http://x/", { method: "POST", headers: json, body, duplex: "half" })
 
 test("a body of JSON is read, with and without a charset", async () => {
   expect(await read('{"a": [1, "ü"]}')).toEqual({ a: [1, "ü"] })
@@ -51,9 +55,39 @@ test("more than 1 MiB is refused, announced or not", async () => {
       controller.close()
     },
   })
-  const streamed = new Request("http://x/", { method: "POST", headers: json, body: unannounced, duplex: "half" })
-  await expect(readJson(streamed)).rejects.toMatchObject({ code: "BodyTooLarge" })
+  await expect(readJson(streamed(unannounced), by)).rejects.toMatchObject({ code: "BodyTooLarge" })
   await expect(read("{}", { ...json, "content-length": "1048577" })).rejects.toMatchObject({ code: "BodyTooLarge" })
+})
+test("a body in pieces of one byte is read", async () => {
+  const text = JSON.stringify({ text: "ü".repeat(2_000) })
+  const pieces = ReadableStream.from([...Buffer.from(text)].map((byte) => new Uint8Array([byte])))
+  expect(await readJson(streamed(pieces), by)).toEqual(JSON.parse(text))
+})
+test("a body whose bytes the caller may not hold is refused, and the rest of it read, so that the answer can be", async () => {
+  let unread = 20
+  const body = new ReadableStream({
+    pull: (controller) => {
+      if (unread-- > 0) controller.enqueue(new Uint8Array(1_000))
+      else controller.close()
+    },
+  })
+  const refusing = { take: (bytes: number) => bytes <= 1_000, clock: fakeClock() }
+  await expect(readJson(streamed(body), refusing)).rejects.toMatchObject({
+    code: "BodiesTooLarge",
+    retryAfterSeconds: 5,
+    headers: { connection: "close" },
+  })
+  expect(unread).toBeLessThan(0)
+  expect(refusing.clock.pending).toBe(0)
+})
+test("a refused body that does not end keeps its answer back for two seconds", async () => {
+  const clock = fakeClock()
+  const endless = new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(10)) })
+  const refused = expect(readJson(streamed(endless), { take: () => false, clock })).rejects.toMatchObject({
+    code: "BodiesTooLarge",
+  })
+  await clock.advance(2_000)
+  await refused
 })
 test("every JSON value of moderate depth comes through as it is", async () => {
   await fc.assert(

@@ -60,3 +60,11 @@ test("a field called __proto__ is a field like any other", () => {
   expect(Object.keys(Object(patched))).toEqual(["__proto__"])
   expect(Object(patched).a).toBeUndefined()
 })
+
+it("a key that every object seems to have is changed and removed like any other", () => {
+  expect(mergePatchBetween({ constructor: "1", a: 1 }, { a: 1 })).toEqual({ constructor: null })
+  expect(mergePatchBetween({}, { constructor: "1" })).toEqual({ constructor: "1" })
+  const named = JSON.parse('{"__proto__":"1"}')
+  expect(Object.entries(mergePatchBetween({}, named) ?? {})).toEqual([["__proto__", "1"]])
+  expect(Object.entries(mergePatchBetween(named, {}) ?? {})).toEqual([["__proto__", null]])
+})

@@ -44,7 +44,7 @@ const samples: Readonly<Record<string, readonly [right: string, wrong: string | 
   "gateway.session_lifetime": ["7h", "7"],
   "gateway.max_body": ["7MiB", "7 apples"],
   "gateway.max_waiting": ["7", "many"],
-  "gateway.max_held": ["7MiB", "1"],
+  "gateway.max_held": ["700MiB", "1"],
   "gateway.keys_secret": ["other-keys", "Not_A_Name"],
   "auth.issuers": ["[{name: corp, issuer: https://id.example.com}]", "[{name: Corp, issuer: https://id.example.com}]"],
   "auth.tokens": [`[{name: ci, sha256: ${digest}, subject: ci}]`, "[{name: ci, sha256: short, subject: ci}]"],

@@ -329,6 +329,25 @@ describe("keys that are wrong together", () => {
     expect(problems(given)).toEqual([expect.stringContaining(message)])
   })
 
+  test.each<[string, readonly string[], number]>([
+    ["7 largest bodies", ["--set", "gateway.max_held=28MiB"], 1],
+    ["8 largest bodies", ["--set", "gateway.max_held=32MiB"], 0],
+    ["a largest body that was raised alone", ["--set", "gateway.max_body=33MiB"], 1],
+    [
+      "small bodies, but not for those of the REST API",
+      ["--set", "gateway.max_body=64KiB", "--set", "gateway.max_held=7MiB"],
+      1,
+    ],
+    [
+      "small bodies and those of the REST API",
+      ["--set", "gateway.max_body=64KiB", "--set", "gateway.max_held=8MiB"],
+      0,
+    ],
+  ])("gateway.max_held with room for %s", (_name, args, count) => {
+    const message = "gateway.max_held: must be at least 8MiB and 8 times gateway.max_body"
+    expect(problems({ args: [...args] })).toEqual(Array.from({ length: count }, () => expect.stringContaining(message)))
+  })
+
   test("doubtful ones are warnings", () => {
     const { warnings } = load({ args: ["--set", "kubernetes.hold_timeout=90s", "--set", "kubernetes.max_lifetime=1m"] })
     expect(warnings).toEqual([

@@ -1,8 +1,10 @@
 import fc from "fast-check"
-import { expect, test } from "vitest"
-import { createMasker, mask, masked } from "../../../src/credentials/mask.ts"
+import { describe, expect, test } from "vitest"
+import { createMasker, mask, masked, maskRead } from "../../../src/credentials/mask.ts"
+import { makeNeedles } from "../../../src/credentials/needles.ts"
 
 const secret = 'p@ss"word\\é/+'
+const maskAll = async (text: string, values: readonly string[]) => mask(text, await makeNeedles(values))
 
 test.each([
   ["as it is", secret],
@@ -10,49 +12,186 @@ test.each([
   ["escaped for a URL", encodeURIComponent(secret)],
   ["in base64", Buffer.from(secret).toString("base64")],
   ["in URL-safe base64", Buffer.from(secret).toString("base64url")],
-])("a secret %s does not show", (_how, spelling) => {
-  expect(mask(`before ${spelling} after`, [secret])).toBe(`before ${masked} after`)
+])("a secret %s does not show", async (_how, spelling) => {
+  expect(await maskAll(`before ${spelling} after`, [secret])).toBe(`before ${masked} after`)
 })
 
-test("a key of several lines is masked line by line, also when only some of its lines are shown", () => {
+test("a key of several lines is masked line by line, also when only some of its lines are shown", async () => {
   const key = "-----BEGIN KEY-----\nMIIabcdefgh\nMIIijklmnop\n-----END KEY-----\n"
-  expect(mask("x MIIijklmnop y", [key])).toBe(`x ${masked} y`)
+  expect(await maskAll("x MIIijklmnop y", [key])).toBe(`x ${masked} y`)
+  expect(await maskAll(`x\r\n${key.replaceAll("\n", "\r\n")}y`, [key])).not.toMatch(/MII|KEY/)
 })
 
-test("a secret that contains another is masked whole", () => {
-  expect(mask("abcdef", ["abc", "abcdef"])).toBe(masked)
+test("a secret that contains another is masked whole", async () => {
+  expect(await maskAll("abcdef", ["abc", "abcdef"])).toBe(masked)
 })
 
-test("empty values mask nothing", () => {
-  expect(mask("all is well", ["", "  "])).toBe("all is well")
+test("empty values mask nothing", async () => {
+  expect(await maskAll("all is well", ["", "  ", "\n"])).toBe("all is well")
 })
 
-test("secrets that overlap leave no end of either", () => {
-  expect(mask("x abcde y", ["abc", "bcde"])).toBe(`x ${masked} y`)
-  expect(mask("abcabc", ["abc"])).toBe(masked + masked)
+test("a value of one character is masked wherever it stands", async () => {
+  expect(await maskAll("a1b11", ["1"])).toBe(`a${masked}b${masked}`)
+})
+
+test("blanks around a value show, but for those that are encoded with it", async () => {
+  expect(await maskAll("[ token ]", [" token\n"])).toBe(`[ ${masked} ]`)
+  expect(await maskAll(`[${btoa(" token\n")}] [${btoa("token")}]`, [" token\n"])).toBe(`[${masked}] [${masked}]`)
+})
+
+test("secrets that overlap or touch are masked as one", async () => {
+  expect(await maskAll("x abcde y", ["abc", "bcde"])).toBe(`x ${masked} y`)
+  expect(await maskAll("abcabc", ["abc"])).toBe(masked)
+  expect(await maskAll("abc abc", ["abc"])).toBe(`${masked} ${masked}`)
+})
+
+test("a part of a long secret does not show either", async () => {
+  const long = Array.from({ length: 50 }, (_, index) => `part${index}`).join("/")
+  expect(await maskAll(`x ${long} y`, [long])).toBe(`x ${masked} y`)
+  const shown = await maskAll(`x ${long.slice(10, 200)} y`, [long])
+  expect(shown.length).toBeLessThan(2 * 32 + masked.length)
+  expect(await maskAll(`x ${long.slice(0, 31)} y`, [long])).toBe(`x ${long.slice(0, 31)} y`)
+})
+
+test("what no URL can hold is masked nevertheless", async () => {
+  expect(await maskAll("x \ud800key y", ["\ud800key"])).toBe(`x ${masked} y`)
 })
 
 /** What a masker shows of a text in pieces. */
-const shownOf = (pieces: readonly string[], values: readonly string[]): string => {
-  const masker = createMasker(values)
+const shownOf = async (pieces: readonly string[], values: readonly string[]): Promise<string> => {
+  const masker = createMasker(await makeNeedles(values))
   return pieces.map((piece) => masker.push(piece)).join("") + masker.end()
 }
 
-test("a secret does not show wherever the text is cut into pieces, and nothing else is changed", () => {
-  const letters = fc.string({ unit: fc.constantFrom("a", "b", "\n"), maxLength: 12 })
-  fc.assert(
-    fc.property(fc.array(letters), fc.array(letters, { maxLength: 3 }), (pieces, values) => {
-      expect(shownOf(pieces, values)).toBe(mask(pieces.join(""), values))
-      for (const value of values) if (value.trim() !== "") expect(shownOf(pieces, values)).not.toContain(value)
+test("a secret does not show wherever the text is cut into pieces, and nothing else is changed", async () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "\n", " "), maxLength: 12 })
+  await fc.assert(
+    fc.asyncProperty(fc.array(letters), fc.array(letters, { maxLength: 3 }), async (pieces, values) => {
+      const shown = await shownOf(pieces, values)
+      expect(shown).toBe(await maskAll(pieces.join(""), values))
+      for (const value of values) if (value.trim() !== "") expect(shown).not.toContain(value)
     }),
   )
 })
 
-test("what cannot be the beginning of a secret is shown at once", () => {
-  const masker = createMasker(["secret"])
-  expect(masker.push("no such thing\nsec")).toBe("no such thing\n")
-  expect(masker.push("ond\nsecre")).toBe("second\n")
-  expect(masker.push("t!")).toBe(`${masked}!`)
-  expect(masker.push("se")).toBe("")
-  expect(masker.end()).toBe("se")
+test("short secrets are masked exactly where they stand", async () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 5 })
+  const naive = (text: string, values: readonly string[]): string => {
+    const secretAt = new Set<number>()
+    for (const value of values)
+      for (let at = text.indexOf(value); at !== -1; at = text.indexOf(value, at + 1))
+        for (let each = at; each < at + value.length; each++) secretAt.add(each)
+    return [...text].map((letter, at) => (secretAt.has(at) ? (secretAt.has(at - 1) ? "" : masked) : letter)).join("")
+  }
+  await fc.assert(
+    fc.asyncProperty(fc.array(letters), fc.array(letters, { maxLength: 4 }), async (words, values) => {
+      const text = words.join("")
+      expect(await maskAll(text, values)).toBe(naive(text, values))
+    }),
+  )
+})
+
+test("a secret of any length is masked whole, in any spelling, among any other text and in pieces of any length", async () => {
+  const value = fc.string({ unit: fc.constantFrom("a", "b", "é", "\n", "\r\n", '"', " "), maxLength: 300 })
+  const how = fc.constantFrom<(text: string) => string>(
+    (text) => text,
+    (text) => JSON.stringify(text).slice(1, -1),
+    encodeURIComponent,
+    (text) => Buffer.from(text).toString("base64"),
+  )
+  await fc.assert(
+    fc.asyncProperty(value, how, fc.integer({ min: 1, max: 80 }), async (text, spell, step) => {
+      fc.pre(text.trim() !== "")
+      const spelling = spell(text.trim())
+      const whole = `<${spelling}>`
+      const pieces = Array.from({ length: Math.ceil(whole.length / step) }, (_, at) =>
+        whole.slice(at * step, (at + 1) * step),
+      )
+      expect(await shownOf(pieces, [text])).toBe(`<${masked}>`)
+    }),
+  )
+})
+
+test("a long secret does not show wherever the text is cut, whatever other secrets stand in it", async () => {
+  const value = fc.string({ unit: fc.constantFrom("a", "b", "1", "\n"), minLength: 30, maxLength: 200 })
+  const other = fc.constantFrom("1", "b1", "a\nb")
+  const steps = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 5 })
+  await fc.assert(
+    fc.asyncProperty(value, other, steps, async (letters, short, lengths) => {
+      const long = `x${letters}x`
+      const pieces: string[] = []
+      for (let rest = `<${long}>`; rest !== ""; rest = rest.slice(pieces.at(-1)?.length))
+        pieces.push(rest.slice(0, lengths[pieces.length % lengths.length]))
+      for (const values of [[long], [long, short]]) expect(await shownOf(pieces, values)).toBe(`<${masked}>`)
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+test("a part of a long secret is masked alike wherever the text is cut", async () => {
+  const value = fc.string({ unit: fc.constantFrom("a", "b", "1", "\n"), minLength: 60, maxLength: 200 })
+  await fc.assert(
+    fc.asyncProperty(value, fc.nat(60), fc.integer({ min: 1, max: 60 }), async (long, from, step) => {
+      const text = `<${long.slice(from, from + 100)}>`
+      const pieces = Array.from({ length: Math.ceil(text.length / step) }, (_, at) =>
+        text.slice(at * step, (at + 1) * step),
+      )
+      expect(await shownOf(pieces, [long])).toBe(await maskAll(text, [long]))
+    }),
+  )
+})
+
+test("a text of many pieces' length is masked across them", async () => {
+  const text = `${"x".repeat(2 ** 15 - 3)}secret${"x".repeat(2 ** 15)}`
+  expect(await maskAll(text, ["secret"])).toBe(text.replace("secret", masked))
+})
+
+describe("a text that comes in pieces", () => {
+  test("is shown at once as far as it cannot be the beginning of a secret", async () => {
+    const masker = createMasker(await makeNeedles(["secret"]))
+    expect(masker.push("no such thing\nsec")).toBe("no such thing\n")
+    expect(masker.push("ond\nsecre")).toBe("second\n")
+    expect(masker.push("t!")).toBe(`${masked}!`)
+    expect(masker.push("se")).toBe("")
+    expect(masker.end()).toBe("se")
+  })
+  test("is shown line by line, though the secret has lines too", async () => {
+    const lines = Array.from({ length: 40 }, (_, index) => `${index}`.repeat(3).padEnd(64, "MIIkey+/"))
+    const masker = createMasker(await makeNeedles([`-----BEGIN KEY-----\n${lines.join("\n")}\n-----END KEY-----\n`]))
+    for (const line of ["ready\n", "\n", "a+/\n", "a\r\n", "KEY-----\n"]) expect(masker.push(line)).toBe(line)
+  })
+  test("is never shown by half a character", async () => {
+    const masker = createMasker(await makeNeedles(["secret"]))
+    expect(masker.push("a\ud83d")).toBe("a")
+    expect(masker.push("\ude00")).toBe("\ud83d\ude00")
+    expect([masker.push("\ud83d"), masker.end()]).toEqual(["", "\ud83d"])
+  })
+  test("gets one mask for what touches, also across pieces", async () => {
+    const masker = createMasker(await makeNeedles(["abc", "xyz"]))
+    expect([masker.push("abc"), masker.push("xyz"), masker.push("."), masker.push("abc")]).toEqual([
+      masked,
+      "",
+      ".",
+      masked,
+    ])
+  })
+  test("is masked at its end if it was cut there and may be half a secret", async () => {
+    const masker = createMasker(await makeNeedles(["secret"]))
+    expect([masker.push("a secr"), masker.end({ cut: true })]).toEqual(["a ", masked])
+    expect(createMasker(await makeNeedles(["secret"])).end({ cut: true })).toBe("")
+  })
+})
+
+describe("a log that was read up to a limit", () => {
+  const values = ["canary"]
+  test("is whole if it is shorter", async () => {
+    expect(await maskRead("one\ncan", await makeNeedles(values), 100)).toBe("one\ncan")
+  })
+  test("loses its last line, which may hold half a secret", async () => {
+    expect(await maskRead("one canary\ntwo can", await makeNeedles(values), 18)).toBe(`one ${masked}\n`)
+  })
+  test("is shown if it is one endless line, without an end that may be half a secret", async () => {
+    expect(await maskRead("one can", await makeNeedles(values), 7)).toBe(`one ${masked}`)
+    expect(await maskRead("one can\uFFFD", await makeNeedles(values), 8)).toBe(`one ${masked}`)
+  })
 })

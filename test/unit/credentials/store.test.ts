@@ -191,3 +191,32 @@ describe("a composition", () => {
     await expect(compose(target, alice, signal)).rejects.toMatchObject({ code: "PluginFailed" })
   })
 })
+
+describe("a Secret that somebody else wrote", () => {
+  const write = async (data: Readonly<Record<string, string>>) => {
+    const world = await setUp()
+    const { secret } = await setScope({ ...world.scope("default"), values: { A: "1" } })
+    await world.cluster.mergePatch(secretKind, { namespace, name: secret }, { data })
+    return world
+  }
+  test("with bytes that are no text is refused: an environment would get other ones", async () => {
+    const { compose, target, scope } = await write({ KEY: Buffer.from([0x63, 0xff, 0xfe]).toString("base64") })
+    await expect(compose(target, alice, signal)).rejects.toMatchObject({
+      code: "InstanceFailed",
+      message: "A credential of github cannot be used: values.KEY must be UTF-8.",
+      data: { reason: "CredentialInvalid" },
+    })
+    await setScope({ ...scope("user", "alice"), values: { KEY: "text" } })
+    expect((await compose(target, alice, signal)).values).toEqual({ A: "1", KEY: "text" })
+  })
+  test("with a name that every object inherits is composed as it stands", async () => {
+    const data = JSON.parse(`{"__proto__":"${btoa("x")}","constructor":"${btoa("y")}"}`)
+    const { compose, target } = await write(data)
+    const { values } = await compose(target, alice, signal)
+    expect(Object.entries(values).sort()).toEqual([
+      ["A", "1"],
+      ["__proto__", "x"],
+      ["constructor", "y"],
+    ])
+  })
+})

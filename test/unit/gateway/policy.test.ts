@@ -4,6 +4,7 @@ import { isAppError } from "../../../src/errors.ts"
 import { readMessages } from "../../../src/gateway/message.ts"
 import type { Identified, Read } from "../../../src/gateway/pipeline.ts"
 import { admit, permit } from "../../../src/gateway/policy.ts"
+import { createToolPolicies } from "../../../src/gateway/tool-policy.ts"
 
 const target = (spec: Partial<MCPTargetSpec> = {}): MCPTarget => ({
   apiVersion: "mcp.reflow.io/v1alpha1",
@@ -74,6 +75,7 @@ test.each([
   const admission = admit({
     targetNamed: () => target({ requiredScopes }),
     mayUse: () => true,
+    toolPolicyOf: createToolPolicies(),
   })
   const input = { targetName: "demo", identity: { scopes: ["files:read"] } } as unknown as Identified
   try {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { cutTools } from "../../../src/gateway/tool-cut.ts"
+import { createToolPolicies } from "../../../src/gateway/tool-policy.ts"
+import { aTarget } from "../../support/build/target.ts"
 
 const policy = { allows: (tool: string) => !tool.startsWith("hidden") }
 const list = (tools: string, more = "") => `{"jsonrpc":"2.0","id":1,"result":{"tools":[${tools}]${more}}}`
@@ -86,4 +88,20 @@ test.each([
   '"text"',
 ])("%s is no list of the server's tools and stays", (text) => {
   expect(cutTools(text, policy)).toBeUndefined()
+})
+
+test("a list whose names would take too long to compare is refused, and one that many tools are in is not", () => {
+  const tools = (count: number, name: string) => list(Array.from({ length: count }, () => `{"name":"${name}"}`).join())
+  const globs = createToolPolicies()(aTarget({ spec: { tools: { deny: [`*${"a?".repeat(500)}*b`] } } }))
+  if (globs === undefined) throw new Error("there is no policy")
+  expect(cutTools(tools(1_000, "read_a_file_of_the_workspace"), globs)).toBeUndefined()
+  expect(() => cutTools(tools(1_000, "a".repeat(1_024)), globs)).toThrow("than can be compared")
+})
+
+test("a batch of very many lists loses its hidden tools", () => {
+  const many = Array.from({ length: 200_000 }, () => `{"result":{"tools":[${hidden}]}}`)
+  expect(cutTools(`[${many.join()}]`, policy)?.includes("hidden")).toBe(false)
+  expect(
+    cutTools(`{"result":{${Array.from({ length: 200_000 }, () => `"tools":[${hidden}]`).join()}}}`, policy)?.length,
+  ).toBe(200_000 * '"tools":[],'.length + '{"result":{}}'.length - 1)
 })

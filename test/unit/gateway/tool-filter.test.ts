@@ -76,18 +76,19 @@ describe("in a JSON body", () => {
 
 describe("in an event stream", () => {
   const data = JSON.stringify(listing(7))
-  const note = 'id: 1\nretry: 10\ndata:\n\n: comment\n\ndata: {"a":\ndata:  1}\n\n'
+  const note = 'id: 1\nretry: 10\ndata:\n\ndata: {"a":\ndata:  1}\n\n'
+  const noteAnew = 'id: 1\nretry: 10\ndata: \n\ndata: {"a":  1}\n\n'
 
   test.each(["\n", "\r", "\r\n"])("lists lose hidden tools, wherever the pieces are cut (line end %j)", (end) => {
-    const before = note.replaceAll("\n", end)
-    const event = `event: message\nid: 2\ndata: ${data}\n\n`.replaceAll("\n", end)
+    const text = `${note}event: message\nid: 2\ndata: ${data}\n\n`.replaceAll("\n", end)
     fc.assert(
       fc.property(cuts, (sizes) => {
-        const out = run(filterEvents(policy), before + event, sizes)
-        const at = out.indexOf("event: message")
-        expect(out.slice(at)).toBe(`event: message\nid: 2\ndata: ${JSON.stringify(filtered(7))}\n\n`)
-        // the line feed of a carriage return may be cut off and counted to the next event, where it says nothing
-        expect([before, before.slice(0, -1)]).toContain(out.slice(0, at))
+        const out = run(
+          filterEvents(() => policy),
+          text,
+          sizes,
+        )
+        expect(out).toBe(`${noteAnew}event: message\nid: 2\ndata: ${JSON.stringify(filtered(7))}\n\n`)
       }),
     )
   })
@@ -96,35 +97,151 @@ describe("in an event stream", () => {
     const text = (tools: string) => `id: 9\ndata: {"result":{"tools":[${tools}],"x":"🦊é"}}\n\n`
     const shown = '{"name":"shown 🦊","max":12345678901234567890}'
     const whole = text(`${shown},{"name":"hidden 🦊"}`).replaceAll("\n", end)
-    for (const sizes of everyCut(whole)) expect(run(filterEvents(policy), whole, sizes)).toBe(text(shown))
+    for (const sizes of everyCut(whole))
+      expect(
+        run(
+          filterEvents(() => policy),
+          whole,
+          sizes,
+        ),
+      ).toBe(text(shown))
   })
 
-  test("data over several lines is one message, and stays on its lines", () => {
-    const event = (text: string) =>
-      `${text
-        .split("\n")
-        .map((line) => `data: ${line}`)
-        .join("\n")}\n\n`
-    const text = (tools: string) => `{\n "result": {\n  "tools": [\n   ${tools}\n  ]\n }\n}`
-    const out = run(filterEvents(policy), event(text('{ "name":\n "shown" },\n {"name": "hidden"}')))
-    expect(out).toBe(event(text('{ "name":\n "shown" }')))
+  test("data over several lines is one message, and goes out in one line", () => {
+    const text =
+      'data: {\ndata:  "result": {\ndata:   "tools": [{"name":\ndata: "shown" },{"name":\ndata: "hidden"}]\ndata: }}\n\n'
+    expect(
+      run(
+        filterEvents(() => policy),
+        text,
+      ),
+    ).toBe('data: {  "result": {   "tools": [{"name": "shown" }] }}\n\n')
   })
 
-  test("other events stay as they are", () => {
-    expect(run(filterEvents(policy), note)).toBe(note)
+  test.each([
+    ["a message after a lone carriage return in front of a blank", `data: \r${data}\n\n`, "data: \n\n"],
+    ["a message after a line separator in a comment", `: x\u2028data: ${data}\n\n`, ":\n\n"],
+    ["a message after a next-line character in a comment", `: x\u0085data: ${data}\n\n`, ":\n\n"],
+    ["a message after a vertical tab in an unknown field", `x: y\vdata: ${data}\n\n`, ":\n\n"],
+    ["a message after a line separator in an id", `id: 1\u2028data: ${data}\n\n`, ":\n\n"],
+    ["a message in a field of a name that is nearly data", ` data: ${data}\n\nDATA: ${data}\n\n`, ":\n\n"],
+    ["a message behind a byte order mark in the middle", `id: 1\n\n\ufeffdata: ${data}\n\n`, "id: 1\n\n"],
+  ])("%s does not pass, however a client parts lines", (_, text, expected) => {
+    expect(
+      run(
+        filterEvents(() => policy),
+        text,
+      ),
+    ).toBe(expected)
+  })
+
+  test("what some reader takes for the end of a line is escaped in the strings of a message", () => {
+    const odd = '{"id":1,"result":{"text":"a\u2028data: {}\u0085b\u2029"}}'
+    const out = run(
+      filterEvents(() => policy),
+      `data: ${odd}\n\n`,
+    )
+    expect(out).toBe('data: {"id":1,"result":{"text":"a\\u2028data: {}\\u0085b\\u2029"}}\n\n')
+    expect(JSON.parse(out.slice("data: ".length))).toEqual(JSON.parse(odd))
+  })
+
+  test("of an event go on type, id, time and data, each once, and nothing else", () => {
+    const text = `event: a\nevent: message\nid: 1\nid: 2\nretry: x\nretry: 5\nother: z\n: note\ndata: {}\n\n`
+    expect(
+      run(
+        filterEvents(() => policy),
+        text,
+      ),
+    ).toBe("event: message\nid: 2\nretry: 5\ndata: {}\n\n")
+    expect(
+      run(
+        filterEvents(() => policy),
+        "id: a\0b\nevent: x\u0007\ndata: {}\n\n",
+      ),
+    ).toBe("data: {}\n\n")
+  })
+
+  test("a byte order mark at the beginning is none of the first field", () => {
+    const text = `\ufeffdata: ${data}\n\n`
+    expect(
+      run(
+        filterEvents(() => policy),
+        text,
+      ),
+    ).toBe(`data: ${JSON.stringify(filtered(7))}\n\n`)
+  })
+
+  test("comments and blank lines show that the server lives, and become no more than they were", () => {
+    expect(
+      run(
+        filterEvents(() => policy),
+        `: a\n\n: b\n\n${"\n".repeat(1_000)}`,
+      ),
+    ).toBe(":\n\n")
   })
 
   test("an event that was not ended never goes out", () => {
-    expect(run(filterEvents(policy), `data: ${data}\n`)).toBe("")
+    expect(
+      run(
+        filterEvents(() => policy),
+        `data: ${data}\n`,
+      ),
+    ).toBe("")
   })
 
   test("what is not JSON, not UTF-8 or too long is refused", () => {
-    expect(() => run(filterEvents(policy), "data: x\n\n")).toThrow()
-    expect(() => filterEvents(policy).push(Buffer.from([0x64, 0x61, 0x74, 0x61, 0x3a, 0xff, 10, 10]))).toThrow()
-    const filter = filterEvents(policy)
+    expect(() =>
+      run(
+        filterEvents(() => policy),
+        "data: x\n\n",
+      ),
+    ).toThrow()
+    expect(() => filterEvents(() => policy).push(Buffer.from([0x64, 0x61, 0x74, 0x61, 0x3a, 0xff, 10, 10]))).toThrow()
+    const filter = filterEvents(() => policy)
     const piece = Buffer.from("data: ".padEnd(2 ** 20, "x"))
     expect(() => {
       for (let count = 0; count < 6; count++) filter.push(piece)
     }).toThrow()
+  })
+})
+
+describe("a stream whose policy changes", () => {
+  const event = (id: number) => `id: ${id}\ndata: ${JSON.stringify(listing(id))}\n\n`
+  const hidden = (id: number) => `id: ${id}\ndata: ${JSON.stringify(filtered(id))}\n\n`
+  const odd = "x:1\r\ndata: {}\r\n\r\n"
+
+  test.each(["\n", "\r", "\r\n"])(
+    "is filtered from the next event on, wherever the policy comes (line end %j)",
+    (end) => {
+      const text = (odd + event(1) + event(2)).replaceAll(/\r?\n/g, end)
+      for (let at = 0; at <= text.length; at++) {
+        let now: typeof policy | undefined
+        const filter = filterEvents(() => now)
+        const before = filter.push(Buffer.from(text.slice(0, at))).toString()
+        expect(before).toBe(text.slice(0, at))
+        now = policy
+        const out = before + run(filter, text.slice(at))
+        // the event in whose middle the policy came passes as it is, the next one never does
+        const begun = at > text.length - event(2).replaceAll("\n", end).length
+        expect(out.endsWith(hidden(2)) || begun).toBe(true)
+        expect(out.split(/\r\n|[\r\n]/)).toContain("data: {}")
+      }
+    },
+  )
+
+  test("shows all tools again when the policy is taken away", () => {
+    let now: typeof policy | undefined = policy
+    const filter = filterEvents(() => now)
+    const first = filter.push(Buffer.from(event(1))).toString()
+    now = undefined
+    expect(first + run(filter, event(2))).toBe(hidden(1) + event(2))
+  })
+
+  test("ends if it cannot be read", () => {
+    let now: typeof policy | undefined
+    const filter = filterEvents(() => now, false)
+    expect(filter.push(Buffer.from("zzz")).toString()).toBe("zzz")
+    now = policy
+    expect(() => filter.push(Buffer.from("z"))).toThrow("cannot be applied")
   })
 })

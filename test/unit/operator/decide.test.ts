@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
-import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import type { MCPInstance, MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
 import { podName } from "../../../src/api/names.ts"
+import type { Pod } from "../../../src/api/pod.ts"
 import { checks, decide, firstVerdict } from "../../../src/operator/decide.ts"
 import type { Snapshot } from "../../../src/operator/snapshot.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
@@ -26,6 +27,11 @@ const ready = aReadyInstance()
 const firstPod = podName("files-user-a", "uid-files-user-a", 1)
 const ownService = aService({ pod: firstPod })
 const predecessor = anInstance({ metadata: { uid: "older" } })
+/** Each names the one before it twice. */
+const doubling = Array.from({ length: 100 }, (_, at) => ({
+  name: `V${at}`,
+  value: at === 0 ? "xx" : `$(V${at - 1})`.repeat(2),
+}))
 
 /** Which check decides, for each of them at least once, and what is done then. */
 const table: readonly [string, Snapshot, keyof typeof checks | "running", readonly string[]][] = [
@@ -51,6 +57,18 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     "root is refused",
     aSnapshot({ instance: anInstance({ spec: { security: { runAsUser: 0 } } }) }),
     "tooPrivileged",
+    [],
+  ],
+  [
+    "the group of root is refused",
+    aSnapshot({ instance: anInstance({ spec: { security: { runAsGroup: 0 } } }) }),
+    "tooPrivileged",
+    [],
+  ],
+  [
+    "an environment that doubles with each variable is refused",
+    aSnapshot({ instance: anInstance({ spec: { env: doubling } }) }),
+    "expandsTooFar",
     [],
   ],
   [
@@ -413,6 +431,18 @@ describe("the status", () => {
     expect(status.failure).toMatchObject({ exitCode: 1, time: stampAfter(5 * minute) })
     const later = decide({ ...failed, instance: { ...started(), status }, now: msAfter(6 * minute) })
     expect(later.status.failure?.time).toBe(stampAfter(5 * minute))
+  })
+
+  it.each<[string, Partial<MCPInstance["spec"]>]>([
+    ["the group of root", { security: { runAsGroup: 0, fsGroup: 0 } }],
+    ["an environment that doubles", { env: doubling }],
+  ])("leaves a server alone that an earlier version started with %s", (_, spec) => {
+    const instance = anInstance({ spec, status: { starts: 1, observedGeneration: 1 } })
+    const pod = aPod({ of: instance, status: readyStatus() })
+    const decided = (by: Pod) => firstVerdict(aSnapshot({ instance, service: ownService, pod: by })).check
+    expect(decided(pod)).not.toMatch(/tooPrivileged|expandsTooFar/)
+    const other = aPod({ of: anInstance({ spec: { args: ["other"] } }), status: readyStatus() })
+    expect(decided(other)).toMatch(/tooPrivileged|expandsTooFar/)
   })
 
   it("doubles the backoff with each refusal, up to five minutes", () => {

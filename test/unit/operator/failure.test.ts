@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
 import type { PodStatus } from "../../../src/api/pod.ts"
 import { judge, signOf } from "../../../src/operator/failure.ts"
 import type { ProbeFinding } from "../../../src/operator/snapshot.ts"
@@ -13,11 +14,10 @@ type Case = {
   readonly probe?: ProbeFinding
 }
 
-const judged = (status: PodStatus, { seconds = 0, signAt = 0, failure, probe }: Case = {}) => {
-  const { spec } = anInstance()
+const judged = (status: PodStatus, { seconds = 0, signAt = 0, failure, probe }: Case = {}, of = anInstance()) => {
   return judge({
-    pod: aPod({ status }),
-    spec,
+    pod: aPod({ of, status }),
+    spec: of.spec,
     failure: failure === undefined ? undefined : { reason: failure, message: "before" },
     sight: { seenAt: msAfter(0), signAt: msAfter(signAt), probe },
     startTimeoutMs: 600_000,
@@ -151,6 +151,52 @@ describe("what may pass is said at once and fails after its grace", () => {
     const terminated = { exitCode: 1, reason: "Error", message: "token=canary" }
     const standing = judged(podStatus({ state: { terminated } }), { seconds: 5 })
     expect(JSON.stringify(standing)).not.toContain("canary")
+  })
+
+  it("nor what it wrote into its termination log, however the kubelet ends it", () => {
+    for (const reason of ["Error", "Completed", "OOMKilled", "ContainerStatusUnknown", "Evicted"])
+      for (const exitCode of [0, 1, 137])
+        for (const waiting of [undefined, "CrashLoopBackOff", "ContainerCreating", "RunContainerError"]) {
+          const terminated = { exitCode, reason, message: "token=canary" }
+          const state = waiting === undefined ? { terminated } : { waiting: { reason: waiting, message: "back-off" } }
+          for (const seconds of [0, 5, 60, 600])
+            for (const started of [true, false]) {
+              const status = podStatus({ state, lastState: { terminated }, started })
+              expect(JSON.stringify(judged(status, { seconds }))).not.toContain("canary")
+            }
+        }
+  })
+})
+
+describe("the runtime's words quote a command line in which $(NAME) may have become a secret", () => {
+  const words = 'exec: "--token=canary": executable file not found in $PATH: context'
+  const reasons = ["RunContainerError", "CreateContainerError", "CreateContainerConfigError"]
+  const told = (spec: Partial<MCPInstance["spec"]>, said = words, seconds = 0) =>
+    [
+      podStatus({ state: { terminated: { exitCode: 128, reason: "StartError", message: said } } }),
+      ...reasons.map((reason) => waitingStatus(reason, said)),
+    ].map((status) => judged(status, { seconds }, anInstance({ spec })))
+
+  it.each<[string, Partial<MCPInstance["spec"]>]>([
+    ["its program", { command: ["$(TOKEN)"] }],
+    ["an argument", { command: ["serve"], args: ["--token=$(TOKEN)"] }],
+    ["the first argument of an image without an entrypoint", { args: ["--token=$(TOKEN)"] }],
+  ])("so they are not repeated where it is in %s", (_, spec) => {
+    for (const said of [words, `${words} deadline exceeded`, `failed to sync secret cache ${words}`])
+      for (const seconds of [0, 600])
+        for (const standing of told(spec, said, seconds)) {
+          expect(JSON.stringify(standing)).not.toContain("canary")
+          if (said === words) expect(standing.message).toContain("its Pod's status tells, where $(NAME) may have")
+        }
+  })
+  it("and are repeated where there is none, and of a Secret that is missing", () => {
+    for (const standing of told({ args: ["--token"] })) expect(standing.message).toContain("executable file not found")
+    const missing = judged(
+      waitingStatus("CreateContainerConfigError", 'secret "files-abcde" not found'),
+      {},
+      anInstance({ spec: { args: ["$(TOKEN)"] } }),
+    )
+    expect(missing.message).toContain('secret "files-abcde" not found')
   })
 })
 

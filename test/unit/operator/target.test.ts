@@ -26,6 +26,12 @@ describe("a target", () => {
     ["of a bad spec is not accepted", { spec: { port: 0 } }, ["InvalidSpec", "NotAccepted"]],
     ["of an unknown pod template", { spec: { podTemplates: [{ name: "x" }] } }, ["PodTemplateUnknown", "NotAccepted"]],
     ["that wants root", { spec: { security: { runAsUser: 0 } } }, ["PodForbidden", "NotAccepted"]],
+    ["that wants the group of root", { spec: { security: { fsGroup: 0 } } }, ["PodForbidden", "NotAccepted"]],
+    [
+      "whose environment doubles",
+      { spec: { args: ["$(A)".repeat(1_000)], env: [{ name: "A", value: "a".repeat(132) }] } },
+      ["InvalidSpec", "NotAccepted"],
+    ],
   ])("%s", (_, parts, reasons) => {
     expect(told(parts)).toEqual(reasons)
   })

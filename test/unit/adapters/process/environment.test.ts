@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { expand, resolveContainer, unusablePart, withoutSecrets } from "../../../../src/adapters/process/environment.ts"
+import { resolveContainer, unusablePart, withoutSecrets } from "../../../../src/adapters/process/environment.ts"
 import type { Container } from "../../../../src/api/pod.ts"
 
 const base = { PATH: "/bin", HOME: "/home/me", LANG: "C" }
@@ -42,18 +42,59 @@ test("$(NAME) stands for a variable in env, command and args, as on a cluster", 
   expect(variables.URL).toBe("http://x:4321/fast/$(LATER)")
 })
 
-test("a Secret's value reaches the environment, by way of env too, but never the command line", () => {
+test("a Secret's value reaches env and the command line as it is: nothing in it is expanded", () => {
+  const hostile = { TOKEN: "$(MODE)$$(MODE)$$$(TOKEN)", DOLLARS: "$$" }
   const { argv, variables, secretValues } = resolve(
     {
-      args: ["--token=$(TOKEN)", "--url=$(URL)"],
-      env: [{ name: "URL", value: "http://$(TOKEN)@x" }],
+      command: ["$(DOLLARS)"],
+      args: ["--token=$(TOKEN)", "$(URL)", "$$(TOKEN)", "$(SELF)"],
+      env: [
+        { name: "MODE", value: "fast" },
+        { name: "URL", value: "http://$(TOKEN)@x$(DOLLARS)" },
+        { name: "SELF", value: "$(SELF)" },
+      ],
       envFrom: [{ secretRef: { name: "s" } }],
     },
-    { s: { TOKEN: "canary" } },
+    { s: hostile },
   )
-  expect(variables).toMatchObject({ TOKEN: "canary", URL: "http://canary@x" })
-  expect(argv.join(" ")).not.toContain("canary")
-  expect(secretValues).toEqual(["canary"])
+  expect(variables).toMatchObject({ ...hostile, URL: `http://${hostile.TOKEN}@x$$`, SELF: "$(SELF)" })
+  expect(argv).toEqual(["$$", `--token=${hostile.TOKEN}`, variables.URL, "$(TOKEN)", "$(SELF)"])
+  expect(secretValues).toEqual(Object.values(hostile))
+})
+
+test("a variable may be made of the Secret's value of the same name, once", () => {
+  const env = ["a$(TOKEN)", "b$(TOKEN)"].map((value) => ({ name: "TOKEN", value }))
+  const { argv, variables } = resolve(
+    { args: ["$(TOKEN)"], env, envFrom: [{ secretRef: { name: "s" } }] },
+    { s: { TOKEN: "t" } },
+  )
+  expect([variables.TOKEN, argv.at(-1)]).toEqual(["bat", "bat"])
+})
+
+test("what this machine has and a container has not stays as it is, but for its HOME", () => {
+  expect(resolve({ args: ["$(PATH)", "$(LANG)", "$(HOME)"] }).argv).toEqual(["run", "$(PATH)", "$(LANG)", "$(HOME)"])
+  const env = [
+    { name: "HOME", value: "/tmp" },
+    { name: "CACHE", value: "$(HOME)/cache" },
+  ]
+  const { argv, variables } = resolve({ args: ["$(HOME)"], env })
+  expect([argv.at(-1), variables.CACHE]).toEqual(["/home/me", "/home/me/cache"])
+})
+
+test("what may be shown of the command line is the Pod's own word for the program", () => {
+  const resolved = resolve({ command: ["$(T)"], envFrom: [{ secretRef: { name: "s" } }] }, { s: { T: "canary" } })
+  expect([resolved.argv[0], resolved.program]).toEqual(["canary", "$(T)"])
+})
+
+test("what $(NAME) makes too much of is told by its variable, without being made", () => {
+  const env = Array.from({ length: 100 }, (_, at) => ({
+    name: `V${at}`,
+    value: at === 0 ? "$(T)" : `$(V${at - 1})`.repeat(2),
+  }))
+  const resolved = resolve({ env, envFrom: [{ secretRef: { name: "s" } }] }, { s: { T: "canary" } })
+  expect(resolved).toMatchObject({ argv: [], variables: {} })
+  expect(unusablePart(resolved)).toMatch(/^The environment variable V15 becomes longer than 131072 bytes/)
+  expect(unusablePart(resolved)).not.toContain("canary")
 })
 
 test("keys that cannot be variables are left out", () => {
@@ -66,10 +107,6 @@ test("a NUL character is named by its variable, without the value", () => {
   expect(unusablePart(resolve({ args: ["a\0"] }))).toMatch(/command/)
   const broken = resolve({ envFrom: [{ secretRef: { name: "s" } }] }, { s: { TOKEN: "can\0ary" } })
   expect(unusablePart(broken)).toBe("the value of environment variable TOKEN contains a NUL character")
-})
-
-test("expand takes $$ for a dollar sign only once", () => {
-  expect(expand("$$(A) $$$(A) $(A) $", { A: "1" })).toBe("$(A) $1 1 $")
 })
 
 test("secret values are taken out of a text, the longest first, blank ones not at all", () => {

@@ -65,6 +65,14 @@ test("a line without an end is cut at 16 KiB instead of held back for ever", () 
   ).toEqual([16_384, 16_384, 0])
 })
 
+test("a line that comes letter by letter is read once, not again with each letter", () => {
+  const ring = createLogRing()
+  const stream = new PassThrough()
+  captureLines(stream, ring)
+  for (const letter of `${"ab".repeat(8_192)}c\r\n\nd\n`) stream.emit("data", Buffer.from(letter))
+  expect(ring.read()).toBe(`${"ab".repeat(8_192)}\nc\n\nd\n`)
+})
+
 test("who follows gets what there is and what comes, until the end", async () => {
   const ring = ringOf(["one", "two"])
   const seen: string[] = []

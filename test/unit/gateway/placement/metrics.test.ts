@@ -9,7 +9,7 @@ import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
 const setUp = () => {
   const metrics = createMetrics(false)
   const clock = fakeClock()
-  const placements = createPlacementMetrics({ ...quietTelemetry(), ...metrics }, clock, { size: 3, heldBytes: 700 })
+  const placements = createPlacementMetrics({ ...quietTelemetry(), ...metrics }, clock, { size: 3 })
   const lines = async () => (await metrics.metrics()).split("\n").filter((line) => line.startsWith("reflow_"))
   return { placements, clock, lines }
 }
@@ -35,10 +35,10 @@ test("placements are counted by outcome and by the phase in which they found the
   ])
 })
 
-test("waits are measured, and those who wait now with what they hold", async () => {
+test("waits are measured, and those who wait now", async () => {
   const { placements, clock, lines } = setUp()
   const waited = placements.timed("Pending", () => clock.sleep(1_500))
-  expect(await lines()).toEqual(expect.arrayContaining(["reflow_waiting_requests 3", "reflow_waiting_bytes 700"]))
+  expect(await lines()).toContain("reflow_waiting_requests 3")
   await clock.advance(1_500)
   await waited
   const text = await lines()

@@ -4,17 +4,19 @@ import { configSchema } from "../../../../src/config/schema.ts"
 import { createWaitingRoom, maxWaitersPerInstance, type Waiter } from "../../../../src/gateway/placement/waiters.ts"
 import { fakeClock } from "../../../support/fake-clock.ts"
 
-const setUp = (limits = { maxWaiting: 10_000, maxHeld: 1_000_000 }) => {
+const setUp = (maxWaiting = 10_000) => {
   const clock = fakeClock()
   const emptied: string[] = []
-  const room = createWaitingRoom<string>(clock, limits, (name) => emptied.push(name))
+  const room = createWaitingRoom<string>(clock, maxWaiting, (name) => emptied.push(name))
   const entered: Waiter<string>[] = []
-  const wait = (name: string, more: { bytes?: number; signal?: AbortSignal } = {}) =>
+  let strangers = 0
+  /** Waits, as somebody who has not come before unless `owner` says who. */
+  const wait = (name: string, more: { owner?: string; signal?: AbortSignal } = {}) =>
     room.wait(
       {
         name,
         question: name,
-        heldBytes: more.bytes ?? 0,
+        owner: more.owner ?? `stranger ${strangers++}`,
         timeoutMs: 45_000,
         onTimeout: (question) => new Error(`${question} took too long`),
         signal: more.signal ?? new AbortController().signal,
@@ -74,27 +76,65 @@ describe("the waiting room", () => {
   })
 
   test("10,000 wait on one replica, over all instances, as configured by default", async () => {
-    const { max_waiting: maxWaiting, max_held: maxHeld } = configSchema.parse({}).gateway
-    expect([maxWaiting, maxHeld]).toEqual([10_000, 256 * 2 ** 20])
-    const { room, wait } = setUp({ maxWaiting, maxHeld })
-    const all = Array.from({ length: 10_000 }, (_, index) => wait(`i${index % 10}`, { bytes: 100 }))
+    const { max_waiting: maxWaiting } = configSchema.parse({}).gateway
+    expect(maxWaiting).toBe(10_000)
+    const { room, wait } = setUp(maxWaiting)
+    const all = Array.from({ length: 10_000 }, (_, index) => wait(`i${index % 10}`))
     expect(await code(wait("another"))).toBe("TooManyWaiting")
-    expect([room.size, room.heldBytes]).toEqual([10_000, 1_000_000])
+    expect(room.size).toBe(10_000)
     room.close(new Error("over"))
     await Promise.allSettled(all)
-    expect([room.size, room.heldBytes]).toEqual([0, 0])
+    expect(room.size).toBe(0)
   })
 
-  test("a replica bounds its waiters and the bytes that they hold", async () => {
-    const { entered, wait } = setUp({ maxWaiting: 2, maxHeld: 100 })
-    const first = wait("a", { bytes: 80 })
-    expect(await code(wait("b", { bytes: 21 }))).toBe("TooManyWaiting")
-    const second = wait("b", { bytes: 20 })
-    expect(await code(wait("c"))).toBe("TooManyWaiting")
-    for (const waiter of entered) waiter.release()
-    await Promise.all([first, second])
-    const third = wait("c", { bytes: 100 })
-    entered.at(-1)?.release()
-    await third
+  test("one caller gets a quarter of an instance's places, and others still find some", async () => {
+    const { room, wait } = setUp()
+    const all = Array.from({ length: maxWaitersPerInstance / 4 }, () => wait("a", { owner: "greedy" }))
+    expect(await code(wait("a", { owner: "greedy" }))).toBe("TooManyWaiting")
+    const others = Array.from({ length: 100 }, () => wait("a", { owner: "another" }))
+    expect(room.size).toBe(350)
+    room.close(new Error("over"))
+    await Promise.allSettled([...all, ...others])
+  })
+
+  test("one caller gets a quarter of the replica's places, over however many instances, and others still find some", async () => {
+    const { room, wait } = setUp(1_000)
+    const all = Array.from({ length: 250 }, (_, index) => wait(`i${index % 10}`, { owner: "greedy" }))
+    expect(await code(wait("i10", { owner: "greedy" }))).toBe("TooManyWaiting")
+    expect(room.has("i10")).toBe(false)
+    const other = wait("i0", { owner: "another" })
+    expect(room.size).toBe(251)
+    room.close(new Error("over"))
+    await Promise.allSettled([...all, other])
+  })
+
+  test("who stops waiting, in whatever way, leaves his place to his next request", async () => {
+    const { clock, room, entered, wait } = setUp(8)
+    const owner = "alice"
+    const left = new AbortController()
+    const first = wait("a", { owner, signal: left.signal })
+    const second = wait("b", { owner })
+    expect(await code(wait("c", { owner }))).toBe("TooManyWaiting")
+    left.abort()
+    entered[1]?.release()
+    await Promise.allSettled([first, second])
+    const third = wait("c", { owner })
+    const fourth = wait("c", { owner })
+    const ended = Promise.allSettled([third, fourth])
+    await clock.advance(45_000)
+    await ended
+    expect(room.size).toBe(0)
+    const more = [wait("a", { owner }), wait("b", { owner })]
+    expect(room.size).toBe(2)
+    room.close(new Error("over"))
+    await Promise.allSettled(more)
+  })
+
+  test("a replica with room for one request lets one wait", async () => {
+    const { entered, wait } = setUp(1)
+    const first = wait("a")
+    expect(await code(wait("b"))).toBe("TooManyWaiting")
+    entered[0]?.release()
+    await first
   })
 })

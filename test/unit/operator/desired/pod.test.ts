@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { labels } from "../../../../src/api/labels.ts"
 import type { MCPInstanceSpec } from "../../../../src/api/mcp-instance.ts"
+import { belowFloor } from "../../../../src/operator/desired/floor.ts"
 import { inputsHash } from "../../../../src/operator/desired/inputs.ts"
-import { belowFloor, desiredPod } from "../../../../src/operator/desired/pod.ts"
+import { desiredPod } from "../../../../src/operator/desired/pod.ts"
 import { resourcesOf } from "../../../../src/operator/desired/resources.ts"
 import { desiredService, routes, serviceRoute } from "../../../../src/operator/desired/service.ts"
 import { anInstance } from "../../../support/build/instance.ts"
@@ -52,17 +53,19 @@ describe("the Pod of an instance", () => {
     })
   })
 
-  it("tells the server its port and a home it can write to; PORT is ours alone", () => {
+  it("tells the server its port and a home it can write to, first, so that values can name them; PORT is ours alone", () => {
     const env = [
       { name: "PORT", value: "1" },
       { name: "A", value: "b" },
     ]
     expect(rendered({ env }).container.env).toEqual([
       { name: "HOME", value: "/tmp" },
-      { name: "A", value: "b" },
       { name: "PORT", value: "8080" },
+      { name: "A", value: "b" },
     ])
-    expect(rendered({ env: [{ name: "HOME", value: "/data" }] }).container.env?.[0]?.value).toBe("/data")
+    expect(rendered({ env: [{ name: "HOME", value: "/data" }] }).container.env).toContainEqual({
+      ...{ name: "HOME", value: "/data" },
+    })
   })
 
   it("has a startup probe for as long as a start may take, a patient readiness probe and no liveness probe", () => {
@@ -135,10 +138,29 @@ describe("the floor", () => {
     ["root", { runAsUser: 0 }, true],
     ["permission to run as root", { runAsNonRoot: false }, true],
     ["another user", { runAsUser: 1000 }, false],
+    ["the group of root", { runAsGroup: 0 }, true],
+    ["volumes of the group of root", { fsGroup: 0 }, true],
+    ["other groups", { runAsGroup: 1000, fsGroup: 1 }, false],
     ["a writable root file system", { readOnlyRootFilesystem: false }, false],
   ] as const)("%s", (_, security, below) => {
     expect(belowFloor({ security }, someSettings()) !== undefined).toBe(below)
     expect(belowFloor({ security }, someSettings({ pod_security: "baseline" }))).toBeUndefined()
+  })
+})
+
+describe("the group of root", () => {
+  it.each(["runAsGroup", "fsGroup"] as const)("as %s is told with the word that allows it, which does", (field) => {
+    const spec = { security: { [field]: 0 } }
+    expect(belowFloor(spec, someSettings())).toMatch(
+      new RegExp(`^security.${field} is 0 .*allow_in_pods has no rootGroup`),
+    )
+    expect(belowFloor(spec, someSettings({ allow_in_pods: ["rootGroup"] }))).toBeUndefined()
+    const root = { security: { runAsUser: 0, [field]: 0 } }
+    expect(belowFloor(root, someSettings({ allow_in_pods: ["rootGroup"] }))).toContain("runAsUser")
+  })
+  it("may stay where a Pod of the same spec is there already; root may not", () => {
+    expect(belowFloor({ security: { runAsGroup: 0 } }, someSettings(), true)).toBeUndefined()
+    expect(belowFloor({ security: { runAsUser: 0 } }, someSettings(), true)).toBeDefined()
   })
 })
 

@@ -1,0 +1,87 @@
+/** Why no more of a body is taken in: it is too large, or its owner may hold no more bytes now. */
+export type Overflow = "limit" | "share"
+
+/** What a body may take. */
+export type GatherOptions = {
+  /** Most bytes of the body. */
+  readonly limit: number
+  /** What Content-Length says; undefined if it says nothing. No byte is held on its word: only what came is. */
+  readonly declared: number | undefined
+  /** Takes bytes of the budget before they are held; false refuses them. Nothing is given back here. */
+  readonly take: (bytes: number) => boolean
+}
+
+/** A body that comes in pieces. */
+export type Gather = {
+  /** Takes a piece in. Answers why not, if not; from then on nothing is held any more and the body cannot be had. */
+  add(piece: Buffer): Overflow | undefined
+  /** What came, as one buffer; holds nothing any more itself. Whoever holds the buffer holds what was taken. */
+  whole(): Buffer
+}
+
+/** The least room that is made for a body of several pieces, bytes. */
+const leastRoom = 1_024
+
+const nothing = Buffer.alloc(0)
+
+/** The value of a Content-Length header; undefined if there is none or it is no length. */
+export const declaredLength = (header: string | null | undefined): number | undefined => {
+  const length = Number(header ?? undefined)
+  return Number.isSafeInteger(length) && length >= 0 ? length : undefined
+}
+
+/**
+ * Gathers a body. The first piece is held as it came. With a second one they are copied into one buffer, whose room is
+ * doubled whenever it is full: a byte is copied as it comes and, on the average, less than twice when the room grows. What a
+ * body holds is less than twice what came of it, or 1 KiB, however small its pieces are.
+ */
+export const createGather = ({ limit, declared, take }: GatherOptions): Gather => {
+  let held: Buffer = nothing
+  let size = 0
+  let overflow: Overflow | undefined
+
+  /** Room for `needed` bytes, and for as many more as probably come. */
+  const roomFor = (needed: number): number => {
+    const most = declared === undefined || declared < needed ? limit : Math.min(declared, limit)
+    return Math.max(needed, Math.min(Math.max(2 * held.length, leastRoom), most))
+  }
+  /** Copies all into one larger buffer; false if its owner may not hold that. */
+  const grow = (needed: number): boolean => {
+    const room = roomFor(needed)
+    if (!take(room - held.length)) return false
+    // from no pool: a pool would outlive the body, and nobody would have counted it
+    const larger = Buffer.allocUnsafeSlow(room)
+    held.copy(larger, 0, 0, size)
+    held = larger
+    return true
+  }
+  const keep = (piece: Buffer): Overflow | undefined => {
+    const needed = size + piece.length
+    if (needed > limit) return "limit"
+    if (size === 0) {
+      if (!take(piece.length)) return "share"
+      held = piece
+    } else {
+      if (needed > held.length && !grow(needed)) return "share"
+      piece.copy(held, size)
+    }
+    size = needed
+    return undefined
+  }
+  const letGo = (): void => {
+    held = nothing
+    size = 0
+  }
+  return {
+    add: (piece) => {
+      overflow ??= keep(piece)
+      if (overflow !== undefined) letGo()
+      return overflow
+    },
+    whole: () => {
+      const body = size === held.length ? held : held.subarray(0, size)
+      letGo()
+      return body
+    },
+  }
+}

@@ -1,0 +1,185 @@
+import { passNumber, passString, type TextPlace } from "./json-tokens.ts"
+
+/** How much of JSON is taken, and how strictly. */
+export type JsonRules = {
+  /** Most levels of nesting; a lone number has none. */
+  readonly maxDepth: number
+  /** Most members: each member of an object and each element of an array counts one. Default 50,000. */
+  readonly maxMembers?: number
+  /**
+   * True: no object has a key twice (RFC 8259 §4 leaves open which one counts) or the key `__proto__`, and no string has
+   * half a surrogate pair, which UTF-8 cannot carry. Keys are compared without their escapes. Default false.
+   */
+  readonly strict?: boolean
+}
+
+/** The first thing that is wrong with a JSON text. */
+export type JsonFault = {
+  /** Goes on after the text's name, without a full stop: `is nested deeper than 64 levels at line 1, character 65`. */
+  readonly words: string
+  /** Where, in UTF-16 units from the beginning of the text. */
+  readonly at: number
+}
+
+/** Members of a request's body, if nothing else is said. */
+export const defaultMaxMembers = 50_000
+
+/** Longest part of a key that {@link JsonFault.words} repeat, in UTF-16 units. */
+const maxKeyLength = 64
+
+/** A key by which assigning members, as many servers do, would change what the object inherits. */
+const prototypeKey = "__proto__"
+
+const quote = 34
+const comma = 44
+const colon = 58
+const openBracket = 91
+const closeBracket = 93
+const openBrace = 123
+const closeBrace = 125
+
+type Scan = TextPlace & {
+  readonly rules: Required<JsonRules>
+  members: number
+  /** What closes each open container, the innermost last. */
+  readonly closers: number[]
+  /** Keys of each open container, as far as they matter. */
+  readonly keys: (Set<string> | undefined)[]
+}
+
+/** Tells what is wrong; false, so that the scan ends. */
+const fail = (scan: Scan, fault: string, at = scan.at): false => {
+  scan.fault ??= { what: fault, at }
+  return false
+}
+
+const fault = (scan: Scan, what: string): false => fail(scan, `is no JSON: ${what}`)
+
+/** The character of the next token, with the scan on it; NaN at the end. */
+const peek = (scan: Scan): number => {
+  let code = scan.text.charCodeAt(scan.at)
+  while (code === 32 || code === 10 || code === 13 || code === 9) code = scan.text.charCodeAt(++scan.at)
+  return code
+}
+
+/** A key for people, cut; in quotes, with whatever does not print escaped. */
+const shown = (key: string): string =>
+  JSON.stringify(key.length > maxKeyLength ? `${key.slice(0, maxKeyLength)}…` : key)
+
+/**
+ * Remembers a key of the innermost object, with the scan behind it. What is remembered begins with a quote: keys of
+ * digits alone have hashes that everybody can foresee, and a set of them could be made slow.
+ */
+const isNewKey = (scan: Scan, start: number): boolean => {
+  const source = scan.text.slice(start, scan.at)
+  const key: string = scan.escaped ? JSON.parse(source) : source.slice(1, -1)
+  if (key === prototypeKey) return fail(scan, `has the key "${prototypeKey}", which no object of ours has`, start)
+  const innermost = scan.keys.length - 1
+  const seen = scan.keys[innermost] ?? new Set()
+  scan.keys[innermost] = seen
+  const before = seen.size
+  seen.add(`"${key}`)
+  return seen.size > before || fail(scan, `has the key ${shown(key)} twice in one object`, start)
+}
+
+/** Passes a key and its colon. */
+const passKey = (scan: Scan): boolean => {
+  if (peek(scan) !== quote) return fault(scan, "a key is missing")
+  const start = scan.at
+  if (!passString(scan, scan.rules.strict) || (scan.rules.strict && !isNewKey(scan, start))) return false
+  if (peek(scan) !== colon) return fault(scan, "a colon is missing")
+  scan.at++
+  return true
+}
+
+/** Goes on to the value of the next member or element. */
+const next = (scan: Scan): boolean => {
+  const { maxMembers } = scan.rules
+  if (++scan.members > maxMembers)
+    return fail(scan, `has more than ${maxMembers.toLocaleString("en")} members and elements`)
+  return scan.closers[scan.closers.length - 1] !== closeBrace || passKey(scan)
+}
+
+const open = (scan: Scan, closer: number): boolean => {
+  if (scan.closers.length === scan.rules.maxDepth)
+    return fail(scan, `is nested deeper than ${scan.rules.maxDepth} levels`)
+  scan.at++
+  scan.closers.push(closer)
+  scan.keys.push(undefined)
+  return true
+}
+
+const close = (scan: Scan): void => {
+  scan.at++
+  scan.closers.pop()
+  scan.keys.pop()
+}
+
+/** The word that begins with this letter. */
+const wordOf = (code: number): string | undefined =>
+  code === 116 ? "true" : code === 102 ? "false" : code === 110 ? "null" : undefined
+
+/** Passes a string, a number, true, false or null. */
+const passScalar = (scan: Scan, code: number): boolean => {
+  if (code === quote) return passString(scan, scan.rules.strict)
+  const word = wordOf(code)
+  if (word === undefined) return passNumber(scan)
+  if (!scan.text.startsWith(word, scan.at)) return fault(scan, "a value is missing")
+  scan.at += word.length
+  return true
+}
+
+/** Goes from behind a value to the next one. False at the end, and where something is wrong. */
+const passEnds = (scan: Scan): boolean => {
+  for (;;) {
+    const code = peek(scan)
+    const { length } = scan.closers
+    if (length === 0) return Number.isNaN(code) ? false : fault(scan, "something follows it")
+    if (code === comma) {
+      scan.at++
+      return next(scan)
+    }
+    if (code !== scan.closers[length - 1])
+      return fault(scan, Number.isNaN(code) ? "it ends too early" : "a comma or a closing bracket is missing")
+    close(scan)
+  }
+}
+
+/** Passes what begins a value: all of a scalar, or a container up to its first member. False: see {@link passEnds}. */
+const passValue = (scan: Scan): boolean => {
+  const code = peek(scan)
+  if (code !== openBrace && code !== openBracket) return passScalar(scan, code) && passEnds(scan)
+  const closer = code === openBrace ? closeBrace : closeBracket
+  if (!open(scan, closer)) return false
+  if (peek(scan) !== closer) return next(scan)
+  close(scan)
+  return passEnds(scan)
+}
+
+/** A place for people, who count from one. */
+const placeOf = (text: string, at: number): string => {
+  let line = 1
+  let start = 0
+  for (let end = text.indexOf("\n"); end !== -1 && end < at; end = text.indexOf("\n", start)) {
+    line++
+    start = end + 1
+  }
+  return `line ${line}, character ${at - start + 1}`
+}
+
+/**
+ * What is wrong with a JSON text, or undefined. Reads the text once and builds nothing, with the grammar of RFC 8259 to
+ * the letter: what passes, `JSON.parse` takes. Needs no memory but for the keys of open objects, if it is strict. The
+ * words quote nothing of the text but a key.
+ */
+export const findJsonFault = (text: string, rules: JsonRules): JsonFault | undefined => {
+  const { maxDepth, maxMembers = defaultMaxMembers, strict = false } = rules
+  const scan: Scan = {
+    ...{ text, at: 0, escaped: false, fault: undefined, members: 0, closers: [], keys: [] },
+    rules: { maxDepth, maxMembers, strict },
+  }
+  while (passValue(scan));
+  if (scan.fault === undefined) return undefined
+  const { what, at } = scan.fault
+  return { words: `${what}, at ${placeOf(text, at)}`, at }
+}
