@@ -1,10 +1,18 @@
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
+import { createHmac } from "node:crypto"
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
+import { ensureMatch } from "../../../src/admin/if-match.ts"
+import { checkQuery, toPage } from "../../../src/admin/page.ts"
+import type { KubeObject } from "../../../src/api/kind.ts"
 import { checkMedia } from "../../../src/gateway/body.ts"
 import { createGuard, isNormalPath } from "../../../src/gateway/guard.ts"
-import { toUpstreamHeaders } from "../../../src/gateway/headers.ts"
+import { clientOrigin, toUpstreamHeaders } from "../../../src/gateway/headers.ts"
 import { checkHeaders } from "../../../src/gateway/mirrored-headers.ts"
+import { trustNetworks } from "../../../src/gateway/proxy-trust.ts"
 import { createSealer } from "../../../src/gateway/session.ts"
 import { createAuthenticator } from "../../../src/identity/authenticate.ts"
+import { identityOf } from "../../../src/identity/claims.ts"
+import { createDevTokens } from "../../../src/identity/dev-tokens.ts"
+import { essenceOf } from "../../../src/intake/media-type.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 import type { Door, Family } from "../family.ts"
 
@@ -13,11 +21,11 @@ const largest = 32 * 2 ** 10 - 64
 /** A head is read so often, so that what it costs can be measured at all. */
 const times = 200
 
-const head = (name: string, text: (size: number) => string, read: (text: string) => unknown): Family => ({
+const head = <T>(name: string, input: (size: number) => T, read: (value: T) => unknown): Family => ({
   name,
   largest,
   make: (size) => {
-    const value = text(size)
+    const value = input(size)
     return async () => {
       for (let time = 0; time < times; time++) {
         try {
@@ -52,6 +60,50 @@ const origin = { address: "", host: "", protocol: "http" } as const
 
 const media = (value: string) => checkMedia({ "content-type": value })
 const accept = (value: string) => checkMedia({ "content-type": "application/json", accept: value })
+
+const preflight = (value: string) => {
+  const headers = {
+    origin: "https://mcp.example",
+    "access-control-request-method": "POST",
+    "access-control-request-headers": value,
+  }
+  const response = { setHeader: () => {}, writeHead: () => {}, end: () => {} } as unknown as ServerResponse
+  guard.cors({ method: "OPTIONS", headers } as unknown as IncomingMessage, response)
+}
+
+const trusts = trustNetworks(["10.0.0.0/8", "fd00::/8"])
+const forwarded = (value: string) =>
+  clientOrigin(
+    { socket: { remoteAddress: "10.0.0.1" }, headers: { "x-forwarded-for": value } } as unknown as IncomingMessage,
+    trusts,
+  )
+
+const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
+const key = Buffer.alloc(32, 7)
+/** A genuine token of at most half a head, with as much of `filling` in its claims as fits into `size`. */
+const tokenOf = (size: number, filling: (bytes: number) => object): string => {
+  const bytes = Math.max(1, Math.floor((size / 2) * 0.7) - 200)
+  const signed = `${part({ alg: "HS256" })}.${part({ iss: "dev", sub: "a", exp: 1, ...filling(bytes) })}`
+  return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`
+}
+const verify = createDevTokens(key)
+const paths = { subject: "sub", email: "email", groups: "groups", roles: "roles" }
+/** What an issuer's token says once its signature was checked. */
+const claims = (token: string) =>
+  identityOf(JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()), paths, "corp")
+
+const many = (bytes: number, each: string): string[] => Array.from({ length: bytes / (each.length + 3) }, () => each)
+const numbered = (bytes: number): string[] => Array.from({ length: bytes / 8 }, (_, index) => String(10_000 + index))
+
+const names = (size: number): IncomingHttpHeaders =>
+  Object.fromEntries(Array.from({ length: size / 20 }, (_, index) => [`mcp-param-${index}`, "eu"]))
+const query = (value: string) => {
+  const { searchParams } = new URL(value, "http://x")
+  checkQuery(searchParams, ["limit", "continue"])
+  toPage([], searchParams)
+}
+const ifMatch = (value: string) =>
+  ensureMatch(new Headers({ "if-match": value }), { metadata: { name: "x", generation: 1 } } as KubeObject)
 
 export const doors: readonly Door[] = [
   {
@@ -105,6 +157,43 @@ export const doors: readonly Door[] = [
         (value) =>
           toUpstreamHeaders({ connection: value, accept: "*/*", "user-agent": "x" }, { session: undefined, origin }),
       ),
+      head(
+        "names in Connection and as many headers",
+        (size) => ({
+          ...names(size / 2),
+          connection: Object.keys(names(size / 2))
+            .reverse()
+            .join(),
+        }),
+        (headers) => toUpstreamHeaders(headers, { session: undefined, origin, mirrored: "call" }),
+      ),
+      head(
+        "a Last-Event-ID",
+        (size) => "a,".repeat(size / 2),
+        (value) => toUpstreamHeaders({ "last-event-id": value }, { session: undefined, origin }),
+      ),
+      head(
+        "a protocol version",
+        (size) => "2".repeat(size),
+        (value) => checkHeaders({ "mcp-protocol-version": value }, []),
+      ),
+      head("commas in a preflight", (size) => ",".repeat(size), preflight),
+      head("names in a preflight", (size) => "mcp-param-a,".repeat(size / 12), preflight),
+      head("one name in a preflight", (size) => `mcp-param-${"-".repeat(size)}!`, preflight),
+      head("trusted addresses in X-Forwarded-For", (size) => "10.1.1.1,".repeat(size / 9), forwarded),
+      head("commas in X-Forwarded-For", (size) => ",".repeat(size), forwarded),
+      head("one address in X-Forwarded-For", (size) => "1".repeat(size), forwarded),
+      head("a token of groups", (size) => tokenOf(size, (bytes) => ({ groups: numbered(bytes) })), verify),
+      head("a token of equal groups", (size) => tokenOf(size, (bytes) => ({ groups: many(bytes, "a") })), verify),
+      head("a token of one subject", (size) => tokenOf(size, (bytes) => ({ sub: "a".repeat(bytes) })), verify),
+      head("claims of blanks as scope", (size) => tokenOf(size, (bytes) => ({ scope: " ".repeat(bytes) })), claims),
+      head("claims of groups", (size) => tokenOf(size, (bytes) => ({ groups: numbered(bytes) })), claims),
+      head("a query of unknown parameters", (size) => `/api/targets?${"a&".repeat(size / 2)}`, query),
+      head("a query of one parameter", (size) => `/api/targets?${"limit=1&".repeat(size / 8)}`, query),
+      head("a query of digits", (size) => `/api/targets?limit=${"1".repeat(size)}`, query),
+      head("a query of escapes", (size) => `/api/targets?continue=${"%61".repeat(size / 3)}`, query),
+      head("tags in If-Match", (size) => '"2",'.repeat(size / 4), ifMatch),
+      head("a server's Content-Type of escapes", (size) => `a/b;${'"\\"'.repeat(size / 4)}"`, essenceOf),
     ],
   },
 ]
