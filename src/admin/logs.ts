@@ -3,8 +3,9 @@ import { createMasker, inTurns, maskRead } from "../credentials/mask.ts"
 import type { NeedleLease } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError, hasCode, isAbort } from "../errors.ts"
+import { ownerOf } from "../identity/owner.ts"
 import type { Answer, Call, Handler } from "./call.ts"
-import { requireInstance } from "./instances.ts"
+import { isVisible, requireInstance } from "./instances.ts"
 import { flagOf, numberOf } from "./page.ts"
 
 const defaultTail = 500
@@ -15,9 +16,9 @@ const maxBytes = 4 * 1024 * 1024
 const followMs = 3_600_000
 
 /** What must be masked in an instance's log; end the lease. */
-const needlesOf = async ({ deps, signal }: Call, instance: MCPInstance): Promise<NeedleLease> => {
+const needlesOf = async ({ deps, identity, signal }: Call, instance: MCPInstance): Promise<NeedleLease> => {
   const secrets = await readComposition(deps.cluster, instance, { signal })
-  if (secrets !== undefined) return await deps.needles.take(secrets, signal)
+  if (secrets !== undefined) return await deps.needles.take(ownerOf(identity), secrets, signal)
   throw new AppError("ClusterUnavailable", {
     detail: "The log cannot be shown: the Secret whose values must be masked in it is gone.",
   })
@@ -99,16 +100,30 @@ type Pieces = {
   readonly over: () => void
 }
 
-/** A body that ends with its pieces, and ends them when nobody reads it any more. */
-const toBody = ({ start, over }: Pieces, { deps }: Call): ReadableStream<Uint8Array> => {
+/** Ends what follows an instance's log in time: after an hour, with the caller's token, or when access is taken away. */
+const endInTime = (call: Call, instance: MCPInstance, end: () => void): (() => void) => {
+  const { deps, identity } = call
+  const left = (identity.expiresAtMs ?? Number.POSITIVE_INFINITY) - deps.clock.now()
+  const cancel = deps.clock.timer(Math.min(followMs, left), end)
+  const unsubscribe = deps.targets.subscribe(() => {
+    if (!isVisible(call, instance)) end()
+  })
+  return () => {
+    cancel()
+    unsubscribe()
+  }
+}
+
+/** A body that ends with its pieces, and ends them when nobody reads it any more or may. */
+const toBody = ({ start, over }: Pieces, call: Call, instance: MCPInstance): ReadableStream<Uint8Array> => {
   const stop = new AbortController()
   const pieces = start(stop.signal)
   const finish = (): void => {
-    cancel()
+    keep()
     stop.abort()
     over()
   }
-  const cancel = deps.clock.timer(followMs, finish)
+  const keep = endInTime(call, instance, finish)
   const encoder = new TextEncoder()
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {
@@ -136,5 +151,7 @@ export const instanceLogs: Handler = async (call): Promise<Answer> => {
   if (podName === undefined) return { text: "" }
   if (!follows) return { text: await readLog(call, instance, podName) }
   const lease = await needlesOf(call, instance)
-  return { text: toBody({ start: (signal) => follow(call, { podName, lease }, signal), over: lease.end }, call) }
+  return {
+    text: toBody({ start: (signal) => follow(call, { podName, lease }, signal), over: lease.end }, call, instance),
+  }
 }

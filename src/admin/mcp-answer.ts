@@ -1,6 +1,7 @@
 import { z } from "zod"
 import { AppError } from "../errors.ts"
 import { createGrowingBuffer } from "../intake/growing-buffer.ts"
+import { findJsonFault } from "../intake/json-text.ts"
 import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
 
 /** Most bytes of an answer that are read. */
@@ -16,14 +17,12 @@ export type Message = z.infer<typeof Message>
 
 const tooLong = (): AppError => new AppError("UpstreamInvalid", { detail: "The server's answer is too long." })
 
+/** Deepest nesting of an answer; its members are bounded too, because each that breaks a schema costs a finding. */
+const maxDepth = 100
+
 const parse = (text: string, id: number): Message | undefined => {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  const { data } = Message.safeParse(value)
+  if (findJsonFault(text, { maxDepth }) !== undefined) return undefined
+  const { data } = Message.safeParse(JSON.parse(text))
   // some servers cannot tell the id of a request that they refuse
   return data !== undefined && (data.id === id || (data.id ?? null) === null) ? data : undefined
 }

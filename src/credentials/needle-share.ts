@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
 import { AppError } from "../errors.ts"
+import { createShares } from "../intake/shares.ts"
 import { makeNeedles, type Needles } from "./needles.ts"
 
 /** Needles in use. */
@@ -12,18 +13,18 @@ export type NeedleLease = {
 /** Needles of secret values, shared by all who mask the same values at a time. */
 export type NeedleShare = {
   /**
-   * The needles of values; end the lease. Rejects with TooManyLogs while others hold too many, and with the signal's
-   * reason.
+   * The needles of values; end the lease. They count for the owner who asked first, whose share is a quarter of all at
+   * most. Rejects with TooManyLogs beyond it, and with the signal's reason.
    */
-  take(values: readonly string[], signal: AbortSignal): Promise<NeedleLease>
+  take(owner: string, values: readonly string[], signal: AbortSignal): Promise<NeedleLease>
 }
 
-/** Bytes that all needles may have together; one set may go beyond it, by 20 MiB at most. */
-const defaultMostBytes = 64 * 2 ** 20
+/** Bytes that all needles may have together. One set has 20 MiB at most, which is within the quarter that one owner gets. */
+const defaultMostBytes = 128 * 2 ** 20
 /** Values of so many UTF-16 units together are neither counted nor waited for: their needles cost what a connection does. */
 const fewUnits = 512
 
-type Entry = { readonly needles: Promise<Needles>; bytes: number; users: number }
+type Entry = { readonly owner: string; readonly needles: Promise<Needles>; bytes: number; users: number }
 
 const digestOf = (values: readonly string[]): string => {
   const hash = createHash("sha256")
@@ -36,7 +37,7 @@ const areFew = (values: readonly string[]): boolean => values.reduce((sum, { len
 
 const tooMany = (): AppError =>
   new AppError("TooManyLogs", {
-    detail: "The log cannot be masked now: the long credentials of others fill the memory for it.",
+    detail: "The log cannot be masked now: long credentials, yours or of all, fill the memory for it.",
     retryAfterSeconds: 5,
   })
 
@@ -50,20 +51,21 @@ export const createNeedleShare = ({
   readonly mostBytes?: number
 } = {}): NeedleShare => {
   const entries = new Map<string, Entry>()
-  let heldBytes = 0
+  const shares = createShares(mostBytes)
   let last: Promise<unknown> = Promise.resolve()
 
   const makeInTurn = async (entry: Entry, values: readonly string[]): Promise<Needles> => {
     // those who asked may have gone while others were served
-    if (entry.users === 0 || heldBytes >= mostBytes) throw tooMany()
+    if (entry.users === 0) throw tooMany()
     const needles = await makeNeedles(values)
-    entry.bytes = entry.users === 0 ? 0 : needles.bytes
-    heldBytes += entry.bytes
+    if (entry.users === 0) return needles
+    if (!shares.take(entry.owner, needles.bytes)) throw tooMany()
+    entry.bytes = needles.bytes
     return needles
   }
-  const start = (key: string, values: readonly string[]): Entry => {
+  const start = (key: string, owner: string, values: readonly string[]): Entry => {
     const { promise: needles, resolve } = Promise.withResolvers<Needles>()
-    const entry: Entry = { needles, bytes: 0, users: 0 }
+    const entry: Entry = { owner, needles, bytes: 0, users: 0 }
     if (areFew(values)) resolve(makeNeedles(values))
     else {
       resolve(last.then(() => makeInTurn(entry, values)))
@@ -74,14 +76,14 @@ export const createNeedleShare = ({
   }
   const leave = (key: string, entry: Entry): void => {
     if (--entry.users > 0) return
-    heldBytes -= entry.bytes
+    shares.give(entry.owner, entry.bytes)
     entry.bytes = 0
     if (entries.get(key) === entry) entries.delete(key)
   }
   return {
-    take: async (values, signal) => {
+    take: async (owner, values, signal) => {
       const key = digestOf(values)
-      const entry = entries.get(key) ?? start(key, values)
+      const entry = entries.get(key) ?? start(key, owner, values)
       entry.users++
       let held = true
       const end = (): void => {

@@ -18,16 +18,30 @@ export const configuredIssuers = (
 ]
 
 /**
- * True if the list entry means this issuer's value: `issuer/value`, or the bare value while only that issuer is
- * configured. Issuer names have no slash, so `issuer/value` can be read in one way only.
+ * Which of the issuer's values a list entry means: `issuer/value`, or the bare value while only that issuer is configured;
+ * undefined if it means none. Issuer names have no slash, so `issuer/value` can be read in one way only.
  */
-export const entryMatches = (
-  entry: string,
+const meantBy = (entry: string, issuers: readonly string[], issuer: string): string | undefined => {
+  if (entry.startsWith(`${issuer}/`)) return entry.slice(issuer.length + 1)
+  return issuers.length === 1 && issuers[0] === issuer ? entry : undefined
+}
+
+/**
+ * The first of a list's entries that means one of the issuer's values, as that value; undefined if none does. Costs the
+ * entries and the values, not their product: a token has thousands of groups if its owner wants that.
+ */
+export const firstMatch = (
+  entries: readonly string[] | undefined,
   issuers: readonly string[],
-  of: { readonly issuer: string; readonly value: string },
-): boolean => {
-  if (entry.startsWith(`${of.issuer}/`)) return entry.slice(of.issuer.length + 1) === of.value
-  return entry === of.value && issuers.length === 1 && issuers[0] === of.issuer
+  of: { readonly issuer: string; readonly values: readonly string[] },
+): string | undefined => {
+  if (entries === undefined || entries.length === 0) return undefined
+  const values = new Set(of.values)
+  for (const entry of entries) {
+    const value = meantBy(entry, issuers, of.issuer)
+    if (value !== undefined && values.has(value)) return value
+  }
+  return undefined
 }
 
 /** Who may use which target, and who administers. */
@@ -50,7 +64,7 @@ export const createAccess = (options: {
 }): Access => {
   const { issuers, adminRoles } = options
   const names = (entries: readonly string[] | undefined, issuer: string, values: readonly string[]): boolean =>
-    (entries ?? []).some((entry) => values.some((value) => entryMatches(entry, issuers, { issuer, value })))
+    firstMatch(entries, issuers, { issuer, values }) !== undefined
   return {
     issuers,
     mayUse: (target, { issuer, subject, groups, roles }) => {

@@ -91,12 +91,13 @@ const admit = (
   use: Use,
   at: { readonly now: number; readonly publicUrl: string },
 ): Identity => {
-  const { expiresAtMs = Number.POSITIVE_INFINITY, notBeforeMs = 0 } = verified
+  const { identity, notBeforeMs = 0 } = verified
+  const { expiresAtMs = Number.POSITIVE_INFINITY } = identity
   if (expiresAtMs <= at.now) throw refuse("The token has expired.", "invalid_token")
   if (notBeforeMs > at.now) throw refuse("The token is not valid yet.", "invalid_token")
   const why = closed(verified.opens, use, at.publicUrl)
   if (why !== undefined) throw refuse(`The token is not for ${purposeNames[use.purpose]}: ${why}.`, "invalid_token")
-  return verified.identity
+  return identity
 }
 
 /**

@@ -64,7 +64,6 @@ const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => 
       by: "purpose",
       purposes: new Set(purposes.filter((purpose) => audience.includes(audiences[purpose]))),
     },
-    expiresAtMs: exp * 1000,
     identity: {
       source: "jwt",
       issuer: devIssuer,

@@ -38,8 +38,6 @@ export type Opens =
 export type VerifiedToken = {
   readonly identity: Identity
   readonly opens: Opens
-  /** When it expires, in milliseconds since the epoch; absent for static tokens, which never do. */
-  readonly expiresAtMs?: number
   /** Before this it is not valid yet, in milliseconds since the epoch. */
   readonly notBeforeMs?: number
 }

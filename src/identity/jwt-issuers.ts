@@ -58,11 +58,9 @@ const toVerified = (
   if (payload.exp === undefined) return undefined
   const identity = identityOf(payload, claims, name)
   if ("nobody" in identity) return identity
-  const expiresAtMs = payload.exp * 1000 + skewMs
   return {
-    identity: { ...identity, expiresAtMs },
+    identity: { ...identity, expiresAtMs: payload.exp * 1000 + skewMs },
     opens: { by: "audience", audiences: audiencesOf(payload), also: { mcp: audiences, api: api_audiences } },
-    expiresAtMs,
     ...(payload.nbf === undefined ? {} : { notBeforeMs: payload.nbf * 1000 - skewMs }),
   }
 }

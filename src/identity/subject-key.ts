@@ -1,7 +1,7 @@
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { digest } from "../api/names.ts"
 import { AppError } from "../errors.ts"
-import { entryMatches, staticIssuer } from "./access.ts"
+import { firstMatch, staticIssuer } from "./access.ts"
 import type { Identity } from "./identity.ts"
 
 declare const brand: unique symbol
@@ -59,11 +59,7 @@ const chosen = (
   issuers: readonly string[],
 ): string | undefined => {
   const own = values.filter((value) => value !== "")
-  for (const entry of entries ?? []) {
-    const match = own.find((value) => entryMatches(entry, issuers, { issuer, value }))
-    if (match !== undefined) return match
-  }
-  return own[0]
+  return firstMatch(entries, issuers, { issuer, values: own }) ?? own[0]
 }
 
 /**

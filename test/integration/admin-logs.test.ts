@@ -145,6 +145,38 @@ describe("a log that is followed", () => {
     leave.abort()
     await expect.poll(() => following).toBe(0)
   })
+  /** Follows as alice, and reads the first line; gives what resolves with the rest. */
+  const begin = async (): Promise<{ readonly text: Promise<string> }> => {
+    ring.add("first")
+    const response = await fetch(url, { headers })
+    const reader = (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream()).getReader()
+    expect((await reader.read()).value).toBe("first\n")
+    const rest = async (): Promise<string> => {
+      let text = ""
+      for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value
+      return text
+    }
+    return { text: rest() }
+  }
+  test("ends with the token that opened it", async () => {
+    const rest = await begin()
+    await world.clock.advance(3_600_000)
+    expect(await rest.text).toBe("")
+    await expect.poll(() => following).toBe(0)
+  })
+  test("ends when its target is not its reader's any more, and goes on when others lose access", async () => {
+    const rest = await begin()
+    const allow = (user: string) =>
+      send("PATCH", "/api/targets/github", {
+        body: { access: { users: [user] } },
+        headers: { "content-type": "application/merge-patch+json" },
+      })
+    expect((await allow("dev/alice")).status).toBe(200)
+    ring.add("second")
+    expect((await allow("dev/bob")).status).toBe(200)
+    expect(await rest.text).toBe("second\n")
+    await expect.poll(() => following).toBe(0)
+  })
   test("is not begun for a HEAD", async () => {
     const response = await fetch(url, { headers, method: "HEAD" })
     expect([response.status, await response.text()]).toEqual([200, ""])

@@ -51,7 +51,7 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
     deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets === undefined) return []
-  const { needles, end } = await deps.needles.take(secrets, signal)
+  const { needles, end } = await deps.needles.take(instance.metadata.name, secrets, signal)
   try {
     const current = await read(false)
     return logTail(await maskRead(current.trim() === "" ? await read(true) : current, needles, maxReadBytes))

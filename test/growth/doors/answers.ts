@@ -164,6 +164,7 @@ export const doors: readonly Door[] = [
       tried("events that say nothing", events, (size) => data("{}").repeat(size / 10), wholePiece),
       tried("line ends", events, (size) => "\r\n".repeat(size / 2), wholePiece),
       tried("JSON in pieces of 10 bytes", json, content, 10),
+      tried("tools without names", json, (size) => result(`"tools":[${"{},".repeat(size / 3)}{}]`), wholePiece),
     ],
   },
 ]

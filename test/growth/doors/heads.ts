@@ -9,10 +9,12 @@ import { clientOrigin, toUpstreamHeaders } from "../../../src/gateway/headers.ts
 import { checkHeaders } from "../../../src/gateway/mirrored-headers.ts"
 import { trustNetworks } from "../../../src/gateway/proxy-trust.ts"
 import { createSealer } from "../../../src/gateway/session.ts"
+import { createAccess } from "../../../src/identity/access.ts"
 import { createAuthenticator } from "../../../src/identity/authenticate.ts"
 import { identityOf } from "../../../src/identity/claims.ts"
 import { createDevTokens } from "../../../src/identity/dev-tokens.ts"
 import { essenceOf } from "../../../src/intake/media-type.ts"
+import { aTarget } from "../../support/build/target.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 import type { Door, Family } from "../family.ts"
 
@@ -39,6 +41,7 @@ const head = <T>(name: string, input: (size: number) => T, read: (value: T) => u
 })
 
 const clock = { now: () => 0, sleep: async () => {}, timer: () => () => {} }
+const access = createAccess({ issuers: ["corp", "other"], adminRoles: [] })
 const guard = createGuard({ publicUrl: "https://mcp.example", allowedHosts: [], allowedOrigins: [], loopback: true })
 const check = (headers: IncomingHttpHeaders, host = "mcp.example") =>
   guard.check({ url: "/mcp/x", headers, rawHeaders: ["host", host] } as unknown as IncomingMessage)
@@ -151,6 +154,19 @@ export const doors: readonly Door[] = [
       ),
       head("a mirrored name in base64", (size) => `=?base64?${"QQ==".repeat(size / 4)}?=`, mirrored),
       head("a mirrored name of many marks", (size) => "=?base64?".repeat(size / 9), mirrored),
+      {
+        name: "groups of a token against an access list",
+        // as many as a token of 16 KiB has
+        largest: 4_000,
+        make: (size) => {
+          const caller = { ...identity, groups: Array.from({ length: size }, (_, at) => `g${at}`) }
+          const groups = Array.from({ length: 100 }, (_, at) => `corp/x${at}`)
+          const target = aTarget({ spec: { access: { groups } } })
+          return () => {
+            for (let time = 0; time < times; time++) access.mayUse(target, caller)
+          }
+        },
+      },
       head(
         "names in Connection",
         (size) => "a,".repeat(size / 2),

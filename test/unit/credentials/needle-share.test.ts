@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { createNeedleShare } from "../../../src/credentials/needle-share.ts"
+import { makeNeedles } from "../../../src/credentials/needles.ts"
 
 const { signal } = new AbortController()
 const long = (letter: string): readonly string[] => [Array.from({ length: 500 }, (_, at) => `${letter}${at}`).join("-")]
@@ -7,38 +8,46 @@ const long = (letter: string): readonly string[] => [Array.from({ length: 500 },
 describe("needles of secret values", () => {
   test("are made once for all who mask the same values at a time, and anew when nobody holds them any more", async () => {
     const share = createNeedleShare()
-    const [one, two] = await Promise.all([share.take(long("a"), signal), share.take(long("a"), signal)])
+    const [one, two] = await Promise.all([
+      share.take("alice", long("a"), signal),
+      share.take("alice", long("a"), signal),
+    ])
     expect(one.needles).toBe(two.needles)
     one.end()
     one.end()
-    expect((await share.take(long("a"), signal)).needles).toBe(two.needles)
-    const other = await share.take(long("b"), signal)
+    expect((await share.take("alice", long("a"), signal)).needles).toBe(two.needles)
+    const other = await share.take("alice", long("b"), signal)
     expect(other.needles).not.toBe(two.needles)
   })
   test("are other ones for values that only look alike when they are joined", async () => {
     const share = createNeedleShare()
-    const [one, two] = [await share.take(["ab"], signal), await share.take(["a", "b"], signal)]
+    const [one, two] = [await share.take("alice", ["ab"], signal), await share.take("alice", ["a", "b"], signal)]
     expect(one.needles).not.toBe(two.needles)
   })
-  test("are refused while others hold too many, but not for short values nor for those that are held", async () => {
-    const share = createNeedleShare({ mostBytes: 1 })
-    const first = await share.take(long("a"), signal)
-    await expect(share.take(long("b"), signal)).rejects.toMatchObject({ code: "TooManyLogs", retryAfterSeconds: 5 })
-    await share.take(["short"], signal)
-    expect((await share.take(long("a"), signal)).needles).toBe(first.needles)
+  test("are refused beyond their owner's share, but not for short values, for those that are held, nor for others", async () => {
+    const { bytes } = await makeNeedles(long("a"))
+    const share = createNeedleShare({ mostBytes: 5 * bytes })
+    const first = await share.take("alice", long("a"), signal)
+    await expect(share.take("alice", long("b"), signal)).rejects.toMatchObject({
+      code: "TooManyLogs",
+      retryAfterSeconds: 5,
+    })
+    await share.take("alice", ["short"], signal)
+    expect((await share.take("alice", long("a"), signal)).needles).toBe(first.needles)
+    await share.take("bob", long("b"), signal)
   })
   test("count for nothing once the last holder is gone", async () => {
-    const share = createNeedleShare({ mostBytes: 1 })
-    for (const letter of ["a", "b", "c"]) (await share.take(long(letter), signal)).end()
-    await share.take(long("d"), signal)
+    const share = createNeedleShare({ mostBytes: 4 * (await makeNeedles(long("a"))).bytes })
+    for (const letter of ["a", "b", "c"]) (await share.take("alice", long(letter), signal)).end()
+    await share.take("alice", long("d"), signal)
   })
   test("are not waited for by who has gone, and take no memory then", async () => {
-    const share = createNeedleShare({ mostBytes: 1 })
+    const share = createNeedleShare({ mostBytes: 4 * (await makeNeedles(long("a"))).bytes })
     const leave = new AbortController()
-    const waiting = share.take(long("a"), leave.signal)
+    const waiting = share.take("alice", long("a"), leave.signal)
     leave.abort(new Error("gone"))
     await expect(waiting).rejects.toThrow("gone")
-    await expect(share.take(long("a"), leave.signal)).rejects.toThrow("gone")
-    await share.take(long("b"), signal)
+    await expect(share.take("alice", long("a"), leave.signal)).rejects.toThrow("gone")
+    await share.take("alice", long("b"), signal)
   })
 })

@@ -18,7 +18,14 @@ describe("a media type", () => {
     ],
     ['a/b;x="a;b=c, d"', "a/b", [["x", "a;b=c, d"]]],
     ['a/b;x="\\"\\\\\\y"', "a/b", [["x", '"\\y']]],
-    ['a/b;x="";y="\té"', "a/b", [["x", ""], ["y", "\té"]]], // biome-ignore format: one row
+    [
+      'a/b;x="";y="\té"',
+      "a/b",
+      [
+        ["x", ""],
+        ["y", "\té"],
+      ],
+    ],
     ["x-a.b+c/d!#$%&'*^_`|~", "x-a.b+c/d!#$%&'*^_`|~", []],
   ] as const)("%s is read with its parameters", (header, essence, parameters) => {
     expect(parseMediaType(header)).toEqual({
