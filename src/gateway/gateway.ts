@@ -1,73 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { MCPTarget } from "../api/mcp-target.ts"
 import { AppError, isAbort, isAppError, toAppError } from "../errors.ts"
-import type { Identity, Purpose } from "../identity/identity.ts"
-import { ownerOf } from "../identity/owner.ts"
-import type { SubjectKey } from "../identity/subject-key.ts"
-import type { Budget } from "../intake/budget.ts"
-import type { ClockPort } from "../ports/clock.ts"
-import type { Reflection } from "../ports/cluster.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
+import { createTurns } from "../intake/turns.ts"
 import { answerError, answerProblem } from "./answer.ts"
 import { createAudit } from "./audit.ts"
-import { checkMedia, readBody } from "./body.ts"
-import type { ExchangeDeps } from "./exchange.ts"
-import { type Incoming, newRequestId, receive } from "./incoming.ts"
-import { key } from "./keying.ts"
-import { readMessages } from "./message.ts"
-import { type Admitted, type Identified, type Known, type Placed, pipeline, type Read } from "./pipeline.ts"
-import type { PlacementPort } from "./placement/port.ts"
-import { place } from "./placing.ts"
-import { admit, permit } from "./policy.ts"
-import { trustNetworks } from "./proxy-trust.ts"
-import { createReinitializer } from "./reinitialize.ts"
-import { type Outcome, respond } from "./respond.ts"
+import { newRequestId, receive } from "./incoming.ts"
+import type { Known } from "./pipeline.ts"
+import { admit } from "./policy.ts"
 import { atExpiry, lostRight } from "./rights.ts"
-import { createSealer } from "./session.ts"
-import type { SessionKeys } from "./session-keys.ts"
-import { createToolPolicies, type ToolPolicies } from "./tool-policy.ts"
-import { createUpstream, type Upstream } from "./upstream.ts"
-
-/** Who is calling, from an Authorization header; throws Unauthenticated. */
-export type Authenticate = (credential: {
-  readonly authorization: string | undefined
-  readonly purpose: Purpose
-  /** Path of what is called: its URL may be a token's audience. */
-  readonly resource: string
-}) => Identity | Promise<Identity>
-
-/** Settings of the gateway. */
-export type GatewayOptions = {
-  /** Origin under which clients reach the gateway, e.g. `https://mcp.example.com`. */
-  readonly publicUrl: string
-  /** How long a server may take until its answer begins, milliseconds; a target's own requestTimeout is stronger. */
-  readonly requestTimeoutMs: number
-  /** How long a sealed session id can be used, milliseconds. */
-  readonly sessionLifetimeMs: number
-  /** Largest request body, bytes. */
-  readonly maxBodyBytes: number
-  /** Networks whose X-Forwarded-* headers are believed. */
-  readonly trustedProxies: readonly string[]
-  /** Silence after which an event stream gets a comment, milliseconds; default 15 s. */
-  readonly silenceMs?: number
-}
-
-/** Everything the gateway's data path is built from. */
-export type GatewayDeps = {
-  readonly targets: Reflection<MCPTarget>
-  readonly placement: PlacementPort
-  readonly authenticate: Authenticate
-  readonly subjectKeyOf: (target: MCPTarget, identity: Identity) => SubjectKey | Promise<SubjectKey>
-  readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
-  /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
-  readonly metadataUrl?: (path: string) => string | undefined
-  readonly sessionKeys: SessionKeys
-  /** Where the bytes of bodies are counted; the REST API's too. */
-  readonly bodies: Budget
-  readonly clock: ClockPort
-  readonly telemetry: TelemetryPort
-  readonly options: GatewayOptions
-}
+import { createToolPolicies } from "./tool-policy.ts"
+import { createUpstream } from "./upstream.ts"
+import { buildWay, type GatewayDeps, targetNamed } from "./way.ts"
 
 /** The data path: MCP requests in, answers of the right instances out. */
 export type Gateway = {
@@ -85,81 +27,10 @@ export type Gateway = {
   close(): Promise<void>
 }
 
-const defaultSilenceMs = 15_000
 /** How long a drain waits for the head of a stream, so that the client hears of an end and not of an error. */
 const headMs = 10_000
 
 const isStream = ({ openStream, verb }: Known): boolean => openStream === true || verb === "GET"
-
-const identify =
-  ({ authenticate }: GatewayDeps) =>
-  (input: Incoming): Identified | Promise<Identified> => {
-    const { authorization } = input.request.headers
-    const resource = `/mcp/${input.targetName}`
-    const identity = authenticate({ authorization, purpose: "mcp", resource })
-    if (identity instanceof Promise) return identity.then((known) => ({ ...input, identity: known }))
-    return { ...input, identity }
-  }
-
-const read =
-  ({ options }: GatewayDeps) =>
-  async (input: Admitted): Promise<Read> => {
-    if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
-    checkMedia(input.request.headers)
-    const { request, signal, identity, holding } = input
-    const owner = ownerOf(identity)
-    const take = (bytes: number): boolean => holding.take(owner, bytes)
-    const body = await readBody(request, { limit: options.maxBodyBytes, signal, take })
-    return { ...input, body, reading: readMessages(body) }
-  }
-
-const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) => {
-  if (targets.hasSynced()) return targets.get(name)
-  throw new AppError("ClusterUnavailable", { detail: "The targets are not known yet.", retryAfterSeconds: 1 })
-}
-
-type Ways = {
-  readonly upstream: Upstream
-  readonly toolPolicyOf: ToolPolicies
-  readonly admit: (input: Identified) => Admitted
-  readonly isLeaving: () => boolean
-}
-
-/** Puts the way of a request together; tsc rejects it if a step is missing. */
-const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving }: Ways) => {
-  const { clock, placement, options, telemetry } = deps
-  const trusts = trustNetworks(options.trustedProxies)
-  const now = () => clock.now()
-  const sealer = createSealer({ keys: deps.sessionKeys, now, lifetimeMs: options.sessionLifetimeMs })
-  const reinitializer = createReinitializer({ upstream, trusts, clock })
-  const placeStep = place({ placement, reinitializer })
-  const { requestTimeoutMs } = options
-  const exchange: ExchangeDeps = {
-    upstream,
-    placement,
-    reinitializer,
-    place: placeStep,
-    trusts,
-    clock,
-    requestTimeoutMs,
-  }
-  const silenceMs = options.silenceMs ?? defaultSilenceMs
-  const way = pipeline()
-    .step(identify(deps))
-    .step(admit)
-    .step(read(deps))
-    .step(permit)
-    .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
-    .step(placeStep)
-  const toolsNow = ({ target, targetName }: Placed) => {
-    const current = deps.targets.get(targetName) ?? target
-    return toolPolicyOf(current.metadata.uid === target.metadata.uid ? current : target)
-  }
-  const { log } = telemetry
-  const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow })
-  return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
-    answer(await way.run(incoming, seen))
-}
 
 /** A request on its way. */
 type Flight = {
@@ -187,7 +58,8 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   let over = false
   const toolPolicyOf = createToolPolicies()
   const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
-  const run = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving })
+  const turns = createTurns()
+  const run = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving, turns })
 
   /** A call that began in time runs to its end; what only listens ends with the token that opened it. */
   const endInTime = (flight: Flight): void => {

@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts"
+import type { Turns } from "../intake/turns.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { requestIdHeader } from "./answer.ts"
@@ -7,6 +8,7 @@ import { toClientHeaders } from "./headers.ts"
 import { targetUID } from "./keying.ts"
 import { lastWordsOf } from "./last-words.ts"
 import type { Params } from "./message.ts"
+import { paced } from "./paced.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 import type { SessionSealer } from "./session.ts"
@@ -26,6 +28,8 @@ export type RespondDeps = {
   readonly silenceMs: number
   /** The tool policy of the request's target as it is now, which may have changed since the request was permitted. */
   readonly toolsNow: (placed: Placed) => ToolPolicy | undefined
+  /** Among which answers whose messages are read share the turns of the event loop. */
+  readonly turns: Turns
   /** True once the gateway is about to end: a stream without a call that begins now ends at once, and comes back elsewhere. */
   readonly isLeaving: () => boolean
 }
@@ -143,7 +147,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     response.end()
     return "stopped"
   }
-  return pump(answer, response, {
+  return pump(plan.type === undefined ? answer : paced(answer, deps.turns, signal), response, {
     clock: deps.clock,
     writeHead,
     signal,

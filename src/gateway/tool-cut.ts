@@ -15,7 +15,6 @@ import { boundPolicy, type ToolPolicy } from "./tool-policy.ts"
 
 /** A part of a text and what comes in its place. */
 type Edit = { readonly start: number; readonly end: number; readonly text: string }
-type Element = { readonly source: string; readonly start: number; readonly end: number; readonly shown: boolean }
 
 /** What a text has in it if any key of it may mean `tools`: the word itself, or what can be read as something else. */
 const mayList = /tools|\\u|[^\0-\x7f]/i
@@ -39,19 +38,19 @@ const isShown = (cursor: Cursor, policy: ToolPolicy): boolean => {
   return names.length === 1 && name !== undefined && policy.allows(name)
 }
 
-/** Passes a list of tools; adds what must change in it to `edits`. */
+/** Passes a list of tools; adds what must change in it to `edits`. Only tools that are shown are kept in hand. */
 const cutList = (cursor: Cursor, policy: ToolPolicy, edits: Edit[]): void => {
-  const elements: Element[] = []
+  const kept: string[] = []
+  let [count, first, end] = [0, cursor.at, cursor.at]
   eachElement(cursor, () => {
     peek(cursor)
     const start = cursor.at
+    if (count++ === 0) first = start
     const shown = isShown(cursor, policy)
-    elements.push({ source: cursor.text.slice(start, cursor.at), start, end: cursor.at, shown })
+    end = cursor.at
+    if (shown) kept.push(cursor.text.slice(start, end))
   })
-  const [first, last] = [elements[0], elements.at(-1)]
-  if (first === undefined || last === undefined || elements.every(({ shown }) => shown)) return
-  const kept = elements.filter(({ shown }) => shown).map(({ source }) => source)
-  edits.push({ start: first.start, end: last.end, text: kept.join(",") })
+  if (kept.length < count) edits.push({ start: first, end, text: kept.join(",") })
 }
 
 /** Passes a `cacheScope`: what one caller may see must not be cached for others. */
