@@ -1,7 +1,7 @@
 import { readAnswer } from "../../../src/admin/mcp-answer.ts"
 import { readAnswer as readReopening } from "../../../src/gateway/reinitialize.ts"
 import { type BodyFilter, filterEvents, filterJson } from "../../../src/gateway/tool-filter.ts"
-import { createToolPolicies } from "../../../src/gateway/tool-policy.ts"
+import { createToolPolicies, type ToolPolicy } from "../../../src/gateway/tool-policy.ts"
 import type { BodySink, UpstreamAnswer } from "../../../src/gateway/upstream.ts"
 import { aTarget } from "../../support/build/target.ts"
 import type { Door, Family, Read } from "../family.ts"
@@ -49,28 +49,16 @@ const through = (filter: () => BodyFilter, text: string, size: number): Read => 
   }
 }
 
-const inEvents = (
-  name: string,
-  text: (size: number) => string,
-  most = largest,
-  piece = wholePiece,
-  policy = plain,
-): Family => ({
-  name,
-  largest: most,
-  make: (size) => through(() => filterEvents(() => policy), text(size), piece),
-})
-const inJson = (
-  name: string,
-  text: (size: number) => string,
-  most = largest,
-  piece = wholePiece,
-  policy = plain,
-): Family => ({
-  name,
-  largest: most,
-  make: (size) => through(() => filterJson(policy), text(size), piece),
-})
+/** Families of bodies behind a filter: their text, its largest size, the size of its pieces, the policy. */
+const filtered =
+  (filterBy: (policy: ToolPolicy) => BodyFilter) =>
+  (name: string, text: (size: number) => string, most = largest, piece = wholePiece, policy = plain): Family => ({
+    name,
+    largest: most,
+    make: (size) => through(() => filterBy(policy), text(size), piece),
+  })
+const inEvents = filtered((policy) => filterEvents(() => policy))
+const inJson = filtered(filterJson)
 
 const data = (json: string): string => `data: ${json}\n\n`
 const result = (member: string): string => `{"jsonrpc":"2.0","id":1,"result":{${member}}}`
