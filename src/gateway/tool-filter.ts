@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts"
+import { findJsonFault } from "../intake/json-text.ts"
 import { createValueSplitter } from "../mcp/json-values.ts"
 import {
   comment,
@@ -32,11 +33,23 @@ const unreadable = (detail: string, cause?: unknown): AppError => new AppError("
 const tooLong = (): AppError => unreadable("The server's answer is too long to apply the tool policy to it.")
 const noValue = (): AppError => unreadable("The server's answer is not a JSON object.")
 
+const notJson = (cause?: unknown): AppError =>
+  unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
+
+/** Longer texts are scanned: as values their small members take up to 100 MiB, twenty times what came. */
+const mostParsed = 64 * 1_024
+
+/** Throws UpstreamInvalid for a text that is no JSON. */
 const checkJson = (text: string): void => {
+  if (text.length > mostParsed) {
+    const any = { maxDepth: text.length, maxMembers: text.length }
+    if (findJsonFault(text, any) !== undefined) throw notJson()
+    return
+  }
   try {
     JSON.parse(text)
   } catch (cause) {
-    throw unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
+    throw notJson(cause)
   }
 }
 

@@ -64,6 +64,13 @@ describe("in a JSON body", () => {
     )
   })
 
+  test("a message of many members is filtered too, and refused if it is no JSON", () => {
+    const long = `"x":[${"{},".repeat(40_000)}{}]`
+    const tools = '"tools":[{"name":"hidden"}]'
+    expect(run(filterJson(policy), `{"result":{${tools},${long}}}`)).toBe(`{"result":{"tools":[],${long}}}`)
+    expect(() => run(filterJson(policy), `{"result":{${tools},${long.replace("{},", "{1},")}}}`)).toThrow("is not JSON")
+  })
+
   test.each(["<html>", '"text"', "{]", '{"a":}', "}", '{"unfinished":', "{} x"])("%s is refused", (text) => {
     try {
       run(filterJson(policy), text)
