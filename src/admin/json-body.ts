@@ -99,6 +99,9 @@ const parse = (bytes: Buffer): unknown => {
   return JSON.parse(text)
 }
 
+/** A body that need not be there: without one it says nothing. `null` is a body, and none that says nothing. */
+export const orEmpty = (body: unknown): unknown => (body === undefined ? {} : body)
+
 /**
  * The JSON body of a request: UTF-8, at most 1 MiB, 64 levels and 50,000 members, no key twice in one object or called
  * `__proto__`, no half surrogate pairs; sent as `mediaType`. `undefined` if there is none, whatever the content type.

@@ -3,6 +3,7 @@ import type { MCPTarget } from "../api/mcp-target.ts"
 import { hasCode } from "../errors.ts"
 import { sharerKey, sharerNamed } from "../identity/subject-key.ts"
 import { type Call, caughtUp, type Handler, listInstancesOf, requireTarget } from "./call.ts"
+import { orEmpty } from "./json-body.ts"
 import { RestartInput } from "./resources.ts"
 import { parseBody } from "./validation.ts"
 import { parseWho } from "./who.ts"
@@ -89,7 +90,7 @@ const belongsTo = (call: Call, target: MCPTarget, subject: string): ((instance: 
 
 /** POST /api/targets/{id}/restart-instances */
 export const restartInstances: Handler = async (call) => {
-  const { subject, drain } = parseBody(RestartInput, (await call.body()) ?? {})
+  const { subject, drain } = parseBody(RestartInput, orEmpty(await call.body()))
   const target = await requireTarget(call)
   const all = await listInstancesOf(call, target)
   const chosen = subject === undefined ? all : all.filter(belongsTo(call, target, subject))

@@ -4,6 +4,7 @@ import { type AppError, hasCode, isAppError } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { type Handshake, handshake } from "./handshake.ts"
 import { isVisible } from "./instances.ts"
+import { orEmpty } from "./json-body.ts"
 import { lastLines } from "./logs.ts"
 import { EmptyInput, type TestResult } from "./resources.ts"
 import type { TrialSeat } from "./trial-port.ts"
@@ -110,6 +111,6 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
 
 /** POST /api/targets/{id}/test: starts or finds the caller's instance and opens it as an MCP client would. */
 export const testTarget: Handler = async (call) => {
-  parseBody(EmptyInput, (await call.body()) ?? {})
+  parseBody(EmptyInput, orEmpty(await call.body()))
   return { body: await tryServer(call, await requireTarget(call)) }
 }

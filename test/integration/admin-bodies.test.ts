@@ -26,6 +26,9 @@ const aliceHas = async () => {
 }
 
 describe.each(calls)("a body of $method $path", ({ method, path, headers = {} }) => {
+  test("of null is refused, also where none is needed", async () => {
+    expect((await send(method, path, { body: "null", headers })).status).toBe(422)
+  })
   test.each([
     ["with a key twice", '{"canary":1,"x":{},"canary":2}', 'has the key "canary" twice in one object'],
     ["with a key twice, one of them escaped", '{"x":{"a":1,"\\u0061":2}}', 'has the key "a" twice in one object'],
