@@ -4,16 +4,19 @@ import type { NeedleLease } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError, hasCode, isAbort } from "../errors.ts"
 import { ownerOf } from "../identity/owner.ts"
+import type { LogStreamQuery } from "../ports/cluster.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { isVisible, requireInstance } from "./instances.ts"
 import { flagOf, numberOf } from "./page.ts"
 
 const defaultTail = 500
 const maxTail = 10_000
-/** Most bytes of an answer that does not follow. */
+/** Most bytes of an answer that does not follow; what it holds of them is one piece. */
 const maxBytes = 4 * 1024 * 1024
-/** How long a log is followed, in milliseconds; the client may ask again. */
-const followMs = 3_600_000
+/** Bytes by which a read that was cut inside a character may be shorter than its limit. */
+const longestCharacter = 3
+/** How long a log may be read, in milliseconds; the client may ask again. */
+const longestMs = 3_600_000
 
 /** What must be masked in an instance's log; end the lease. */
 const needlesOf = async ({ deps, identity, signal }: Call, instance: MCPInstance): Promise<NeedleLease> => {
@@ -26,26 +29,6 @@ const needlesOf = async ({ deps, identity, signal }: Call, instance: MCPInstance
 
 /** True for what a cluster says of a Pod that has no log yet, or none any more. */
 const isWithoutLog = (error: unknown): boolean => hasCode(error, "ApiInvalid", "ApiNotFound")
-
-const readLog = async (call: Call, instance: MCPInstance, podName: string): Promise<string> => {
-  const { deps, query, signal } = call
-  const { namespace } = deps
-  const part = {
-    tailLines: numberOf(query, "tail", { default: defaultTail, max: maxTail }),
-    previous: flagOf(query, "previous"),
-    limitBytes: maxBytes,
-  }
-  const { needles, end } = await needlesOf(call, instance)
-  try {
-    const text = await deps.cluster.podLogs({ namespace, name: podName }, part, { signal })
-    return await maskRead(text, needles, maxBytes)
-  } catch (error) {
-    if (isWithoutLog(error)) return ""
-    throw error
-  } finally {
-    end()
-  }
-}
 
 /** Most lines, bytes, and characters of one line, that tell why something failed. */
 const fewLines = 20
@@ -74,37 +57,49 @@ export const lastLines = async (call: Call, instance: MCPInstance): Promise<read
   }
 }
 
-async function* follow(
+/** What is read of a log, and what must be masked in it. */
+type Reading = { readonly podName: string; readonly lease: NeedleLease; readonly query: LogStreamQuery }
+
+/** What stands where bytes were no character, e.g. at the end of a log that was cut inside one. */
+const noCharacter = "\uFFFD"
+
+/** A log's pieces as they come, masked: nothing of it is held but one piece and a few characters. */
+async function* maskedPieces(
   call: Call,
-  { podName, lease }: { readonly podName: string; readonly lease: NeedleLease },
+  { podName, lease, query }: Reading,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const { cluster, namespace } = call.deps
-  const tailLines = numberOf(call.query, "tail", { default: defaultTail, max: maxTail })
   const masker = createMasker(lease.needles)
+  const left = { bytes: query.limitBytes ?? Number.POSITIVE_INFINITY, rest: "" }
+  for await (const text of cluster.streamLogs({ namespace, name: podName }, query, { signal })) {
+    left.bytes -= Buffer.byteLength(text)
+    for await (const piece of inTurns(text)) {
+      const whole = left.rest + piece
+      left.rest = whole.endsWith(noCharacter) ? noCharacter : ""
+      const shown = masker.push(whole.slice(0, whole.length - left.rest.length))
+      if (shown !== "") yield shown
+    }
+  }
+  // the end of a character that was cut would keep the beginning of a secret before it from being known as one
+  const cut = left.bytes <= longestCharacter
+  yield (cut ? "" : masker.push(left.rest)) + masker.end({ cut })
+}
+
+/** {@link maskedPieces}, which end where there is no log, or nobody to read it any more. */
+async function* piecesOf(call: Call, reading: Reading, signal: AbortSignal): AsyncGenerator<string> {
   try {
-    for await (const text of cluster.followLogs({ namespace, name: podName }, { tailLines }, { signal }))
-      for await (const piece of inTurns(text)) {
-        const shown = masker.push(piece)
-        if (shown !== "") yield shown
-      }
-    yield masker.end()
+    yield* maskedPieces(call, reading, signal)
   } catch (error) {
     if (!signal.aborted && !isWithoutLog(error) && !isAbort(error)) throw error
   }
 }
 
-type Pieces = {
-  readonly start: (signal: AbortSignal) => AsyncGenerator<string>
-  /** Called once or more when no piece is asked for any more. */
-  readonly over: () => void
-}
-
-/** Ends what follows an instance's log in time: after an hour, with the caller's token, or when access is taken away. */
+/** Ends what reads an instance's log in time: after an hour, with the caller's token, or when access is taken away. */
 const endInTime = (call: Call, instance: MCPInstance, end: () => void): (() => void) => {
   const { deps, identity } = call
   const left = (identity.expiresAtMs ?? Number.POSITIVE_INFINITY) - deps.clock.now()
-  const cancel = deps.clock.timer(Math.min(followMs, left), end)
+  const cancel = deps.clock.timer(Math.min(longestMs, left), end)
   const unsubscribe = deps.targets.subscribe(() => {
     if (!isVisible(call, instance)) end()
   })
@@ -114,18 +109,41 @@ const endInTime = (call: Call, instance: MCPInstance, end: () => void): (() => v
   }
 }
 
-/** A body that ends with its pieces, and ends them when nobody reads it any more or may. */
-const toBody = ({ start, over }: Pieces, call: Call, instance: MCPInstance): ReadableStream<Uint8Array> => {
+/** Pieces of a log, and what ends them: called once or more when nobody reads them any more, or may. */
+type Open = { readonly pieces: AsyncGenerator<string>; readonly finish: () => void }
+
+const open = (call: Call, instance: MCPInstance, reading: Reading): Open => {
   const stop = new AbortController()
-  const pieces = start(stop.signal)
   const finish = (): void => {
     keep()
     stop.abort()
-    over()
+    reading.lease.end()
   }
   const keep = endInTime(call, instance, finish)
+  return { pieces: piecesOf(call, reading, stop.signal), finish }
+}
+
+/** The first piece of a log that is there, before anything is answered: what fails until then has a status of its own. */
+const firstOf = async ({ signal }: Call, { pieces, finish }: Open): Promise<string> => {
+  signal.addEventListener("abort", finish, { once: true })
+  try {
+    const { value = "" } = await pieces.next()
+    return value
+  } catch (error) {
+    finish()
+    throw error
+  } finally {
+    signal.removeEventListener("abort", finish)
+  }
+}
+
+/** A body of pieces, which ends with them. */
+const toBody = ({ pieces, finish }: Open, first: string): ReadableStream<Uint8Array> => {
   const encoder = new TextEncoder()
   return new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      if (first !== "") controller.enqueue(encoder.encode(first))
+    },
     pull: async (controller) => {
       try {
         const { done, value } = await pieces.next()
@@ -141,17 +159,22 @@ const toBody = ({ start, over }: Pieces, call: Call, instance: MCPInstance): Rea
   })
 }
 
+/** Which part of a log a caller asks for. Throws InvalidParams. */
+const queryOf = ({ query }: Call): LogStreamQuery => {
+  const tailLines = numberOf(query, "tail", { default: defaultTail, max: maxTail })
+  const previous = flagOf(query, "previous")
+  // a life that has ended is whole already
+  const follow = flagOf(query, "follow") && !previous
+  return follow ? { tailLines, follow } : { tailLines, previous, limitBytes: maxBytes }
+}
+
 /** GET /api/instances/{name}/logs: the container's log, secret values masked. Empty before its first start. */
 export const instanceLogs: Handler = async (call): Promise<Answer> => {
   const instance = await requireInstance(call)
   const { podName } = instance.status ?? {}
-  // a life that has ended is whole already
-  const follows = flagOf(call.query, "follow") && !flagOf(call.query, "previous")
-  numberOf(call.query, "tail", { default: defaultTail, max: maxTail })
+  const query = queryOf(call)
   if (podName === undefined) return { text: "" }
-  if (!follows) return { text: await readLog(call, instance, podName) }
-  const lease = await needlesOf(call, instance)
-  return {
-    text: toBody({ start: (signal) => follow(call, { podName, lease }, signal), over: lease.end }, call, instance),
-  }
+  const opened = open(call, instance, { podName, lease: await needlesOf(call, instance), query })
+  // a server that is followed may say nothing for hours
+  return { text: toBody(opened, query.follow === true ? "" : await firstOf(call, opened)) }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { AppError } from "../errors.ts"
-import { createShares } from "../intake/shares.ts"
+import { createShares, type Shares } from "../intake/shares.ts"
 import { makeNeedles, type Needles } from "./needles.ts"
 
 /** Needles in use. */
@@ -13,15 +13,18 @@ export type NeedleLease = {
 /** Needles of secret values, shared by all who mask the same values at a time. */
 export type NeedleShare = {
   /**
-   * The needles of values; end the lease. They count for the owner who asked first, whose share is a quarter of all at
-   * most. Rejects with TooManyLogs beyond it, and with the signal's reason.
+   * The needles of values; end the lease when the log has been read. They count for the owner who asked first, whose
+   * share is a quarter of all at most, and so it is with logs that are read at a time. Rejects with TooManyLogs beyond
+   * it, and with the signal's reason.
    */
   take(owner: string, values: readonly string[], signal: AbortSignal): Promise<NeedleLease>
 }
 
 /** Bytes that all needles may have together. One set has 20 MiB at most, which is within the quarter that one owner gets. */
 const defaultMostBytes = 128 * 2 ** 20
-/** Values of so many UTF-16 units together are neither counted nor waited for: their needles cost what a connection does. */
+/** Logs that are read at a time: each has a connection to its reader, one to the API server, and what is on its way. */
+const defaultMostLogs = 512
+/** Values of so many UTF-16 units together are neither counted nor waited for: their needles cost what a reader does. */
 const fewUnits = 512
 
 type Entry = { readonly owner: string; readonly needles: Promise<Needles>; bytes: number; users: number }
@@ -35,11 +38,35 @@ const digestOf = (values: readonly string[]): string => {
 
 const areFew = (values: readonly string[]): boolean => values.reduce((sum, { length }) => sum + length, 0) <= fewUnits
 
-const tooMany = (): AppError =>
-  new AppError("TooManyLogs", {
-    detail: "The log cannot be masked now: long credentials, yours or of all, fill the memory for it.",
-    retryAfterSeconds: 5,
-  })
+const tooMany = (detail: string): AppError => new AppError("TooManyLogs", { detail, retryAfterSeconds: 5 })
+
+const tooManyBytes = (): AppError =>
+  tooMany("The log cannot be masked now: long credentials, yours or of all, fill the memory for it.")
+
+const tooManyLogs = (): AppError => tooMany("Too many logs are being read, by you or by all: end some of them.")
+
+/** What gives back a place of an owner, once. */
+const takePlace = (places: Shares, owner: string): (() => void) => {
+  if (!places.take(owner, 1)) throw tooManyLogs()
+  let held = true
+  return () => {
+    if (held) places.give(owner, 1)
+    held = false
+  }
+}
+
+/** Rejects with the signal's reason if it comes first. */
+const orAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const abort = () => aborted.reject(signal.reason)
+  signal.addEventListener("abort", abort, { once: true })
+  try {
+    return await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener("abort", abort)
+  }
+}
 
 /**
  * Makes a share for one process. Needles of long values are made one after the other, so that the memory of their making
@@ -47,19 +74,22 @@ const tooMany = (): AppError =>
  */
 export const createNeedleShare = ({
   mostBytes = defaultMostBytes,
+  mostLogs = defaultMostLogs,
 }: {
   readonly mostBytes?: number
+  readonly mostLogs?: number
 } = {}): NeedleShare => {
   const entries = new Map<string, Entry>()
   const shares = createShares(mostBytes)
+  const places = createShares(mostLogs)
   let last: Promise<unknown> = Promise.resolve()
 
   const makeInTurn = async (entry: Entry, values: readonly string[]): Promise<Needles> => {
     // those who asked may have gone while others were served
-    if (entry.users === 0) throw tooMany()
+    if (entry.users === 0) throw tooManyBytes()
     const needles = await makeNeedles(values)
     if (entry.users === 0) return needles
-    if (!shares.take(entry.owner, needles.bytes)) throw tooMany()
+    if (!shares.take(entry.owner, needles.bytes)) throw tooManyBytes()
     entry.bytes = needles.bytes
     return needles
   }
@@ -82,6 +112,7 @@ export const createNeedleShare = ({
   }
   return {
     take: async (owner, values, signal) => {
+      const leavePlace = takePlace(places, owner)
       const key = digestOf(values)
       const entry = entries.get(key) ?? start(key, owner, values)
       entry.users++
@@ -89,18 +120,13 @@ export const createNeedleShare = ({
       const end = (): void => {
         if (held) leave(key, entry)
         held = false
+        leavePlace()
       }
-      const aborted = Promise.withResolvers<never>()
-      const abort = () => aborted.reject(signal.reason)
-      signal.addEventListener("abort", abort, { once: true })
       try {
-        signal.throwIfAborted()
-        return { needles: await Promise.race([entry.needles, aborted.promise]), end }
+        return { needles: await orAborted(entry.needles, signal), end }
       } catch (error) {
         end()
         throw error
-      } finally {
-        signal.removeEventListener("abort", abort)
       }
     },
   }

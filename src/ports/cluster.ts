@@ -109,6 +109,12 @@ export type LogQuery = {
   readonly previous?: boolean
 }
 
+/** Which part of a container's log, in pieces. */
+export type LogStreamQuery = LogQuery & {
+  /** True: goes on with what the container writes, until its life ends. Default false: ends with what there is. */
+  readonly follow?: boolean
+}
+
 /**
  * The cluster, as narrow as we need it. Errors are AppErrors: `ApiNotFound` (not from get or delete), `ApiConflict`
  * (stale resourceVersion or failed precondition), `ApiAlreadyExists`, `ApiInvalid`, `ApiForbidden`, `ApiGone`,
@@ -146,13 +152,12 @@ export type ClusterPort = {
   /** Deletes; `absent` if there was nothing (left) to delete, including another uid than the precondition's. */
   delete<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, options?: DeleteOptions): Promise<"deleted" | "absent">
   recordEvent(event: EventInput, options?: CallOptions): Promise<void>
-  /** The log of a Pod's container `mcp`, oldest line first. */
+  /** The log of a Pod's container `mcp`, oldest line first; for small parts of it, since it is held as a whole. */
   podLogs(ref: ObjectRef, query: LogQuery, options?: CallOptions): Promise<string>
   /**
-   * The same log as it is written, in pieces of whole characters: what there is, then what comes, until the container's
-   * life or the signal ends. Who reads too slowly may miss lines.
+   * The same log in pieces of whole characters, read as fast as they are taken. Who follows it too slowly may miss lines.
    */
-  followLogs(ref: ObjectRef, query: Pick<LogQuery, "tailLines">, options?: CallOptions): AsyncIterable<string>
+  streamLogs(ref: ObjectRef, query: LogStreamQuery, options?: CallOptions): AsyncIterable<string>
   /** Ends every reflection and connection. */
   close(): Promise<void>
 }

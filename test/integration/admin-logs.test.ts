@@ -7,6 +7,7 @@ import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { podKind } from "../../src/api/pod.ts"
 import { secretKind, toSecretData } from "../../src/api/secret.ts"
 import { masked } from "../../src/credentials/mask.ts"
+import { AppError } from "../../src/errors.ts"
 import { names, namespace, place, register, send, token, useAdmin, userKey, world } from "../support/admin-stage.ts"
 import { podOf } from "../support/contracts/objects.ts"
 
@@ -15,6 +16,12 @@ const secret = "canary-of-a-secret"
 const pem = "-----BEGIN-----\nfirst-line-of-it\nsecond-line-of-it\n-----END-----"
 let ring: LogRing
 let following: number
+let failure: Error | undefined
+
+/** A text in pieces of `length` UTF-16 units. */
+function* cut(text: string, length: number): Generator<string> {
+  for (let at = 0; at < text.length; at += length) yield text.slice(at, at + length)
+}
 
 /** An instance with a running Pod whose log is `ring`. */
 const runAt = async (target: string, subjectKey: string, name: string): Promise<void> => {
@@ -33,12 +40,15 @@ const runAt = async (target: string, subjectKey: string, name: string): Promise<
 beforeEach(async () => {
   ring = createLogRing()
   following = 0
+  failure = undefined
   world.cluster.registerLogs({
-    podLogs: async (_ref, { previous, ...query }) => (previous === true ? "the life before\n" : ring.read(query)),
-    followLogs: async function* (_ref, query, signal) {
+    podLogs: async () => "",
+    streamLogs: async function* (_ref, { follow, previous, ...query }, signal) {
       following++
       try {
-        yield* ring.follow(query, signal)
+        if (failure !== undefined) throw failure
+        if (follow === true) yield* ring.follow(query, signal)
+        else yield* cut(previous === true ? "the life before\n" : ring.read(query), 7)
       } finally {
         following--
       }
@@ -89,6 +99,32 @@ describe("the log of an instance", () => {
       expect(refused).toMatchObject({ status: 503, body: { code: "ClusterUnavailable" } })
       expect(refused.text).not.toContain("canary")
     }
+  })
+  test("is empty where the cluster has none, and an error where the cluster is away", async () => {
+    failure = new AppError("ApiNotFound", { detail: "no such container" })
+    expect(await logs("github-user-a")).toMatchObject({ status: 200, text: "" })
+    failure = new AppError("ClusterUnavailable", { detail: "away" })
+    expect(await logs("github-user-a")).toMatchObject({ status: 503, body: { code: "ClusterUnavailable" } })
+    expect(following).toBe(0)
+  })
+  test("that ends with a cut inside a character of a secret does not show the secret's beginning", async () => {
+    const data = toSecretData({ TOKEN: "ä".repeat(200) })
+    await world.cluster.mergePatch(secretKind, { name: "github-user-a-abcde", namespace }, { data })
+    // what an API server's answer of 4 MiB is read as
+    ring.add(`${"x".repeat(4 * 1024 * 1024 - 10)} äää\uFFFD`)
+    const { text } = await logs("github-user-a")
+    expect(text.slice(-4)).toBe(` ${masked}`)
+  })
+  test("is read by so many of one caller at a time; others still get theirs", async () => {
+    const as = await token("alice")
+    const open = Array.from({ length: 128 }, () => logs("github-user-a", "?follow=true", as))
+    await expect.poll(() => following).toBe(128)
+    const refused = await logs("github-user-a", "", as)
+    expect(refused).toMatchObject({ status: 503, body: { code: "TooManyLogs" } })
+    expect((await logs("github-user-a")).status).toBe(200)
+    ring.end()
+    for (const each of await Promise.all(open)) expect(each.status).toBe(200)
+    expect((await logs("github-user-a", "", as)).status).toBe(200)
   })
   test.each(["?tail=0", "?tail=10001", "?tail=x", "?follow=yes", "?previous=1", "?tail=1&tail=2", "?t=1"])(
     "is refused with %s",

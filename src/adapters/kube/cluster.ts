@@ -6,7 +6,7 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { createReflector } from "../reflector.ts"
 import { connect } from "./connection.ts"
 import { createEventRecorder } from "./events.ts"
-import { followLog, logCall } from "./logs.ts"
+import { logCall, streamLog } from "./logs.ts"
 import { createObjectCalls } from "./objects.ts"
 import { createTransport, type Transport } from "./transport.ts"
 import { createSource } from "./watch.ts"
@@ -76,7 +76,7 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
     },
     recordEvent: createEventRecorder(objects, clock, fieldManager),
     podLogs: (ref, query, options) => transport.text(logCall(ref, query, options?.signal)),
-    followLogs: (ref, query, options) => followLog(transport, ref, query, options?.signal),
+    streamLogs: (ref, query, options) => streamLog(transport, ref, query, options?.signal),
     close: async () => {
       closing.abort(new AppError("ClusterUnavailable", { detail: "The client of the API server is closed." }))
       await Promise.all([...reflections].map((reflection) => reflection.close()))

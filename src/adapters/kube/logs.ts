@@ -1,16 +1,12 @@
 import { podKind, serverContainer } from "../../api/pod.ts"
 import { AppError, isAppError } from "../../errors.ts"
-import type { LogQuery, ObjectRef } from "../../ports/cluster.ts"
+import type { LogStreamQuery, ObjectRef } from "../../ports/cluster.ts"
 import type { Call } from "./exchange.ts"
 import { objectPath } from "./paths.ts"
 import type { Transport } from "./transport.ts"
 
 /** The call that reads a server's log. */
-export const logCall = (
-  ref: ObjectRef,
-  query: LogQuery & { readonly follow?: boolean },
-  signal: AbortSignal | undefined,
-): Call => ({
+export const logCall = (ref: ObjectRef, query: LogStreamQuery, signal: AbortSignal | undefined): Call => ({
   method: "GET",
   path: objectPath(podKind, ref, { container: serverContainer, ...query }, "log"),
   what: `logs ${ref.namespace}/${ref.name}`,
@@ -18,14 +14,14 @@ export const logCall = (
   signal,
 })
 
-/** A server's log as it is written. Ends in order when the container does. */
-export async function* followLog(
+/** A server's log in pieces. Ends in order: with what there is, or if it is followed, when the container does. */
+export async function* streamLog(
   transport: Transport,
   ref: ObjectRef,
-  query: Pick<LogQuery, "tailLines">,
+  query: LogStreamQuery,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<string> {
-  const call = logCall(ref, { ...query, follow: true }, signal)
+  const call = logCall(ref, query, signal)
   const body = await transport.stream(call)
   const decoder = new TextDecoder()
   try {

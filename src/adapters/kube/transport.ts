@@ -8,7 +8,9 @@ export type Transport = {
   json(call: Call): Promise<unknown>
   /** The answer as text (logs). */
   text(call: Call): Promise<string>
-  /** An open stream (watches): the head has come, no deadline on the body. Not repeated. */
+  /** An open stream (watches): the head has come, no deadline on the body. Not repeated: who watches lists first. */
+  watch(call: Call): Promise<Dispatcher.ResponseData["body"]>
+  /** An open stream (logs), as {@link watch}; repeated until the head has come. */
   stream(call: Call): Promise<Dispatcher.ResponseData["body"]>
 }
 
@@ -116,15 +118,15 @@ export const createTransport = (deps: TransportDeps): Transport => {
 
   const text = (call: Call): Promise<string> =>
     repeated(call, (patience) => renewed(() => exchange(call, "call", patience, ({ body }) => body.text())))
+  const open = (call: Call, headMs: number): Promise<Dispatcher.ResponseData["body"]> =>
+    renewed(() => exchange(call, "watch", { headMs, wholeMs: Number.POSITIVE_INFINITY }, async ({ body }) => body))
   return {
     text,
     json: (call) =>
       repeated(call, (patience) =>
         renewed(() => exchange(call, "call", patience, async ({ body }) => parse(call, await body.text()))),
       ),
-    stream: (call) =>
-      renewed(() =>
-        exchange(call, "watch", { headMs: deadlineMs, wholeMs: Number.POSITIVE_INFINITY }, async ({ body }) => body),
-      ),
+    watch: (call) => open(call, deadlineMs),
+    stream: (call) => repeated(call, ({ headMs }) => open(call, headMs)),
   }
 }

@@ -56,7 +56,7 @@ export const createSource = <T extends KubeObject>(
     }
     const path = collectionPath(kind, selection.namespace, query)
     const what = `watch ${kind.plural} ${selection.namespace}`
-    const body = await transport.stream({ method: "GET", path, what, signal })
+    const body = await transport.watch({ method: "GET", path, what, signal })
     try {
       for await (const line of lines(body)) yield toFrame(line)
     } catch (cause) {

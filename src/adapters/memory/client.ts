@@ -5,6 +5,7 @@ import type {
   CallOptions,
   ClusterPort,
   LogQuery,
+  LogStreamQuery,
   ObjectRef,
   Reflection,
   Selection,
@@ -44,9 +45,9 @@ export type Backend = {
   readonly pages: Pages
   readonly events: EventRecorder
   readonly podLogs: (ref: ObjectRef, query: LogQuery, signal: AbortSignal | undefined) => Promise<string>
-  readonly followLogs: (
+  readonly streamLogs: (
     ref: ObjectRef,
-    query: LogQuery,
+    query: LogStreamQuery,
     signal: AbortSignal | undefined,
   ) => Promise<AsyncIterable<string>>
   readonly clock: ClockPort
@@ -167,9 +168,9 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
       run({ verb: "podLogs", kind: "Pod", name: ref.name }, options, () =>
         backend.podLogs(ref, query, options?.signal),
       ),
-    followLogs: async function* (ref, query, options) {
-      yield* await run({ verb: "followLogs", kind: "Pod", name: ref.name }, options, () =>
-        backend.followLogs(ref, query, options?.signal),
+    streamLogs: async function* (ref, query, options) {
+      yield* await run({ verb: "streamLogs", kind: "Pod", name: ref.name }, options, () =>
+        backend.streamLogs(ref, query, options?.signal),
       )
     },
     close: async () => {

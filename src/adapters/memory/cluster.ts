@@ -1,7 +1,7 @@
 import { podKind } from "../../api/pod.ts"
 import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { ClusterPort, LogQuery, ObjectRef } from "../../ports/cluster.ts"
+import type { ClusterPort, LogQuery, LogStreamQuery, ObjectRef } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { type Backend, createClient, type Intercept } from "./client.ts"
 import { createEventRecorder } from "./events.ts"
@@ -14,7 +14,7 @@ import { createStore } from "./store.ts"
 /** Reads the logs of Pods' containers `mcp`: what a node does for an API server. */
 export type LogSource = {
   podLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): Promise<string>
-  followLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): AsyncIterable<string>
+  streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
 }
 
 /** How a client of the embedded cluster acts. */
@@ -68,7 +68,7 @@ export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluste
     pages: createPages(store),
     events: createEventRecorder(store, server, clock),
     podLogs: async (ref, query, signal) => nodeOf(store, logs, ref).podLogs(ref, query, signal),
-    followLogs: async (ref, query, signal) => nodeOf(store, logs, ref).followLogs(ref, query, signal),
+    streamLogs: async (ref, query, signal) => nodeOf(store, logs, ref).streamLogs(ref, query, signal),
     clock,
     telemetry,
     bookmarkMs: options.bookmarkMs ?? 60_000,

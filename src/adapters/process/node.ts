@@ -1,7 +1,7 @@
 import { type Pod, podKind } from "../../api/pod.ts"
 import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { Change, ClusterPort, LogQuery, ObjectRef } from "../../ports/cluster.ts"
+import type { Change, ClusterPort, LogQuery, LogStreamQuery, ObjectRef } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { type NodeDeps, refOf } from "./pod-report.ts"
 import { type PodRun, runPod } from "./pod-run.ts"
@@ -33,8 +33,8 @@ export type ProcessNode = {
   readonly ready: Promise<void>
   /** The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`. */
   podLogs(ref: ObjectRef, query: LogQuery): Promise<string>
-  /** The same log as it is written, until the container's life or the signal ends. Throws `ApiNotFound`. */
-  followLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): AsyncIterable<string>
+  /** The same log in pieces; followed, until the container's life or the signal ends. Throws `ApiNotFound`. */
+  streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
   /** Ends every server and what it started, waiting a bounded time. The Pods stay in the cluster. */
   close(): Promise<void>
 }
@@ -139,8 +139,10 @@ export const createProcessNode = (options: ProcessNodeOptions): ProcessNode => {
     // closed before its first list, it has nothing to wait for
     ready: pods.synced.catch(() => {}),
     podLogs: async (ref, query) => find(ref).run.logs(query),
-    followLogs: async function* (ref, query, signal) {
-      yield* find(ref).run.follow(query, signal)
+    streamLogs: async function* (ref, { follow = false, ...query }, signal) {
+      const { run } = find(ref)
+      if (follow) yield* run.follow(query, signal)
+      else yield run.logs(query)
     },
     close: () => {
       unsubscribe()

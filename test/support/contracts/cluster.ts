@@ -110,7 +110,7 @@ const describeObjects = (bench: Bench): void => {
     await expect(cluster.mergePatch(mcpTargetKind, ref, { spec: { paused: true } })).rejects.toMatchObject(lacking)
     await expect(cluster.patchStatus(mcpTargetKind, ref, { status: { ready: 1 } })).rejects.toMatchObject(lacking)
     await expect(cluster.podLogs(ref, {})).rejects.toMatchObject(lacking)
-    await expect(cluster.followLogs(ref, {})[Symbol.asyncIterator]().next()).rejects.toMatchObject(lacking)
+    await expect(cluster.streamLogs(ref, {})[Symbol.asyncIterator]().next()).rejects.toMatchObject(lacking)
   })
 
   test("the generation counts changes of the spec, the version every change, and no change is no write", async () => {

@@ -29,7 +29,7 @@ test("a log is followed in whole characters, until the server ends it", async ()
     more = () => response.end(second)
   })
   const seen: string[] = []
-  for await (const text of cluster.followLogs(ref, { tailLines: 3 })) {
+  for await (const text of cluster.streamLogs(ref, { tailLines: 3, follow: true })) {
     seen.push(text)
     more()
   }
@@ -48,7 +48,7 @@ test("following ends with its signal, and the connection with it", async () => {
     response.writeHead(200).write("one\n")
   })
   const following = (async () => {
-    for await (const text of cluster.followLogs(ref, {}, { signal: stop.signal })) if (text === "one\n") stop.abort()
+    for await (const text of cluster.streamLogs(ref, {}, { signal: stop.signal })) if (text === "one\n") stop.abort()
   })()
   await expect(following).rejects.toMatchObject({ name: "AbortError" })
   await closed.promise
@@ -57,7 +57,7 @@ test("following ends with its signal, and the connection with it", async () => {
 test("a log that cannot be read, or breaks off, is an error", async () => {
   const { api, cluster } = await world()
   const read = async () => {
-    for await (const _ of cluster.followLogs(ref, {}));
+    for await (const _ of cluster.streamLogs(ref, {}));
   }
   api.play(refuse(404, "NotFound"))
   await expect(read()).rejects.toMatchObject({ code: "ApiNotFound" })

@@ -175,13 +175,13 @@ test("logs come from the node; without one, or without the Pod, there are none",
   await expect(cluster.podLogs(at("a"), {})).rejects.toMatchObject({ code: "ApiInvalid" })
   const withdraw = cluster.registerLogs({
     podLogs: async ({ name }, { tailLines }) => `${name} ${tailLines}`,
-    followLogs: async function* ({ name }) {
+    streamLogs: async function* ({ name }) {
       yield `${name} 1`
       yield `${name} 2`
     },
   })
   expect(await cluster.podLogs(at("a"), { tailLines: 3 })).toBe("a 3")
-  expect(await Readable.from(cluster.followLogs(at("a"), {})).toArray()).toEqual(["a 1", "a 2"])
+  expect(await Readable.from(cluster.streamLogs(at("a"), {})).toArray()).toEqual(["a 1", "a 2"])
   withdraw()
   await expect(cluster.podLogs(at("a"), {})).rejects.toMatchObject({ code: "ApiInvalid" })
 })
