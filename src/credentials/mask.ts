@@ -1,6 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises"
 import { hasFingerprint } from "./fingerprints.ts"
-import { isBeginning, isMarked, type Needles } from "./needles.ts"
+import { isBeginning, isMarked, makeNeedles, type Needles } from "./needles.ts"
 import { blockLength } from "./spellings.ts"
 
 /** What stands where a secret stood, or several in a row. */
@@ -167,6 +167,10 @@ export const mask = async (text: string, needles: Needles, end?: TextEnd): Promi
   for await (const piece of inTurns(text)) shown.push(masker.push(piece))
   return shown.join("") + masker.end(end)
 }
+
+/** {@link mask} for a text that is masked once. */
+export const withoutSecrets = async (text: string, values: readonly string[]): Promise<string> =>
+  await mask(text, await makeNeedles(values))
 
 /**
  * {@link mask} of a log that was read up to `limitBytes`. A read that was cut may have cut a secret: its last line is

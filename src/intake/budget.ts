@@ -35,18 +35,11 @@ export type Budget = {
   readonly limit: number
 }
 
-/** Hears what becomes of a budget. */
-export type BudgetWatch = {
-  /** Bytes were taken or given back. */
-  changed(held: number): void
-  /** Bytes were refused: because the owner holds too much, or although somebody new would not get them either. */
-  refused(by: "owner" | "replica"): void
-}
-
-const unwatched: BudgetWatch = { changed: () => {}, refused: () => {} }
-
-/** Makes a budget of `limit` bytes, of which each owner gets a share; see shares.ts. */
-export const createBudget = (limit: number, watch: BudgetWatch = unwatched): Budget => {
+/**
+ * Makes a budget of `limit` bytes, of which each owner gets a share; see shares.ts. `refused` hears of each refusal:
+ * because the owner holds too much, or because somebody new would not get the bytes either.
+ */
+export const createBudget = (limit: number, refused: (by: "owner" | "replica") => void = () => {}): Budget => {
   const shares = createShares(limit)
 
   const open = (): Holding => {
@@ -58,11 +51,10 @@ export const createBudget = (limit: number, watch: BudgetWatch = unwatched): Bud
         if (isOver) return false
         of ??= owner
         if (!shares.take(of, bytes)) {
-          watch.refused(shares.fits(bytes) ? "owner" : "replica")
+          refused(shares.fits(bytes) ? "owner" : "replica")
           return false
         }
         amount += bytes
-        watch.changed(shares.held)
         return true
       },
       end: () => {
@@ -70,7 +62,6 @@ export const createBudget = (limit: number, watch: BudgetWatch = unwatched): Bud
         if (of === undefined || amount === 0) return
         shares.give(of, amount)
         amount = 0
-        watch.changed(shares.held)
       },
     }
   }

@@ -3,6 +3,7 @@ import { createMemoryCluster, type MemoryCluster } from "../adapters/memory/clus
 import { createProcessNode } from "../adapters/process/node.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
+import { withoutSecrets } from "../credentials/mask.ts"
 import { createOperator } from "../operator/controller.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
@@ -61,6 +62,7 @@ const startOperator = async (deps: Deps, cluster: MemoryCluster, templates: Plug
     telemetry,
     baseEnvironment: baseEnvironment(environment),
     workingDirectory,
+    hide: withoutSecrets,
     platform,
   })
   await started.add("node", node.close)

@@ -40,7 +40,7 @@ const shared = (registry: Registry, { name, help, labels }: MetricDefinition) =>
   registers: [registry],
 })
 
-const makers = (registry: Registry): Pick<TelemetryPort, "counter" | "gauge" | "histogram"> => ({
+const makers = (registry: Registry): Omit<TelemetryPort, "log" | "metrics"> => ({
   counter: once((definition) => {
     const metric = new Counter(shared(registry, definition))
     const bound = boundLabels(definition.labels ?? [])
@@ -54,6 +54,13 @@ const makers = (registry: Registry): Pick<TelemetryPort, "counter" | "gauge" | "
       inc: (labels, by = 1) => metric.inc(bound(labels), by),
     }
   }),
+  reading: (definition, read) => {
+    registry.removeSingleMetric(definition.name)
+    const collect = function (this: Gauge): void {
+      this.set(read())
+    }
+    new Gauge({ ...shared(registry, definition), collect })
+  },
   histogram: once((definition) => {
     const buckets = [...(definition.buckets ?? defaultBuckets)]
     const metric = new Histogram({ ...shared(registry, definition), buckets })
@@ -63,9 +70,7 @@ const makers = (registry: Registry): Pick<TelemetryPort, "counter" | "gauge" | "
 })
 
 /** Metrics in a registry of their own. `processMetrics` adds those of the process itself: memory, CPU, event loop. */
-export const createMetrics = (
-  processMetrics: boolean,
-): Pick<TelemetryPort, "counter" | "gauge" | "histogram" | "metrics"> => {
+export const createMetrics = (processMetrics: boolean): Omit<TelemetryPort, "log"> => {
   const registry = new Registry()
   if (processMetrics) collectDefaultMetrics({ register: registry })
   return { ...makers(registry), metrics: () => registry.metrics() }

@@ -13,6 +13,7 @@ import { secretKind } from "../../src/api/secret.ts"
 import { serviceKind } from "../../src/api/service.ts"
 import { parseCommand } from "../../src/config/flags.ts"
 import { loadConfig } from "../../src/config/load.ts"
+import { withoutSecrets } from "../../src/credentials/mask.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { startFront } from "../../src/roles/front.ts"
@@ -54,6 +55,7 @@ beforeEach(async () => {
     telemetry,
     baseEnvironment: { PATH: process.env.PATH ?? "" },
     workingDirectory: tmpdir(),
+    hide: withoutSecrets,
   })
   await started.add("node", node.close)
   cluster.registerLogs(node)

@@ -10,6 +10,7 @@ import { eventKind } from "../../src/api/event.ts"
 import { labels } from "../../src/api/labels.ts"
 import { type Container, type Pod, podKind } from "../../src/api/pod.ts"
 import { secretKind, toSecretData } from "../../src/api/secret.ts"
+import { withoutSecrets } from "../../src/credentials/mask.ts"
 import { eventually, processesRunning } from "../support/processes.ts"
 import { quietTelemetry } from "../support/quiet-telemetry.ts"
 import { repositoryFile } from "../support/reflow.ts"
@@ -26,7 +27,7 @@ let names = 0
 
 beforeEach(async () => {
   cluster = createMemoryCluster({ clock: systemClock, telemetry })
-  const options = { cluster, namespace, clock: systemClock, telemetry, workingDirectory: folder }
+  const options = { cluster, namespace, clock: systemClock, telemetry, workingDirectory: folder, hide: withoutSecrets }
   node = createProcessNode({ ...options, baseEnvironment: base })
   cluster.registerLogs(node)
   await node.ready
@@ -352,8 +353,9 @@ describe("the node's own end", () => {
   )
 
   test("on Windows it says that it cannot work there", () => {
-    const options = { cluster, namespace, clock: systemClock, telemetry, baseEnvironment: {}, workingDirectory: folder }
-    expect(() => createProcessNode({ ...options, platform: "win32" })).toThrow(
+    const platform = "win32"
+    const options = { cluster, namespace, clock: systemClock, telemetry, hide: withoutSecrets, platform } as const
+    expect(() => createProcessNode({ ...options, baseEnvironment: {}, workingDirectory: folder })).toThrow(
       expect.objectContaining({ code: "PlatformUnsupported" }),
     )
   })

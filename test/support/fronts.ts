@@ -12,6 +12,7 @@ import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts
 import { MCPTargetSpec, mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import type { Config } from "../../src/config/schema.ts"
+import { withoutSecrets } from "../../src/credentials/mask.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { type Front, startFront } from "../../src/roles/front.ts"
@@ -75,6 +76,7 @@ const startCluster = async (started: Started, config: Config): Promise<MemoryClu
     telemetry,
     baseEnvironment: { PATH: `${root}/node_modules/.bin:${process.env.PATH}` },
     workingDirectory: root,
+    hide: withoutSecrets,
     platform: process.platform,
   })
   await started.add("node", node.close)

@@ -8,6 +8,7 @@ import { systemClock as clock } from "../../src/adapters/system/clock.ts"
 import { parseCommand } from "../../src/config/flags.ts"
 import { loadConfig } from "../../src/config/load.ts"
 import type { Config } from "../../src/config/schema.ts"
+import { withoutSecrets } from "../../src/credentials/mask.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
@@ -67,6 +68,7 @@ const startCluster = async ({ config, started }: Parts): Promise<MemoryCluster> 
     telemetry,
     baseEnvironment: baseEnvironment(process.env),
     workingDirectory: repositoryFile("."),
+    hide: withoutSecrets,
     platform: process.platform,
   })
   await started.add("node", node.close)

@@ -22,6 +22,7 @@ export const quietTelemetry = (): TelemetryPort & { readonly lines: KeptLine[] }
     log: logger({}),
     counter: () => ({ inc: () => {} }),
     gauge: () => ({ set: () => {}, inc: () => {} }),
+    reading: () => {},
     histogram: () => ({ observe: () => {} }),
     metrics: async () => "",
   }

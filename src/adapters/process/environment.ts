@@ -98,17 +98,3 @@ export const unusablePart = ({ argv, variables, tooLong }: ResolvedContainer): s
   const bad = Object.keys(variables).find((name) => variables[name]?.includes("\0"))
   return bad === undefined ? undefined : `the value of environment variable ${bad} contains a NUL character`
 }
-
-/** Lines of a longer value that are hidden on their own, too: keys are printed line by line. */
-const shortestLine = 8
-
-const spellings = (value: string): string[] => {
-  const lines = value.split(/\r?\n/).map((line) => line.trim())
-  return [value, value.trim(), ...lines.filter((line) => line.length >= shortestLine)]
-}
-
-/** `text` without the given secret values; blank ones stay. */
-export const withoutSecrets = (text: string, values: readonly string[]): string =>
-  [...new Set(values.filter((value) => value.trim() !== "").flatMap(spellings))]
-    .sort((a, b) => b.length - a.length)
-    .reduce((rest, value) => rest.replaceAll(value, "•••"), text)

@@ -105,8 +105,8 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
  * The words that the kubelet takes from the log as the message of a failed container: 80 lines, 2048 bytes. `hide` takes
  * out what must not be seen; it comes before the cut, so that no half of a secret is left.
  */
-export const lastWords = (ring: LogRing, hide: (text: string) => string = (text) => text): string =>
-  lastBytes(hide(ring.read({ tailLines: 80 })), 2048)
+export const lastWords = async (ring: LogRing, hide: (text: string) => Promise<string>): Promise<string> =>
+  lastBytes(await hide(ring.read({ tailLines: 80 })), 2048)
 
 /** Writes the lines of a stream into a ring; the last one also without its end. */
 export const captureLines = (stream: Readable, ring: LogRing): void => {

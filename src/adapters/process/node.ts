@@ -3,7 +3,7 @@ import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Change, ClusterPort, LogQuery, LogStreamQuery, ObjectRef } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
-import { type NodeDeps, refOf } from "./pod-report.ts"
+import { type Hide, type NodeDeps, refOf } from "./pod-report.ts"
 import { type PodRun, runPod } from "./pod-run.ts"
 import { createPorts } from "./port.ts"
 import { persist } from "./status-writer.ts"
@@ -19,6 +19,8 @@ export type ProcessNodeOptions = {
   readonly baseEnvironment: Readonly<Record<string, string>>
   /** Folder that commands run in. */
   readonly workingDirectory: string
+  /** Takes secret values out of what a container's state tells: the words with which a server ended. */
+  readonly hide: Hide
   /** Name that Pods are bound to; default `local`. */
   readonly nodeName?: string
   /** Milliseconds that servers get to end on close; default 3000. */
@@ -117,10 +119,10 @@ const requirePlatform = (platform: NodeJS.Platform): void => {
 
 /** Starts the node. Throws `PlatformUnsupported` on Windows. */
 export const createProcessNode = (options: ProcessNodeOptions): ProcessNode => {
-  const { cluster, namespace, clock, telemetry, baseEnvironment, workingDirectory } = options
+  const { cluster, namespace, clock, telemetry, baseEnvironment, workingDirectory, hide } = options
   requirePlatform(options.platform ?? process.platform)
   const deps: NodeDeps = {
-    ...{ cluster, clock, baseEnvironment, workingDirectory },
+    ...{ cluster, clock, baseEnvironment, workingDirectory, hide },
     log: telemetry.log.child({ component: "node" }),
     nodeName: options.nodeName ?? "local",
     ports: createPorts(),

@@ -8,6 +8,9 @@ import { toPodStatus } from "./status.ts"
 import { createStatusWriter, type PodCalls, persist } from "./status-writer.ts"
 import type { ContainerView } from "./view.ts"
 
+/** A text without the secret values that are in it; blank ones stay. */
+export type Hide = (text: string, values: readonly string[]) => Promise<string>
+
 /** What the node gives to each of its Pods. */
 export type NodeDeps = {
   readonly cluster: ClusterPort
@@ -17,6 +20,7 @@ export type NodeDeps = {
   readonly ports: Ports
   readonly baseEnvironment: Readonly<Record<string, string>>
   readonly workingDirectory: string
+  readonly hide: Hide
 }
 
 /** Namespace and name of a Pod. */

@@ -1,7 +1,7 @@
 import { type Container, type Pod, serverContainer } from "../../api/pod.ts"
 import type { LogQuery } from "../../ports/cluster.ts"
 import { afterRestart, type Backoff, restartDelay } from "./backoff.ts"
-import { type ResolvedContainer, resolveContainer, withoutSecrets } from "./environment.ts"
+import { type ResolvedContainer, resolveContainer } from "./environment.ts"
 import type { Child } from "./launch.ts"
 import { type LifeEnd, runLife } from "./life.ts"
 import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
@@ -143,7 +143,7 @@ const live = async (run: Run, restartCount: number): Promise<Lived | undefined> 
 }
 
 /** Shows how a life ended; returns its exit code. */
-const showEnd = (run: Run, { end, ring, secretValues }: Lived, restartCount: number): number => {
+const showEnd = async (run: Run, { end, ring, secretValues }: Lived, restartCount: number): Promise<number> => {
   const { calls, container, deps, report } = run
   if (end.kind === "refused") {
     show(run, toRefused(restartCount, toStartError(end.message, deps.clock.now())))
@@ -152,7 +152,7 @@ const showEnd = (run: Run, { end, ring, secretValues }: Lived, restartCount: num
     return 128
   }
   const fromLog = container.terminationMessagePolicy === "FallbackToLogsOnError"
-  const message = fromLog ? lastWords(ring, (text) => withoutSecrets(text, secretValues)) : ""
+  const message = fromLog ? await lastWords(ring, (text) => deps.hide(text, secretValues)) : ""
   const terminated = toTerminated({ ...end, message })
   show(run, toEnded(run.view, terminated))
   const { exitCode, signal } = terminated
@@ -187,7 +187,7 @@ const runLives = async (run: Run): Promise<void> => {
     const lived = await live(run, restarts)
     if (lived === undefined || stop.signal.aborted) return
     const endedAt = deps.clock.now()
-    if (isLastLife(pod.spec.restartPolicy, showEnd(run, lived, restarts))) return
+    if (isLastLife(pod.spec.restartPolicy, await showEnd(run, lived, restarts))) return
     await backOff(run, backoff, endedAt)
     backoff = afterRestart(backoff, endedAt, deps.clock.now())
   }

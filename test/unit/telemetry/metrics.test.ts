@@ -13,6 +13,16 @@ test("counters, gauges and histograms appear in the Prometheus text", async () =
     expect(text.split("\n")).toContain(line)
 })
 
+test("what is read when it is asked for shows its value of that moment, of the last reader", async () => {
+  const metrics = createMetrics(false)
+  let value = 1
+  metrics.reading({ name: "a", help: "A." }, () => 0)
+  metrics.reading({ name: "a", help: "A." }, () => value)
+  expect(await metrics.metrics()).toContain("\na 1\n")
+  value = 2
+  expect(await metrics.metrics()).toContain("\na 2\n")
+})
+
 test("defining a metric twice gives the same one", async () => {
   const metrics = createMetrics(false)
   for (let time = 0; time < 2; time++) metrics.counter({ name: "a_total", help: "A." }).inc()

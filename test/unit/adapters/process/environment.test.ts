@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { resolveContainer, unusablePart, withoutSecrets } from "../../../../src/adapters/process/environment.ts"
+import { resolveContainer, unusablePart } from "../../../../src/adapters/process/environment.ts"
 import type { Container } from "../../../../src/api/pod.ts"
 
 const base = { PATH: "/bin", HOME: "/home/me", LANG: "C" }
@@ -107,9 +107,4 @@ test("a NUL character is named by its variable, without the value", () => {
   expect(unusablePart(resolve({ args: ["a\0"] }))).toMatch(/command/)
   const broken = resolve({ envFrom: [{ secretRef: { name: "s" } }] }, { s: { TOKEN: "can\0ary" } })
   expect(unusablePart(broken)).toBe("the value of environment variable TOKEN contains a NUL character")
-})
-
-test("secret values are taken out of a text, the longest first, blank ones not at all", () => {
-  expect(withoutSecrets("abc abcdef  x\n", ["abc", "abcdef\n", "", " "])).toBe("••• •••  x\n")
-  expect(withoutSecrets("got line-one-of-key!", ["-- \nline-one-of-key\n--"])).toBe("got •••!")
 })

@@ -27,16 +27,18 @@ test("tailLines takes the last lines, limitBytes the first bytes of them, never 
   expect(ring.read({ tailLines: 2, limitBytes: 3 })).toBe("tw")
 })
 
-test("the last words are at most 80 lines and 2048 bytes, the end of the log, whole characters", () => {
-  expect(lastWords(ringOf(numbers(100)))).toMatch(/^line 20\n[\s\S]*line 99\n$/)
-  const long = lastWords(ringOf(["ö".repeat(1500)]))
+const plain = async (text: string) => text
+
+test("the last words are at most 80 lines and 2048 bytes, the end of the log, whole characters", async () => {
+  expect(await lastWords(ringOf(numbers(100)), plain)).toMatch(/^line 20\n[\s\S]*line 99\n$/)
+  const long = await lastWords(ringOf(["ö".repeat(1500)]), plain)
   expect(Buffer.byteLength(long)).toBeLessThanOrEqual(2048)
   expect(long).toMatch(/^ö+\n$/)
 })
 
-test("what is hidden is hidden before the cut, so that no end of it stays", () => {
+test("what is hidden is hidden before the cut, so that no end of it stays", async () => {
   const secret = `canary${"x".repeat(100)}`
-  const words = lastWords(ringOf([secret + "y".repeat(2000)]), (text) => text.replaceAll(secret, "•"))
+  const words = await lastWords(ringOf([secret + "y".repeat(2000)]), async (text) => text.replaceAll(secret, "•"))
   expect(words).toBe(`•${"y".repeat(2000)}\n`)
 })
 
