@@ -1,3 +1,5 @@
+import { createGrowingBuffer } from "../intake/growing-buffer.ts"
+import { findJsonFault } from "../intake/json-text.ts"
 import { isRecord } from "./claims.ts"
 
 /** Asks an issuer: the built-in `fetch`, or a test's. */
@@ -9,19 +11,25 @@ export type Fetch = (
 /** Longest wait for one document, and its largest size. */
 const timeoutMs = 5_000
 const maxBytes = 2 ** 20
+/** Most levels of nesting. */
+const maxDepth = 32
 
 const readBounded = async (response: Response): Promise<string> => {
-  const chunks: Uint8Array[] = []
-  let size = 0
+  const bytes = createGrowingBuffer()
   for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength
-    if (size > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`)
-    chunks.push(chunk)
+    if (bytes.length + chunk.byteLength > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`)
+    bytes.add(chunk)
   }
-  return Buffer.concat(chunks).toString("utf8")
+  return bytes.take().toString("utf8")
 }
 
-/** A JSON object from an issuer. Throws with a reason that names the URL: unreachable, not 200, too large, no object. */
+const parse = (text: string): unknown => {
+  const fault = findJsonFault(text, { maxDepth })
+  if (fault !== undefined) throw new Error(`it ${fault.words}`)
+  return JSON.parse(text)
+}
+
+/** A JSON object from an issuer. Throws with a reason that names the URL: unreachable, not 200, too large, no object of at most 50,000 members. */
 export const fetchDocument = async (
   fetch: Fetch,
   url: string,
@@ -37,7 +45,7 @@ export const fetchDocument = async (
       await response.body?.cancel()
       throw new Error(`it was answered with ${response.status}`)
     }
-    const document: unknown = JSON.parse(await readBounded(response))
+    const document: unknown = parse(await readBounded(response))
     if (isRecord(document)) return document
     throw new Error("it is not a JSON object")
   } catch (cause) {

@@ -10,6 +10,8 @@ const freshMs = 10 * 60_000
 const usableMs = 24 * 60 * 60_000
 /** Shortest time between two fetches: tokens with invented key ids must not become requests to the issuer. */
 const cooldownMs = 30_000
+/** Most keys of one issuer: a token that names none of them is checked with each. Issuers have two or three. */
+const maxKeys = 100
 
 /** The keys with which one issuer signs. */
 export type IssuerKeys = {
@@ -45,6 +47,13 @@ const select = async (set: KeySet, header: JWSHeaderParameters): Promise<readonl
   }
 }
 
+/** What chooses from a key set. Throws with a reason. */
+const toSelect = (document: Readonly<Record<string, unknown>>): KeySet["select"] => {
+  const { keys } = document
+  if (Array.isArray(keys) && keys.length > maxKeys) throw new Error(`the key set has more than ${maxKeys} keys`)
+  return createLocalJWKSet(document as unknown as JSONWebKeySet)
+}
+
 /**
  * Makes the keys of one issuer. They are fetched when they are needed first, so that a gateway starts while its issuer is
  * away; then they are kept: fetched anew every ten minutes in the background, and at once for a key id that is not known
@@ -61,8 +70,7 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
     triedAt = clock.now()
     try {
       const url = issuer.jwks_url === "" ? await discoverKeySet(fetch, issuer.issuer, life.signal) : issuer.jwks_url
-      const document = await fetchDocument(fetch, url, life.signal)
-      known = { select: createLocalJWKSet(document as unknown as JSONWebKeySet), fetchedAt: clock.now() }
+      known = { select: toSelect(await fetchDocument(fetch, url, life.signal)), fetchedAt: clock.now() }
       failed = false
     } catch (error) {
       failed = true
