@@ -89,7 +89,12 @@ export const errorTable = {
   ),
   PreconditionRequired: caller(428, -32600, "Send If-Match with the ETag of the object you read."),
   PreconditionFailed: caller(412, -32600, "The object changed meanwhile: read it again and repeat."),
-  TooManyLogs: caller(503, -32011, "Others read logs of servers with long credentials: try again later.", true),
+  TooManyLogs: caller(
+    503,
+    -32011,
+    "Too many logs are being read, or logs of servers with long credentials: try again later.",
+    true,
+  ),
   ScopeTooNarrow: caller(422, -32602, "Use a scope that is not narrower than the target's isolation boundary."),
   // inside
   ShuttingDown: caller(503, -32011, "This replica is stopping: send the request again.", true),

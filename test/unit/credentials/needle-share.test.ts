@@ -36,6 +36,17 @@ describe("needles of secret values", () => {
     expect((await share.take("alice", long("a"), signal)).needles).toBe(first.needles)
     await share.take("bob", long("b"), signal)
   })
+  test("have so many readers at a time, a quarter of one owner, however short the values are", async () => {
+    const share = createNeedleShare({ mostLogs: 8 })
+    const take = (owner: string) => share.take(owner, ["short"], signal)
+    const [first] = [await take("alice"), await take("alice")]
+    await expect(take("alice")).rejects.toMatchObject({ code: "TooManyLogs", retryAfterSeconds: 5 })
+    await take("bob")
+    first.end()
+    first.end()
+    await take("alice")
+    await expect(take("alice")).rejects.toMatchObject({ code: "TooManyLogs" })
+  })
   test("count for nothing once the last holder is gone", async () => {
     const share = createNeedleShare({ mostBytes: 4 * (await makeNeedles(long("a"))).bytes })
     for (const letter of ["a", "b", "c"]) (await share.take("alice", long(letter), signal)).end()
