@@ -93,6 +93,9 @@ test("the flow of the specification: register, call, look, restart, call again",
   await reflow.api("PUT", "/api/targets/github-k8s/env/default", { GITHUB_TOKEN: "canary-default" })
 
   const before = await toolText(`${reflow.url}/mcp/github-k8s`, alice, "pid")
+  const look = () => reflow?.api("GET", "/api/instances", undefined, alice)
+  // a server may have answered by its own address before its probe has told that it is ready
+  await expect.poll(async () => (await look())?.body.items[0]?.phase).toBe("Ready")
   const seen = await reflow.api("GET", "/api/instances", undefined, alice)
   expect(seen.status).toBe(200)
   expect(seen.body.items).toHaveLength(1)

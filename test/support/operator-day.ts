@@ -39,7 +39,7 @@ const isWrite = (verb: string): boolean => !["get", "list", "watch"].includes(ve
 
 /** An operator whose way to the API server can be cut, for a while or for good after some more writes, or become slow. */
 const createLeader = async (world: OperatorWorld, settings: Partial<Settings>) => {
-  const way = { open: true, writesLeft: Number.POSITIVE_INFINITY, lagSeconds: 0 }
+  const way = { open: true, writesLeft: Number.POSITIVE_INFINITY, lagSeconds: 0, behindUntil: 0 }
   const { frames, lag } = createFaults(world.clock)
   const intercept: Intercept = {
     call: (call, run) => {
@@ -51,6 +51,8 @@ const createLeader = async (world: OperatorWorld, settings: Partial<Settings>) =
   }
   const operator: Operator = await world.start(settings, intercept)
   const slow = (seconds: number): void => {
+    // what is on its way already comes no sooner
+    way.behindUntil = Math.max(way.behindUntil, world.clock.now() + way.lagSeconds * 1000)
     way.lagSeconds = seconds
     lag(seconds * 1000)
   }
@@ -161,10 +163,11 @@ export const beginDay = async (settings: DaySettings): Promise<Day> => {
   const check = async (): Promise<void> => {
     const problems = watches.flatMap((each) => each.problems)
     if (problems.length > 0) throw new Error(problems.join("\n"))
-    const { open, writesLeft, lagSeconds } = leader.way
+    const { open, writesLeft, lagSeconds, behindUntil } = leader.way
     if (!open || writesLeft < Number.POSITIVE_INFINITY || lagSeconds > 0) return
     let wrong = await disorder(world.cluster, namespace)
-    for (let second = 0; wrong.length > 0 && second < patienceSeconds; second++) {
+    const patience = patienceSeconds + Math.max(0, behindUntil - world.clock.now()) / 1000
+    for (let second = 0; wrong.length > 0 && second < patience; second++) {
       await world.pass(1)
       wrong = await disorder(world.cluster, namespace)
     }
