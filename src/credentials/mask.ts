@@ -1,7 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises"
-import { hasFingerprint } from "./fingerprints.ts"
-import { isBeginning, isMarked, makeNeedles, type Needles } from "./needles.ts"
-import { blockLength } from "./spellings.ts"
+import { makeNeedles, type Needles } from "./needles.ts"
+import { createReadings, type Readings } from "./readings.ts"
 
 /** What stands where a secret stood, or several in a row. */
 export const masked = "•••"
@@ -20,15 +19,8 @@ export type Masker = {
   end(end?: TextEnd): string
 }
 
-/** Hashes of so many beginnings of the text are kept; a power of two, more than the longest needle. */
-const kept = 2 * blockLength
-const keptMask = kept - 1
-
 type Masking = {
-  readonly needles: Needles
-  /** Hashes of the text up to each of the last places. */
-  readonly hashes1: Int32Array
-  readonly hashes2: Int32Array
+  readonly readings: Readings
   /** UTF-16 units of the text so far. */
   length: number
   /** What was held back, the end of the text so far. */
@@ -40,63 +32,25 @@ type Masking = {
   hidden: boolean
 }
 
-/** Hash of the `length` units up to `end`, by those of the beginnings. */
-const hashOf = (hashes: Int32Array, powers: Int32Array, end: number, length: number): number =>
-  ((hashes[end & keptMask] ?? 0) - Math.imul(hashes[(end - length) & keptMask] ?? 0, powers[length] ?? 0)) | 0
-
-/** Length of the longest needle that ends where the text does; 0 if none does. */
-const longestNeedle = ({ needles, hashes1, hashes2, length: end }: Masking): number => {
-  const { hashing, lengths, fingerprints } = needles
-  for (const length of lengths) {
-    if (length > end) continue
-    const hash1 = hashOf(hashes1, hashing.powers1, end, length)
-    if (hasFingerprint(fingerprints, hash1, hashOf(hashes2, hashing.powers2, end, length))) return length
-  }
-  return 0
-}
-
-/** Notes that a part is secret that ends where the text does. */
-const cover = ({ froms, tos, length: to }: Masking, from: number): void => {
-  let start = from
-  while (froms.length > 0 && (tos.at(-1) ?? 0) >= from) {
+/** Notes that a part is secret. Parts come nearly in order: what decodes tells them a little later. */
+const cover = ({ froms, tos }: Pick<Masking, "froms" | "tos">, from: number, to: number): void => {
+  let [start, end] = [from, to]
+  while (froms.length > 0 && (tos.at(-1) ?? 0) >= start) {
     start = Math.min(start, froms.pop() ?? start)
-    tos.pop()
+    end = Math.max(end, tos.pop() ?? end)
   }
   froms.push(start)
-  tos.push(to)
+  tos.push(end)
 }
 
 const take = (masking: Masking, piece: string): void => {
-  const { hashes1, hashes2, needles } = masking
-  const { base1, base2 } = needles.hashing
-  for (let at = 0; at < piece.length; at++) {
-    const unit = piece.charCodeAt(at) + 1
-    const before = masking.length & keptMask
-    const now = ++masking.length & keptMask
-    hashes1[now] = Math.imul(hashes1[before] ?? 0, base1) + unit
-    hashes2[now] = Math.imul(hashes2[before] ?? 0, base2) + unit
-    const found = longestNeedle(masking)
-    if (found > 0) cover(masking, masking.length - found)
-  }
-}
-
-/** True if what stands from a place to the end of the text may be the beginning of a longer needle, also of a later block. */
-const mayGrow = ({ needles, hashes1, hashes2, length: end }: Masking, from: number, first: number): boolean => {
-  const { firsts, hashing, lengths } = needles
-  if (end - from >= (lengths[0] ?? 0) || !isMarked(firsts, first)) return false
-  for (let to = from + 1; to <= end; to++) {
-    const hash1 = hashOf(hashes1, hashing.powers1, to, to - from)
-    if (!isBeginning(needles, hash1, hashOf(hashes2, hashing.powers2, to, to - from))) return false
-  }
-  return true
+  for (let at = 0; at < piece.length; at++) masking.readings.push(piece.charCodeAt(at), masking.length++)
 }
 
 /** The first place of the text from which it must be held back. */
-const holdFrom = (masking: Masking, text: string): number => {
-  const { length } = masking
-  const begin = length - text.length
-  for (let from = Math.max(begin, length - blockLength + 1); from < length; from++)
-    if (mayGrow(masking, from, text.charCodeAt(from - begin))) return from
+const holdFrom = ({ readings, length }: Masking, text: string): number => {
+  const grows = readings.growsFrom()
+  if (grows !== undefined) return Math.max(grows, length - text.length)
   // half a surrogate pair would be sent as another character
   const unit = text.charCodeAt(text.length - 1)
   return unit >= 0xd800 && unit <= 0xdbff ? length - 1 : length
@@ -131,10 +85,9 @@ const show = (masking: Masking, text: string, until: number): string => {
 
 /** Makes a masker. Secrets that overlap or touch are masked as one. */
 export const createMasker = (needles: Needles): Masker => {
-  const masking: Masking = {
-    ...{ needles, hashes1: new Int32Array(kept), hashes2: new Int32Array(kept) },
-    ...{ length: 0, held: "", froms: [], tos: [], hidden: false },
-  }
+  const covers: Pick<Masking, "froms" | "tos"> = { froms: [], tos: [] }
+  const readings = createReadings(needles, (from, to) => cover(covers, from, to))
+  const masking: Masking = { ...covers, readings, length: 0, held: "", hidden: false }
   return {
     push: (piece) => {
       take(masking, piece)
@@ -143,7 +96,8 @@ export const createMasker = (needles: Needles): Masker => {
     },
     end: ({ cut = false } = {}) => {
       const { held, length } = masking
-      if (cut && held !== "") cover(masking, length - held.length)
+      readings.end()
+      if (cut && held !== "") cover(masking, length - held.length, length)
       return show(masking, held, length)
     },
   }

@@ -7,10 +7,10 @@ import {
   type Hashing,
   spread,
 } from "./fingerprints.ts"
-import { blockLength, eachBlock, spellings } from "./spellings.ts"
+import { base64Parts, blockLength, eachBlock, plainParts } from "./secret-parts.ts"
 
-/** Everything that must not show of some secret values, in a form that tells none of them. */
-export type Needles = {
+/** Texts that must not show, in a form that tells none of them. */
+export type NeedleSet = {
   readonly hashing: Hashing
   /** The lengths that needles have, longest first; at most {@link blockLength}. */
   readonly lengths: readonly number[]
@@ -19,6 +19,14 @@ export type Needles = {
   readonly firsts: Uint32Array
   /** A bit for the hash of each beginning of a needle. Others may have the same bit: then a text is held back in vain. */
   readonly beginnings: Uint32Array
+}
+
+/** Everything that must not show of some secret values. */
+export type Needles = {
+  /** What is looked for in a text, and in what it means once its escapes are decoded. */
+  readonly plain: NeedleSet
+  /** What is looked for in base64. */
+  readonly base64: NeedleSet
   /** Bytes of memory. */
   readonly bytes: number
 }
@@ -49,7 +57,7 @@ const bitsOf = (bits: Uint32Array, hash1: number, hash2: number): readonly numbe
 }
 
 /** True if a needle may begin with the text of these hashes; some other texts count too, never too few. */
-export const isBeginning = ({ beginnings }: Needles, hash1: number, hash2: number): boolean =>
+export const isBeginning = ({ beginnings }: NeedleSet, hash1: number, hash2: number): boolean =>
   bitsOf(beginnings, hash1, hash2).every((bit) => isMarked(beginnings, bit))
 
 const createBeginnings = (values: readonly string[]): Uint32Array => {
@@ -59,7 +67,7 @@ const createBeginnings = (values: readonly string[]): Uint32Array => {
   return new Uint32Array(bits / 32)
 }
 
-type Building = Omit<Needles, "lengths" | "bytes"> & { readonly lengths: Set<number> }
+type Building = Omit<NeedleSet, "lengths"> & { readonly lengths: Set<number> }
 
 const addBlock = (building: Building, text: string, from: number, to: number): void => {
   const { hashing, firsts, beginnings, lengths, fingerprints } = building
@@ -77,12 +85,10 @@ const addBlock = (building: Building, text: string, from: number, to: number): v
   addFingerprint(fingerprints, hash1, hash2)
 }
 
-/**
- * Prepares secret values to be masked. What is longer than 32 UTF-16 units is known by blocks of it: whoever finds them
- * all finds the whole, and one alone is a part of the secret, which had better not show either. Costs time and memory
- * in proportion to the values (20 MiB at most for 512 KiB), and gives the event loop a turn again and again.
- */
-export const makeNeedles = async (values: readonly string[]): Promise<Needles> => {
+const makeSet = async (
+  values: readonly string[],
+  partsOf: (value: string) => Iterable<string>,
+): Promise<NeedleSet & { readonly bytes: number }> => {
   const building: Building = {
     hashing: createHashing(blockLength),
     lengths: new Set(),
@@ -92,9 +98,9 @@ export const makeNeedles = async (values: readonly string[]): Promise<Needles> =
   }
   let work = 0
   for (const value of values)
-    for (const spelling of spellings(value)) {
-      eachBlock(spelling, (from, to) => addBlock(building, spelling, from, to))
-      work += spelling.length + workOfOne
+    for (const part of partsOf(value)) {
+      eachBlock(part, (from, to) => addBlock(building, part, from, to))
+      work += part.length + workOfOne
       if (work < workAtOnce) continue
       work = 0
       await turn()
@@ -105,4 +111,15 @@ export const makeNeedles = async (values: readonly string[]): Promise<Needles> =
     lengths: [...building.lengths].sort((one, other) => other - one),
     bytes: firsts.byteLength + beginnings.byteLength + fingerprints.slots.byteLength,
   }
+}
+
+/**
+ * Prepares secret values to be masked. What is longer than 32 UTF-16 units is known by blocks of it: whoever finds them
+ * all finds the whole, and one alone is a part of the secret, which had better not show either. Costs time and memory
+ * in proportion to the values (20 MiB at most for 512 KiB), and gives the event loop a turn again and again.
+ */
+export const makeNeedles = async (values: readonly string[]): Promise<Needles> => {
+  const plain = await makeSet(values, plainParts)
+  const base64 = await makeSet(values, base64Parts)
+  return { plain, base64, bytes: plain.bytes + base64.bytes }
 }

@@ -12,8 +12,8 @@ export type LogLimits = {
 
 /** The newest lines that one life of a container wrote. */
 export type LogRing = {
-  /** Adds a line, without its line end; the oldest ones give way. */
-  add(line: string): void
+  /** Adds a line, without its line end; the oldest ones give way. `isPart`: it goes on with the next one. */
+  add(line: string, isPart?: boolean): void
   /** Lines oldest first, each with its line end; `limitBytes` cuts at the end, as the API server does. */
   read(query?: Pick<LogQuery, "tailLines" | "limitBytes">): string
   /** {@link read}, then each line as it is added, until {@link end} or the signal. Lines that gave way are missed. */
@@ -22,10 +22,20 @@ export type LogRing = {
   end(): void
 }
 
-/** Longest piece of a line without an end that is held back; the container runtime interface cuts there, too. */
+/**
+ * Longest piece of a line without an end that is held back. The container runtime interface cuts there, too, and whoever
+ * reads the log joins the pieces: a line end between them could stand in the middle of a secret, which nobody would know
+ * for one.
+ */
 const longestLine = 16_384
 
-const size = (line: string): number => Buffer.byteLength(line) + 1
+/**
+ * Units that are left out where a text begins in the middle of a line, whose beginning has given way: there may stand the
+ * rest of a secret, escaped in whatever way, which nobody would know for one.
+ */
+const leftOut = 512
+
+const size = (line: string): number => Buffer.byteLength(line)
 
 /** The first `bytes` bytes of `text`, without half a character. */
 const firstBytes = (text: string, bytes: number): string => {
@@ -51,18 +61,22 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
   let bytes = 0
   let dropped = 0
   let ended = false
+  /** True if the oldest line is not whole, because its beginning has given way. */
+  let isCut = false
   let change = Promise.withResolvers<void>()
   const tell = () => {
     change.resolve()
     change = Promise.withResolvers()
   }
-  const join = (from: number) =>
-    lines
-      .slice(from)
-      .map((line) => `${line}\n`)
-      .join("")
+  const isWhole = (at: number) => (at === first ? !isCut : (lines[at - 1] ?? "").endsWith("\n"))
+  const join = (from: number) => {
+    const text = lines.slice(from).join("")
+    return from === lines.length || isWhole(from) ? text : text.slice(leftOut)
+  }
   const dropOldest = () => {
-    bytes -= size(lines[first] ?? "")
+    const oldest = lines[first] ?? ""
+    isCut = !oldest.endsWith("\n")
+    bytes -= size(oldest)
     first++
     if (first > mostLines) {
       lines = lines.slice(first)
@@ -71,7 +85,8 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
     }
   }
   return {
-    add: (line) => {
+    add: (text, isPart = false) => {
+      const line = isPart ? text : `${text}\n`
       lines.push(line)
       bytes += size(line)
       while (lines.length - first > mostLines || (bytes > mostBytes && lines.length - first > 1)) dropOldest()
@@ -85,11 +100,14 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
     follow: async function* ({ tailLines }, signal) {
       const stopped = new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true }))
       let next = dropped + Math.max(first, lines.length - (tailLines ?? lines.length))
+      let seen = -1
       while (signal?.aborted !== true) {
         const changed = change.promise
         const from = Math.max(first, next - dropped)
+        const goesOn = seen === dropped + from
         next = dropped + lines.length
-        if (from < lines.length) yield join(from)
+        seen = next
+        if (from < lines.length) yield goesOn ? lines.slice(from).join("") : join(from)
         else if (ended) return
         else await Promise.race([changed, stopped])
       }
@@ -119,7 +137,7 @@ export const captureLines = (stream: Readable, ring: LogRing): void => {
     rest = parts.pop() ?? ""
     for (const line of parts) ring.add(line.replace(/\r$/, ""))
     while (rest.length > longestLine) {
-      ring.add(rest.slice(0, longestLine))
+      ring.add(rest.slice(0, longestLine), true)
       rest = rest.slice(longestLine)
     }
   }

@@ -78,6 +78,33 @@ export const doors: readonly Door[] = [
         half,
       ),
       masking("lines of every length", linesOfAllLengths, (size) => linesOfAllLengths(8 * size), half / 1.25),
+      masking("escapes of JSON", linesOfAllLengths, (size) => '\\"a0'.repeat(2 * size), half / 1.25),
+      masking(
+        "escapes in escapes of JSON",
+        linesOfAllLengths,
+        (size) => "\\\\n\\\\u0061".repeat(size / 1.25),
+        half / 1.25,
+      ),
+      masking("escapes of JSON that are none", linesOfAllLengths, (size) => "\\u000".repeat(1.6 * size), half / 1.25),
+      masking("percent encoding", linesOfAllLengths, (size) => "%61+".repeat(2 * size), half / 1.25),
+      masking(
+        "percent encoding that is none",
+        linesOfAllLengths,
+        (size) => "%f0%90%80".repeat(size / 1.25),
+        half / 1.25,
+      ),
+      masking(
+        "an escape now and then",
+        linesOfAllLengths,
+        (size) => `${"a0".repeat(15)}\\n%41`.repeat(size / 4.5),
+        half / 1.25,
+      ),
+      masking(
+        "base64",
+        (size) => "0123456789".repeat(size / 10),
+        (size) => "MDEyMzQ1".repeat(size),
+        half,
+      ),
       {
         name: "values that begin each other",
         largest: 112 * kibibyte,

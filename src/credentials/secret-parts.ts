@@ -1,40 +1,45 @@
 /** Lines of a multi-line value that are masked on their own: keys and certificates are printed line by line. */
 const shortestLine = 8
 
-/** The ways in which a program is likely to print a text so that its parts are still in it. */
-function* inClear(text: string): Generator<string> {
-  yield text
-  const escaped = JSON.stringify(text).slice(1, -1)
-  if (escaped !== text) yield escaped
-  // half a surrogate pair has no form in a URL
-  const encoded = encodeURIComponent(text.toWellFormed())
-  if (encoded !== text) yield encoded
-}
-
-function* inBase64(text: string): Generator<string> {
-  const plain = Buffer.from(text).toString("base64")
-  const forURLs = Buffer.from(text).toString("base64url")
-  yield plain
-  if (forURLs !== plain) yield forURLs
-}
-
-/**
- * What must not show of a secret value: itself, and its lines of at least 8 characters if it has several; each as it is,
- * escaped for JSON and for URLs, in base64 and base64url. Blanks around it may show, unless they are encoded with it; of
- * a blank value there is nothing to hide. Made one by one: together they can be thirty times as long as the value.
- */
-export function* spellings(value: string): Generator<string> {
+/** What must not show of a secret value: itself, and its lines of at least 8 characters if it has several. */
+export function* plainParts(value: string): Generator<string> {
   const text = value.trim()
   if (text === "") return
-  yield* inClear(text)
-  yield* inBase64(text)
-  if (text !== value) yield* inBase64(value)
+  yield text
   if (!text.includes("\n")) return
   for (const line of text.split("\n")) {
     const part = line.trim()
-    if (part.length < shortestLine) continue
-    yield* inClear(part)
-    yield* inBase64(part)
+    if (part.length >= shortestLine) yield part
+  }
+}
+
+/** Shortest part of a longer text in base64 that is masked: words of fewer letters are too common. */
+const shortestInside = 8
+
+/** What base64 makes of bytes behind `before` others, as far as it depends on nothing but these bytes. */
+const inside = (bytes: Buffer, before: number): string => {
+  const text = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64")
+  return text.slice(Math.ceil((before * 4) / 3), Math.floor(((before + bytes.length) * 4) / 3))
+}
+
+function* withoutPadding(text: string): Generator<string> {
+  yield text
+  if (text.endsWith("=")) yield text.slice(0, text.indexOf("="))
+}
+
+/**
+ * The base64 of {@link plainParts}, and of the value with the blanks around it; and what base64 makes of the value inside
+ * another text, as of a password behind a name. Of a blank value there is nothing to hide.
+ */
+export function* base64Parts(value: string): Generator<string> {
+  const text = value.trim()
+  for (const part of plainParts(value)) yield* withoutPadding(Buffer.from(part).toString("base64"))
+  if (text === "") return
+  if (text !== value) yield* withoutPadding(Buffer.from(value).toString("base64"))
+  const bytes = Buffer.from(text)
+  for (const before of [0, 1, 2]) {
+    const part = inside(bytes, before)
+    if (part.length >= shortestInside) yield part
   }
 }
 
