@@ -1,5 +1,5 @@
 import type { MCPInstance } from "../api/mcp-instance.ts"
-import { createMasker, inTurns, maskRead } from "../credentials/mask.ts"
+import { createMasker, maskRead, pushInTurns } from "../credentials/mask.ts"
 import type { NeedleLease } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError, hasCode, isAbort } from "../errors.ts"
@@ -46,7 +46,9 @@ export const lastLines = async (call: Call, instance: MCPInstance): Promise<read
   const { needles, end } = await needlesOf(call, instance)
   try {
     const current = await read(false)
-    const text = await maskRead(current.trim() === "" ? await read(true) : current, needles, fewBytes)
+    const text = await maskRead(current.trim() === "" ? await read(true) : current, needles, {
+      ...{ limitBytes: fewBytes, owner: ownerOf(call.identity), signal },
+    })
     return text
       .split("\n")
       .filter((line) => line.trim() !== "")
@@ -70,16 +72,15 @@ async function* maskedPieces(
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const { cluster, namespace } = call.deps
+  const by = { owner: ownerOf(call.identity), signal }
   const masker = createMasker(lease.needles)
   const left = { bytes: query.limitBytes ?? Number.POSITIVE_INFINITY, rest: "" }
   for await (const text of cluster.streamLogs({ namespace, name: podName }, query, { signal })) {
     left.bytes -= Buffer.byteLength(text)
-    for await (const piece of inTurns(text)) {
-      const whole = left.rest + piece
-      left.rest = whole.endsWith(noCharacter) ? noCharacter : ""
-      const shown = masker.push(whole.slice(0, whole.length - left.rest.length))
+    const whole = left.rest + text
+    left.rest = whole.endsWith(noCharacter) ? noCharacter : ""
+    for await (const shown of pushInTurns(masker, whole.slice(0, whole.length - left.rest.length), by))
       if (shown !== "") yield shown
-    }
   }
   // the end of a character that was cut would keep the beginning of a secret before it from being known as one
   const cut = left.bytes <= longestCharacter
@@ -116,24 +117,25 @@ const open = (call: Call, instance: MCPInstance, reading: Reading): Open => {
   const stop = new AbortController()
   const finish = (): void => {
     keep()
+    call.signal.removeEventListener("abort", finish)
     stop.abort()
     reading.lease.end()
   }
   const keep = endInTime(call, instance, finish)
+  // who leaves before the body is taken never cancels it
+  call.signal.addEventListener("abort", finish, { once: true })
+  if (call.signal.aborted) finish()
   return { pieces: piecesOf(call, reading, stop.signal), finish }
 }
 
 /** The first piece of a log that is there, before anything is answered: what fails until then has a status of its own. */
-const firstOf = async ({ signal }: Call, { pieces, finish }: Open): Promise<string> => {
-  signal.addEventListener("abort", finish, { once: true })
+const firstOf = async ({ pieces, finish }: Open): Promise<string> => {
   try {
     const { value = "" } = await pieces.next()
     return value
   } catch (error) {
     finish()
     throw error
-  } finally {
-    signal.removeEventListener("abort", finish)
   }
 }
 
@@ -176,5 +178,5 @@ export const instanceLogs: Handler = async (call): Promise<Answer> => {
   if (podName === undefined) return { text: "" }
   const opened = open(call, instance, { podName, lease: await needlesOf(call, instance), query })
   // a server that is followed may say nothing for hours
-  return { text: toBody(opened, query.follow === true ? "" : await firstOf(call, opened)) }
+  return { text: toBody(opened, query.follow === true ? "" : await firstOf(opened)) }
 }

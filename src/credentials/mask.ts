@@ -1,6 +1,6 @@
-import { setImmediate as turn } from "node:timers/promises"
+import { loopTurns } from "../intake/turns.ts"
 import { makeNeedles, type Needles } from "./needles.ts"
-import { createReadings, type Readings } from "./readings.ts"
+import { createReadings, type Reading } from "./readings.ts"
 
 /** What stands where a secret stood, or several in a row. */
 export const masked = "•••"
@@ -9,6 +9,13 @@ export const masked = "•••"
 export type TextEnd = {
   /** True: more stood behind it. Then an end that may be the beginning of a secret is masked. Default false. */
   readonly cut?: boolean
+}
+
+/** For whom a text is masked, and until when. */
+export type MaskingFor = {
+  /** Among owners the turns of the event loop are shared; see turns.ts. */
+  readonly owner: string
+  readonly signal: AbortSignal
 }
 
 /** Masks a text that comes in pieces: where it is cut makes no difference. */
@@ -20,7 +27,7 @@ export type Masker = {
 }
 
 type Masking = {
-  readonly readings: Readings
+  readonly readings: Reading
   /** UTF-16 units of the text so far. */
   length: number
   /** What was held back, the end of the text so far. */
@@ -103,37 +110,48 @@ export const createMasker = (needles: Needles): Masker => {
   }
 }
 
-/** So much is masked at once, in UTF-16 units: some milliseconds. */
-const atOnce = 2 ** 15
+/** So much is masked at once, in UTF-16 units: less than 10 ms in the worst case. */
+const atOnce = 2 ** 13
 
-/** A text in pieces, each of which is masked at once; the event loop has a turn between two of them. */
-export async function* inTurns(text: string): AsyncGenerator<string> {
-  for (let at = 0; at < text.length; at += atOnce) {
-    if (at > 0) await turn()
-    yield text.length <= atOnce ? text : text.slice(at, at + atOnce)
+/**
+ * What a masker shows of one more piece, however long it is. It takes turns of the event loop with all other work of its
+ * kind: many logs that are read at the same moment do not add up for everybody else. Rejects with the signal's reason.
+ */
+export async function* pushInTurns(
+  masker: Masker,
+  piece: string,
+  { owner, signal }: MaskingFor,
+): AsyncGenerator<string> {
+  for (let at = 0; at < piece.length; at += atOnce) {
+    if (loopTurns.isSpent()) await loopTurns.next(owner, signal)
+    yield loopTurns.measure(() => masker.push(piece.slice(at, at + atOnce)))
   }
 }
 
 /** `text` with every occurrence of a secret value replaced, also JSON-escaped, URL-encoded and in base64. */
-export const mask = async (text: string, needles: Needles, end?: TextEnd): Promise<string> => {
+export const mask = async (text: string, needles: Needles, by: MaskingFor, end?: TextEnd): Promise<string> => {
   const masker = createMasker(needles)
   const shown: string[] = []
-  for await (const piece of inTurns(text)) shown.push(masker.push(piece))
+  for await (const piece of pushInTurns(masker, text, by)) shown.push(piece)
   return shown.join("") + masker.end(end)
 }
 
-/** {@link mask} for a text that is masked once. */
+/** {@link mask} for a text that is masked once, by the process itself. */
 export const withoutSecrets = async (text: string, values: readonly string[]): Promise<string> =>
-  await mask(text, await makeNeedles(values))
+  await mask(text, await makeNeedles(values), { owner: "", signal: new AbortController().signal })
 
 /**
  * {@link mask} of a log that was read up to `limitBytes`. A read that was cut may have cut a secret: its last line is
  * left out, or if there is one endless line, its end is masked if it may be the beginning of a secret.
  */
-export const maskRead = async (text: string, needles: Needles, limitBytes: number): Promise<string> => {
+export const maskRead = async (
+  text: string,
+  needles: Needles,
+  { limitBytes, ...by }: MaskingFor & { readonly limitBytes: number },
+): Promise<string> => {
   // what was cut inside a character is longer or shorter than the limit by that one at most
-  if (Buffer.byteLength(text) < limitBytes - 3) return await mask(text, needles)
+  if (Buffer.byteLength(text) < limitBytes - 3) return await mask(text, needles, by)
   const lines = text.slice(0, text.lastIndexOf("\n") + 1)
-  if (lines !== "") return await mask(lines, needles, { cut: true })
-  return await mask(text.endsWith("\uFFFD") ? text.slice(0, -1) : text, needles, { cut: true })
+  if (lines !== "") return await mask(lines, needles, by, { cut: true })
+  return await mask(text.endsWith("\uFFFD") ? text.slice(0, -1) : text, needles, by, { cut: true })
 }

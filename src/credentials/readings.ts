@@ -3,21 +3,20 @@ import type { Needles } from "./needles.ts"
 import { blockLength } from "./secret-parts.ts"
 import { type Cover, Window } from "./window.ts"
 
-/** One way of reading a text: what it means then is looked through for needles. */
-type Reading = {
+/** A way of reading a text, or several: what it means then is looked through for needles. */
+export type Reading = {
+  /** Takes the unit at a place of the text. */
   push(unit: number, at: number): void
+  /** No more comes. */
   end(): void
   /** The first place of the text that a needle may still begin at, or an escape that has not ended. */
   growsFrom(): number | undefined
 }
 
-/** Every way of reading a text in which a secret is looked for. */
-export type Readings = Reading
-
 const lineFeed = 10
 const carriageReturn = 13
 
-/** A reading, asleep while nothing is escaped: then what it means is the text itself, which is read anyway. */
+/** A decoder, and what was decoded by it. */
 type Stage = { readonly window: Window; readonly decoder: Decoder }
 
 const createStage = (window: Window, decoderOf: (emit: Emit) => Decoder, next?: Decoder): Stage => ({
@@ -33,25 +32,28 @@ const isIdle = ({ window, decoder }: Stage): boolean =>
   decoder.openFrom === undefined && window.length - window.decodedUntil >= blockLength
 
 /**
- * Reads a text by stages, of which the first gets the units of the text. It sleeps until a unit comes that may begin an
- * escape, and then begins with the last units before.
+ * Reads a text by stages, of which the first gets the units of the text, and each next one what the one before decoded. It
+ * sleeps while nothing is escaped, since `plain` reads the text itself; once a unit comes that may begin an escape, it begins
+ * with the last units before.
  */
-const createEscaped = (plain: Window, stages: readonly Stage[], isOpening: (unit: number) => boolean): Reading => {
-  const firsts = stages.slice(0, 1)
+const createEscaped = (
+  plain: Window,
+  stages: readonly [Stage, ...Stage[]],
+  isOpening: (unit: number) => boolean,
+): Reading => {
+  const [{ decoder: first }] = stages
   let asleep = true
-  const pushAll = (unit: number, at: number): void => {
-    for (const { decoder } of firsts) decoder.push(unit, at, at + 1)
-  }
   const wake = (at: number): void => {
     asleep = false
     for (const { window } of stages) window.reset()
-    for (let before = Math.max(0, at - blockLength + 1); before < at; before++) pushAll(plain.unitAt(before), before)
+    for (let before = Math.max(0, at - blockLength + 1); before < at; before++)
+      first.push(plain.unitAt(before), before, before + 1)
   }
   return {
     push: (unit, at) => {
       if (asleep && !isOpening(unit)) return
       if (asleep) wake(at)
-      pushAll(unit, at)
+      first.push(unit, at, at + 1)
       asleep = stages.every(isIdle)
     },
     end: () => {
@@ -110,7 +112,7 @@ const isPercentOrPlus = (unit: number): boolean => unit === 37 || unit === 43
  * Makes all readings of one text: as it is, as base64, with the escapes of JSON once and twice (JSON in JSON), percent-encoded,
  * and as a form. Where one finds a needle, `cover` hears where it stands in the text.
  */
-export const createReadings = ({ plain, base64 }: Needles, cover: Cover): Readings => {
+export const createReadings = ({ plain, base64 }: Needles, cover: Cover): Reading => {
   const whole = new Window(plain, cover)
   whole.decodedUntil = Number.POSITIVE_INFINITY
   const escaped = () => new Window(plain, cover)

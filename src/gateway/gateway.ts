@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { AppError, isAbort, isAppError, toAppError } from "../errors.ts"
-import { createTurns } from "../intake/turns.ts"
+import { loopTurns as turns } from "../intake/turns.ts"
 import { answerError, answerProblem } from "./answer.ts"
 import { createAudit } from "./audit.ts"
 import { newRequestId, receive } from "./incoming.ts"
@@ -58,7 +58,6 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   let over = false
   const toolPolicyOf = createToolPolicies()
   const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
-  const turns = createTurns()
   const run = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving, turns })
 
   /** A call that began in time runs to its end; what only listens ends with the token that opened it. */

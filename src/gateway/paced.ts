@@ -3,9 +3,13 @@ import type { BodySink, UpstreamAnswer } from "./upstream.ts"
 
 /**
  * The answer with a body that comes no faster than its sink's work leaves turns of the event loop to others: in a turn that
- * is spent its pieces, and its end, wait for a later one, in order. Once `signal` is aborted nothing waits.
+ * is spent its pieces, and its end, wait for a later one of their owner, in order. Once `signal` is aborted nothing waits.
  */
-export const paced = (answer: UpstreamAnswer, turns: Turns, signal: AbortSignal): UpstreamAnswer => {
+export const paced = (
+  answer: UpstreamAnswer,
+  turns: Turns,
+  { owner, signal }: { readonly owner: string; readonly signal: AbortSignal },
+): UpstreamAnswer => {
   const late: (() => void)[] = []
   let isLate = false
   /** False while the sink wants no more, until it resumes. */
@@ -14,7 +18,7 @@ export const paced = (answer: UpstreamAnswer, turns: Turns, signal: AbortSignal)
   const catchUp = async (sink: BodySink): Promise<void> => {
     try {
       for (let step = late.shift(); step !== undefined; step = late.shift()) {
-        await turns.next(signal)
+        await turns.next(owner, signal)
         step()
       }
       isLate = false

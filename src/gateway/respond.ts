@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts"
+import { ownerOf } from "../identity/owner.ts"
 import type { Turns } from "../intake/turns.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
@@ -147,22 +148,26 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     response.end()
     return "stopped"
   }
-  return pump(plan.type === undefined ? answer : paced(answer, deps.turns, signal), response, {
-    clock: deps.clock,
-    writeHead,
-    signal,
-    events,
-    silenceMs: deps.silenceMs,
-    filter: plan.filter,
-    onBytes: touch,
-    lastWords: lastWordsOf(placed, deps.placement),
-    onUnreadable: (error) =>
-      deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {
-        request_id: placed.requestId,
-        target: placed.targetName,
-        error,
-      }),
-  })
+  return pump(
+    plan.type === undefined ? answer : paced(answer, deps.turns, { owner: ownerOf(placed.identity), signal }),
+    response,
+    {
+      clock: deps.clock,
+      writeHead,
+      signal,
+      events,
+      silenceMs: deps.silenceMs,
+      filter: plan.filter,
+      onBytes: touch,
+      lastWords: lastWordsOf(placed, deps.placement),
+      onUnreadable: (error) =>
+        deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {
+          request_id: placed.requestId,
+          target: placed.targetName,
+          error,
+        }),
+    },
+  )
 }
 
 /**

@@ -90,7 +90,7 @@ const read =
     const take = (bytes: number): boolean => holding.take(owner, bytes)
     const body = await readBody(request, { limit: options.maxBodyBytes, signal, take })
     if (body.length <= heavyBytes) return { ...input, body, reading: readMessages(body) }
-    if (turns.isSpent()) await turns.next(signal)
+    if (turns.isSpent()) await turns.next(owner, signal)
     return { ...input, body, reading: turns.measure(() => readMessages(body)) }
   }
 

@@ -29,7 +29,10 @@ const parse = (text: string): unknown => {
   return JSON.parse(text)
 }
 
-/** A JSON object from an issuer. Throws with a reason that names the URL: unreachable, not 200, too large, no object of at most 50,000 members. */
+/**
+ * A JSON object from an issuer. Throws with a reason that names the URL: unreachable, not 200, too large, no object of at
+ * most 50,000 members.
+ */
 export const fetchDocument = async (
   fetch: Fetch,
   url: string,

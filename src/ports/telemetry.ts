@@ -35,7 +35,7 @@ export type TelemetryPort = {
   readonly log: Logger
   counter(definition: MetricDefinition): Counter
   gauge(definition: MetricDefinition): Gauge
-  /** A gauge that is read when it is asked for, and costs nothing until then. `read` must not throw. */
+  /** A gauge that is read when it is asked for, and costs nothing until then; of several the last one. `read` must not throw. */
   reading(definition: Omit<MetricDefinition, "labels" | "buckets">, read: () => number): void
   histogram(definition: MetricDefinition): Histogram
   /** All metrics in the Prometheus text format. */

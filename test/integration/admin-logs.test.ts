@@ -1,3 +1,4 @@
+import { once } from "node:events"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { toNodeHandler } from "h3/node"
@@ -17,6 +18,8 @@ const pem = "-----BEGIN-----\nfirst-line-of-it\nsecond-line-of-it\n-----END-----
 let ring: LogRing
 let following: number
 let failure: Error | undefined
+/** True: the cluster says nothing until it is left. */
+let silent: boolean
 
 /** A text in pieces of `length` UTF-16 units. */
 function* cut(text: string, length: number): Generator<string> {
@@ -41,12 +44,14 @@ beforeEach(async () => {
   ring = createLogRing()
   following = 0
   failure = undefined
+  silent = false
   world.cluster.registerLogs({
     podLogs: async () => "",
     streamLogs: async function* (_ref, { follow, previous, ...query }, signal) {
       following++
       try {
         if (failure !== undefined) throw failure
+        if (silent && signal !== undefined) await once(signal, "abort")
         if (follow === true) yield* ring.follow(query, signal)
         else yield* cut(previous === true ? "the life before\n" : ring.read(query), 7)
       } finally {
@@ -171,6 +176,32 @@ describe("a log that is followed", () => {
     ring.end()
     const rest = await reader?.read()
     expect([rest?.value, (await reader?.read())?.done]).toEqual(["canary-of-a-se\n", true])
+  })
+  test("leaves nothing open for clients that go away at any moment", async () => {
+    ring.add("first")
+    const leaving = Array.from({ length: 60 }, async (_, at) => {
+      const leave = new AbortController()
+      const response = fetch(at % 2 === 0 ? url : url.replace("?follow=true", ""), { headers, signal: leave.signal })
+      response.then((each) => each.text()).catch(() => {})
+      for (let turn = 0; turn < at; turn++) await new Promise(setImmediate)
+      leave.abort()
+    })
+    await Promise.all(leaving)
+    await expect.poll(() => following).toBe(0)
+    const still = Array.from({ length: 128 }, () => fetch(url, { headers }))
+    // all of the places that the caller may have are free again
+    await expect.poll(() => following).toBe(128)
+    ring.end()
+    for (const each of await Promise.all(still)) await each.text()
+  })
+  test("that does not begin is given up when the client goes away", async () => {
+    silent = true
+    const leave = new AbortController()
+    const answer = fetch(url.replace("?follow=true", ""), { headers, signal: leave.signal })
+    answer.catch(() => {})
+    await expect.poll(() => following).toBe(1)
+    leave.abort()
+    await expect.poll(() => following).toBe(0)
   })
   test("ends in the cluster when the client goes away", async () => {
     const leave = new AbortController()

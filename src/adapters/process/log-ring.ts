@@ -100,13 +100,13 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
     follow: async function* ({ tailLines }, signal) {
       const stopped = new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true }))
       let next = dropped + Math.max(first, lines.length - (tailLines ?? lines.length))
-      let seen = -1
+      let hasBegun = false
       while (signal?.aborted !== true) {
         const changed = change.promise
         const from = Math.max(first, next - dropped)
-        const goesOn = seen === dropped + from
+        const goesOn = hasBegun && from === next - dropped
         next = dropped + lines.length
-        seen = next
+        hasBegun = true
         if (from < lines.length) yield goesOn ? lines.slice(from).join("") : join(from)
         else if (ended) return
         else await Promise.race([changed, stopped])

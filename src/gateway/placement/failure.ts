@@ -49,12 +49,14 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
   const query = { tailLines: maxLogLines, limitBytes: maxReadBytes }
   const read = (previous: boolean) =>
     deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
+  const { name: owner } = instance.metadata
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets === undefined) return []
-  const { needles, end } = await deps.needles.take(instance.metadata.name, secrets, signal)
+  const { needles, end } = await deps.needles.take(owner, secrets, signal)
   try {
     const current = await read(false)
-    return logTail(await maskRead(current.trim() === "" ? await read(true) : current, needles, maxReadBytes))
+    const text = current.trim() === "" ? await read(true) : current
+    return logTail(await maskRead(text, needles, { limitBytes: maxReadBytes, owner, signal }))
   } finally {
     end()
   }

@@ -1,10 +1,11 @@
 import { TargetInput } from "../../../src/admin/resources.ts"
 import { parseBody, unknownFields } from "../../../src/admin/validation.ts"
-import { createMasker, inTurns, mask } from "../../../src/credentials/mask.ts"
+import { createMasker, mask, pushInTurns } from "../../../src/credentials/mask.ts"
 import { makeNeedles } from "../../../src/credentials/needles.ts"
 import { findJsonFault } from "../../../src/intake/json-text.ts"
 import type { Door, Family } from "../family.ts"
 
+const by = { owner: "alice", signal: new AbortController().signal }
 const kibibyte = 2 ** 10
 const mebibyte = 2 ** 20
 
@@ -19,7 +20,7 @@ const masking = (
   largest,
   make: (size) => {
     const [values, text] = [[value(size)], log(size)]
-    return async () => mask(text, await makeNeedles(values))
+    return async () => mask(text, await makeNeedles(values), by)
   },
 })
 
@@ -113,7 +114,7 @@ export const doors: readonly Door[] = [
             Array.from({ length: 50 }, (_, at) => "ab".repeat(size / 2 / (at + 1))),
             "ab".repeat(size),
           ]
-          return async () => mask(text, await makeNeedles(values))
+          return async () => mask(text, await makeNeedles(values), by)
         },
       },
       {
@@ -132,7 +133,7 @@ export const doors: readonly Door[] = [
         largest: 4 * mebibyte,
         make: (size) => async () => {
           const masker = createMasker(await makeNeedles(["secret".repeat(10)]))
-          for await (const piece of inTurns("s".repeat(size))) masker.push(piece)
+          for await (const _ of pushInTurns(masker, "s".repeat(size), by));
         },
       },
     ],

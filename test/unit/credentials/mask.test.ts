@@ -1,10 +1,12 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { createMasker, mask, masked, maskRead } from "../../../src/credentials/mask.ts"
+import { createMasker, mask, masked, maskRead, pushInTurns } from "../../../src/credentials/mask.ts"
 import { makeNeedles } from "../../../src/credentials/needles.ts"
+import { loopTurns } from "../../../src/intake/turns.ts"
 
 const secret = 'p@ss"word\\é/+'
-const maskAll = async (text: string, values: readonly string[]) => mask(text, await makeNeedles(values))
+const by = { owner: "alice", signal: new AbortController().signal }
+const maskAll = async (text: string, values: readonly string[]) => mask(text, await makeNeedles(values), by)
 
 test.each([
   ["as it is", secret],
@@ -224,6 +226,23 @@ test("a text of many pieces' length is masked across them", async () => {
   expect(await maskAll(text, ["secret"])).toBe(text.replace("secret", masked))
 })
 
+test("long texts of one owner leave turns of the event loop to others", async () => {
+  const done = { alice: 0, bob: 0 }
+  const run = async (owner: keyof typeof done, pieces: number): Promise<void> => {
+    const counting = { push: () => String(++done[owner]), end: () => "" }
+    for await (const _ of pushInTurns(counting, "x".repeat(pieces * 2 ** 13), { ...by, owner }));
+  }
+  // spends the turn that goes on, so that all of them wait from the beginning
+  loopTurns.measure(() => {
+    for (const until = performance.now() + 60; performance.now() < until; );
+  })
+  const all = Array.from({ length: 20 }, () => run("alice", 50))
+  await run("bob", 5)
+  expect(done.bob).toBe(5)
+  expect(done.alice).toBeLessThanOrEqual(10)
+  await Promise.all(all)
+})
+
 describe("a text that comes in pieces", () => {
   test("is shown at once as far as it cannot be the beginning of a secret", async () => {
     const masker = createMasker(await makeNeedles(["secret"]))
@@ -263,13 +282,15 @@ describe("a text that comes in pieces", () => {
 describe("a log that was read up to a limit", () => {
   const values = ["canary"]
   test("is whole if it is shorter", async () => {
-    expect(await maskRead("one\ncan", await makeNeedles(values), 100)).toBe("one\ncan")
+    expect(await maskRead("one\ncan", await makeNeedles(values), { limitBytes: 100, ...by })).toBe("one\ncan")
   })
   test("loses its last line, which may hold half a secret", async () => {
-    expect(await maskRead("one canary\ntwo can", await makeNeedles(values), 18)).toBe(`one ${masked}\n`)
+    expect(await maskRead("one canary\ntwo can", await makeNeedles(values), { limitBytes: 18, ...by })).toBe(
+      `one ${masked}\n`,
+    )
   })
   test("is shown if it is one endless line, without an end that may be half a secret", async () => {
-    expect(await maskRead("one can", await makeNeedles(values), 7)).toBe(`one ${masked}`)
-    expect(await maskRead("one can\uFFFD", await makeNeedles(values), 8)).toBe(`one ${masked}`)
+    expect(await maskRead("one can", await makeNeedles(values), { limitBytes: 7, ...by })).toBe(`one ${masked}`)
+    expect(await maskRead("one can\uFFFD", await makeNeedles(values), { limitBytes: 8, ...by })).toBe(`one ${masked}`)
   })
 })

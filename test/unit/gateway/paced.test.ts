@@ -24,7 +24,7 @@ const start = (wants = true) => {
     resume: () => void heard.push("resumed"),
     abort: () => {},
   }
-  const given = paced(answer, turns, leave.signal)
+  const given = paced(answer, turns, { owner: "alice", signal: leave.signal })
   given.consume({
     data: (chunk) => {
       heard.push(chunk.toString())

@@ -41,7 +41,7 @@ test("those who wait get a turn each, whoever came first before the others, and 
   work(50)
   const order: number[] = []
   const waits = [1, 2, 3].map(async (each) => {
-    await turns.next(signal)
+    await turns.next("alice", signal)
     order.push(each)
     work(50)
   })
@@ -61,10 +61,24 @@ test("those who wait get a turn each, whoever came first before the others, and 
 test("who has gone gives the turn to the next", async () => {
   const { turns } = start()
   const leave = new AbortController()
-  const gone = turns.next(leave.signal)
-  const next = turns.next(signal)
+  const gone = turns.next("alice", leave.signal)
+  const next = turns.next("alice", signal)
   leave.abort(new Error("gone"))
   await expect(gone).rejects.toThrow("gone")
-  await expect(turns.next(leave.signal)).rejects.toThrow("gone")
+  await expect(turns.next("alice", leave.signal)).rejects.toThrow("gone")
   await next
+})
+
+test("owners go on by turns, so that one who waits for much keeps nobody waiting for long", async () => {
+  const { turns } = start()
+  const order: string[] = []
+  const wait = async (owner: string): Promise<void> => {
+    await turns.next(owner, signal)
+    order.push(owner)
+  }
+  const all = [...Array.from({ length: 100 }, () => wait("alice")), wait("bob"), wait("bob"), wait("carol")]
+  for (let round = 0; round < 6; round++) await turn()
+  expect(order).toEqual(["alice", "bob", "carol", "alice", "bob", "alice"])
+  await Promise.all(all)
+  expect(order.slice(6)).toEqual(Array(97).fill("alice"))
 })
