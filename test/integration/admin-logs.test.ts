@@ -52,6 +52,7 @@ beforeEach(async () => {
       try {
         if (failure !== undefined) throw failure
         if (silent && signal !== undefined) await once(signal, "abort")
+        signal?.throwIfAborted()
         if (follow === true) yield* ring.follow(query, signal)
         else yield* cut(previous === true ? "the life before\n" : ring.read(query), 7)
       } finally {
