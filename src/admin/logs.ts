@@ -117,25 +117,28 @@ const open = (call: Call, instance: MCPInstance, reading: Reading): Open => {
   const stop = new AbortController()
   const finish = (): void => {
     keep()
-    call.signal.removeEventListener("abort", finish)
     stop.abort()
     reading.lease.end()
   }
   const keep = endInTime(call, instance, finish)
-  // who leaves before the body is taken never cancels it
-  call.signal.addEventListener("abort", finish, { once: true })
-  if (call.signal.aborted) finish()
   return { pieces: piecesOf(call, reading, stop.signal), finish }
 }
 
-/** The first piece of a log that is there, before anything is answered: what fails until then has a status of its own. */
-const firstOf = async ({ pieces, finish }: Open): Promise<string> => {
+/**
+ * The first piece of a log that is there, before anything is answered: what fails until then has a status of its own. It has
+ * the time of a call; the signal says nothing of what comes behind it. Rejects with the signal's reason.
+ */
+const firstOf = async ({ signal }: Call, { pieces, finish }: Open): Promise<string> => {
+  signal.addEventListener("abort", finish, { once: true })
   try {
     const { value = "" } = await pieces.next()
+    signal.throwIfAborted()
     return value
   } catch (error) {
     finish()
     throw error
+  } finally {
+    signal.removeEventListener("abort", finish)
   }
 }
 
@@ -178,5 +181,5 @@ export const instanceLogs: Handler = async (call): Promise<Answer> => {
   if (podName === undefined) return { text: "" }
   const opened = open(call, instance, { podName, lease: await needlesOf(call, instance), query })
   // a server that is followed may say nothing for hours
-  return { text: toBody(opened, query.follow === true ? "" : await firstOf(opened)) }
+  return { text: toBody(opened, query.follow === true ? "" : await firstOf(call, opened)) }
 }

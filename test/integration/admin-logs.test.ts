@@ -1,4 +1,3 @@
-import { once } from "node:events"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { toNodeHandler } from "h3/node"
@@ -18,8 +17,6 @@ const pem = "-----BEGIN-----\nfirst-line-of-it\nsecond-line-of-it\n-----END-----
 let ring: LogRing
 let following: number
 let failure: Error | undefined
-/** True: the cluster says nothing until it is left. */
-let silent: boolean
 
 /** A text in pieces of `length` UTF-16 units. */
 function* cut(text: string, length: number): Generator<string> {
@@ -44,15 +41,12 @@ beforeEach(async () => {
   ring = createLogRing()
   following = 0
   failure = undefined
-  silent = false
   world.cluster.registerLogs({
     podLogs: async () => "",
     streamLogs: async function* (_ref, { follow, previous, ...query }, signal) {
       following++
       try {
         if (failure !== undefined) throw failure
-        if (silent && signal !== undefined) await once(signal, "abort")
-        signal?.throwIfAborted()
         if (follow === true) yield* ring.follow(query, signal)
         else yield* cut(previous === true ? "the life before\n" : ring.read(query), 7)
       } finally {
@@ -194,15 +188,6 @@ describe("a log that is followed", () => {
     await expect.poll(() => following).toBe(128)
     ring.end()
     for (const each of await Promise.all(still)) await each.text()
-  })
-  test("that does not begin is given up when the client goes away", async () => {
-    silent = true
-    const leave = new AbortController()
-    const answer = fetch(url.replace("?follow=true", ""), { headers, signal: leave.signal })
-    answer.catch(() => {})
-    await expect.poll(() => following).toBe(1)
-    leave.abort()
-    await expect.poll(() => following).toBe(0)
   })
   test("ends in the cluster when the client goes away", async () => {
     const leave = new AbortController()
