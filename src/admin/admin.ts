@@ -1,5 +1,4 @@
 import { H3, type H3Event } from "h3/node"
-import { createNeedleShare } from "../credentials/needle-share.ts"
 import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import { ownerOf } from "../identity/owner.ts"
@@ -124,8 +123,7 @@ const refuse = async (context: Context, allow: readonly string[]): Promise<Answe
  * Makes the REST API over targets, credentials and instances: an h3 app that answers everything below /api. Every call
  * needs a token for the purpose `api`; every error is a problem document.
  */
-export const createAdmin = (given: Omit<AdminOptions, "needles">): H3 => {
-  const options: AdminOptions = { ...given, needles: createNeedleShare() }
+export const createAdmin = (options: AdminOptions): H3 => {
   const respond = createResponder(options)
   const malformed = (event: H3Event) =>
     respond(event, "none", () => Promise.reject(new AppError("BadPath", { detail: "The path is not well encoded." })))

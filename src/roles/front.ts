@@ -7,9 +7,10 @@ import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import type { Config } from "../config/schema.ts"
 import { createCompose } from "../credentials/compose.ts"
+import { createNeedleShare } from "../credentials/needle-share.ts"
 import { createGateway, type Gateway } from "../gateway/gateway.ts"
 import { createGuard } from "../gateway/guard.ts"
-import { createPlacement } from "../gateway/placement/placement.ts"
+import { createPlacement, type PlacementDeps } from "../gateway/placement/placement.ts"
 import type { PlacementPort } from "../gateway/placement/port.ts"
 import { announcePresence } from "../gateway/presence.ts"
 import { createFrontDoor } from "../gateway/server.ts"
@@ -118,7 +119,11 @@ const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, 
 
 type Seen = Pick<Front, "targets" | "instances"> & { readonly replica: string }
 
-const startPlacement = async (deps: FrontDeps, seen: Seen, { issuers }: Who) => {
+const startPlacement = async (
+  deps: FrontDeps,
+  { needles, ...seen }: Seen & Pick<PlacementDeps, "needles">,
+  { issuers }: Who,
+) => {
   const { cluster, clock, telemetry, config, publicUrl } = deps
   const { namespace } = config.kubernetes
   const placement = createPlacement({
@@ -126,6 +131,7 @@ const startPlacement = async (deps: FrontDeps, seen: Seen, { issuers }: Who) => 
     cluster,
     clock,
     telemetry,
+    needles,
     compose: createCompose({
       cluster,
       namespace,
@@ -196,7 +202,8 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const replica = await announce(deps)
   const seen = await follow(deps)
   const who = await createWho(deps)
-  const placement = await startPlacement(deps, { ...seen, replica }, who)
+  const needles = createNeedleShare()
+  const placement = await startPlacement(deps, { ...seen, replica, needles }, who)
   const bodies = createBodies(telemetry, config.gateway.max_held)
   const gateway = await startGateway(deps, { targets: seen.targets, placement, bodies }, who)
   const { access, authenticator, resources } = who
@@ -204,7 +211,7 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const strategies = deps.plugins.subjectKey
   const trial = trialOf(placement, { issuers: who.issuers, strategies })
   const whose = { access, authenticator, strategies, trial }
-  const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, clock, telemetry })
+  const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, resources, api }) }
 }

@@ -6,6 +6,7 @@ import { type MCPInstance, type MCPInstanceStatus, mcpInstanceKind } from "../..
 import { type MCPTarget, type MCPTargetSpec, mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { fromSecretData, type Secret, secretKind } from "../../src/api/secret.ts"
 import { createCompose } from "../../src/credentials/compose.ts"
+import { createNeedleShare } from "../../src/credentials/needle-share.ts"
 import { setScope } from "../../src/credentials/store.ts"
 import { createPlacement, type PlacementOptions } from "../../src/gateway/placement/placement.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "../../src/gateway/placement/port.ts"
@@ -78,6 +79,7 @@ const setUp = async (spec: Partial<MCPTargetSpec>, more: Partial<PlacementOption
     const calls: string[] = []
     const noted = noting(cluster, calls)
     const placement = createPlacement({
+      needles: createNeedleShare(),
       cluster: noted,
       instances: reflection,
       targets,
@@ -465,6 +467,7 @@ describe("a warm request", () => {
       subscribe: () => () => {},
     }
     const placement = createPlacement({
+      needles: createNeedleShare(),
       cluster: w.cluster,
       instances: stale,
       targets: w.targets,

@@ -6,6 +6,7 @@ import { apiVersion } from "../../src/api/kind.ts"
 import { labels } from "../../src/api/labels.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { mcpTargetKind } from "../../src/api/mcp-target.ts"
+import { createNeedleShare } from "../../src/credentials/needle-share.ts"
 import { AppError } from "../../src/errors.ts"
 import { createAccess } from "../../src/identity/access.ts"
 import { createAuthenticator } from "../../src/identity/authenticate.ts"
@@ -47,6 +48,7 @@ const start = async () => {
   const issuers = ["dev", "static"]
   const bodies = createBudget(256 * 2 ** 20)
   const admin = createAdmin({
+    needles: createNeedleShare(),
     cluster,
     namespace,
     targets,

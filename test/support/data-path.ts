@@ -8,6 +8,7 @@ import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { type MCPTargetSpec, mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { configSchema } from "../../src/config/schema.ts"
 import { createCompose } from "../../src/credentials/compose.ts"
+import { createNeedleShare } from "../../src/credentials/needle-share.ts"
 import { createGateway } from "../../src/gateway/gateway.ts"
 import { createGuard } from "../../src/gateway/guard.ts"
 import { createPlacement } from "../../src/gateway/placement/placement.ts"
@@ -92,6 +93,7 @@ type Started = Awaited<ReturnType<typeof startCluster>>
 
 const startPlacement = ({ seen, instances, targets }: Started, { clock, telemetry }: DataPathOptions) =>
   createPlacement({
+    needles: createNeedleShare(),
     cluster: seen,
     instances,
     targets,

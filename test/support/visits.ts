@@ -2,6 +2,7 @@ import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts
 import { type MCPTarget, mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { podKind } from "../../src/api/pod.ts"
 import { createCompose } from "../../src/credentials/compose.ts"
+import { createNeedleShare } from "../../src/credentials/needle-share.ts"
 import { createPlacement, type PlacementOptions } from "../../src/gateway/placement/placement.ts"
 import type { Placement, PlacementPort } from "../../src/gateway/placement/port.ts"
 import type { Probe } from "../../src/gateway/placement/probe.ts"
@@ -45,6 +46,7 @@ export const startGatewayHalf = async (parts: GatewayParts): Promise<GatewayHalf
   await Promise.all([watched.synced, targets.synced])
   const instances = lateMs === 0 ? watched : lateReflection(watched, clock, lateMs)
   const placement = createPlacement({
+    needles: createNeedleShare(),
     cluster,
     instances,
     targets,

@@ -1,7 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../../api/mcp-instance.ts"
 import type { MCPTarget } from "../../api/mcp-target.ts"
 import type { Compose } from "../../credentials/compose.ts"
-import { createNeedleShare } from "../../credentials/needle-share.ts"
+import type { NeedleShare } from "../../credentials/needle-share.ts"
 import { type AppError, hasCode } from "../../errors.ts"
 import { readableSubject } from "../../identity/subject-key.ts"
 import type { ClockPort } from "../../ports/clock.ts"
@@ -38,6 +38,7 @@ export type EffectDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly compose: Compose
+  readonly needles: NeedleShare
   readonly clock: ClockPort
   readonly log: Logger
   readonly view: InstanceView
@@ -86,7 +87,6 @@ const useWriter = (deps: EffectDeps) => {
 }
 
 const createFailures = (deps: EffectDeps): Effects["failure"] => {
-  const tellers = { ...deps, needles: createNeedleShare() }
   const told = new Map<string, { readonly at: number; readonly error: Promise<AppError> }>()
   return (instance, failure, { target }) => {
     const now = deps.clock.now()
@@ -97,7 +97,7 @@ const createFailures = (deps: EffectDeps): Effects["failure"] => {
     const known = told.get(key)
     if (known !== undefined) return known.error
     const own = target.spec.isolationBoundary === "per_user" && target.spec.subjectKey === undefined
-    const error = toInstanceFailed(tellers, instance, failure, { withLog: own, signal: deps.signal })
+    const error = toInstanceFailed(deps, instance, failure, { withLog: own, signal: deps.signal })
     told.set(key, { at: now, error })
     return error
   }

@@ -3,6 +3,7 @@ import type { MCPInstance } from "../../api/mcp-instance.ts"
 import type { MCPTarget } from "../../api/mcp-target.ts"
 import type { Config } from "../../config/schema.ts"
 import type { Compose } from "../../credentials/compose.ts"
+import type { NeedleShare } from "../../credentials/needle-share.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
@@ -33,6 +34,8 @@ export type PlacementDeps = {
   readonly instances: Reflection<MCPInstance>
   readonly targets: Reflection<MCPTarget>
   readonly compose: Compose
+  /** What must be masked in logs; the REST API's too. */
+  readonly needles: NeedleShare
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   /** This gateway's name in `inUseBy`: unique among replicas, e.g. the Pod's name. */
@@ -91,6 +94,7 @@ const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal)
     cluster: deps.cluster,
     namespace: deps.options.namespace,
     compose: deps.compose,
+    needles: deps.needles,
     clock: deps.clock,
     log: deps.telemetry.log.child({ part: "placement" }),
     view,
