@@ -35,8 +35,11 @@ const pageSize = 500
 const usualSilenceLimitMs = 75_000
 const healthyAfterMs = 60_000
 const firstDelayMs = 500
-/** With the time that a connection takes, whoever waits has everything again within 5 s of the API server's return. */
-const longestDelayMs = 4_000
+/**
+ * Whoever waits has everything again within 5 s of the API server's return. The rest of that time is for what follows on a
+ * list: work on what it brought, on a machine where everything begins again at the same moment.
+ */
+const longestDelayMs = 2_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
 

@@ -60,9 +60,9 @@ const stuckMs = 10 * 60_000
 /** True if the API server itself is in trouble, not what was asked of it. */
 const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
 
-/** After an error: 250 ms, doubling; to 4 s while the API server is away (to be back soon after it is), else to a minute. */
+/** After an error: 250 ms, doubling; to 2 s while the API server is away (to be back soon after it is), else to a minute. */
 const backoff = (attempt: number, error: unknown): number => {
-  const longest = isOutage(error) ? 4_000 : 60_000
+  const longest = isOutage(error) ? 2_000 : 60_000
   return Math.min(250 * 2 ** (attempt - 1), longest)
 }
 
