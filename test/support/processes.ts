@@ -41,6 +41,15 @@ export const processesRunning = (text: string): ProcessInfo[] => processesWhere(
 export const processesWith = (name: string, value: string): ProcessInfo[] =>
   processesWhere((_, environment) => environment().split("\0").includes(`${name}=${value}`))
 
+/** Living processes of the group that `leader` began (proc(5): in stat the third field behind the name). Zombies do not count. */
+export const processesOfGroup = (leader: number): ProcessInfo[] => {
+  const groupOf = (pid: number): string | undefined => {
+    const stat = read(`/proc/${pid}/stat`)
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]
+  }
+  return processesWhere((command) => command.length > 0).filter(({ pid }) => groupOf(pid) === String(leader))
+}
+
 /** Resolves once `holds` is true; fails after `ms`. For states of the machine that send no event. */
 export const eventually = async (holds: () => boolean | Promise<boolean>, ms: number, what: string): Promise<void> => {
   const end = Date.now() + ms

@@ -8,10 +8,11 @@ import type { Exit } from "./status.ts"
  * pipe that this process holds open and nobody writes to: its end means that this process has gone, however that
  * happened, and the watcher kills the whole group, itself included. The server takes the shell's place (`exec`), so its
  * exit code and signal are ours to see; the watcher is no child of it (twice forked), or servers that wait for all
- * their children would wait for it. It outlives the signals that programs send to their own group.
+ * their children would wait for it. It outlives the signals that programs send to their own group. It keeps the server's
+ * output open, into which it writes nothing: so the output ends when the whole group has, not only the server.
  */
 const script = `exec 3<&0 </dev/null
-( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) >/dev/null 2>&1 & )
+( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) 2>/dev/null & )
 exec "$@" 3<&-`
 
 /** What to start. */
@@ -27,7 +28,7 @@ export type LaunchInput = {
 /** A running server process and its group. */
 export type Child = {
   readonly pid: number
-  /** Resolves once the server has ended, its group is killed and its output is read. */
+  /** Resolves once the server has ended, its group is gone and its output is read. */
   readonly exited: Promise<Exit>
   /** Sends a signal to the whole group. */
   signal(name: "SIGTERM" | "SIGKILL"): void
