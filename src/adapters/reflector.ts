@@ -40,6 +40,8 @@ const firstDelayMs = 500
  * list: work on what it brought, on a machine where everything begins again at the same moment.
  */
 const longestDelayMs = 2_000
+/** An API server that is busy may ask for more, up to this. */
+const longestAskedMs = 4_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
 
@@ -197,7 +199,7 @@ const follow = async <T extends KubeObject>(
     failures = healthy ? 0 : failures + 1
     if (failures === 0) continue
     const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures - 1, 10))
-    const asked = Math.min(longestDelayMs, askedMs)
+    const asked = Math.min(longestAskedMs, askedMs)
     await clock.sleep(Math.max(asked, delay * (0.5 + random() / 2)), closing).catch(() => {})
   }
   metrics.ended()

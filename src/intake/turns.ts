@@ -17,8 +17,8 @@ const turnMs = 50
 type Waiting = { readonly go: () => void }
 
 /**
- * Makes turns; see {@link loopTurns}. One answer of 4 MiB takes up to 200 ms to filter, and a server can complete many at the same
- * moment: done in one turn they would add up for everybody else.
+ * Makes turns; see {@link loopTurns}. One answer of 4 MiB takes up to 200 ms to filter, and a server can complete many at
+ * the same moment: done in one turn they would add up for everybody else.
  */
 export const createTurns = (now: () => number = () => performance.now()): Turns => {
   /** Who waits, by owner; the owner who is next stands first. */

@@ -243,6 +243,17 @@ test("failures are repeated after 0.5 s, doubling up to 2 s, and a healthy minut
   expect(watches).toHaveLength(3)
 })
 
+test.each([
+  [3, 3_000],
+  [30, 4_000],
+])("an API server that asks for %i s is left alone for %i ms", async (retryAfterSeconds, ms) => {
+  const { clock, listed } = await begin(new AppError("ApiTooManyRequests", { detail: "busy", retryAfterSeconds }), [])
+  await clock.advance(ms - 1)
+  expect(listed()).toBe(1)
+  await clock.advance(1)
+  expect(listed()).toBe(2)
+})
+
 test("a list of many pages is told whole, and a hanging one is given up", async () => {
   const clock = fakeClock()
   const asked: (string | undefined)[] = []
