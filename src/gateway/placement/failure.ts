@@ -49,7 +49,8 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
   const query = { tailLines: maxLogLines, limitBytes: maxReadBytes }
   const read = (previous: boolean) =>
     deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
-  const { name: owner } = instance.metadata
+  // one share for all instances of a user, however many of them fail
+  const { subjectKey: owner } = instance.spec
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets === undefined) return []
   const { needles, end } = await deps.needles.take(owner, secrets, signal)

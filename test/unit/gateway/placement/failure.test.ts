@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { masked } from "../../../../src/credentials/mask.ts"
-import { createNeedleShare } from "../../../../src/credentials/needle-share.ts"
+import { createNeedleShare, type NeedleShare } from "../../../../src/credentials/needle-share.ts"
 import { logTail, toInstanceFailed } from "../../../../src/gateway/placement/failure.ts"
 import type { ClusterPort, LogQuery } from "../../../../src/ports/cluster.ts"
 import { instance } from "../../../support/build/placed.ts"
@@ -33,10 +33,16 @@ const setUp = (
     get: async <T>() => (values === null ? undefined : { data }) as T | undefined,
     podLogs: (_ref, query) => logs(query),
   }
-  const deps = { cluster: cluster as ClusterPort, clock, log: quietTelemetry().log, needles: createNeedleShare() }
+  const share = createNeedleShare()
+  const owners: string[] = []
+  const take: NeedleShare["take"] = (owner, secrets, signal) => {
+    owners.push(owner)
+    return share.take(owner, secrets, signal)
+  }
+  const deps = { cluster: cluster as ClusterPort, clock, log: quietTelemetry().log, needles: { ...share, take } }
   const tell = (withLog: boolean) =>
     toInstanceFailed(deps, failing, failure, { withLog, signal: new AbortController().signal })
-  return { clock, tell }
+  return { clock, tell, owners }
 }
 
 describe("the error of an instance that cannot run", () => {
@@ -53,6 +59,12 @@ describe("the error of an instance that cannot run", () => {
         log: [`starting with ${masked}`, "bye"],
       },
     })
+  })
+
+  test("takes what masks its log from the share of its user, not from one of its own", async () => {
+    const { tell, owners } = setUp(async () => "bye\n")
+    await tell(true)
+    expect(owners).toEqual([failing.spec.subjectKey])
   })
 
   test("masks the log before it cuts it, so that no half of a secret shows", async () => {
