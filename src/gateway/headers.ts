@@ -28,7 +28,7 @@ const passes = (name: string, mirrored: Mirrored): boolean =>
   (mirrored === "call" && name.startsWith(paramPrefix))
 
 /** Response headers that reach the client as they are; everything else of the server's answer is dropped. */
-const toClient: readonly string[] = ["content-type", "content-encoding", "retry-after", "allow"]
+const toClient: readonly string[] = ["content-type", "retry-after", "allow"]
 
 /** Request headers that a browser may send (besides `Mcp-Param-*`) and response headers that it may read. */
 export const corsRequestHeaders: ReadonlySet<string> = new Set([

@@ -12,6 +12,8 @@ export type LastWords = {
    * which is good for nothing but a gateway that stops.
    */
   stopped(reason: AppError, resumable: boolean): string | undefined
+  /** The rest of the server's answer cannot be read, so that its client would wait for it in vain. */
+  unreadable(error: AppError): string
 }
 
 const toEvent = (message: string): string => `event: message\ndata: ${message}\n\n`
@@ -33,20 +35,22 @@ const ofCall = (placed: Placed, { currentIncarnation }: PlacementPort): LastWord
     const detail = "This replica stopped before the server had answered."
     return errorEvent(placed, new AppError("ShuttingDown", { detail, data: { phase: "body" } }))
   },
+  unreadable: (error) => errorEvent(placed, error),
 })
 
 /** A subscription ends in order with an empty result; without one the client takes its stream for broken. */
-const ofSubscription = (idText: string): LastWords => ({
+const ofSubscription = (placed: Placed, idText: string): LastWords => ({
   serverGone: async () => undefined,
   stopped: () => {
     const meta = `{"io.modelcontextprotocol/subscriptionId":${idText}}`
     return toEvent(`{"jsonrpc":"2.0","id":${idText},"result":{"resultType":"complete","_meta":${meta}}}`)
   },
+  unreadable: (error) => errorEvent(placed, error),
 })
 
 /** The last words of a request's answer; undefined if it has none, as the legacy era's GET. */
 export const lastWordsOf = (placed: Placed, placement: PlacementPort): LastWords | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined
-  return placed.openStream ? ofSubscription(idText) : ofCall(placed, placement)
+  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, placement)
 }

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http"
-import { type AppError, isAppError } from "../errors.ts"
+import { type AppError, isAppError, toAppError } from "../errors.ts"
 import { comment, endsBetweenEvents, hasEventId } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { LastWords } from "./last-words.ts"
@@ -20,6 +20,8 @@ export type PumpOptions = {
   /** True for event streams: they get a comment after `silenceMs` without bytes, so that nothing on the way ends them. */
   readonly events: boolean
   readonly silenceMs: number
+  /** True: the head waits for the first piece, so that an answer which cannot be read is refused with a status of ours. */
+  readonly holdHead: boolean
   readonly filter: BodyFilter | undefined
   /** Called for each piece that goes to the client. */
   readonly onBytes: (() => void) | undefined
@@ -94,10 +96,13 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       if (!started) options.writeHead()
       started = true
     }
-    const giveUp = (error: unknown): void => {
+    const giveUp = (cause: unknown): void => {
+      const error = toAppError(cause)
       if (!started) reject(error)
       else options.onUnreadable(error)
-      finish("unreadable", started ? cut : () => {})
+      const words = isBetween() ? options.lastWords?.unreadable(error) : undefined
+      const end = words === undefined ? cut : () => void response.end(words)
+      finish("unreadable", started ? end : () => {})
       answer.abort()
     }
     const write = (chunk: Buffer): boolean => {
@@ -142,7 +147,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       },
     })
     // no piece came with the head: it must not wait for the first one
-    if (!started && !done) {
+    if (!started && !done && !options.holdHead) {
       start()
       response.flushHeaders()
     }

@@ -30,11 +30,18 @@ const nothing = Buffer.alloc(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const unreadable = (detail: string, cause?: unknown): AppError => new AppError("UpstreamInvalid", { detail, cause })
-const tooLong = (): AppError => unreadable("The server's answer is too long to apply the tool policy to it.")
+const tooLong = (): AppError =>
+  new AppError("UpstreamInvalid", {
+    detail: `A message of the server's answer is longer than ${maxHeldBytes} bytes, so the tool policy cannot be applied to it.`,
+    data: { limit: maxHeldBytes },
+  })
 const noValue = (): AppError => unreadable("The server's answer is not a JSON object.")
 
 const notJson = (cause?: unknown): AppError =>
   unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
+
+const isJson = (text: string): boolean =>
+  findJsonFault(text, { maxDepth: text.length, maxMembers: text.length }) === undefined
 
 /** Longer texts are scanned: as values their small members take up to 100 MiB, twenty times what came. */
 const mostParsed = 64 * 1_024
@@ -42,8 +49,7 @@ const mostParsed = 64 * 1_024
 /** Throws UpstreamInvalid for a text that is no JSON. */
 const checkJson = (text: string): void => {
   if (text.length > mostParsed) {
-    const any = { maxDepth: text.length, maxMembers: text.length }
-    if (findJsonFault(text, any) !== undefined) throw notJson()
+    if (!isJson(text)) throw notJson()
     return
   }
   try {
@@ -74,10 +80,14 @@ const escaped = (character: string): string => `\\u${character.charCodeAt(0).toS
 /** JSON in one line for every reader of lines. Line ends between its tokens become blanks; strings have none. */
 const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
 
-/** The event anew, of nothing but what was read of it, without hidden tools. */
+/** True for the type of events that MCP has a use for: clients pass over those of another type, such as pings of some servers. */
+const isMessageType = (type = ""): boolean => type === "" || type === "message"
+
+/** The event anew, of nothing but what was read of it, without hidden tools; without its data if nobody can use that. */
 const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
-  const { data } = event
+  const { data, event: type, ...others } = event
   if (data === undefined || data === "" || policy === undefined) return writeEvent(event)
+  if (!isMessageType(type) && !isJson(data)) return writeEvent(others)
   return writeEvent({ ...event, data: toLine(filterText(data, policy) ?? data) })
 }
 

@@ -101,7 +101,7 @@ describe("an answer that cannot be read", () => {
     expect(answer).not.toContain("hidden")
   })
 
-  test("ends a stream that has begun", async () => {
+  test("ends a stream that has begun with an error of the request's id", async () => {
     const begun = gate()
     await serve(async (response) => {
       response.writeHead(200, { "content-type": "text/event-stream" })
@@ -113,7 +113,12 @@ describe("an answer that cannot be read", () => {
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
     expect((await reader?.read())?.value).toBe(`data: ${cut}\n\n`)
     begun.resolve()
-    await expect(reader?.read()).rejects.toThrow()
+    const last = (await reader?.read())?.value ?? ""
+    expect(JSON.parse(last.split("data: ")[1] ?? "")).toMatchObject({
+      id: 1,
+      error: { data: { code: "UpstreamInvalid" } },
+    })
+    expect((await reader?.read())?.done).toBe(true)
     expect(stage.lines.some((line) => line.message.includes("tool policy"))).toBe(true)
   })
 

@@ -1,0 +1,64 @@
+import { requestIdHeader } from "./answer.ts"
+import { type BodyPlan, codingOf } from "./body-plan.ts"
+import { toClientHeaders } from "./headers.ts"
+import { targetUID } from "./keying.ts"
+import type { Params } from "./message.ts"
+import type { Placed } from "./pipeline.ts"
+import type { SessionSealer } from "./session.ts"
+import type { UpstreamAnswer } from "./upstream.ts"
+
+const initializeParams = ({ messages, target }: Placed): Params | undefined => {
+  const [message] = messages
+  if (target.spec.statefulness !== "stateless" || message?.kind !== "request") return undefined
+  return message.method === "initialize" && message.params.protocolVersion !== undefined ? message.params : undefined
+}
+
+/** The session id that the client gets: the one it has, or a sealed new one. */
+const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string | undefined => {
+  const { "mcp-session-id": header } = answer.headers
+  if (header === undefined || placed.era === "modern") return undefined
+  const upstreamId = String(header)
+  if (placed.session !== undefined && upstreamId === placed.upstreamSession) return placed.session.sealed
+  const owner = { identity: placed.identity, targetUID: targetUID(placed.target) }
+  return sealer.seal(owner, placed.placement, { upstreamId, initialize: initializeParams(placed) })
+}
+
+/** The start steps of a cold answer (W3C Server-Timing), milliseconds. */
+const serverTiming = (timings: Readonly<Record<string, number>>): string =>
+  Object.entries(timings)
+    .map(([step, seconds]) => `${step};dur=${Math.round(seconds * 1_000)}`)
+    .join(", ")
+
+/** What both heads below begin with: what every answer from upstream tells. */
+const commonHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => {
+  const head = [requestIdHeader, placed.requestId]
+  const session = sessionFor(placed, answer, sealer)
+  if (session !== undefined) head.push("mcp-session-id", session)
+  const { timings } = placed.placement
+  if (timings !== undefined) head.push("server-timing", serverTiming(timings))
+  return head
+}
+
+/** The head of an answer without a body, as a flat list of names and values. Throws UpstreamInvalid. */
+export const bodilessHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => [
+  ...commonHead(placed, answer, sealer),
+  ...(answer.status === 204 && placed.verb === "DELETE" ? [] : ["content-length", "0"]),
+]
+
+/** The head of an answer whose body goes on as planned, as a flat list of names and values. Throws UpstreamInvalid. */
+export const headFor = (
+  placed: Placed,
+  answer: UpstreamAnswer,
+  { kind, filter, type }: BodyPlan,
+  sealer: SessionSealer,
+): string[] => {
+  const head = toClientHeaders(type === undefined ? answer.headers : { ...answer.headers, "content-type": type })
+  head.push(...commonHead(placed, answer, sealer))
+  const coding = codingOf(answer.headers)
+  if (coding !== undefined) head.push("content-encoding", coding)
+  const length = answer.headers["content-length"]
+  // a filter may shorten the body
+  if (filter === undefined && length !== undefined) head.push("content-length", String(length))
+  if (kind === "events" || length === undefined) head.push("cache-control", "no-store", "x-accel-buffering", "no")
+  return head
+}
