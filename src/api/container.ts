@@ -79,6 +79,13 @@ export const containerFields = {
     .describe("Arguments; the image's own if not given. $(NAME) stands for a variable or credential, $$ for $."),
   env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
   healthPath: urlPath("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
+  hostHeader: form(
+    /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$/,
+    255,
+    "must be HOST or HOST:PORT, e.g. localhost:8080",
+  )
+    .optional()
+    .describe("Host header that the server gets, for servers that check it; default: the address that is asked."),
   resources: Resources.optional(),
   security: Security.optional(),
   idleTTL: durationField("Delete the instance after this time without use; at least 10s.").optional(),

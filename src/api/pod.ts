@@ -47,7 +47,11 @@ export type Container = {
 }
 
 export type Probe = {
-  readonly httpGet?: { readonly path: string; readonly port: number | string }
+  readonly httpGet?: {
+    readonly path: string
+    readonly port: number | string
+    readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[]
+  }
   readonly tcpSocket?: { readonly port: number | string }
   readonly periodSeconds?: number
   readonly timeoutSeconds?: number

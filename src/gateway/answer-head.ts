@@ -5,7 +5,7 @@ import { targetUID } from "./keying.ts"
 import type { Params } from "./message.ts"
 import type { Placed } from "./pipeline.ts"
 import type { SessionSealer } from "./session.ts"
-import type { UpstreamAnswer } from "./upstream.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 const initializeParams = ({ messages, target }: Placed): Params | undefined => {
   const [message] = messages

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../errors.ts"
 import type { Placed } from "./pipeline.ts"
 import { type BodyFilter, filterEvents, filterJson, type PolicyNow } from "./tool-filter.ts"
-import type { UpstreamAnswer } from "./upstream.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** An event stream, a JSON body, or something that is no MCP message. */
 export type BodyKind = "events" | "json" | "other"
@@ -65,22 +65,3 @@ export const bodilessStatus = ({ verb, messages }: Placed, { status }: UpstreamA
   if (verb === "GET" || messages.some(({ kind }) => kind === "request")) return undefined
   return 202
 }
-
-/** Most of a body without meaning that is read, so that its connection can carry the next request. */
-const mostDropped = 64 * 2 ** 10
-
-/** Reads and forgets a short body; ends the exchange with a longer one. */
-export const dropBody = (answer: UpstreamAnswer): Promise<void> =>
-  new Promise((resolve) => {
-    let bytes = 0
-    const end = () => resolve()
-    answer.consume({
-      data: (chunk) => {
-        bytes += chunk.length
-        if (bytes > mostDropped) answer.abort()
-        return true
-      },
-      end,
-      fail: end,
-    })
-  })

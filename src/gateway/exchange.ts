@@ -11,7 +11,8 @@ import type { PlacementPort } from "./placement/port.ts"
 import { sessionGone } from "./placing.ts"
 import type { Reinitializer } from "./reinitialize.ts"
 import type { OpenSession } from "./session.ts"
-import { isDialFailure, type Upstream, type UpstreamAnswer } from "./upstream.ts"
+import { isDialFailure, type Upstream } from "./upstream.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** What an exchange asks. */
 export type ExchangeDeps = {
@@ -55,6 +56,7 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
     headers: toUpstreamHeaders(request.headers, {
       session: placed.upstreamSession,
       origin,
+      host: target.spec.hostHeader,
       mirrored: mirroredOf(placed),
       identity: identityHeadersFor(placed),
     }),

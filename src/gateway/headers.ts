@@ -66,6 +66,8 @@ export const toUpstreamHeaders = (
   facts: {
     readonly session: string | undefined
     readonly origin: ClientOrigin
+    /** Host header for servers that check it; absent: the address that is asked. */
+    readonly host?: string | undefined
     /** Which headers that repeat the body were compared with it; see mirroredOf. Default: none, and none goes on. */
     readonly mirrored?: Mirrored
     /** Headers of identity-headers.ts, for servers that get them. */
@@ -81,6 +83,7 @@ export const toUpstreamHeaders = (
     list.push(name, Array.isArray(value) ? value.join(", ") : value)
   }
   list.push("accept-encoding", "identity")
+  if (facts.host !== undefined) list.push("host", facts.host)
   if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
   const { address, host, protocol } = facts.origin
   list.push(...(facts.identity ?? []))

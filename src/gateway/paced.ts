@@ -1,5 +1,5 @@
 import type { Turns } from "../intake/turns.ts"
-import type { BodySink, UpstreamAnswer } from "./upstream.ts"
+import type { BodySink, UpstreamAnswer } from "./upstream-answer.ts"
 
 /**
  * The answer with a body that comes no faster than its sink's work leaves turns of the event loop to others: in a turn that

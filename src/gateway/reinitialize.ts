@@ -8,7 +8,8 @@ import { isRecord } from "./message.ts"
 import type { Keyed } from "./pipeline.ts"
 import type { Placement } from "./placement/port.ts"
 import type { OpenSession } from "./session.ts"
-import type { Upstream, UpstreamAnswer } from "./upstream.ts"
+import type { Upstream } from "./upstream.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /**
  * Opens sessions of stateless targets again when their instance was replaced, and remembers which session of the server
@@ -105,6 +106,7 @@ const send = (
     headers: toUpstreamHeaders(headers, {
       session: to.session,
       origin: clientOrigin(input.request, trusts),
+      host: input.target.spec.hostHeader,
       identity: identityHeadersFor(input),
     }),
     body: Buffer.from(JSON.stringify({ jsonrpc: "2.0", ...message })),

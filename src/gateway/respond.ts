@@ -4,7 +4,8 @@ import type { Turns } from "../intake/turns.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { bodilessHead, headFor } from "./answer-head.ts"
-import { bodilessStatus, codingOf, dropBody, planFor } from "./body-plan.ts"
+import { bodilessStatus, codingOf, planFor } from "./body-plan.ts"
+import { dropBody } from "./drop-body.ts"
 import { type ExchangeDeps, type Exchanged, exchange } from "./exchange.ts"
 import { lastWordsOf } from "./last-words.ts"
 import { paced } from "./paced.ts"
@@ -13,7 +14,7 @@ import type { PlacementPort } from "./placement/port.ts"
 import type { SessionSealer } from "./session.ts"
 import { type Ending, pump } from "./stream.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
-import type { UpstreamAnswer } from "./upstream.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** What responding asks. */
 export type RespondDeps = {

@@ -5,7 +5,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { LastWords } from "./last-words.ts"
 
 import type { BodyFilter } from "./tool-filter.ts"
-import type { UpstreamAnswer } from "./upstream.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** How a body's way to the client ended. */
 export type Ending = "complete" | "client gone" | "server gone" | "unreadable" | "stopped"

@@ -2,9 +2,12 @@ import type { IncomingHttpHeaders } from "node:http"
 import { type Dispatcher, errors, Pool } from "undici"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
+import { checkNoRedirect, createDetours, detourOf } from "./detours.ts"
+import { dropBody } from "./drop-body.ts"
 import type { Verb } from "./incoming.ts"
 import type { Placement } from "./placement/port.ts"
 import { createPools, type Lease } from "./pools.ts"
+import type { BodySink, UpstreamAnswer } from "./upstream-answer.ts"
 
 /** A request to a server. */
 export type UpstreamRequest = {
@@ -21,32 +24,13 @@ export type UpstreamRequest = {
   readonly signal: AbortSignal
 }
 
-/** Takes the body of an answer. */
-export type BodySink = {
-  /** False = pause until {@link UpstreamAnswer.resume}. */
-  data(chunk: Buffer): boolean
-  end(): void
-  /** The body is not complete: the server or the client went away. */
-  fail(error: unknown): void
-}
-
-/** An answer whose head is here and whose body is coming. */
-export type UpstreamAnswer = {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  /** Hands the body to a sink, what came already first, in order, synchronously. */
-  consume(sink: BodySink): void
-  resume(): void
-  /** Ends the exchange; harmless when it has ended. */
-  abort(): void
-}
-
 /** The way to the servers. */
 export type Upstream = {
   /**
    * Sends a request; resolves with the head of the answer. Throws UpstreamUnreachable, UpstreamTimeout and
    * UpstreamInvalid with `data.phase`: `connect` = nothing was sent, `head` = the server may have seen it. Rejects with
-   * the signal's reason once the client is gone.
+   * the signal's reason once the client is gone. A redirect (307, 308) to another path of the same server is followed once,
+   * and remembered for this life of the server; any other one is UpstreamInvalid.
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
   /** Ends all connections. */
@@ -203,22 +187,48 @@ export const connectionOptions: Pool.Options = {
 
 const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 
-const dispatch = ({ pool, release }: Lease<Pool>, request: UpstreamRequest): Promise<UpstreamAnswer> =>
+const dispatch = ({ pool, release }: Lease<Pool>, request: UpstreamRequest, path: string): Promise<UpstreamAnswer> =>
   new Promise((resolve, reject) => {
-    const { url } = request.placement
     const exchange = new Exchange({ resolve, reject }, release, request.signal)
     const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
-    pool.dispatch({ path: url.pathname + url.search, method, headers, body, headersTimeout }, exchange)
+    pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
   })
+
+const refuseRedirect = (answer: UpstreamAnswer): void => {
+  try {
+    checkNoRedirect(answer)
+  } catch (error) {
+    answer.abort()
+    throw error
+  }
+}
 
 /** Makes the way to the servers: connections are kept per incarnation and never survive it. */
 export const createUpstream = (clock: ClockPort): Upstream => {
   const pools = createPools(openPool, clock)
+  const detours = createDetours()
+  const ask = (request: UpstreamRequest, path: string): Promise<UpstreamAnswer> => {
+    const { instance, incarnation, url } = request.placement
+    return dispatch(pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }), request, path)
+  }
+  const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
+    await dropBody(redirect)
+    request.signal.throwIfAborted()
+    const answer = await ask(request, path)
+    refuseRedirect(answer)
+    detours.remember(request.placement, path)
+    return answer
+  }
   return {
     send: async (request) => {
       request.signal.throwIfAborted()
-      const { instance, incarnation, url } = request.placement
-      return dispatch(pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }), request)
+      const path = detours.pathOf(request.placement)
+      const answer = await ask(request, path)
+      if (answer.status < 300 || answer.status >= 400) return answer
+      const detour = detourOf(answer, new URL(path, request.placement.url), request.headers)
+      if (detour !== undefined) return follow(request, answer, detour)
+      refuseRedirect(answer)
+      return answer
     },
     close: pools.close,
   }

@@ -22,6 +22,8 @@ import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
 /** A request as the server behind the gateway saw it. */
 export type Seen = {
   readonly method: string
+  /** Path and query. */
+  readonly url: string
   readonly headers: IncomingMessage["headers"]
   readonly body: string
 }
@@ -62,7 +64,8 @@ export const startServer = async (
 ): Promise<FakeServer> => {
   const seen: Seen[] = []
   const { server, port, sockets } = await listen(async (request, response) => {
-    const one: Seen = { method: request.method ?? "", headers: request.headers, body: await textOf(request) }
+    const { method = "", url = "", headers } = request
+    const one: Seen = { method, url, headers, body: await textOf(request) }
     seen.push(one)
     await handler(one, response, request)
   })

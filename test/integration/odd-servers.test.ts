@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import {
   type FakeServer,
+  initialize,
   lifeAt,
   message,
   post,
@@ -97,6 +98,83 @@ describe.each(targets)("behind a target that is %s", (target) => {
       response.writeHead(200, { "content-type": "text/event-stream" }).end(`${pings}data: ${result}\n\n${pings}`),
     )
     expect(await (await post(stage, message("ping"), { target })).text()).toContain(`data: ${result}\n\n`)
+  })
+})
+
+describe("a server that redirects its endpoint", () => {
+  /** Answers at `/mcp/` and redirects from everywhere else. */
+  const redirecting = (location: (host: string) => string, status = 307) =>
+    serve((response, { headers, url }) => {
+      if (url === "/mcp/") return response.writeHead(200, { "content-type": "application/json" }).end(result)
+      return response.writeHead(status, { location: location(headers.host ?? "") }).end("moved")
+    })
+  const paths = () => server?.seen.map(({ url }) => url)
+  test.each<[string, (host: string) => string, number]>([
+    ["its own name", (host) => `http://${host}/mcp/`, 307],
+    ["its own name, and https, since the client came by it", (host) => `https://${host}/mcp/`, 308],
+    ["the client's name for it", () => `http://${new URL(stage.url).host}/mcp/`, 307],
+    ["a path", () => "/mcp/", 308],
+    ["a path from here", () => "mcp/", 307],
+  ])("with %s is followed once, and asked there from then on", async (_name, location, status) => {
+    await redirecting(location, status)
+    for (let turn = 0; turn < 3; turn++) {
+      const response = await post(stage, message("ping"), { target: "open" })
+      expect([response.status, await response.text()]).toEqual([200, result])
+    }
+    expect(paths()).toEqual(["/mcp", "/mcp/", "/mcp/", "/mcp/"])
+    expect(server?.seen.map(({ body }) => body)).toEqual(Array(4).fill(JSON.stringify(message("ping"))))
+  })
+  test("is asked anew where its next life is", async () => {
+    const { url } = await redirecting(() => "/mcp/")
+    await post(stage, message("ping"), { target: "open" })
+    stage.placement.now = lifeAt(url, "pod-2.0")
+    expect((await post(stage, message("ping"), { target: "open" })).status).toBe(200)
+    expect(paths()).toEqual(["/mcp", "/mcp/", "/mcp", "/mcp/"])
+  })
+  test.each<[string, string, number]>([
+    ["another host", "http://169.254.169.254/latest", 307],
+    ["another port", "http://127.0.0.1:1/mcp/", 308],
+    ["another way of asking", "/mcp/", 302],
+    ["another scheme", "ftp://127.0.0.1/mcp/", 307],
+    ["itself", "/mcp", 307],
+    ["a second redirect", "/elsewhere", 307],
+    ["no place", "http://[", 308],
+  ])("to %s is an error that names the place and the path", async (_name, location, status) => {
+    await serve((response) => response.writeHead(status, { location }).end())
+    const response = await post(stage, message("ping"), { target: "open" })
+    const { id, error } = (await response.json()) as { id: number; error: { message: string; data: object } }
+    expect(id).toBe(1)
+    expect(error.message).toContain(`redirects to '${location}'`)
+    expect(error.message).toContain("set the target's path")
+    expect(error.data).toMatchObject({ code: "UpstreamInvalid", upstream_status: status })
+  })
+})
+
+describe("a server that checks Host", () => {
+  test("gets the address that is asked, or what the target says, also when its session is opened again", async () => {
+    const { url } = await serve((response, { body }) => {
+      const { id, method } = JSON.parse(body)
+      const answer = { jsonrpc: "2.0", id, result: { protocolVersion: "2025-11-25", capabilities: {} } }
+      response.writeHead(id === undefined ? 202 : 200, {
+        "content-type": "application/json",
+        ...(method === "initialize" ? { "mcp-session-id": "s" } : {}),
+      })
+      response.end(id === undefined ? "" : JSON.stringify(answer))
+    })
+    stage.addTarget("picky", { hostHeader: "localhost:8080", statefulness: "stateless" })
+    await post(stage, message("ping"), { target: "open" })
+    const opened = await post(stage, initialize, { target: "picky" })
+    stage.placement.now = lifeAt(url, "pod-2.0")
+    const headers = { "mcp-session-id": opened.headers.get("mcp-session-id") ?? "" }
+    expect((await post(stage, message("ping"), { target: "picky", headers })).status).toBe(200)
+    const seen = server?.seen.map(({ headers: { host }, body }) => [JSON.parse(body).method, host])
+    expect(seen).toEqual([
+      ["ping", url.host],
+      ["initialize", "localhost:8080"],
+      ["initialize", "localhost:8080"],
+      ["notifications/initialized", "localhost:8080"],
+      ["ping", "localhost:8080"],
+    ])
   })
 })
 

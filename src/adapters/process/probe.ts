@@ -41,10 +41,16 @@ const tcp = (port: number, signal: AbortSignal): Promise<Finding> =>
   })
 
 /** One GET as the kubelet sends it; 2xx and 3xx are good, redirects are not followed. */
-const http = (path: string, port: number, signal: AbortSignal): Promise<Finding> =>
+const http = (
+  { path, httpHeaders = [] }: NonNullable<Probe["httpGet"]>,
+  port: number,
+  signal: AbortSignal,
+): Promise<Finding> =>
   new Promise((resolve) => {
     const url = `http://${host}:${port}${path.startsWith("/") ? path : `/${path}`}`
-    const call = request(url, { agent: false, signal, headers: { "user-agent": "kube-probe/reflow", accept: "*/*" } })
+    const own = Object.fromEntries(httpHeaders.map(({ name, value }) => [name.toLowerCase(), value]))
+    const headers = { "user-agent": "kube-probe/reflow", accept: "*/*", ...own }
+    const call = request(url, { agent: false, signal, headers })
     call.once("response", (response) => {
       const status = response.statusCode ?? 0
       response.destroy()
@@ -64,7 +70,7 @@ export const look = async ({ probe, port, clock, signal }: ProbeInput): Promise<
   const cancel = clock.timer((probe.timeoutSeconds ?? 1) * 1000, () => deadline.abort())
   const either = AbortSignal.any([deadline.signal, signal])
   try {
-    if (probe.httpGet !== undefined) return await http(probe.httpGet.path, port, either)
+    if (probe.httpGet !== undefined) return await http(probe.httpGet, port, either)
     if (probe.tcpSocket !== undefined) return await tcp(port, either)
     return { ok: true }
   } finally {

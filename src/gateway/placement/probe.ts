@@ -7,11 +7,14 @@ export const probeTimeoutMs = 250
 /** What one probe found: a server that answers, a connection that was refused, or anything else (silence, a wrong status). */
 export type Probed = "answered" | "refused" | "failed"
 
+/** How to ask by HTTP. */
+export type Health = { readonly path: string; readonly hostHeader: string | undefined }
+
 /**
- * Asks once whether a server answers at the address of `url`: by HTTP on `healthPath` (2xx or 3xx) if there is one,
+ * Asks once whether a server answers at the address of `url`: by HTTP (2xx or 3xx) if it has a `health` to ask for,
  * else by a TCP connect. Never on the MCP path: a GET there could take the server's only stream. Resolves, never rejects.
  */
-export type Probe = (url: URL, healthPath: string | undefined, signal: AbortSignal) => Promise<Probed>
+export type Probe = (url: URL, health: Health | undefined, signal: AbortSignal) => Promise<Probed>
 
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, "")
 const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
@@ -19,10 +22,11 @@ const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
 /** Said by the node or the host itself, at once; a limit that passed says nothing about who is there. */
 const outcomeOf = (error: NodeJS.ErrnoException): Probed => (error.code === "ECONNREFUSED" ? "refused" : "failed")
 
-const askHTTP = (url: URL, path: string, signal: AbortSignal): Promise<Probed> =>
+const askHTTP = (url: URL, { path, hostHeader: host }: Health, signal: AbortSignal): Promise<Probed> =>
   new Promise((resolve) => {
     // as a URL, because Node throws for a bare path with letters that must be encoded
-    const request = get(new URL(`${url.origin}${path}`), { agent: false, signal }, (response) => {
+    const headers = host === undefined ? {} : { host }
+    const request = get(new URL(`${url.origin}${path}`), { agent: false, signal, headers }, (response) => {
       const status = response.statusCode ?? 0
       resolve(status >= 200 && status < 400 ? "answered" : "failed")
       response.destroy()
@@ -43,8 +47,8 @@ const askTCP = (url: URL, signal: AbortSignal): Promise<Probed> =>
   })
 
 /** The probe over the network. */
-export const probe: Probe = async (url, healthPath, signal) => {
+export const probe: Probe = async (url, health, signal) => {
   if (signal.aborted) return "failed"
   const limit = AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)])
-  return healthPath === undefined ? await askTCP(url, limit) : await askHTTP(url, healthPath, limit)
+  return health === undefined ? await askTCP(url, limit) : await askHTTP(url, health, limit)
 }

@@ -97,10 +97,12 @@ export const createReach = (deps: ReachDeps): Reach => {
   const ask = async ({ spec, status }: MCPInstance, life: Life, url: URL, address: string): Promise<boolean> => {
     const { signal } = life.stop
     const podURL = status?.podURL
-    if (address === podURL || podURL === undefined) return (await probe(url, spec.healthPath, signal)) === "answered"
+    const { healthPath: path, hostHeader } = spec
+    const health = path === undefined ? undefined : { path, hostHeader }
+    if (address === podURL || podURL === undefined) return (await probe(url, health, signal)) === "answered"
     // before it is Ready only a connection: a stranger gets no request
     const isReady = life.signs.readyAt !== undefined
-    const probed = await probe(url, isReady ? spec.healthPath : undefined, signal)
+    const probed = await probe(url, isReady ? health : undefined, signal)
     const isOpen = async () =>
       life.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)) === "answered"
     return strangers.judge(life.signs, probed, probed === "answered" && !isReady && (await isOpen()))

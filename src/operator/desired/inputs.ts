@@ -12,6 +12,7 @@ const inputs = [
   "env",
   "secretName",
   "healthPath",
+  "hostHeader",
   "resources",
   "security",
   "podTemplates",

@@ -33,10 +33,11 @@ export const childLabels = (instance: MCPInstance): Readonly<Record<string, stri
   [labels.instance]: instance.metadata.name,
 })
 
-const check = (spec: MCPInstanceSpec): Probe =>
-  spec.healthPath === undefined
-    ? { tcpSocket: { port: spec.port } }
-    : { httpGet: { path: spec.healthPath, port: spec.port } }
+const check = ({ healthPath: path, hostHeader, port }: MCPInstanceSpec): Probe => {
+  if (path === undefined) return { tcpSocket: { port } }
+  if (hostHeader === undefined) return { httpGet: { path, port } }
+  return { httpGet: { path, port, httpHeaders: [{ name: "Host", value: hostHeader }] } }
+}
 
 /**
  * PORT is ours alone, so that the probe and the server agree; HOME may be said otherwise. Both come first: Kubernetes

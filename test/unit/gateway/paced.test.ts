@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { paced } from "../../../src/gateway/paced.ts"
-import type { BodySink, UpstreamAnswer } from "../../../src/gateway/upstream.ts"
+import type { BodySink, UpstreamAnswer } from "../../../src/gateway/upstream-answer.ts"
 import { createTurns } from "../../../src/intake/turns.ts"
 
 /** An answer that a test speaks for, behind turns of which one is spent; its sink writes down what it hears. */

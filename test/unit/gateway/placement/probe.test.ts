@@ -32,7 +32,7 @@ describe("a probe", () => {
     await new Promise((resolve) => server.close(resolve))
     open.splice(0)
     expect(await probe(url, undefined, signal)).toBe("refused")
-    expect(await probe(url, "/healthz", signal)).toBe("refused")
+    expect(await probe(url, { path: "/healthz", hostHeader: undefined }, signal)).toBe("refused")
   })
 
   test.each([
@@ -48,7 +48,7 @@ describe("a probe", () => {
         response.writeHead(status).end()
       }),
     )
-    expect(await probe(url, "/healthz", signal)).toBe(expected)
+    expect(await probe(url, { path: "/healthz", hostHeader: undefined }, signal)).toBe(expected)
     expect(paths).toEqual(["GET /healthz"])
   })
 
@@ -60,13 +60,25 @@ describe("a probe", () => {
         response.writeHead(200).end()
       }),
     )
-    expect(await probe(url, "/zdrav\u00ed/\u0101", signal)).toBe("answered")
+    expect(await probe(url, { path: "/zdrav\u00ed/\u0101", hostHeader: undefined }, signal)).toBe("answered")
     expect(paths).toEqual(["/zdrav%C3%AD/%C4%81"])
+  })
+
+  test("on a health path says the Host that the server expects", async () => {
+    const hosts: (string | undefined)[] = []
+    const url = await listen(
+      createHTTP((request, response) => {
+        hosts.push(request.headers.host)
+        response.writeHead(200).end()
+      }),
+    )
+    expect(await probe(url, { path: "/", hostHeader: "localhost:8080" }, signal)).toBe("answered")
+    expect(hosts).toEqual(["localhost:8080"])
   })
 
   test("of a server that accepts and says nothing fails in time, which is no refusal", async () => {
     const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
-    expect(await probe(url, "/healthz", signal)).toBe("failed")
+    expect(await probe(url, { path: "/healthz", hostHeader: undefined }, signal)).toBe("failed")
   })
 
   test("that is no longer wanted fails at once", async () => {
