@@ -40,6 +40,7 @@ const operator = (status: number, rpc: number, help: string, retryable = false):
 export const errorTable = {
   // the door
   BadPath: caller(400, -32600, "Send the path in its normal form, without '.', '..', '//' or encoded slashes."),
+  RepeatedHeader: caller(400, -32600, "Send the named header once."),
   BadHost: caller(400, -32600, "Send exactly one Host header."),
   HostNotAllowed: caller(403, -32600, "Use the gateway's public URL, or add the host to gateway.allowed_hosts."),
   OriginNotAllowed: caller(403, -32600, "Add the page's origin to gateway.allowed_origins."),

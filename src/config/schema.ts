@@ -71,6 +71,8 @@ const kubernetes = z.strictObject({
 })
 
 const originPattern = /^https?:\/\/[^\s/?#@]+$/
+/** The origin of a page, or of an extension (`chrome-extension://ID`). */
+const anyOriginPattern = /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/
 const originText = "an http(s) origin without a path, e.g. https://mcp.example.com"
 
 const gateway = z.strictObject({
@@ -89,9 +91,9 @@ const gateway = z.strictObject({
       "Host headers to accept besides the public URL's and, on loopback, localhost. Without a public URL, empty = every Host where others can connect, but not with --role dev.",
     ),
   allowed_origins: z
-    .array(z.string().regex(originPattern, `must be ${originText}`))
+    .array(z.string().regex(anyOriginPattern, "must be an origin, e.g. https://app.example or chrome-extension://ID"))
     .default([])
-    .describe("Browser origins to accept besides the public URL's."),
+    .describe("Browser origins to accept besides the public URL's, those of extensions too."),
   trusted_proxies: networks("Networks whose X-Forwarded-* headers are believed."),
   request_timeout: duration("15m", "How long a server may take until its answer begins."),
   session_lifetime: duration("24h", "How long a sealed session id can be used."),

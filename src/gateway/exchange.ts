@@ -1,7 +1,7 @@
 import { parseDuration } from "../api/duration.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
+import { acceptFor, clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
 import { identityHeadersFor } from "./identity-headers.ts"
 import { isSameLife } from "./lives.ts"
 import type { Message } from "./message.ts"
@@ -55,6 +55,7 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
     verb: placed.verb,
     headers: toUpstreamHeaders(request.headers, {
       session: placed.upstreamSession,
+      ...(placed.verb === "DELETE" ? {} : { accept: acceptFor(placed.verb, request.headers.accept) }),
       origin,
       host: target.spec.hostHeader,
       mirrored: mirroredOf(placed),

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
-import { AppError, isAbort, isAppError, toAppError } from "../errors.ts"
+import { AppError, hasCode, isAbort, isAppError, toAppError } from "../errors.ts"
 import { loopTurns as turns } from "../intake/turns.ts"
 import { answerError, answerProblem } from "./answer.ts"
 import { createAudit } from "./audit.ts"
-import { newRequestId, receive } from "./incoming.ts"
+import { mcpPrefix, newRequestId, receive, targetNameIn } from "./incoming.ts"
 import type { Known } from "./pipeline.ts"
 import { admit } from "./policy.ts"
 import { atExpiry, lostRight } from "./rights.ts"
@@ -100,6 +100,16 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     audit.refuse({ request, requestId, error })
     answerProblem({ request, response, clock }, { error, requestId })
   }
+  /** Who shows no token hears of that first, whatever the verb: clients ask by HEAD who issues tokens. */
+  const challenged = async ({ url = "", headers: { authorization } }: IncomingMessage, error: unknown) => {
+    if (!hasCode(error, "MethodNotAllowed")) return error
+    try {
+      await deps.authenticate({ authorization, purpose: "mcp", resource: `${mcpPrefix}${targetNameIn(url) ?? ""}` })
+      return error
+    } catch (refusal) {
+      return refusal
+    }
+  }
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = newRequestId()
     const life = new AbortController()
@@ -115,7 +125,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       flight.done = fly(flight).finally(() => flights.delete(flight))
       await flight.done
     } catch (error) {
-      refuse(request, response, error, requestId)
+      refuse(request, response, await challenged(request, error), requestId)
     }
   }
   const end = (which: (known: Known) => boolean): void => {

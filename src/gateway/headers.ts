@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
+import type { Verb } from "./incoming.ts"
 
 /**
  * Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). None of them says
@@ -44,6 +45,19 @@ export const corsExposedHeaders = "Mcp-Session-Id, WWW-Authenticate, X-Request-I
 export const isCorsRequestHeader = (name: string): boolean =>
   corsRequestHeaders.has(name) || (name.startsWith(paramPrefix) && /^[\w-]+$/.test(name))
 
+const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
+
+/**
+ * The Accept header for the server: the client's, with what MCP wants of a POST (both types) or a GET (event streams). Many
+ * servers look for the very names, and refuse a client that accepts whatever there is.
+ */
+export const acceptFor = (verb: Verb, header = ""): string => {
+  const needed = verb === "POST" ? answerTypes : answerTypes.slice(1)
+  const missing = needed.filter((type) => !header.includes(type))
+  if (missing.length === 0) return header
+  return header.trim() === "" ? missing.join(", ") : `${header}, ${missing.join(", ")}`
+}
+
 /** What a proxy in front says of the client, or what the connection says. */
 export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
 
@@ -65,6 +79,8 @@ export const toUpstreamHeaders = (
   headers: IncomingHttpHeaders,
   facts: {
     readonly session: string | undefined
+    /** Accept header; see {@link acceptFor}. Absent: the client's own. */
+    readonly accept?: string
     readonly origin: ClientOrigin
     /** Host header for servers that check it; absent: the address that is asked. */
     readonly host?: string | undefined
@@ -77,11 +93,12 @@ export const toUpstreamHeaders = (
   const dropped = connectionNames(headers.connection)
   const list: string[] = []
   for (const name in headers) {
-    if (!passes(name, facts.mirrored ?? "none")) continue
+    if (!passes(name, facts.mirrored ?? "none") || (name === "accept" && facts.accept !== undefined)) continue
     const value = headers[name]
     if (value === undefined || dropped.has(name)) continue
     list.push(name, Array.isArray(value) ? value.join(", ") : value)
   }
+  if (facts.accept !== undefined) list.push("accept", facts.accept)
   list.push("accept-encoding", "identity")
   if (facts.host !== undefined) list.push("host", facts.host)
   if (facts.session !== undefined) list.push("mcp-session-id", facts.session)

@@ -32,11 +32,12 @@ const isVerb = (method: string | undefined): method is Verb => method !== undefi
 /** Path of MCP endpoints, before the target's name. */
 export const mcpPrefix = "/mcp/"
 
-/** The target's name in a path such as `/mcp/github?x`; undefined if the path is no MCP endpoint. */
+/** The target's name in a path such as `/mcp/github?x` or `/mcp/github/`; undefined if the path is no MCP endpoint. */
 export const targetNameIn = (url: string): string | undefined => {
   if (!url.startsWith(mcpPrefix)) return undefined
   const query = url.indexOf("?")
-  const name = url.slice(mcpPrefix.length, query === -1 ? undefined : query)
+  const path = url.slice(mcpPrefix.length, query === -1 ? undefined : query)
+  const name = path.endsWith("/") ? path.slice(0, -1) : path
   return name === "" || name.includes("/") ? undefined : name
 }
 

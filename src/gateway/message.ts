@@ -82,7 +82,9 @@ const toMessage = (value: unknown): Message => {
   if (Object.hasOwn(value, "result") || Object.hasOwn(value, "error")) {
     throw invalid("A message has a method and a result or an error.")
   }
-  const { method, id, params = {} } = value
+  const { method, id, params: given } = value
+  // some clients write what they have not as null
+  const params = given ?? {}
   if (typeof method !== "string" || !methodPattern.test(method)) throw invalid("The method is not a plain string.")
   const hasId = Object.hasOwn(value, "id")
   if (hasId && typeof id !== "string" && typeof id !== "number") throw invalid("The id is not a string or a number.")

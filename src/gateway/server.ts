@@ -6,6 +6,7 @@ import type { Gateway } from "./gateway.ts"
 import type { Guard } from "./guard.ts"
 import { mcpPrefix } from "./incoming.ts"
 import { answerMetadata, resourcePathIn } from "./resource-metadata.ts"
+import { collapseRepeated } from "./single-headers.ts"
 
 /**
  * Options of the node:http server that listens: bounds on how long a client may take to send its request, none on how
@@ -43,6 +44,7 @@ export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDep
 
   const route = (request: IncomingMessage, response: ServerResponse): void => {
     guard.check(request)
+    collapseRepeated(request)
     if (guard.cors(request, response)) return
     const url = request.url ?? ""
     if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response)

@@ -24,7 +24,7 @@ export type SessionOwner = { readonly identity: Identity; readonly targetUID: st
 
 /** Seals and opens session ids. */
 export type SessionSealer = {
-  /** `base64url(key id ‖ iv ‖ tag ‖ AES-256-GCM)` of the server's id and where it lives. */
+  /** `base64url(key id ‖ iv ‖ tag ‖ AES-256-GCM)` of the server's id and where it lives. Throws UpstreamInvalid. */
   seal(
     owner: SessionOwner,
     placement: Placement,
@@ -102,6 +102,12 @@ const decrypt = (key: SessionKey, owner: SessionOwner, bytes: Buffer): string =>
   return plain.toString()
 }
 
+/** The sealed id, unless it is so long that it would be refused when the client sends it. */
+const sendable = (sealed: string, { length }: string): string => {
+  if (sealed.length <= maxSealedLength) return sealed
+  throw new AppError("UpstreamInvalid", { detail: `The server's session id is too long: it has ${length} characters.` })
+}
+
 type Opened = { readonly owner: SessionOwner; readonly session: OpenSession; readonly keyId: string }
 
 /** How many opened ids are remembered: opening one anew costs several microseconds of each request. */
@@ -160,7 +166,8 @@ export const createSealer = (deps: {
       const { instanceUID, incarnation } = placement
       const plain = JSON.stringify([upstreamId, instanceUID, incarnation, deps.now(), initialize])
       const text = Buffer.concat([cipher.update(plain), cipher.final()])
-      return Buffer.concat([Buffer.from(key.id, "hex"), iv, cipher.getAuthTag(), text]).toString("base64url")
+      const parts = [Buffer.from(key.id, "hex"), iv, cipher.getAuthTag(), text]
+      return sendable(Buffer.concat(parts).toString("base64url"), upstreamId)
     },
     open: (owner, sealed) => {
       const session = open(owner, sealed)

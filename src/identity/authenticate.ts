@@ -12,8 +12,8 @@ import { createTokenCache } from "./token-cache.ts"
 /** Longest Authorization header, in bytes. */
 const maxHeader = 16 * 1024
 
-/** RFC 6750 §2.1: the scheme in any case, one space, b64token. */
-const bearerPattern = /^bearer ([A-Za-z0-9\-._~+/]+=*)$/i
+/** RFC 6750 §2.1: the scheme in any case, at least one space, b64token. */
+const bearerPattern = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
 
 const purposeNames: Readonly<Record<Purpose, string>> = { mcp: "MCP endpoints", api: "the REST API" }
 

@@ -168,7 +168,7 @@ describe("whatever is sent", () => {
         const reading = read(text)
         if (reading.error !== undefined) return
         expect(reading.idText).toBe("1")
-        expect(reading.messages[0]).toMatchObject({ method: "tools/call", params: JSON.parse(text).params })
+        expect(reading.messages[0]).toMatchObject({ method: "tools/call", params: JSON.parse(text).params ?? {} })
       }),
       { numRuns: 3_000 },
     )

@@ -50,7 +50,7 @@ describe("the Authorization header", () => {
     "Basic Y2FuYXJ5",
     "Bearer",
     "Bearer ",
-    "Bearer  canary-mcp",
+    "Bearer\tcanary-mcp",
     "Bearer canary-mcp, Bearer x",
     "Bearer canary\u00e9",
     "Bearer canary-mcp extra",
@@ -60,8 +60,9 @@ describe("the Authorization header", () => {
   test("of more than 16 KiB is refused without being looked at", async () => {
     expect(await refusal(`Bearer ${"a".repeat(16 * 1024)}`)).toContain("16 KiB")
   })
-  test("names the scheme in any case", async () => {
+  test("names the scheme in any case, with one blank or several behind it", async () => {
     expect((await authenticate("bEARER canary-mcp")).subject).toBe("robot")
+    expect((await authenticate("Bearer   canary-mcp")).subject).toBe("robot")
   })
 })
 
