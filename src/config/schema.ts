@@ -139,6 +139,10 @@ const issuer = z.strictObject({
   issuer: z.string().min(1).describe("Value of the iss claim."),
   audiences: strings("Audiences to accept at MCP endpoints besides the target's and the public URL."),
   api_audiences: strings("Audiences to accept at the REST API besides PUBLIC_URL/api."),
+  scopes: z
+    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be a scope without blanks and quotes (RFC 6749, 3.3)"))
+    .default([])
+    .describe("Scopes that clients are told to ask the issuer for, e.g. those that targets require."),
   jwks_url: z
     .union([z.literal(""), z.string().regex(/^https?:\/\/[^\s/?#@]+\/\S*$/)])
     .default("")

@@ -54,9 +54,9 @@ const refuse = (detail: string, error?: "invalid_request" | "invalid_token"): Ap
   })
 
 /** The refusal, with the place that tells who issues tokens for the resource (RFC 9728 §5.1). */
-const challenged = (error: unknown, metadata: string | undefined): unknown => {
-  if (metadata === undefined || !hasCode(error, "Unauthenticated")) return error
-  const challenge = `${error.headers?.["www-authenticate"]}, resource_metadata="${metadata}"`
+const challenged = (error: unknown, parameters: string | undefined): unknown => {
+  if (parameters === undefined || !hasCode(error, "Unauthenticated")) return error
+  const challenge = `${error.headers?.["www-authenticate"]}, ${parameters}`
   return new AppError(error.code, { detail: error.message, headers: { "www-authenticate": challenge } })
 }
 
@@ -146,7 +146,7 @@ export const createAuthenticator = (options: {
   return {
     authenticate: ({ authorization, ...use }) => {
       const challenge = (error: unknown) => {
-        throw challenged(error, issuers?.resources.url(use.resource))
+        throw challenged(error, issuers?.resources.challenge(use.resource))
       }
       try {
         const identity = identify(authorization, use)

@@ -13,6 +13,8 @@ export type ResourceMetadata = {
   readonly resource: string
   readonly authorization_servers: readonly string[]
   readonly bearer_methods_supported: readonly string[]
+  /** Scopes that a client may ask for; absent if no issuer has any. */
+  readonly scopes_supported?: readonly string[]
   readonly resource_name: string
 }
 
@@ -22,6 +24,8 @@ export type ProtectedResources = {
   metadata(path: string): ResourceMetadata | undefined
   /** Where that metadata is served; undefined for other paths. */
   url(path: string): string | undefined
+  /** The parameters of a Bearer challenge for the resource (RFC 9728 §5.1, RFC 6750 §3); undefined for other paths. */
+  challenge(path: string): string | undefined
 }
 
 const mcpPath = "/mcp/"
@@ -33,11 +37,15 @@ const isResource = (path: string): boolean =>
 /** Makes the resources of a gateway. Without issuers there are none: nobody could be sent anywhere for a token. */
 export const createProtectedResources = (options: {
   readonly publicUrl: string
-  /** Values of their `iss` claim, which are the URLs of the authorization servers. */
-  readonly issuers: readonly string[]
+  /** Values of their `iss` claim, which are the URLs of the authorization servers, and what clients ask them for. */
+  readonly issuers: readonly { readonly issuer: string; readonly scopes: readonly string[] }[]
 }): ProtectedResources => {
-  const { publicUrl, issuers } = options
+  const { publicUrl } = options
+  const issuers = options.issuers.map(({ issuer }) => issuer)
+  // of all issuers and never of a target: what a target needs would tell that it exists
+  const scopes = [...new Set(options.issuers.flatMap((each) => each.scopes))]
   const isServed = (path: string) => issuers.length > 0 && isResource(path)
+  const url = (path: string) => (isServed(path) ? `${publicUrl}${metadataPath}${path}` : undefined)
   return {
     metadata: (path) =>
       isServed(path)
@@ -45,9 +53,15 @@ export const createProtectedResources = (options: {
             resource: `${publicUrl}${path}`,
             authorization_servers: issuers,
             bearer_methods_supported: ["header"],
+            ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
             resource_name: "Reflow Gateway",
           }
         : undefined,
-    url: (path) => (isServed(path) ? `${publicUrl}${metadataPath}${path}` : undefined),
+    url,
+    challenge: (path) => {
+      const where = url(path)
+      if (where === undefined) return undefined
+      return `${scopes.length === 0 ? "" : `scope="${scopes.join(" ")}", `}resource_metadata="${where}"`
+    },
   }
 }

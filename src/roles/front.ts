@@ -100,7 +100,7 @@ const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, 
   const { issuers: known, admin_roles: adminRoles } = config.auth
   const issuers = configuredIssuers({ issuers: known, tokens }, { dev: devKey !== undefined })
   const dev = devKey === undefined ? {} : { dev: devKey }
-  const resources = createProtectedResources({ publicUrl, issuers: known.map(({ issuer }) => issuer) })
+  const resources = createProtectedResources({ publicUrl, issuers: known })
   const jwt = createJwtIssuers(known, { fetch, clock, log: telemetry.log })
   await started.add("issuers", async () => jwt.close())
   return {

@@ -26,7 +26,7 @@ beforeEach(async () => {
     tokens: [],
     issuers: {
       tokens: createJwtIssuers(auth.issuers, { fetch, clock, log: telemetry.log }),
-      resources: createProtectedResources({ publicUrl, issuers: [provider.issuer] }),
+      resources: createProtectedResources({ publicUrl, issuers: [{ issuer: provider.issuer, scopes: [] }] }),
       publicUrl,
     },
     clock,

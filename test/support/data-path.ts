@@ -71,7 +71,7 @@ const createTokens = async (clock: ClockPort, telemetry: TelemetryPort, path: st
     tokens: auth.tokens,
     issuers: {
       tokens: createJwtIssuers(auth.issuers, { fetch: corp.fetch, clock, log: telemetry.log }),
-      resources: createProtectedResources({ publicUrl, issuers: [issuer] }),
+      resources: createProtectedResources({ publicUrl, issuers: [{ issuer, scopes: [] }] }),
       publicUrl,
     },
     clock,

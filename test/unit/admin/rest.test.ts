@@ -30,6 +30,7 @@ const full = {
   args: ["--camelCase"],
   env: [{ name: "someName", value: "someValue" }],
   health_path: "/healthZ",
+  host_header: "localhost:8080",
   resources: { requests: { "nvidia.com/gpuMemory": "1" }, limits: { cpu: "500m" } },
   security: { run_as_user: 1, fs_group: 2, read_only_root_filesystem: true },
   statefulness: "stateless",

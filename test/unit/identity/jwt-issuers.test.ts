@@ -39,7 +39,10 @@ beforeEach(async () => {
     tokens: [],
     issuers: {
       tokens: createJwtIssuers(auth.issuers, { fetch, clock, log: telemetry.log }),
-      resources: createProtectedResources({ publicUrl, issuers: Object.values(issuers) }),
+      resources: createProtectedResources({
+        publicUrl,
+        issuers: Object.values(issuers).map((issuer) => ({ issuer, scopes: [] })),
+      }),
       publicUrl,
     },
     clock,

@@ -3,7 +3,7 @@ import { createProtectedResources } from "../../../src/identity/protected-resour
 
 const publicUrl = "https://mcp.example.com"
 const issuer = "https://login.example.com"
-const resources = createProtectedResources({ publicUrl, issuers: [issuer] })
+const resources = createProtectedResources({ publicUrl, issuers: [{ issuer, scopes: [] }] })
 
 describe("protected resource metadata", () => {
   test.each(["", "/api", "/mcp/github"])("of '%s' names the resource and who issues its tokens", (path) => {
@@ -27,6 +27,22 @@ describe("protected resource metadata", () => {
   ])("is nowhere for %j", (path) => {
     expect(resources.metadata(path)).toBeUndefined()
     expect(resources.url(path)).toBeUndefined()
+  })
+  test("tells the scopes of the issuers, the same ones for every resource, and so does the challenge", () => {
+    const asking = createProtectedResources({
+      publicUrl,
+      issuers: [
+        { issuer, scopes: ["mcp", "repo:read"] },
+        { issuer: "https://other.example.com", scopes: ["mcp"] },
+      ],
+    })
+    for (const path of ["/mcp/github", "/mcp/does-not-exist", "/api"]) {
+      const where = `${publicUrl}/.well-known/oauth-protected-resource${path}`
+      expect(asking.metadata(path)?.scopes_supported).toEqual(["mcp", "repo:read"])
+      expect(asking.challenge(path)).toBe(`scope="mcp repo:read", resource_metadata="${where}"`)
+    }
+    expect(resources.metadata("/mcp/github")).not.toHaveProperty("scopes_supported")
+    expect(resources.challenge("/other")).toBeUndefined()
   })
   test("is nowhere without issuers", () => {
     expect(createProtectedResources({ publicUrl, issuers: [] }).metadata("")).toBeUndefined()
