@@ -1,7 +1,8 @@
 import { z } from "zod"
 import { AppError, isAppError } from "../errors.ts"
 import { version } from "../version.ts"
-import { type Message, readAnswer } from "./mcp-answer.ts"
+import { type Answered, readAnswer } from "./mcp-answer.ts"
+import type { TrialSeat } from "./trial-port.ts"
 
 /** The revision whose requests stand alone. */
 const modern = "2026-07-28"
@@ -19,14 +20,14 @@ export type Handshake = {
   readonly tools: readonly string[]
 }
 
-const Server = z.object({ name: z.string().max(1_024), version: z.string().max(1_024) })
+const ServerInfo = z.object({ name: z.string().max(1_024), version: z.string().max(1_024) })
 const serverKey = "io.modelcontextprotocol/serverInfo"
 const Discovery = z.looseObject({
   supportedVersions: z.array(z.string()),
-  serverInfo: Server.optional(),
-  _meta: z.looseObject({ [serverKey]: Server.optional() }).optional(),
+  serverInfo: ServerInfo.optional(),
+  _meta: z.looseObject({ [serverKey]: ServerInfo.optional() }).optional(),
 })
-const Opening = z.looseObject({ protocolVersion: z.string().max(64), serverInfo: Server.optional() })
+const Opening = z.looseObject({ protocolVersion: z.string().max(64), serverInfo: ServerInfo.optional() })
 const Tools = z.looseObject({
   tools: z.array(z.looseObject({ name: z.string().max(1_024) })),
   nextCursor: z.string().optional(),
@@ -39,8 +40,10 @@ const envelope = {
   "io.modelcontextprotocol/clientCapabilities": {},
 }
 
+/** Asks the server that is tried. */
+type Server = Pick<TrialSeat, "ask">
 type Sent = { readonly method: string; readonly params: object; readonly headers?: Readonly<Record<string, string>> }
-type Heard = { readonly status: number; readonly headers: Headers; readonly message: Message | undefined }
+type Heard = Answered & { readonly status: number; readonly headers: Headers }
 
 const failed = (error: unknown, signal: AbortSignal): AppError => {
   if (isAppError(error)) return error
@@ -48,31 +51,41 @@ const failed = (error: unknown, signal: AbortSignal): AppError => {
   return new AppError("UpstreamUnreachable", { detail: "The server does not answer.", cause: error })
 }
 
-const unexpected = (method: string, { status, message }: Heard): AppError => {
+/** What to do about a status that tells it. */
+const advice: Readonly<Record<number, string>> = {
+  404: " Is 'path' where the server has its MCP endpoint?",
+  421: " It checks the Host header: set 'host_header' to what it expects.",
+}
+
+const unexpected = (method: string, { status, message, said }: Heard): AppError => {
+  const data = { status, ...(said === undefined ? {} : { said }) }
   if (status === 401)
-    return new AppError("UpstreamUnauthorized", { detail: `The server refused ${method} with 401: it wants a login.` })
+    return new AppError("UpstreamUnauthorized", {
+      detail: `The server refused ${method} with 401: it wants a login.`,
+      data,
+    })
   const code = message?.error?.code
-  const said = code === undefined ? `HTTP status ${status} and no MCP result` : `the error ${code}`
-  return new AppError("UpstreamInvalid", { detail: `The server answered ${method} with ${said}.` })
+  const what = code === undefined ? `HTTP status ${status} and no MCP result` : `the error ${code}`
+  const detail = `The server answered ${method} with ${what}.${advice[status] ?? ""}`
+  return new AppError("UpstreamInvalid", { detail, data })
 }
 
 /** A connection to a server that has one request after the other. */
-const createAsk = (url: URL, signal: AbortSignal) => {
+const createAsk = (server: Server, signal: AbortSignal) => {
   let id = 0
   return async ({ method, params, headers }: Sent): Promise<Heard> => {
     const isNotice = method.startsWith("notifications/")
     const request = { jsonrpc: "2.0", ...(isNotice ? {} : { id: ++id }), method, params }
     try {
-      const response = await fetch(url, {
-        method: "POST",
-        redirect: "manual",
+      const response = await server.ask({
+        verb: "POST",
         signal,
         headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers },
-        body: JSON.stringify(request),
+        body: Buffer.from(JSON.stringify(request)),
       })
-      const message = isNotice ? undefined : await readAnswer(response, id)
+      const answered = isNotice ? {} : await readAnswer(response, id)
       if (isNotice) await response.body?.cancel()
-      return { status: response.status, headers: response.headers, message }
+      return { status: response.status, headers: response.headers, ...answered }
     } catch (error) {
       throw failed(error, signal)
     }
@@ -109,18 +122,19 @@ const tryModern = async (ask: Ask): Promise<Handshake | undefined> => {
   return { era: "modern", protocolVersion: modern, ...(server === undefined ? {} : { server }), tools }
 }
 
-const endSession = (url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<unknown> =>
+const endSession = (server: Server, headers: Record<string, string>, signal: AbortSignal): Promise<unknown> =>
   // not every server has sessions to end
-  fetch(url, { method: "DELETE", redirect: "manual", signal, headers })
+  server
+    .ask({ verb: "DELETE", signal, headers })
     .then((response) => response.body?.cancel())
     .catch(() => {})
 
-const openLegacy = async (ask: Ask, url: URL, signal: AbortSignal): Promise<Handshake> => {
+const openLegacy = async (ask: Ask, server: Server, signal: AbortSignal): Promise<Handshake> => {
   const params = { protocolVersion: legacy, capabilities: {}, clientInfo }
   const heard = await ask({ method: "initialize", params })
   const { data } = Opening.safeParse(heard.message?.result)
   if (data === undefined) throw unexpected("initialize", heard)
-  const { protocolVersion, serverInfo: server } = data
+  const { protocolVersion, serverInfo } = data
   const session = heard.headers.get("mcp-session-id")
   const headers = {
     "mcp-protocol-version": protocolVersion,
@@ -129,17 +143,18 @@ const openLegacy = async (ask: Ask, url: URL, signal: AbortSignal): Promise<Hand
   try {
     await ask({ method: "notifications/initialized", params: {}, headers })
     const tools = await listTools(ask, {}, headers)
-    return { era: "legacy", protocolVersion, ...(server === undefined ? {} : { server }), tools }
+    return { era: "legacy", protocolVersion, ...(serverInfo === undefined ? {} : { server: serverInfo }), tools }
   } finally {
-    if (session !== null) await endSession(url, headers, signal)
+    if (session !== null) await endSession(server, headers, signal)
   }
 }
 
 /**
  * Opens an MCP server as a client would, asks for its tools, and leaves nothing behind: `server/discover` first, else
- * `initialize`. Throws UpstreamUnreachable, UpstreamTimeout, UpstreamUnauthorized, UpstreamInvalid.
+ * `initialize`. Throws UpstreamUnreachable, UpstreamTimeout, UpstreamUnauthorized, UpstreamInvalid with
+ * `data`: `status`, and `said` where the server said something else than MCP.
  */
-export const handshake = async (url: URL, signal: AbortSignal): Promise<Handshake> => {
-  const ask = createAsk(url, signal)
-  return (await tryModern(ask)) ?? (await openLegacy(ask, url, signal))
+export const handshake = async (server: Server, signal: AbortSignal): Promise<Handshake> => {
+  const ask = createAsk(server, signal)
+  return (await tryModern(ask)) ?? (await openLegacy(ask, server, signal))
 }

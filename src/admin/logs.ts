@@ -1,5 +1,5 @@
 import type { MCPInstance } from "../api/mcp-instance.ts"
-import { createMasker, maskRead, pushInTurns } from "../credentials/mask.ts"
+import { createMasker, mask, maskRead, pushInTurns } from "../credentials/mask.ts"
 import type { NeedleLease } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError, hasCode, isAbort } from "../errors.ts"
@@ -54,6 +54,16 @@ export const lastLines = async (call: Call, instance: MCPInstance): Promise<read
       .filter((line) => line.trim() !== "")
       .slice(-fewLines)
       .map((line) => line.slice(0, shortLine))
+  } finally {
+    end()
+  }
+}
+
+/** A text of an instance's server, secret values masked. */
+export const maskedFor = async (call: Call, instance: MCPInstance, text: string): Promise<string> => {
+  const { needles, end } = await needlesOf(call, instance)
+  try {
+    return await mask(text, needles, { owner: ownerOf(call.identity), signal: call.signal }, { cut: true })
   } finally {
     end()
   }

@@ -55,10 +55,19 @@ const readText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
   return text.take().toString()
 }
 
-/** The JSON-RPC response to request `id`; undefined if the answer holds none. Throws `UpstreamInvalid` if it is too long. */
-export const readAnswer = async (response: Response, id: number): Promise<Message | undefined> => {
+/** What a server answered: the JSON-RPC response, or if it was none, the beginning of what it said. */
+export type Answered = { readonly message?: Message; readonly said?: string }
+
+/** Longest part of an answer that is no MCP message, in UTF-16 units. */
+const longestSaid = 500
+
+/** The JSON-RPC response to request `id`, or what was said instead. Throws `UpstreamInvalid` if it is too long. */
+export const readAnswer = async (response: Response, id: number): Promise<Answered> => {
   const { body } = response
-  if (body === null) return undefined
+  if (body === null) return {}
   const isStream = response.headers.get("content-type")?.includes("text/event-stream") === true
-  return isStream ? await findInStream(body, id) : parse(await readText(body), id)
+  const text = isStream ? "" : await readText(body)
+  const message = isStream ? await findInStream(body, id) : parse(text, id)
+  if (message !== undefined) return { message }
+  return text.trim() === "" ? {} : { said: text.trim().slice(0, longestSaid) }
 }

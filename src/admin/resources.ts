@@ -117,6 +117,8 @@ export const TestResult = z.strictObject({
       code: z.string().describe("A code of the error table."),
       detail: z.string().describe("What is wrong."),
       reason: z.string().optional().describe("Why the start failed, in one word."),
+      status: z.int().optional().describe("HTTP status of the answer that was not understood."),
+      said: z.string().optional().describe("How that answer begins, secret values masked; not of shared instances."),
       log: z.array(z.string()).describe("The last lines of its log, secret values masked; empty for shared instances."),
     })
     .optional()

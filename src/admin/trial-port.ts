@@ -1,11 +1,20 @@
 import type { MCPTarget } from "../api/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 
+/** One request to a server that is tried, by lower-case names of its headers. */
+export type TrialRequest = {
+  readonly verb: "POST" | "DELETE"
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Buffer
+  readonly signal: AbortSignal
+}
+
 /** Where a trial meets its server. */
 export type TrialSeat = {
   /** Name of the instance. */
   readonly instance: string
-  readonly url: URL
+  /** Asks the server as an MCP request would be sent; throws what that throws. The session id is the server's own. */
+  ask(request: TrialRequest): Promise<Response>
   /** Ends the use of the instance. */
   end(): void
 }
@@ -14,6 +23,4 @@ export type TrialSeat = {
 export type TrialPort = {
   /** Finds or starts the caller's instance, waits until it answers, and marks it as in use. Throws what placement throws. */
   place(target: MCPTarget, identity: Identity, signal: AbortSignal): Promise<TrialSeat>
-  /** Tells which tools of one answer the target's policy shows. Throws UpstreamInvalid if there is too much to compare. */
-  toolsShownBy(target: MCPTarget): (tool: string) => boolean
 }

@@ -5,7 +5,7 @@ import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { type Handshake, handshake } from "./handshake.ts"
 import { isVisible } from "./instances.ts"
 import { orEmpty } from "./json-body.ts"
-import { lastLines } from "./logs.ts"
+import { lastLines, maskedFor } from "./logs.ts"
 import { EmptyInput, type TestResult } from "./resources.ts"
 import type { TrialSeat } from "./trial-port.ts"
 import { parseBody } from "./validation.ts"
@@ -33,19 +33,34 @@ const logOf = async (call: Call, name: string | undefined): Promise<readonly str
   }
 }
 
+/** What a server said, as far as the caller may see it. */
+const shownOf = async (call: Call, name: string | undefined, said: string): Promise<{ readonly said?: string }> => {
+  try {
+    const instance = name === undefined ? undefined : await instanceNamed(call, name)
+    return instance === undefined || !isVisible(call, instance) ? {} : { said: await maskedFor(call, instance, said) }
+  } catch (error) {
+    if (isAppError(error)) return {}
+    throw error
+  }
+}
+
 const toFailed = async (
   call: Call,
   { code, message, data }: AppError,
   at: { readonly step: "start" | "handshake"; readonly instance?: string },
 ): Promise<TestResult> => {
-  const { reason, log: known } = data ?? {}
+  const { reason, log: known, status, said } = data ?? {}
   const instance = at.instance ?? (isText(data?.instance) ? data.instance : undefined)
   const told = Array.isArray(known) ? known.filter(isText) : []
   const log = told.length > 0 ? told : await logOf(call, instance)
   return {
     ok: false,
     ...(instance === undefined ? {} : { instance }),
-    error: { step: at.step, code, detail: message, ...(isText(reason) ? { reason } : {}), log: [...log] },
+    error: {
+      ...{ step: at.step, code, detail: message, ...(isText(reason) ? { reason } : {}), log: [...log] },
+      ...(typeof status === "number" ? { status } : {}),
+      ...(isText(said) ? await shownOf(call, instance, said) : {}),
+    },
   }
 }
 
@@ -68,7 +83,7 @@ type Passed = Handshake & {
   readonly started: boolean
 }
 
-const toPassed = (call: Call, target: MCPTarget, seat: TrialSeat, found: Passed): TestResult => {
+const toPassed = (call: Call, seat: TrialSeat, found: Passed): TestResult => {
   const { era, protocolVersion, server, tools, seconds, started } = found
   return {
     ok: true,
@@ -78,7 +93,7 @@ const toPassed = (call: Call, target: MCPTarget, seat: TrialSeat, found: Passed)
     era,
     protocol_version: protocolVersion,
     ...(server === undefined ? {} : { server }),
-    tools: tools.filter(call.deps.trial.toolsShownBy(target)),
+    tools: [...tools],
     handshake_seconds: seconds,
   }
 }
@@ -95,12 +110,12 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
   }
   const begun = clock.now()
   try {
-    const found = await handshake(seat.url, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
+    const found = await handshake(seat, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
     const seconds = (clock.now() - begun) / 1_000
     await untilTimed(call, seat)
     const life = livesOf(call, target).get(seat.instance)
     const started = life === undefined || before.get(seat.instance) !== life
-    return toPassed(call, target, seat, { ...found, seconds, started })
+    return toPassed(call, seat, { ...found, seconds, started })
   } catch (error) {
     if (!isAppError(error)) throw error
     return await toFailed(call, error, { step: "handshake", instance: seat.instance })

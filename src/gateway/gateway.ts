@@ -8,6 +8,7 @@ import type { Known } from "./pipeline.ts"
 import { admit } from "./policy.ts"
 import { atExpiry, lostRight } from "./rights.ts"
 import { createToolPolicies } from "./tool-policy.ts"
+import type { AskServer } from "./trial.ts"
 import { createUpstream } from "./upstream.ts"
 import { buildWay, type GatewayDeps, targetNamed } from "./way.ts"
 
@@ -17,6 +18,8 @@ export type Gateway = {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
   /** Answers a request that is no MCP request with a problem; its id is in the log. */
   refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
+  /** Asks a server as a client's request would, for the test of a target; see trial.ts. */
+  readonly ask: AskServer
   /**
    * Ends streams that have no call, those without a head as soon as it is there, within 10 s; and waits for the calls until
    * `signal` is aborted, then ends those too and takes no more. Until then whatever still comes is served, new streams to
@@ -58,7 +61,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   let over = false
   const toolPolicyOf = createToolPolicies()
   const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
-  const run = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving, turns })
+  const { run, ask } = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving, turns })
 
   /** A call that began in time runs to its end; what only listens ends with the token that opened it. */
   const endInTime = (flight: Flight): void => {
@@ -151,5 +154,5 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     end(() => true)
     await upstream.close()
   }
-  return { handle, refuse: (request, response, cause) => refuse(request, response, cause), drain, close }
+  return { handle, refuse: (request, response, cause) => refuse(request, response, cause), ask, drain, close }
 }

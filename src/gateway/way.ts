@@ -23,6 +23,7 @@ import { type Outcome, respond } from "./respond.ts"
 import { createSealer } from "./session.ts"
 import type { SessionKeys } from "./session-keys.ts"
 import type { ToolPolicies } from "./tool-policy.ts"
+import { type AskServer, createTrial } from "./trial.ts"
 import type { Upstream } from "./upstream.ts"
 
 /** Who is calling, from an Authorization header; throws Unauthenticated. */
@@ -110,8 +111,14 @@ export type WayParts = {
   readonly turns: Turns
 }
 
+/** The way of requests, and what tries a server on the same way. */
+export type Way = {
+  readonly run: (incoming: Incoming, seen: (known: Known) => void) => Promise<Outcome>
+  readonly ask: AskServer
+}
+
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
-export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving, turns }: WayParts) => {
+export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving, turns }: WayParts): Way => {
   const { clock, placement, options, telemetry } = deps
   const trusts = trustNetworks(options.trustedProxies)
   const now = () => clock.now()
@@ -142,6 +149,8 @@ export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isL
   }
   const { log } = telemetry
   const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
-  return async (incoming: Incoming, seen: (known: Known) => void): Promise<Outcome> =>
-    answer(await way.run(incoming, seen))
+  return {
+    run: async (incoming, seen) => answer(await way.run(incoming, seen)),
+    ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),
+  }
 }

@@ -15,7 +15,6 @@ import type { PlacementPort } from "../gateway/placement/port.ts"
 import { announcePresence } from "../gateway/presence.ts"
 import { createFrontDoor } from "../gateway/server.ts"
 import { ensureSessionKeys } from "../gateway/session-keys.ts"
-import { boundPolicy, createToolPolicies } from "../gateway/tool-policy.ts"
 import type { GatewayDeps } from "../gateway/way.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
@@ -182,16 +181,12 @@ const startGateway = async (
 }
 
 /** What the REST API may do with servers: try the caller's own. */
-const trialOf = (placement: PlacementPort, options: SubjectKeyOptions): TrialPort => ({
+const trialOf = (placement: PlacementPort, { ask }: Gateway, options: SubjectKeyOptions): TrialPort => ({
   place: async (target, identity, signal) => {
     const subjectKey = await subjectKeyFor(target, identity, options)
     const placed = await placement.place({ target, identity, subjectKey, mode: "create", signal })
-    const { instance, url } = placed
-    return { instance, url, end: placement.beginCall(placed) }
-  },
-  toolsShownBy: (target) => {
-    const policy = createToolPolicies()(target)
-    return policy === undefined ? () => true : boundPolicy(policy).allows
+    const seat = { target, identity, subjectKey, placement: placed }
+    return { instance: placed.instance, ask: (request) => ask(seat, request), end: placement.beginCall(placed) }
   },
 })
 
@@ -209,7 +204,7 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { access, authenticator, resources } = who
   const { namespace } = config.kubernetes
   const strategies = deps.plugins.subjectKey
-  const trial = trialOf(placement, { issuers: who.issuers, strategies })
+  const trial = trialOf(placement, gateway, { issuers: who.issuers, strategies })
   const whose = { access, authenticator, strategies, trial }
   const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })

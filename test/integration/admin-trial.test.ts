@@ -18,7 +18,7 @@ const everything = [
 const broken = "console.error('no database for ' + process.env.TOKEN); process.exit(3)"
 const web = `require("node:http").createServer((_, res) => {
   console.log("asked with " + process.env.TOKEN)
-  res.end("<html>")
+  res.end("<html>" + process.env.TOKEN)
 }).listen(process.env.PORT)`
 
 let folder: string
@@ -118,6 +118,7 @@ describe("the test of a target", { timeout: 60_000 }, () => {
     const { body } = await trial("web")
     expect(body).toMatchObject({ ok: false, error: { step: "handshake", code: "UpstreamInvalid" } })
     expect(body.error.detail).toContain("initialize")
+    expect(body.error).toMatchObject({ status: 200, said: `<html>${masked}` })
     expect(body.error.log).toContain(`asked with ${masked}`)
     expect(JSON.stringify(body)).not.toContain("canary")
   })

@@ -74,7 +74,6 @@ const start = async () => {
     telemetry,
     trial: {
       place: () => Promise.reject(new AppError("InstanceStarting", { detail: "Nothing runs here." })),
-      toolsShownBy: () => () => true,
     },
   })
   return {

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net"
 import { json } from "node:stream/consumers"
 import { expect, onTestFinished, test } from "vitest"
 import { handshake } from "../../../src/admin/handshake.ts"
+import type { TrialSeat } from "../../../src/admin/trial-port.ts"
 
 type Asked = { readonly verb: string; readonly method: string; readonly session: string | undefined }
 // biome-ignore lint/suspicious/noExplicitAny: the test's own servers read what they are sent
@@ -28,6 +29,12 @@ const serve = async (reply: Reply) => {
   return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`), asked }
 }
 
+/** Asks a server directly. */
+const at = (url: URL): Pick<TrialSeat, "ask"> => ({
+  ask: ({ verb, headers, body, signal }) =>
+    fetch(url, { method: verb, redirect: "manual", headers, signal, ...(body && { body: new Uint8Array(body) }) }),
+})
+
 const patience = () => AbortSignal.timeout(10_000)
 const codeOf = (promise: Promise<unknown>) => promise.catch((error: unknown) => Object(error).code)
 
@@ -46,7 +53,7 @@ test("a legacy server is opened, asked for all pages of its tools, and its sessi
     else
       response.writeHead(400, { "content-type": "application/json" }).end(`{"jsonrpc":"2.0","error":{"code":-32000}}`)
   })
-  expect(await handshake(url, patience())).toEqual({
+  expect(await handshake(at(url), patience())).toEqual({
     era: "legacy",
     protocolVersion: "2025-06-18",
     server: { name: "s", version: "1" },
@@ -73,25 +80,31 @@ test("a server without tools has none", async () => {
       .writeHead(200, { "content-type": "application/json" })
       .end(JSON.stringify({ jsonrpc: "2.0", id, ...answer }))
   })
-  expect(await handshake(url, patience())).toEqual({ era: "modern", protocolVersion: "2026-07-28", tools: [] })
+  expect(await handshake(at(url), patience())).toEqual({ era: "modern", protocolVersion: "2026-07-28", tools: [] })
 })
 
 test("a server that wants a login, talks nonsense, is silent or is not there is each told apart", async () => {
   const login = await serve((_, response) => response.writeHead(401).end())
-  expect(await codeOf(handshake(login.url, patience()))).toBe("UpstreamUnauthorized")
+  expect(await codeOf(handshake(at(login.url), patience()))).toBe("UpstreamUnauthorized")
   const nonsense = await serve((_, response) => response.writeHead(200).end("canary"))
-  const error = await handshake(nonsense.url, patience()).catch((each: unknown) => each)
+  const error = await handshake(at(nonsense.url), patience()).catch((each: unknown) => each)
   expect(Object(error).code).toBe("UpstreamInvalid")
   expect(String(Object(error).message)).not.toContain("canary")
+  expect(Object(error).data).toEqual({ status: 200, said: "canary" })
+  const picky = await serve((_, response) => response.writeHead(421).end("Invalid Host header"))
+  await expect(handshake(at(picky.url), patience())).rejects.toMatchObject({
+    message: expect.stringMatching(/421.*host_header/),
+    data: { status: 421, said: "Invalid Host header" },
+  })
   const endless = await serve((_, response) => response.writeHead(200).end("x".repeat(5 * 2 ** 20)))
-  expect(await codeOf(handshake(endless.url, patience()))).toBe("UpstreamInvalid")
+  expect(await codeOf(handshake(at(endless.url), patience()))).toBe("UpstreamInvalid")
   const elsewhere = await serve((_, response) => response.writeHead(307, { location: "http://127.0.0.1:1/" }).end())
-  expect(await codeOf(handshake(elsewhere.url, patience()))).toBe("UpstreamInvalid")
+  expect(await codeOf(handshake(at(elsewhere.url), patience()))).toBe("UpstreamInvalid")
   const silent = await serve(() => {})
   const stop = new AbortController()
-  const waiting = codeOf(handshake(silent.url, stop.signal))
+  const waiting = codeOf(handshake(at(silent.url), stop.signal))
   await expect.poll(() => silent.asked.length).toBe(1)
   stop.abort()
   expect(await waiting).toBe("UpstreamTimeout")
-  expect(await codeOf(handshake(new URL("http://127.0.0.1:1/mcp"), patience()))).toBe("UpstreamUnreachable")
+  expect(await codeOf(handshake(at(new URL("http://127.0.0.1:1/mcp")), patience()))).toBe("UpstreamUnreachable")
 })

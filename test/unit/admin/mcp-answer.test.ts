@@ -16,11 +16,13 @@ const read = (type: string, text: string, size = text.length) => {
 test.each(["\n", "\r", "\r\n"])("the answer is found in an event stream, however its lines end (%j)", async (end) => {
   const text = `: x${end}${end}data: {"id":1}${end}${end}data:${end}data: ${answer}${end}${end}data: {}${end}${end}`
   for (const size of [text.length, 1, 7])
-    expect(await read("text/event-stream; charset=utf-8", text, size)).toMatchObject({ id: 7, result: { tools: [] } })
+    expect(await read("text/event-stream; charset=utf-8", text, size)).toMatchObject({
+      message: { id: 7, result: { tools: [] } },
+    })
 })
 
 test("the answer is found in a JSON body that comes byte by byte", async () => {
-  expect(await read("application/json", answer, 1)).toMatchObject({ id: 7 })
+  expect(await read("application/json", answer, 1)).toMatchObject({ message: { id: 7 } })
 })
 
 test.each(["text/event-stream", "application/json"])("an answer of more than 4 MiB is refused (%s)", async (type) => {

@@ -26,7 +26,7 @@ const anIssuer: Auth["issuers"][number] = {
   issuer: "https://id.example",
   audiences: [],
   api_audiences: [],
-      scopes: [],
+  scopes: [],
   jwks_url: "",
   claims: { subject: "sub", email: "email", groups: "groups", roles: "roles" },
 }

@@ -1,0 +1,140 @@
+import { IncomingMessage, ServerResponse } from "node:http"
+import { Socket } from "node:net"
+import type { MCPTarget } from "../api/mcp-target.ts"
+import { AppError } from "../errors.ts"
+import type { Identity } from "../identity/identity.ts"
+import { ownerOf } from "../identity/owner.ts"
+import type { SubjectKey } from "../identity/subject-key.ts"
+import { createBudget } from "../intake/budget.ts"
+import type { Turns } from "../intake/turns.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { planFor } from "./body-plan.ts"
+import { type ExchangeDeps, exchange } from "./exchange.ts"
+import { newRequestId } from "./incoming.ts"
+import { readMessages } from "./message.ts"
+import { paced } from "./paced.ts"
+import type { Placed } from "./pipeline.ts"
+import type { Placement } from "./placement/port.ts"
+import { permit } from "./policy.ts"
+import type { BodyFilter } from "./tool-filter.ts"
+import type { ToolPolicies, ToolPolicy } from "./tool-policy.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
+
+/** Whose server is tried, and where it is. */
+export type TrialSeat = {
+  readonly target: MCPTarget
+  readonly identity: Identity
+  readonly subjectKey: SubjectKey
+  readonly placement: Placement
+}
+
+/** One request of a trial, as an MCP client would send it. */
+export type TrialRequest = {
+  readonly verb: "POST" | "DELETE"
+  /** By lower-case name; `mcp-session-id` is the server's own. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Buffer
+  readonly signal: AbortSignal
+}
+
+/**
+ * Asks a server as its callers' requests are sent: with the headers, limits and repetitions of real ones, and with the tool
+ * policy in force. What the server answers is told as it is, with the server's own session id. Throws what an exchange
+ * throws; the body fails with UpstreamInvalid where the policy cannot be applied.
+ */
+export type AskServer = (seat: TrialSeat, request: TrialRequest) => Promise<Response>
+
+/** What a trial is made of. */
+export type TrialDeps = {
+  readonly exchange: ExchangeDeps
+  readonly toolPolicyOf: ToolPolicies
+  readonly toolsNow: (placed: Placed) => ToolPolicy | undefined
+  readonly turns: Turns
+  readonly clock: ClockPort
+  readonly publicUrl: string
+}
+
+const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, seat: TrialSeat, asked: TrialRequest): Placed => {
+  const { target, identity, subjectKey, placement } = seat
+  const { verb, signal, body } = asked
+  const { "mcp-session-id": upstreamSession, ...headers } = asked.headers
+  // there is no client's request behind it: one that says what a client's would
+  const request = new IncomingMessage(new Socket())
+  Object.assign(request.headers, headers, { host: new URL(publicUrl).host })
+  const permitted = permit({
+    ...{ requestId: newRequestId(), receivedAt: clock.now(), verb, signal, request, identity, target, body },
+    targetName: target.metadata.name,
+    response: new ServerResponse(request),
+    holding: createBudget(0).open(),
+    tools: toolPolicyOf(target),
+    reading: body === undefined ? undefined : readMessages(body),
+  })
+  return { ...permitted, subjectKey, session: undefined, mode: "create", placement, upstreamSession }
+}
+
+/** The body as a stream that is read as fast as it is taken. */
+const streamOf = (answer: UpstreamAnswer, filter: BodyFilter | undefined): ReadableStream<Uint8Array> =>
+  new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      const give = (bytes: Buffer): boolean => {
+        if (bytes.length > 0) controller.enqueue(bytes)
+        return (controller.desiredSize ?? 0) > 0
+      }
+      const giveUp = (error: unknown): void => {
+        controller.error(error)
+        answer.abort()
+      }
+      let isOver = false
+      const attempt = (task: () => boolean): boolean => {
+        try {
+          return isOver || task()
+        } catch (error) {
+          isOver = true
+          giveUp(error)
+          return true
+        }
+      }
+      answer.consume({
+        data: (chunk) => attempt(() => give(filter === undefined ? chunk : filter.push(chunk))),
+        end: () =>
+          attempt(() => {
+            if (filter !== undefined) give(filter.end())
+            controller.close()
+            return true
+          }),
+        fail: (error) =>
+          attempt(() => {
+            throw error
+          }),
+      })
+    },
+    pull: () => answer.resume(),
+    cancel: () => answer.abort(),
+  })
+
+const told: readonly string[] = ["content-type", "mcp-session-id"]
+const withoutBody: readonly number[] = [204, 205, 304]
+
+const toResponse = (answer: UpstreamAnswer, body: ReadableStream<Uint8Array>): Response => {
+  const { status } = answer
+  if (status < 200 || status > 599) {
+    answer.abort()
+    throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${status}.` })
+  }
+  const headers = new Headers()
+  for (const name of told) {
+    const value = answer.headers[name]
+    if (value !== undefined) headers.set(name, String(value))
+  }
+  return new Response(withoutBody.includes(status) ? null : body, { status, headers })
+}
+
+/** Makes what asks servers for a trial. */
+export const createTrial =
+  (deps: TrialDeps): AskServer =>
+  async (seat, request) => {
+    const { placed, answer } = await exchange(deps.exchange, toPlaced(deps, seat, request))
+    const { filter } = planFor(answer, () => deps.toolsNow(placed))
+    const paces = { owner: ownerOf(seat.identity), signal: request.signal }
+    return toResponse(answer, streamOf(paced(answer, deps.turns, paces), filter))
+  }
