@@ -76,6 +76,11 @@ export const errorTable = {
   CredentialMissing: caller(502, -32013, "Set the named credential at the URL in the error's data."),
   NameConflict: caller(502, -32010, "An object of the instance's name belongs to another owner; remove or rename it."),
   UpstreamUnreachable: caller(502, -32014, "The server could not be reached: send the request again.", true),
+  UpstreamInterrupted: caller(
+    502,
+    -32014,
+    "The server broke off; it may have done what was asked: look before you ask for it again.",
+  ),
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
   UpstreamInvalid: caller(502, -32014, "The server's answer could not be read."),

@@ -45,6 +45,9 @@ export const bodilessHead = (placed: Placed, answer: UpstreamAnswer, sealer: Ses
   ...(answer.status === 204 && placed.verb === "DELETE" ? [] : ["content-length", "0"]),
 ]
 
+/** Statuses that have no body, so that a length would be taken for that of the next answer's (RFC 9110 §8.6). */
+const withoutBody: readonly number[] = [204, 304]
+
 /** The head of an answer whose body goes on as planned, as a flat list of names and values. Throws UpstreamInvalid. */
 export const headFor = (
   placed: Placed,
@@ -56,7 +59,7 @@ export const headFor = (
   head.push(...commonHead(placed, answer, sealer))
   const coding = codingOf(answer.headers)
   if (coding !== undefined) head.push("content-encoding", coding)
-  const length = answer.headers["content-length"]
+  const length = withoutBody.includes(answer.status) ? undefined : answer.headers["content-length"]
   // a filter may shorten the body
   if (filter === undefined && length !== undefined) head.push("content-length", String(length))
   if (kind === "events" || length === undefined) head.push("cache-control", "no-store", "x-accel-buffering", "no")

@@ -44,8 +44,16 @@ const repeatable: ReadonlySet<string> = new Set([
   "resources/templates/list",
 ])
 
-const isRepeatable = (messages: readonly Message[]): boolean =>
+/** True if asking for all of it twice does no harm. */
+export const isRepeatable = (messages: readonly Message[]): boolean =>
   messages.length > 0 && messages.every((message) => message.kind === "request" && repeatable.has(message.method))
+
+/** What a request hears whose server broke off: «ask again» only where that is safe. */
+const toInterrupted = (error: AppError, { messages }: Placed): AppError => {
+  if (isDialFailure(error) || isRepeatable(messages)) return error
+  const { phase = "head" } = error.data ?? {}
+  return new AppError("UpstreamInterrupted", { detail: error.message, data: { phase }, cause: error.cause })
+}
 
 const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   const { request, target } = placed
@@ -90,7 +98,8 @@ const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Exch
       return { placed, answer: await send(deps, placed) }
     } catch (error) {
       const delay = retryDelaysMs[attempt]
-      if (!mayRetry(error, placed) || !hasCode(error, "UpstreamUnreachable")) throw error
+      if (!hasCode(error, "UpstreamUnreachable")) throw error
+      if (!mayRetry(error, placed)) throw toInterrupted(error, placed)
       await afterFailure(deps, placed, error)
       if (delay === undefined) throw error
       await deps.clock.sleep(delay, placed.signal)
@@ -119,7 +128,8 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged, session:
 
 /**
  * Sends a request to its server and waits for the head of the answer; tries again where that cannot do harm, on the
- * server's next life if need be. Throws SessionNotFound, UpstreamUnreachable, UpstreamTimeout, UpstreamInvalid and what
+ * server's next life if need be. Throws SessionNotFound, UpstreamUnreachable, UpstreamInterrupted,
+ * UpstreamTimeout, UpstreamInvalid and what
  * placing throws.
  */
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {

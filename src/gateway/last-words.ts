@@ -1,5 +1,6 @@
 import { AppError } from "../errors.ts"
 import { toRpcError } from "./answer.ts"
+import { isRepeatable } from "./exchange.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
 
@@ -27,7 +28,8 @@ const ofCall = (placed: Placed, { currentIncarnation }: PlacementPort): LastWord
     // while the server's life goes on the stream is only broken
     if ((await currentIncarnation(placed.placement, placed.signal)) === placed.placement.incarnation) return undefined
     const detail = "The server was ended before it had answered."
-    return errorEvent(placed, new AppError("UpstreamUnreachable", { detail, data: { phase: "body" } }))
+    const code = isRepeatable(placed.messages) ? "UpstreamUnreachable" : "UpstreamInterrupted"
+    return errorEvent(placed, new AppError(code, { detail, data: { phase: "body" } }))
   },
   stopped: (reason, resumable) => {
     if (reason.code !== "ShuttingDown") return errorEvent(placed, reason)

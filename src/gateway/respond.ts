@@ -42,7 +42,9 @@ export type Outcome = {
   readonly placed: Placed
 }
 
-const checkAuthorized = (answer: UpstreamAnswer): void => {
+const checkStatus = (answer: UpstreamAnswer): void => {
+  if (answer.status > 599)
+    throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${answer.status}.` })
   if (answer.status !== 401) return
   throw new AppError("UpstreamUnauthorized", { detail: "The server answered 401 to the gateway." })
 }
@@ -60,7 +62,7 @@ const relayHead = async ({ sealer }: RespondDeps, { placed, answer }: Exchanged,
 /** Hands on head and body. */
 const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<Relayed> => {
   const { response, signal, placement } = placed
-  checkAuthorized(answer)
+  checkStatus(answer)
   const { status } = answer
   const bodiless = bodilessStatus(placed, answer)
   if (bodiless !== undefined) return relayHead(deps, { placed, answer }, bodiless)

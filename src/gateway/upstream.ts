@@ -51,6 +51,18 @@ const failureCode = (error: unknown): string =>
 /** True if the connection had carried an answer before: then the server may have closed it before it saw the request. */
 const mayBeReused = (error: unknown): boolean => !(error instanceof errors.SocketError && error.socket?.bytesRead === 0)
 
+/** What undici says of a head that is none, or of one that says two things: two lengths, a status that nobody asked for. */
+const noHTTP: ReadonlySet<string> = new Set([
+  "UND_ERR_HEADERS_OVERFLOW",
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+  "ERR_ASSERTION",
+])
+
+const isNoHTTP = (error: unknown, code: string): boolean =>
+  error instanceof errors.HTTPParserError ||
+  noHTTP.has(code) ||
+  (error instanceof errors.SocketError && error.message === "bad response")
+
 const toFailure = (error: unknown, started: boolean): AppError => {
   const code = failureCode(error)
   if (!started) {
@@ -60,7 +72,7 @@ const toFailure = (error: unknown, started: boolean): AppError => {
   if (code === "UND_ERR_HEADERS_TIMEOUT") {
     return new AppError("UpstreamTimeout", { detail: "The server took too long to answer.", data: { phase: "head" } })
   }
-  if (error instanceof errors.HTTPParserError || code === "UND_ERR_HEADERS_OVERFLOW") {
+  if (isNoHTTP(error, code)) {
     const detail = "The server's answer is not valid HTTP."
     return new AppError("UpstreamInvalid", { detail, data: { phase: "head" }, cause: error })
   }

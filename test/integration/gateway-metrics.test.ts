@@ -88,7 +88,7 @@ describe("one gateway", () => {
         () => {},
       )
     const series = await seriesOf(metrics)
-    const reasons = ["server_gone", "UpstreamUnauthorized", "UpstreamUnreachable"]
+    const reasons = ["server_gone", "UpstreamInterrupted", "UpstreamUnauthorized"]
     expect(valuesOf(series.keys(), "reason")).toEqual(new Set(reasons))
     for (const reason of reasons) expect(series.get(`reflow_gateway_upstream_errors_total{reason="${reason}"}`)).toBe(1)
   })

@@ -123,7 +123,7 @@ describe("an answer", () => {
     const text = await (await post(stage, toolCall)).text()
     expect(text).toMatch(/^data: 1\n\nevent: message\ndata: .+\n\n$/)
     const error = JSON.parse(text.split("data: ")[2] ?? "")
-    expect(error).toMatchObject({ id: toolCall.id, error: { data: { code: "UpstreamUnreachable", phase: "body" } } })
+    expect(error).toMatchObject({ id: toolCall.id, error: { data: { code: "UpstreamInterrupted", phase: "body" } } })
   })
 
   test("that ends with the life of its server in the middle of an event is cut", async () => {

@@ -212,3 +212,40 @@ describe("what a tool policy cannot be applied to", () => {
     )
   })
 })
+
+describe("a server that breaks off", () => {
+  const heads: Readonly<Record<string, string>> = {
+    "two lengths": "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nokk",
+    "a length and chunks":
+      "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "another protocol": "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    "no status": "HTTP/1.1 099 X\r\ncontent-length: 0\r\n\r\n",
+    "a status that is too large": "HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n",
+    "no HTTP": "SSH-2.0-OpenSSH_9.2\r\n",
+  }
+  const codeOf = async (method: string) => {
+    const response = await post(stage, message(method, { name: "pay" }), { target: "open" })
+    const { error } = (await response.json()) as { error: { data: { code: string; retryable: boolean } } }
+    return [error.data.code, error.data.retryable]
+  }
+  test.each(Object.keys(heads))("with %s is told as one whose answer is no HTTP", async (name) => {
+    await serve((response) => response.socket?.end(heads[name] ?? ""))
+    expect(await codeOf("tools/call")).toEqual(["UpstreamInvalid", false])
+  })
+  test("before it answers a call may have made it, so nobody is told to ask again; a list may be asked for", async () => {
+    await serve((response) => response.socket?.destroy())
+    expect(await codeOf("tools/call")).toEqual(["UpstreamInterrupted", false])
+    expect(await codeOf("tools/list")).toEqual(["UpstreamUnreachable", true])
+    expect(server?.seen.filter(({ body }) => body.includes("tools/call"))).toHaveLength(1)
+  })
+  test("and tells a length for a status without a body does not disturb what follows", async () => {
+    await serve((response, { body }) =>
+      body.includes('"method":"ping"')
+        ? response.writeHead(200, { "content-type": "application/json" }).end(result)
+        : response.socket?.write("HTTP/1.1 204 No Content\r\ncontent-length: 50\r\n\r\n"),
+    )
+    const none = await post(stage, message("tools/list"), { target: "open" })
+    expect([none.status, none.headers.get("content-length")]).toEqual([204, null])
+    expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
+  })
+})

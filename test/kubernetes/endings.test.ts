@@ -121,7 +121,7 @@ describe.concurrent("an instance", { timeout: 300_000 }, () => {
     const instance = current("ending")
     const begun = Date.parse(instance.metadata.creationTimestamp ?? "") + 20_000
     const text = await (await slow("ending", session, 100)).text()
-    expect(text).toMatch(/"id":2,"error":.*"code":"UpstreamUnreachable"/)
+    expect(text).toMatch(/"id":2,"error":.*"code":"UpstreamInterrupted"/)
     expect(Date.now()).toBeGreaterThan(begun + drainMs)
     expect(Date.now()).toBeLessThan(begun + drainMs + 40_000)
     await isGone(instance, 90_000)
