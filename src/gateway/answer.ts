@@ -1,5 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
-import { type AppError, errorTable } from "../errors.ts"
+import { type AppError, type ErrorCode, errorTable } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Known } from "./pipeline.ts"
 
@@ -83,15 +83,30 @@ const send = ({ request, response, clock }: Place, answer: ErrorAnswer, requestI
 export const answerProblem = (place: Place, failure: { readonly error: AppError; readonly requestId: string }): void =>
   send(place, toProblem(failure.error, place.request, failure.requestId), failure.requestId)
 
+/** Errors of permitted requests whose status a revision of MCP demands (2025-11-25, Session Management: 404). */
+const withStatus: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["SessionNotFound"])
+
+/**
+ * The status of an error's answer. A permitted request with an id was understood, so its error is an answer in MCP's own
+ * words: with another status than 200 many clients show the bare number and drop what the body says.
+ */
+const statusFor = ({ messages, reading }: Known, { code }: AppError, meant: number): number => {
+  if (messages === undefined || reading?.idText === undefined || withStatus.has(code)) return meant
+  const [first] = messages
+  // an error of 200 to this one says «I am a server of the older era», and the client would go on as with one
+  return first?.kind === "request" && first.method === "server/discover" ? meant : 200
+}
+
 /**
  * Answers an MCP request with an error: as a problem until the caller is known to be allowed to the target, as a
- * JSON-RPC error with the request's id from then on.
+ * JSON-RPC error with the request's id from then on. What status was meant stands in the log and is counted.
  */
 export const answerError = (known: Known, error: AppError, clock: ClockPort): void => {
   const { request, response, requestId, target, reading } = known
-  const answer =
-    target === undefined
-      ? toProblem(error, request, requestId)
-      : toRpcError(error, request, { requestId, idText: reading?.idText })
-  send({ request, response, clock }, answer, requestId)
+  if (target === undefined) {
+    send({ request, response, clock }, toProblem(error, request, requestId), requestId)
+    return
+  }
+  const answer = toRpcError(error, request, { requestId, idText: reading?.idText })
+  send({ request, response, clock }, { ...answer, status: statusFor(known, error, answer.status) }, requestId)
 }

@@ -1,13 +1,18 @@
 import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
 import { toRpcError } from "./answer.ts"
 import { isRepeatable } from "./exchange.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
+import { probe } from "./placement/probe.ts"
 
 /** What an event stream still says when it ends too early, so that its client need not wait for what never comes. */
 export type LastWords = {
-  /** Its server is gone. undefined = nothing: the stream is cut, and the client may take it up again. */
-  serverGone(): Promise<string | undefined>
+  /**
+   * Its server has broken it off. undefined = nothing: the stream is cut, and the client may take it up again, which makes
+   * sense only if it is `resumable` by the ids of its events and the server lives on.
+   */
+  serverGone(resumable: boolean): Promise<string | undefined>
   /**
    * This gateway ends the stream for a reason. `resumable`: the client could take it up again by the ids of its events,
    * which is good for nothing but a gateway that stops.
@@ -22,12 +27,30 @@ const toEvent = (message: string): string => `event: message\ndata: ${message}\n
 const errorEvent = ({ requestId, reading, request }: Placed, error: AppError): string =>
   toEvent(toRpcError(error, request, { requestId, idText: reading?.idText }).body)
 
+/** What the last words are made of. */
+export type LastWordsDeps = { readonly placement: PlacementPort; readonly clock: ClockPort }
+
+/** How long the end of a server may be unknown to the API server: its node looks once a second. */
+const noticeMs = 5_000
+const lookMs = 1_000
+
+/**
+ * True if the server that broke off a stream lives on: it takes connections, and its life is still the same when its node
+ * must have noticed an end.
+ */
+const livesOn = async ({ placement: at, signal }: Placed, { placement, clock }: LastWordsDeps) => {
+  for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(lookMs, signal)) {
+    if ((await probe(at.url, undefined, signal)) === "refused") return false
+    if ((await placement.currentIncarnation(at, signal)) !== at.incarnation) return false
+  }
+  return true
+}
+
 /** The last words of a stream that answers a call. */
-const ofCall = (placed: Placed, { currentIncarnation }: PlacementPort): LastWords => ({
-  serverGone: async () => {
-    // while the server's life goes on the stream is only broken
-    if ((await currentIncarnation(placed.placement, placed.signal)) === placed.placement.incarnation) return undefined
-    const detail = "The server was ended before it had answered."
+const ofCall = (placed: Placed, deps: LastWordsDeps): LastWords => ({
+  serverGone: async (resumable) => {
+    if (resumable && placed.session !== undefined && (await livesOn(placed, deps))) return undefined
+    const detail = "The server broke off before it had answered."
     const code = isRepeatable(placed.messages) ? "UpstreamUnreachable" : "UpstreamInterrupted"
     return errorEvent(placed, new AppError(code, { detail, data: { phase: "body" } }))
   },
@@ -51,8 +74,8 @@ const ofSubscription = (placed: Placed, idText: string): LastWords => ({
 })
 
 /** The last words of a request's answer; undefined if it has none, as the legacy era's GET. */
-export const lastWordsOf = (placed: Placed, placement: PlacementPort): LastWords | undefined => {
+export const lastWordsOf = (placed: Placed, deps: LastWordsDeps): LastWords | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined
-  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, placement)
+  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps)
 }

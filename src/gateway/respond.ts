@@ -89,7 +89,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     silenceMs: deps.silenceMs,
     filter: plan.filter,
     onBytes: touch,
-    lastWords: lastWordsOf(placed, deps.placement),
+    lastWords: lastWordsOf(placed, deps),
     onUnreadable: (error) =>
       deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {
         request_id: placed.requestId,

@@ -58,6 +58,9 @@ const keepAlive = (response: ServerResponse, options: PumpOptions) => {
   }
 }
 
+/** Ends an event in whichever place it is, as one of a type that is no message's, so that half a message is not read. */
+const cutEvent = "\nevent: cut\n\n"
+
 /** Why the gateway ends the stream; undefined if it does not, but the client is gone. */
 const stopReason = ({ reason }: AbortSignal): AppError | undefined => (isAppError(reason) ? reason : undefined)
 
@@ -83,14 +86,19 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
     }
     const isBetween = () => alive?.isBetween() === true
     const cut = () => void response.destroy()
+    /** Ends an event stream with last words, in a place of their own: an event that was cut becomes one that nobody reads. */
+    const endWith = (words: string): void => void response.end(isBetween() ? words : `${cutEvent}${words}`)
+    const isResumable = () => alive?.isResumable() === true
     const lose = async (): Promise<void> => {
-      const words = isBetween() ? await options.lastWords?.serverGone().catch(() => undefined) : undefined
-      finish("server gone", words === undefined || signal.aborted ? cut : () => void response.end(words))
+      const words = options.events
+        ? await options.lastWords?.serverGone(isResumable()).catch(() => undefined)
+        : undefined
+      finish("server gone", words === undefined || signal.aborted ? cut : () => endWith(words))
     }
     const stop = (reason: AppError): void => {
       start()
-      const words = isBetween() ? options.lastWords?.stopped(reason, alive?.isResumable() === true) : undefined
-      finish("stopped", () => void response.end(words))
+      const words = options.lastWords?.stopped(reason, isResumable())
+      finish("stopped", () => (words === undefined ? void response.end() : endWith(words)))
     }
     const start = (): void => {
       if (!started) options.writeHead()
@@ -100,8 +108,8 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       const error = toAppError(cause)
       if (!started) reject(error)
       else options.onUnreadable(error)
-      const words = isBetween() ? options.lastWords?.unreadable(error) : undefined
-      const end = words === undefined ? cut : () => void response.end(words)
+      const words = options.events ? options.lastWords?.unreadable(error) : undefined
+      const end = words === undefined ? cut : () => endWith(words)
       finish("unreadable", started ? end : () => {})
       answer.abort()
     }

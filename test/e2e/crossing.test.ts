@@ -68,8 +68,16 @@ describe.each(["private", "common"])("while both have a session at the target %s
   })
 
   test("a POST with the other's session is 404", async () => {
-    for (const message of [legacyCall("pid"), { jsonrpc: "2.0", id: 1, method: "tools/list" }, initialize()])
+    for (const message of [legacyCall("pid"), { jsonrpc: "2.0", id: 1, method: "tools/list" }])
       await expectGone(await stolen.post(message))
+  })
+
+  test("an initialize with the other's session opens one of one's own", async () => {
+    const response = await stolen.post(initialize())
+    expect(response.status).toBe(200)
+    const own = response.headers.get("mcp-session-id")
+    expect(own).not.toBeNull()
+    expect([hers.id, his.id]).not.toContain(own)
   })
 
   test("a GET with the other's session is 404", async () => {

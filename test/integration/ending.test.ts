@@ -143,7 +143,7 @@ test("calls that outlast drain_timeout are told so, but one that can be resumed 
   await clock.advance(drainMs)
   const stopped = { data: { code: "ShuttingDown", retryable: true } }
   const response = await silent
-  expect(response.status).toBe(503)
+  expect(response.status).toBe(200)
   expect(await response.json()).toMatchObject({ id: "a", error: stopped })
   expect(await messagesOf(streaming)).toMatchObject([{ jsonrpc: "2.0", id: "b", error: stopped }])
   expect(await numbered.text()).toBe("id: 1\ndata:\n\n")

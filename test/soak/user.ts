@@ -61,9 +61,10 @@ const inSession = ({ url, token }: UserDeps): Send => {
   return async ({ tool, args }) => {
     if (session === undefined) {
       const opened = await post(url, token, initialize())
-      if (opened.status !== 200) return opened
+      const id = opened.headers.get("mcp-session-id")
+      if (id === null) return opened
       await opened.text()
-      session = opened.headers.get("mcp-session-id") ?? ""
+      session = id
     }
     const message = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: tool, arguments: args } }
     return await post(url, token, message, { "mcp-session-id": session })
@@ -79,19 +80,14 @@ type Judged = Pick<Outcome, "kind" | "failure"> & { readonly retryAfter?: number
 
 const judge = async (response: Response, expected: RegExp, ms: number): Promise<Judged> => {
   const retryAfter = Number(response.headers.get("retry-after"))
-  if (response.status === 429 && retryAfter > 0) {
-    await response.text()
-    return { kind: "busy", retryAfter }
-  }
-  if (response.status === 503 && retryAfter > 0 && ms >= plan.hold * 1000) {
-    await response.text()
-    return { kind: "held", retryAfter }
-  }
   if (response.status !== 200) {
     const id = response.headers.get("x-request-id")
     return { kind: "failed", failure: `${response.status} ${await response.text()} (request ${id})` }
   }
   const answer = await answerOf(response)
+  const { code } = answer.error?.data ?? {}
+  if (code === "CapacityExceeded" && retryAfter > 0) return { kind: "busy", retryAfter }
+  if (code === "InstanceStarting" && retryAfter > 0 && ms >= plan.hold * 1000) return { kind: "held", retryAfter }
   const words = expected.exec(answer.result?.content?.[0]?.text ?? "")
   if (words === null) return { kind: "failed", failure: JSON.stringify(answer) }
   return words[1] === undefined ? { kind: "ok" } : { kind: "ok", found: words[1] }
