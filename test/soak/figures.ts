@@ -77,8 +77,8 @@ export const rowsOf = (soak: Soak): readonly (readonly [string, string])[] => {
   const writes = (samples.at(-1)?.gatewayWrites ?? 0) - (samples[0]?.gatewayWrites ?? 0)
   return [
     ["requests", String(outcomes.length)],
-    ["answered 429 with Retry-After", String(count("busy"))],
-    ["answered 503 with Retry-After at the end of the hold", String(count("held"))],
+    ["told that no place is free, with Retry-After", String(count("busy"))],
+    ["told to come again at the end of the hold", String(count("held"))],
     ["failed", String(count("failed"))],
     ["warm request: median, 99%", `${seconds(median(warm))}, ${seconds(quantile(warm, 0.99))}`],
     [

@@ -6,7 +6,7 @@ import { plan } from "./plan.ts"
 /** What one request came to. */
 export type Outcome = {
   /**
-   * `busy` is 429 with Retry-After; `held` is 503 with Retry-After at the end of the whole hold, when a place came too
+   * `busy` is CapacityExceeded with Retry-After; `held` is InstanceStarting with Retry-After at the end of the whole hold, when a place came too
    * late for the start. Every other answer but the right one is a failure, and says what came.
    */
   readonly kind: "ok" | "busy" | "held" | "failed"
