@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http"
-import { type AppError, errorTable } from "../errors.ts"
+import { type AppError, errorTable, isAppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import { subjectDigest } from "../identity/subject-key.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
@@ -82,6 +82,19 @@ const failedEndingOf = ({ outcome }: Verdict): string | undefined =>
 /** The path without its query, in which clients put what is nobody's business. */
 const pathOf = ({ url = "" }: IncomingMessage): string => (url.split("?", 1)[0] ?? "").slice(0, 128)
 
+/** Longest sentence of an error in a line. */
+const longestWhy = 300
+
+/**
+ * Why a request was refused, as its caller was told it; and what caused that, if it was an error of ours, whose words have no
+ * secrets. Others' words may quote a body.
+ */
+const whyOf = (error: AppError): Record<string, unknown> => ({
+  code: error.code,
+  why: error.message.slice(0, longestWhy),
+  ...(isAppError(error.cause) ? { cause: error.cause.message.slice(0, longestWhy) } : {}),
+})
+
 /** Makes the audit log and the metrics of MCP requests. */
 export const createAudit = (telemetry: TelemetryPort): Audit => {
   const digestOf = createDigests()
@@ -110,7 +123,7 @@ export const createAudit = (telemetry: TelemetryPort): Audit => {
       ...messageFields(known),
       decision: decisionOf(known, error),
       status: statusOf(verdict),
-      ...(error === undefined || verdict.left ? {} : { code: error.code }),
+      ...(error === undefined || verdict.left ? {} : whyOf(error)),
       ...(outcome === undefined ? {} : { ending: outcome.ending, answer_ms: outcome.answeredAt - known.receivedAt }),
       ...(placement?.timings === undefined ? {} : { start_seconds: placement.timings }),
       total_ms: now - known.receivedAt,
@@ -130,7 +143,7 @@ export const createAudit = (telemetry: TelemetryPort): Audit => {
       const verb = request.method ?? ""
       metrics.count({ verb, status, error })
       const line = { request_id: requestId, verb, path: pathOf(request), decision: decisionOf({}, error) }
-      telemetry.log.info("request refused", { ...line, status, code: error.code })
+      telemetry.log.info("request refused", { ...line, status, ...whyOf(error) })
       tellInternal(requestId, error)
     },
   }

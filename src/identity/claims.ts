@@ -33,9 +33,14 @@ const names = (value: unknown): readonly string[] => namesIn(Array.isArray(value
 const scopesOf = ({ scope, scp }: Claims): readonly string[] =>
   namesIn([scope ?? scp].flat().flatMap((each) => (typeof each === "string" ? each.split(" ") : [])))
 
-/** A mail address that its issuer says is not checked could be anybody's. */
+/**
+ * A mail address that its issuer does not vouch for could be anybody's. Whatever stands there and is not `true` is no such
+ * word: some issuers write `"false"` as a text. Issuers that check all addresses leave the claim out.
+ */
 const emailOf = (claims: Claims, path: string): string | undefined =>
-  claims.email_verified === false ? undefined : namesIn([claimAt(claims, path)])[0]
+  Object.hasOwn(claims, "email_verified") && claims.email_verified !== true
+    ? undefined
+    : namesIn([claimAt(claims, path)])[0]
 
 /** Who a token's claims say is calling, or why nobody. `issuer`: its short name in the configuration. */
 export const identityOf = (claims: Claims, paths: ClaimPaths, issuer: string): Identity | Nobody => {

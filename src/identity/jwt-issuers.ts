@@ -38,8 +38,8 @@ type Issuer = { readonly config: IssuerConfig; readonly keys: IssuerKeys }
 /** Checks tokens of the configured issuers. */
 export type JwtIssuers = {
   /**
-   * What a token says if one of the issuers signed it, else undefined. Expiry, beginning and audience are left to the
-   * caller, who checks them for each request. Throws IssuerUnavailable.
+   * What a token says if one of the issuers signed it, else why it says nothing; undefined if it is no JWT at all. Expiry,
+   * beginning and audience are left to the caller, who checks them for each request. Throws IssuerUnavailable.
    */
   verify(token: string): Promise<VerifiedToken | Nobody | undefined>
   close(): void
@@ -53,9 +53,9 @@ const audiencesOf = ({ aud }: JWTPayload): readonly string[] => {
 const toVerified = (
   payload: JWTPayload,
   { name, claims, audiences, api_audiences }: IssuerConfig,
-): VerifiedToken | Nobody | undefined => {
+): VerifiedToken | Nobody => {
   // a token that never expires could not be taken back
-  if (payload.exp === undefined) return undefined
+  if (payload.exp === undefined) return { nobody: "it has no expiry" }
   const identity = identityOf(payload, claims, name)
   if ("nobody" in identity) return identity
   return {
@@ -86,15 +86,22 @@ const read = (token: string) => {
   }
 }
 
-const verifyBy = async ({ config, keys }: Issuer, token: string, header: ReturnType<typeof decodeProtectedHeader>) => {
+const unknownIssuer = "its issuer is none of those that are configured"
+
+const verifyBy = async (
+  { config, keys }: Issuer,
+  token: string,
+  header: ReturnType<typeof decodeProtectedHeader>,
+): Promise<VerifiedToken | Nobody> => {
   const { alg, typ } = header
-  if (alg === undefined || !signatureAlgorithms.includes(alg)) return undefined
-  if (typ !== undefined && (typeof typ !== "string" || !types.includes(typ.toLowerCase()))) return undefined
+  if (alg === undefined || !signatureAlgorithms.includes(alg)) return { nobody: "its algorithm is not accepted" }
+  if (typ !== undefined && (typeof typ !== "string" || !types.includes(typ.toLowerCase())))
+    return { nobody: "its type is not that of an access token" }
   for (const key of await keys.keysFor({ ...header, alg })) {
     const payload = await checked(token, key, config.issuer)
     if (payload !== undefined) return toVerified(payload, config)
   }
-  return undefined
+  return { nobody: `no key of the issuer '${config.name}' made its signature` }
 }
 
 /** Makes the check of the issuers' tokens (auth.issuers). Nothing is fetched before the first token of an issuer comes. */
@@ -108,8 +115,9 @@ export const createJwtIssuers = (
   return {
     verify: async (token) => {
       const named = read(token)
-      const issuer = issuers.get(named?.issuer ?? "")
-      return named === undefined || issuer === undefined ? undefined : verifyBy(issuer, token, named.header)
+      if (named === undefined || issuers.size === 0) return undefined
+      const issuer = issuers.get(named.issuer ?? "")
+      return issuer === undefined ? { nobody: unknownIssuer } : verifyBy(issuer, token, named.header)
     },
     close: () => {
       for (const { keys } of issuers.values()) keys.close()

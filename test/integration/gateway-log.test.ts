@@ -158,9 +158,19 @@ describe("what is refused at the door has its request id in the log too", () => 
     const [verb = "", target = ""] = request.split(" ")
     expect(stage.lines[0]).toMatchObject({
       message: "request refused",
-      fields: { request_id: id, verb, path: target.split("?")[0], code, decision },
+      fields: { request_id: id, verb, path: target.split("?")[0], code, decision, why: expect.stringMatching(/\.$/) },
     })
     expect(JSON.stringify(stage.lines)).not.toMatch(/canary|token-of/)
+  })
+
+  test("a token that is refused, with the reason", async () => {
+    const answer = await post(stage, initialize, { headers: { authorization: "Bearer canary" } })
+    expect(lines().at(-1)).toMatchObject({
+      request_id: answer.headers.get("x-request-id"),
+      code: "Unauthenticated",
+      why: "The token is not known.",
+    })
+    expect(JSON.stringify(stage.lines)).not.toContain("canary")
   })
 
   test("a replica that stops", async () => {

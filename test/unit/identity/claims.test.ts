@@ -108,10 +108,16 @@ describe("the identity of a token", () => {
     expect(identity).toMatchObject({ groups: ["eng"], roles: [], scopes: ["read", "write"] })
     expect(identity).not.toHaveProperty("email")
   })
-  test("has no mail address that its issuer has not checked", () => {
-    expect(
-      identityOf({ sub: "a", email: "root@example.com", email_verified: false }, standard, "corp"),
-    ).not.toHaveProperty("email")
+  test.each([false, "false", "true", 0, 1, null, "", {}, undefined])(
+    "has no mail address that its issuer does not vouch for by true, but by %j",
+    (email_verified) => {
+      const claims = { sub: "a", email: "root@example.com", email_verified }
+      expect(identityOf(claims, standard, "corp")).not.toHaveProperty("email")
+    },
+  )
+  test("has the mail address of an issuer that says nothing of it", () => {
+    const email = "root@example.com"
+    expect(identityOf({ sub: "a", email }, standard, "corp")).toHaveProperty("email", email)
   })
   test("takes one text for a list, and leaves out what is no text", () => {
     const claims = { sub: "a", groups: "eng", roles: ["admin", 7, null, { x: 1 }, "", "admin"] }

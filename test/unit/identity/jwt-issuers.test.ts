@@ -72,22 +72,29 @@ describe("a token of an issuer", () => {
     for (let turn = 0; turn < 3; turn++) expect(await authenticate(token)).toBe("corp/alice")
     expect(corp.asked).toHaveLength(2)
   })
-  test.each<[string, (of: TokenIssuer) => Promise<string> | string]>([
-    ["of an issuer that nobody configured", (of) => of.sign({ iss: "https://evil.example.com" })],
-    ["signed by another issuer's key", () => partner.sign({ iss: issuers.corp })],
-    ["that names no issuer", (of) => of.sign({ iss: undefined } as unknown as JWTPayload)],
-    ["without an expiry", (of) => of.sign({ exp: undefined } as unknown as JWTPayload)],
-    ["of the algorithm none", (of) => of.unsigned()],
-    ["signed with HMAC under the public key", (of) => of.signWithPublicKey()],
+  const unknown = ": its issuer is none of those that are configured"
+  const unsigned = ": no key of the issuer 'corp' made its signature"
+  test.each<[string, string, (of: TokenIssuer) => Promise<string> | string]>([
+    ["of an issuer that nobody configured", unknown, (of) => of.sign({ iss: "https://evil.example.com" })],
+    ["signed by another issuer's key", unsigned, () => partner.sign({ iss: issuers.corp })],
+    ["that names no issuer", unknown, (of) => of.sign({ iss: undefined } as unknown as JWTPayload)],
+    ["without an expiry", ": it has no expiry", (of) => of.sign({ exp: undefined } as unknown as JWTPayload)],
+    ["of the algorithm none", ": its algorithm is not accepted", (of) => of.unsigned()],
+    ["signed with HMAC under the public key", ": its algorithm is not accepted", (of) => of.signWithPublicKey()],
     [
       "with a changed payload",
+      "",
       async (of) => (await of.sign()).replace(/\.[^.]+\./, (part) => `${part.slice(0, -4)}AAA.`),
     ],
-    ["that is no JWT", () => "abc.def.ghi"],
-    ["of another kind, such as a logout token", (of) => of.sign({}, { typ: "logout+jwt" })],
-    ["that names a key which the issuer does not have", (of) => of.sign({}, { kid: "key-9" })],
-  ])("%s is refused", async (_name, make) => {
-    expect(await authenticate(await make(corp))).toContain("Unauthenticated: The token is not valid here.")
+    ["that is no JWT", "", () => "abc.def.ghi"],
+    [
+      "of another kind, such as a logout token",
+      ": its type is not that of an access token",
+      (of) => of.sign({}, { typ: "logout+jwt" }),
+    ],
+    ["that names a key which the issuer does not have", unsigned, (of) => of.sign({}, { kid: "key-9" })],
+  ])("%s is refused, and told why", async (_name, why, make) => {
+    expect(await authenticate(await make(corp))).toContain(`Unauthenticated: The token is not valid here${why}. `)
   })
   test.each([
     ["without a subject", undefined, "it names no subject"],
