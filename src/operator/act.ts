@@ -44,12 +44,21 @@ const refusalOf = (refused: string, error: AppError): Refusal => {
     return refusal(`${kind}Invalid`, `The API server finds the ${kind} invalid: correct what it names in the target.`)
   if (/exceeded quota/i.test(error.message))
     return refusal("QuotaExceeded", `The namespace's quota has no room for the ${kind}: raise it, or free some of it.`)
+  if (isWebhookFailure(error))
+    return refusal("WebhookFailed", `An admission webhook cannot be asked about the ${kind}: mend it, or remove it.`)
   const rules = "(Pod Security, webhook, RBAC)"
   return refusal(
     `${kind}Forbidden`,
     `The API server forbids the ${kind}: change what it names in the target, or the rule ${rules}.`,
   )
 }
+
+/**
+ * True if an admission webhook could not be asked, or gave no answer that the API server understands: it says 500 then, in
+ * words that have stood since Kubernetes 1.9 (`failed calling webhook "name": …`).
+ */
+const isWebhookFailure = (error: unknown): error is AppError =>
+  hasCode(error, "ClusterUnavailable") && error.data?.status === 500 && /failed calling webhook/i.test(error.message)
 
 const create = async <T extends KubeObject>(
   actor: Actor,
@@ -61,7 +70,7 @@ const create = async <T extends KubeObject>(
     view.learn(await actor.cluster.create(kind, object, { signal: actor.signal }))
     return "done"
   } catch (error) {
-    if (hasCode(error, "ApiForbidden", "ApiInvalid")) return refusalOf(kind.kind, error)
+    if (hasCode(error, "ApiForbidden", "ApiInvalid") || isWebhookFailure(error)) return refusalOf(kind.kind, error)
     if (!hasCode(error, "ApiAlreadyExists")) throw error
     // ours from a try whose answer was lost, or a stranger's: the next look tells
     await refresh(actor, kind, view, object.metadata.name)

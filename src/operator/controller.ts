@@ -6,7 +6,7 @@ import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { podKind } from "../api/pod.ts"
 import { serviceKind } from "../api/service.ts"
 import type { Config } from "../config/schema.ts"
-import { AppError, hasCode } from "../errors.ts"
+import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
@@ -15,7 +15,7 @@ import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
 import { createPlanner } from "./planner.ts"
 import { createQueue, type Queue } from "./queue.ts"
-import { reconcileInstance } from "./reconcile.ts"
+import { isOutage, reconcileInstance } from "./reconcile.ts"
 import { createSightings } from "./sightings.ts"
 import type { Settings } from "./snapshot.ts"
 import { sweep } from "./sweep.ts"
@@ -56,9 +56,6 @@ const instanceWorkers = 10
 const targetWorkers = 1
 /** Work on one key that takes longer is stuck: each of its calls has a limit of seconds. */
 const stuckMs = 10 * 60_000
-
-/** True if the API server itself is in trouble, not what was asked of it. */
-const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
 
 /** After an error: 250 ms, doubling; to 2 s while the API server is away (to be back soon after it is), else to a minute. */
 const backoff = (attempt: number, error: unknown): number => {

@@ -34,12 +34,12 @@ import { missingService, staleService } from "./checks/service.ts"
 import { beingDeleted, expandsTooFar, invalidSpec, tooPrivileged, unknownTemplate } from "./checks/spec.ts"
 import { nextLook } from "./next-look.ts"
 import { notesOf } from "./notes.ts"
-import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
+import type { Check, Decision, Snapshot, Standing, Verdict } from "./snapshot.ts"
 import { nextStatus, statusPatch } from "./status.ts"
 
 /** The checks, in order. Each is a question; the comment behind it says what follows from a yes. */
 export const checks = {
-  beingDeleted, // nothing: the API server takes its children away
+  beingDeleted, // no more than a word: the API server takes its children away
 
   // what it starts from
   predecessors, // what an earlier instance of this name left is deleted, never adopted
@@ -93,6 +93,22 @@ export const firstVerdict = (snapshot: Snapshot): { readonly check: string; read
 /** True if the patch rests on the absence of use: it must not meet a state that was touched meanwhile. */
 const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, dead: number): boolean =>
   dead > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
+
+/**
+ * What to tell of an instance that the operator could not bring further, in the words of what stopped it. A server that runs
+ * is not touched by that, and its status not either. Undefined if nothing is to be told.
+ */
+export const decideTrouble = (snapshot: Snapshot, message: string): Decision | undefined => {
+  if (snapshot.standing.ready || snapshot.instance.metadata.deletionTimestamp !== undefined) return undefined
+  const before = snapshot.instance.status ?? {}
+  const standing: Standing = { ready: false, reason: "ReconcileFailed", message }
+  const status = nextStatus(snapshot, { standing })
+  const notes = notesOf(before, status)
+  return {
+    ...{ check: "trouble", actions: [], status, statusPatch: statusPatch(snapshot, status), guarded: false, notes },
+    ...{ nudge: [], requeueAfter: 0 },
+  }
+}
 
 /** What is to be done about an instance. Pure: the snapshot has everything, the clock and the settings included. */
 export const decide = (snapshot: Snapshot): Decision => {

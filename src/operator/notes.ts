@@ -40,7 +40,12 @@ const drains = turned("Draining", "True")
 const waits = turned("Ready", "False")
 
 /** What a start that has not failed waits for, if somebody should do something about it. */
-const worthTelling: readonly string[] = ["Unschedulable", "PortClosed", "NotReady"] satisfies readonly ReadyReason[]
+const worthTelling: readonly string[] = [
+  "Unschedulable",
+  "PortClosed",
+  "NotReady",
+  "ReconcileFailed",
+] satisfies readonly ReadyReason[]
 
 const transitions: readonly Transition[] = [
   (before, after) => {

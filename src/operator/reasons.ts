@@ -35,6 +35,11 @@ export const readyReasons = [
   "QuotaExceeded",
   "ServiceForbidden",
   "ServiceInvalid",
+  "WebhookFailed",
+  // an operator that cannot go on
+  "ReconcileFailed",
+  // the instance itself ends
+  "Terminating",
   "NameConflict",
   "PodTemplateFailed",
   // a Pod that is replaced

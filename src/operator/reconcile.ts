@@ -2,11 +2,11 @@ import { isTrue } from "../api/condition.ts"
 import { mcpInstanceKind } from "../api/mcp-instance.ts"
 import { podKind } from "../api/pod.ts"
 import { serviceKind } from "../api/service.ts"
-import { AppError } from "../errors.ts"
+import { AppError, type ErrorCode, hasCode, isAppError } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
-import { decide } from "./decide.ts"
+import { decide, decideTrouble } from "./decide.ts"
 import type { InstanceMetrics } from "./metrics.ts"
 import { type Observatory, observe } from "./observe.ts"
 import { learnProbe } from "./probe-events.ts"
@@ -16,6 +16,10 @@ import type { Decision, Refusal, Snapshot } from "./snapshot.ts"
 const doubtMs = 10_000
 /** Passes of observe → decide → act in one reconcile; a start needs five. */
 const maxPasses = 12
+
+/** True if the API server itself is in trouble, not what was asked of it: it gives no answer, or says that it is busy. */
+export const isOutage = (error: unknown): boolean =>
+  hasCode(error, "ApiTooManyRequests") || (hasCode(error, "ClusterUnavailable") && error.data?.status !== 500)
 
 /** What a reconcile of instances works with. */
 export type ReconcileDeps = {
@@ -63,15 +67,46 @@ const decideAndReserve = ({ at, nudge }: ReconcileDeps, snapshot: Snapshot): Dec
   return decision
 }
 
+/** Errors of the moment: a cluster that had moved on, or an operator that ends. */
+const passing: readonly ErrorCode[] = ["ApiConflict", "ApiNotFound", "ShuttingDown"]
+
 /**
- * Brings one instance to where it should be: observe → decide → act, again until nothing is left to do. The answer is
- * when to look again, in milliseconds; undefined if the instance is gone.
+ * Tells of an instance what stopped the operator: in its status and as an Event, as far as that can be written. An API server
+ * that gives no answer at all gets no word of it either.
  */
+const tellTrouble = async (deps: ReconcileDeps, name: string, error: unknown, signal: AbortSignal): Promise<void> => {
+  const { at, cluster, namespace, log } = deps
+  if (signal.aborted || !isAppError(error) || passing.includes(error.code) || isOutage(error)) return
+  const message = `It is tried again, ever less often: ${error.message}`.slice(0, 900)
+  try {
+    const snapshot = observe(at, name)
+    if (snapshot === undefined) return
+    const decision = decideTrouble(snapshot, message)
+    if (decision !== undefined) await act({ cluster, namespace, views: at, log, signal }, snapshot, decision)
+  } catch (untold) {
+    log.debug("what stopped the operator could not be told", { instance: name, error: untold })
+  }
+}
+
+/** {@link passes}; what stops it is told before it is tried again. */
 export const reconcileInstance = async (
   deps: ReconcileDeps,
   name: string,
   signal: AbortSignal,
 ): Promise<number | undefined> => {
+  try {
+    return await passes(deps, name, signal)
+  } catch (error) {
+    await tellTrouble(deps, name, error, signal)
+    throw error
+  }
+}
+
+/**
+ * Brings one instance to where it should be: observe → decide → act, again until nothing is left to do. The answer is
+ * when to look again, in milliseconds; undefined if the instance is gone.
+ */
+const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): Promise<number | undefined> => {
   const { at, cluster, namespace, log, metrics } = deps
   const actor = { cluster, namespace, views: at, log, signal }
   const unconfirmed = await settleDoubts(deps, name, signal)

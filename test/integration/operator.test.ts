@@ -18,11 +18,12 @@ beforeEach(() => {
 afterEach(() => world.close())
 
 /** A cluster that refuses to create Pods for as long as the test wants. */
-const refusing = (code: ErrorCode, detail: string) => {
+const refusing = (code: ErrorCode, detail: string, status?: number) => {
   const switched = { on: true }
   const intercept: Intercept = {
     call: (call, run) => {
-      if (switched.on && call.verb === "create" && call.kind === "Pod") throw new AppError(code, { detail })
+      if (switched.on && call.verb === "create" && call.kind === "Pod")
+        throw new AppError(code, { detail, ...(status === undefined ? {} : { data: { status } }) })
       return run()
     },
   }
@@ -354,10 +355,11 @@ describe("a failing start", () => {
     ["ApiForbidden", "violates PodSecurity restricted", "PodForbidden"],
     ["ApiForbidden", "exceeded quota: compute", "QuotaExceeded"],
     ["ApiInvalid", "spec.containers[0].image: required", "PodInvalid"],
+    ["ClusterUnavailable", 'failed calling webhook "pods.example": no endpoints available', "WebhookFailed", 500],
   ] as const)(
     "that the API server refuses (%s: %s) is %s, and is tried again ever later",
-    async (code, detail, reason) => {
-      const { intercept, switched } = refusing(code, detail)
+    async (code, detail, reason, status?: number) => {
+      const { intercept, switched } = refusing(code, detail, status)
       const first = await world.start({}, intercept)
       await world.make()
       await world.touch({ inUseBy: { "gw-0": "a" } })
@@ -378,6 +380,35 @@ describe("a failing start", () => {
       await second.close()
     },
   )
+
+  it("that the API server fails at is told in its words, in status, Event and log, and goes on once it can", async () => {
+    const { intercept, switched } = refusing("ClusterUnavailable", "create pods: etcdserver: request is too large", 500)
+    await world.start({}, intercept)
+    await world.make()
+    await world.pass(5)
+    const { conditions, failure } = await world.status()
+    const ready = conditions?.find(({ type }) => type === "Ready")
+    expect(ready).toMatchObject({ status: "False", reason: "ReconcileFailed" })
+    expect(ready?.message).toContain("etcdserver: request is too large")
+    expect(failure, "nobody who waits is sent away").toBeUndefined()
+    const told = (await world.events()).filter(({ reason }) => reason === "ReconcileFailed")
+    expect(told.map(({ message }) => message)).toEqual([expect.stringContaining("request is too large")])
+    const lines = world.lines.filter(({ message }) => message === "a reconcile failed and is tried again")
+    expect(lines.length).toBeGreaterThan(2)
+    expect(lines.every(({ level }) => level === "warn")).toBe(true)
+    switched.on = false
+    await world.pass(10)
+    expect(await world.status()).toMatchObject({ phase: "Ready" })
+  })
+
+  it("that nobody answers at all is no trouble of its own: nothing is written, and the log stays quiet", async () => {
+    const { intercept } = refusing("ClusterUnavailable", "create pods: the API server cannot be reached")
+    await world.start({}, intercept)
+    await world.make()
+    await world.pass(5)
+    expect((await world.events()).filter(({ reason }) => reason === "ReconcileFailed")).toEqual([])
+    expect(world.lines.filter(({ level }) => level === "warn")).toEqual([])
+  })
 
   it("goes after five minutes if nobody waits for it", async () => {
     world.kubelet.play([{ afterMs: 100, status: () => crashedStatus(1) }])

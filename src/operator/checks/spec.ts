@@ -12,9 +12,11 @@ const refuse = (reason: RefusedReason, message: string): Verdict => ({
   standing: { ready: false, reason, message, failed: {} },
 })
 
-/** An instance that is being deleted is left to the API server: its children go with it. */
-export const beingDeleted: Check = ({ instance }) =>
-  instance.metadata.deletionTimestamp === undefined ? undefined : { quiet: true }
+/** An instance that is being deleted is left to the API server: its children go with it. Nothing is sent to it any more. */
+export const beingDeleted: Check = ({ instance }) => {
+  if (instance.metadata.deletionTimestamp === undefined) return undefined
+  return { standing: { ready: false, reason: "Terminating", message: "The instance is being deleted." } }
+}
 
 /** What a CRD of another version let through. */
 export const invalidSpec: Check = ({ instance }) => {
