@@ -11,6 +11,7 @@ export type PodSpec = {
   readonly containers: readonly Container[]
   readonly initContainers?: readonly Container[]
   readonly restartPolicy?: "Always" | "OnFailure" | "Never"
+  readonly readinessGates?: readonly { readonly conditionType: string }[]
   readonly terminationGracePeriodSeconds?: number
   readonly automountServiceAccountToken?: boolean
   readonly enableServiceLinks?: boolean
@@ -68,6 +69,7 @@ export type PodStatus = {
   readonly startTime?: string
   readonly conditions?: readonly PodCondition[]
   readonly containerStatuses?: readonly ContainerStatus[]
+  readonly initContainerStatuses?: readonly ContainerStatus[]
 }
 
 export type PodCondition = {

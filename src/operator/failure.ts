@@ -1,6 +1,7 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/mcp-instance.ts"
 import { type ContainerStatus, type Pod, serverContainer } from "../api/pod.ts"
 import { defaultResources } from "../api/quantity.ts"
+import { initTrouble, readyTrouble } from "./bystanders.ts"
 import { repeatable } from "./kubelet-words.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
@@ -189,6 +190,8 @@ const progress = (patient: Patient): Standing => {
     const said = repeatable(pod, waiting ?? "", words)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
+  const init = initTrouble(pod, now)
+  if (init !== undefined && !hasStarted(pod)) return waitingFor(init.reason, init.message)
   // a node that has taken the Pod and tells nothing yet is setting it up
   const untold = server === undefined && scheduled?.status === "True"
   if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")
@@ -198,6 +201,8 @@ const progress = (patient: Patient): Standing => {
   // between its first answer and Ready lies a moment: not worth a word, which would be a write
   const at = (runningSince(pod) ?? now) + settlingMs
   if (now < at) return { ...(trouble ?? waitingFor("Starting", "The server is starting.")), until: at }
+  const other = readyTrouble(pod, now)
+  if (other !== undefined) return waitingFor(other.reason, other.message)
   return waitingFor(
     "NotReady",
     "The server runs, but does not answer its readiness probe: look into its log, and restart the instance if it hangs.",

@@ -44,6 +44,10 @@ const worthTelling: readonly string[] = [
   "Unschedulable",
   "PortClosed",
   "NotReady",
+  "InitContainerNotReady",
+  "ContainerNotReady",
+  "ReadinessGate",
+  "NodeNotReady",
   "ReconcileFailed",
 ] satisfies readonly ReadyReason[]
 

@@ -17,6 +17,10 @@ export const readyReasons = [
   "NotReady",
   "Unschedulable",
   "PortClosed",
+  "InitContainerNotReady",
+  "ContainerNotReady",
+  "ReadinessGate",
+  "NodeNotReady",
   // a start that failed
   "InvalidImageName",
   "ErrImagePull",

@@ -264,3 +264,112 @@ it("a ready Pod is ready, whatever happened before", () => {
   const status = readyStatus({ restartCount: 3, lastState: { terminated: { exitCode: 1 } } })
   expect(judged(status, { seconds: 9999, failure: "CrashLoop" })).toMatchObject({ ready: true, reason: "Ready" })
 })
+
+describe("what is no fault of the server is not blamed on it", () => {
+  const running = { state: { running: { startedAt: birth } }, restartCount: 0, ready: false }
+  const beside = (more: object, conditions: readonly object[] = []): PodStatus => {
+    const status = readyStatus()
+    const notReady = { type: "Ready", status: "False" }
+    return { ...status, conditions: [notReady, ...conditions], ...more } as PodStatus
+  }
+  const server = { name: "mcp", ready: true, started: true, restartCount: 0, state: { running: { startedAt: birth } } }
+  const waiting = (reason: string, message: string) => ({
+    ready: false,
+    restartCount: 0,
+    state: { waiting: { reason, message } },
+  })
+  const cases: readonly [string, PodStatus, string, RegExp][] = [
+    [
+      "a sidecar whose image does not exist",
+      beside({ containerStatuses: [server, { name: "proxy", ...waiting("ImagePullBackOff", "no such image") }] }),
+      "ContainerNotReady",
+      /'proxy'.*ImagePullBackOff: no such image/,
+    ],
+    [
+      "a sidecar that runs and is never ready",
+      beside({ containerStatuses: [server, { name: "proxy", ...running }] }),
+      "ContainerNotReady",
+      /'proxy'.*not ready/,
+    ],
+    [
+      "a sidecar of the init containers",
+      beside({ containerStatuses: [server], initContainerStatuses: [{ name: "mesh", ...running }] }),
+      "ContainerNotReady",
+      /'mesh'/,
+    ],
+    [
+      "a readiness gate",
+      beside({ containerStatuses: [server] }, [
+        { type: "lb.example/ready", status: "False", message: "no target yet" },
+      ]),
+      "ReadinessGate",
+      /'lb.example\/ready'.*no target yet/,
+    ],
+    [
+      "a node that is lost",
+      beside({ containerStatuses: [server] }, [
+        { type: "lb.example/ready", status: "True" },
+        { type: "ContainersReady", status: "True" },
+      ]),
+      "NodeNotReady",
+      /node-7/,
+    ],
+    [
+      "a server that is not ready",
+      beside({ containerStatuses: [{ ...server, ready: false }] }, [{ type: "lb.example/ready", status: "True" }]),
+      "NotReady",
+      /readiness probe/,
+    ],
+    [
+      "an init container that fails",
+      {
+        ...waitingStatus("PodInitializing"),
+        initContainerStatuses: [{ name: "setup", ...waiting("CrashLoopBackOff", "back-off 10s") }],
+      },
+      "InitContainerNotReady",
+      /'setup'.*CrashLoopBackOff: back-off 10s/,
+    ],
+    [
+      "an init container that ended with a fault",
+      {
+        ...waitingStatus("PodInitializing"),
+        initContainerStatuses: [
+          { name: "setup", ready: false, restartCount: 0, state: { terminated: { exitCode: 3 } } },
+        ],
+      },
+      "InitContainerNotReady",
+      /exit code 3/,
+    ],
+    [
+      "an init container whose words may quote a secret",
+      {
+        ...waitingStatus("PodInitializing"),
+        initContainerStatuses: [{ name: "setup", ...waiting("RunContainerError", "canary") }],
+      },
+      "InitContainerNotReady",
+      /RunContainerError\.(?!.*canary)/,
+    ],
+  ]
+  it.each(cases)("%s", (_name, status, reason, message) => {
+    const of = anInstance()
+    const pod = aPod({ of, status })
+    const standing = judge({
+      pod: {
+        ...pod,
+        spec: { ...pod.spec, nodeName: "node-7", readinessGates: [{ conditionType: "lb.example/ready" }] },
+      },
+      spec: of.spec,
+      failure: undefined,
+      sight: { seenAt: msAfter(0), signAt: undefined, probe: undefined },
+      startTimeoutMs: 600_000,
+      now: msAfter(60),
+    })
+    expect(standing).toMatchObject({ ready: false, reason })
+    expect(standing.message).toMatch(message)
+    expect(standing.failed).toBeUndefined()
+  })
+  it("an init container that works is no trouble", () => {
+    const status = { ...waitingStatus("PodInitializing"), initContainerStatuses: [{ name: "setup", ...running }] }
+    expect(judged(status, { seconds: 5 })).toMatchObject({ reason: "ContainerCreating" })
+  })
+})

@@ -1,0 +1,77 @@
+import { type ContainerStatus, type Pod, serverContainer } from "../api/pod.ts"
+import type { ReadyReason } from "./reasons.ts"
+import { moment } from "./time.ts"
+
+/** What else than its server keeps a Pod from being Ready. */
+export type Bystander = { readonly reason: ReadyReason; readonly message: string }
+
+/** Reasons whose words quote the container's command line or environment, which may hold a secret. */
+const mayQuote = /^(?:Run|Create)Container/
+/** What a container that is not started yet says in passing. */
+const inPassing: readonly string[] = ["PodInitializing", "ContainerCreating"]
+/** A container that must end, or start, may take so long before it is called a trouble. */
+const patienceMs = 10_000
+
+/** What is wrong with a container; undefined if nothing is, or not yet. */
+const troubleOf = ({ state = {}, ready }: ContainerStatus, now: number): string | undefined => {
+  const { waiting, terminated, running } = state
+  if (waiting !== undefined) {
+    const { reason = "", message = "" } = waiting
+    if (inPassing.includes(reason) || reason === "") return undefined
+    return [reason, mayQuote.test(reason) ? "" : message]
+      .filter((each) => each !== "")
+      .join(": ")
+      .slice(0, 400)
+  }
+  if (terminated !== undefined)
+    return terminated.exitCode === 0 ? undefined : `it ended with exit code ${terminated.exitCode}`
+  const since = moment(running?.startedAt)
+  return ready || since === undefined || now < since + patienceMs ? undefined : "it runs, and is not done or not ready"
+}
+
+const withTrouble = (statuses: readonly ContainerStatus[], now: number) => {
+  for (const status of statuses) {
+    const trouble = troubleOf(status, now)
+    if (trouble !== undefined) return { name: status.name, trouble }
+  }
+  return undefined
+}
+
+/** An init container that holds a Pod up: the server is not even started before it has done its work. */
+export const initTrouble = (pod: Pod, now: number): Bystander | undefined => {
+  const found = withTrouble(pod.status?.initContainerStatuses ?? [], now)
+  if (found === undefined) return undefined
+  const message = `The init container '${found.name}' holds the Pod up: ${found.trouble}. Who adds it: a pod template, or a webhook?`
+  return { reason: "InitContainerNotReady", message }
+}
+
+const isTrue = (pod: Pod, type: string): boolean =>
+  pod.status?.conditions?.some((each) => each.type === type && each.status === "True") === true
+
+const gateTrouble = (pod: Pod): Bystander | undefined => {
+  const gate = pod.spec.readinessGates?.find(({ conditionType }) => !isTrue(pod, conditionType))
+  if (gate === undefined) return undefined
+  const { message = "" } = pod.status?.conditions?.find(({ type }) => type === gate.conditionType) ?? {}
+  const words = message === "" ? "nobody has said that it is fulfilled" : message
+  return {
+    reason: "ReadinessGate",
+    message: `The readiness gate '${gate.conditionType}' keeps the Pod back: ${words}.`,
+  }
+}
+
+/** What keeps a Pod from being Ready whose server answers: another container, a readiness gate, or its node. */
+export const readyTrouble = (pod: Pod, now: number): Bystander | undefined => {
+  const others = (pod.status?.containerStatuses ?? []).filter(({ name }) => name !== serverContainer)
+  const sidecars = (pod.status?.initContainerStatuses ?? []).filter(
+    ({ ready, state }) => !ready && state?.terminated?.exitCode !== 0,
+  )
+  const found = withTrouble([...others.filter(({ ready }) => !ready), ...sidecars], now)
+  if (found !== undefined) {
+    const message = `The server answers; the container '${found.name}' beside it is not ready: ${found.trouble}.`
+    return { reason: "ContainerNotReady", message }
+  }
+  const gate = gateTrouble(pod)
+  if (gate !== undefined || !isTrue(pod, "ContainersReady")) return gate
+  const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it does, or until others take their place.`
+  return { reason: "NodeNotReady", message }
+}
