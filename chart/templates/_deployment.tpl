@@ -4,9 +4,9 @@
 {{- $role := trimPrefix "reflow-" .object.metadata.name -}}
 {{- $values := get .root.Values $role -}}
 {{- $metadata := $spec.template.metadata -}}
-{{- if and (eq $role "gateway") $values.autoscaling.enabled -}}
+{{- if or (kindIs "invalid" $values.replicas) (and (eq $role "gateway") $values.autoscaling.enabled) -}}
 {{- $_ := unset $spec "replicas" -}}
-{{- else if not (kindIs "invalid" $values.replicas) -}}
+{{- else -}}
 {{- $_ := set $spec "replicas" $values.replicas -}}
 {{- end -}}
 {{- $_ := set $metadata "labels" (merge $metadata.labels (default (dict) $values.podLabels)) -}}
@@ -22,6 +22,9 @@
 {{- define "reflow.adaptPod" -}}
 {{- $pod := .pod -}}
 {{- $values := .values -}}
+{{- $security := .root.Values.podSecurityContext -}}
+{{- if $security }}{{ $_ := set $pod "securityContext" $security }}
+{{- else if not (kindIs "invalid" $security) }}{{ $_ := unset $pod "securityContext" }}{{ end -}}
 {{- with .root.Values.imagePullSecrets }}{{ $_ := set $pod "imagePullSecrets" . }}{{ end -}}
 {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" -}}
 {{- with get $values $key }}{{ $_ := set $pod $key . }}{{ end -}}

@@ -48,10 +48,14 @@ const kubernetes = z.strictObject({
   evict_idle: z.boolean().default(true).describe("At the limit, drain the least recently used idle instance."),
   expose_subjects: z.boolean().default(true).describe("Write the readable subject into an annotation of the instance."),
   run_as_user: z
-    .union([z.int().min(0).max(2_147_483_647), z.literal("").transform(() => undefined)])
+    .union([
+      z.int().min(0).max(2_147_483_647),
+      z.literal("").transform(() => undefined),
+      z.null().transform(() => undefined),
+    ])
     .prefault(65532)
     .meta({
-      description: "User and group of the servers; empty = the platform's choice (OpenShift).",
+      description: "User and group of the servers; empty or null = the platform's choice (OpenShift).",
       allowed: "a whole number from 0 to 2147483647, or empty",
     }),
   allow_in_pods: z

@@ -178,19 +178,32 @@ export const chartValues = z.strictObject({
     .optional()
     .describe("The kinds MCPTarget and MCPInstance."),
   namespaces,
+  podSecurityContext: z
+    .union([z.null(), z.looseObject({})])
+    .optional()
+    .describe("securityContext of the Pods, instead of that of manager/; {} = none, null = that of manager/."),
   networkPolicies: z
     .strictObject({ enabled: z.boolean().optional().describe("Makes them.") })
     .optional()
     .describe("The NetworkPolicies of both namespaces."),
   plugins,
   operator: z
-    .strictObject({ replicas: count(0, 10).optional().describe("One leads, the others stand by."), ...workload })
+    .strictObject({
+      replicas: z
+        .union([z.null(), count(0, 10)])
+        .optional()
+        .describe("One leads, the others stand by; null = not the chart's."),
+      ...workload,
+    })
     .optional()
     .describe("The Deployment of the operator."),
   gateway: z
     .strictObject({
       enabled: z.boolean().optional().describe("False = the operator alone."),
-      replicas: count(0, 1000).optional().describe("How many; unused with autoscaling."),
+      replicas: z
+        .union([z.null(), count(0, 1000)])
+        .optional()
+        .describe("How many; null = not the chart's, as with autoscaling."),
       ...workload,
       service,
       autoscaling,

@@ -173,6 +173,27 @@ describeChart("values", () => {
     expect(findObject(objects, "Deployment").spec.replicas).toBeUndefined()
   })
 
+  test("leave the number of Pods to others where it is null, and is theirs where it is a number", async () => {
+    const replicasOf = async (values: object) =>
+      (await render({ values })).filter(({ kind }) => kind === "Deployment").map(({ spec }) => spec.replicas)
+    expect(await replicasOf({ gateway: { replicas: null }, operator: { replicas: null } })).toEqual([
+      undefined,
+      undefined,
+    ])
+    expect(await replicasOf({ gateway: { replicas: 5 }, operator: { replicas: 2 } })).toEqual([2, 5])
+  })
+
+  test("choose the user of the Pods, or none", async () => {
+    const contextsOf = async (values: object) =>
+      (await render({ values }))
+        .filter(({ kind }) => kind === "Deployment" || kind === "Pod")
+        .map(({ kind, spec }) => (kind === "Pod" ? spec : spec.template.spec).securityContext)
+    const own = { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } }
+    expect(new Set(await contextsOf({ podSecurityContext: own }))).toEqual(new Set([own]))
+    expect(new Set(await contextsOf({ podSecurityContext: {} }))).toEqual(new Set([undefined]))
+    for (const context of await contextsOf({})) expect(context).toMatchObject({ runAsUser: 65532 })
+  })
+
   test("let Prometheus find both roles", async () => {
     const objects = await render({ values: { serviceMonitor: { enabled: true, labels: { release: "prom" } } } })
     for (const role of ["operator", "gateway"]) {
