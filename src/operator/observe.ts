@@ -12,6 +12,7 @@ import type { Sightings } from "./sightings.ts"
 import type { PodSight, Refusal, Settings, Snapshot, Standing } from "./snapshot.ts"
 import { plannedStart } from "./start.ts"
 import { pendingWords } from "./status.ts"
+import { isOurs } from "./sweep.ts"
 import type { View } from "./view.ts"
 
 /** What an observation looks at. All of it is in memory. */
@@ -50,15 +51,27 @@ const standingOf = (
   return judge({ pod, spec, failure, sight, startTimeoutMs, now: at.clock.now() })
 }
 
-/** What an earlier instance of this name left. */
-const leftOf = ({ pods, services }: Observatory, { kind, metadata }: MCPInstance): Snapshot["left"] => {
+/** An object of ours that has lost its owner: its instance was deleted with `--cascade=orphan`, or a backup came back. */
+const isOrphan = <T extends KubeObject>(object: T | undefined): object is T =>
+  object !== undefined && controllerUID(object) === undefined && isOurs(object)
+
+/** What an earlier instance of this name left, and orphans of ours that have the names it needs. */
+const leftOf = (
+  { pods, services }: Observatory,
+  { kind, metadata }: MCPInstance,
+  namesakes: Pick<Snapshot, "serviceNamesake" | "podNamesake">,
+): Snapshot["left"] => {
   const isLeft = (object: KubeObject) => {
     const controller = controllerUID(object)
     return controller !== undefined && controller !== metadata.uid
   }
+  const { serviceNamesake, podNamesake } = namesakes
   return {
-    pods: pods.ownedByName(kind, metadata.name).filter(isLeft),
-    services: services.ownedByName(kind, metadata.name).filter(isLeft),
+    pods: [...pods.ownedByName(kind, metadata.name).filter(isLeft), ...[podNamesake].filter(isOrphan<Pod>)],
+    services: [
+      ...services.ownedByName(kind, metadata.name).filter(isLeft),
+      ...[serviceNamesake].filter(isOrphan<Service>),
+    ],
   }
 }
 
@@ -71,15 +84,17 @@ export const observe = (at: Observatory, name: string, refusal?: Refusal): Snaps
   const pods = at.pods.controlledBy(uid)
   const pod = currentPod(pods, instance.status?.podName)
   const sight = pod === undefined ? undefined : at.sightings.seePod(uid, pod.metadata.uid ?? "", signOf(pod))
+  const serviceNamesake = at.services.get(name)
+  const podNamesake = pod === undefined ? at.pods.get(plannedStart({ instance, pods }).podName) : undefined
   return {
     instance,
     target: at.targets.get(instance.spec.targetName),
     pods,
     pod,
     service: at.services.controlledBy(uid).find((each) => isLive(each) && each.metadata.name === name),
-    serviceNamesake: at.services.get(name),
-    podNamesake: pod === undefined ? at.pods.get(plannedStart({ instance, pods }).podName) : undefined,
-    left: leftOf(at, instance),
+    serviceNamesake,
+    podNamesake,
+    left: leftOf(at, instance, { serviceNamesake, podNamesake }),
     ...at.planner.placeOf(instance),
     use: at.sightings.use(uid),
     standing: standingOf(instance, pod, sight, at),

@@ -5,6 +5,8 @@ import { mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { podKind } from "../../src/api/pod.ts"
 import { serviceKind } from "../../src/api/service.ts"
 import { AppError, type ErrorCode } from "../../src/errors.ts"
+import { desiredService } from "../../src/operator/desired/service.ts"
+import { anInstance } from "../support/build/instance.ts"
 import { aPod, crashedStatus, readyStatus, waitingStatus } from "../support/build/pod.ts"
 import { starting } from "../support/fake-kubelet.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
@@ -451,6 +453,17 @@ describe("a name that is taken", () => {
     await world.cluster.delete(serviceKind, metadata)
     await world.pass(5)
     expect(await world.status()).toMatchObject({ phase: "Ready" })
+  })
+
+  it("by an orphan of ours is freed: what lost its owner is deleted, and never adopted", async () => {
+    const service = desiredService(anInstance(), "some-pod")
+    const { ownerReferences: _, ...metadata } = service.metadata
+    const orphan = await world.cluster.create(serviceKind, { ...service, metadata: { ...metadata, namespace } })
+    await world.start()
+    await world.make()
+    await world.pass(5)
+    expect(await world.status()).toMatchObject({ phase: "Ready" })
+    expect((await world.services()).map(({ metadata: { uid } }) => uid)).not.toContain(orphan.metadata.uid)
   })
 
   it("by a predecessor's child is freed: that child is deleted by uid, never adopted", async () => {

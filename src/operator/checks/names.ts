@@ -17,8 +17,9 @@ export const predecessors: Check = ({ left }) => {
 
 /** A name that the instance needs is taken by an object of somebody else, which stays untouched. */
 export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, left }) => {
-  const ours = new Set([instance.metadata.uid, ...[...left.services, ...left.pods].map(controllerUID)])
-  const stranger = [serviceNamesake, podNamesake].find((each) => each !== undefined && !ours.has(controllerUID(each)))
+  const known: readonly KubeObject[] = [...left.services, ...left.pods]
+  const isOwn = (object: KubeObject) => controllerUID(object) === instance.metadata.uid || known.includes(object)
+  const stranger = [serviceNamesake, podNamesake].find((each) => each !== undefined && !isOwn(each))
   if (stranger === undefined) return undefined
   const message = `The ${stranger.kind} ${stranger.metadata.name} belongs to somebody else: remove or rename it.`
   return { standing: { ready: false, reason: "NameConflict", message, failed: {} } }

@@ -23,14 +23,18 @@ export const desiredService = (instance: MCPInstance, pod: string): Service => (
   spec: { type: "ClusterIP", ...serviceRoute(instance, pod) },
 })
 
-/** True if the Service already routes so. Fields that the API server adds (nodePort, appProtocol) do not count. */
+/**
+ * True if the Service already routes so. Fields that the API server adds (nodePort, appProtocol) do not count, nor do ports
+ * that a webhook adds beside ours: to take them away again and again would settle nothing.
+ */
 export const routes = (service: Service, wanted: Service["spec"]): boolean => {
-  const [port] = service.spec.ports ?? []
   const [want] = wanted.ports ?? []
+  const port = service.spec.ports?.find(
+    (each) => each.port === want?.port && (each.protocol ?? "TCP") === want.protocol,
+  )
   return (
     service.spec.selector?.[labels.pod] === wanted.selector?.[labels.pod] &&
-    service.spec.ports?.length === 1 &&
-    port?.port === want?.port &&
-    port?.targetPort === want?.targetPort
+    port !== undefined &&
+    port.targetPort === want?.targetPort
   )
 }

@@ -174,7 +174,7 @@ describe("the Service of an instance", () => {
     expect(routes(service, serviceRoute(anInstance({ spec: { port: 9 } }), "p"))).toBe(false)
   })
 
-  it("routes right as long as nobody added a port, took them away or leads them elsewhere", () => {
+  it("routes right as long as nobody takes its port away or leads it elsewhere; others may stand beside it", () => {
     const service = desiredService(instance, "p")
     const wanted = serviceRoute(instance, "p")
     const [port] = wanted.ports ?? []
@@ -182,7 +182,9 @@ describe("the Service of an instance", () => {
       routes({ ...service, spec: { ...service.spec, ports } }, wanted)
     expect(withPorts([{ port: 8080, ...port, name: "mcp", protocol: "TCP" }])).toBe(true)
     expect(withPorts([])).toBe(false)
-    expect(withPorts([{ port: 8080, ...port }, { port: 9 }])).toBe(false)
+    expect(withPorts([{ port: 9 }, { port: 8080, ...port }])).toBe(true)
+    expect(withPorts([{ port: 9 }])).toBe(false)
+    expect(withPorts([{ port: 8080, ...port, protocol: "UDP" }])).toBe(false)
     expect(withPorts([{ port: 8080, ...port, targetPort: 9 }])).toBe(false)
     const { ports: _, selector: __, ...bare } = service.spec
     expect(routes({ ...service, spec: bare }, wanted)).toBe(false)
