@@ -39,6 +39,11 @@ const operator = (status: number, rpc: number, help: string, retryable = false):
 /** All codes. A code's name is stable; its texts are not. */
 export const errorTable = {
   // the door
+  MalformedHttp: caller(400, -32600, "Send a request that HTTP/1.1 allows (RFC 9112)."),
+  HeadersTooLarge: caller(431, -32600, "Send fewer or shorter headers: 32 KiB in all."),
+  RequestTimeout: caller(408, -32600, "Send the head within 30 s and the whole request within 2 min.", true),
+  ExpectationFailed: caller(417, -32600, "Send no Expect header, or '100-continue'."),
+  TransferCodingUnknown: caller(501, -32600, "Send no Transfer-Encoding but 'chunked'."),
   BadPath: caller(400, -32600, "Send the path in its normal form, without '.', '..', '//' or encoded slashes."),
   RepeatedHeader: caller(400, -32600, "Send the named header once."),
   BadHost: caller(400, -32600, "Send exactly one Host header."),

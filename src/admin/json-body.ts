@@ -46,9 +46,18 @@ const discard = async (reader: Reader, clock: ClockPort): Promise<void> => {
   cancel()
 }
 
+/** The next piece. A body that breaks off is its client's doing: nobody is there any more who could read an answer. */
+const readPiece = async (reader: Reader): ReturnType<Reader["read"]> => {
+  try {
+    return await reader.read()
+  } catch (cause) {
+    throw new AppError("InvalidRequest", { detail: "The body of the request broke off.", cause })
+  }
+}
+
 /** Puts the pieces together; answers why not, if not. */
 const gatherAll = async (reader: Reader, gather: Gather): Promise<Overflow | undefined> => {
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+  for (let piece = await readPiece(reader); !piece.done; piece = await readPiece(reader)) {
     const { buffer, byteOffset, byteLength } = piece.value
     const overflow = gather.add(Buffer.from(buffer, byteOffset, byteLength))
     if (overflow !== undefined) return overflow

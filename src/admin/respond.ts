@@ -68,8 +68,9 @@ export const createResponder = (options: AdminOptions) => {
       const problem = toProblem(error, requestId)
       facts.code = problem.code
       // what the cluster said is for whoever runs the platform; the caller got our own words
-      if (problem.status >= 500 || (isAppError(error) && isAppError(error.cause)))
-        telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error })
+      const isOurs = problem.status >= 500
+      if (isOurs || (isAppError(error) && isAppError(error.cause)))
+        telemetry.log[isOurs ? "warn" : "info"]("a call of the REST API failed", { request_id: requestId, error })
       return problem
     })
     const response = toResponse(answer, { requestId, method: event.req.method })

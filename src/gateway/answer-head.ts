@@ -16,7 +16,8 @@ const initializeParams = ({ messages, target }: Placed): Params | undefined => {
 /** The session id that the client gets: the one it has, or a sealed new one. */
 const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string | undefined => {
   const { "mcp-session-id": header } = answer.headers
-  if (header === undefined || placed.era === "modern") return undefined
+  // an empty one could not come back: a header without a value is none (RFC 9110 §5.5 allows it, MCP's visible ASCII not)
+  if (header === undefined || header === "" || placed.era === "modern") return undefined
   const upstreamId = String(header)
   if (placed.session !== undefined && upstreamId === placed.upstreamSession) return placed.session.sealed
   const owner = { identity: placed.identity, targetUID: targetUID(placed.target) }
@@ -56,7 +57,7 @@ export const headFor = (
   sealer: SessionSealer,
 ): string[] => {
   const head = toClientHeaders(type === undefined ? answer.headers : { ...answer.headers, "content-type": type })
-  head.push(...commonHead(placed, answer, sealer))
+  head.push(...commonHead(placed, answer, sealer), "x-content-type-options", "nosniff")
   const coding = codingOf(answer.headers)
   if (coding !== undefined) head.push("content-encoding", coding)
   const length = withoutBody.includes(answer.status) ? undefined : answer.headers["content-length"]

@@ -8,10 +8,14 @@ export const requestIdHeader = "x-request-id"
 
 type ErrorAnswer = { readonly status: number; readonly headers: Record<string, string>; readonly body: string }
 
-const challengeOf = (request: IncomingMessage): string =>
+/** What an answer must know of its request. */
+type Asked = Pick<IncomingMessage, "headers">
+
+const challengeOf = (request: Asked): string =>
   request.headers.authorization === undefined ? "Bearer" : 'Bearer error="invalid_token"'
 
-const headersOf = (error: AppError, request: IncomingMessage): Record<string, string> => ({
+const headersOf = (error: AppError, request: Asked): Record<string, string> => ({
+  "x-content-type-options": "nosniff",
   ...(error.code === "Unauthenticated" ? { "www-authenticate": challengeOf(request) } : {}),
   ...(error.retryAfterSeconds === undefined ? {} : { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
   ...error.headers,
@@ -24,7 +28,7 @@ const factsOf = (error: AppError, requestId: string): Record<string, unknown> =>
 }
 
 /** An error as a problem document (RFC 9457). */
-export const toProblem = (error: AppError, request: IncomingMessage, requestId: string): ErrorAnswer => {
+export const toProblem = (error: AppError, request: Asked, requestId: string): ErrorAnswer => {
   const { status } = errorTable[error.code]
   const title = STATUS_CODES[status] ?? "Error"
   const problem = { type: "about:blank", title, status, detail: error.message, ...factsOf(error, requestId) }
@@ -35,7 +39,7 @@ export const toProblem = (error: AppError, request: IncomingMessage, requestId: 
 /** An error as a JSON-RPC error response; `idText` is the JSON source of the request's id. */
 export const toRpcError = (
   error: AppError,
-  request: IncomingMessage,
+  request: Asked,
   about: { readonly requestId: string; readonly idText: string | undefined },
 ): ErrorAnswer => {
   const { status, rpc } = errorTable[error.code]

@@ -21,7 +21,8 @@ export type Verdict = {
 
 /** A request that never became an MCP request. */
 export type Refusal = {
-  readonly request: IncomingMessage
+  /** What is known of it; nothing, if it could not be read. */
+  readonly request: Pick<IncomingMessage, "method" | "url">
   readonly requestId: string
   readonly error: AppError
 }
@@ -80,7 +81,7 @@ const failedEndingOf = ({ outcome }: Verdict): string | undefined =>
   outcome !== undefined && failedEndings.includes(outcome.ending) ? outcome.ending.replace(" ", "_") : undefined
 
 /** The path without its query, in which clients put what is nobody's business. */
-const pathOf = ({ url = "" }: IncomingMessage): string => (url.split("?", 1)[0] ?? "").slice(0, 128)
+const pathOf = ({ url = "" }: Refusal["request"]): string => (url.split("?", 1)[0] ?? "").slice(0, 128)
 
 /** Longest sentence of an error in a line. */
 const longestWhy = 300

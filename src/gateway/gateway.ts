@@ -9,6 +9,7 @@ import { admit } from "./policy.ts"
 import { atExpiry, lostRight } from "./rights.ts"
 import { createToolPolicies } from "./tool-policy.ts"
 import type { AskServer } from "./trial.ts"
+import type { Unreadable } from "./unreadable.ts"
 import { createUpstream } from "./upstream.ts"
 import { buildWay, type GatewayDeps, targetNamed } from "./way.ts"
 
@@ -18,6 +19,8 @@ export type Gateway = {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
   /** Answers a request that is no MCP request with a problem; its id is in the log. */
   refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
+  /** Logs and counts what could not be read as a request, and was answered. */
+  tellUnreadable(unreadable: Unreadable): void
   /** Asks a server as a client's request would, for the test of a target; see trial.ts. */
   readonly ask: AskServer
   /**
@@ -154,5 +157,12 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     end(() => true)
     await upstream.close()
   }
-  return { handle, refuse: (request, response, cause) => refuse(request, response, cause), ask, drain, close }
+  return {
+    handle,
+    refuse: (request, response, cause) => refuse(request, response, cause),
+    tellUnreadable: (unreadable) => audit.refuse({ request: {}, ...unreadable }),
+    ask,
+    drain,
+    close,
+  }
 }

@@ -14,6 +14,9 @@ const nameSources: Readonly<Record<string, { readonly param: string; readonly re
   "tasks/cancel": { param: "taskId", required: false },
 }
 
+/** Versions are dates; with this one began the era whose requests name their version in the body. */
+const isOfModernEra = (version: string): boolean => /^\d{4}-\d\d-\d\d$/.test(version) && version >= "2026-07-28"
+
 const versionPattern = /^[0-9A-Za-z._-]{1,64}$/
 /** Both marks, in these letters: a value with one of them, or in capitals, is itself (MCP 2026-07-28, value encoding). */
 const encodedPattern = /^=\?base64\?(.*)\?=$/s
@@ -62,14 +65,17 @@ const single = (value: string | string[] | undefined): string | undefined =>
 
 /**
  * Checks what headers repeat of the messages: for the modern era equality (HeaderMismatch), for the legacy era only that
- * a version header is one (InvalidRequest). Required are they on requests; on notifications they are compared if there.
+ * a version header is one (InvalidRequest), and none of the modern era. Required are they on requests; on notifications they are compared if there.
  */
 export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Message[]): void => {
   const version = single(headers["mcp-protocol-version"])
   const first = messages[0]
   if (first === undefined || first.kind === "response" || first.version === undefined) {
-    if (version === undefined || versionPattern.test(version)) return
-    throw new AppError("InvalidRequest", { detail: "The header MCP-Protocol-Version is not a protocol version." })
+    if (version !== undefined && !versionPattern.test(version))
+      throw new AppError("InvalidRequest", { detail: "The header MCP-Protocol-Version is not a protocol version." })
+    if (first?.kind === "request" && version !== undefined && isOfModernEra(version))
+      throw mismatch("The header MCP-Protocol-Version repeats nothing of the body.")
+    return
   }
   const required = first.kind === "request"
   compare("MCP-Protocol-Version", version, first.version, required)

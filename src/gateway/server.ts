@@ -7,6 +7,7 @@ import type { Guard } from "./guard.ts"
 import { mcpPrefix } from "./incoming.ts"
 import { answerMetadata, resourcePathIn } from "./resource-metadata.ts"
 import { collapseRepeated } from "./single-headers.ts"
+import { checkFraming } from "./unreadable.ts"
 
 /**
  * Options of the node:http server that listens: bounds on how long a client may take to send its request, none on how
@@ -44,6 +45,7 @@ export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDep
 
   const route = (request: IncomingMessage, response: ServerResponse): void => {
     guard.check(request)
+    checkFraming(request)
     collapseRepeated(request)
     if (guard.cors(request, response)) return
     const url = request.url ?? ""

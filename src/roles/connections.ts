@@ -1,11 +1,14 @@
 import { once } from "node:events"
 import type { Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
 
 /** The connections of an HTTP server, and the answers that are not out on them. */
 export type Connections = {
   /** From now on a connection ends with the next answer whose head goes out; those that are on their way count. */
   endWithAnswers(): void
+  /** True if an answer is on its way on this connection. */
+  isAnswering(socket: Duplex): boolean
   /** True if no answer is on its way. */
   areQuiet(): boolean
   /** Resolves when no answer is on its way, or when `signal` is aborted. */
@@ -39,6 +42,7 @@ export const followConnections = (server: Server): Connections => {
       areEnding = true
       for (const response of open) response.shouldKeepAlive = false
     },
+    isAnswering: (socket) => [...open].some(({ req }) => req.socket === socket),
     areQuiet: () => open.size === 0,
     quiet: async (signal) => {
       while (open.size > 0 && !signal.aborted)

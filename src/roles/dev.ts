@@ -131,7 +131,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   await startHealth(deps, { isReady: () => !signal.aborted })
   await started.add("requests", () => drain(deps, front, listener))
   signal.throwIfAborted()
-  serve(front.handler)
+  serve(front)
   await printBanner(deps, url, front)
   return { url }
 }

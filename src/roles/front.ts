@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto"
-import type { RequestListener } from "node:http"
 import { gatewaysLeaseName } from "../adapters/kube/access.ts"
 import { createAdmin } from "../admin/admin.ts"
 import type { TrialPort } from "../admin/trial-port.ts"
@@ -29,6 +28,7 @@ import type { TelemetryPort } from "../ports/telemetry.ts"
 import { createBodies } from "./bodies.ts"
 import { isLoopback } from "./http-listener.ts"
 import { resolveBy } from "./plugins.ts"
+import type { PublicServer } from "./public-listener.ts"
 import type { Started } from "./role.ts"
 import { untilReached } from "./until-reached.ts"
 
@@ -55,8 +55,7 @@ export type FrontDeps = {
 }
 
 /** Gateway and REST API over one cluster, ready to serve. */
-export type Front = {
-  readonly handler: RequestListener
+export type Front = PublicServer & {
   readonly gateway: Gateway
   readonly targets: Reflection<MCPTarget>
   readonly instances: Reflection<MCPInstance>
@@ -208,5 +207,6 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const whose = { access, authenticator, strategies, trial }
   const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
-  return { ...seen, gateway, handler: createFrontDoor({ guard, gateway, resources, api }) }
+  const handler = createFrontDoor({ guard, gateway, resources, api })
+  return { ...seen, gateway, handler, tellUnreadable: gateway.tellUnreadable }
 }

@@ -45,5 +45,5 @@ export const startGatewayHalf = async (base: GatewayHalfBase, actor: Actor, door
   const { log } = base.telemetry
   const drainMs = base.config.kubernetes.drain_timeout
   await started.add("requests", () => endServing({ clock, log, ...front, ...door, drainMs }))
-  door.serve(front.handler)
+  door.serve(front)
 }

@@ -3,7 +3,9 @@ import type { AddressInfo } from "node:net"
 import { setImmediate as turn } from "node:timers/promises"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import { AppError } from "../errors.ts"
+import { newRequestId } from "../gateway/incoming.ts"
 import { httpServerOptions } from "../gateway/server.ts"
+import { type Unreadable, unreadable, unreadableAnswer } from "../gateway/unreadable.ts"
 import { type Connections, followConnections } from "./connections.ts"
 
 /** A server that listens. */
@@ -80,7 +82,21 @@ const reachableHost = (host: string): string => {
 export const makeServer = (): Server => {
   const server = createServer(serverOptions)
   server.timeout = 0
+  // who serves the request says what is wrong with what it expects
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   return server
+}
+
+/** Answers what is no request, where its connection carries no other answer; ends the connection. */
+const answerUnreadable = (server: Server, connections: Connections, tell: (unreadable: Unreadable) => void): void => {
+  server.on("clientError", (fault, socket) => {
+    const error = unreadable(fault)
+    if (error === undefined || !socket.writable || connections.isAnswering(socket)) return void socket.destroy()
+    const told = { error, requestId: newRequestId() }
+    tell(told)
+    // what is left of the request is not read: after the answer the client may only end
+    socket.end(unreadableAnswer(told), () => socket.destroy())
+  })
 }
 
 /** How a server that listens ends. */
@@ -126,12 +142,20 @@ const endingOf = (server: Server, connections: Connections): Omit<HttpListener, 
   }
 }
 
-/** Serves `handler` at `listen` (HOST:PORT). Throws `PortInUse` or `ConfigInvalid`, with the address. */
-export const startHttpListener = async (listen: string, handler: RequestListener): Promise<HttpListener> => {
+/**
+ * Serves `handler` at `listen` (HOST:PORT); `tell` hears of what could not be read and was refused. Throws `PortInUse` or
+ * `ConfigInvalid`, with the address.
+ */
+export const startHttpListener = async (
+  listen: string,
+  handler: RequestListener,
+  tell: (unreadable: Unreadable) => void = () => {},
+): Promise<HttpListener> => {
   const server = makeServer()
   // follows each request before its handler gets it
   const connections = followConnections(server)
   server.on("request", handler)
+  answerUnreadable(server, connections, tell)
   const { port } = await startListening(server, listen)
   return { url: `http://${reachableHost(parseListen(listen).host)}:${port}`, port, ...endingOf(server, connections) }
 }

@@ -102,3 +102,17 @@ test.each(['"\u00e9"', 'W/"1"', '""', '"1', ","])("If-Match %s names no version"
   const refused = await send("PATCH", "/api/targets/github", { body: {}, headers: { ...patch, "if-match": tag } })
   expect(refused).toMatchObject({ status: 412, body: { code: "PreconditionFailed" } })
 })
+
+test("a client that breaks off in its body is nobody's alarm", async () => {
+  const broken = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(Buffer.from('{"TOKEN":')),
+    pull: (controller) => controller.error(Object.assign(new Error("aborted"), { code: "ECONNRESET" })),
+  })
+  const headers = { authorization: `Bearer ${await token("alice")}`, "content-type": "application/json" }
+  const path = "http://gateway.test/api/targets/github/env/me"
+  const response = await world.admin.fetch(
+    new Request(path, { method: "PUT", headers, body: broken, duplex: "half" } as RequestInit),
+  )
+  expect(response.status).toBe(400)
+  expect(world.telemetry.lines.filter(({ level }) => level === "warn" || level === "error")).toEqual([])
+})

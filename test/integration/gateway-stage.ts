@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
 import { systemClock } from "../../src/adapters/system/clock.ts"
 import type { MCPTarget } from "../../src/api/mcp-target.ts"
@@ -7,7 +7,7 @@ import { AppError } from "../../src/errors.ts"
 import { createGateway, type Gateway } from "../../src/gateway/gateway.ts"
 import { createGuard } from "../../src/gateway/guard.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "../../src/gateway/placement/port.ts"
-import { createFrontDoor, httpServerOptions } from "../../src/gateway/server.ts"
+import { createFrontDoor } from "../../src/gateway/server.ts"
 import type { SessionKeys } from "../../src/gateway/session-keys.ts"
 import type { GatewayOptions } from "../../src/gateway/way.ts"
 import type { Identity } from "../../src/identity/identity.ts"
@@ -16,6 +16,7 @@ import { type Budget, createBudget } from "../../src/intake/budget.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../../src/ports/telemetry.ts"
+import { makeServer } from "../../src/roles/http-listener.ts"
 import { envelope } from "../support/modern.ts"
 import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
 
@@ -37,7 +38,7 @@ export type FakeServer = {
 }
 
 const listen = async (listener: RequestListener): Promise<{ server: Server; port: number; sockets: Set<Socket> }> => {
-  const server = createServer(httpServerOptions, listener)
+  const server = makeServer().on("request", listener)
   const sockets = new Set<Socket>()
   server.on("connection", (socket) => {
     sockets.add(socket)

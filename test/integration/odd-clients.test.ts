@@ -131,3 +131,45 @@ describe("a client that is not exact", () => {
     }
   })
 })
+
+describe("how a request is sent", () => {
+  test.each([
+    ["another coding than chunks", ["Transfer-Encoding: gzip, chunked"], 501, "TransferCodingUnknown"],
+    ["an expectation that nobody knows", ["Expect: miracles"], 417, "ExpectationFailed"],
+  ])("with %s is refused before its body is read", async (_name, lines, status, code) => {
+    const head = [
+      "POST /mcp/demo HTTP/1.1",
+      "Host: localhost",
+      "Connection: close",
+      token,
+      type,
+      both,
+      ...lines,
+      "",
+      "",
+    ]
+    const answer = await raw(stage.port, head.join("\r\n"))
+    expect(statusOf(answer)).toBe(status)
+    expect(answer).toContain(code)
+    expect(server.seen).toEqual([])
+  })
+  test("chunks are read", async () => {
+    const chunked = `${ping.length.toString(16)}\r\n${ping}\r\n0\r\n\r\n`
+    const head = ["POST /mcp/demo HTTP/1.1", "Host: localhost", "Connection: close", token, type, both]
+    const answer = await raw(stage.port, [...head, "Transfer-Encoding: Chunked", "", chunked].join("\r\n"))
+    expect(statusOf(answer)).toBe(200)
+  })
+  test("a version of the modern era over a request that names none is refused: the server would take it for another", async () => {
+    const answer = await send([token, type, both, "MCP-Protocol-Version: 2026-07-28"])
+    expect(statusOf(answer)).toBe(400)
+    expect(answer).toContain("HeaderMismatch")
+    expect(server.seen).toEqual([])
+  })
+})
+
+test("no answer may be taken for another type than it says, not even an error", async () => {
+  const told = /^x-content-type-options: nosniff\r$/im
+  expect(await send([token, type, both])).toMatch(told)
+  expect(await send([type, both])).toMatch(told)
+  expect(await send([token, type, both], "/mcp/none")).toMatch(told)
+})

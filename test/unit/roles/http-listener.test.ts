@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from "node:http"
 import { connect, type Socket } from "node:net"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { isAppError } from "../../../src/errors.ts"
+import type { Unreadable } from "../../../src/gateway/unreadable.ts"
 import {
   type HttpListener,
   isLoopback,
@@ -188,5 +189,58 @@ describe("while it ends", () => {
     await ended
     await listener?.settle(AbortSignal.abort())
     expect(asked[1]?.closed).toBe(false)
+  })
+})
+
+describe("what is no request", () => {
+  const told: Unreadable[] = []
+  const say = (bytes: string, onData: (text: string, socket: Socket) => void = () => {}): Promise<string> =>
+    new Promise((resolve) => {
+      let text = ""
+      const socket = connect(listener?.port ?? 0, "127.0.0.1", () => socket.write(bytes))
+      socket.setEncoding("utf8")
+      socket.on("data", (piece: string) => {
+        text += piece
+        onData(text, socket)
+      })
+      socket.on("error", () => {})
+      socket.on("close", () => resolve(text))
+    })
+  beforeEach(async () => {
+    told.length = 0
+    listener = await startHttpListener(
+      "127.0.0.1:0",
+      (_request, response) => void response.write("begun"),
+      (unreadable) => told.push(unreadable),
+    )
+  })
+
+  test.each([
+    ["garbage", "\x16\x03\x01 hello\r\n\r\n", 400, "MalformedHttp"],
+    [
+      "two lengths",
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+      400,
+      "MalformedHttp",
+    ],
+    ["headers without end", `GET / HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(40_000)}`, 431, "HeadersTooLarge"],
+  ])("is answered by a problem with code and request id: %s", async (_name, bytes, status, code) => {
+    const answer = await say(bytes)
+    const [head = "", body = ""] = answer.split("\r\n\r\n")
+    expect(head).toContain(`HTTP/1.1 ${status} `)
+    expect(head).toContain("connection: close")
+    const { requestId } = told[0] as Unreadable
+    expect(JSON.parse(body)).toMatchObject({ status, code, request_id: requestId })
+    expect(head).toContain(`x-request-id: ${requestId}`)
+    expect(told).toHaveLength(1)
+  })
+
+  test("does not stand in the middle of an answer that has begun", async () => {
+    const answer = await say("GET / HTTP/1.1\r\nHost: a\r\n\r\n", (text, socket) => {
+      if (text.includes("begun")) socket.write("\x16\x03\x01 hello\r\n\r\n")
+    })
+    expect(answer).toContain("HTTP/1.1 200 OK")
+    expect(answer).not.toContain("MalformedHttp")
+    expect(told).toEqual([])
   })
 })
