@@ -1,0 +1,239 @@
+/**
+ * What a cluster does to instances that is not their own fault: webhooks that are down or add containers, quotas, a node that
+ * is lost, children without an owner. Each gives a true sentence in status, as an Event, and to the client that waits.
+ */
+import { randomBytes } from "node:crypto"
+import { beforeAll, describe, expect, test } from "vitest"
+import type { KubeCluster } from "../../src/adapters/kube/cluster.ts"
+import { findCondition } from "../../src/api/condition.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { podKind } from "../../src/api/pod.ts"
+import type { Reflection } from "../../src/ports/cluster.ts"
+import { initialize, post } from "../support/reflow.ts"
+import { cluster, kubectl, openCluster, waitFor } from "./support/cluster.ts"
+import { ensureImages, images } from "./support/images.ts"
+import { type Installation, makeInstallation, type RoleProcess, readBootstrapToken, startRole } from "./support/role.ts"
+import { registerSilentNode } from "./support/silent-node.ts"
+import { type Patch, registerWebhooks, webhooksOf } from "./support/webhook.ts"
+
+const suffix = randomBytes(3).toString("hex")
+const nodeLabel = `reflow-test-${suffix}/node`
+/** Requests wait so long for a server before they hear why it is not there. */
+const holdTimeout = "6s"
+const hardened = {
+  allowPrivilegeEscalation: false,
+  runAsNonRoot: true,
+  runAsUser: 65_532,
+  capabilities: { drop: ["ALL"] },
+  seccompProfile: { type: "RuntimeDefault" },
+}
+const program = ["/usr/local/bin/node", "-e"]
+const container = (name: string, script: string, more: object = {}) => ({
+  ...{ name, image: images.dice.name, command: [...program, script], securityContext: hardened, ...more },
+  resources: { requests: { cpu: "5m", memory: "16Mi" }, limits: { cpu: "200m", memory: "96Mi" } },
+})
+const add = (path: string, value: unknown): Patch => ({ op: "add", path, value })
+
+/** What a webhook adds to the Pods of each target. */
+const injected: Readonly<Record<string, readonly Patch[] | "down">> = {
+  unasked: "down",
+  meshed: [add("/spec/containers/-", container("mesh-proxy", "process.exit(4)"))],
+  prepared: [add("/spec/initContainers", [container("mesh-init", "process.exit(5)")])],
+  gated: [add("/spec/readinessGates", [{ conditionType: "example.com/load-balancer" }])],
+}
+
+let place: Installation
+let client: KubeCluster
+let instances: Reflection<MCPInstance>
+let url = ""
+let headers: Readonly<Record<string, string>> = {}
+let gateway: RoleProcess
+
+const makeTarget = async (name: string, more: object = {}, namespace = place.instances): Promise<void> => {
+  const target = {
+    apiVersion: "mcp.reflow.io/v1alpha1",
+    kind: "MCPTarget",
+    metadata: { name, namespace },
+    spec: { image: images.dice.name, port: 8080, startTimeout: "5m", ...more },
+  }
+  await kubectl(["create", "-f", "-"], { input: JSON.stringify(target) })
+  const isKnown = async () => (await fetch(`${url}/api/targets/${name}`, { headers })).status
+  await expect.poll(isKnown, { timeout: 10_000 }).toBe(200)
+}
+
+/** What a client hears that asks a target, whatever it is. */
+const ask = async (target: string): Promise<string> =>
+  (await post(`${url}/mcp/${target}`, undefined, initialize(), headers)).text()
+
+/** The error's data that a client hears. */
+const hear = async (target: string) => {
+  const text = await ask(target)
+  if (!text.includes('"error"')) throw new Error(`${target} is served: ${text.slice(0, 300)}`)
+  return JSON.parse(text).error.data
+}
+
+const instanceOf = (all: Reflection<MCPInstance>, target: string): MCPInstance | undefined =>
+  [...all.items()].find(({ spec, metadata }) => spec.targetName === target && metadata.deletionTimestamp === undefined)
+const readyOf = (target: string) => findCondition(instanceOf(instances, target)?.status?.conditions, "Ready")
+const isTold = (target: string, reason: string): Promise<string> =>
+  waitFor(
+    instances,
+    () => (readyOf(target)?.reason === reason ? (readyOf(target)?.message ?? "") : undefined),
+    40_000,
+    `${target} is told ${reason}, not ${readyOf(target)?.reason}`,
+  )
+const eventsOf = async (target: string): Promise<string> => {
+  const name = instanceOf(instances, target)?.metadata.name ?? ""
+  return (await kubectl(["describe", "mcpi", name, "-n", place.instances])).replace(/\s+/g, " ")
+}
+/** Checks that status, Event and the waiting client tell the same trouble, in words that name the culprit. */
+const expectTold = async (target: string, reason: string, culprit: string | RegExp): Promise<void> => {
+  const heard = hear(target)
+  expect(await isTold(target, reason)).toMatch(culprit)
+  await expect.poll(() => eventsOf(target), { timeout: 40_000 }).toContain(`Warning ${reason} `)
+  expect((await heard).message).toMatch(culprit)
+}
+
+const startRoles = async (where: Installation): Promise<void> => {
+  const set = { "kubernetes.hold_timeout": holdTimeout, plugins: JSON.stringify([{ name: "node-selector" }]) }
+  const start = async (role: "operator" | "gateway") =>
+    startRole(role, { kubeconfig: await where.kubeconfig(role), namespace: where.instances, set, until: "file" })
+  const operator = await start("operator")
+  gateway = await start("gateway")
+  await operator.line("leading", 60_000)
+  url = String((await gateway.line("serving")).url)
+  headers = { authorization: `Bearer ${await readBootstrapToken(where)}`, "content-type": "application/json" }
+}
+
+beforeAll(async () => {
+  await ensureImages(["dice"], cluster)
+  place = await makeInstallation("disturbed")
+  client = openCluster("test")
+  instances = client.watch(mcpInstanceKind, { namespace: place.instances })
+  await Promise.all([instances.synced, startRoles(place)])
+}, 300_000)
+
+// the API server must reach a webhook of this machine
+describe.skipIf(cluster.origin !== "built")("a webhook of the cluster", { timeout: 120_000 }, () => {
+  beforeAll(async () => {
+    await registerWebhooks(place.instances, injected)
+    await Promise.all(Object.keys(injected).map((target) => makeTarget(target)))
+  }, 180_000)
+
+  test("that is down is named; when it is back the server starts by itself", async () => {
+    await expectTold("unasked", "WebhookFailed", /unasked\.webhooks\.example\.com/)
+    const remove = [{ op: "remove", path: "/webhooks/0" }]
+    const name = webhooksOf(place.instances)
+    await kubectl(["patch", "mutatingwebhookconfiguration", name, "--type=json", "-p", JSON.stringify(remove)])
+    await expect.poll(() => ask("unasked"), { timeout: 60_000 }).toContain('"serverInfo"')
+  })
+  test("that adds a container which fails: the container is named, not the server", () =>
+    expectTold("meshed", "ContainerNotReady", /mesh-proxy/))
+  test("that adds an init container which fails: the init container is named, not the server", () =>
+    expectTold("prepared", "InitContainerNotReady", /mesh-init/))
+  test("that adds a readiness gate which nobody fulfils: the gate is named", () =>
+    expectTold("gated", "ReadinessGate", /example\.com\/load-balancer/))
+})
+
+test("a node that is lost is named as long as its Pod stands on it", { timeout: 180_000 }, async () => {
+  const taint = `reflow-test-${suffix}/alone`
+  const node = await registerSilentNode(`silent-${suffix}`, { label: nodeLabel, taint })
+  await makeTarget("far", { podTemplates: [{ name: "node-selector", config: { labels: { [nodeLabel]: node.name } } }] })
+  const tolerate = { spec: { tolerations: [{ key: taint, operator: "Exists" }] } }
+  const asked = ask("far")
+  const podName = await waitFor(
+    instances,
+    (all) => instanceOf(all, "far")?.status?.podName,
+    20_000,
+    "the instance has a Pod",
+  )
+  const ref = { namespace: place.instances, name: podName }
+  await kubectl(["patch", "pod", podName, "-n", place.instances, "--type=merge", "-p", JSON.stringify(tolerate)])
+  await expect.poll(async () => (await client.get(podKind, ref))?.spec.nodeName, { timeout: 20_000 }).toBe(node.name)
+  const now = new Date().toISOString()
+  const conditions = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"].map((type) => ({
+    ...{ type, status: "True", lastTransitionTime: now },
+  }))
+  const server = { name: "server", image: images.dice.name, imageID: "x", restartCount: 0, ready: true, started: true }
+  const containerStatuses = [{ ...server, state: { running: { startedAt: now } } }]
+  const status = { phase: "Running", podIP: "198.18.255.250", podIPs: [{ ip: "198.18.255.250" }], startTime: now }
+  await client.patchStatus(podKind, ref, { status: { ...status, conditions, containerStatuses } })
+  await asked
+  node.lose()
+  await waitFor(instances, () => readyOf("far")?.reason === "NodeNotReady" || undefined, 120_000, "the node is missed")
+  await expectTold("far", "NodeNotReady", new RegExp(node.name))
+})
+
+describe("a quota on", { timeout: 120_000 }, () => {
+  const setQuota = async (resource: string, much: string): Promise<void> => {
+    const quota = {
+      apiVersion: "v1",
+      kind: "ResourceQuota",
+      metadata: { name: "room", namespace: place.instances },
+      spec: { hard: { [resource]: much } },
+    }
+    await kubectl(["delete", "resourcequota", "room", "-n", place.instances, "--ignore-not-found"])
+    await kubectl(["create", "-f", "-"], { input: JSON.stringify(quota) })
+    const used = `--for=jsonpath={.status.hard.${resource.replaceAll(".", "\\.")}}`
+    await kubectl(["wait", "resourcequota/room", "-n", place.instances, used, "--timeout=30s"])
+  }
+  const dropQuota = () => kubectl(["delete", "resourcequota", "room", "-n", place.instances])
+
+  test.each([
+    ["pods", "count/pods"],
+    ["services", "count/services"],
+  ])("%s is told as such, and once there is room the server starts", async (name, resource) => {
+    await setQuota(resource, "0")
+    const target = `many-${name}`
+    await makeTarget(target)
+    await expectTold(target, "QuotaExceeded", /room/)
+    await dropQuota()
+    await expect.poll(() => ask(target), { timeout: 90_000 }).toContain('"serverInfo"')
+  })
+
+  test.each([
+    ["secrets", "count/secrets"],
+    ["instances", "count/mcpinstances.mcp.reflow.io"],
+  ])("%s is told to the client, and the gateway logs the API server's words", async (name, resource) => {
+    const target = `many-${name}`
+    await makeTarget(target, { credentials: [{ name: "TOKEN" }] })
+    const body = JSON.stringify({ TOKEN: `canary-${suffix}` })
+    const stored = await fetch(`${url}/api/targets/${target}/env/me`, { method: "PUT", headers, body })
+    expect(stored.ok).toBe(true)
+    await setQuota(resource, "0")
+    const data = await hear(target)
+    expect(JSON.stringify(data)).toContain("QuotaExceeded")
+    expect(JSON.stringify(data)).not.toContain("canary")
+    const line = gateway.lines.find((each) => each.request_id === data.request_id)
+    expect(JSON.stringify(line)).toContain("exceeded quota")
+    expect(gateway.output()).not.toContain(`canary-${suffix}`)
+    await dropQuota()
+    expect(await ask(target)).toContain('"serverInfo"')
+  })
+
+  test("events keeps no server from starting", async () => {
+    await setQuota("count/events.events.k8s.io", "0")
+    await makeTarget("eventless")
+    await expect.poll(() => ask("eventless"), { timeout: 60_000 }).toContain('"serverInfo"')
+    await dropQuota()
+  })
+})
+
+test("an instance that is deleted as an orphan's parent leaves nothing behind, and the next request is served", {
+  timeout: 120_000,
+}, async () => {
+  await makeTarget("orphaned", { credentials: [{ name: "TOKEN" }] })
+  const body = JSON.stringify({ TOKEN: `canary-${suffix}` })
+  await fetch(`${url}/api/targets/orphaned/env/me`, { method: "PUT", headers, body })
+  await expect.poll(() => ask("orphaned"), { timeout: 60_000 }).toContain('"serverInfo"')
+  const { name = "", uid = "" } = instanceOf(instances, "orphaned")?.metadata ?? {}
+  await kubectl(["delete", "mcpi", name, "-n", place.instances, "--cascade=orphan"])
+  const left = async () => {
+    const all = (await kubectl(["get", "pods,services,secrets", "-n", place.instances, "-o", "json"])) as string
+    const { items } = JSON.parse(all) as { items: { kind: string; metadata: { name: string; labels?: object } }[] }
+    return items.filter(({ metadata }) => JSON.stringify(metadata.labels ?? {}).includes(name)).map(({ kind }) => kind)
+  }
+  await expect.poll(left, { timeout: 30_000 }).toEqual([])
+  await expect.poll(() => ask("orphaned"), { timeout: 60_000 }).toContain('"serverInfo"')
+  expect(instanceOf(instances, "orphaned")?.metadata.uid).not.toBe(uid)
+})
