@@ -65,7 +65,8 @@ const single = (value: string | string[] | undefined): string | undefined =>
 
 /**
  * Checks what headers repeat of the messages: for the modern era equality (HeaderMismatch), for the legacy era only that
- * a version header is one (InvalidRequest), and none of the modern era. Required are they on requests; on notifications they are compared if there.
+ * a version header is one (InvalidRequest), and on requests none of the modern era (HeaderMismatch). Required are they on
+ * requests; on notifications they are compared if there.
  */
 export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Message[]): void => {
   const version = single(headers["mcp-protocol-version"])
