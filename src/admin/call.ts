@@ -45,6 +45,8 @@ export type Call = {
 
 /** What a call answers; status 200 by default, no body with 204. `body` is sent as JSON, `text` as plain text. */
 export type Answer = {
+  /** What the answer tells of, if that is an error: what caused it goes to the log. */
+  readonly error?: AppError
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown

@@ -60,6 +60,7 @@ export const commonErrors: readonly ErrorCode[] = [
   "ClusterUnavailable",
   "ApiForbidden",
   "ApiTooManyRequests",
+  "QuotaExceeded",
 ]
 
 const bodyErrors = [

@@ -73,6 +73,9 @@ export const createResponder = (options: AdminOptions) => {
         telemetry.log[isOurs ? "warn" : "info"]("a call of the REST API failed", { request_id: requestId, error })
       return problem
     })
+    // the same of what a call found, and told in its own answer
+    if (isAppError(answer.error?.cause))
+      telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error: answer.error })
     const response = toResponse(answer, { requestId, method: event.req.method })
     const { identity, code, target } = facts
     telemetry.log.info("api", {

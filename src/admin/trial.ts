@@ -1,7 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type AppError, hasCode, isAppError } from "../errors.ts"
-import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
+import { type Answer, type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { type Handshake, handshake } from "./handshake.ts"
 import { isVisible } from "./instances.ts"
 import { orEmpty } from "./json-body.ts"
@@ -46,14 +46,15 @@ const shownOf = async (call: Call, name: string | undefined, said: string): Prom
 
 const toFailed = async (
   call: Call,
-  { code, message, data }: AppError,
+  error: AppError,
   at: { readonly step: "start" | "handshake"; readonly instance?: string },
-): Promise<TestResult> => {
+): Promise<Answer> => {
+  const { code, message, data } = error
   const { reason, log: known, status, said } = data ?? {}
   const instance = at.instance ?? (isText(data?.instance) ? data.instance : undefined)
   const told = Array.isArray(known) ? known.filter(isText) : []
   const log = told.length > 0 ? told : await logOf(call, instance)
-  return {
+  const body: TestResult = {
     ok: false,
     ...(instance === undefined ? {} : { instance }),
     error: {
@@ -62,6 +63,7 @@ const toFailed = async (
       ...(isText(said) ? await shownOf(call, instance, said) : {}),
     },
   }
+  return { body, error }
 }
 
 /** A server may answer before the operator has told the last step of its start. */
@@ -98,7 +100,7 @@ const toPassed = (call: Call, seat: TrialSeat, found: Passed): TestResult => {
   }
 }
 
-const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => {
+const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
   const { clock, trial } = call.deps
   const before = livesOf(call, target)
   let seat: TrialSeat
@@ -115,7 +117,7 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
     await untilTimed(call, seat)
     const life = livesOf(call, target).get(seat.instance)
     const started = life === undefined || before.get(seat.instance) !== life
-    return toPassed(call, seat, { ...found, seconds, started })
+    return { body: toPassed(call, seat, { ...found, seconds, started }) }
   } catch (error) {
     if (!isAppError(error)) throw error
     return await toFailed(call, error, { step: "handshake", instance: seat.instance })
@@ -127,5 +129,5 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<TestResult> => 
 /** POST /api/targets/{id}/test: starts or finds the caller's instance and opens it as an MCP client would. */
 export const testTarget: Handler = async (call) => {
   parseBody(EmptyInput, orEmpty(await call.body()))
-  return { body: await tryServer(call, await requireTarget(call)) }
+  return await tryServer(call, await requireTarget(call))
 }

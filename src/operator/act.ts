@@ -42,7 +42,7 @@ const refusalOf = (refused: string, error: AppError): Refusal => {
   })
   if (error.code === "ApiInvalid")
     return refusal(`${kind}Invalid`, `The API server finds the ${kind} invalid: correct what it names in the target.`)
-  if (/exceeded quota/i.test(error.message))
+  if (error.code === "QuotaExceeded")
     return refusal("QuotaExceeded", `The namespace's quota has no room for the ${kind}: raise it, or free some of it.`)
   if (isWebhookFailure(error))
     return refusal("WebhookFailed", `An admission webhook cannot be asked about the ${kind}: mend it, or remove it.`)
@@ -70,7 +70,8 @@ const create = async <T extends KubeObject>(
     view.learn(await actor.cluster.create(kind, object, { signal: actor.signal }))
     return "done"
   } catch (error) {
-    if (hasCode(error, "ApiForbidden", "ApiInvalid") || isWebhookFailure(error)) return refusalOf(kind.kind, error)
+    if (hasCode(error, "ApiForbidden", "ApiInvalid", "QuotaExceeded") || isWebhookFailure(error))
+      return refusalOf(kind.kind, error)
     if (!hasCode(error, "ApiAlreadyExists")) throw error
     // ours from a try whose answer was lost, or a stranger's: the next look tells
     await refresh(actor, kind, view, object.metadata.name)

@@ -1,4 +1,4 @@
-import { hasCode } from "../errors.ts"
+import { type ErrorCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
 
@@ -12,6 +12,12 @@ export type Patience = {
 
 const firstWaitMs = 500
 const longestWaitMs = 2_000
+
+/** What somebody can mend while this program waits. */
+const awaited: readonly ErrorCode[] = [
+  ...(["ClusterUnavailable", "ApiTooManyRequests", "ApiForbidden", "ApiNotFound", "ApiConflict"] as const),
+  "QuotaExceeded",
+]
 
 /**
  * The result of `call`, tried again while the API server is away or refuses: it may be down, or this program may be
@@ -27,8 +33,7 @@ export const untilReached = async <T>(
       return await call()
     } catch (error) {
       signal.throwIfAborted()
-      if (!hasCode(error, "ClusterUnavailable", "ApiTooManyRequests", "ApiForbidden", "ApiNotFound", "ApiConflict"))
-        throw error
+      if (!isAppError(error) || !awaited.includes(error.code)) throw error
       log.warn("waiting for the API server", { what, error })
       await clock.sleep(waitMs, signal)
     }

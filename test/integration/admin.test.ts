@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { toNodeHandler } from "h3/node"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { AppError } from "../../src/errors.ts"
 import { register, send, specified, token, useAdmin, userKey, world } from "../support/admin-stage.ts"
 
 useAdmin()
@@ -100,6 +101,16 @@ describe("the door", () => {
     const failed = await send("GET", "/api/targets/github")
     expect(failed.status).toBeGreaterThanOrEqual(500)
     expect(world.telemetry.lines.map(({ level }) => level)).toContain("warn")
+  })
+  test("what a trial found and tells as its answer is in the log with its cause and the request's id", async () => {
+    await register("github")
+    const cause = new AppError("ApiForbidden", { detail: 'create secrets: admission webhook "w" denied the request' })
+    const error = new AppError("InstanceFailed", { detail: "Refused.", data: { reason: "CreateRefused" }, cause })
+    world.findInTrial(error)
+    const { status, body, headers } = await send("POST", "/api/targets/github/test")
+    expect({ status, body }).toMatchObject({ status: 200, body: { ok: false, error: { code: "InstanceFailed" } } })
+    const told = world.telemetry.lines.filter(({ level }) => level === "warn")
+    expect(told.map(({ fields }) => fields)).toEqual([{ request_id: headers.get("x-request-id"), error }])
   })
 })
 

@@ -1,5 +1,6 @@
 /** What the gateway's log says of requests, and what it never says. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { AppError } from "../../src/errors.ts"
 import { subjectDigest } from "../../src/identity/subject-key.ts"
 import {
   answerJson,
@@ -79,6 +80,13 @@ describe("the line of a request", () => {
   test("tells how long each step of a cold start took", async () => {
     stage.placement.now = { ...lifeAt(server.url), timings: { queue: 0.1, ready: 0.9 } }
     expect(await lineOf(initialize)).toMatchObject({ start_seconds: { queue: 0.1, ready: 0.9 } })
+  })
+
+  test("has what caused a refusal, beside what the caller was told", async () => {
+    const cause = new AppError("ApiForbidden", { detail: 'create secrets: admission webhook "w" denied the request' })
+    stage.placement.hold = () => Promise.reject(new AppError("InstanceFailed", { detail: "Refused.", cause }))
+    const line = await lineOf(initialize)
+    expect(line).toMatchObject({ code: "InstanceFailed", why: "Refused.", cause: cause.message })
   })
 
   test("says that a client left before its answer", async () => {

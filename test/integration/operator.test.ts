@@ -355,7 +355,7 @@ describe("a failing start", () => {
 
   it.each([
     ["ApiForbidden", "violates PodSecurity restricted", "PodForbidden"],
-    ["ApiForbidden", "exceeded quota: compute", "QuotaExceeded"],
+    ["QuotaExceeded", "exceeded quota: compute", "QuotaExceeded"],
     ["ApiInvalid", "spec.containers[0].image: required", "PodInvalid"],
     ["ClusterUnavailable", 'failed calling webhook "pods.example": no endpoints available', "WebhookFailed", 500],
   ] as const)(

@@ -46,6 +46,7 @@ const start = async () => {
   ]
   await Promise.all([targets.synced, instances.synced])
   const issuers = ["dev", "static"]
+  let refusal = new AppError("InstanceStarting", { detail: "Nothing runs here." })
   const bodies = createBudget(256 * 2 ** 20)
   const admin = createAdmin({
     needles: createNeedleShare(),
@@ -73,7 +74,7 @@ const start = async () => {
     clock,
     telemetry,
     trial: {
-      place: () => Promise.reject(new AppError("InstanceStarting", { detail: "Nothing runs here." })),
+      place: () => Promise.reject(refusal),
     },
   })
   return {
@@ -85,6 +86,10 @@ const start = async () => {
     /** Lets others come between any two calls of the REST API to its cluster, as on a network. */
     takeTurns: () => {
       pause = () => new Promise((resolve) => setImmediate(resolve))
+    },
+    /** What a trial finds instead of a server. */
+    findInTrial: (error: AppError) => {
+      refusal = error
     },
     /** Lets the REST API hear of changes so many milliseconds late, as on a network. */
     lag: faults.lag,

@@ -1,4 +1,5 @@
 import { AppError, type ErrorCode } from "../../errors.ts"
+import { quotaWords, safeWords } from "./safe-words.ts"
 
 /** The API server's answer to a refused call (Kubernetes Status), as far as it is read. */
 type Status = {
@@ -45,6 +46,7 @@ const codeOf = (status: number, { reason, message, details }: Status): ErrorCode
   if (reason === "AlreadyExists") return "ApiAlreadyExists"
   // what a patch says of the uid is a precondition, for our callers; the API server calls it an invalid change
   if (status === 422 && details?.causes?.some(({ field }) => field === "metadata.uid")) return "ApiConflict"
+  if (status === 403 && quotaWords(message ?? "") !== undefined) return "QuotaExceeded"
   // server-side apply answers 500 to a value of the wrong type, and gives nothing but this text to know it by
   if (status === 500 && message?.startsWith("failed to create typed patch object")) return "ApiInvalid"
   return codes[status] ?? (status >= 400 && status < 500 ? "ApiInvalid" : "ClusterUnavailable")
@@ -54,14 +56,15 @@ const codeOf = (status: number, { reason, message, details }: Status): ErrorCode
 export const isAbsence = (error: AppError): boolean => error.code === "ApiNotFound" && error.data?.reason === "NotFound"
 
 /**
- * The error for a refused call. The server's own words are repeated, since they say which field or rule it was, but
- * never for Secrets, whose values they may quote. `data` has `status` and Kubernetes' `reason`, maybe empty.
+ * The error for a refused call. The server's own words are repeated, since they say which field or rule it was; of those
+ * about Secrets, whose values they may quote, only what safe-words.ts knows. `data` has `status` and Kubernetes' `reason`,
+ * maybe empty.
  */
 export const toApiError = ({ status, body, what, isSecret, retryAfterSeconds }: Refusal): AppError => {
   const parsed = parse(body)
   const code = codeOf(status, parsed)
   const unknown = code === "ApiNotFound" && parsed.reason === undefined
-  const words = isSecret ? undefined : parsed.message
+  const words = isSecret ? safeWords(parsed.message ?? "") : parsed.message
   const said = unknown ? "the API server does not know this kind of object; are the CRDs installed?" : words
   const after = parsed.details?.retryAfterSeconds ?? retryAfterSeconds
   return new AppError(code, {

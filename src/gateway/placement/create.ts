@@ -4,11 +4,12 @@ import { type Secret, secretKind } from "../../api/secret.ts"
 import type { Compose, Composition } from "../../credentials/compose.ts"
 import type { Holder } from "../../credentials/scopes.ts"
 import { giveToInstance, toCompositionSecret } from "../../credentials/secret.ts"
-import { AppError, hasCode, isAppError } from "../../errors.ts"
+import { AppError, hasCode } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { toInstance } from "./instance.ts"
+import { refusal } from "./refusal.ts"
 
 /** Whose instance is to be made. */
 export type CreateOrder = {
@@ -35,25 +36,6 @@ const maxRaces = 3
 const maxOwnerTries = 3
 /** Pause between those. */
 const ownerPauseMs = 1_000
-
-/** What the API server refused, told to the caller without its words: they may quote the object. */
-const refusal = (name: string, error: unknown): unknown => {
-  if (hasCode(error, "ApiTooManyRequests"))
-    return new AppError("ClusterUnavailable", {
-      detail: "The API server is too busy to make the instance.",
-      cause: error,
-    })
-  if (!isAppError(error) || !["ApiForbidden", "ApiInvalid", "ApiNotFound"].includes(error.code)) return error
-  return new AppError("InstanceFailed", {
-    detail: `The API server refused to make the instance (${error.code}).`,
-    data: {
-      reason: "CreateRefused",
-      message: `${error.code}: an administrator finds the details in the log`,
-      instance: name,
-    },
-    cause: error,
-  })
-}
 
 /** Removes a Secret that no instance refers to. Best effort: what stays goes with the target. */
 const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): Promise<void> => {
@@ -161,7 +143,7 @@ const discardUnlessUsed = async (
  * Makes a sharer's instance: composes its credentials, creates the Secret, then the instance, then gives the one to the
  * other. If an instance of the name is there already it is returned as it is, and the own Secret removed: whether it is
  * the sharer's, and lives, is for the decision to say.
- * @throws CredentialMissing, InstanceFailed, PluginFailed, ClusterUnavailable
+ * @throws CredentialMissing, InstanceFailed, QuotaExceeded, PluginFailed, ClusterUnavailable
  */
 export const createInstance = async (
   deps: CreateDeps,
@@ -174,7 +156,7 @@ export const createInstance = async (
       if (made !== undefined) return made.instance
     }
   } catch (error) {
-    throw refusal(order.name, error)
+    throw refusal(order.name, "make", error)
   }
   throw new AppError("InstanceStarting", {
     detail: `The instance ${order.name} is made and deleted by others at the moment.`,

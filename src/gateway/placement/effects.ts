@@ -13,6 +13,7 @@ import type { WriteNotice } from "./drain-notice.ts"
 import { ensureStillOpen, nameConflict } from "./errors.ts"
 import { toInstanceFailed } from "./failure.ts"
 import type { PlacementRequest } from "./port.ts"
+import { refusal } from "./refusal.ts"
 import type { Seat } from "./seat.ts"
 import type { InstanceId, WriteKey, Written } from "./use-key.ts"
 import type { WriteStamp } from "./use-stamp.ts"
@@ -136,7 +137,7 @@ export const createEffects = (deps: EffectDeps): Effects => {
     try {
       view.learn(await cluster.mergePatch(mcpInstanceKind, { namespace, name }, patch, { signal }))
     } catch (error) {
-      if (!hasCode(error, "ApiNotFound", "ApiConflict")) throw error
+      if (!hasCode(error, "ApiNotFound", "ApiConflict")) throw refusal(name, "change", error)
       await view.confirm(name)
     }
   }

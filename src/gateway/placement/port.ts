@@ -37,8 +37,8 @@ export type Placement = {
 export type PlacementPort = {
   /**
    * Where this request belongs. Warm: answers at once, without I/O. Cold: creates and waits, bounded by hold_timeout.
-   * Throws or rejects with InstanceFailed, InstanceStarting, CapacityExceeded, TooManyWaiting, CredentialMissing, NameConflict,
-   * SessionNotFound, TargetPaused, ClusterUnavailable.
+   * Throws or rejects with InstanceFailed, InstanceStarting, CapacityExceeded, QuotaExceeded, TooManyWaiting, CredentialMissing,
+   * NameConflict, SessionNotFound, TargetPaused, ClusterUnavailable.
    */
   place(request: PlacementRequest): Placement | Promise<Placement>
   /** Marks an open call on the placed instance as use; the returned function ends it (once). */

@@ -21,7 +21,9 @@ const setUp = (codes: readonly ErrorCode[]) => {
 }
 
 test("a call is repeated while the API server is away or refuses, at most 2 s apart, and each failure is logged", async () => {
-  const codes = new Array<ErrorCode>(10).fill("ClusterUnavailable").concat("ApiForbidden", "ApiNotFound")
+  const codes = new Array<ErrorCode>(10)
+    .fill("ClusterUnavailable")
+    .concat("ApiForbidden", "ApiNotFound", "QuotaExceeded")
   const { clock, lines, times, result } = setUp(codes)
   await clock.advance(60_000)
   expect(await result).toBe("there")

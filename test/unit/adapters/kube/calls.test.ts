@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, onTestFinished, test } from "vitest"
 import { createKubeCluster, type KubeClusterDeps } from "../../../../src/adapters/kube/cluster.ts"
 import { systemClock } from "../../../../src/adapters/system/clock.ts"
+import type { KubeObject } from "../../../../src/api/kind.ts"
 import { mcpTargetKind } from "../../../../src/api/mcp-target.ts"
 import { podKind } from "../../../../src/api/pod.ts"
 import { secretKind } from "../../../../src/api/secret.ts"
@@ -283,6 +284,15 @@ describe("an answer", () => {
     const error = await reasonOf(cluster.mergePatch(mcpTargetKind, ref, {}))
     expect(error).toMatchObject({ code, data: { status, reason }, message: expect.stringContaining(`says ${reason}`) })
     expect(api.requests).toHaveLength(1)
+  })
+
+  test.each([secretKind, mcpTargetKind])("that a quota has no room is QuotaExceeded, for a $kind too", async (kind) => {
+    const { api, cluster } = await world()
+    const words = "exceeded quota: tight, requested: secrets=1, used: secrets=10, limited: secrets=10"
+    const message = `${kind.plural} "x" is forbidden: ${words}`
+    api.play(answer(403, { kind: "Status", status: "Failure", code: 403, reason: "Forbidden", message }))
+    const error = await reasonOf(cluster.mergePatch<KubeObject>(kind, ref, {}))
+    expect(error).toMatchObject({ code: "QuotaExceeded", message: expect.stringContaining(words) })
   })
 
   test("of a server that does not know the kind is no absence", async () => {

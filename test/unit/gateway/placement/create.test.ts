@@ -5,6 +5,7 @@ import { type MCPTarget, mcpTargetKind } from "../../../../src/api/mcp-target.ts
 import { fromSecretData, secretKind } from "../../../../src/api/secret.ts"
 import { createCompose } from "../../../../src/credentials/compose.ts"
 import { deleteScope, setScope } from "../../../../src/credentials/store.ts"
+import { AppError, type ErrorCode } from "../../../../src/errors.ts"
 import { createInstance } from "../../../../src/gateway/placement/create.ts"
 import { aroundWrites } from "../../../support/around-port.ts"
 import { target as targetOf } from "../../../support/build/who.ts"
@@ -43,6 +44,42 @@ const make = async (meanwhile: () => Promise<unknown>) => {
   const now = await cluster.get(mcpInstanceKind, { namespace, name: "one" })
   return { value: fromSecretData(secret?.data).TOKEN, restartTime: now?.spec.restartTime }
 }
+
+describe("an instance that the API server refuses", () => {
+  const refuse = (kind: string, code: ErrorCode) => {
+    const words = new AppError(code, { detail: `create ${kind}: in the API server's words` })
+    const refusing = aroundWrites(cluster, async (write, run) => {
+      if (write.verb === "create" && write.kind === kind) throw words
+      return run()
+    })
+    const { log } = quietTelemetry()
+    const deps = { cluster: refusing, namespace, compose: createCompose({ cluster, namespace }), clock, log }
+    const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
+    const order = { name: "one", target, subjectKey: "user:alice", holder }
+    return { words, made: createInstance(deps, order, signal) }
+  }
+
+  test.each(["Secret", "MCPInstance"])("for want of quota for its %s is told with the quota's words", async (kind) => {
+    const { made, words } = refuse(kind, "QuotaExceeded")
+    await expect(made).rejects.toMatchObject({
+      code: "QuotaExceeded",
+      message: expect.stringContaining(words.message),
+      data: { reason: "QuotaExceeded", instance: "one" },
+      retryAfterSeconds: 30,
+      cause: words,
+    })
+  })
+
+  test.each<[string, ErrorCode]>([
+    ["Secret", "ApiForbidden"],
+    ["MCPInstance", "ApiInvalid"],
+  ])("at its %s (%s) is told without those words, which the log has", async (kind, code) => {
+    const { made, words } = refuse(kind, code)
+    const error = await made.catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: "InstanceFailed", data: { reason: "CreateRefused" }, cause: words })
+    expect(error.message + JSON.stringify(error.data)).not.toContain("words")
+  })
+})
 
 describe("a credential that is written while an instance is made", () => {
   test.each<[string, () => Promise<unknown>]>([
