@@ -4,6 +4,7 @@ import { toClientHeaders } from "./headers.ts"
 import { targetUID } from "./keying.ts"
 import type { Params } from "./message.ts"
 import type { Placed } from "./pipeline.ts"
+import type { Placement } from "./placement/port.ts"
 import type { SessionSealer } from "./session.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
 
@@ -24,19 +25,23 @@ const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSeale
   return sealer.seal(owner, placed.placement, { upstreamId, initialize: initializeParams(placed) })
 }
 
-/** The start steps of a cold answer (W3C Server-Timing), milliseconds. */
-const serverTiming = (timings: Readonly<Record<string, number>>): string =>
-  Object.entries(timings)
-    .map(([step, seconds]) => `${step};dur=${Math.round(seconds * 1_000)}`)
-    .join(", ")
+/**
+ * How long a cold answer was waited for, and the start steps known by then (W3C Server-Timing), milliseconds; undefined of a
+ * warm one.
+ */
+const serverTiming = ({ timings = {}, waitedMs }: Placement): string | undefined => {
+  const steps = Object.entries(timings).map(([step, seconds]) => [step, seconds * 1_000] as const)
+  const all = waitedMs === undefined ? steps : [...steps, ["wait", waitedMs] as const]
+  return all.length === 0 ? undefined : all.map(([name, ms]) => `${name};dur=${Math.round(ms)}`).join(", ")
+}
 
 /** What both heads below begin with: what every answer from upstream tells. */
 const commonHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => {
   const head = [requestIdHeader, placed.requestId]
   const session = sessionFor(placed, answer, sealer)
   if (session !== undefined) head.push("mcp-session-id", session)
-  const { timings } = placed.placement
-  if (timings !== undefined) head.push("server-timing", serverTiming(timings))
+  const timing = serverTiming(placed.placement)
+  if (timing !== undefined) head.push("server-timing", timing)
   return head
 }
 

@@ -126,6 +126,7 @@ export const createAudit = (telemetry: TelemetryPort): Audit => {
       status: statusOf(verdict),
       ...(error === undefined || verdict.left ? {} : whyOf(error)),
       ...(outcome === undefined ? {} : { ending: outcome.ending, answer_ms: outcome.answeredAt - known.receivedAt }),
+      ...(placement?.waitedMs === undefined ? {} : { wait_ms: placement.waitedMs }),
       ...(placement?.timings === undefined ? {} : { start_seconds: placement.timings }),
       total_ms: now - known.receivedAt,
     })

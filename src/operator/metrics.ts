@@ -124,7 +124,8 @@ export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
     see: (uid, phase) => put(uid, phase ?? "Pending"),
     forget: (uid) => put(uid, undefined),
     started: (before, { timings }) => {
-      if (timings === undefined || before?.timings === timings) return
+      // before its last step a start tells only what is over
+      if (timings?.ready === undefined || before?.timings?.ready !== undefined) return
       for (const [step, took] of Object.entries(timings)) start.observe(took, { step })
     },
     swept: (kind) => garbage.inc({ kind }),

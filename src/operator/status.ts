@@ -97,6 +97,18 @@ const aboutUse = ({ instance, use }: Snapshot): Draft => {
   return { inUseBy: Object.fromEntries(Object.entries(inUseBy).filter(([key]) => !use.dead.includes(key))) }
 }
 
+type Told = { readonly standing: Standing; readonly pod: Pod | undefined }
+
+/**
+ * How long the steps of a start took. Whoever is told of an address may call it before the Pod is Ready: with it go the steps
+ * that are over by then, in a write that is made anyway.
+ */
+const aboutStart = ({ instance, now }: Snapshot, { standing, pod }: Told): Draft => {
+  if (pod === undefined || instance.status?.readyTime !== undefined) return {}
+  if (standing.ready) return { readyTime: stamp(now), timings: timingsOf(instance, pod, now) }
+  return pod.status?.podIP === undefined ? {} : { timings: timingsOf(instance, pod) }
+}
+
 type Because<Type extends string, Reason extends string> = Pick<Condition, "status" | "message"> & {
   readonly type: Type
   readonly reason: Reason
@@ -106,8 +118,6 @@ type NewCondition =
   | Because<"PodReady", ReadyReason | (typeof podReadyReasons)[number]>
   | Because<"Ready", ReadyReason>
   | Because<"Draining", (typeof drainingReasons)[number]>
-
-type Told = { readonly standing: Standing; readonly pod: Pod | undefined }
 
 const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: Told): readonly Condition[] => {
   const { instance, now } = snapshot
@@ -153,7 +163,7 @@ const phaseOf = ({ refused, drain }: Verdict, standing: Standing, hasPod: boolea
 
 /** The status as it should be. Equal input gives an equal status, so that a steady state causes no write. */
 export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceStatus => {
-  const { instance, now } = snapshot
+  const { instance } = snapshot
   const before = instance.status ?? {}
   const fresh = verdict.starts === undefined || verdict.starts === before.starts ? undefined : verdict.starts
   const pod = fresh === undefined ? shownPod(snapshot) : undefined
@@ -161,11 +171,10 @@ export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceSta
   const hidden = verdict.standing === undefined && snapshot.pod !== undefined && pod === undefined
   const shown: Standing = hidden ? { ...snapshot.standing, ...pendingWords } : snapshot.standing
   const standing = verdict.standing ?? shown
-  const becameReady = standing.ready && before.readyTime === undefined && pod !== undefined
   return {
     ...before,
     ...aboutPod(snapshot, fresh),
-    ...(becameReady ? { readyTime: stamp(now), timings: timingsOf(instance, pod, now) } : {}),
+    ...aboutStart(snapshot, { standing, pod }),
     ...aboutBackoff(snapshot, verdict, standing.ready),
     ...aboutFailure(snapshot, standing),
     ...aboutDrain(snapshot, verdict),

@@ -10,9 +10,11 @@ export const steps = ["queue", "create", "schedule", "pull", "start", "ready"] a
 /**
  * Seconds of each step of a start, from the objects' own stamps: queue (until admitted), create (until the Pod exists),
  * schedule (until it has a node), pull (until the container runs), start (until the kubelet calls it ready), ready
- * (until the operator says so). A step whose stamps are missing is left out; clocks that differ give 0, never less.
+ * (until the operator says so, at `now`). A step whose stamps are missing is left out; clocks that differ give 0, never less.
+ * Without `now` the start still goes on: the steps that are over, by stamps alone, so that the same Pod gives the same ones.
  */
-export const timingsOf = (instance: MCPInstance, pod: Pod, now: number): Record<string, number> => {
+export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record<string, number> => {
+  const ready = podCondition(pod, "Ready")
   const first = instance.status?.starts === 1
   const created = moment(instance.metadata.creationTimestamp)
   const admitted = moment(findCondition(instance.status?.conditions, "Admitted")?.lastTransitionTime)
@@ -23,7 +25,8 @@ export const timingsOf = (instance: MCPInstance, pod: Pod, now: number): Record<
     moment(pod.metadata.creationTimestamp),
     moment(podCondition(pod, "PodScheduled")?.lastTransitionTime),
     runningSince(pod),
-    moment(podCondition(pod, "Ready")?.lastTransitionTime),
+    // before the end of the start it is the time since when it is not ready
+    now === undefined && ready?.status !== "True" ? undefined : moment(ready?.lastTransitionTime),
     now,
   ]
   const timings: Record<string, number> = {}

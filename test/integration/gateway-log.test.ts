@@ -78,8 +78,8 @@ describe("the line of a request", () => {
   })
 
   test("tells how long each step of a cold start took", async () => {
-    stage.placement.now = { ...lifeAt(server.url), timings: { queue: 0.1, ready: 0.9 } }
-    expect(await lineOf(initialize)).toMatchObject({ start_seconds: { queue: 0.1, ready: 0.9 } })
+    stage.placement.now = { ...lifeAt(server.url), timings: { queue: 0.1, ready: 0.9 }, waitedMs: 1_100 }
+    expect(await lineOf(initialize)).toMatchObject({ start_seconds: { queue: 0.1, ready: 0.9 }, wait_ms: 1_100 })
   })
 
   test("has what caused a refusal, beside what the caller was told", async () => {

@@ -270,6 +270,16 @@ describe("headers", () => {
     stage.placement.now = { ...lifeAt(url), timings: { queue: 0.012, ready: 1.5 } }
     const response = await post(stage, message("ping"))
     expect(response.headers.get("server-timing")).toBe("queue;dur=12, ready;dur=1500")
+    stage.placement.now = { ...lifeAt(url), timings: { queue: 0.012 }, waitedMs: 1_234 }
+    expect((await post(stage, message("ping"))).headers.get("server-timing")).toBe("queue;dur=12, wait;dur=1234")
+  })
+
+  test("a cold answer that came before any step was told says how long it waited; a warm one says nothing", async () => {
+    const { url } = await serve((one, response) => answerJson(response, one, {}))
+    stage.placement.now = { ...lifeAt(url), waitedMs: 80 }
+    expect((await post(stage, message("ping"))).headers.get("server-timing")).toBe("wait;dur=80")
+    stage.placement.now = lifeAt(url)
+    expect((await post(stage, message("ping"))).headers.has("server-timing")).toBe(false)
   })
 })
 

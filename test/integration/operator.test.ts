@@ -106,6 +106,19 @@ describe("a start", () => {
     expect(Object.keys(timings)).toEqual(["queue", "create", "schedule", "pull", "start", "ready"])
   })
 
+  it("tells the steps that are over with the address, to which the first call may go before the Pod is Ready", async () => {
+    world.kubelet.play([{ afterMs: 100, status: starting }])
+    await world.start()
+    await world.make()
+    await world.pass(2)
+    const { timings = {}, podURL } = await world.status()
+    expect(podURL).toBeDefined()
+    expect(Object.keys(timings)).toEqual(["queue", "create", "schedule", "pull"])
+    const before = world.writes.length
+    await world.pass(30)
+    expect(world.writes.slice(before).filter(({ verb }) => verb === "patchStatus").length).toBeLessThanOrEqual(1)
+  })
+
   it("is told in Events, once each", async () => {
     await world.start()
     await world.make()

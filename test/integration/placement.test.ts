@@ -239,8 +239,16 @@ describe("a cold start", () => {
       instance: instance.metadata.name,
       incarnation: "p.0",
       timings: { queue: 0.1 },
+      waitedMs: 1_156,
     })
     expect(asked.placed?.url.href).toBe(pod)
+    w.answering.add(service)
+    await report(w, readyStatus({ url: service, podURL: pod, incarnation: "p.0", timings: { queue: 0.1 } }))
+    await w.clock.advance(1_000)
+    const warm = ask(w)
+    await w.clock.advance(0)
+    expect(warm.placed).toMatchObject({ incarnation: "p.0" })
+    expect(Object.keys(warm.placed ?? {}).filter((key) => ["timings", "waitedMs"].includes(key))).toEqual([])
   })
 
   test("goes through the Service from the Service's own first answer on, also if its address comes later", async () => {

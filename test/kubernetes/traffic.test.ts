@@ -92,6 +92,8 @@ test("a request's server costs the operator at most 8 writes and the gateway 6; 
   const [operatorBefore, gatewayBefore] = [await countWrites(operator.role), await ofGateway()]
   const opened = await post(`${url}/mcp/dice`, token, initialize())
   expect(opened.status, await opened.text()).toBe(200)
+  // the first answer comes before the last steps are told
+  expect(opened.headers.get("server-timing")).toMatch(/^queue;dur=\d+, create;dur=\d+,.* wait;dur=\d+$/)
   await allReady(1, 60_000)
   // a Service, a Pod, what became of them, what people are told, and the target's counts; less would have missed some
   const ofOperator = (await countWrites(operator.role)) - operatorBefore

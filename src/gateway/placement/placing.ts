@@ -19,13 +19,14 @@ const settled = async (clock: ClockPort, written: Promise<unknown>): Promise<voi
   limit.abort()
 }
 
-const toPlacement = (reach: Reach, instance: MCPInstance, visit: Visit, waited: boolean): Placement | undefined => {
+const toPlacement = (reach: Reach, instance: MCPInstance, visit: Visit, waitedMs?: number): Placement | undefined => {
   const url = reach.url(instance, isEarly(visit, instance))
   const { incarnation, timings } = instance.status ?? {}
   if (url === undefined || incarnation === undefined) return undefined
   const { name, uid = "" } = instance.metadata
   const placement = { instance: name, instanceUID: uid, incarnation, url }
-  return waited && timings !== undefined ? { ...placement, timings } : placement
+  if (waitedMs === undefined) return placement
+  return { ...placement, waitedMs, ...(timings === undefined ? {} : { timings }) }
 }
 
 type Warm = {
@@ -35,10 +36,10 @@ type Warm = {
 }
 
 /** Where the request may be sent now, if anywhere. No I/O but the record of use. */
-const tryWarm = ({ look, view, reach, stamps }: Parts, visit: Visit, waited: boolean): Warm | undefined => {
+const tryWarm = ({ look, view, reach, stamps }: Parts, visit: Visit, waitedMs?: number): Warm | undefined => {
   if (look(visit).verdict !== "warm") return undefined
   const instance = view.get(visit.seat.name)
-  const placement = instance === undefined ? undefined : toPlacement(reach, instance, visit, waited)
+  const placement = instance === undefined ? undefined : toPlacement(reach, instance, visit, waitedMs)
   if (instance === undefined || placement === undefined) return undefined
   return { placement, touched: stamps.touch(instance) }
 }
@@ -82,7 +83,8 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
 
   /** Looks, waits, records use, and looks again, until the request may go or the hold is over. */
   const placeSlowly = async (visit: Visit, first: Warm | undefined): Promise<Placement> => {
-    const deadline = clock.now() + options.hold_timeout
+    const since = clock.now()
+    const deadline = since + options.hold_timeout
     let warm = first
     for (;;) {
       if (warm?.touched !== undefined) {
@@ -93,14 +95,14 @@ export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortS
       const left = deadline - clock.now()
       if (left <= 0) throw holdOver(visit.seat.name, visit.hold)
       await hold(parts, visit, left)
-      warm = tryWarm(parts, visit, true)
+      warm = tryWarm(parts, visit, Math.round(clock.now() - since))
     }
   }
 
   return (request) => {
     const visit = enter(request)
     const phase = phaseOf(parts.view.get(visit.seat.name))
-    const warm = tryWarm(parts, visit, false)
+    const warm = tryWarm(parts, visit)
     if (warm === undefined || warm.touched !== undefined) return metrics.timed(phase, () => placeSlowly(visit, warm))
     metrics.warm(phase)
     return warm.placement

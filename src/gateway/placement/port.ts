@@ -29,8 +29,13 @@ export type Placement = {
   readonly incarnation: string
   /** Full URL of the MCP endpoint. */
   readonly url: URL
-  /** Seconds of each start step, if this request waited for a start and they are known; for Server-Timing. */
+  /**
+   * Seconds of each start step that is known, if this request waited for a start; for Server-Timing. The first answer often
+   * comes before the last steps are told.
+   */
   readonly timings?: Readonly<Record<string, number>>
+  /** How long this request waited for its instance, in milliseconds; absent if it did not. */
+  readonly waitedMs?: number
 }
 
 /** Placement as the pipeline sees it. */

@@ -31,6 +31,26 @@ it("each step of a start takes from the stamp before to its own", () => {
   })
 })
 
+it("while a start goes on, its steps that are over are known", () => {
+  const going = aPod({
+    metadata: { creationTimestamp: stampAfter(2) },
+    status: podStatus(
+      { state: { running: { startedAt: stampAfter(8) } } },
+      {
+        conditions: [
+          { type: "PodScheduled", status: "True", lastTransitionTime: stampAfter(4) },
+          { type: "Ready", status: "False", lastTransitionTime: stampAfter(4) },
+        ],
+      },
+    ),
+  })
+  expect(timingsOf(instance(1), going)).toEqual({ queue: 1, create: 1, schedule: 2, pull: 4 })
+  expect(timingsOf(instance(1), aPod({ metadata: { creationTimestamp: stampAfter(2) } }))).toEqual({
+    queue: 1,
+    create: 1,
+  })
+})
+
 it("a later start did not queue", () => {
   expect(timingsOf(instance(2), pod(100, 101, 102, 103), msAfter(103))).toEqual({
     schedule: 1,
