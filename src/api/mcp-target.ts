@@ -76,6 +76,12 @@ export const MCPTargetSpec = z
       .boolean()
       .optional()
       .describe("True: each request tells the server who is calling, in X-Reflow-* headers; default false."),
+    sharedTasks: z
+      .boolean()
+      .optional()
+      .describe(
+        "True: tasks/* reach instances that several users share; the server must know whose each task is. Default false: they are refused there.",
+      ),
     tools: Tools.optional(),
     credentials: z.array(Credential).max(100).optional().describe("Credentials that the server takes."),
     subjectKey: SubjectKeyStrategy.optional().describe("A plugin's strategy instead of the isolation boundary."),

@@ -53,11 +53,17 @@ const checkTool = (message: Message, tools: ToolPolicy | undefined): void => {
   throw new AppError("UnknownTool", { detail: `Unknown tool: ${name.slice(0, 128)}` })
 }
 
-/** Tasks are found by their id alone, so on an instance that several users share one could reach another's. */
-const checkTasks = (message: Message, target: MCPTarget): void => {
-  if (message.kind === "response" || !message.method.startsWith("tasks/")) return
-  if (target.spec.isolationBoundary === "per_user" && target.spec.subjectKey === undefined) return
-  throw new AppError("Forbidden", { detail: "Tasks are not available on a target whose instances are shared." })
+/**
+ * Tasks are found by their id alone, and listed without one, so on an instance that several users share one could reach
+ * another's. Whether its server keeps them apart, only the target's author knows.
+ */
+const checkTasks = (message: Message, { spec }: MCPTarget): void => {
+  if (message.kind === "response" || !message.method.startsWith("tasks/") || spec.sharedTasks === true) return
+  if (spec.isolationBoundary === "per_user" && spec.subjectKey === undefined) return
+  throw new AppError("Forbidden", {
+    detail:
+      "Several users share this target's instances, so tasks are refused; the target's sharedTasks would allow them.",
+  })
 }
 
 /** Batches exist in revision 2025-03-26 only, which is also what a request without a version header speaks. */

@@ -294,6 +294,17 @@ test.each([
   expect(stage.placement.requests[0]?.continues).toBe(continues)
 })
 
+test("a task of a target that users share reaches its server only by the target's word", async () => {
+  const { seen } = await serve((one, response) => answerJson(response, one, { tasks: [] }))
+  const list = message("tasks/list")
+  stage.addTarget("demo", { isolationBoundary: "shared" })
+  expect(await (await post(stage, list)).json()).toMatchObject({ id: 1, error: { data: { code: "Forbidden" } } })
+  expect(seen).toHaveLength(0)
+  stage.addTarget("demo", { isolationBoundary: "shared", sharedTasks: true })
+  expect(await (await post(stage, list)).json()).toMatchObject({ id: 1, result: { tasks: [] } })
+  expect(seen).toHaveLength(1)
+})
+
 describe("who makes an instance", () => {
   test.each([
     ["a modern POST", () => ({ ...modernCall("echo"), verb: "POST" as const }), "create"],

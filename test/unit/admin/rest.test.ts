@@ -44,6 +44,7 @@ const full = {
   access: { groups: ["camelCase"] },
   required_scopes: ["mcp"],
   identity_headers: true,
+  shared_tasks: true,
   tools: { allow: ["someTool*"] },
   credentials: [{ name: "GITHUB_TOKEN", required: true }],
   subject_key: { strategy: "tenant", config: { someKey: { otherKey: 1 } } },

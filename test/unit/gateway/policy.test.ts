@@ -58,8 +58,13 @@ describe("tasks", () => {
     ["per_role", {}, "Forbidden"],
     ["per_group", {}, "Forbidden"],
     ["per_user", { subjectKey: { strategy: "x/y" } }, "Forbidden"],
+    ["shared", { sharedTasks: false }, "Forbidden"],
+    ["shared", { sharedTasks: true }, "passes"],
+    ["per_role", { sharedTasks: true }, "passes"],
+    ["per_user", { subjectKey: { strategy: "x/y" }, sharedTasks: true }, "passes"],
   ] as const)("on a %s target %j: %s", (isolationBoundary, spec, expected) => {
-    expect(ask(message("tasks/get", { taskId: "t" }), { isolationBoundary, ...spec })).toBe(expected)
+    for (const method of ["tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update", "tasks/new"])
+      expect(ask(message(method, { taskId: "t" }), { isolationBoundary, ...spec }), method).toBe(expected)
   })
 })
 
