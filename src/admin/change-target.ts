@@ -3,7 +3,7 @@ import { applyMergePatch, mergePatchBetween } from "../api/merge-patch.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { Managed } from "../ports/cluster.ts"
 import { type Answer, type Call, caughtUp, type Handler, requireTarget, targetNotFound } from "./call.ts"
-import { ensureMatch, requireIfMatch } from "./if-match.ts"
+import { ensureNoneMatch, ensurePreconditions, requireIfMatch } from "./if-match.ts"
 import { ensureOurs, takenFields } from "./managers.ts"
 import { flagOf } from "./page.ts"
 import { TargetInput } from "./resources.ts"
@@ -11,12 +11,12 @@ import { fromRest, restPath } from "./rest.ts"
 import { etagHeader, toTarget, viewTarget, withoutReadOnly, writablePart } from "./target-view.ts"
 import { unknownFields, validationFailed } from "./validation.ts"
 
-/** Writes of others that a change may meet before it gives up: each of them was somebody's success. */
+/** Changes of others that a change may meet before it gives up: each of them was somebody's success. */
 const maxConflicts = 100
 
 const knownSpec = (target: MCPTarget) => fromRest(MCPTargetSpec, writablePart(target))
 
-/** One try against the version that was read; undefined if it is another one by now. */
+/** One try against the generation that was read; undefined if it is another one by now. */
 const writeOnce = async (
   { deps, signal }: Call,
   { object: old, others }: Managed<MCPTarget>,
@@ -25,10 +25,9 @@ const writeOnce = async (
   const spec = mergePatchBetween(knownSpec(old), next.spec)
   if (spec === undefined) return old
   if (!force) ensureOurs(takenFields({ spec }, others), ([, ...path]) => restPath(MCPTargetSpec, path))
-  const { name, uid, resourceVersion } = old.metadata
+  const { name } = old.metadata
   try {
-    const patch = { metadata: { uid, resourceVersion }, spec }
-    return await deps.cluster.mergePatch(mcpTargetKind, { namespace: deps.namespace, name }, patch, { signal })
+    return await deps.cluster.mergePatchSpec(mcpTargetKind, old, spec, { signal })
   } catch (error) {
     if (hasCode(error, "ApiConflict")) return undefined
     if (hasCode(error, "ApiNotFound")) throw targetNotFound(name)
@@ -40,8 +39,9 @@ const writeOnce = async (
 }
 
 /**
- * Reads, decides and writes the very version that was read; once more if somebody wrote meanwhile. So a write of the
- * status in between is no conflict, and one of the spec is one only for who named a version.
+ * Reads, decides and writes the very generation that was read, which is what the ETag names; once more if somebody changed the
+ * spec meanwhile. So a write of the status in between is no conflict, however often it is written, and one of the spec is one
+ * only for who named a version.
  */
 const change = async (call: Call, decide: (old: MCPTarget) => MCPTarget): Promise<MCPTarget> => {
   const { deps, headers, signal } = call
@@ -50,7 +50,7 @@ const change = async (call: Call, decide: (old: MCPTarget) => MCPTarget): Promis
   for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
     const found = await deps.cluster.getManaged(mcpTargetKind, { namespace: deps.namespace, name }, { signal })
     if (found === undefined) throw targetNotFound(name)
-    ensureMatch(headers, found.object)
+    ensurePreconditions(headers, found.object)
     const written = await writeOnce(call, found, { next: decide(found.object), force })
     if (written !== undefined) return written
   }
@@ -72,7 +72,10 @@ const named = (body: unknown, name: string): unknown =>
 
 /** PUT /api/targets/{id}: the body is all that the target is from now on. */
 export const replaceTarget: Handler = async (call) => {
-  const { name } = (await requireTarget(call)).metadata
+  const target = await requireTarget(call)
+  const { name } = target.metadata
+  // before anything is asked for that could not help
+  ensureNoneMatch(call.headers, target)
   requireIfMatch(call.headers)
   const body = named(await call.body(), name)
   const written = await change(call, (old) => toTarget(body, call.deps.namespace, old))

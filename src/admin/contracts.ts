@@ -84,13 +84,13 @@ const writeValues = (whose: string): Contract => ({
   description: "Instances that were started with the scope are drained; the answer names them.",
   body: { schema: "ValuesInput", required: true },
   answer: { status: 200, schema: "Values" },
-  errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", ...bodyErrors],
+  errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
 })
 const removeValues = (whose: string): Contract => ({
   summary: `Remove the credential values of ${whose}`,
   description: "Harmless if there are none. Instances that were started with the scope are drained.",
   answer: { status: 200, schema: "Values" },
-  errors: ["TargetNotFound", "RouteNotFound"],
+  errors: ["TargetNotFound", "RouteNotFound", "PreconditionFailed"],
 })
 
 /** Every call's contract. */

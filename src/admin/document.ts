@@ -74,6 +74,14 @@ const ifMatch = (method: Operation["method"]): Json => ({
   description: "ETag of the version that is meant, or *.",
 })
 
+const ifNoneMatch: Json = {
+  name: "If-None-Match",
+  in: "header",
+  required: false,
+  schema: { type: "string" },
+  description: "ETags of versions that are not meant; * refuses every one, since these calls make no target.",
+}
+
 const parametersOf = (name: string, { path, method, query = [] }: Operation): readonly Json[] => {
   const inPath = [...path.matchAll(/:(\w+)/g)].map(([, each = ""]) => {
     const found = parameter(each, "path", pathParameters)
@@ -84,7 +92,7 @@ const parametersOf = (name: string, { path, method, query = [] }: Operation): re
   return [
     ...inPath,
     ...query.map((each) => parameter(each, "query", queryParameters)),
-    ...(versioned ? [ifMatch(method)] : []),
+    ...(versioned ? [ifMatch(method), ifNoneMatch] : []),
   ]
 }
 

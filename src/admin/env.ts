@@ -5,6 +5,7 @@ import { instancesOf, scopeNames } from "../credentials/scopes.ts"
 import { deleteScope, ensureAllowed, readScope, type ScopeSummary, setScope } from "../credentials/store.ts"
 import { AppError } from "../errors.ts"
 import { type Call, type Handler, listInstancesOf, requireTarget } from "./call.ts"
+import { refuseVersions } from "./if-match.ts"
 import { type Values, ValuesInput } from "./resources.ts"
 import { drainInstances } from "./restart.ts"
 import { parseBody, toPointer, validationFailed } from "./validation.ts"
@@ -77,6 +78,7 @@ const set =
   async (call) => {
     const target = await requireTarget(call)
     const scope = scopeOf(call)
+    refuseVersions(call.headers, "Credential values")
     const values = parseBody(ValuesInput, await call.body())
     // before the names are looked at: no name would help
     ensureAllowed({ target, scope: scope.scope })
@@ -97,6 +99,7 @@ const remove =
   async (call) => {
     const target = await requireTarget(call)
     const scope = scopeOf(call)
+    refuseVersions(call.headers, "Credential values")
     const done = await deleteScope(scopeCall(call, target, scope))
     const restarting = done === "absent" ? [] : await restartRecorded(call, target, scope)
     return { body: { ...viewValues(scope, undefined), restarting } }

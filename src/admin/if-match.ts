@@ -17,7 +17,7 @@ export const requireIfMatch = (headers: Headers): void => {
  * Throws `PreconditionFailed` unless If-Match (RFC 9110 §13.1.1), if the request has one, names the object's version.
  * Tags are compared strongly: a weak one matches nothing.
  */
-export const ensureMatch = (headers: Headers, object: KubeObject): void => {
+const ensureMatch = (headers: Headers, object: KubeObject): void => {
   const given = headers.get("if-match")
   if (given === null || given.trim() === "*") return
   const etag = etagOf(object)
@@ -26,4 +26,35 @@ export const ensureMatch = (headers: Headers, object: KubeObject): void => {
     detail: `${object.metadata.name} is another version than If-Match names.`,
     headers: etag === undefined ? {} : { etag },
   })
+}
+
+/** A tag without the mark of a weak one: If-None-Match compares weakly. */
+const opaque = (tag: string): string => tag.trim().replace(/^W\//, "")
+
+/**
+ * Throws `PreconditionFailed` if If-None-Match (RFC 9110 §13.1.2), if the request has one, names the object's version, or by
+ * `*` any: the object is there.
+ */
+export const ensureNoneMatch = (headers: Headers, object: KubeObject): void => {
+  const given = headers.get("if-none-match")
+  if (given === null) return
+  const etag = etagOf(object)
+  if (given.trim() !== "*" && !given.split(",").some((tag) => opaque(tag) === etag)) return
+  throw new AppError("PreconditionFailed", {
+    detail: `${object.metadata.name} exists, and If-None-Match asks that ${given.trim() === "*" ? "it does not" : "it is another version"}.`,
+    headers: etag === undefined ? {} : { etag },
+  })
+}
+
+/** Both of them, in the order of RFC 9110 §13.2.2. */
+export const ensurePreconditions = (headers: Headers, object: KubeObject): void => {
+  ensureMatch(headers, object)
+  ensureNoneMatch(headers, object)
+}
+
+/** Throws `PreconditionFailed` if a request names versions of what has none: nothing would heed them. */
+export const refuseVersions = (headers: Headers, what: string): void => {
+  for (const name of ["If-Match", "If-None-Match"])
+    if (headers.has(name))
+      throw new AppError("PreconditionFailed", { detail: `${what} have no versions: send the call without ${name}.` })
 }

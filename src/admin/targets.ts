@@ -1,7 +1,7 @@
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { AppError, hasCode } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
-import { ensureMatch } from "./if-match.ts"
+import { ensurePreconditions } from "./if-match.ts"
 import { toPage } from "./page.ts"
 import { etagHeader, toTarget, viewTarget } from "./target-view.ts"
 
@@ -50,7 +50,7 @@ const remove = async (call: Call): Promise<MCPTarget> => {
   const { cluster, namespace } = call.deps
   for (;;) {
     const target = await requireTarget(call)
-    ensureMatch(call.headers, target)
+    ensurePreconditions(call.headers, target)
     const { name, uid, resourceVersion } = target.metadata
     const exact = call.headers.has("if-match") && resourceVersion !== undefined ? { resourceVersion } : {}
     const preconditions = { ...(uid === undefined ? {} : { uid }), ...exact }

@@ -77,14 +77,37 @@ const unknownProblem = ({ path, known }: UnknownField, index: number): FieldProb
   detail: `is not a field${index < maxProblems ? suggestion(String(path.at(-1)), known) : ""}`,
 })
 
-/** The error that lists broken rules. */
-export const validationFailed = (errors: readonly FieldProblem[]): AppError =>
-  new AppError("ValidationFailed", {
+/** One problem for each field: what several rules say of one stands in one sentence. */
+const byField = (problems: readonly FieldProblem[]): readonly FieldProblem[] => {
+  const details = new Map<string, Set<string>>()
+  for (const { pointer, detail } of problems) {
+    const known = details.get(pointer)
+    if (known === undefined) details.set(pointer, new Set([detail]))
+    else known.add(detail)
+  }
+  return [...details].map(([pointer, said]) => ({ pointer, detail: [...said].join("; ") }))
+}
+
+/** The error that lists broken rules, each field once. */
+export const validationFailed = (problems: readonly FieldProblem[]): AppError => {
+  const errors = byField(problems)
+  return new AppError("ValidationFailed", {
     detail: errors.length === 1 ? "One field is not valid." : `${errors.length} fields are not valid.`,
     data: { errors: errors.slice(0, maxProblems) },
   })
+}
 
 type Broken = UnknownField | z.core.$ZodIssue
+
+/** True of the bounds of every integer, which say nothing beside the field's own. */
+const isSafeRange = (issue: z.core.$ZodIssue): boolean =>
+  (issue.code === "too_big" || issue.code === "too_small") && issue.origin === "int"
+
+/** What a value breaks, without the bounds of every integer where it breaks the field's own ones too. */
+const issuesOf = ({ issues }: z.ZodError): readonly z.core.$ZodIssue[] => {
+  const own = new Set(issues.filter((each) => !isSafeRange(each)).map(({ path }) => toPointer(path)))
+  return issues.filter((each) => !isSafeRange(each) || !own.has(toPointer(each.path)))
+}
 
 const brokenOf = (schema: z.ZodType, issue: z.core.$ZodIssue): readonly Broken[] => {
   if (issue.code !== "unrecognized_keys") return [issue]
@@ -96,7 +119,7 @@ const brokenOf = (schema: z.ZodType, issue: z.core.$ZodIssue): readonly Broken[]
 export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
   const result = schema.safeParse(body)
   if (result.success) return result.data
-  const broken = result.error.issues.flatMap((issue) => brokenOf(schema, issue))
+  const broken = issuesOf(result.error).flatMap((issue) => brokenOf(schema, issue))
   throw validationFailed(
     broken.map((each, index) => {
       if ("known" in each) return unknownProblem(each, index)

@@ -142,6 +142,11 @@ export type ClusterPort = {
   apply<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
   mergePatch<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
   /**
+   * Merge patch of the spec of an object as it was read: takes effect only while that has the same uid and generation, so
+   * that writes of its status meanwhile are no conflict. Throws `ApiConflict` if it is another or has another spec by now.
+   */
+  mergePatchSpec<T extends KubeObject>(kind: Kind<T>, read: T, spec: MergePatch, options?: CallOptions): Promise<T>
+  /**
    * Merge patch of the status subresource: only `status` takes effect. `metadata.resourceVersion` is a precondition; a
    * `metadata.uid` that is another object's throws `ApiConflict` too, but that object may have been written by then,
    * since the API server does not heed it: who needs more names the version.

@@ -22,6 +22,14 @@ describe("credentials", () => {
     await register("common", { isolation_boundary: "shared", credentials: [{ name: "TOKEN" }] })
   })
 
+  test("have no versions: a call that names one is refused, and changes nothing", async () => {
+    for (const headers of [{ "if-none-match": "*" }, { "if-match": '"1"' }]) {
+      const put = await send("PUT", "/api/targets/github/env/default", { body: { TOKEN: "canary" }, headers })
+      expect(put).toMatchObject({ status: 412, body: { code: "PreconditionFailed" } })
+      expect(await send("DELETE", "/api/targets/github/env/default", { headers })).toMatchObject({ status: 412 })
+    }
+    expect((await send("GET", "/api/targets/github/env/default")).body.names).toEqual([])
+  })
   test("of a user are set by the user, restart their instance alone, and are never shown", async () => {
     const [alice, bob] = [await token("alice"), await token("bob")]
     await place("github", userKey("alice"), "github-user-a", ["github-env-default", secretOf("alice")])

@@ -1,4 +1,5 @@
 import { deepFreeze } from "../../api/deep-freeze.ts"
+import { type JsonPatchOperation, toJsonPatch } from "../../api/json-patch.ts"
 import type { Kind, KubeObject } from "../../api/kind.ts"
 import { secretKind } from "../../api/secret.ts"
 import { AppError, hasCode, isAppError } from "../../errors.ts"
@@ -62,10 +63,37 @@ const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch):
   throw new AppError("ApiConflict", { detail: `${written.kind} ${name}: its uid is ${uid}, not ${wanted}.` })
 }
 
+/** What must be so for a JSON patch to take effect at all. The API server tries it anew at every version it meets. */
+const tests = ({ metadata: { uid, generation } }: KubeObject): JsonPatchOperation[] => [
+  { op: "test", path: "/metadata/uid", value: uid },
+  { op: "test", path: "/metadata/generation", value: generation },
+]
+
+/** True if the object is gone, another, or has another spec by now. */
+const isOther = async <T extends KubeObject>(
+  transport: Transport,
+  kind: Kind<T>,
+  object: T,
+  signal: AbortSignal | undefined,
+): Promise<boolean> => {
+  const now = await read(transport, kind, refOf(object), signal)
+  const { uid, generation } = object.metadata
+  return now?.metadata.uid !== uid || now?.metadata.generation !== generation
+}
+
 /** The calls on objects, without watches, events and logs. */
 export type ObjectCalls = Pick<
   ClusterPort,
-  "get" | "getManaged" | "list" | "create" | "apply" | "mergePatch" | "patchStatus" | "replace" | "delete"
+  | "get"
+  | "getManaged"
+  | "list"
+  | "create"
+  | "apply"
+  | "mergePatch"
+  | "mergePatchSpec"
+  | "patchStatus"
+  | "replace"
+  | "delete"
 >
 
 /** Makes the calls on objects over a transport, writing as one field manager. */
@@ -132,6 +160,18 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       }),
     mergePatch: (kind, ref, body: MergePatch, options) =>
       patch(kind, ref, body, { contentType: merge, signal: options?.signal }),
+    mergePatchSpec: async (kind, read, spec, options) => {
+      const ref = refOf(read)
+      const how = { contentType: "application/json-patch+json", signal: options?.signal }
+      try {
+        return await patch(kind, ref, [...tests(read), ...toJsonPatch(read, { spec })], how)
+      } catch (error) {
+        // a test that fails is told as an invalid request, like a value that the schema refuses
+        if (hasCode(error, "ApiInvalid") && (await isOther(transport, kind, read, options?.signal)))
+          throw new AppError("ApiConflict", { detail: `${kind.kind} ${ref.name} has been modified.`, cause: error })
+        throw error
+      }
+    },
     patchStatus: async (kind, ref, body: MergePatch, options) => {
       const how = { contentType: merge, subresource: "status", signal: options?.signal } as const
       return requireUid(await patch(kind, ref, body, how), body)

@@ -95,6 +95,10 @@ const writes = ({ server }: Backend, manager: string, run: Run) =>
       run({ verb: "mergePatch", kind: kind.kind, name: ref.name }, options, () =>
         typed(kind, server.mergePatch(kind, ref, patch, manager)),
       ),
+    mergePatchSpec: (kind, read, spec, options) =>
+      run({ verb: "mergePatchSpec", kind: kind.kind, name: read.metadata.name }, options, () =>
+        typed(kind, server.mergePatchSpec(kind, toRaw(read), spec, manager)),
+      ),
     patchStatus: (kind, ref, patch, options) =>
       run({ verb: "patchStatus", kind: kind.kind, name: ref.name }, options, () =>
         typed(kind, server.patchStatus(kind, ref, patch)),

@@ -19,6 +19,7 @@ export type Server = {
   create(kind: AnyKind, given: Raw, manager: string): Raw
   apply(kind: AnyKind, given: Raw, manager: string): Raw
   mergePatch(kind: AnyKind, ref: ObjectRef, patch: MergePatch, manager: string): Raw
+  mergePatchSpec(kind: AnyKind, read: Raw, spec: MergePatch, manager: string): Raw
   patchStatus(kind: AnyKind, ref: ObjectRef, patch: MergePatch): Raw
   replace(kind: AnyKind, given: Raw, manager: string): Raw
   delete(kind: AnyKind, ref: ObjectRef, options: DeleteOptions): "deleted" | "absent"
@@ -116,6 +117,15 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
       const stored = existing(kind, ref)
       requireSame(stored, identityIn(patch))
       return updateAs(stored, patched(kind, stored.object, patch), manager)
+    },
+
+    mergePatchSpec: (kind, read, spec, manager) => {
+      const stored = existing(kind, refOf(read))
+      const { uid, generation } = read.metadata
+      requireSame(stored, { uid })
+      if (stored.object.metadata.generation !== generation)
+        throw conflict(kind, refOf(read), "its spec has been modified")
+      return updateAs(stored, patched(kind, stored.object, { spec }), manager)
     },
 
     patchStatus: (kind, ref, patch) => {

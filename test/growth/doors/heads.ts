@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto"
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
-import { ensureMatch } from "../../../src/admin/if-match.ts"
+import { ensurePreconditions } from "../../../src/admin/if-match.ts"
 import { checkQuery, toPage } from "../../../src/admin/page.ts"
 import type { KubeObject } from "../../../src/api/kind.ts"
 import { checkMedia } from "../../../src/gateway/body.ts"
@@ -105,8 +105,10 @@ const query = (value: string) => {
   checkQuery(searchParams, ["limit", "continue"])
   toPage([], searchParams)
 }
-const ifMatch = (value: string) =>
-  ensureMatch(new Headers({ "if-match": value }), { metadata: { name: "x", generation: 1 } } as KubeObject)
+const versions = (name: string) => (value: string) =>
+  ensurePreconditions(new Headers({ [name]: value }), { metadata: { name: "x", generation: 1 } } as KubeObject)
+const ifMatch = versions("if-match")
+const ifNoneMatch = versions("if-none-match")
 
 export const doors: readonly Door[] = [
   {
@@ -209,6 +211,7 @@ export const doors: readonly Door[] = [
       head("a query of digits", (size) => `/api/targets?limit=${"1".repeat(size)}`, query),
       head("a query of escapes", (size) => `/api/targets?continue=${"%61".repeat(size / 3)}`, query),
       head("tags in If-Match", (size) => '"2",'.repeat(size / 4), ifMatch),
+      head("tags in If-None-Match", (size) => '"2",'.repeat(size / 4), ifNoneMatch),
       head("a server's Content-Type of escapes", (size) => `a/b;${'"\\"'.repeat(size / 4)}"`, essenceOf),
     ],
   },

@@ -143,6 +143,30 @@ const describeObjects = (bench: Bench): void => {
     expect(removed.status).toEqual({ ready: 1 })
   })
 
+  test("a patch of the spec holds for the generation that was read, whatever was written into the status since", async () => {
+    const { cluster } = bench
+    const ref = bench.fresh()
+    const limits = { cpu: "1", memory: "1Gi" }
+    const read = await cluster.create(mcpTargetKind, targetOf(ref, { args: ["a"], resources: { limits } }))
+    await cluster.patchStatus(mcpTargetKind, ref, { status: { ready: 1 } })
+    const change = { args: ["b"], paused: true, resources: { limits: { cpu: null, memory: "2Gi" } }, env: null }
+    const written = await cluster.mergePatchSpec(mcpTargetKind, read, change)
+    expect(written.spec).toMatchObject({ args: ["b"], paused: true, port: read.spec.port })
+    expect(written.spec.resources).toEqual({ limits: { memory: "2Gi" } })
+    expect(written).toMatchObject({ metadata: { generation: 2 }, status: { ready: 1 } })
+    const stale = { code: "ApiConflict" }
+    await expect(cluster.mergePatchSpec(mcpTargetKind, read, { paused: false })).rejects.toMatchObject(stale)
+    const namesake = { ...written, metadata: { ...written.metadata, uid: "00000000-0000-0000-0000-000000000000" } }
+    await expect(cluster.mergePatchSpec(mcpTargetKind, namesake, { paused: false })).rejects.toMatchObject(stale)
+    const invalid = cluster.mergePatchSpec(mcpTargetKind, written, { port: 0 })
+    await expect(invalid).rejects.toMatchObject({ code: "ApiInvalid", message: expect.stringContaining("spec.port") })
+    expect((await cluster.get(mcpTargetKind, ref))?.spec).toEqual(written.spec)
+    const absent = { ...read, metadata: bench.fresh() }
+    await expect(cluster.mergePatchSpec(mcpTargetKind, absent, { paused: true })).rejects.toMatchObject({
+      code: "ApiNotFound",
+    })
+  })
+
   test("a merge patch removes with null, merges objects and replaces lists", async () => {
     const { cluster } = bench
     const ref = bench.fresh()

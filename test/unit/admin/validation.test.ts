@@ -19,7 +19,7 @@ const problemsOf = (body: unknown, schema: Parameters<typeof parseBody>[0] = Tar
 }
 
 describe("a body that is not valid gets one line per field", () => {
-  test.each<[string, object, string, string]>([
+  test.each<[string, object, string, unknown]>([
     ["a missing field", { image: undefined }, "/image", "is required"],
     ["a wrong type", { port: "canary" }, "/port", "must be a number"],
     [
@@ -43,6 +43,14 @@ describe("a body that is not valid gets one line per field", () => {
     ],
     ["a word that is not offered", { statefulness: "canary" }, "/statefulness", "must be one of stateful, stateless"],
     ["a number that is too large", { port: 65_536 }, "/port", "must be at most 65535"],
+    ["a number beyond all integers", { max_instances: 1e30 }, "/max_instances", "must be at most 100000"],
+    ["a number below all integers", { max_instances: -1e30 }, "/max_instances", "must be at least 0"],
+    [
+      "a text that breaks two rules",
+      { secrets: [{ name: "A", from: "canary".repeat(200) }] },
+      "/secrets/0/from",
+      expect.stringMatching(/^must be at most 1024 characters; must match /),
+    ],
     ["an empty text", { image: "" }, "/image", "must not be empty"],
     ["a duration that is none", { idle_ttl: "canary" }, "/idle_ttl", "must be a duration such as 30s, 10m or 1h30m"],
     [
