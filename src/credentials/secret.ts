@@ -39,6 +39,13 @@ export const toCompositionSecret = (input: {
   data: toSecretData(input.values),
 })
 
+/** True if a gateway made the Secret for this instance; false of one that a person made, whatever instance names it. */
+export const isCompositionOf = ({ metadata, immutable }: Secret, instance: MCPInstance): boolean => {
+  const { name } = instance.metadata
+  const made = { ...recommendedLabels(name), [labels.instance]: name, [labels.target]: instance.spec.targetName }
+  return immutable === true && Object.entries(made).every(([key, value]) => metadata.labels?.[key] === value)
+}
+
 /** Makes the instance the only owner of its Secret, without blockOwnerDeletion (which would need rights on finalizers). */
 export const giveToInstance = async (
   cluster: ClusterPort,

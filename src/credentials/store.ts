@@ -37,10 +37,15 @@ const maxConflicts = 5
 const isOwner = (target: MCPTarget) => (reference: { readonly kind: string; readonly uid: string }) =>
   reference.kind === target.kind && reference.uid === target.metadata.uid
 
-/** False for what a deleted target of the same name left behind: its values are nobody's any more. */
-const belongsTo = (target: MCPTarget, secret: Secret): boolean => {
-  const owners = secret.metadata.ownerReferences ?? []
-  return owners.length === 0 || owners.some(isOwner(target))
+const managedBy = "app.kubernetes.io/managed-by"
+
+/**
+ * False for what a deleted target of the same name left behind: its values are nobody's any more, and its users gave them to
+ * another server. Without an owner, that is a Secret of ours that lost it (`--cascade=orphan`), not one that a person made.
+ */
+const belongsTo = (target: MCPTarget, { metadata }: Secret): boolean => {
+  const owners = metadata.ownerReferences ?? []
+  return owners.some(isOwner(target)) || (owners.length === 0 && metadata.labels?.[managedBy] !== "reflow")
 }
 
 const fetchScope = async (call: ScopeCall): Promise<{ name: string; secret: Secret | undefined }> => {
@@ -114,7 +119,7 @@ const newScopeSecret = (
       name,
       namespace,
       labels: {
-        "app.kubernetes.io/managed-by": "reflow",
+        [managedBy]: "reflow",
         "app.kubernetes.io/part-of": "reflow-gateway",
         [labels.target]: target.metadata.name,
         [labels.scope]: scope,

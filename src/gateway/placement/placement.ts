@@ -2,6 +2,7 @@ import { isTrue } from "../../api/condition.ts"
 import { parseDuration } from "../../api/duration.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../api/mcp-instance.ts"
 import { shuttingDown } from "./errors.ts"
+import { removeOrphanedSecrets } from "./orphaned-secrets.ts"
 import { createParts, type Parts, type PlacementDeps } from "./parts.ts"
 import { createPlacing } from "./placing.ts"
 import type { Placement, PlacementPort } from "./port.ts"
@@ -34,9 +35,18 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
   const stop = new AbortController()
   const parts = createParts(deps, stop.signal)
   const { view, keys, stamps, notices, reach, room } = parts
+  const leaveSecrets = removeOrphanedSecrets({
+    cluster: deps.cluster,
+    namespace: deps.options.namespace,
+    instances: deps.instances,
+    clock: deps.clock,
+    log: deps.telemetry.log.child({ part: "placement" }),
+    signal: stop.signal,
+  })
 
   const close = async (): Promise<void> => {
     stop.abort()
+    leaveSecrets()
     room.close(shuttingDown())
     reach.close()
     stamps.close()

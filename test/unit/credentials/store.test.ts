@@ -112,6 +112,19 @@ describe("values of a scope", () => {
     expect(await readScope(scope("default"))).toBeUndefined()
     expect((await compose(target, alice, signal)).values).toEqual({})
   })
+
+  test("that lost their owner are nobody's too, and the next write makes new ones; one that a person made is the target's", async () => {
+    const { cluster, scope } = await setUp()
+    const { secret, digest } = await setScope({ ...scope("default"), values: { A: "1", B: "2" } })
+    const ref = { namespace, name: secret }
+    await cluster.mergePatch(secretKind, ref, { metadata: { ownerReferences: null } })
+    expect(await readScope(scope("default"))).toBeUndefined()
+    const written = await setScope({ ...scope("default"), values: { A: "1" } })
+    expect(written).toMatchObject({ secret, names: ["A"] })
+    expect(written.digest).not.toBe(digest)
+    await cluster.mergePatch(secretKind, ref, { metadata: { ownerReferences: null, labels: null } })
+    expect(await readScope(scope("default"))).toMatchObject({ names: ["A"] })
+  })
 })
 
 describe("a composition", () => {
