@@ -42,13 +42,22 @@ const parse = (body: string): Status => {
   }
 }
 
-const codeOf = (status: number, { reason, message, details }: Status): ErrorCode => {
+/**
+ * True of a refusal by an admission webhook or a ValidatingAdmissionPolicy, in Kubernetes' own words before theirs. They choose
+ * the status: 400 if a webhook names none, 422 if a policy names none, 403 of most, and webhooks may say 404, 409 or 500 too.
+ */
+const isDenial = (message: string): boolean =>
+  /^admission webhook "[^"]{1,253}" denied the request/.test(message) ||
+  /^[a-z0-9.-]{1,253} "[^"]{0,253}" is forbidden: ValidatingAdmissionPolicy '/.test(message)
+
+const codeOf = (status: number, { reason, message = "", details }: Status): ErrorCode => {
+  if (isDenial(message)) return "ApiForbidden"
   if (reason === "AlreadyExists") return "ApiAlreadyExists"
   // what a patch says of the uid is a precondition, for our callers; the API server calls it an invalid change
   if (status === 422 && details?.causes?.some(({ field }) => field === "metadata.uid")) return "ApiConflict"
-  if (status === 403 && quotaWords(message ?? "") !== undefined) return "QuotaExceeded"
+  if (status === 403 && quotaWords(message) !== undefined) return "QuotaExceeded"
   // server-side apply answers 500 to a value of the wrong type, and gives nothing but this text to know it by
-  if (status === 500 && message?.startsWith("failed to create typed patch object")) return "ApiInvalid"
+  if (status === 500 && message.startsWith("failed to create typed patch object")) return "ApiInvalid"
   return codes[status] ?? (status >= 400 && status < 500 ? "ApiInvalid" : "ClusterUnavailable")
 }
 

@@ -286,6 +286,34 @@ describe("an answer", () => {
     expect(api.requests).toHaveLength(1)
   })
 
+  test.each([400, 401, 403, 404, 409, 422, 429, 500])(
+    "that a webhook or a policy denies the request is ApiForbidden, with whatever status: %i",
+    async (code) => {
+      const { api, cluster } = await world()
+      for (const message of [
+        'admission webhook "validate.kyverno.svc-fail" denied the request: policy require-labels',
+        'admission webhook "w.example" denied the request without explanation',
+        "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+      ]) {
+        api.play(answer(code, { kind: "Status", status: "Failure", code, reason: "Invalid", message }))
+        const error = await reasonOf(cluster.create(podKind, podOf(ref)))
+        expect(error, message).toMatchObject({ code: "ApiForbidden", message: expect.stringContaining(message) })
+      }
+      expect(api.requests.length, "nothing is repeated but with new credentials").toBeLessThanOrEqual(4)
+    },
+  )
+
+  test.each([
+    [422, 'Pod "x" is invalid: spec.foo: Invalid value: "admission webhook \\"w\\" denied the request"', "ApiInvalid"],
+    [404, 'pods "admission" not found', "ApiNotFound"],
+    [500, 'Internal error occurred: failed calling webhook "w": timeout', "ClusterUnavailable"],
+  ])("that only speaks of one is none: %i %s", async (code, message, expected) => {
+    const { api, cluster } = await world()
+    api.play(answer(code, { kind: "Status", status: "Failure", code, reason: "NotFound", message }))
+    const error = await reasonOf(cluster.create(podKind, podOf(ref)))
+    expect(error).toMatchObject({ code: expected })
+  })
+
   test.each([secretKind, mcpTargetKind])("that a quota has no room is QuotaExceeded, for a $kind too", async (kind) => {
     const { api, cluster } = await world()
     const words = "exceeded quota: tight, requested: secrets=1, used: secrets=10, limited: secrets=10"
