@@ -1,5 +1,6 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
+import { isRetained } from "../api/reclaim.ts"
 import { hasCode } from "../errors.ts"
 import { sharerKey, sharerNamed } from "../identity/subject-key.ts"
 import { type Call, caughtUp, type Handler, listInstancesOf, requireTarget } from "./call.ts"
@@ -94,6 +95,10 @@ export const restartInstances: Handler = async (call) => {
   const target = await requireTarget(call)
   const all = await listInstancesOf(call, target)
   const chosen = subject === undefined ? all : all.filter(belongsTo(call, target, subject))
-  const instances = await (drain === true ? drainInstances(call, chosen) : endInstances(call, chosen))
+  // nobody would make a retained one again: the operator replaces its Pod
+  const [kept, others] = [chosen.filter(isRetained), chosen.filter((each) => !isRetained(each))]
+  const ended = drain === true ? [] : await endInstances(call, others)
+  const drained = await drainInstances(call, drain === true ? chosen : kept)
+  const instances = [...ended, ...drained].sort()
   return { body: { restarted: instances.length, instances } }
 }

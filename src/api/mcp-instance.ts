@@ -7,6 +7,9 @@ import { targetNamePattern, targetNameText } from "./names.ts"
 
 const time = (description: string) => z.string().max(64).optional().describe(description)
 
+/** What the operator does with an instance that has come to its end, as of PersistentVolumes. */
+export const reclaimPolicies = ["Delete", "Retain"] as const
+
 /** What an instance should be: one MCP server for one sharer of a target. */
 export const MCPInstanceSpec = z
   .object({
@@ -23,6 +26,12 @@ export const MCPInstanceSpec = z
       .describe("Existing Secret whose keys become environment variables; another name replaces the Pod."),
     secretExpireTime: time("When the Secret's values expire; the instance is drained in time (RFC 3339)."),
     restartTime: time("Set by a draining restart; the instance is drained once for each new value (RFC 3339)."),
+    reclaimPolicy: z
+      .enum(reclaimPolicies)
+      .optional()
+      .describe(
+        "Delete: the operator deletes the instance when it is idle, has failed or is too old. Retain: it keeps it, and replaces its Pod instead. Default Delete; Retain for what Argo CD, Flux or Helm applied. Not heeded beside a targetUID.",
+      ),
   })
   .describe("What the instance should be.")
 export type MCPInstanceSpec = z.infer<typeof MCPInstanceSpec>

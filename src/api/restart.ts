@@ -1,4 +1,5 @@
 import type { MCPInstance } from "./mcp-instance.ts"
+import { isRetained } from "./reclaim.ts"
 
 type Facts = Pick<MCPInstance, "metadata" | "spec" | "status">
 
@@ -9,6 +10,11 @@ type Facts = Pick<MCPInstance, "metadata" | "spec" | "status">
 export const initialRestartTime = ({ metadata, spec, status }: Facts): string | undefined =>
   status?.initialRestartTime ?? (metadata.generation === 1 ? spec.restartTime : undefined)
 
-/** True if a restart was asked for since the instance was made: one that was made with a restartTime is not restarted by it. */
+/**
+ * True if a restart was asked for since the instance was made, which ends it: one that was made with a restartTime is not
+ * restarted by it. One that is retained never ends: there a new restartTime replaces the Pod, as each change of the spec does.
+ */
 export const asksForRestart = (instance: Facts): boolean =>
-  instance.spec.restartTime !== undefined && instance.spec.restartTime !== initialRestartTime(instance)
+  !isRetained(instance) &&
+  instance.spec.restartTime !== undefined &&
+  instance.spec.restartTime !== initialRestartTime(instance)

@@ -1,5 +1,6 @@
 import { findCondition } from "../api/condition.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
+import { isRetained } from "../api/reclaim.ts"
 import type { QueueReason } from "./reasons.ts"
 import type { Use } from "./snapshot.ts"
 import { moment } from "./time.ts"
@@ -183,6 +184,8 @@ export const toMember = (instance: MCPInstance, { use, holdsOtherwise, now }: Me
   const createdAt = moment(metadata.creationTimestamp) ?? 0
   const wanted = use.live.length > 0 || now - createdAt < freshMs
   const draining = findCondition(status?.conditions, "Draining")?.status === "True"
+  // it makes room for nobody, and keeps its place while its Pod is replaced
+  const stays = isRetained(instance)
   return {
     uid: metadata.uid ?? "",
     name: metadata.name,
@@ -190,10 +193,10 @@ export const toMember = (instance: MCPInstance, { use, holdsOtherwise, now }: Me
     createdAt,
     holds,
     wanted,
-    failed: status?.phase === "Failed" && !wanted,
+    failed: status?.phase === "Failed" && !wanted && !stays,
     // one that was chosen stays chosen until its drain ends, unless somebody comes
-    idle: ready && !draining && !wanted,
-    leaving: drainsToEnd(instance),
+    idle: ready && !draining && !wanted && !stays,
+    leaving: drainsToEnd(instance) && !stays,
     lastUse: Math.max(use.lastUse ?? 0, moment(status?.readyTime) ?? createdAt),
   }
 }

@@ -1,5 +1,9 @@
-/** From when on an instance goes: moments in milliseconds since the epoch. The checks compare the time with them. */
+/**
+ * From when on an instance goes: moments in milliseconds since the epoch. The checks compare the time with them. One that is
+ * retained never goes: of the moments it has those alone at which its Pod is replaced.
+ */
 import { parseDuration } from "../api/duration.ts"
+import { isRetained } from "../api/reclaim.ts"
 import { evictableIdleMs } from "./capacity.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { moment } from "./time.ts"
@@ -10,7 +14,9 @@ const failedMs = 5 * 60_000
 const queuedMs = 60_000
 
 /** What the moments follow from. */
-type Facts = Pick<Snapshot, "instance" | "use" | "settings">
+type Facts = Pick<Snapshot, "instance" | "use" | "settings" | "pod">
+
+const never = Number.POSITIVE_INFINITY
 
 const createdAt = ({ instance }: Facts): number => moment(instance.metadata.creationTimestamp) ?? 0
 
@@ -20,12 +26,13 @@ const latest = (...moments: readonly (number | undefined)[]): number =>
 /** When a failed instance goes, if nobody waits for it until then; undefined while it has not failed. */
 export const failedUntil = (facts: Facts): number | undefined => {
   const { phase, failure } = facts.instance.status ?? {}
-  if (phase !== "Failed" || failure === undefined) return undefined
+  if (phase !== "Failed" || failure === undefined || isRetained(facts.instance)) return undefined
   return latest(moment(failure.time), createdAt(facts), facts.use.lastUse) + failedMs
 }
 
 /** When a queued instance goes, if nobody waits for it until then. */
-export const queuedUntil = (facts: Facts): number => latest(createdAt(facts), facts.use.lastUse) + queuedMs
+export const queuedUntil = (facts: Facts): number =>
+  isRetained(facts.instance) ? never : latest(createdAt(facts), facts.use.lastUse) + queuedMs
 
 /**
  * When an instance that is not in use is collected; undefined before it was ever Ready, since a start has a time limit
@@ -34,23 +41,30 @@ export const queuedUntil = (facts: Facts): number => latest(createdAt(facts), fa
 export const idleUntil = (facts: Facts): number | undefined => {
   const { spec, status } = facts.instance
   const readyAt = moment(status?.readyTime)
-  if (readyAt === undefined) return undefined
+  if (readyAt === undefined || isRetained(facts.instance)) return undefined
   const ttl = parseDuration(spec.idleTTL ?? "") ?? facts.settings.idle_ttl
   return latest(readyAt, facts.use.lastUse) + 1.25 * ttl
 }
 
-/** When an instance is too old. */
-export const lifetimeUntil = (facts: Facts): number =>
-  createdAt(facts) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
+/** When an instance is too old; of one that is retained, its Pod. */
+export const lifetimeUntil = (facts: Facts): number => {
+  const born = isRetained(facts.instance) ? moment(facts.pod?.metadata.creationTimestamp) : createdAt(facts)
+  return (born ?? never) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
+}
 
-/** When a drain must begin to be over before the Secret's values expire; at half their life if that is short. */
+/**
+ * When a drain must begin to be over before the Secret's values expire; at half their life if that is short. Undefined of an
+ * instance that is retained once its Pod has been replaced for it: what the Secret holds then is its author's business.
+ */
 export const secretUntil = (facts: Facts): number | undefined => {
   const expires = moment(facts.instance.spec.secretExpireTime)
   if (expires === undefined) return undefined
   const created = createdAt(facts)
-  return Math.max(expires - facts.settings.drain_timeout, created + (expires - created) / 2)
+  const at = Math.max(expires - facts.settings.drain_timeout, created + (expires - created) / 2)
+  const isReplaced = (moment(facts.pod?.metadata.creationTimestamp) ?? never) >= at
+  return isRetained(facts.instance) && isReplaced ? undefined : at
 }
 
 /** Since when an instance can make room for another. */
 export const evictableAt = ({ instance, use }: Facts): number =>
-  latest(use.lastUse, moment(instance.status?.readyTime)) + evictableIdleMs
+  isRetained(instance) ? never : latest(use.lastUse, moment(instance.status?.readyTime)) + evictableIdleMs

@@ -105,6 +105,14 @@ describe("restarting", () => {
     const done = await send("POST", "/api/targets/github/restart-instances", { body: { subject } })
     expect(done.body).toEqual({ restarted: 1, instances: ["github-user-b"] })
   })
+  test("deletes none that a manifest declares and that is retained, but asks for another Pod of it", async () => {
+    const made = await place("github", userKey("carol"), "github-declared")
+    const ref = { namespace, name: made.metadata.name }
+    await world.cluster.mergePatch(mcpInstanceKind, ref, { spec: { reclaimPolicy: "Retain" } })
+    const done = await send("POST", "/api/targets/github/restart-instances")
+    expect(done.body).toEqual({ restarted: 3, instances: ["github-declared", "github-user-a", "github-user-b"] })
+    expect(await restartTimes()).toEqual({ "github-declared": true, "other-user-a": false })
+  })
   test("drains instead when asked", async () => {
     const done = await send("POST", "/api/targets/github/restart-instances", { body: { drain: true } })
     expect(done.body.restarted).toBe(2)

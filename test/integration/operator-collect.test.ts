@@ -355,3 +355,60 @@ describe("garbage", () => {
     expect(await world.livePods()).toEqual([])
   })
 })
+
+describe("an instance that a manifest declares and that is retained", () => {
+  const retain = { reclaimPolicy: "Retain" } as const
+
+  it("is not deleted, however long nobody uses it; its Pod is replaced at its own maximum lifetime", async () => {
+    await world.start()
+    await world.make({ spec: { ...retain, idleTTL: "10s", maxLifetime: "60s" } })
+    await world.pass(5)
+    const [before] = await world.pods()
+    const { uid } = (await world.instance())?.metadata ?? {}
+    await world.pass(50)
+    expect((await world.pods()).map(({ metadata }) => metadata.uid)).toEqual([before?.metadata.uid])
+    await world.pass(300)
+    expect((await world.instance())?.metadata.uid).toBe(uid)
+    const { starts = 0 } = await world.status()
+    // a minute, and the drain, for each
+    expect(starts).toBeGreaterThanOrEqual(4)
+    expect(starts).toBeLessThanOrEqual(6)
+    await world.pass(10)
+    expect(await world.status()).toMatchObject({ phase: expect.stringMatching(/Ready|Draining|Starting/) })
+  })
+
+  it("is restarted by another Pod, once for each restartTime", async () => {
+    await world.start()
+    await world.make({ spec: retain })
+    await world.pass(5)
+    const { uid } = (await world.instance())?.metadata ?? {}
+    for (const starts of [2, 3]) {
+      await world.edit({ spec: { restartTime: stampNow() } })
+      await world.pass(60)
+      expect(await world.status()).toMatchObject({ phase: "Ready", starts })
+    }
+    expect((await world.instance())?.metadata.uid).toBe(uid)
+  })
+
+  it("stays while it fails, and starts again by itself", async () => {
+    await world.start()
+    world.kubelet.play([{ afterMs: 100, status: () => crashedStatus(3, "Error", 5) }])
+    await world.make({ spec: retain })
+    await world.pass(20 * minutes)
+    expect(await world.status()).toMatchObject({ phase: "Failed", failure: { reason: "CrashLoop" } })
+    expect(await world.instance()).toBeDefined()
+  })
+
+  it("that the same manifest is applied to again and again is written by nobody else", async () => {
+    await world.start()
+    const made = await world.make({ spec: { ...retain, restartTime: stampAfter(0) } })
+    await world.pass(10)
+    const [before, starts] = [world.writes.length, (await world.status()).starts]
+    for (let round = 0; round < 10; round++) {
+      await world.edit({ spec: made.spec })
+      await world.pass(60)
+    }
+    expect(world.writes.slice(before).filter(({ kind }) => kind === "MCPInstance" || kind === "Pod")).toEqual([])
+    expect((await world.status()).starts).toBe(starts)
+  })
+})

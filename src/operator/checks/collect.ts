@@ -8,7 +8,7 @@ import { clockSkewMs } from "../sightings.ts"
 import type { Check, Snapshot } from "../snapshot.ts"
 import { isSpecNews } from "../start.ts"
 import { moment } from "../time.ts"
-import { drainAndDelete, drainingReason, inWords } from "./drain.ts"
+import { drainAndEnd, drainingReason, inWords } from "./drain.ts"
 
 /** Its failure is over: its server answers again, though the status does not say so yet. No server mends a refused spec. */
 const hasHealed = ({ pod, instance }: Snapshot): boolean =>
@@ -50,26 +50,26 @@ const restartAsked = ({ instance }: Snapshot): boolean => {
 
 /** A restart was asked for. */
 export const restarted: Check = (snapshot) =>
-  restartAsked(snapshot) ? drainAndDelete(snapshot, "Restarted", "A restart was asked for.") : undefined
+  restartAsked(snapshot) ? drainAndEnd(snapshot, "Restarted", "A restart was asked for.") : undefined
 
 /** It is too old. */
 export const pastLifetime: Check = (snapshot) =>
   snapshot.now < lifetimeUntil(snapshot)
     ? undefined
-    : drainAndDelete(snapshot, "MaxLifetime", "It reached its maximum lifetime.")
+    : drainAndEnd(snapshot, "MaxLifetime", "It reached its maximum lifetime.")
 
 /** Its credentials are about to expire. */
 export const secretExpiring: Check = (snapshot) =>
   snapshot.now < (secretUntil(snapshot) ?? Number.POSITIVE_INFINITY)
     ? undefined
-    : drainAndDelete(snapshot, "SecretExpired", "The values of its Secret expire.")
+    : drainAndEnd(snapshot, "SecretExpired", "The values of its Secret expire.")
 
 /** It makes room for another, unless somebody came meanwhile. */
 export const evicted: Check = (snapshot) => {
   const { makesRoom, use, now } = snapshot
   const chosen = makesRoom || drainingReason(snapshot) === "Evicted"
   if (!chosen || use.live.length > 0 || now < evictableAt(snapshot)) return undefined
-  return drainAndDelete(snapshot, "Evicted", "It was the least recently used one while others waited for a place.")
+  return drainAndEnd(snapshot, "Evicted", "It was the least recently used one while others waited for a place.")
 }
 
 /** Nobody used it for its idle TTL, and nobody came meanwhile. */
@@ -78,5 +78,5 @@ export const idle: Check = (snapshot) => {
   if (use.live.length > 0 || standing.failed !== undefined) return undefined
   if (now < (idleUntil(snapshot) ?? Number.POSITIVE_INFINITY)) return undefined
   const ttl = parseDuration(instance.spec.idleTTL ?? "") ?? settings.idle_ttl
-  return drainAndDelete(snapshot, "Idle", `Nobody used it for ${inWords(ttl)}.`)
+  return drainAndEnd(snapshot, "Idle", `Nobody used it for ${inWords(ttl)}.`)
 }

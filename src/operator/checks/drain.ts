@@ -1,9 +1,12 @@
 import { findCondition } from "../../api/condition.ts"
 import { waitsForGateways } from "../../api/drain.ts"
 import { formatDuration } from "../../api/duration.ts"
+import type { Pod } from "../../api/pod.ts"
+import { isRetained } from "../../api/reclaim.ts"
 import { hasStarted } from "../failure.ts"
 import type { DrainReason } from "../reasons.ts"
 import type { Snapshot, Verdict } from "../snapshot.ts"
+import { pendingWords } from "../status.ts"
 import { moment } from "../time.ts"
 
 /** A gateway learns of a drain within this time, or asks the API server. */
@@ -57,9 +60,20 @@ export const drainStep = (snapshot: Snapshot, { reason, message, finish }: Drain
   return finish
 }
 
-/** A drain that ends with the deletion of the instance. */
-export const drainAndDelete = (snapshot: Snapshot, reason: DrainReason, message: string): Verdict =>
-  drainStep(snapshot, { reason, message, finish: { actions: [{ do: "deleteInstance", reason, message }] } })
+/** The next start takes the Pod's place. */
+export const replacement = (pod: Pod, { instance }: Snapshot, reason: DrainReason): Verdict => ({
+  actions: [{ do: "deletePod", pod, reason }],
+  standing: { ready: false, ...pendingWords },
+  starts: (instance.status?.starts ?? 0) + 1,
+})
+
+/** A drain that ends with the deletion of the instance; of one that is retained with that of its Pod, which is replaced. */
+export const drainAndEnd = (snapshot: Snapshot, reason: DrainReason, message: string): Verdict | undefined => {
+  const { pod, instance } = snapshot
+  if (!isRetained(instance))
+    return drainStep(snapshot, { reason, message, finish: { actions: [{ do: "deleteInstance", reason, message }] } })
+  return pod && drainStep(snapshot, { reason, message, finish: replacement(pod, snapshot, reason) })
+}
 
 /** A duration for a message: whole seconds. */
 export const inWords = (ms: number): string => formatDuration(Math.round(ms / 1000) * 1000)

@@ -4,11 +4,11 @@ import { hasCode } from "../../errors.ts"
 import { inputsHash } from "../desired/inputs.ts"
 import { desiredPod, type PodInput } from "../desired/pod.ts"
 import { toReadyReason } from "../reasons.ts"
-import type { Check, Snapshot, Standing, Verdict } from "../snapshot.ts"
+import type { Check, Snapshot, Standing } from "../snapshot.ts"
 import { isSpecNews, nextBackoff, plannedStart, wasReady } from "../start.ts"
 import { pendingWords } from "../status.ts"
 import { moment } from "../time.ts"
-import { drainStep } from "./drain.ts"
+import { drainStep, replacement } from "./drain.ts"
 
 const pending: Standing = { ready: false, ...pendingWords }
 
@@ -34,14 +34,10 @@ export const lostPod: Check = (snapshot) => {
 /** The Pod was made from other inputs: replaced at once, or drained first if its server has answered. */
 export const specChanged: Check = (snapshot) => {
   const { pod, instance } = snapshot
-  if (pod === undefined || pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance.spec)) return undefined
+  if (pod === undefined || pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance)) return undefined
   const reason = "SpecChanged"
-  const finish: Verdict = {
-    actions: [{ do: "deletePod", pod, reason }],
-    standing: pending,
-    starts: following(snapshot),
-  }
-  return drainStep(snapshot, { reason, message: "The instance's spec changed; its Pod is replaced.", finish })
+  const message = "The instance's spec changed; its Pod is replaced."
+  return drainStep(snapshot, { reason, message, finish: replacement(pod, snapshot, reason) })
 }
 
 /** The API server refused the create of this very pass. */

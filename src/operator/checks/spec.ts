@@ -35,7 +35,7 @@ export const unknownTemplate: Check = ({ instance, settings }) => {
 
 /** True if the Pod was made from this very spec: what a newer version of ours asks for must not end it. */
 const runsAsItIs = ({ pod, instance }: Snapshot): boolean =>
-  pod !== undefined && pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance.spec)
+  pod !== undefined && pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance)
 
 /** Less than the Pod Security Standard that the operator is told to keep. */
 export const tooPrivileged: Check = (snapshot) => {

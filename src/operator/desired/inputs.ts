@@ -1,5 +1,6 @@
-import type { MCPInstanceSpec } from "../../api/mcp-instance.ts"
+import type { MCPInstance, MCPInstanceSpec } from "../../api/mcp-instance.ts"
 import { digest } from "../../api/names.ts"
+import { isRetained } from "../../api/reclaim.ts"
 
 /** The fields of an instance that a running Pod cannot follow: a change of one of them needs another Pod. */
 const inputs = [
@@ -28,7 +29,10 @@ const stableJson = (value: unknown): string =>
 
 /**
  * Hash of the instance's inputs to its Pod. Not of the rendered Pod: then an upgrade of the operator, with other
- * defaults, would replace every Pod at once.
+ * defaults, would replace every Pod at once. An instance that is retained is restarted by another Pod: there the restartTime
+ * is an input too.
  */
-export const inputsHash = (spec: MCPInstanceSpec): string =>
-  digest(20, stableJson(Object.fromEntries(inputs.map((name) => [name, spec[name]]))))
+export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "spec">): string => {
+  const names = isRetained({ metadata, spec }) ? [...inputs, "restartTime" as const] : inputs
+  return digest(20, stableJson(Object.fromEntries(names.map((name) => [name, spec[name]]))))
+}

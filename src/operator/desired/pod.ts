@@ -184,7 +184,7 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
     labels: { ...pod.metadata.labels, ...childLabels(instance), [labels.pod]: name },
     annotations: {
       ...pod.metadata.annotations,
-      [labels.inputsHash]: inputsHash(instance.spec),
+      [labels.inputsHash]: inputsHash(instance),
       [labels.templateRevision]: templateRevision,
     },
     ownerReferences: [controllerReference(instance)],

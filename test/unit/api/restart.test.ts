@@ -4,6 +4,15 @@ import { anInstance } from "../../support/build/instance.ts"
 
 const [first, later] = ["2030-01-01T00:00:00Z", "2030-01-01T00:00:01Z"]
 
+test("an instance that is retained never ends by a restart", () => {
+  const instance = anInstance({
+    metadata: { generation: 2 },
+    spec: { restartTime: later, reclaimPolicy: "Retain" },
+    status: { initialRestartTime: first },
+  })
+  expect(asksForRestart(instance)).toBe(false)
+})
+
 test.each([
   ["made without one", 1, undefined, undefined, undefined, false],
   ["made without one, asked later", 2, undefined, later, undefined, true],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
 import { type Limits, type Member, planPlaces, toMember } from "../../../src/operator/capacity.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { msAfter as at, stampAfter } from "../../support/build/metadata.ts"
@@ -128,5 +129,23 @@ describe("an instance as the limits see it", () => {
     const refused = anInstance({ status: { conditions: [aCondition("Admitted", "False", "InvalidSpec")] } })
     expect(toMember(refused, facts)).toBeUndefined()
     expect(toMember(anInstance({ metadata: { deletionTimestamp: stampAfter(1) } }), facts)).toBeUndefined()
+  })
+})
+
+describe("an instance that is retained", () => {
+  const seen = (status: MCPInstanceStatus) =>
+    toMember(aReadyInstance({ spec: { reclaimPolicy: "Retain" }, status }), {
+      use: unused,
+      holdsOtherwise: true,
+      now: at(3_600),
+    })
+
+  it("makes room for nobody, idle or failed, and keeps its place while its Pod is replaced", () => {
+    const failure = { reason: "CrashLoop", message: "", time: stampAfter(0) }
+    const old = [aCondition("Admitted", "True", "Admitted"), aCondition("Draining", "True", "MaxLifetime")]
+    const stays = { holds: true, idle: false, failed: false, leaving: false }
+    expect(seen({})).toMatchObject(stays)
+    expect(seen({ phase: "Failed", failure })).toMatchObject(stays)
+    expect(seen({ phase: "Draining", conditions: old })).toMatchObject(stays)
   })
 })

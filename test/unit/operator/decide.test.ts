@@ -8,12 +8,25 @@ import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
 import { aPod, crashedStatus, readyStatus, startingStatus } from "../../support/build/pod.ts"
 import { aService } from "../../support/build/service.ts"
-import { aReadyInstance, aReadySnapshot, aSnapshot, draining, inUse, unused } from "../../support/build/snapshot.ts"
+import {
+  aReadyInstance,
+  aReadySnapshot,
+  aSnapshot,
+  draining,
+  inUse,
+  type SnapshotParts,
+  unused,
+} from "../../support/build/snapshot.ts"
 import { aTarget } from "../../support/build/target.ts"
 
 const used = (seconds: number) => ({ ...unused, lastUse: msAfter(seconds) })
-const failedAt = (seconds: number, more: Partial<MCPInstanceStatus> = {}) =>
+const retain = { reclaimPolicy: "Retain" } as const
+/** An instance that is retained and Ready, its Pod made at birth unless the parts say otherwise. */
+const retained = (seconds: number, parts: SnapshotParts = {}, spec: Partial<MCPInstance["spec"]> = {}) =>
+  aReadySnapshot(seconds, { instance: aReadyInstance({ spec: { ...retain, ...spec } }), ...parts })
+const failedAt = (seconds: number, more: Partial<MCPInstanceStatus> = {}, spec: Partial<MCPInstance["spec"]> = {}) =>
   anInstance({
+    spec,
     status: {
       phase: "Failed",
       failure: { reason: "CrashLoop", message: "", time: stampAfter(seconds) },
@@ -116,6 +129,62 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
       service: ownService,
     }),
     "nextStart",
+    [],
+  ],
+  [
+    "a failed one that is retained stays, also if its place is wanted, and starts again",
+    aSnapshot({ instance: failedAt(0, {}, retain), now: msAfter(99 * minute), makesRoom: true, service: ownService }),
+    "nextStart",
+    [],
+  ],
+  [
+    "in the queue one that is retained stays",
+    aSnapshot({
+      instance: anInstance({ spec: retain }),
+      place: { kind: "queued", reason: "QueueFull", nudge: [] },
+      now: msAfter(99 * minute),
+    }),
+    "queued",
+    [],
+  ],
+  ["an idle one that is retained stays", retained(99 * minute), "running", []],
+  ["one that is retained makes no room", retained(99 * minute, { makesRoom: true }), "running", []],
+  ["one that is retained is as old as its Pod: that is drained", retained(24 * 60 * minute), "pastLifetime", []],
+  [
+    "and then replaced",
+    retained(24 * 60 * minute, {
+      instance: draining(aReadyInstance({ spec: retain }), "MaxLifetime", stampAfter(25 * 60 * minute)),
+      drainSeenAt: msAfter(0),
+    }),
+    "pastLifetime",
+    ["deletePod"],
+  ],
+  [
+    "an old one that is retained and has no Pod is given one",
+    aSnapshot({ instance: anInstance({ spec: retain }), service: ownService, now: msAfter(24 * 60 * minute) }),
+    "nextStart",
+    [],
+  ],
+  [
+    "one that is retained is not deleted by a restart: its Pod was made from other inputs",
+    retained(minute, { pod: aPod({ status: readyStatus() }) }, { restartTime: stampAfter(50) }),
+    "specChanged",
+    [],
+  ],
+  [
+    "one that is retained gets another Pod before its Secret expires",
+    retained(9 * minute, {}, { secretExpireTime: stampAfter(10 * minute) }),
+    "secretExpiring",
+    [],
+  ],
+  [
+    "once: a Pod that was made since stays",
+    retained(
+      99 * minute,
+      { pod: aPod({ metadata: { creationTimestamp: stampAfter(11 * minute) }, status: readyStatus() }) },
+      { secretExpireTime: stampAfter(10 * minute) },
+    ),
+    "running",
     [],
   ],
   [

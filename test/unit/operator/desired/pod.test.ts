@@ -87,7 +87,7 @@ describe("the Pod of an instance", () => {
 })
 
 describe("the hash of an instance's inputs", () => {
-  const hash = (spec: Partial<MCPInstanceSpec> = {}) => inputsHash(anInstance({ spec }).spec)
+  const hash = (spec: Partial<MCPInstanceSpec> = {}) => inputsHash(anInstance({ spec }))
 
   it.each<[string, Partial<MCPInstanceSpec>]>([
     ["image", { image: "other" }],
@@ -102,6 +102,12 @@ describe("the hash of an instance's inputs", () => {
     ["imagePullPolicy", { imagePullPolicy: "Always" }],
   ])("changes with %s", (_, spec) => {
     expect(hash(spec)).not.toBe(hash())
+  })
+
+  it("changes with restartTime where the instance is retained, and only there", () => {
+    const retain = { reclaimPolicy: "Retain" } as const
+    expect(hash(retain), "the word itself replaces no Pod").toBe(hash())
+    expect(hash({ ...retain, restartTime: "2030-01-01T00:00:00Z" })).not.toBe(hash())
   })
 
   it("does not change with what the Pod need not follow, nor with the order of fields", () => {
