@@ -3,17 +3,18 @@
  * is lost, children without an owner. Each gives a true sentence in status, as an Event, and to the client that waits.
  */
 import { randomBytes } from "node:crypto"
-import { beforeAll, describe, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { KubeCluster } from "../../src/adapters/kube/cluster.ts"
 import { findCondition } from "../../src/api/condition.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
-import { podKind } from "../../src/api/pod.ts"
+import { podKind, serverContainer } from "../../src/api/pod.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
+import { eventually } from "../support/processes.ts"
 import { initialize, post } from "../support/reflow.ts"
 import { cluster, kubectl, openCluster, waitFor } from "./support/cluster.ts"
 import { ensureImages, images } from "./support/images.ts"
 import { type Installation, makeInstallation, type RoleProcess, readBootstrapToken, startRole } from "./support/role.ts"
-import { registerSilentNode } from "./support/silent-node.ts"
+import { registerSilentNode, type SilentNode } from "./support/silent-node.ts"
 import { type Patch, registerWebhooks, webhooksOf } from "./support/webhook.ts"
 
 const suffix = randomBytes(3).toString("hex")
@@ -48,6 +49,8 @@ let instances: Reflection<MCPInstance>
 let url = ""
 let headers: Readonly<Record<string, string>> = {}
 let gateway: RoleProcess
+let node: SilentNode | undefined
+const taint = `reflow-test-${suffix}/alone`
 
 const makeTarget = async (name: string, more: object = {}, namespace = place.instances): Promise<void> => {
   const target = {
@@ -57,19 +60,21 @@ const makeTarget = async (name: string, more: object = {}, namespace = place.ins
     spec: { image: images.dice.name, port: 8080, startTimeout: "5m", ...more },
   }
   await kubectl(["create", "-f", "-"], { input: JSON.stringify(target) })
-  const isKnown = async () => (await fetch(`${url}/api/targets/${name}`, { headers })).status
-  await expect.poll(isKnown, { timeout: 10_000 }).toBe(200)
+  const isKnown = async () => (await fetch(`${url}/api/targets/${name}`, { headers })).status === 200
+  await eventually(isKnown, 10_000, `the gateway knows the target ${name}`)
 }
 
 /** What a client hears that asks a target, whatever it is. */
-const ask = async (target: string): Promise<string> =>
-  (await post(`${url}/mcp/${target}`, undefined, initialize(), headers)).text()
+const ask = async (target: string): Promise<string> => {
+  const response = await post(`${url}/mcp/${target}`, undefined, initialize(), headers)
+  return `${response.status} ${await response.text()}`
+}
 
 /** The error's data that a client hears. */
 const hear = async (target: string) => {
   const text = await ask(target)
-  if (!text.includes('"error"')) throw new Error(`${target} is served: ${text.slice(0, 300)}`)
-  return JSON.parse(text).error.data
+  if (!text.includes('"error"')) throw new Error(`${target} is served: ${text.slice(0, 300)}\n${gateway.output()}`)
+  return JSON.parse(text.slice(4)).error.data
 }
 
 const instanceOf = (all: Reflection<MCPInstance>, target: string): MCPInstance | undefined =>
@@ -86,16 +91,28 @@ const eventsOf = async (target: string): Promise<string> => {
   const name = instanceOf(instances, target)?.metadata.name ?? ""
   return (await kubectl(["describe", "mcpi", name, "-n", place.instances])).replace(/\s+/g, " ")
 }
-/** Checks that status, Event and the waiting client tell the same trouble, in words that name the culprit. */
-const expectTold = async (target: string, reason: string, culprit: string | RegExp): Promise<void> => {
-  const heard = hear(target)
+/** Checks that status and Event tell the same trouble, in words that name the culprit. */
+const expectTold = async (target: string, reason: string, culprit: RegExp): Promise<void> => {
   expect(await isTold(target, reason)).toMatch(culprit)
   await expect.poll(() => eventsOf(target), { timeout: 40_000 }).toContain(`Warning ${reason} `)
-  expect((await heard).message).toMatch(culprit)
+}
+/** Checks that the client who waits for the server is told so, too. */
+const expectHeard = async (target: string, reason: string, culprit: RegExp): Promise<void> => {
+  const [heard] = await Promise.all([hear(target), expectTold(target, reason, culprit)])
+  expect(heard.message).toMatch(culprit)
+}
+/** Checks that a server which answers is used, whatever else in its Pod does not. */
+const expectServed = async (target: string, reason: string, culprit: RegExp): Promise<void> => {
+  expect(await ask(target)).toContain('"serverInfo"')
+  await expectTold(target, reason, culprit)
 }
 
 const startRoles = async (where: Installation): Promise<void> => {
-  const set = { "kubernetes.hold_timeout": holdTimeout, plugins: JSON.stringify([{ name: "node-selector" }]) }
+  const set = {
+    "kubernetes.hold_timeout": holdTimeout,
+    "kubernetes.gc_interval": "10s",
+    plugins: JSON.stringify([{ name: "node-selector" }]),
+  }
   const start = async (role: "operator" | "gateway") =>
     startRole(role, { kubeconfig: await where.kubeconfig(role), namespace: where.instances, set, until: "file" })
   const operator = await start("operator")
@@ -110,35 +127,40 @@ beforeAll(async () => {
   place = await makeInstallation("disturbed")
   client = openCluster("test")
   instances = client.watch(mcpInstanceKind, { namespace: place.instances })
+  node = await registerSilentNode(`silent-${suffix}`, { label: nodeLabel, taint })
   await Promise.all([instances.synced, startRoles(place)])
 }, 300_000)
 
+afterAll(() => node?.remove())
+
 // the API server must reach a webhook of this machine
 describe.skipIf(cluster.origin !== "built")("a webhook of the cluster", { timeout: 120_000 }, () => {
+  let removeWebhooks = async (): Promise<void> => {}
+  afterAll(() => removeWebhooks())
   beforeAll(async () => {
-    await registerWebhooks(place.instances, injected)
+    removeWebhooks = await registerWebhooks(place.instances, injected)
     await Promise.all(Object.keys(injected).map((target) => makeTarget(target)))
   }, 180_000)
 
   test("that is down is named; when it is back the server starts by itself", async () => {
-    await expectTold("unasked", "WebhookFailed", /unasked\.webhooks\.example\.com/)
+    await expectHeard("unasked", "WebhookFailed", /unasked\.webhooks\.example\.com/)
     const remove = [{ op: "remove", path: "/webhooks/0" }]
     const name = webhooksOf(place.instances)
     await kubectl(["patch", "mutatingwebhookconfiguration", name, "--type=json", "-p", JSON.stringify(remove)])
     await expect.poll(() => ask("unasked"), { timeout: 60_000 }).toContain('"serverInfo"')
   })
-  test("that adds a container which fails: the container is named, not the server", () =>
-    expectTold("meshed", "ContainerNotReady", /mesh-proxy/))
+  test("that adds a container which fails: the server is used, and the container is named", () =>
+    expectServed("meshed", "ContainerNotReady", /mesh-proxy/))
   test("that adds an init container which fails: the init container is named, not the server", () =>
-    expectTold("prepared", "InitContainerNotReady", /mesh-init/))
-  test("that adds a readiness gate which nobody fulfils: the gate is named", () =>
-    expectTold("gated", "ReadinessGate", /example\.com\/load-balancer/))
+    expectHeard("prepared", "InitContainerNotReady", /mesh-init/))
+  test("that adds a readiness gate which nobody fulfils: the server is used, and the gate is named", () =>
+    expectServed("gated", "ReadinessGate", /example\.com\/load-balancer/))
 })
 
 test("a node that is lost is named as long as its Pod stands on it", { timeout: 180_000 }, async () => {
-  const taint = `reflow-test-${suffix}/alone`
-  const node = await registerSilentNode(`silent-${suffix}`, { label: nodeLabel, taint })
-  await makeTarget("far", { podTemplates: [{ name: "node-selector", config: { labels: { [nodeLabel]: node.name } } }] })
+  await makeTarget("far", {
+    podTemplates: [{ name: "node-selector", config: { labels: { [nodeLabel]: `silent-${suffix}` } } }],
+  })
   const tolerate = { spec: { tolerations: [{ key: taint, operator: "Exists" }] } }
   const asked = ask("far")
   const podName = await waitFor(
@@ -149,19 +171,28 @@ test("a node that is lost is named as long as its Pod stands on it", { timeout: 
   )
   const ref = { namespace: place.instances, name: podName }
   await kubectl(["patch", "pod", podName, "-n", place.instances, "--type=merge", "-p", JSON.stringify(tolerate)])
-  await expect.poll(async () => (await client.get(podKind, ref))?.spec.nodeName, { timeout: 20_000 }).toBe(node.name)
+  await expect
+    .poll(async () => (await client.get(podKind, ref))?.spec.nodeName, { timeout: 20_000 })
+    .toBe(`silent-${suffix}`)
   const now = new Date().toISOString()
   const conditions = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"].map((type) => ({
     ...{ type, status: "True", lastTransitionTime: now },
   }))
-  const server = { name: "server", image: images.dice.name, imageID: "x", restartCount: 0, ready: true, started: true }
+  const server = {
+    name: serverContainer,
+    image: images.dice.name,
+    imageID: "x",
+    restartCount: 0,
+    ready: true,
+    started: true,
+  }
   const containerStatuses = [{ ...server, state: { running: { startedAt: now } } }]
-  const status = { phase: "Running", podIP: "198.18.255.250", podIPs: [{ ip: "198.18.255.250" }], startTime: now }
+  const status = { phase: "Running", podIP: "198.18.77.7", podIPs: [{ ip: "198.18.77.7" }], startTime: now }
   await client.patchStatus(podKind, ref, { status: { ...status, conditions, containerStatuses } })
   await asked
-  node.lose()
+  node?.lose()
   await waitFor(instances, () => readyOf("far")?.reason === "NodeNotReady" || undefined, 120_000, "the node is missed")
-  await expectTold("far", "NodeNotReady", new RegExp(node.name))
+  await expectHeard("far", "NodeNotReady", new RegExp(`silent-${suffix}`))
 })
 
 describe("a quota on", { timeout: 120_000 }, () => {
@@ -186,7 +217,7 @@ describe("a quota on", { timeout: 120_000 }, () => {
     await setQuota(resource, "0")
     const target = `many-${name}`
     await makeTarget(target)
-    await expectTold(target, "QuotaExceeded", /room/)
+    await expectHeard(target, "QuotaExceeded", /room/)
     await dropQuota()
     await expect.poll(() => ask(target), { timeout: 90_000 }).toContain('"serverInfo"')
   })

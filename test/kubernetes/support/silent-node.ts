@@ -1,6 +1,5 @@
 /** A node that is registered and that nobody runs: it reports as long as a test wants it to. */
 import { setInterval } from "node:timers"
-import { afterAll } from "vitest"
 import { kubectl } from "./cluster.ts"
 
 /** A registered node. */
@@ -8,6 +7,8 @@ export type SilentNode = {
   readonly name: string
   /** From now on it reports no more, as one whose machine has lost its power. */
   lose(): void
+  /** Removes it, with its Pods. */
+  remove(): Promise<void>
 }
 
 const apply = (object: object, more: readonly string[] = []): Promise<string> =>
@@ -39,7 +40,7 @@ const renew = (name: string): Promise<string> =>
   })
 
 /**
- * Registers a node with a label, which keeps all other Pods away by a taint. Gone at the end of the file, with its Pods.
+ * Registers a node with a label, which keeps all other Pods away by a taint. Remove it.
  * @param taint Key and effect NoSchedule.
  */
 export const registerSilentNode = async (
@@ -48,13 +49,13 @@ export const registerSilentNode = async (
 ): Promise<SilentNode> => {
   const timer = setInterval(() => void renew(name).catch(() => {}), 5_000)
   const lose = (): void => clearInterval(timer)
-  afterAll(async () => {
+  const remove = async (): Promise<void> => {
     lose()
     const ofNode = `--field-selector=spec.nodeName=${name}`
     await kubectl(["delete", "pods", "--all-namespaces", ofNode, "--force", "--grace-period=0"])
     await kubectl(["delete", "node", name, "--ignore-not-found"])
     await kubectl(["delete", "lease", name, "-n", "kube-node-lease", "--ignore-not-found"])
-  })
+  }
   await apply({
     apiVersion: "v1",
     kind: "Node",
@@ -63,5 +64,5 @@ export const registerSilentNode = async (
   })
   await renew(name)
   await report(name)
-  return { name, lose }
+  return { name, lose, remove }
 }

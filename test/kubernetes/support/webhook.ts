@@ -5,7 +5,6 @@ import { createServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { afterAll } from "vitest"
 import { labels } from "../../../src/api/labels.ts"
 import { kubectl, makeFolder } from "./cluster.ts"
 
@@ -38,7 +37,7 @@ const answer = (review: Review, patch: readonly Patch[]): string =>
     },
   })
 
-/** Answers each path with its patch. Resolves with its origin. */
+/** Answers each path with its patch. */
 const serve = async (patches: Readonly<Record<string, readonly Patch[]>>, tls: { cert: string; key: string }) => {
   const server = createServer(tls, async (request, response) => {
     const pieces: Buffer[] = []
@@ -48,11 +47,11 @@ const serve = async (patches: Readonly<Record<string, readonly Patch[]>>, tls: {
     response.end(answer(review, patches[(request.url ?? "").slice(1).split("?")[0] ?? ""] ?? []))
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  afterAll(() => {
+  const close = (): void => {
     server.closeAllConnections()
     server.close()
-  })
-  return `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  return { origin: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, close }
 }
 
 /** Where a webhook is asked: about the Pods of one target in one namespace, at `url`. */
@@ -75,17 +74,17 @@ export const webhooksOf = (namespace: string): string => `reflow-test-${namespac
 
 /**
  * Registers webhooks for Pods of one namespace: by a target's name what it adds to the Pods of that target, or `down` for a
- * webhook that nobody answers for. Gone at the end of the file.
+ * webhook that nobody answers for. Resolves with what removes them.
  */
 export const registerWebhooks = async (
   namespace: string,
   hooks: Readonly<Record<string, readonly Patch[] | "down">>,
-): Promise<void> => {
+): Promise<() => Promise<void>> => {
   const tls = await makeCertificate()
   const patches = Object.fromEntries(
     Object.entries(hooks).filter((each): each is [string, readonly Patch[]] => each[1] !== "down"),
   )
-  const origin = await serve(patches, tls)
+  const { origin, close } = await serve(patches, tls)
   const caBundle = Buffer.from(tls.cert).toString("base64")
   const webhooks = Object.entries(hooks).map(([target, hook]) =>
     toWebhook({
@@ -96,7 +95,6 @@ export const registerWebhooks = async (
     }),
   )
   const name = webhooksOf(namespace)
-  afterAll(() => kubectl(["delete", "mutatingwebhookconfiguration", name, "--ignore-not-found"]))
   const registration = {
     apiVersion: "admissionregistration.k8s.io/v1",
     kind: "MutatingWebhookConfiguration",
@@ -104,4 +102,8 @@ export const registerWebhooks = async (
     webhooks,
   }
   await kubectl(["create", "-f", "-"], { input: JSON.stringify(registration) })
+  return async () => {
+    await kubectl(["delete", "mutatingwebhookconfiguration", name, "--ignore-not-found"])
+    close()
+  }
 }
