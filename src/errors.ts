@@ -135,6 +135,16 @@ export const errorTable = {
     -32603,
     "Choose another port with --set gateway.listen=HOST:PORT, or end the other program.",
   ),
+  StateInUse: operator(
+    500,
+    -32603,
+    "End the other program, or give this one a folder of its own with --set dev.state_dir=FOLDER.",
+  ),
+  StateInvalid: operator(
+    500,
+    -32603,
+    "Do what is said of the file, move it away, or start with --fresh, which forgets the targets and values in it.",
+  ),
   PlatformUnsupported: operator(500, -32603, "Use Linux or macOS for the embedded cluster."),
   LeadershipLost: operator(500, -32603, "Another replica leads now; this one exits and starts again."),
   IssuerUnavailable: operator(

@@ -3,7 +3,7 @@
  * and ends the process. Roles are loaded when they are asked for, so that `reflow --help` need not load a gateway.
  */
 import type { Environment } from "./config/environment.ts"
-import { type Command, parseCommand, type Role } from "./config/flags.ts"
+import { type Command, parseCommand } from "./config/flags.ts"
 import { helpText } from "./config/help.ts"
 import { loadConfig, processEnvironment } from "./config/load.ts"
 import { configReport, schemaReport } from "./config/report.ts"
@@ -79,8 +79,14 @@ const serve = async (role: RunningRole, drainMs: number): Promise<ExitCode> => {
   return 0
 }
 
+type Run = Extract<Command, { kind: "run" }>
+
 /** Starts the named role. Each is loaded only when it is asked for. */
-const startRole = async (name: Role, config: Config, environment: Environment): Promise<RunningRole> => {
+const startRole = async (
+  { role: name, fresh }: Run,
+  config: Config,
+  environment: Environment,
+): Promise<RunningRole> => {
   const { platform, stdout, stderr } = process
   switch (name) {
     case "gateway":
@@ -91,15 +97,15 @@ const startRole = async (name: Role, config: Config, environment: Environment): 
       return (await import("./roles/all.ts")).startAll({ config, stderr })
     case "dev": {
       const { startDev } = await import("./roles/dev.ts")
-      return startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr })
+      return startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr, fresh })
     }
   }
 }
 
-const run = async ({ role: name, settings }: Extract<Command, { kind: "run" }>): Promise<ExitCode> => {
+const run = async (command: Run): Promise<ExitCode> => {
   const environment = processEnvironment()
-  const { config, warnings } = loadConfig({ settings, role: name, environment })
-  const role = await startRole(name, config, environment)
+  const { config, warnings } = loadConfig({ settings: command.settings, role: command.role, environment })
+  const role = await startRole(command, config, environment)
   for (const warning of warnings) role.log.warn(warning)
   onFatal((error) => role.log.error("ending: the state of the program is unknown", { error }))
   return await serve(role, config.kubernetes.drain_timeout)

@@ -90,6 +90,7 @@ export const flags: Readonly<Record<string, Flag>> = {
     help: "with --role dev: targets to load, a file or folder",
     from: "file",
   },
+  fresh: { of: ["run"], help: "with --role dev: forget the targets and values that former runs kept" },
   reach: { value: "URL", of: ["check"], help: "with check: also whether a gateway answers there" },
   schema: { of: ["config"], help: "print the JSON Schema of the file instead" },
   subject: { value: "NAME", of: ["token"], help: "whose token it is" },

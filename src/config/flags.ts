@@ -30,7 +30,13 @@ export type Settings = {
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
-  | { readonly kind: "run"; readonly role: Role; readonly settings: Settings }
+  | {
+      readonly kind: "run"
+      readonly role: Role
+      readonly settings: Settings
+      /** True: the role dev forgets what former runs kept. */
+      readonly fresh: boolean
+    }
   | {
       readonly kind: "config"
       readonly role: Role | undefined
@@ -207,7 +213,9 @@ const runCommand = (all: Values, role: Role | undefined): Command => {
   if (role === undefined)
     throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commandNames.join(", ")}`)
   if (role !== "dev" && all("targets").length > 0) throw wrong("--targets goes with --role dev only: use kubectl apply")
-  return { kind: "run", role, settings: settingsOf(all) }
+  const fresh = all("fresh").length > 0
+  if (role !== "dev" && fresh) throw wrong("--fresh goes with --role dev only: other roles keep nothing themselves")
+  return { kind: "run", role, settings: settingsOf(all), fresh }
 }
 
 const checkCommand = (all: Values, role: Role = "all"): Command => {

@@ -225,7 +225,7 @@ const dev = z.strictObject({
   state_dir: z
     .string()
     .default("")
-    .describe("Where the embedded default keeps its token key; empty = the user's state folder."),
+    .describe("Where --role dev keeps its token key and what its REST API made; empty = the user's state folder."),
 })
 
 const log = z.strictObject({

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import type { ObjectMeta } from "../api/kind.ts"
 import { type MCPTarget, MCPTargetSpec, mcpTargetKind } from "../api/mcp-target.ts"
@@ -5,8 +6,7 @@ import { suggestion } from "../api/nearest.ts"
 import { type Secret, secretKind, toSecretData } from "../api/secret.ts"
 import { configError } from "../config/check.ts"
 import { isTree, type Problem, type Tree } from "../config/layer.ts"
-import { isAppError } from "../errors.ts"
-import type { ClusterPort } from "../ports/cluster.ts"
+import type { TargetDocument } from "./dev-plan.ts"
 import { type Manifest, readManifests } from "./manifests.ts"
 
 /** Where targets are looked for if none are named. */
@@ -97,35 +97,34 @@ const toObject = ({ values }: Manifest, namespace: string): Outcome => {
 const toProblems = (manifest: Manifest, faults: readonly Fault[]): readonly Problem[] =>
   faults.map(({ path, message }) => ({ source: manifest.sourceOf(path), key: `${manifest.label}: ${path}`, message }))
 
-type Call = { readonly cluster: ClusterPort; readonly namespace: string; readonly signal: AbortSignal }
-
-/** Creates one object; what the cluster refuses becomes a problem of its document. */
-const create = async (manifest: Manifest, { cluster, namespace, signal }: Call): Promise<readonly Problem[]> => {
-  const outcome = toObject(manifest, namespace)
-  if ("faults" in outcome) return toProblems(manifest, outcome.faults)
-  try {
-    if ("target" in outcome) await cluster.create(mcpTargetKind, outcome.target, { signal })
-    else await cluster.create(secretKind, outcome.secret, { signal })
-    return []
-  } catch (error) {
-    if (!isAppError(error) || signal.aborted) throw error
-    return [{ source: manifest.sourceOf("metadata"), key: manifest.label, message: error.message }]
-  }
-}
-
 /** The files to load: the named ones, else the examples beside the working directory if they are there. */
 export const targetPaths = (named: readonly string[]): readonly string[] => {
   if (named.length > 0) return named
   return existsSync(examplesFolder) ? [examplesFolder] : []
 }
 
-/**
- * Creates the targets and Secrets of YAML files, as `kubectl apply` would. Throws `ConfigInvalid` that lists every
- * problem with file, line, document and field: a start with half of them would only look like a success.
- */
-export const loadTargets = async (paths: readonly string[], call: Call): Promise<void> => {
+/** What a manifest says, in a few bytes. */
+const digestOf = ({ values }: Manifest): string => createHash("sha256").update(JSON.stringify(values)).digest("hex")
+
+/** The targets and Secrets of YAML files, and every problem with file, line, document and field. */
+export const readTargets = (
+  paths: readonly string[],
+  namespace: string,
+): { readonly documents: readonly TargetDocument[]; readonly problems: readonly Problem[] } => {
   const { manifests, problems } = readManifests(paths)
-  const found = [...problems]
-  for (const manifest of manifests) found.push(...(await create(manifest, call)))
-  if (found.length > 0) throw configError(found, "the targets")
+  const read = manifests.map((manifest): { document?: TargetDocument; problems?: readonly Problem[] } => {
+    const outcome = toObject(manifest, namespace)
+    if ("faults" in outcome) return { problems: toProblems(manifest, outcome.faults) }
+    const object = "target" in outcome ? outcome.target : outcome.secret
+    return { document: { manifest, object, digest: digestOf(manifest) } }
+  })
+  return {
+    documents: read.flatMap(({ document }) => (document === undefined ? [] : [document])),
+    problems: [...problems, ...read.flatMap((each) => each.problems ?? [])],
+  }
+}
+
+/** Throws `ConfigInvalid` that lists every problem: a start with half of the targets would only look like a success. */
+export const ensureSound = (problems: readonly Problem[]): void => {
+  if (problems.length > 0) throw configError(problems, "the targets")
 }

@@ -9,10 +9,13 @@ import type { PluginHost } from "../plugin/host.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import { version } from "../version.ts"
 import { bannerText } from "./dev-banner.ts"
+import { type Begun, begin } from "./dev-begin.ts"
 import { baseEnvironment } from "./dev-environment.ts"
 import { ensureDevKey } from "./dev-key.ts"
 import { showProgress } from "./dev-progress.ts"
-import { loadTargets, targetPaths } from "./dev-targets.ts"
+import { answerOnceKept, keepChanges, openStateFolder } from "./dev-state.ts"
+import type { DevState } from "./dev-state-file.ts"
+import { ensureSound, readTargets, targetPaths } from "./dev-targets.ts"
 import { devToken } from "./dev-token.ts"
 import { type Front, startFront } from "./front.ts"
 import { startHealth } from "./health-listener.ts"
@@ -20,6 +23,7 @@ import type { HttpListener } from "./http-listener.ts"
 import { loadPlugins } from "./plugins.ts"
 import { listenPublicly } from "./public-listener.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
+import type { Saver } from "./saver.ts"
 import { createTerminal, type Output, type Terminal } from "./terminal.ts"
 
 /** What the role dev gets from the process. */
@@ -34,6 +38,8 @@ export type DevOptions = {
   readonly stdout: Output
   /** Gets log and progress. */
   readonly stderr: Output
+  /** True: what was kept of former runs is forgotten. Default false. */
+  readonly fresh?: boolean
 }
 
 type Deps = DevOptions & Base & { readonly terminal: Terminal }
@@ -105,16 +111,31 @@ const printBanner = async ({ config, environment, stdout }: Deps, url: string, {
   stdout.write(bannerText({ version, url, program: programOf(environment), targets: listed, tokens }))
 }
 
+/** Fills the cluster with what former runs have kept and with the targets of files, and keeps what changes from now on. */
+const fillCluster = async (deps: Deps, cluster: MemoryCluster, state: DevState): Promise<Begun & { saver: Saver }> => {
+  const { config, telemetry, started, signal } = deps
+  const { namespace } = config.kubernetes
+  const { log } = telemetry
+  const { documents, problems } = readTargets(targetPaths(config.dev.targets), namespace)
+  const begun = await begin({ cluster, namespace, state, documents, log, signal })
+  ensureSound([...problems, ...begun.problems])
+  const saver = keepChanges({ cluster, namespace, log }, begun, config.dev.state_dir)
+  await started.add("kept targets and values", saver.settled)
+  return { ...begun, saver }
+}
+
 const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { config, telemetry, terminal, started, signal } = deps
   const { namespace } = config.kubernetes
+  const folder = await openStateFolder(config.dev.state_dir, deps.fresh === true)
+  await started.add("state folder", folder.close)
   const { listener, serve, publicUrl: url } = await listenPublicly(deps)
   const cluster = await startCluster(deps)
-  const gatewayCluster = cluster.client({ fieldManager: "reflow-gateway" })
+  const { saver } = await fillCluster(deps, cluster, folder.state)
+  const gatewayCluster = answerOnceKept(cluster.client({ fieldManager: "reflow-gateway" }), saver)
   const plugins = await loadPlugins({ ...deps, clock, cluster: gatewayCluster })
   await startOperator(deps, cluster, plugins)
   const devKey = await ensureDevKey(config.dev.state_dir)
-  await loadTargets(targetPaths(config.dev.targets), { cluster, namespace, signal })
   const front = await startFront({
     ...deps,
     cluster: gatewayCluster,

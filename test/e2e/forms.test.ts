@@ -10,6 +10,35 @@ import { giveUpSlow } from "../support/slow-call.ts"
 
 const forms: readonly Form[] = ["bundle", "executable", "deno"]
 
+test.each(forms)(
+  "as %s a killed program has lost nothing that the REST API made",
+  { timeout: 60_000 },
+  async (form) => {
+    const folder = mkdtempSync(join(tmpdir(), "reflow-killed-"))
+    const begin = () => startReflow({ form, targets: "", set: { "dev.state_dir": join(folder, "state") } })
+    const first = await begin()
+    const body = {
+      name: "mine",
+      transport_type: "kubernetes",
+      image: "example.invalid/mine:1",
+      command: ["node", repositoryFile("test/fixtures/servers/dual.mjs")],
+      port: 8080,
+      isolation_boundary: "per_user",
+      credentials: [{ name: "API_TOKEN" }],
+    }
+    expect((await first.api("POST", "/api/targets", body)).status).toBe(201)
+    const alice = await first.token("alice")
+    expect((await first.api("PUT", "/api/targets/mine/env/me", { API_TOKEN: "kept" }, alice)).status).toBe(200)
+    await expect(begin()).rejects.toThrow(/StateInUse[\s\S]*dev\.state_dir/)
+    first.process.kill("SIGKILL")
+    await first.stop()
+    const second = await begin()
+    expect(await toolText(`${second.url}/mcp/mine`, alice, "env", { names: ["API_TOKEN"] })).toContain('"kept"')
+    await second.stop()
+    rmSync(folder, { recursive: true, force: true })
+  },
+)
+
 describe.each(forms)("the program as %s", (form) => {
   const mark = `form-${form}-${process.pid}`
   const server = repositoryFile("test/fixtures/servers/dual.mjs")

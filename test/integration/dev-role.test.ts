@@ -1,13 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { parseCommand } from "../../src/config/flags.ts"
-import { loadConfig } from "../../src/config/load.ts"
 import { hasCode, isAppError } from "../../src/errors.ts"
-import { type DevOptions, startDev } from "../../src/roles/dev.ts"
+import type { DevOptions } from "../../src/roles/dev.ts"
 import type { RunningRole } from "../../src/roles/role.ts"
+import { bannerToken, startDevRole } from "../support/dev-role.ts"
 import { toolText } from "../support/modern.ts"
 import { repositoryFile, target } from "../support/reflow.ts"
 
@@ -25,36 +24,12 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const file = (name: string, text: string): string => {
-  const path = join(folder, name)
-  writeFileSync(path, text)
-  return path
-}
-
 /** Starts the role with this YAML of targets; `printed` and `logged` grow. */
-const start = (targets: string, set: readonly string[] = [], more: Partial<DevOptions> & { absent?: true } = {}) => {
-  const path = more.absent ? join(folder, "absent.yaml") : file("targets.yaml", targets)
-  const out = { printed: "", logged: "" }
-  const settings = ["gateway.listen=127.0.0.1:0", `dev.state_dir=${join(folder, "state")}`, "log.format=json", ...set]
-  const flags = settings.flatMap((each) => ["--set", each])
-  const command = parseCommand(["--role", "dev", "--targets", path, ...flags])
-  if (command.kind !== "run") throw new Error("not a run")
-  const { config } = loadConfig({ settings: command.settings, role: "dev", environment: {} })
-  const role = startDev({
-    config,
-    environment: process.env,
-    workingDirectory: repositoryFile("."),
-    platform: process.platform,
-    stdout: { write: (text) => (out.printed += text) },
-    stderr: { write: (text) => (out.logged += text) },
-    ...more,
-  })
-  running = role
-  return { role, out }
+const start = (targets: string | undefined, set: readonly string[] = [], options: Partial<DevOptions> = {}) => {
+  const dev = startDevRole({ folder, targets, set, options })
+  running = dev.role
+  return dev
 }
-
-const tokenOf = (printed: string, who: string): string =>
-  new RegExp(`^ {2}${who} +(\\S+)$`, "m").exec(printed)?.[1] ?? ""
 
 /** The lines of the ConfigInvalid that a start is refused with, without the folder's name. */
 const refusal = async (targets: string): Promise<readonly string[]> => {
@@ -70,11 +45,11 @@ const refusal = async (targets: string): Promise<readonly string[]> => {
 test("one command serves two users, each with the token that it printed", async () => {
   const { role, out } = start(notes)
   const { url } = await role.ready
-  const tokens = ["alice", "bob"].map((who) => tokenOf(out.printed, who))
+  const tokens = ["alice", "bob"].map((who) => bannerToken(out.printed, who))
   const pids = await Promise.all(tokens.map((token) => toolText(`${url}/mcp/notes`, token, "pid")))
   expect(new Set(pids).size).toBe(2)
   const api = await fetch(`${url}/api/instances`, {
-    headers: { authorization: `Bearer ${tokenOf(out.printed, "admin")}` },
+    headers: { authorization: `Bearer ${bannerToken(out.printed, "admin")}` },
   })
   expect(await api.json()).toMatchObject({ items: [{ target: "notes" }, { target: "notes" }] })
 })
@@ -98,7 +73,7 @@ test("the banner's client configuration and call name a target and work as they 
 test("the log tells each phase of a start, and holds neither token nor banner", async () => {
   const { role, out } = start(notes)
   const { url } = await role.ready
-  const alice = tokenOf(out.printed, "alice")
+  const alice = bannerToken(out.printed, "alice")
   await toolText(`${url}/mcp/notes`, alice, "pid")
   const phases = () =>
     out.logged
@@ -117,7 +92,7 @@ test("servers get PATH and HOME, but nothing else of the program's environment",
   const { role, out } = start(notes, [], { environment })
   const { url } = await role.ready
   const names = ["HOME", "PORT", "REFLOW_AUTH__TOKENS", "AWS_SECRET_ACCESS_KEY"]
-  const text = await toolText(`${url}/mcp/notes`, tokenOf(out.printed, "alice"), "env", { names })
+  const text = await toolText(`${url}/mcp/notes`, bannerToken(out.printed, "alice"), "env", { names })
   expect(text).toContain(folder)
   expect(text).not.toContain("canary")
 })
@@ -125,7 +100,7 @@ test("servers get PATH and HOME, but nothing else of the program's environment",
 test("closing ends the servers, frees the port, and may be repeated", async () => {
   const { role, out } = start(notes)
   const { url } = await role.ready
-  const pid = Number(await toolText(`${url}/mcp/notes`, tokenOf(out.printed, "alice"), "pid"))
+  const pid = Number(await toolText(`${url}/mcp/notes`, bannerToken(out.printed, "alice"), "pid"))
   await Promise.all([role.close(), role.close()])
   await role.close()
   expect(() => process.kill(pid, 0)).toThrow("ESRCH")
@@ -145,7 +120,7 @@ test("closing while it starts ends the start", async () => {
 test("tokens outlive a restart: the key stays in the state folder", async () => {
   const first = start(notes)
   await first.role.ready
-  const alice = tokenOf(first.out.printed, "alice")
+  const alice = bannerToken(first.out.printed, "alice")
   await first.role.close()
   const second = start(notes)
   const { url } = await second.role.ready
@@ -156,7 +131,7 @@ test("without targets it starts, and says how to register one", async () => {
   const { role, out } = start("")
   const { url } = await role.ready
   const [, body = ""] = /^curl .* -d '(.*)'$/m.exec(out.printed) ?? []
-  const headers = { authorization: `Bearer ${tokenOf(out.printed, "admin")}`, "content-type": "application/json" }
+  const headers = { authorization: `Bearer ${bannerToken(out.printed, "admin")}`, "content-type": "application/json" }
   expect((await fetch(`${url}/api/targets`, { method: "POST", headers, body })).status).toBe(201)
 })
 
@@ -235,8 +210,8 @@ spec: {image: a, port: 1}
   })
 
   test("for a file that is not there", async () => {
-    const error = await start("", [], { absent: true }).role.ready.catch((each) => each)
-    expect(isAppError(error) ? error.message : error).toContain("absent.yaml: does not exist")
+    const error = await start(undefined).role.ready.catch((each) => each)
+    expect(isAppError(error) ? error.message : error).toContain("targets.yaml: does not exist")
   })
 })
 
@@ -251,6 +226,6 @@ test("a Secret in the file is a credential of its target", async () => {
     `${target("with", ["node", server], { credentials: [{ name: "API_TOKEN" }] })}---\n${secret}\n`,
   )
   const { url } = await role.ready
-  const text = await toolText(`${url}/mcp/with`, tokenOf(out.printed, "alice"), "env", { names: ["API_TOKEN"] })
+  const text = await toolText(`${url}/mcp/with`, bannerToken(out.printed, "alice"), "env", { names: ["API_TOKEN"] })
   expect(text).toContain("from-the-file")
 })

@@ -13,9 +13,11 @@ import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import type { TelemetryPort } from "../../src/ports/telemetry.ts"
+import { begin } from "../../src/roles/dev-begin.ts"
 import { baseEnvironment } from "../../src/roles/dev-environment.ts"
 import { ensureDevKey } from "../../src/roles/dev-key.ts"
-import { loadTargets } from "../../src/roles/dev-targets.ts"
+import { emptyState } from "../../src/roles/dev-state-file.ts"
+import { ensureSound, readTargets } from "../../src/roles/dev-targets.ts"
 import { startFront } from "../../src/roles/front.ts"
 import { startHttpListener } from "../../src/roles/http-listener.ts"
 import { loadPlugins } from "../../src/roles/plugins.ts"
@@ -122,7 +124,10 @@ export const startGateways = async (
   const cluster = await startCluster(parts)
   const { namespace } = config.kubernetes
   const admin = cluster.client({ fieldManager: "test" })
-  await loadTargets(config.dev.targets, { cluster: admin, namespace, signal: stop.signal })
+  const { documents, problems } = readTargets(config.dev.targets, namespace)
+  const { log } = quietTelemetry()
+  const begun = await begin({ cluster, namespace, state: emptyState, documents, log, signal: stop.signal })
+  ensureSound([...problems, ...begun.problems])
   const balancer = await startBalancer()
   await started.add("balancer", balancer.close)
   // all at once, as a Deployment's Pods start: one of them makes what they share

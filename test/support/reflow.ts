@@ -91,7 +91,12 @@ export const startReflow = async (options: ReflowOptions): Promise<Reflow> => {
   writeFileSync(targets, options.targets)
   const { command, args, cwd } = launch(options.form ?? "source", folder)
   const state = join(folder, "state")
-  const settings = { "gateway.listen": "127.0.0.1:0", "dev.state_dir": state, "log.format": "json", ...options.set }
+  const settings: Record<string, string> = {
+    "gateway.listen": "127.0.0.1:0",
+    "dev.state_dir": state,
+    "log.format": "json",
+    ...options.set,
+  }
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
   const env = { PATH: `${bin}:${process.env.PATH}`, HOME: folder, ...options.env }
   const child = spawn(command, [...args, "--role", "dev", "--targets", targets, ...flags], {
@@ -112,7 +117,7 @@ export const startReflow = async (options: ReflowOptions): Promise<Reflow> => {
     child.once("exit", (code) => reject(new Error(`ended with ${code} before it served:\n${output}`)))
   })
   const token = async (subject: string, who: { roles?: string[]; groups?: string[] } = {}): Promise<string> => {
-    const key = await ensureDevKey(state)
+    const key = await ensureDevKey(settings["dev.state_dir"] ?? state)
     return mintDevToken(key, {
       subject,
       groups: who.groups ?? [],

@@ -1,3 +1,4 @@
+import type { KubeObject } from "../../api/kind.ts"
 import { podKind } from "../../api/pod.ts"
 import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
@@ -6,8 +7,10 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { type Backend, createClient, type Intercept } from "./client.ts"
 import { createEventRecorder } from "./events.ts"
 import { collectGarbage } from "./garbage.ts"
+import { type Kept, restoreKept, toKept } from "./kept.ts"
 import { createPages } from "./pages.ts"
 import { notFound } from "./problem.ts"
+import type { AnyKind } from "./raw.ts"
 import { createServer } from "./server.ts"
 import { createStore } from "./store.ts"
 
@@ -30,6 +33,15 @@ export type MemoryCluster = ClusterPort & {
   client(options: ClientOptions): ClusterPort
   /** Names who reads the logs of Pods: the node. The returned function withdraws it. */
   registerLogs(source: LogSource): () => void
+  /** What is kept of the objects of a kind, for {@link MemoryCluster.restore} of a later cluster. */
+  keep(kind: AnyKind, namespace: string): readonly Kept[]
+  /**
+   * Puts a kept object back, with its UID and times; what has an owner goes after its owner. Throws `ApiInvalid` if its
+   * kind does not allow it any more, `ApiAlreadyExists` if its name is taken.
+   */
+  restore(kind: AnyKind, kept: Kept): void
+  /** Calls `listener` after each write, of whichever kind, with the object as it is then or was last. */
+  onWrite(listener: (object: KubeObject) => void): void
 }
 
 /** What the embedded cluster needs. */
@@ -53,7 +65,7 @@ const nodeOf = (store: Backend["store"], source: LogSource | undefined, ref: Obj
 }
 
 /**
- * Makes an empty embedded cluster. Nothing outlives the process. Namespaces need not be made; Services get the address
+ * Makes an empty embedded cluster. Nothing outlives the process but what somebody keeps and restores. Namespaces need not be made; Services get the address
  * 127.0.0.1; a Pod on a node stays, once deleted, until its node deletes it with grace 0.
  */
 export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluster => {
@@ -79,8 +91,9 @@ export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluste
     clients.push(made)
     return made
   }
+  const fieldManager = options.fieldManager ?? "reflow"
   const own = client({
-    fieldManager: options.fieldManager ?? "reflow",
+    fieldManager,
     ...(options.intercept === undefined ? {} : { intercept: options.intercept }),
   })
   return {
@@ -92,6 +105,9 @@ export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluste
         if (logs === source) logs = undefined
       }
     },
+    keep: (kind, namespace) => [...store.items(kind, namespace)].map(toKept),
+    restore: (kind, kept) => restoreKept(store, kind, kept, fieldManager),
+    onWrite: (listener) => store.onWrite(({ object }) => listener(object)),
     close: async () => {
       stopCollecting()
       await Promise.all(clients.map((each) => each.close()))

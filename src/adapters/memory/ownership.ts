@@ -120,6 +120,14 @@ export const applyFields = (
   return { fields, ownership: new Map(written).set(manager, paths) }
 }
 
+/** The paths that one manager owns, as lists of names: what {@link ownershipOf} reads. */
+export const pathsOf = (paths: ReadonlySet<string>): readonly (readonly string[])[] =>
+  [...paths].map((path) => path.split(separator))
+
+/** The ownership that {@link pathsOf} wrote for each manager. */
+export const ownershipOf = (managers: Readonly<Record<string, readonly (readonly string[])[]>>): Ownership =>
+  new Map(Object.entries(managers).map(([key, paths]) => [key, new Set(paths.map((path) => path.join(separator)))]))
+
 type Growing = { [key: string]: Growing }
 
 const toFieldSet = (paths: Iterable<string>): FieldSet => {

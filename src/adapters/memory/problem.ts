@@ -21,3 +21,6 @@ export const notFound = (kind: AnyKind, { name }: ObjectRef): AppError =>
 
 export const conflict = (kind: AnyKind, { name }: ObjectRef, why: string): AppError =>
   new AppError("ApiConflict", { detail: `${kind.plural} "${name}" was not changed: ${why}` })
+
+export const alreadyExists = (kind: AnyKind, name: string): AppError =>
+  new AppError("ApiAlreadyExists", { detail: `${kind.plural} "${name}" already exists` })

@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto"
 import { isDeepStrictEqual } from "node:util"
 import { applyMergePatch } from "../../api/merge-patch.ts"
-import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { DeleteOptions, MergePatch, ObjectRef } from "../../ports/cluster.ts"
 import { goesAtOnce, graceOf, isFinished, toCreated, toTerminating, toUpdated, withGeneration } from "./lifecycle.ts"
 import { applyFields, fromOwnable, managerKey, type Ownership, ownershipAfterWrite, toOwnable } from "./ownership.ts"
-import { conflict, invalid, notFound } from "./problem.ts"
+import { alreadyExists, conflict, invalid, notFound } from "./problem.ts"
 import { type AnyKind, isFields, type Raw } from "./raw.ts"
 import type { Store, Stored } from "./store.ts"
 import { validate } from "./validate.ts"
@@ -93,8 +92,7 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
         throw invalid(kind, ref.name, [
           { path: "metadata.resourceVersion", message: "must not be set on a new object" },
         ])
-      if (store.find(kind, ref) !== undefined)
-        throw new AppError("ApiAlreadyExists", { detail: `${kind.plural} "${ref.name}" already exists` })
+      if (store.find(kind, ref) !== undefined) throw alreadyExists(kind, ref.name)
       return add(kind, given, managerKey(manager, "Update"))
     },
 

@@ -11,7 +11,14 @@ const refusal = (...argv: string[]): string => {
 }
 
 test.each([[["--role", "dev"]], [["--role=dev"]]])("%j runs the role dev", (argv) => {
-  expect(parseCommand(argv)).toEqual({ kind: "run", role: "dev", settings: { file: undefined, assignments: [] } })
+  const settings = { file: undefined, assignments: [] }
+  expect(parseCommand(argv)).toEqual({ kind: "run", role: "dev", settings, fresh: false })
+})
+
+test("--fresh is the role dev's alone", () => {
+  expect(parseCommand(["--role", "dev", "--fresh"])).toMatchObject({ kind: "run", fresh: true })
+  expect(refusal("--role", "all", "--fresh")).toContain("--fresh goes with --role dev only")
+  expect(refusal("token", "--subject", "a", "--fresh")).toContain("--fresh does not go with 'reflow token'")
 })
 
 test("--config, --set and --targets become settings, the flags in their order", () => {
