@@ -18,7 +18,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && cp -L /usr/lib/*-linux-gnu/libatomic.so.1 /libatomic.so.1
 WORKDIR /src
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json build.install.ts ./
 RUN npm ci --no-fund --no-audit
 
 FROM packages AS build
