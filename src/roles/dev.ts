@@ -4,6 +4,8 @@ import { createProcessNode } from "../adapters/process/node.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { withoutSecrets } from "../credentials/mask.ts"
+import { AppError } from "../errors.ts"
+import { createDevTokens } from "../identity/dev-tokens.ts"
 import { createOperator } from "../operator/controller.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
@@ -11,6 +13,7 @@ import { version } from "../version.ts"
 import { bannerText } from "./dev-banner.ts"
 import { type Begun, begin } from "./dev-begin.ts"
 import { baseEnvironment } from "./dev-environment.ts"
+import { createExample } from "./dev-example.ts"
 import { ensureDevKey } from "./dev-key.ts"
 import { showProgress } from "./dev-progress.ts"
 import { answerOnceKept, keepChanges, openStateFolder } from "./dev-state.ts"
@@ -98,17 +101,28 @@ const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListene
 const programOf = ({ npm_lifecycle_event: script }: Deps["environment"]): string =>
   script === "start" || script === "reflow" ? "npm run --silent reflow --" : "reflow"
 
-const printBanner = async ({ config, environment, stdout }: Deps, url: string, { targets }: Front): Promise<void> => {
+type Shown = { readonly url: string; readonly front: Front; readonly plugins: PluginHost; readonly back: Begun["back"] }
+
+const printBanner = async (deps: Deps, cluster: MemoryCluster, { url, front, plugins, back }: Shown): Promise<void> => {
+  const { config, environment, stdout, signal } = deps
+  const { state_dir: folder } = config.dev
+  const key = await ensureDevKey(folder)
   const mint = (subject: string, roles: readonly string[] = []) =>
-    devToken(config.dev.state_dir, { subject, groups: [], roles, purposes: ["mcp", "api"], ttlMs: tokenMs })
+    devToken(folder, { subject, groups: [], roles, purposes: ["mcp", "api"], ttlMs: tokenMs })
   const [role = "admin"] = config.auth.admin_roles
   const tokens = { alice: await mint("alice"), bob: await mint("bob"), admin: await mint("admin", [role]) }
-  const listed = [...targets.items()].map(({ metadata, spec }) => ({
-    name: metadata.name,
-    boundary: spec.subjectKey?.strategy ?? spec.isolationBoundary,
+  const alice = await createDevTokens(key)(tokens.alice)
+  if (alice === undefined || "nobody" in alice)
+    throw new AppError("Internal", { detail: "The banner's token is none." })
+  const judge = createExample({ cluster, config, plugins, signal })
+  const found = [...front.targets.items()].map(async (target) => ({
+    ...(await judge(target, alice.identity)),
+    boundary: target.spec.subjectKey?.strategy ?? target.spec.isolationBoundary,
   }))
-  listed.sort((left, right) => (left.name < right.name ? -1 : 1))
-  stdout.write(bannerText({ version, url, program: programOf(environment), targets: listed, tokens }))
+  const targets = (await Promise.all(found)).sort((left, right) => (left.name < right.name ? -1 : 1))
+  stdout.write(
+    bannerText({ version, url, program: programOf(environment), targets, tokens, state: { folder, ...back } }),
+  )
 }
 
 /** Fills the cluster with what former runs have kept and with the targets of files, and keeps what changes from now on. */
@@ -131,7 +145,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   await started.add("state folder", folder.close)
   const { listener, serve, publicUrl: url } = await listenPublicly(deps)
   const cluster = await startCluster(deps)
-  const { saver } = await fillCluster(deps, cluster, folder.state)
+  const { saver, back } = await fillCluster(deps, cluster, folder.state)
   const gatewayCluster = answerOnceKept(cluster.client({ fieldManager: "reflow-gateway" }), saver)
   const plugins = await loadPlugins({ ...deps, clock, cluster: gatewayCluster })
   await startOperator(deps, cluster, plugins)
@@ -153,7 +167,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   await started.add("requests", () => drain(deps, front, listener))
   signal.throwIfAborted()
   serve(front)
-  await printBanner(deps, url, front)
+  await printBanner(deps, cluster, { url, front, plugins, back })
   return { url }
 }
 

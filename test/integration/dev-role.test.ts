@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { hasCode, isAppError } from "../../src/errors.ts"
 import type { DevOptions } from "../../src/roles/dev.ts"
@@ -54,20 +56,47 @@ test("one command serves two users, each with the token that it printed", async 
   expect(await api.json()).toMatchObject({ items: [{ target: "notes" }, { target: "notes" }] })
 })
 
-test("the banner's client configuration and call name a target and work as they are", async () => {
+/** Runs the banner's curl commands as they are, one after the other, and resolves with what each printed. */
+const runCommands = async (printed: string): Promise<readonly string[]> => {
+  const outputs: string[] = []
+  for (const line of printed.split("\n").filter((each) => each.startsWith("curl ")))
+    outputs.push((await promisify(execFile)("sh", ["-c", line])).stdout)
+  return outputs
+}
+
+test("the banner's client configuration and command name a target and work as they are", async () => {
   const { role, out } = start(notes)
   const { url } = await role.ready
   const { mcpServers } = JSON.parse(/^\{[\s\S]*?^\}/m.exec(out.printed)?.[0] ?? "{}")
   expect(mcpServers.notes.url).toBe(`${url}/mcp/notes`)
-  const [, data = ""] = /^curl .* -d '(.*)'$/m.exec(out.printed) ?? []
-  const headers = {
-    ...mcpServers.notes.headers,
-    "content-type": "application/json",
-    accept: "application/json, text/event-stream",
-  }
-  const response = await fetch(mcpServers.notes.url, { method: "POST", headers, body: data })
-  expect(response.status).toBe(200)
-  expect(await response.text()).toContain("serverInfo")
+  const { authorization } = Object.fromEntries(new Headers(mcpServers.notes.headers))
+  expect(await toolText(mcpServers.notes.url, authorization?.replace("Bearer ", "") ?? "", "pid")).toMatch(/^\d+$/)
+  expect(await runCommands(out.printed)).toEqual([expect.stringContaining("serverInfo")])
+})
+
+test("the banner offers a target that alice can use as it stands, and its command works", async () => {
+  const others = [
+    target("a-group", ["node", server], { isolationBoundary: "per_group" }),
+    target("b-others", ["node", server], { access: { users: ["bob"] } }),
+    target("c-needy", ["node", server], { credentials: [{ name: "API_TOKEN", required: true }] }),
+    target("d-paused", ["node", server], { paused: true }),
+    target("e-scoped", ["node", server], { requiredScopes: ["tools"] }),
+    target("f-image", []),
+  ]
+  const { role, out } = start([...others, notes].join(""))
+  await role.ready
+  expect(out.printed).toContain("/mcp/notes ")
+  expect(await runCommands(out.printed)).toEqual([expect.stringContaining("serverInfo")])
+})
+
+test("where no target is for alice the banner says why, and how she gives what is missing", async () => {
+  const needy = target("needy", ["node", server], { credentials: [{ name: "API_TOKEN", required: true }] })
+  const { role, out } = start(target("bobs", ["node", server], { access: { users: ["bob"] } }) + needy)
+  const { url } = await role.ready
+  expect(out.printed).toContain("  bobs: does not name alice in its access\n")
+  expect(out.printed).toContain("  needy: needs a value for API_TOKEN\n")
+  expect(await runCommands(out.printed)).toEqual([expect.stringContaining('"names":["API_TOKEN"]')])
+  expect(await toolText(`${url}/mcp/needy`, bannerToken(out.printed, "alice"), "pid")).toMatch(/^\d+$/)
 })
 
 test("the log tells each phase of a start, and holds neither token nor banner", async () => {
@@ -127,12 +156,25 @@ test("tokens outlive a restart: the key stays in the state folder", async () => 
   expect(await toolText(`${url}/mcp/notes`, alice, "pid")).toMatch(/^\d+$/)
 })
 
-test("without targets it starts, and says how to register one", async () => {
+test("without targets it starts, and the banner's commands register one and call it", { timeout: 60_000 }, async () => {
   const { role, out } = start("")
-  const { url } = await role.ready
-  const [, body = ""] = /^curl .* -d '(.*)'$/m.exec(out.printed) ?? []
-  const headers = { authorization: `Bearer ${bannerToken(out.printed, "admin")}`, "content-type": "application/json" }
-  expect((await fetch(`${url}/api/targets`, { method: "POST", headers, body })).status).toBe(201)
+  await role.ready
+  expect(out.printed).toContain("Targets  none")
+  expect(await runCommands(out.printed)).toEqual([
+    expect.stringContaining('"name":"everything"'),
+    expect.stringContaining("serverInfo"),
+  ])
+})
+
+test("the banner says where it is kept what users make, and how much came back", async () => {
+  const first = start("")
+  await first.role.ready
+  expect(first.out.printed).toContain(`  State    ${join(folder, "state")}\n`)
+  await promisify(execFile)("sh", ["-c", /^curl .*\/api\/targets .*$/m.exec(first.out.printed)?.[0] ?? "false"])
+  await first.role.close()
+  const second = start("")
+  await second.role.ready
+  expect(second.out.printed).toContain("1 target and 0 sets of values came back from it; --fresh begins anew")
 })
 
 test("metrics and health are served only where metrics.listen says", async () => {
