@@ -34,8 +34,8 @@ export type Container = {
   readonly imagePullPolicy?: string
   readonly command?: readonly string[]
   readonly args?: readonly string[]
-  readonly env?: readonly { readonly name: string; readonly value?: string }[]
-  readonly envFrom?: readonly { readonly secretRef: { readonly name: string; readonly optional?: boolean } }[]
+  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: EnvValueSource }[]
+  readonly envFrom?: readonly EnvFromSource[]
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: string }[]
   readonly resources?: Readonly<Record<string, unknown>>
   readonly securityContext?: Readonly<Record<string, unknown>>
@@ -45,6 +45,24 @@ export type Container = {
   readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } }
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly terminationMessagePolicy?: string
+}
+
+type NameRef = { readonly name: string; readonly optional?: boolean }
+type KeyRef = NameRef & { readonly key: string }
+
+/** Where a variable's value is from: one of these, or of those that Kubernetes has besides. */
+export type EnvValueSource = {
+  readonly secretKeyRef?: KeyRef
+  readonly configMapKeyRef?: KeyRef
+  readonly fieldRef?: { readonly fieldPath: string; readonly apiVersion?: string }
+  readonly [kind: string]: unknown
+}
+
+/** What becomes variables as a whole, each key with `prefix` before it. */
+export type EnvFromSource = {
+  readonly prefix?: string
+  readonly secretRef?: NameRef
+  readonly configMapRef?: NameRef
 }
 
 export type Probe = {

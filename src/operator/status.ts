@@ -50,7 +50,7 @@ const podFacts = (pod: Pod): Draft => ({
   // no process lives before the Pod has an address; and whoever asked its Service then might be answered by a stranger,
   // since the nodes may not route to it yet
   incarnation: pod.status?.podIP === undefined ? undefined : `${pod.metadata.uid ?? ""}.${restartsOf(pod)}`,
-  secretName: pod.spec.containers[0]?.envFrom?.[0]?.secretRef.name,
+  secretName: pod.spec.containers[0]?.envFrom?.find(({ secretRef }) => secretRef !== undefined)?.secretRef?.name,
   startTime: pod.metadata.creationTimestamp,
   restarts: restartsOf(pod),
 })

@@ -239,6 +239,25 @@ describe("a Pod whose server does not work", () => {
     expect(stateOf(await until(pod, isReady))?.restartCount).toBe(0)
   })
 
+  test("misses a key of a Secret: says which, and starts when it appears", async () => {
+    const metadata = { name: "partly", namespace }
+    await cluster.create(secretKind, { apiVersion: "v1", kind: "Secret", metadata, data: toSecretData({ OTHER: "x" }) })
+    const env = [{ name: "TOKEN", valueFrom: { secretKeyRef: { name: "partly", key: "k" } } }]
+    const pod = await create(plain(), { env })
+    const waiting = await until(pod, (each) => stateOf(each)?.state?.waiting?.reason === "CreateContainerConfigError")
+    expect(stateOf(waiting)?.state?.waiting?.message).toBe("couldn't find key k in Secret reflow/partly")
+    await cluster.mergePatch(secretKind, metadata, { data: toSecretData({ k: "value" }) })
+    expect(stateOf(await until(pod, isReady))?.restartCount).toBe(0)
+  })
+
+  test("asks for what only a real node has: says so instead of starting without it", async () => {
+    const env = [{ name: "CPUS", valueFrom: { resourceFieldRef: { resource: "limits.cpu" } } }]
+    const pod = await create(plain(), { env })
+    const waiting = await until(pod, (each) => stateOf(each)?.state?.waiting?.reason === "CreateContainerConfigError")
+    expect(stateOf(waiting)?.state?.waiting?.message).toContain("env CPUS: the embedded cluster")
+    expect((await eventsOf(pod)).find(({ reason }) => reason === "Failed")?.message).toContain("resourceFieldRef")
+  })
+
   test("never listens: is killed past the startup probe's threshold and tells why in an Event", async () => {
     const probe = { ...startup, failureThreshold: 2 }
     const pod = await create(["sleep", "60"], { startupProbe: probe })

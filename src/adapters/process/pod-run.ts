@@ -6,8 +6,9 @@ import type { Child } from "./launch.ts"
 import { type LifeEnd, runLife } from "./life.ts"
 import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
 import { createPodReport, type NodeDeps, type PodReport, refOf } from "./pod-report.ts"
-import { readSecrets, secretAppears } from "./pod-secrets.ts"
+import { missingText, readSecrets, secretAppears } from "./pod-secrets.ts"
 import { tellsPortTaken } from "./port.ts"
+import { fieldValue, unsupportedSource } from "./sources.ts"
 import { isLastLife, toStartError, toTerminated } from "./status.ts"
 import { type PodCalls, persist } from "./status-writer.ts"
 import { type ContainerView, firstView, toEnded, toRefused, toRunning, toWaiting } from "./view.ts"
@@ -71,9 +72,15 @@ const changePort = async (run: Run): Promise<number> => {
 
 type Resolve = (port: number) => ResolvedContainer
 
+/** Shows why the container cannot be made. */
+const showLack = (run: Run, words: string): void => {
+  show(run, toWaiting(run.view, "CreateContainerConfigError", words))
+  run.report.tell("Warning", "Failed", `Error: ${words}`)
+}
+
 /** Waits for the Secrets; then environment and command line can be made. Undefined once stopped. */
 const resolve = async (run: Run): Promise<Resolve | undefined> => {
-  const { deps, container, calls, report } = run
+  const { deps, container, calls } = run
   const { cluster, baseEnvironment: base } = deps
   const { namespace } = refOf(run.pod)
   const { signal } = run.stop
@@ -82,10 +89,10 @@ const resolve = async (run: Run): Promise<Resolve | undefined> => {
     const found = await persist(calls, "reading a Pod's Secrets", read)
     if (found === undefined) return undefined
     const { missing, values: secrets } = found
-    if (missing === undefined) return (port) => resolveContainer({ container, secrets, base, port })
-    show(run, toWaiting(run.view, "CreateContainerConfigError", `secret "${missing}" not found`))
-    report.tell("Warning", "Failed", `Error: secret "${missing}" not found`)
-    await secretAppears(cluster, { namespace, name: missing }, signal)
+    const field = (path: string) => fieldValue(run.pod, deps.nodeName, path)
+    if (missing === undefined) return (port) => resolveContainer({ container, secrets, field, base, port })
+    showLack(run, missingText(missing, namespace, secrets.has(missing.secret)))
+    await secretAppears(cluster, namespace, missing, signal)
   }
   return undefined
 }
@@ -179,6 +186,11 @@ const runLives = async (run: Run): Promise<void> => {
     await run.report.bind(undefined)
     show(run, toWaiting(run.view, "ErrImageNeverPull", noCommand(container.image)))
     return run.report.tell("Warning", "Failed", `Error: ErrImageNeverPull: ${noCommand(container.image)}`)
+  }
+  const unsupported = unsupportedSource(container, (path) => fieldValue(pod, deps.nodeName, path) !== undefined)
+  if (unsupported !== undefined) {
+    await run.report.bind(undefined)
+    return showLack(run, unsupported)
   }
   await takePort(run)
   show(run, run.view)

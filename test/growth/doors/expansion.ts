@@ -27,7 +27,13 @@ const container = (
   make: (size) => {
     const given = { name: "mcp", image: "i", env: env(size), command: words(size), args: words(size) }
     const secrets = new Map([["s", { TOKEN: "$(TOKEN)".repeat(8_000) }]])
-    const dev = { container: { ...given, envFrom: [{ secretRef: { name: "s" } }] }, secrets, base: {}, port: 8080 }
+    const dev = {
+      container: { ...given, envFrom: [{ secretRef: { name: "s" } }] },
+      secrets,
+      field: () => undefined,
+      base: {},
+      port: 8080,
+    }
     return () => [overExpanded(given), resolveContainer(dev)]
   },
 })

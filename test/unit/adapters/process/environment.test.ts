@@ -4,8 +4,9 @@ import type { Container } from "../../../../src/api/pod.ts"
 
 const base = { PATH: "/bin", HOME: "/home/me", LANG: "C" }
 const container = (more: Partial<Container> = {}): Container => ({ name: "mcp", image: "i", command: ["run"], ...more })
+const field = (path: string): string | undefined => (path === "metadata.name" ? "pod-1" : undefined)
 const resolve = (more: Partial<Container>, secrets: Record<string, Record<string, string>> = {}) =>
-  resolveContainer({ container: container(more), secrets: new Map(Object.entries(secrets)), base, port: 4321 })
+  resolveContainer({ container: container(more), secrets: new Map(Object.entries(secrets)), field, base, port: 4321 })
 
 test("the environment is the base, then Secrets in order, then env, then the node's port", () => {
   const { variables } = resolve(
@@ -107,4 +108,51 @@ test("a NUL character is named by its variable, without the value", () => {
   expect(unusablePart(resolve({ args: ["a\0"] }))).toMatch(/command/)
   const broken = resolve({ envFrom: [{ secretRef: { name: "s" } }] }, { s: { TOKEN: "can\0ary" } })
   expect(unusablePart(broken)).toBe("the value of environment variable TOKEN contains a NUL character")
+})
+
+test("envFrom puts its prefix before each key of its Secret", () => {
+  const envFrom = [{ prefix: "ONE_", secretRef: { name: "s" } }, { secretRef: { name: "s" } }, { prefix: "NO_" }]
+  const { variables, argv, secretValues } = resolve({ args: ["$(ONE_TOKEN)"], envFrom }, { s: { TOKEN: "canary" } })
+  expect(variables).toMatchObject({ ONE_TOKEN: "canary", TOKEN: "canary" })
+  expect(Object.keys(variables).filter((name) => name.startsWith("NO_"))).toEqual([])
+  expect(argv).toEqual(["run", "canary"])
+  expect(secretValues).toContain("canary")
+})
+
+test("valueFrom gives a key of a Secret and a field of the Pod, as they are, to env and the command line after it", () => {
+  const token = "$(MODE) $$ $(POD)"
+  const { variables, argv, secretValues } = resolve(
+    {
+      args: ["$(TOKEN)"],
+      env: [
+        { name: "EARLY", value: "$(TOKEN)" },
+        { name: "MODE", value: "fast" },
+        { name: "TOKEN", valueFrom: { secretKeyRef: { name: "s", key: "k" } } },
+        { name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+        { name: "URL", value: "http://$(TOKEN)@$(POD)" },
+        { name: "PORT", valueFrom: { secretKeyRef: { name: "s", key: "k" } } },
+        { name: "ABSENT", valueFrom: { secretKeyRef: { name: "s", key: "other", optional: true } } },
+        { name: "NO_MAP", valueFrom: { configMapKeyRef: { name: "s", key: "k", optional: true } } },
+      ],
+    },
+    { s: { k: token } },
+  )
+  expect(variables).toMatchObject({
+    EARLY: "$(TOKEN)",
+    TOKEN: token,
+    POD: "pod-1",
+    URL: `http://${token}@pod-1`,
+    PORT: "4321",
+  })
+  expect(Object.keys(variables)).not.toEqual(expect.arrayContaining(["ABSENT"]))
+  expect(variables.NO_MAP).toBeUndefined()
+  expect(argv).toEqual(["run", token])
+  expect(secretValues).toContain(token)
+})
+
+test("a value from a Secret counts as often as the command line repeats it", () => {
+  const env = [{ name: "T", valueFrom: { secretKeyRef: { name: "s", key: "k" } } }]
+  const resolved = resolve({ args: ["$(T)".repeat(40)], env }, { s: { k: "canary".repeat(10_000) } })
+  expect(unusablePart(resolved)).toMatch(/becomes|become/)
+  expect(resolved.argv).toEqual([])
 })
