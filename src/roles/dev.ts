@@ -1,6 +1,6 @@
 import { gatewaysLeaseName } from "../adapters/kube/access.ts"
 import { createMemoryCluster, type MemoryCluster } from "../adapters/memory/cluster.ts"
-import { createProcessNode } from "../adapters/process/node.ts"
+import { createProcessNode, requirePlatform } from "../adapters/process/node.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { withoutSecrets } from "../credentials/mask.ts"
@@ -134,13 +134,19 @@ const fillCluster = async (deps: Deps, cluster: MemoryCluster, state: DevState):
   const begun = await begin({ cluster, namespace, state, documents, log, signal })
   ensureSound([...problems, ...begun.problems])
   const saver = keepChanges({ cluster, namespace, log }, begun, config.dev.state_dir)
-  await started.add("kept targets and values", saver.settled)
+  // what could not be written before, may be now
+  await started.add("kept targets and values", () => {
+    saver.touch()
+    return saver.settled()
+  })
   return { ...begun, saver }
 }
 
 const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { config, telemetry, terminal, started, signal } = deps
   const { namespace } = config.kubernetes
+  // before anything is looked at or made there
+  requirePlatform(deps.platform)
   const folder = await openStateFolder(config.dev.state_dir, deps.fresh === true)
   await started.add("state folder", folder.close)
   const { listener, serve, publicUrl: url } = await listenPublicly(deps)

@@ -110,7 +110,8 @@ const closeAll = async ({ deps, kept, closing }: State, graceMs: number): Promis
   over.abort()
 }
 
-const requirePlatform = (platform: NodeJS.Platform): void => {
+/** Throws `PlatformUnsupported` on Windows. */
+export const requirePlatform = (platform: NodeJS.Platform): void => {
   if (platform !== "win32") return
   throw new AppError("PlatformUnsupported", {
     detail: "The embedded cluster needs process groups and a POSIX shell, which Windows does not have.",

@@ -209,6 +209,51 @@ test("a page token that was never given is too old", async () => {
   await expect(list).rejects.toMatchObject({ code: "ApiGone" })
 })
 
+test("a kept object is restored with its UID, times and managers, and without its status", async () => {
+  const first = begin()
+  await first.cluster.create(mcpTargetKind, targetOf(at("a")))
+  await first.direct.mergePatch(mcpTargetKind, at("a"), { spec: { idleTTL: "11m" } })
+  await first.cluster.patchStatus(mcpTargetKind, at("a"), { status: { instances: 1 } })
+  const before = await first.cluster.get(mcpTargetKind, at("a"))
+  const kept = JSON.parse(JSON.stringify(first.cluster.keep(mcpTargetKind, namespace)))
+  const second = begin()
+  await second.clock.advance(60_000)
+  for (const each of kept) second.cluster.restore(mcpTargetKind, each)
+  const managed = await second.cluster.getManaged(mcpTargetKind, at("a"))
+  const { uid, creationTimestamp, generation } = before?.metadata ?? {}
+  expect(managed?.object).toMatchObject({ metadata: { uid, creationTimestamp, generation }, spec: before?.spec })
+  expect(managed?.object.status).toBeUndefined()
+  expect(managed?.others).toEqual([{ name: "direct", fields: { "f:spec": { "f:idleTTL": {} } } }])
+  if (before === undefined) throw new Error("nothing was made")
+  const metadata = { ...at("s"), uid: "of-s", ownerReferences: [ownedBy(before)] }
+  second.cluster.restore(secretKind, { object: secretOf(metadata) })
+  // the sweeper's turn, and another one
+  for (let turn = 0; turn < 2; turn++) await new Promise((done) => setImmediate(done))
+  expect((await second.cluster.get(secretKind, at("s")))?.data).toEqual({ TOKEN: "b25l" })
+})
+
+test("a kept object is refused if its kind does not allow it any more, or its name is taken", async () => {
+  const { cluster } = begin()
+  await cluster.create(mcpTargetKind, targetOf(at("a")))
+  const [kept] = cluster.keep(mcpTargetKind, namespace)
+  if (kept === undefined) throw new Error("nothing was kept")
+  expect(() => cluster.restore(mcpTargetKind, kept)).toThrow('mcptargets "a" already exists')
+  const broken = { ...kept, object: { ...kept.object, spec: { image: "a", port: 99_999 } } }
+  await cluster.delete(mcpTargetKind, at("a"))
+  expect(() => cluster.restore(mcpTargetKind, broken)).toThrow(/spec\.port/)
+  expect(await cluster.get(mcpTargetKind, at("a"))).toBeUndefined()
+})
+
+test("a listener hears of each write, also of a deletion", async () => {
+  const { cluster } = begin()
+  const heard: string[] = []
+  cluster.onWrite(({ kind, metadata }) => heard.push(`${kind} ${metadata.name}`))
+  await cluster.create(mcpTargetKind, targetOf(at("a")))
+  await cluster.create(secretKind, secretOf(at("s")))
+  await cluster.delete(mcpTargetKind, at("a"))
+  expect(heard).toEqual(["MCPTarget a", "Secret s", "MCPTarget a"])
+})
+
 test("a closed cluster answers no more", async () => {
   const { cluster, direct } = begin()
   await cluster.close()
