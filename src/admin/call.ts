@@ -1,6 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { targetNamePattern } from "../api/names.ts"
+import type { FindPluginFaults } from "../api/target-fault.ts"
 import type { NeedleShare } from "../credentials/needle-share.ts"
 import { AppError } from "../errors.ts"
 import type { Access } from "../identity/access.ts"
@@ -21,6 +22,8 @@ export type Deps = {
   readonly clock: ClockPort
   /** Asks the plugins for subject keys; absent while none is loaded. */
   readonly strategies?: AskStrategy
+  /** What a target's choices of plugins are wrong about; absent while none is loaded. */
+  readonly pluginFaults?: FindPluginFaults
   /** Reaches servers, to test them. */
   readonly trial: TrialPort
   /** What is masked in logs. */

@@ -8,7 +8,7 @@ import { ensureOurs, takenFields } from "./managers.ts"
 import { flagOf } from "./page.ts"
 import { TargetInput } from "./resources.ts"
 import { fromRest, restPath } from "./rest.ts"
-import { etagHeader, toTarget, viewTarget, withoutReadOnly, writablePart } from "./target-view.ts"
+import { etagHeader, toTarget, viewWritten, withoutReadOnly, writablePart } from "./target-view.ts"
 import { unknownFields, validationFailed } from "./validation.ts"
 
 /** Changes of others that a change may meet before it gives up: each of them was somebody's success. */
@@ -64,7 +64,7 @@ const answer = async (call: Call, written: MCPTarget): Promise<Answer> => {
     const seen = targets.get(name)?.metadata
     return seen === undefined || seen.uid !== uid || (seen.generation ?? 0) >= generation
   })
-  return { headers: etagHeader(written), body: viewTarget(call, written) }
+  return { headers: etagHeader(written), body: viewWritten(call, written) }
 }
 
 const named = (body: unknown, name: string): unknown =>

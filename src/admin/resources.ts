@@ -15,16 +15,31 @@ export const Target = z.strictObject({
   created_time: time("When it was created (RFC 3339)."),
   deleting: z.boolean().optional().describe("True while it is being deleted."),
   status: toRestSchema(MCPTargetStatus).optional(),
+  warnings: z
+    .array(
+      z.strictObject({
+        pointer: z.string().describe("JSON Pointer (RFC 6901) of the field."),
+        detail: z.string().describe("What is wrong, and what to write instead."),
+      }),
+    )
+    .optional()
+    .describe("Only in the answer to a write: what was written although it can hardly be meant; absent if nothing."),
 })
 
 /** A target as it is shown to who does not administer: some fields are left out. */
-export const ShownTarget = Target.partial().required({ name: true })
+export const ShownTarget = Target.omit({ warnings: true }).partial().required({ name: true })
 
 /** What a target shows and nobody can write: ignored on the way back. */
-export const readOnlyTargetFields: readonly string[] = ["generation", "created_time", "deleting", "status"]
+export const readOnlyTargetFields: readonly string[] = ["generation", "created_time", "deleting", "status", "warnings"]
 
 /** A target as a client sends it. */
-export const TargetInput = Target.omit({ generation: true, created_time: true, deleting: true, status: true })
+export const TargetInput = Target.omit({
+  generation: true,
+  created_time: true,
+  deleting: true,
+  status: true,
+  warnings: true,
+})
 
 /** An instance as REST shows it. Values of its Secret never show. */
 export const Instance = z.strictObject({

@@ -1,12 +1,14 @@
+import { idleEntries } from "../api/access-entries.ts"
 import { apiVersion } from "../api/kind.ts"
 import { type MCPTarget, MCPTargetSpec, MCPTargetStatus, mcpTargetKind, targetRules } from "../api/mcp-target.ts"
 import { findDeclarationErrors } from "../credentials/names.ts"
 import type { Call } from "./call.ts"
 import { etagOf } from "./if-match.ts"
 import { publicTargetFields } from "./operations.ts"
+import type { FieldProblem } from "./problem.ts"
 import { readOnlyTargetFields, TargetInput } from "./resources.ts"
-import { fromRest, toRest } from "./rest.ts"
-import { brokenRules, fromPaths, parseBody, validationFailed } from "./validation.ts"
+import { fromRest, restPath, toRest } from "./rest.ts"
+import { brokenRules, fromPaths, parseBody, toPointer, validationFailed } from "./validation.ts"
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -57,4 +59,19 @@ export const toTarget = (body: unknown, namespace: string, old?: MCPTarget): MCP
   ]
   if (problems.length > 0) throw validationFailed(problems)
   return target
+}
+
+/** Most warnings of one answer. */
+const mostWarnings = 20
+
+/** What was written although it can hardly be meant: entries that match nobody, plugins that are not there. */
+const warningsOf = ({ access, pluginFaults }: Call["deps"], { spec }: MCPTarget): readonly FieldProblem[] =>
+  [...idleEntries(spec.access, access.issuers), ...(pluginFaults?.(spec) ?? [])]
+    .slice(0, mostWarnings)
+    .map(({ path, message }) => ({ pointer: toPointer(restPath(MCPTargetSpec, path)), detail: message }))
+
+/** A target as the answer to who wrote it. */
+export const viewWritten = (call: Pick<Call, "admin" | "deps">, target: MCPTarget): Fields => {
+  const warnings = warningsOf(call.deps, target)
+  return { ...viewTarget(call, target), ...(warnings.length === 0 ? {} : { warnings }) }
 }

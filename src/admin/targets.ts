@@ -3,7 +3,7 @@ import { AppError, hasCode } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { ensurePreconditions } from "./if-match.ts"
 import { toPage } from "./page.ts"
-import { etagHeader, toTarget, viewTarget } from "./target-view.ts"
+import { etagHeader, toTarget, viewTarget, viewWritten } from "./target-view.ts"
 
 const create = async ({ deps, signal }: Call, target: MCPTarget): Promise<MCPTarget> => {
   try {
@@ -28,7 +28,7 @@ export const createTarget: Handler = async (call) => {
   const { name, uid } = created.metadata
   await caughtUp(targets, clock, () => targets.get(name)?.metadata.uid === uid)
   const headers = { location: `/api/targets/${name}`, ...etagHeader(created) }
-  return { status: 201, headers, body: viewTarget(call, created) }
+  return { status: 201, headers, body: viewWritten(call, created) }
 }
 
 /** GET /api/targets */

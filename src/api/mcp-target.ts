@@ -99,7 +99,7 @@ export const MCPTargetStatus = z
       .max(16)
       .optional()
       .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
-      .describe("Accepted, Available."),
+      .describe("Accepted, Available, AccessResolved."),
     instances: z.int().min(0).optional().describe("How many instances exist."),
     ready: z.int().min(0).optional().describe("How many of them are Ready."),
     failed: z.int().min(0).optional().describe("How many of them are Failed."),

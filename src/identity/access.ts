@@ -1,3 +1,4 @@
+import { meantBy } from "../api/access-entries.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import type { Config } from "../config/schema.ts"
 import type { Identity } from "./identity.ts"
@@ -16,15 +17,6 @@ export const configuredIssuers = (
   ...(auth.tokens.length > 0 ? [staticIssuer] : []),
   ...auth.issuers.map((issuer) => issuer.name),
 ]
-
-/**
- * Which of the issuer's values a list entry means: `issuer/value`, or the bare value while only that issuer is configured;
- * undefined if it means none. Issuer names have no slash, so `issuer/value` can be read in one way only.
- */
-const meantBy = (entry: string, issuers: readonly string[], issuer: string): string | undefined => {
-  if (entry.startsWith(`${issuer}/`)) return entry.slice(issuer.length + 1)
-  return issuers.length === 1 && issuers[0] === issuer ? entry : undefined
-}
 
 /**
  * The first of a list's entries that means one of the issuer's values, as that value; undefined if none does. Costs the

@@ -17,7 +17,7 @@ import { createPlanner } from "./planner.ts"
 import { createQueue, type Queue } from "./queue.ts"
 import { isOutage, reconcileInstance } from "./reconcile.ts"
 import { createSightings } from "./sightings.ts"
-import type { Settings } from "./snapshot.ts"
+import type { OutsideSettings, Settings } from "./snapshot.ts"
 import { sweep } from "./sweep.ts"
 import { countDebounceMs, instancesOf, reconcileTarget } from "./target.ts"
 import { createView } from "./view.ts"
@@ -34,8 +34,8 @@ export type OperatorDeps = {
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly options: OperatorOptions
-  /** The pod templates of plugins; default none. */
-  readonly templates?: Pick<Settings, "podTemplates" | "template">
+  /** What plugins and issuers there are; default none, and issuers unknown. */
+  readonly outside?: Partial<OutsideSettings>
   /** The Lease in which gateways say that they live; without it drains wait for none. */
   readonly gateways?: ObjectRef
 }
@@ -193,14 +193,18 @@ const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
   }
 }
 
-const noTemplates: Pick<Settings, "podTemplates" | "template"> = { podTemplates: new Set(), template: (pod) => pod }
+const nothingOutside: OutsideSettings = {
+  podTemplates: new Set(),
+  template: (pod) => pod,
+  pluginFaults: () => [],
+  knownIssuers: undefined,
+}
 
 /**
- * Starts the operator: it follows instances, targets, Pods and Services of one namespace and brings each instance to
- * where it should be. It writes conditions Admitted, PodReady, Ready and Draining of an instance, Accepted and Available
- * of a target. It keeps nothing that the cluster does not have: close it and create another one at any time.
+ * Starts the operator: it follows instances, targets, Pods and Services of one namespace, brings each instance to where it
+ * should be, and writes the conditions of instances and targets. It keeps nothing that the cluster does not have: close it and create another one at any time.
  */
-export const createOperator = ({ cluster, clock, telemetry, options, templates, gateways }: OperatorDeps): Operator => {
+export const createOperator = ({ cluster, clock, telemetry, options, outside, gateways }: OperatorDeps): Operator => {
   const selection = { namespace: options.namespace }
   const reflections = {
     instances: cluster.watch(mcpInstanceKind, selection),
@@ -218,7 +222,7 @@ export const createOperator = ({ cluster, clock, telemetry, options, templates, 
   const start = async (): Promise<void> => {
     await Promise.all(all.map(({ synced }) => synced))
     if (closed) throw new AppError("ShuttingDown", { detail: "The operator was closed before it was ready." })
-    const settings: Settings = { ...noTemplates, ...templates, ...options }
+    const settings: Settings = { ...nothingOutside, ...outside, ...options }
     const views = {
       instances: createView(reflections.instances, clock),
       targets: createView(reflections.targets, clock),

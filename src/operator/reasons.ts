@@ -74,9 +74,17 @@ export type DrainReason = (typeof drainReasons)[number]
 export const drainingReasons = [...drainReasons, "NotDraining"] as const
 
 /** Reasons of the condition Accepted of a target. */
-export const acceptedReasons = ["Accepted", ...refusals] as const
+export const acceptedReasons = [
+  "Accepted",
+  ...refusals,
+  "StrategyUnknown",
+  "SecretSchemeUnknown",
+  "PluginConfigInvalid",
+] as const
 /** Reasons of the condition Available of a target. */
 export const availableReasons = ["Available", "NotAccepted", "Paused", "AllInstancesFail"] as const
+/** Reasons of the condition AccessResolved of a target. */
+export const accessReasons = ["AccessResolved", "EntryMatchesNobody"] as const
 
 /** Reasons of Events besides those of conditions. */
 export const eventReasons = [

@@ -2,6 +2,7 @@ import type { MCPInstance, MCPInstanceStatus } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import type { Pod } from "../api/pod.ts"
 import type { Service } from "../api/service.ts"
+import type { FindPluginFaults } from "../api/target-fault.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
@@ -14,7 +15,14 @@ export type Settings = Config["kubernetes"] & {
   readonly podTemplates: ReadonlySet<string>
   /** Lets the instance's pod templates change its Pod, in order. Pure; throws PluginFailed. */
   readonly template: (pod: Pod, instance: MCPInstance) => Pod
+  /** What a target's choices of plugins are wrong about. Pure. */
+  readonly pluginFaults: FindPluginFaults
+  /** Short names of everything that vouches for identities; undefined if that is not known here. */
+  readonly knownIssuers: readonly string[] | undefined
 }
+
+/** What of the settings stands in no configuration of the operator itself. */
+export type OutsideSettings = Pick<Settings, "podTemplates" | "template" | "pluginFaults" | "knownIssuers">
 
 /** How an instance is used, on the operator's own clock (milliseconds since the epoch). */
 export type Use = {

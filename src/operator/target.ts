@@ -1,3 +1,4 @@
+import { idleEntries } from "../api/access-entries.ts"
 import { type Condition, withCondition } from "../api/condition.ts"
 import { overExpanded } from "../api/expansion.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
@@ -7,7 +8,7 @@ import { hasCode } from "../errors.ts"
 import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
 import { refresh } from "./act.ts"
 import { belowFloor } from "./desired/floor.ts"
-import type { acceptedReasons, availableReasons } from "./reasons.ts"
+import type { acceptedReasons, accessReasons, availableReasons } from "./reasons.ts"
 import type { Settings } from "./snapshot.ts"
 import { stamp } from "./time.ts"
 import type { View } from "./view.ts"
@@ -27,6 +28,7 @@ export type TargetSnapshot = {
 type Judgement<Reason extends string> = Pick<Condition, "status" | "message"> & { readonly reason: Reason }
 type Accepted = Judgement<(typeof acceptedReasons)[number]>
 type Available = Judgement<(typeof availableReasons)[number]>
+type Resolved = Judgement<(typeof accessReasons)[number]>
 
 const no = <Reason extends string>(reason: Reason, message: string): Judgement<Reason> => ({
   status: "False",
@@ -40,6 +42,8 @@ const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
     const [issue] = parsed.error.issues
     return no("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`)
   }
+  const [fault] = settings.pluginFaults(target.spec)
+  if (fault !== undefined) return no(fault.reason, fault.message)
   const unknown = target.spec.podTemplates?.find(({ name }) => !settings.podTemplates.has(name))
   if (unknown !== undefined) return no("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}'.`)
   const below = belowFloor(target.spec, settings)
@@ -60,15 +64,31 @@ const available = ({ target, instances }: TargetSnapshot, verdict: Accepted): Av
   return { status: "True", reason: "Available", message: "Requests are taken." }
 }
 
+/** Most entries that the condition's message names. */
+const mostEntries = 3
+
+/** Undefined if it is not known who vouches for identities. */
+const accessResolved = ({ target, settings }: TargetSnapshot): Resolved | undefined => {
+  if (settings.knownIssuers === undefined) return undefined
+  const idle = idleEntries(target.spec.access, settings.knownIssuers)
+  if (idle.length === 0)
+    return { status: "True", reason: "AccessResolved", message: "Every entry of its access lists can match somebody." }
+  const more = idle.length > mostEntries ? ` ${idle.length - mostEntries} more are like that.` : ""
+  const some = idle.slice(0, mostEntries).map(({ message }) => message)
+  return no("EntryMatchesNobody", `${some.join(" ")}${more}`)
+}
+
 /** The status as it should be. Pure; equal input gives an equal status. */
 export const targetStatus = (snapshot: TargetSnapshot): MCPTargetStatus => {
   const { target, instances, now } = snapshot
   const observedGeneration = target.metadata.generation
   const isAccepted = accepted(snapshot)
   const generation = observedGeneration === undefined ? {} : { observedGeneration }
+  const isResolved = accessResolved(snapshot)
   const conditions = [
     { type: "Accepted", ...isAccepted, ...generation },
     { type: "Available", ...available(snapshot, isAccepted), ...generation },
+    ...(isResolved === undefined ? [] : [{ type: "AccessResolved", ...isResolved, ...generation }]),
   ].reduce<readonly Condition[]>(
     (before, each) => withCondition(before, each, stamp(now)),
     target.status?.conditions ?? [],

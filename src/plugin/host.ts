@@ -2,9 +2,11 @@
 import type { MCPInstance } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import type { Pod } from "../api/pod.ts"
+import type { FindPluginFaults } from "../api/target-fault.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { PluginIdentity, SecretResult } from "./contract.ts"
+import { findPluginFaults } from "./faults.ts"
 import { createMeter } from "./meter.ts"
 import type { ReadSecret } from "./parts.ts"
 import { applyTemplates } from "./pod-templates.ts"
@@ -29,6 +31,8 @@ export type PluginHost = {
   subjectKey(target: MCPTarget, identity: PluginIdentity): string | undefined | Promise<string | undefined>
   /** The value behind `scheme:reference`. */
   secret(request: SecretRequest): Promise<SecretResult>
+  /** What a target's choices of hooks are wrong about: names that nothing has, configurations that a schema refuses. */
+  readonly faults: FindPluginFaults
   /** Names that targets may use in `podTemplates`. */
   readonly podTemplates: ReadonlySet<string>
   /** The Pod as the instance's templates make it, in order. */
@@ -45,6 +49,7 @@ export const createPluginHost = async (loaded: readonly LoadedPlugin[], deps: Ho
   return {
     subjectKey: askSubjectKey(parts),
     secret: resolveSecret(parts),
+    faults: findPluginFaults(registry),
     podTemplates: new Set(parts.registry.podTemplates.keys()),
     template: applyTemplates(parts),
   }

@@ -79,9 +79,12 @@ export const findHook = <H>(hooks: ReadonlyMap<string, Registered<H>>, name: str
   const found = hooks.get(name)
   if (found !== undefined) return found
   throw new AppError("PluginFailed", {
-    detail: `No plugin has the ${what} '${name}'${suggestion(name, hooks.keys())}.`,
+    detail: `No plugin has the ${what} '${name}'${suggestion(name, hooks.keys()) || "."}`,
   })
 }
+
+/** The scheme of `scheme:reference`. */
+export const schemeOf = (from: string): string => from.slice(0, Math.max(from.indexOf(":"), 0))
 
 /** A hook as function and schema, whichever way it was written. */
 export const toConfigured = <I, C, R>(

@@ -3,7 +3,7 @@ import type { MCPTarget } from "../api/mcp-target.ts"
 import { badAnswer, type CallName, callPlugin, callPluginNow } from "./call.ts"
 import type { SecretResult, Sharer } from "./contract.ts"
 import { contextOf, nameOf, type Parts } from "./parts.ts"
-import { findHook } from "./registry.ts"
+import { findHook, schemeOf } from "./registry.ts"
 
 const limitMs = 10_000
 
@@ -41,10 +41,10 @@ const check = (name: CallName, answer: unknown, now: number): SecretResult => {
 export const resolveSecret =
   (parts: Parts) =>
   async ({ target, sharer, name: variable, from, signal }: SecretRequest): Promise<SecretResult> => {
-    const colon = from.indexOf(":")
-    const found = findHook(parts.registry.secrets, from.slice(0, colon), "scheme")
+    const scheme = schemeOf(from)
+    const found = findHook(parts.registry.secrets, scheme, "scheme")
     const name = nameOf(found)
-    const input = deepFreeze({ reference: from.slice(colon + 1), name: variable, sharer })
+    const input = deepFreeze({ reference: from.slice(scheme.length + 1), name: variable, sharer })
     const limits = { clock: parts.clock, limitMs, signal }
     return parts.meter.count(name, async () => {
       const answer = await callPlugin(name, limits, (stop) => found.hook(input, contextOf(parts, found, target, stop)))

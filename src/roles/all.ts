@@ -21,7 +21,7 @@ const start = async (base: Base): Promise<void> => {
   const gateway = await openCluster(base, "reflow-gateway")
   // one host for both: a plugin is set up once in a process
   const plugins = await loadPlugins({ ...base, clock, cluster: gateway.cluster })
-  half = startOperatorHalf({ ...base, ...operator, templates: plugins, ends: "half" })
+  half = startOperatorHalf({ ...base, ...operator, plugins, ends: "half" })
   // closed after the requests: those that wait for a start are waited for
   await started.add("operator", half.close)
   await Promise.all([half.settled, startGatewayHalf({ ...base, plugins }, gateway, door)])

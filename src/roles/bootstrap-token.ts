@@ -3,6 +3,7 @@ import { bootstrapSecretName } from "../adapters/kube/access.ts"
 import { type Secret, secretKind } from "../api/secret.ts"
 import type { Config } from "../config/schema.ts"
 import { AppError, hasCode } from "../errors.ts"
+import { configuredIssuers, staticIssuer } from "../identity/access.ts"
 import type { CallOptions, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 
 /** Subject of the bootstrap token. */
@@ -15,6 +16,12 @@ export const needsBootstrapToken = ({ tokens, issuers, admin_roles: adminRoles }
   adminRoles.length > 0 &&
   issuers.length === 0 &&
   !tokens.some((token) => token.for.includes("api") && token.roles.some((role) => adminRoles.includes(role)))
+
+/** Short names of everything that vouches for identities on a cluster: the bootstrap token is a static one. */
+export const clusterIssuers = (auth: Auth): readonly string[] => {
+  const known = configuredIssuers(auth, { dev: false })
+  return needsBootstrapToken(auth) && !known.includes(staticIssuer) ? [staticIssuer, ...known] : known
+}
 
 /** Shortest token that a Secret made by hand may hold, in characters. */
 const shortest = 32

@@ -5,6 +5,7 @@ import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { withoutSecrets } from "../credentials/mask.ts"
 import { AppError } from "../errors.ts"
+import { configuredIssuers } from "../identity/access.ts"
 import { createDevTokens } from "../identity/dev-tokens.ts"
 import { createOperator } from "../operator/controller.ts"
 import type { PluginHost } from "../plugin/host.ts"
@@ -23,7 +24,7 @@ import { devToken } from "./dev-token.ts"
 import { type Front, startFront } from "./front.ts"
 import { startHealth } from "./health-listener.ts"
 import type { HttpListener } from "./http-listener.ts"
-import { loadPlugins } from "./plugins.ts"
+import { loadPlugins, outsideOf } from "./plugins.ts"
 import { listenPublicly } from "./public-listener.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 import type { Saver } from "./saver.ts"
@@ -61,7 +62,7 @@ const startCluster = async ({ started, telemetry }: Deps): Promise<MemoryCluster
 }
 
 /** The cluster's node and the operator; ready when the operator works. */
-const startOperator = async (deps: Deps, cluster: MemoryCluster, templates: PluginHost): Promise<void> => {
+const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: PluginHost): Promise<void> => {
   const { config, started, telemetry, environment, workingDirectory, platform } = deps
   const { namespace } = config.kubernetes
   const node = createProcessNode({
@@ -81,7 +82,7 @@ const startOperator = async (deps: Deps, cluster: MemoryCluster, templates: Plug
     clock,
     telemetry,
     options: { ...config.kubernetes, embedded: true },
-    templates,
+    outside: outsideOf(plugins, configuredIssuers(config.auth, { dev: true })),
     gateways: { namespace, name: gatewaysLeaseName },
   })
   await started.add("operator", operator.close)

@@ -204,7 +204,7 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { namespace } = config.kubernetes
   const strategies = deps.plugins.subjectKey
   const trial = trialOf(placement, gateway, { issuers: who.issuers, strategies })
-  const whose = { access, authenticator, strategies, trial }
+  const whose = { access, authenticator, strategies, trial, pluginFaults: deps.plugins.faults }
   const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   const handler = createFrontDoor({ guard, gateway, resources, api })

@@ -8,13 +8,15 @@ import { type Election, electLeader } from "../operator/election/leader.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
+import { clusterIssuers } from "./bootstrap-token.ts"
+import { outsideOf } from "./plugins.ts"
 import type { Base } from "./role.ts"
 
 /** What the operator of a process is built from. */
 export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
   readonly cluster: ClusterPort
-  /** The pod templates of plugins. */
-  readonly templates: Pick<PluginHost, "podTemplates" | "template">
+  /** What it needs of plugins: their pod templates, and what targets are wrong about. */
+  readonly plugins: Pick<PluginHost, "podTemplates" | "template" | "faults">
   /** Namespace of the Lease. */
   readonly ownNamespace: string
   /** After a loss of leadership: `role` ends the role with the error, `half` takes part in the election again. */
@@ -47,10 +49,11 @@ const aborted = (signal: AbortSignal): Promise<void> =>
  * call in two seconds, and who takes over starts from a fresh list rather than from a cache that may be behind.
  */
 export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
-  const { cluster, telemetry, config, ownNamespace, ends, templates, clock = systemClock } = deps
+  const { cluster, telemetry, config, ownNamespace, ends, plugins, clock = systemClock } = deps
   const lease = { namespace: ownNamespace, name: leaseName }
   const gateways = { namespace: ownNamespace, name: gatewaysLeaseName }
   const holder = `${hostname()}_${randomBytes(6).toString("hex")}`
+  const outside = outsideOf(plugins, clusterIssuers(config.auth))
   const settled = Promise.withResolvers<void>()
   settled.promise.catch(() => {})
   const closing = new AbortController()
@@ -69,7 +72,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
     await Promise.race([current.acquired, ending])
     if (!current.isLeader()) return
     const options = { ...config.kubernetes, embedded: false }
-    operator = createOperator({ cluster, clock, telemetry, options, templates, gateways })
+    operator = createOperator({ cluster, clock, telemetry, options, outside, gateways })
     try {
       works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
       if (works) settled.resolve()

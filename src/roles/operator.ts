@@ -13,8 +13,8 @@ const start = async (base: Base): Promise<void> => {
     isAlive: () => half?.isAlive() !== false,
   })
   const actor = await openCluster(base, "reflow-operator")
-  const templates = await loadPlugins({ ...base, clock })
-  half = startOperatorHalf({ ...base, ...actor, templates, ends: "role" })
+  const plugins = await loadPlugins({ ...base, clock })
+  half = startOperatorHalf({ ...base, ...actor, plugins, ends: "role" })
   await started.add("operator", half.close)
   await half.settled
 }

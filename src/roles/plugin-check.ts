@@ -64,7 +64,14 @@ const someInstance = (name: string, config: HookSettings): MCPInstance => ({
 /** The Pod of an instance before its templates, as the operator makes it. */
 const podOf = (instance: MCPInstance): Pod => {
   const { kubernetes } = configSchema.parse({})
-  const settings = { ...kubernetes, embedded: false, podTemplates: new Set<string>(), template: (pod: Pod) => pod }
+  const settings = {
+    ...kubernetes,
+    embedded: false,
+    podTemplates: new Set<string>(),
+    template: (pod: Pod) => pod,
+    pluginFaults: () => [],
+    knownIssuers: undefined,
+  }
   return desiredPod({ instance, name: `${instance.metadata.name}-12345`, settings })
 }
 

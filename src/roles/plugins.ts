@@ -3,6 +3,7 @@ import type { Config } from "../config/schema.ts"
 import type { ResolveSecret } from "../credentials/compose.ts"
 import type { Holder } from "../credentials/scopes.ts"
 import { AppError } from "../errors.ts"
+import type { OutsideSettings } from "../operator/snapshot.ts"
 import { builtinPlugins, needsSettings } from "../plugin/builtin.ts"
 import type { Sharer } from "../plugin/contract.ts"
 import { createPluginHost, type PluginHost } from "../plugin/host.ts"
@@ -61,6 +62,12 @@ export const loadPlugins = async ({ config, cluster, ...deps }: PluginsDeps): Pr
   for (const { path } of config.plugins) if (path !== undefined) deps.telemetry.log.info("plugin loaded", { path })
   return host
 }
+
+/** What the operator is told of plugins and of who vouches for identities. */
+export const outsideOf = (
+  { podTemplates, template, faults }: Pick<PluginHost, "podTemplates" | "template" | "faults">,
+  knownIssuers: readonly string[],
+): OutsideSettings => ({ podTemplates, template, pluginFaults: faults, knownIssuers })
 
 const sharerKinds = ["shared", "user", "role", "group"] as const
 

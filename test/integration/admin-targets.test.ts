@@ -23,6 +23,33 @@ describe("registering a target", () => {
     expect(got.body).toMatchObject(specified)
     expect(got.headers.get("etag")).toBe('"1"')
   })
+  test("warns of names that stand for nothing, and writes what was asked for", async () => {
+    const doubtful = {
+      ...specified,
+      access: { groups: ["dev/eng", "eng"] },
+      subject_key: { strategy: "claim", config: { clame: "tenant" } },
+      pod_templates: [{ name: "gvisor" }],
+    }
+    const warnings = [
+      { pointer: "/access/groups/1", detail: expect.stringContaining("write dev/eng") },
+      { pointer: "/subject_key/config", detail: expect.stringContaining("is not what the schema") },
+      { pointer: "/pod_templates/0/name", detail: expect.stringContaining("No plugin has the pod template 'gvisor'") },
+    ]
+    const posted = await send("POST", "/api/targets", { body: doubtful })
+    expect(posted).toMatchObject({ status: 201, body: { ...doubtful, warnings } })
+    const got = await send("GET", "/api/targets/github-k8s")
+    expect(got.body).not.toHaveProperty("warnings")
+    const headers = { "if-match": "*" }
+    const put = await send("PUT", "/api/targets/github-k8s", { body: { ...posted.body, paused: true }, headers })
+    expect(put).toMatchObject({ status: 200, body: { paused: true, warnings } })
+    const mended = { access: null, subject_key: null, pod_templates: null }
+    const patched = await send("PATCH", "/api/targets/github-k8s", {
+      body: mended,
+      headers: { "content-type": "application/merge-patch+json" },
+    })
+    expect(patched.status).toBe(200)
+    expect(patched.body).not.toHaveProperty("warnings")
+  })
   test("a second time is 409", async () => {
     await register("github")
     const again = await send("POST", "/api/targets", { body: { ...specified, name: "github" } })

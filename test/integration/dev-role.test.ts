@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import type { MCPTargetStatus } from "../../src/api/mcp-target.ts"
 import { hasCode, isAppError } from "../../src/errors.ts"
 import type { DevOptions } from "../../src/roles/dev.ts"
 import type { RunningRole } from "../../src/roles/role.ts"
@@ -54,6 +55,28 @@ test("one command serves two users, each with the token that it printed", async 
     headers: { authorization: `Bearer ${bannerToken(out.printed, "admin")}` },
   })
   expect(await api.json()).toMatchObject({ items: [{ target: "notes" }, { target: "notes" }] })
+})
+
+test("a target that chooses what no plugin has says so in its status", async () => {
+  const access = { groups: ["eng"] }
+  const { role, out } = start(target("odd", ["node", server], { subjectKey: { strategy: "clame" }, access }))
+  const { url } = await role.ready
+  const headers = { authorization: `Bearer ${bannerToken(out.printed, "admin")}` }
+  const conditions = async () => {
+    const shown = (await (await fetch(`${url}/api/targets/odd`, { headers })).json()) as { status?: MCPTargetStatus }
+    return shown.status?.conditions
+  }
+  await expect.poll(conditions).toMatchObject([
+    {
+      type: "Accepted",
+      status: "False",
+      reason: "StrategyUnknown",
+      message: expect.stringContaining("did you mean claim?"),
+    },
+    { type: "Available", status: "False", reason: "NotAccepted" },
+    // role dev has one issuer, its own
+    { type: "AccessResolved", status: "True" },
+  ])
 })
 
 /** Runs the banner's curl commands as they are, one after the other, and resolves with what each printed. */

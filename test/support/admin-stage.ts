@@ -14,6 +14,8 @@ import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import type { Purpose } from "../../src/identity/identity.ts"
 import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
 import { createBudget } from "../../src/intake/budget.ts"
+import { createPluginHost } from "../../src/plugin/host.ts"
+import { unconfigured } from "../../src/roles/plugins.ts"
 import { expectDocumented } from "./admin-document.ts"
 import { fakeClock } from "./fake-clock.ts"
 import { createFaults } from "./faults.ts"
@@ -47,6 +49,7 @@ const start = async () => {
   await Promise.all([targets.synced, instances.synced])
   const issuers = ["dev", "static"]
   let refusal = new AppError("InstanceStarting", { detail: "Nothing runs here." })
+  const plugins = await createPluginHost(unconfigured([]), { clock, telemetry })
   const bodies = createBudget(256 * 2 ** 20)
   const admin = createAdmin({
     needles: createNeedleShare(),
@@ -73,6 +76,7 @@ const start = async () => {
     bodies,
     clock,
     telemetry,
+    pluginFaults: plugins.faults,
     trial: {
       place: () => Promise.reject(refusal),
     },

@@ -10,7 +10,7 @@ const page = readFileSync(join(root, "docs/operate.md"), "utf8")
 /** The text between a heading or sentence that begins so and the next heading or table. */
 const part = (begin: string): string => {
   const [, after = ""] = page.split(`\n${begin}`)
-  return after.split(/\n(?=#|Available: )/)[0] ?? ""
+  return after.split(/\n(?=#|(?:Available|AccessResolved): )/)[0] ?? ""
 }
 /** Rows of the table under a heading: the cells of each. */
 const rows = (begin: string): readonly (readonly string[])[] =>
@@ -21,7 +21,7 @@ const rows = (begin: string): readonly (readonly string[])[] =>
     .slice(1)
 const names = (begin: string): readonly string[] => rows(begin).map(([cell = ""]) => cell.replaceAll("`", ""))
 
-const operator = globSync("src/operator/**/*.ts", { cwd: root })
+const operator = globSync(["src/operator/**/*.ts", "src/plugin/faults.ts"], { cwd: root })
   .filter((path) => !path.endsWith("reasons.ts"))
   .map((path) => readFileSync(join(root, path), "utf8"))
   .join("\n")
@@ -43,6 +43,7 @@ describe("docs/operate.md has every reason of the code and no other", () => {
     ["## Condition Draining", reasons.drainingReasons],
     ["Accepted: ", reasons.acceptedReasons],
     ["Available: ", reasons.availableReasons],
+    ["AccessResolved: ", reasons.accessReasons],
     ["## Events", reasons.eventReasons],
   ]
   test.each(tables)("%s", (heading, expected) => {

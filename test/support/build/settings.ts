@@ -7,5 +7,7 @@ export const someSettings = (more: Partial<Settings> = {}): Settings => ({
   embedded: false,
   podTemplates: new Set(),
   template: (pod) => pod,
+  pluginFaults: () => [],
+  knownIssuers: undefined,
   ...more,
 })

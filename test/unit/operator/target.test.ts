@@ -36,6 +36,44 @@ describe("a target", () => {
     expect(told(parts)).toEqual(reasons)
   })
 
+  it("of a choice that no plugin has is not accepted, in the plugin's own words", () => {
+    const fault = { reason: "StrategyUnknown", path: ["subjectKey", "strategy"], message: "No such strategy." } as const
+    const settings = someSettings({ pluginFaults: ({ subjectKey }) => (subjectKey === undefined ? [] : [fault]) })
+    const judge = (parts: TargetParts) =>
+      targetStatus({ target: aTarget(parts), instances: [], settings, now: msAfter(0) }).conditions?.slice(0, 2)
+    expect(judge({ spec: { subjectKey: { strategy: "tenent/tenant" } } })).toMatchObject([
+      { type: "Accepted", status: "False", reason: "StrategyUnknown", message: "No such strategy." },
+      { type: "Available", status: "False", reason: "NotAccepted" },
+    ])
+    expect(judge({})).toMatchObject([{ status: "True" }, { status: "True" }])
+  })
+
+  it("tells entries of its access lists that can match nobody, and stays accepted", () => {
+    const judge = (knownIssuers: readonly string[] | undefined, groups: string[]) => {
+      const settings = someSettings({ knownIssuers })
+      const target = aTarget({ spec: { access: { groups } } })
+      return targetStatus({ target, instances: [], settings, now: msAfter(0) }).conditions
+    }
+    expect(judge(["corp", "partner"], ["corp/eng", "eng"])).toMatchObject([
+      { type: "Accepted", status: "True" },
+      { type: "Available", status: "True" },
+      {
+        type: "AccessResolved",
+        status: "False",
+        reason: "EntryMatchesNobody",
+        message: expect.stringContaining("'eng' names none"),
+      },
+    ])
+    expect(judge(["corp"], ["eng"])?.[2]).toMatchObject({ status: "True", reason: "AccessResolved" })
+    expect(judge(undefined, ["eng"])).toHaveLength(2)
+    const many = judge(
+      ["corp", "partner"],
+      Array.from({ length: 100 }, () => "x".repeat(1_000)),
+    )?.[2]
+    expect(many?.message).toContain("97 more are like that.")
+    expect(many?.message.length).toBeLessThanOrEqual(1_024)
+  })
+
   it("is not available when every instance fails, but is without any", () => {
     expect(told({}, [inPhase("Failed"), inPhase("Failed")])[1]).toBe("AllInstancesFail")
     expect(told({}, [inPhase("Failed"), inPhase("Starting")])[1]).toBe("Available")

@@ -4,7 +4,7 @@ import { createMemoryCluster } from "../../../src/adapters/memory/cluster.ts"
 import { secretKind } from "../../../src/api/secret.ts"
 import type { Config } from "../../../src/config/schema.ts"
 import { isAppError } from "../../../src/errors.ts"
-import { ensureBootstrapToken, needsBootstrapToken } from "../../../src/roles/bootstrap-token.ts"
+import { clusterIssuers, ensureBootstrapToken, needsBootstrapToken } from "../../../src/roles/bootstrap-token.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 
@@ -100,4 +100,12 @@ test.each([
   expect(isAppError(error) && error.code).toBe("ConfigInvalid")
   expect(String(error)).toContain("reflow-system/reflow-bootstrap-token")
   if (token !== undefined) expect(String(error)).not.toContain(token)
+})
+
+test("who vouches for identities on a cluster: configured issuers, static tokens, and the bootstrap token as one", () => {
+  const auth = (over: Partial<Auth>): Auth => ({ issuers: [], tokens: [], admin_roles: ["admin"], ...over })
+  expect(clusterIssuers(auth({ issuers: [anIssuer] }))).toEqual(["corp"])
+  expect(clusterIssuers(auth({ issuers: [anIssuer], tokens: [aToken()] }))).toEqual(["static", "corp"])
+  expect(clusterIssuers(auth({}))).toEqual(["static"])
+  expect(clusterIssuers(auth({ admin_roles: [] }))).toEqual([])
 })

@@ -3,11 +3,13 @@ import type { Intercept } from "../../../src/adapters/memory/client.ts"
 import { createMemoryCluster, type MemoryCluster } from "../../../src/adapters/memory/cluster.ts"
 import { type Lease, leaseKind } from "../../../src/api/lease.ts"
 import { mcpInstanceKind } from "../../../src/api/mcp-instance.ts"
+import { mcpTargetKind } from "../../../src/api/mcp-target.ts"
 import { podKind } from "../../../src/api/pod.ts"
 import { configSchema } from "../../../src/config/schema.ts"
 import { heldBy } from "../../../src/operator/election/lease.ts"
 import { type OperatorHalf, startOperatorHalf } from "../../../src/roles/operator-half.ts"
 import { anInstance } from "../../support/build/instance.ts"
+import { aTarget } from "../../support/build/target.ts"
 import { type FakeClock, fakeClock } from "../../support/fake-clock.ts"
 import { createFaults, type Faults } from "../../support/faults.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
@@ -34,6 +36,8 @@ afterEach(async () => {
   await cluster.close()
 })
 
+const noStrategy = { reason: "StrategyUnknown", path: ["subjectKey", "strategy"], message: "None is here." } as const
+
 const start = (
   ends: "role" | "half",
   prepare: (faults: Faults) => void = () => {},
@@ -46,7 +50,7 @@ const start = (
     config,
     telemetry: quietTelemetry(),
     cluster: cluster.client({ fieldManager: "reflow-operator", intercept: more(faults) }),
-    templates: { podTemplates: new Set(), template: (pod) => pod },
+    plugins: { podTemplates: new Set(), template: (pod) => pod, faults: () => [noStrategy] },
     ownNamespace: lease.namespace,
     ends,
     fail: (error) => void failures.push(error),
@@ -81,6 +85,19 @@ test("who leads works, and is ready once its caches are filled", async () => {
   await makeInstance("one")
   await clock.advance(1_000)
   expect(await countPods()).toBe(1)
+})
+
+test("who leads tells of a target's choices that no plugin has, and of entries that match nobody on this cluster", async () => {
+  start("role")
+  await clock.advance(1_000)
+  const [spec, metadata] = [aTarget({ spec: { access: { groups: ["corp/eng"] } } }).spec, { name: "odd", namespace }]
+  await cluster.create(mcpTargetKind, { ...aTarget(), metadata, spec })
+  await clock.advance(10_000)
+  const target = await cluster.get(mcpTargetKind, { namespace, name: "odd" })
+  const [accepted, , resolved] = target?.status?.conditions ?? []
+  expect(accepted).toMatchObject({ status: "False", reason: "StrategyUnknown", message: "None is here." })
+  // nobody but the bootstrap token's static issuer vouches for anybody
+  expect(resolved).toMatchObject({ type: "AccessResolved", status: "True" })
 })
 
 test("who leads but cannot read its objects yet is alive and not ready", async () => {

@@ -1,0 +1,53 @@
+/** What an entry of an access list means: `issuer/value`, or a bare value while one issuer is configured. */
+import type { MCPTargetSpec } from "./mcp-target.ts"
+
+/**
+ * Which of the issuer's values a list entry means: `issuer/value`, or the bare value while only that issuer is configured;
+ * undefined if it means none. Issuer names have no slash, so `issuer/value` can be read in one way only.
+ */
+export const meantBy = (entry: string, issuers: readonly string[], issuer: string): string | undefined => {
+  if (entry.startsWith(`${issuer}/`)) return entry.slice(issuer.length + 1)
+  return issuers.length === 1 && issuers[0] === issuer ? entry : undefined
+}
+
+/** The lists of a target's `access`. */
+const lists = ["users", "groups", "roles"] as const
+
+/** An entry that can match nobody. */
+export type IdleEntry = {
+  /** Where it stands in the spec, e.g. `["access", "groups", "0"]`. */
+  readonly path: readonly string[]
+  /** A sentence: why, and what to write instead. */
+  readonly message: string
+}
+
+/** Most characters of an entry, and most issuers, that a sentence repeats. */
+const longestShown = 64
+const mostShown = 5
+
+/** An entry as a sentence can repeat it: whoever wrote the target chose it. */
+const shown = (entry: string): string =>
+  [...entry]
+    .slice(0, longestShown)
+    .join("")
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
+
+const reasonOf = (entry: string, issuers: readonly string[]): string => {
+  const issuer = issuers.find((each) => entry.startsWith(`${each}/`))
+  if (issuer !== undefined) return `names nothing behind '${issuer}/'`
+  if (issuers.length === 0) return "can match nobody: no issuer is configured"
+  const some = issuers.slice(0, mostShown).join(", ")
+  const all = issuers.length > mostShown ? `${some} and others` : some
+  return `names none of the issuers ${all}, and is no bare name while there are several: write ${issuers[0]}/${shown(entry)}, or another issuer before the slash`
+}
+
+/** The entries of a target's access lists that can match nobody, as long as only `issuers` vouch for identities. */
+export const idleEntries = (access: MCPTargetSpec["access"], issuers: readonly string[]): readonly IdleEntry[] =>
+  lists.flatMap((list) =>
+    (access?.[list] ?? []).flatMap((entry, index) => {
+      if (issuers.some((issuer) => (meantBy(entry, issuers, issuer) ?? "") !== "")) return []
+      const message = `access.${list}: '${shown(entry)}' ${reasonOf(entry, issuers)}.`
+      return [{ path: ["access", list, String(index)], message }]
+    }),
+  )
