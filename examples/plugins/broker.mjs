@@ -1,5 +1,5 @@
 // A secret resolver: asks a token broker for a short-lived token of whoever the instance belongs to.
-import { definePlugin } from "reflow-gateway/plugin"
+import { definePlugin, noCredential } from "reflow-gateway/plugin"
 
 const address = (config) => {
   const url = new URL(config?.url ?? "http://127.0.0.1:9999/")
@@ -18,6 +18,8 @@ export default definePlugin({
         broker: async ({ reference, sharer }, { signal }) => {
           const query = new URLSearchParams({ for: sharer.subjectKey, what: reference })
           const response = await fetch(new URL(`?${query}`, url), { signal })
+          // the user reads this, and what is thrown below is for the log alone
+          if (response.status === 404) throw noCredential(`Connect your account first: ${new URL("/connect", url)}`)
           if (!response.ok) throw new Error(`the broker answered ${response.status}`)
           const { token, expires_in: seconds } = await response.json()
           return { value: token, expiresAt: Date.now() + seconds * 1000 }

@@ -76,7 +76,7 @@ const identify = async ({ options, event, facts }: Context): Promise<Identity> =
 
 /** The call that a context asks for; throws Forbidden and InvalidParams. */
 const toCall = (context: Context, name: OperationName, identity: Identity, holding: Holding): Call => {
-  const { options, event, facts } = context
+  const { options, event, facts, requestId } = context
   const params = decodeParams(event.context.params)
   facts.target = params.id
   const admin = options.access.isAdmin(identity)
@@ -89,7 +89,7 @@ const toCall = (context: Context, name: OperationName, identity: Identity, holdi
   const owner = ownerOf(identity)
   const take = (bytes: number): boolean => holding.take(owner, bytes)
   const body = () => readJson(event.req, { take, clock: options.clock }, takes)
-  return { deps: options, identity, admin, params, query, headers, signal, body }
+  return { deps: options, identity, admin, params, query, headers, signal, requestId, body }
 }
 
 /** Does a permitted call, within its time. */

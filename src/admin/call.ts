@@ -40,6 +40,8 @@ export type Call = {
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
   readonly headers: Headers
+  /** Id of the request, also in the log. */
+  readonly requestId: string
   /** Reads the body as JSON; undefined if there is none. */
   readonly body: () => Promise<unknown>
   /** Aborted when the call has taken too long. */

@@ -25,6 +25,8 @@ export type Context = {
   readonly options: AdminOptions
   readonly event: H3Event
   readonly facts: Facts
+  /** Id of the request, also in the log. */
+  readonly requestId: string
 }
 
 /** The body as it is sent, and its media type. */
@@ -64,7 +66,7 @@ export const createResponder = (options: AdminOptions) => {
     const requestId = randomUUID()
     const started = clock.now()
     const facts: Facts = {}
-    const answer = await work({ options, event, facts }).catch((error: unknown): Answer => {
+    const answer = await work({ options, event, facts, requestId }).catch((error: unknown): Answer => {
       const problem = toProblem(error, requestId)
       facts.code = problem.code
       // what the cluster said is for whoever runs the platform; the caller got our own words

@@ -9,6 +9,9 @@ export type TrialRequest = {
   readonly signal: AbortSignal
 }
 
+/** The call of the REST API that tries a server: its id for the log, and the end of its time. */
+export type TrialCall = { readonly requestId: string; readonly signal: AbortSignal }
+
 /** Where a trial meets its server. */
 export type TrialSeat = {
   /** Name of the instance. */
@@ -22,5 +25,5 @@ export type TrialSeat = {
 /** What the test of a target needs of the gateway; the roles hand it over. */
 export type TrialPort = {
   /** Finds or starts the caller's instance, waits until it answers, and marks it as in use. Throws what placement throws. */
-  place(target: MCPTarget, identity: Identity, signal: AbortSignal): Promise<TrialSeat>
+  place(target: MCPTarget, identity: Identity, by: TrialCall): Promise<TrialSeat>
 }

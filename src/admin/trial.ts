@@ -105,7 +105,7 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
   const before = livesOf(call, target)
   let seat: TrialSeat
   try {
-    seat = await trial.place(target, call.identity, call.signal)
+    seat = await trial.place(target, call.identity, call)
   } catch (error) {
     if (isFinding(error)) return await toFailed(call, error, { step: "start" })
     throw error

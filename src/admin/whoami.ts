@@ -5,11 +5,11 @@ import type { Call, Handler } from "./call.ts"
 import { toPage } from "./page.ts"
 
 /** The caller's subject key for a target, or why there is none. */
-const keyFor = async ({ deps, identity }: Call, target: MCPTarget) => {
+const keyFor = async ({ deps, identity, requestId }: Call, target: MCPTarget) => {
   const { name } = target.metadata
   const { access, strategies } = deps
   try {
-    const options = { issuers: access.issuers, ...(strategies === undefined ? {} : { strategies }) }
+    const options = { issuers: access.issuers, requestId, ...(strategies === undefined ? {} : { strategies }) }
     return { name, subject_key: await subjectKeyFor(target, identity, options) }
   } catch (error) {
     if (isAppError(error)) return { name, denied: error.message }

@@ -96,7 +96,13 @@ export const flags: Readonly<Record<string, Flag>> = {
   subject: { value: "NAME", of: ["token"], help: "whose token it is" },
   group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
   "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
-  claim: { value: "NAME=VALUE", repeatable: true, of: ["token"], help: "another claim, e.g. for a plugin" },
+  email: { value: "ADDRESS", of: ["token"], help: "the mail address of the identity" },
+  claim: {
+    value: "NAME=TEXT",
+    repeatable: true,
+    of: ["token"],
+    help: "another claim, e.g. for a plugin; NAME:=JSON if it is no text",
+  },
   for: {
     value: "mcp,api",
     of: ["token"],

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util"
 import { parseDuration } from "../api/duration.ts"
 import { suggestion } from "../api/nearest.ts"
-import { AppError } from "../errors.ts"
+import { type Caller, callerOf, type Values, wrong } from "./caller.ts"
 import {
   type CheckedRole,
   type CommandName,
@@ -60,20 +60,14 @@ export type Command =
       readonly hookSettings: unknown
     }
   | { readonly kind: "completion"; readonly shell: Shell }
-  | {
+  | (Caller & {
       readonly kind: "token"
       readonly subject: string
-      readonly groups: readonly string[]
-      readonly roles: readonly string[]
-      /** Other claims of the token. */
-      readonly claims: Readonly<Record<string, string>>
       readonly purposes: readonly Purpose[]
       /** How long the token works, in milliseconds. */
       readonly ttlMs: number
       readonly settings: Settings
-    }
-
-const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
+    })
 
 /** The flags that were given, in order, and the command. */
 type Given = {
@@ -166,26 +160,11 @@ const purposesOf = (text: string): readonly Purpose[] => {
   return [...found]
 }
 
-/** Claims that other flags or the token itself are responsible for. */
-const ownClaims: readonly string[] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "groups", "roles"]
-
-const claimsOf = (texts: readonly string[]): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    texts.map((text) => {
-      const [, name = "", value = ""] = /^([^=]+)=([\s\S]+)$/.exec(text) ?? []
-      if (name === "") throw wrong("--claim needs NAME=VALUE, e.g. --claim tenant=acme")
-      if (ownClaims.includes(name)) throw wrong(`--claim cannot set ${name}: other flags do, or the token itself`)
-      return [name, value]
-    }),
-  )
-
 const durationOf = (text: string): number => {
   const ms = parseDuration(text)
   if (ms === undefined || ms < 1000) throw wrong("--ttl must be a duration of at least 1s, such as 12h")
   return ms
 }
-
-type Values = (flag: string) => readonly string[]
 
 const settingsOf = (all: Values): Settings => {
   const targets = all("targets")
@@ -199,10 +178,8 @@ const tokenCommand = (all: Values): Command => {
   if (subject === undefined || subject === "") throw wrong("Say whose token it is: reflow token --subject NAME")
   return {
     kind: "token",
+    ...callerOf(all),
     subject,
-    groups: all("group"),
-    roles: all("grant-role"),
-    claims: claimsOf(all("claim")),
     purposes: purposesOf(all("for")[0] ?? "mcp,api"),
     ttlMs: durationOf(all("ttl")[0] ?? "720h"),
     settings: settingsOf(all),

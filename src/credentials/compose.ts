@@ -1,5 +1,5 @@
 import type { MCPTarget } from "../api/mcp-target.ts"
-import { AppError } from "../errors.ts"
+import { AppError, hasCode } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import { findValueErrors } from "./names.ts"
 import { type Holder, type ScopeRef, scopeNames, scopesOf } from "./scopes.ts"
@@ -21,8 +21,8 @@ export type Composition = {
 export type ResolvedValue = { readonly value: string; readonly expiresAt?: number }
 
 /**
- * Resolves one entry of the target's `secrets` for the sharer, never for the caller of the moment. Throws an AppError
- * with the plugin's name if there is no value.
+ * Resolves one entry of the target's `secrets` for the sharer, never for the caller of the moment. Throws CredentialMissing,
+ * with the plugin's reason as its text, if the sharer has none, and another AppError with the plugin's name if it failed.
  */
 export type ResolveSecret = (request: {
   readonly target: MCPTarget
@@ -31,11 +31,18 @@ export type ResolveSecret = (request: {
   readonly name: string
   /** `scheme:reference`. */
   readonly from: string
+  /** Id of the request that began it, for the log. */
+  readonly requestId?: string | undefined
   readonly signal: AbortSignal
 }) => Promise<ResolvedValue>
 
-/** Composes the values of one sharer's instance. Throws CredentialMissing, InstanceFailed, PluginFailed, or what the cluster throws. */
-export type Compose = (target: MCPTarget, holder: Holder, signal: AbortSignal) => Promise<Composition>
+/** Composes the values of one sharer's instance; `requestId` is for the log. Throws CredentialMissing, InstanceFailed, PluginFailed, or what the cluster throws. */
+export type Compose = (
+  target: MCPTarget,
+  holder: Holder,
+  signal: AbortSignal,
+  requestId?: string,
+) => Promise<Composition>
 
 /** What composition needs. */
 export type ComposeDeps = {
@@ -101,16 +108,59 @@ const ensureUsable = (target: MCPTarget, { values, garbled }: Together): void =>
   })
 }
 
-const ensureComplete = (deps: ComposeDeps, target: MCPTarget, values: Readonly<Record<string, string>>): void => {
-  const names = (target.spec.credentials ?? [])
-    .filter(({ name, required }) => required === true && !Object.hasOwn(values, name))
-    .map(({ name }) => name)
+/** What is said of credentials that are not there: their names, and the reasons of plugins. */
+const missingText = (
+  target: MCPTarget,
+  names: readonly string[],
+  reasons: Readonly<Record<string, string>>,
+): string => {
+  const [only = ""] = names
+  const given = Object.entries(reasons)
+  if (names.length === 1)
+    return `${target.metadata.name} needs the credential ${only}${given.length === 0 ? "." : `: ${reasons[only]}`}`
+  const about = given.map(([name, reason]) => ` ${name}: ${reason}`).join("")
+  return `${target.metadata.name} needs the credentials ${names.join(", ")}.${about}`
+}
+
+/**
+ * Throws CredentialMissing for required credentials without a value, and for values that a resolver says there are none of,
+ * unless the target lists them as credentials that it can do without.
+ */
+const ensureComplete = (
+  deps: ComposeDeps,
+  target: MCPTarget,
+  values: Readonly<Record<string, string>>,
+  none: ReadonlyMap<string, string>,
+): void => {
+  const { credentials = [] } = target.spec
+  const optional = new Set(credentials.filter(({ required }) => required !== true).map(({ name }) => name))
+  const required = credentials.filter((each) => each.required === true).map(({ name }) => name)
+  const wanted = new Set([...required, ...[...none.keys()].filter((name) => !optional.has(name))])
+  const names = [...wanted].filter((name) => !Object.hasOwn(values, name))
   if (names.length === 0) return
   const url = deps.credentialURL?.(target)
+  const reasons = Object.fromEntries([...none].filter(([name, reason]) => reason !== "" && names.includes(name)))
   throw new AppError("CredentialMissing", {
-    detail: `${target.metadata.name} needs ${names.length === 1 ? "the credential" : "the credentials"} ${names.join(", ")}.`,
-    data: { names, ...(url === undefined ? {} : { url }) },
+    detail: missingText(target, names, reasons),
+    data: {
+      names,
+      ...(Object.keys(reasons).length === 0 ? {} : { reasons }),
+      ...(url === undefined ? {} : { url }),
+    },
   })
+}
+
+type Resolved = { readonly name: string } & ({ readonly value: ResolvedValue } | { readonly none: string })
+
+/** What a resolver says of one variable: a value, or that there is none and why. */
+const ask = async (resolve: ResolveSecret, request: Parameters<ResolveSecret>[0]): Promise<Resolved> => {
+  const { name } = request
+  try {
+    return { name, value: await resolve(request) }
+  } catch (error) {
+    if (hasCode(error, "CredentialMissing")) return { name, none: error.message }
+    throw error
+  }
 }
 
 /**
@@ -119,24 +169,25 @@ const ensureComplete = (deps: ComposeDeps, target: MCPTarget, values: Readonly<R
  */
 export const createCompose =
   (deps: ComposeDeps): Compose =>
-  async (target, holder, signal) => {
+  async (target, holder, signal, requestId) => {
     const scopes = scopesOf(target, holder)
     const resolve = deps.resolve ?? noResolver
     const [resolved, found] = await Promise.all([
       Promise.all(
-        (target.spec.secrets ?? []).map(async ({ name, from }) => ({
-          name,
-          ...(await resolve({ target, holder, name, from, signal })),
-        })),
+        (target.spec.secrets ?? []).map(({ name, from }) =>
+          ask(resolve, { target, holder, name, from, requestId, signal }),
+        ),
       ),
       readScopes(deps, target, scopes, signal),
     ])
-    const base = Object.fromEntries(resolved.map(({ name, value }) => [name, value]))
+    const given = resolved.flatMap((each) => ("value" in each ? [{ name: each.name, ...each.value }] : []))
+    const none = new Map(resolved.flatMap((each) => ("none" in each ? [[each.name, each.none] as const] : [])))
+    const base = Object.fromEntries(given.map(({ name, value }) => [name, value]))
     const together = overlay([{ values: base, garbled: [] }, ...found])
     const { values } = together
     ensureUsable(target, together)
-    ensureComplete(deps, target, values)
-    const expiries = resolved.flatMap(({ expiresAt }) => (expiresAt === undefined ? [] : [expiresAt]))
+    ensureComplete(deps, target, values, none)
+    const expiries = given.flatMap(({ expiresAt }) => (expiresAt === undefined ? [] : [expiresAt]))
     return {
       values,
       scopes: scopeNames(target, scopes),

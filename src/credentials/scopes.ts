@@ -2,6 +2,7 @@ import { labels } from "../api/labels.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type CredentialScope, scopeSecretName } from "../api/names.ts"
+import type { PluginIdentity } from "../plugin/contract.ts"
 
 /** The sharer of an instance, as far as credentials depend on it. */
 export type Holder = {
@@ -12,6 +13,8 @@ export type Holder = {
   readonly subject: string
   readonly groups: readonly string[]
   readonly roles: readonly string[]
+  /** Who it is, where one person alone shares the instance: per_user targets without a strategy of their own. */
+  readonly identity?: PluginIdentity
   /** The role or group that the subject key stands for; only on per_role and per_group targets. */
   readonly shared?: string
 }

@@ -7,8 +7,8 @@ import type { OpenSession, SessionSealer } from "./session.ts"
 
 /** What keying asks: whose instance it is, and what a session id says. */
 export type KeyingDeps = {
-  /** Throws SubjectKeyDenied. */
-  readonly subjectKeyOf: (target: MCPTarget, identity: Identity) => SubjectKey | Promise<SubjectKey>
+  /** `requestId` is for the log. Throws SubjectKeyDenied. */
+  readonly subjectKeyOf: (target: MCPTarget, identity: Identity, requestId: string) => SubjectKey | Promise<SubjectKey>
   readonly sealer: SessionSealer
 }
 
@@ -39,7 +39,7 @@ const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | 
 export const key = (deps: KeyingDeps) => {
   const withSession = (input: Permitted, session: MaybeOpen): Keyed | Promise<Keyed> => {
     const mode = modeOf(input, session)
-    const subjectKey = deps.subjectKeyOf(input.target, input.identity)
+    const subjectKey = deps.subjectKeyOf(input.target, input.identity, input.requestId)
     if (subjectKey instanceof Promise)
       return subjectKey.then((known) => ({ ...input, subjectKey: known, session, mode }))
     return { ...input, subjectKey, session, mode }

@@ -30,6 +30,7 @@ const ask = (deps: PlacingDeps, input: Keyed): Placement | Promise<Placement> =>
     target: input.target,
     identity: input.identity,
     subjectKey: input.subjectKey,
+    requestId: input.requestId,
     mode: input.mode,
     continues: belongToOpenCalls(input.messages),
     signal: input.signal,

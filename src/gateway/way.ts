@@ -55,7 +55,7 @@ export type GatewayDeps = {
   readonly targets: Reflection<MCPTarget>
   readonly placement: PlacementPort
   readonly authenticate: Authenticate
-  readonly subjectKeyOf: (target: MCPTarget, identity: Identity) => SubjectKey | Promise<SubjectKey>
+  readonly subjectKeyOf: (target: MCPTarget, identity: Identity, requestId: string) => SubjectKey | Promise<SubjectKey>
   readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
   /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
   readonly metadataUrl?: (path: string) => string | undefined

@@ -37,7 +37,7 @@ const scopesOf = ({ scope, scp }: Claims): readonly string[] =>
  * A mail address that its issuer does not vouch for could be anybody's. Whatever stands there and is not `true` is no such
  * word: some issuers write `"false"` as a text. Issuers that check all addresses leave the claim out.
  */
-const emailOf = (claims: Claims, path: string): string | undefined =>
+export const emailOf = (claims: Claims, path: string): string | undefined =>
   Object.hasOwn(claims, "email_verified") && claims.email_verified !== true
     ? undefined
     : namesIn([claimAt(claims, path)])[0]

@@ -2,6 +2,7 @@ import { type JWTPayload, jwtVerify, SignJWT } from "jose"
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { devIssuer } from "./access.ts"
+import { emailOf } from "./claims.ts"
 import type { Purpose, VerifiedToken } from "./identity.ts"
 import { type Nobody, namesIn, subjectFault } from "./subject.ts"
 
@@ -20,8 +21,8 @@ export type DevToken = {
   readonly groups?: readonly string[]
   /** Default: none. */
   readonly roles?: readonly string[]
-  /** Other claims, e.g. for a subject-key strategy; default none. */
-  readonly claims?: Readonly<Record<string, string>>
+  /** Other claims, e.g. `email` or those of a subject-key strategy; default none. */
+  readonly claims?: Readonly<Record<string, unknown>>
   /** What the token opens. */
   readonly for: readonly Purpose[]
   readonly ttlSeconds: number
@@ -59,6 +60,7 @@ const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => 
   if (fault !== undefined) return { nobody: fault }
   const audience = names(typeof payload.aud === "string" ? [payload.aud] : payload.aud)
   const purposes: readonly Purpose[] = ["mcp", "api"]
+  const email = emailOf(payload, "email")
   return {
     opens: {
       by: "purpose",
@@ -68,6 +70,7 @@ const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => 
       source: "jwt",
       issuer: devIssuer,
       subject: sub,
+      ...(email === undefined ? {} : { email }),
       groups: names(payload.groups),
       roles: names(payload.roles),
       scopes: [],

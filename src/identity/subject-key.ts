@@ -22,9 +22,13 @@ export type Sharer =
 
 /**
  * Asks the plugin's strategy that the target names. Its answer is digested; undefined or empty denies.
- * Must only be called for targets with `spec.subjectKey`.
+ * Must only be called for targets with `spec.subjectKey`. `requestId` is for the log.
  */
-export type AskStrategy = (target: MCPTarget, identity: Identity) => string | undefined | Promise<string | undefined>
+export type AskStrategy = (
+  target: MCPTarget,
+  identity: Identity,
+  requestId?: string,
+) => string | undefined | Promise<string | undefined>
 
 /** What a subject key depends on besides target and identity. */
 export type SubjectKeyOptions = {
@@ -32,6 +36,8 @@ export type SubjectKeyOptions = {
   readonly issuers: readonly string[]
   /** Absent: targets with a strategy of their own are denied. */
   readonly strategies?: AskStrategy
+  /** Id of the request, for the log. */
+  readonly requestId?: string
 }
 
 /** Characters of the digest in a subject key: 130 bits. */
@@ -119,7 +125,7 @@ export const subjectKeyFor = (
   if (own === undefined) return sharerKey(sharerOf(target, identity, options.issuers))
   if (options.strategies === undefined)
     throw denied(target, `uses the subject-key strategy ${own.strategy}, but no plugin offers it`)
-  const value = options.strategies(target, identity)
+  const value = options.strategies(target, identity, options.requestId)
   return value instanceof Promise
     ? value.then((text) => strategyKey(target, own.strategy, text))
     : strategyKey(target, own.strategy, value)

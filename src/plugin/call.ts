@@ -1,5 +1,6 @@
-import { AppError, isAppError } from "../errors.ts"
+import { AppError, type ErrorCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
+import { cleanReason } from "./reason.ts"
 
 /** Which function of a plugin is called: `tenant subjectKeys.tenant`. */
 export type CallName = { readonly plugin: string; readonly hook: string }
@@ -14,14 +15,33 @@ export type CallLimits = {
 
 const describe = ({ plugin, hook }: CallName): string => `The hook ${hook} of the plugin ${plugin}`
 
+/** What hooks of each kind may say themselves, besides failing. */
+const sayable: Readonly<Record<string, readonly ErrorCode[]>> = {
+  subjectKeys: ["SubjectKeyDenied"],
+  secrets: ["SubjectKeyDenied", "CredentialMissing"],
+}
+
+/** A denial, or a credential that is not there, in the plugin's words; of its data only the claim that is missing. */
+const said = ({ code, message, data }: AppError, name: CallName): AppError => {
+  const claim = typeof data?.claim === "string" ? { claim: cleanReason(data.claim) } : {}
+  const about = code === "CredentialMissing" ? { plugin: name.plugin } : claim
+  const reason = cleanReason(message)
+  const nothing = code === "CredentialMissing" ? "" : `${describe(name)} denies you, without a reason.`
+  return new AppError(code, { detail: reason || nothing, data: about })
+}
+
 /**
- * What a plugin's failure becomes: its own denial as it is, all else PluginFailed with the names of plugin and hook. What
- * a plugin throws may hold a secret, so its text is the cause, for the log's own rules, and no part of the answer.
+ * What a plugin's failure becomes: a denial, or a credential that is not there, in its own words, all else PluginFailed
+ * with the names of plugin and hook. What a plugin throws otherwise may hold a secret, so its text is the cause, for the
+ * log's own rules, and no part of the answer.
  */
-export const toPluginError = (name: CallName, error: unknown): AppError =>
-  isAppError(error) && (error.code === "SubjectKeyDenied" || error.code === "PluginFailed")
-    ? error
-    : new AppError("PluginFailed", { detail: `${describe(name)} failed.`, data: { ...name }, cause: error })
+export const toPluginError = (name: CallName, error: unknown): AppError => {
+  if (isAppError(error)) {
+    if (error.code === "PluginFailed") return error
+    if (sayable[name.hook.split(".", 1)[0] ?? ""]?.includes(error.code) === true) return said(error, name)
+  }
+  return new AppError("PluginFailed", { detail: `${describe(name)} failed.`, data: { ...name }, cause: error })
+}
 
 /** What a plugin answered against the contract. */
 export const badAnswer = (name: CallName, problem: string): AppError =>

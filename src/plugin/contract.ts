@@ -46,6 +46,11 @@ export type Sharer = {
   readonly issuer?: string
   /** Subject, role or group; absent for `shared` and `key`. */
   readonly name?: string
+  /**
+   * Who the user is, with groups and claims, as the token says by which the instance was asked for. Only for `user`: where
+   * several share an instance, what one of them may have is none of the others' business.
+   */
+  readonly identity?: PluginIdentity
 }
 
 /** What a hook may use besides its input. */
@@ -129,7 +134,7 @@ type Hook<Input, Context, Result> =
 /** Says whose instance answers. */
 export type SubjectKeyHook = Hook<SubjectKeyInput, HookContext, SubjectKeyResult | Promise<SubjectKeyResult>>
 
-/** Fetches a value from where it is kept. */
+/** Fetches a value from where it is kept. Throws {@link noCredential} if the sharer has none. */
 export type SecretHook = (input: SecretInput, context: HookContext) => SecretResult | Promise<SecretResult>
 
 /**
@@ -199,14 +204,29 @@ const own = (value: unknown, key: string): unknown =>
  * A claim of the caller that must be there: the claim of that very name, else the one at the dotted path
  * (`realm_access.tenant`). Throws SubjectKeyDenied, which the caller sees as a 403 that names the claim, unless it is a
  * non-empty string of valid Unicode: numbers, lists, objects and halves of surrogate pairs have no spelling that tells all
- * of them apart. The claim `email` counts for nothing where the token says `email_verified: false`: anybody could have written anybody's address.
+ * of them apart. The claim `email` counts for nothing where the token's `email_verified` is
+ * there and not `true`: anybody could have written anybody's address.
  */
 export const requireClaim = (identity: PluginIdentity, claim: string): string => {
   const value = own(identity.claims, claim) ?? claim.split(".").reduce(own, identity.claims as unknown)
-  const isDoubtful = claim === "email" && own(identity.claims, "email_verified") === false
+  const isDoubtful =
+    claim === "email" && Object.hasOwn(identity.claims, "email_verified") && identity.claims.email_verified !== true
   if (typeof value === "string" && value !== "" && value.isWellFormed() && !isDoubtful) return value
   throw new AppError("SubjectKeyDenied", {
     detail: `Your token has no usable claim '${claim}', which this target needs.`,
     data: { claim },
   })
 }
+
+/**
+ * What a strategy throws to deny the caller with a reason that the caller reads: `throw denied("Ask sales for a seat.")`. One
+ * line of at most 500 characters; never write a secret into it. Returning undefined denies without one.
+ */
+export const denied = (reason: string): Error => new AppError("SubjectKeyDenied", { detail: String(reason) })
+
+/**
+ * What a resolver throws if the sharer has no such credential: `throw noCredential("Connect your account at https://…")`. The
+ * caller gets CredentialMissing with the reason, one line of at most 500 characters, unless a value was set by the REST API
+ * or the target's `credentials` name the variable without `required`. Never write a secret into it.
+ */
+export const noCredential = (reason = ""): Error => new AppError("CredentialMissing", { detail: String(reason) })

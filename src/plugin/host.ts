@@ -27,8 +27,15 @@ export type HostDeps = {
 
 /** The loaded plugins. Every function throws PluginFailed with the names of plugin and hook. */
 export type PluginHost = {
-  /** What the target's strategy says of the caller; undefined = denied. A promise only if the hook makes one. */
-  subjectKey(target: MCPTarget, identity: PluginIdentity): string | undefined | Promise<string | undefined>
+  /**
+   * What the target's strategy says of the caller; undefined = denied. A promise only if the hook makes one. `requestId`
+   * is for the log.
+   */
+  subjectKey(
+    target: MCPTarget,
+    identity: PluginIdentity,
+    requestId?: string,
+  ): string | undefined | Promise<string | undefined>
   /** The value behind `scheme:reference`. */
   secret(request: SecretRequest): Promise<SecretResult>
   /** What a target's choices of hooks are wrong about: names that nothing has, configurations that a schema refuses. */

@@ -2,10 +2,20 @@ import { hasCode } from "../errors.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { CallName } from "./call.ts"
 
+/** What a call is for, in the log. */
+export type CallFor = {
+  /** Name of the target that chose the hook. */
+  readonly target: string
+  /** Id of the request that began it, as that request's own line has it; absent where none did. */
+  readonly requestId?: string | undefined
+  /** Name of the instance, where one is made already. */
+  readonly instance?: string
+}
+
 /** Counts calls of plugins, and how long they took; says in the log why one failed. */
 export type Meter = {
   /** Runs a call and counts how it ended. */
-  count<T>(name: CallName, run: () => T): T
+  count<T>(name: CallName, about: CallFor, run: () => T): T
 }
 
 /** Makes the meter. Labels are names of loaded plugins and their hooks, so there are few. */
@@ -23,7 +33,7 @@ export const createMeter = (telemetry: TelemetryPort): Meter => {
   })
   const { log } = telemetry
   return {
-    count: (name, run) => {
+    count: (name, { target, requestId, instance }, run) => {
       const begun = performance.now()
       const end = (result: "answered" | "failed" | "abandoned"): void => {
         calls.inc({ ...name, result })
@@ -33,8 +43,8 @@ export const createMeter = (telemetry: TelemetryPort): Meter => {
         if (hasCode(error, "PluginFailed")) {
           end("failed")
           // what the plugin threw may hold a secret: it is told here and nowhere else
-          log.warn("a plugin's hook failed", { ...name, error })
-        } else end(hasCode(error, "SubjectKeyDenied") ? "answered" : "abandoned")
+          log.warn("a plugin's hook failed", { ...name, target, instance, request_id: requestId, error })
+        } else end(hasCode(error, "SubjectKeyDenied", "CredentialMissing") ? "answered" : "abandoned")
       }
       try {
         const answer = run()

@@ -44,8 +44,9 @@ const applyOne =
     const found = findHook(parts.registry.podTemplates, wanted, "pod template")
     const hook = toConfigured(found.hook)
     const name = nameOf(found)
+    const about = { target: instance.spec.targetName, instance: instance.metadata.name }
     const of = { name, where: `the configuration of the pod template ${wanted}` }
-    return parts.meter.count(name, () => {
+    return parts.meter.count(name, about, () => {
       const input = deepFreeze({ pod: before, instance, config: parseSettingsNow(hook.config, config, of) })
       return check(
         name,

@@ -16,6 +16,8 @@ export type SecretRequest = {
   readonly name: string
   /** `scheme:reference`. */
   readonly from: string
+  /** Id of the request that wants it, for the log. */
+  readonly requestId?: string | undefined
   /** Aborted when nobody waits any more. */
   readonly signal: AbortSignal
 }
@@ -37,16 +39,19 @@ const check = (name: CallName, answer: unknown, now: number): SecretResult => {
   return { value, expiresAt }
 }
 
-/** Makes the function that resolves a value by the scheme's hook. Rejects with PluginFailed. */
+/**
+ * Makes the function that resolves a value by the scheme's hook. Rejects with PluginFailed, and with CredentialMissing, whose
+ * text is the plugin's reason and may be empty, if the sharer has none.
+ */
 export const resolveSecret =
   (parts: Parts) =>
-  async ({ target, sharer, name: variable, from, signal }: SecretRequest): Promise<SecretResult> => {
+  async ({ target, sharer, name: variable, from, requestId, signal }: SecretRequest): Promise<SecretResult> => {
     const scheme = schemeOf(from)
     const found = findHook(parts.registry.secrets, scheme, "scheme")
     const name = nameOf(found)
     const input = deepFreeze({ reference: from.slice(scheme.length + 1), name: variable, sharer })
     const limits = { clock: parts.clock, limitMs, signal }
-    return parts.meter.count(name, async () => {
+    return parts.meter.count(name, { target: target.metadata.name, requestId }, async () => {
       const answer = await callPlugin(name, limits, (stop) => found.hook(input, contextOf(parts, found, target, stop)))
       return check(name, answer, parts.clock.now())
     })

@@ -25,12 +25,16 @@ const check = (name: CallName, key: unknown): string | undefined => {
  */
 export const askSubjectKey =
   (parts: Parts) =>
-  (target: MCPTarget, identity: PluginIdentity): string | undefined | Promise<string | undefined> => {
+  (
+    target: MCPTarget,
+    identity: PluginIdentity,
+    requestId?: string,
+  ): string | undefined | Promise<string | undefined> => {
     const { strategy = "", config = {} } = target.spec.subjectKey ?? {}
     const found = findHook(parts.registry.subjectKeys, strategy, "subject-key strategy")
     const hook = toConfigured(found.hook)
     const name = nameOf(found)
-    return parts.meter.count(name, () => {
+    return parts.meter.count(name, { target: target.metadata.name, requestId }, () => {
       const of = { name, where: `spec.subjectKey.config of ${target.metadata.name}` }
       const input = deepFreeze({ identity, config: parseSettingsNow(hook.config, config, of) })
       const answer = callPlugin(name, { clock: parts.clock, limitMs }, (signal) =>

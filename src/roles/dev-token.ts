@@ -7,7 +7,8 @@ export type TokenRequest = {
   readonly subject: string
   readonly groups: readonly string[]
   readonly roles: readonly string[]
-  readonly claims?: Readonly<Record<string, string>>
+  /** Other claims, `email` among them. */
+  readonly claims?: Readonly<Record<string, unknown>>
   readonly purposes: readonly Purpose[]
   /** How long it works, in milliseconds. */
   readonly ttlMs: number

@@ -160,7 +160,7 @@ const startGateway = async (
     targets,
     placement,
     authenticate: authenticator.authenticate,
-    subjectKeyOf: (target, identity) => subjectKeyFor(target, identity, { issuers, strategies }),
+    subjectKeyOf: (target, identity, requestId) => subjectKeyFor(target, identity, { issuers, strategies, requestId }),
     mayUse: access.mayUse,
     metadataUrl: resources.url,
     sessionKeys,
@@ -181,9 +181,9 @@ const startGateway = async (
 
 /** What the REST API may do with servers: try the caller's own. */
 const trialOf = (placement: PlacementPort, { ask }: Gateway, options: SubjectKeyOptions): TrialPort => ({
-  place: async (target, identity, signal) => {
-    const subjectKey = await subjectKeyFor(target, identity, options)
-    const placed = await placement.place({ target, identity, subjectKey, mode: "create", signal })
+  place: async (target, identity, { requestId, signal }) => {
+    const subjectKey = await subjectKeyFor(target, identity, { ...options, requestId })
+    const placed = await placement.place({ target, identity, subjectKey, mode: "create", requestId, signal })
     const seat = { target, identity, subjectKey, placement: placed }
     return { instance: placed.instance, ask: (request) => ask(seat, request), end: placement.beginCall(placed) }
   },

@@ -72,10 +72,11 @@ export const outsideOf = (
 const sharerKinds = ["shared", "user", "role", "group"] as const
 
 /** The sharer of an instance, as plugins see it: never the caller of the moment. */
-const sharerOf = ({ subjectKey, issuer, subject, shared }: Holder): Sharer => {
+const sharerOf = ({ subjectKey, issuer, subject, identity, shared }: Holder): Sharer => {
   const kind = sharerKinds.find((each) => subjectKey === each || subjectKey.startsWith(`${each}:`)) ?? "key"
   if (kind === "shared" || kind === "key") return { kind, subjectKey }
-  return { kind, subjectKey, issuer, name: kind === "user" ? subject : (shared ?? "") }
+  if (kind !== "user") return { kind, subjectKey, issuer, name: shared ?? "" }
+  return { kind, subjectKey, issuer, name: subject, ...(identity === undefined ? {} : { identity }) }
 }
 
 /** Values by plugins, as the composition of credentials asks for them. */

@@ -31,7 +31,21 @@ const placeOf = (error: unknown): readonly string[] => {
   return foreseen || place === undefined ? [] : [`(${place})`]
 }
 
-/** A line of JSON as a line for people: `12:00:00.000 INFO  message  key=value`. */
+/** Most lines of a plugin's stack that are shown. */
+const mostFrames = 5
+
+/** Where a plugin threw: whoever writes it reads this log. Nothing for failures that the host itself found. */
+const framesOf = (error: unknown): readonly string[] => {
+  if (!isRecord(error) || error.code !== "PluginFailed" || typeof error.stack !== "string") return []
+  if (!Array.isArray(error.causes) || error.causes.length === 0) return []
+  const frames = error.stack.split("\n").filter((line) => !line.includes("node:"))
+  return frames.slice(0, mostFrames).map((frame) => `\n    ${visible(frame)}`)
+}
+
+/**
+ * A line of JSON as a line for people: `12:00:00.000 INFO  message  key=value`. Only the failure of a plugin has more, its
+ * stack, each line of it indented.
+ */
 export const formatText = (json: string): string => {
   const line: unknown = JSON.parse(json)
   if (!isRecord(line)) return json
@@ -40,5 +54,5 @@ export const formatText = (json: string): string => {
   const facts = Object.entries(fields).map(([name, value]) => fieldText(name, value))
   const tail = [...facts, ...placeOf(line.error)].join(" ")
   const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${String(message ?? "")}`
-  return `${visible(tail === "" ? head : `${head}  ${tail}`)}\n`
+  return `${visible(tail === "" ? head : `${head}  ${tail}`)}${framesOf(line.error).join("")}\n`
 }

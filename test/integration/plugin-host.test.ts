@@ -5,7 +5,14 @@ import type { MCPInstance } from "../../src/api/mcp-instance.ts"
 import type { MCPTarget } from "../../src/api/mcp-target.ts"
 import type { Pod } from "../../src/api/pod.ts"
 import { isAppError } from "../../src/errors.ts"
-import { defineHook, type Hooks, type PluginIdentity, requireClaim } from "../../src/plugin/contract.ts"
+import {
+  defineHook,
+  denied,
+  type Hooks,
+  noCredential,
+  type PluginIdentity,
+  requireClaim,
+} from "../../src/plugin/contract.ts"
 import { createPluginHost, type HostDeps, type PluginHost } from "../../src/plugin/host.ts"
 import type { LoadedPlugin } from "../../src/plugin/setup.ts"
 import type { Logger } from "../../src/ports/telemetry.ts"
@@ -235,6 +242,25 @@ describe("a subject-key strategy", () => {
       "spec.subjectKey.config of",
     )
   })
+  test("that denies with a reason is no failure, and its reason is one clean line", async () => {
+    const own = () => {
+      throw denied("Ask sales\nfor a seat\u001b[31m.")
+    }
+    const host = await hostOf({ subjectKeys: { own, silent: () => Promise.reject(denied(" ")) } })
+    expect(await failure(() => host.subjectKey(target(), alice))).toBe("SubjectKeyDenied: Ask sales for a seat [31m.")
+    expect(await failure(() => host.subjectKey(target("sample/silent"), alice))).toBe(
+      "SubjectKeyDenied: The hook subjectKeys.silent of the plugin sample denies you, without a reason.",
+    )
+  })
+  test("cannot say what only a resolver can", async () => {
+    const own = () => {
+      throw noCredential("canary")
+    }
+    const host = await hostOf({ subjectKeys: { own } })
+    expect(await failure(() => host.subjectKey(target(), alice))).toBe(
+      "PluginFailed: The hook subjectKeys.own of the plugin sample failed.",
+    )
+  })
   test("that nobody has is told with the nearest one", async () => {
     const host = await hostOf({ subjectKeys: { tenant: () => "x" } })
     expect(await failure(() => host.subjectKey(target("sample/tenent"), alice))).toContain(
@@ -273,6 +299,24 @@ describe("a secret resolver", () => {
     const told = await failure(() => host.secret(secretRequest("vault:x")))
     expect(told).toContain("The hook secrets.vault of the plugin sample gave")
     expect(told).not.toContain("canary")
+  })
+  test("says that there is no such credential, with a reason or without, at once or later", async () => {
+    const host = await hostOf({
+      secrets: {
+        vault: () => {
+          throw noCredential("Connect your account at https://connect.example/a\u0000")
+        },
+        late: async () => {
+          throw noCredential()
+        },
+        long: () => Promise.reject(noCredential("x".repeat(10_000))),
+      },
+    })
+    expect(await failure(() => host.secret(secretRequest("vault:x")))).toBe(
+      "CredentialMissing: Connect your account at https://connect.example/a",
+    )
+    expect(await failure(() => host.secret(secretRequest("late:x")))).toBe("CredentialMissing: ")
+    expect((await failure(() => host.secret(secretRequest("long:x")))).length).toBeLessThan(530)
   })
   test("reads only the Secrets that the configuration allows it", async () => {
     const readSecret = async (name: string, key: string) => `${name}/${key}`
@@ -403,6 +447,13 @@ describe("pod templates", () => {
       },
       "failed",
     ],
+    [
+      "a denial, which is for strategies",
+      () => {
+        throw denied("canary")
+      },
+      "failed",
+    ],
   ])("that give %s are named", async (_name, hook, told) => {
     const host = await hostOf({ podTemplates: { zone: hook } })
     expect(await failure(() => host.template(pod, templated("sample/zone")))).toContain(
@@ -446,7 +497,7 @@ test("calls are counted by how they ended, and why one failed is in the log and 
   const caller = (wanted: string) => ({ ...alice, claims: { tenant: "acme", wanted } })
   host.subjectKey(target(), caller("tenant"))
   await failure(() => host.subjectKey(target(), caller("nothing")))
-  await failure(() => host.subjectKey(target("sample/broken"), alice))
+  await failure(() => host.subjectKey(target("sample/broken"), alice, "request-1"))
   const leaving = new AbortController()
   const asked = host.secret({ ...secretRequest("slow:x"), signal: leaving.signal })
   leaving.abort(new Error("gone"))
@@ -462,7 +513,13 @@ test("calls are counted by how they ended, and why one failed is in the log and 
     message: "a plugin's hook failed",
     plugin: "sample",
     hook: "subjectKeys.broken",
-    error: { code: "PluginFailed", causes: [{ message: "canary" }] },
+    target: "files",
+    request_id: "request-1",
+    error: {
+      code: "PluginFailed",
+      causes: [{ message: "canary" }],
+      stack: expect.stringContaining("plugin-host.test.ts"),
+    },
   })
 })
 

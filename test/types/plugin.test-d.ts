@@ -1,6 +1,14 @@
 import { z } from "zod"
 import type { Identity } from "../../src/identity/identity.ts"
-import { defineHook, definePlugin, type PluginIdentity, type Pod, requireClaim } from "../../src/plugin/contract.ts"
+import {
+  defineHook,
+  definePlugin,
+  denied,
+  noCredential,
+  type PluginIdentity,
+  type Pod,
+  requireClaim,
+} from "../../src/plugin/contract.ts"
 
 // Checked by `npm run typecheck`: a line under @ts-expect-error that compiles is an error.
 
@@ -24,6 +32,25 @@ export const typedConfig = definePlugin({
       podTemplates: { same: ({ pod }) => pod },
     }
   },
+})
+
+export const reasons = definePlugin({
+  api: 1,
+  name: "reasons",
+  setup: () => ({
+    subjectKeys: {
+      seat: ({ identity }) => {
+        if (identity.groups.length === 0) throw denied("Ask sales for a seat.")
+        return identity.subject
+      },
+    },
+    secrets: {
+      broker: async ({ sharer: { identity } }) => {
+        if (identity === undefined) throw noCredential()
+        return { value: requireClaim(identity, "tenant") }
+      },
+    },
+  }),
 })
 
 export const typedHook = definePlugin({

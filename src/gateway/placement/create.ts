@@ -19,6 +19,8 @@ export type CreateOrder = {
   readonly holder: Holder
   /** The sharer for people; absent unless subjects may be shown. */
   readonly subject?: string | undefined
+  /** Id of the request that asked first, for the log. */
+  readonly requestId?: string | undefined
 }
 
 /** What making an instance needs. */
@@ -107,7 +109,7 @@ const createOrJoin = async (
 const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made> => {
   const { cluster, namespace } = deps
   const { name, target } = order
-  const composition = await deps.compose(target, order.holder, signal)
+  const composition = await deps.compose(target, order.holder, signal, order.requestId)
   const { values, scopes, expiresAt } = composition
   const secret = await cluster.create(secretKind, toCompositionSecret({ instance: name, target, namespace, values }), {
     signal,

@@ -125,10 +125,10 @@ export const createEffects = (deps: EffectDeps): Effects => {
   const writeUse = useWriter(deps)
   const nowText = (): string => new Date(clock.now()).toISOString()
 
-  const create = async ({ target, identity }: PlacementRequest, seat: Seat): Promise<void> => {
+  const create = async ({ target, identity, requestId }: PlacementRequest, seat: Seat): Promise<void> => {
     ensureStillOpen(deps.targets, target)
     const subject = deps.exposeSubjects ? readableSubject(target, identity, deps.issuers) : undefined
-    const order = { ...seat, target, subject }
+    const order = { ...seat, target, subject, requestId }
     view.learn(await createInstance(deps, order, signal))
   }
 

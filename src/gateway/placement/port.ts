@@ -17,6 +17,8 @@ export type PlacementRequest = {
    * instance that drains still takes it, or the call could not end. Default false.
    */
   readonly continues?: boolean
+  /** Id of the request, for the log. */
+  readonly requestId?: string | undefined
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal
 }

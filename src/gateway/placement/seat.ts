@@ -22,6 +22,7 @@ const holderOf = ({ target, identity, subjectKey }: PlacementRequest, issuers: r
   const holder = { subjectKey, issuer, subject, groups, roles }
   if (target.spec.subjectKey !== undefined) return holder
   const sharer = sharerOf(target, identity, issuers)
+  if (sharer.kind === "user") return { ...holder, identity }
   return sharer.kind === "role" || sharer.kind === "group" ? { ...holder, shared: sharer.name } : holder
 }
 

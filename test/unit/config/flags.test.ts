@@ -132,6 +132,29 @@ test("token takes a subject, groups, roles, claims, purposes and a lifetime", ()
   })
 })
 
+test("token takes a mail address, and claims that are no text after :=", () => {
+  const claims = [
+    "beta:=true",
+    "level:=3",
+    'tags:=["a","b"]',
+    "https://corp.example/tenant:=null",
+    "text=true",
+    "odd=a:=b",
+  ]
+  const argv = ["token", "--subject", "a", "--email", "a@corp.example", ...claims.flatMap((each) => ["--claim", each])]
+  expect(parseCommand(argv)).toMatchObject({
+    claims: {
+      email: "a@corp.example",
+      beta: true,
+      level: 3,
+      tags: ["a", "b"],
+      "https://corp.example/tenant": null,
+      text: "true",
+      odd: "a:=b",
+    },
+  })
+})
+
 describe("wrong use is refused with what to do", () => {
   test.each([
     [[], "Say what to do: --role gateway|operator|all|dev, or one of the commands config, check, token"],
@@ -154,8 +177,12 @@ describe("wrong use is refused with what to do", () => {
     [["token"], "reflow token --subject NAME"],
     [["token", "--subject", ""], "reflow token --subject NAME"],
     [["token", "--subject", "a", "--for", "all"], "--for must be mcp, api, or mcp,api"],
-    [["token", "--subject", "a", "--claim", "tenant"], "--claim needs NAME=VALUE"],
+    [["token", "--subject", "a", "--claim", "tenant"], "--claim needs NAME=TEXT"],
     [["token", "--subject", "a", "--claim", "sub=bob"], "--claim cannot set sub"],
+    [["token", "--subject", "a", "--claim", "groups:=[]"], "--claim cannot set groups"],
+    [["token", "--subject", "a", "--claim", "beta:=yes"], "--claim beta:= must be followed by JSON"],
+    [["token", "--subject", "a", "--claim", "a=1", "--claim", "a:=1"], "The claim a is given twice"],
+    [["token", "--subject", "a", "--claim", "email=b", "--email", "c"], "The claim email is given twice"],
     [["plugin", "check", "a.mjs", "--hook-settings", "{"], "--hook-settings must be JSON"],
     [["plugin", "check"], "Say which file"],
     [["token", "--subject", "a", "--ttl", "5"], "--ttl must be a duration"],

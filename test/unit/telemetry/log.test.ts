@@ -116,6 +116,20 @@ describe("a line of text", () => {
     expect(lines[1]).toMatch(/error="TypeError: x is not a function" \(at .*log\.test\.ts:\d+:\d+\)?\)\n$/)
   })
 
+  test("tells where a plugin threw, on indented lines, and of no other foreseen error", () => {
+    const { lines, log } = capture("text")
+    const failed = (cause?: Error) => ({ error: new AppError("PluginFailed", { detail: "It failed.", cause }) })
+    const cause = new Error("no broker")
+    cause.stack =
+      "Error: no broker\n    at ask (/plugins/broker.mjs:7:9)\n    at run (node:internal/x:1:1)\n    at \u001b[2J\r (x)"
+    log.warn("a plugin's hook failed", failed(cause))
+    log.warn("a plugin's hook failed", failed())
+    expect(lines[0]).toMatch(
+      /caused by no broker"\n {4}at ask \(\/plugins\/broker\.mjs:7:9\)\n {4}at \\u001b\[2J\\u000d \(x\)\n$/,
+    )
+    expect(lines[1]?.split("\n")).toHaveLength(2)
+  })
+
   test("cannot be forged by what it tells: no line breaks, no control characters", () => {
     const { lines, log } = capture("text")
     log.info("a\n12:00:00.000 ERROR forged", { who: "b\r\n\u001b[31mred\u2028", "\u001b[0m": 1, list: ["\u009b"] })
