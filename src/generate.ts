@@ -1,6 +1,6 @@
 /**
  * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, NetworkPolicies from the configuration in
- * manager/, and the chart's copies of all of them. Not part of the program.
+ * manager/, the chart's copies of all of them, and the shapes of a Pod in src/api. Not part of the program.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
@@ -12,6 +12,7 @@ import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "./api/mcp-i
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "./api/mcp-target.ts"
 import { toCRD } from "./api/structural.ts"
 import { chartFiles } from "./generate/chart.ts"
+import { podShapesFile } from "./generate/pod-shapes.ts"
 
 /** The namespaces of an installation by kubectl; `kubernetes.namespace` in manager/ says the same. */
 export const namespaces: Namespaces = { own: "reflow-system", instances: "reflow" }
@@ -93,7 +94,7 @@ const manifests = (configMap: string): ReadonlyMap<string, string> => {
 /** Every generated file by its path from the root of the repository, for a ConfigMap of the configuration. */
 export const generatedFiles = (configMap = readConfigMap()): ReadonlyMap<string, string> => {
   const made = manifests(configMap)
-  return new Map([...made, ...chartFiles(made, root)])
+  return new Map([...made, ...chartFiles(made, root), ["src/api/pod-shapes.ts", podShapesFile(root)]])
 }
 
 if (import.meta.main)

@@ -149,11 +149,28 @@ const check = async ({ role, settings, reach }: Extract<Command, { kind: "check"
   return (await runCheck({ role, settings, reach, environment: processEnvironment(), write })) ? 0 : 1
 }
 
-const checkPlugin = async ({ paths, ...settings }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
-  const { runPluginCheck } = await import("./roles/plugin-check.ts")
-  const write = (line: string) => void process.stdout.write(line)
+/** Aborted by the first signal to end, which ends this process as it would without anybody who listens. */
+const untilSignal = (): AbortSignal => {
+  const ending = new AbortController()
+  for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }))
+    process.once(signal, () => {
+      ending.abort()
+      process.exit(128 + number)
+    })
+  return ending.signal
+}
+
+const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
+  const { againBy, checkApart, errandOf, runErrand } = await import("./roles/plugin-check-apart.ts")
+  const environment = processEnvironment()
+  const errand = errandOf(environment)
+  const write = (text: string) => void process.stdout.write(text)
+  if (errand !== undefined) return (await runErrand({ ...how, path: paths[errand.index] ?? "" }, errand, write)) ? 0 : 1
+  const print = (text: string) => void process.stderr.write(text)
+  const signal = untilSignal()
+  const again = againBy(process.argv, environment)
   let ok = true
-  for (const path of paths) ok = (await runPluginCheck({ path, ...settings, write })) && ok
+  for (const index of paths.keys()) ok = (await checkApart(again, { index, write, print, signal })) && ok
   return ok ? 0 : 1
 }
 

@@ -67,6 +67,9 @@ export type Flag = {
 
 const configured = ["run", "config", "check", "token"] as const
 
+/** Commands that take the description of a caller. */
+const described = ["token", "plugin"] as const
+
 /** Every flag, in the order of the help. */
 export const flags: Readonly<Record<string, Flag>> = {
   role: { value: roles.join("|"), of: ["run", "config", "check"], help: "what this process does", from: roles },
@@ -93,14 +96,14 @@ export const flags: Readonly<Record<string, Flag>> = {
   fresh: { of: ["run"], help: "with --role dev: forget the targets and values that former runs kept" },
   reach: { value: "URL", of: ["check"], help: "with check: also whether a gateway answers there" },
   schema: { of: ["config"], help: "print the JSON Schema of the file instead" },
-  subject: { value: "NAME", of: ["token"], help: "whose token it is" },
-  group: { value: "NAME", repeatable: true, of: ["token"], help: "a group of the identity" },
-  "grant-role": { value: "NAME", repeatable: true, of: ["token"], help: "a role of the identity, e.g. admin" },
-  email: { value: "ADDRESS", of: ["token"], help: "the mail address of the identity" },
+  subject: { value: "NAME", of: described, help: "whose token it is, or whom a plugin is tried for" },
+  group: { value: "NAME", repeatable: true, of: described, help: "a group of the identity" },
+  "grant-role": { value: "NAME", repeatable: true, of: described, help: "a role of the identity, e.g. admin" },
+  email: { value: "ADDRESS", of: described, help: "the mail address of the identity" },
   claim: {
     value: "NAME=TEXT",
     repeatable: true,
-    of: ["token"],
+    of: described,
     help: "another claim, e.g. for a plugin; NAME:=JSON if it is no text",
   },
   for: {
@@ -116,6 +119,13 @@ export const flags: Readonly<Record<string, Flag>> = {
     of: ["plugin"],
     help: "the configuration that a target gives its hooks (default: {})",
   },
+  reference: {
+    value: "FROM",
+    repeatable: true,
+    of: ["plugin"],
+    help: "ask a resolver, e.g. vault:team/key; NAME=vault:… names the variable",
+  },
+  print: { of: ["plugin"], help: "print keys, names of values (never values) and Pods" },
   help: { of: ["run", ...commandNames], help: "print this" },
   version: { of: ["run", ...commandNames], help: "print the version" },
 }

@@ -26,6 +26,9 @@ export type Settings = {
   readonly assignments: readonly Assignment[]
 }
 
+/** A value that a resolver is asked for: the variable that it would become, and `scheme:reference`. */
+export type Reference = { readonly name: string; readonly from: string }
+
 /** What the command line asks for. */
 export type Command =
   | { readonly kind: "help" }
@@ -58,6 +61,12 @@ export type Command =
       readonly settings: unknown
       /** The configuration that a target gives their hooks. */
       readonly hookSettings: unknown
+      /** Whom they are tried for. */
+      readonly caller: Caller
+      /** What their resolvers are asked for. */
+      readonly references: readonly Reference[]
+      /** True if keys, names of values and Pods are printed. */
+      readonly print: boolean
     }
   | { readonly kind: "completion"; readonly shell: Shell }
   | (Caller & {
@@ -211,9 +220,26 @@ const jsonOf = (flag: "settings" | "hook-settings", all: Values): unknown => {
   }
 }
 
+/** Name of the variable where --reference names none. */
+const someName = "VALUE"
+
+const referenceOf = (text: string): Reference => {
+  const [, name = someName, from] = /^(?:([A-Za-z_]\w*)=)?([a-z][a-z0-9+.-]*:.+)$/s.exec(text) ?? []
+  if (from !== undefined) return { name, from }
+  throw wrong("--reference needs what stands in secrets[].from of a target, e.g. --reference vault:team/github#token")
+}
+
 const pluginCommand = ({ operands: [action, ...paths] }: Given, all: Values): Command => {
   if (action !== "check" || paths.length === 0) throw wrong("Say which file: reflow plugin check FILE")
-  return { kind: "plugin", paths, settings: jsonOf("settings", all), hookSettings: jsonOf("hook-settings", all) }
+  return {
+    kind: "plugin",
+    paths,
+    settings: jsonOf("settings", all),
+    hookSettings: jsonOf("hook-settings", all),
+    caller: callerOf(all),
+    references: all("reference").map(referenceOf),
+    print: all("print").length > 0,
+  }
 }
 
 const completionCommand = ({ operands: [text = "", ...more] }: Given): Command => {

@@ -59,7 +59,8 @@ const registerApi = (): void => {
   })
 }
 
-const isSingleExecutable = (): boolean => {
+/** True in the single executable, whose main script is no file. */
+export const isSingleExecutable = (): boolean => {
   const sea: { isSea?: () => boolean } | undefined = process.getBuiltinModule?.("node:sea")
   return sea?.isSea?.() ?? false
 }

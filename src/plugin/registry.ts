@@ -12,7 +12,7 @@ export type ReadyPlugin = {
   readonly firstParty: boolean
   readonly hooks: Hooks
   readonly log: Logger
-  readonly readable: readonly string[]
+  readonly readable: Pick<readonly string[], "includes">
 }
 
 /** A hook, and whose it is. */

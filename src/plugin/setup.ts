@@ -20,7 +20,7 @@ export type LoadedPlugin = {
   /** plugins[].config. */
   readonly config: unknown
   /** plugins[].secrets: names of the Secrets that it may read. */
-  readonly readable: readonly string[]
+  readonly readable: Pick<readonly string[], "includes">
 }
 
 /** Checks a plugin and lets it make its hooks. Throws PluginFailed, which stops the start. */

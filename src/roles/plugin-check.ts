@@ -1,139 +1,185 @@
+import { stringify } from "yaml"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
-import { type MCPTarget, MCPTargetSpec } from "../api/mcp-target.ts"
-import type { Pod } from "../api/pod.ts"
-import { configSchema } from "../config/schema.ts"
+import type { Caller } from "../config/caller.ts"
 import { AppError, toAppError } from "../errors.ts"
 import { takenBy } from "../operator/desired/freedoms.ts"
-import { desiredPod } from "../operator/desired/pod.ts"
-import type { PluginIdentity } from "../plugin/contract.ts"
+import { shapeFaults } from "../operator/desired/pod-shape.ts"
 import { createPluginHost, type PluginHost } from "../plugin/host.ts"
 import { loadPluginFile } from "../plugin/load.ts"
+import type { ReadSecret } from "../plugin/parts.ts"
 import { settingsRefused } from "../plugin/settings.ts"
 import { checkHooks, checkPlugin } from "../plugin/shape.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import { type Finding, findingText } from "./check-finding.ts"
+import {
+  exampleInstance,
+  exampleTarget,
+  type HookSettings,
+  identityFor,
+  isDescribed,
+  podOf,
+  sharerFor,
+} from "./plugin-examples.ts"
 import { unconfigured } from "./plugins.ts"
 
-/** What is checked, and where the lines go. */
+/** What is checked. */
 export type PluginCheck = {
   readonly path: string
   /** The plugin's configuration. */
   readonly settings: unknown
   /** The configuration that a target gives its hooks. */
   readonly hookSettings: unknown
+  /** Who asks; an example if nothing is said of them. */
+  readonly caller: Caller
+  /** What its resolvers are asked for: the variable that the value would become, and `scheme:reference`. */
+  readonly references: readonly { readonly name: string; readonly from: string }[]
+  /** True if keys, names of values and Pods are printed. */
+  readonly print: boolean
+}
+
+/** Where the lines go, and who is told what is about to be tried. */
+export type PluginCheckOutput = {
   readonly write: (line: string) => void
+  readonly begin?: (what: string) => void
 }
 
-/** Somebody whom a strategy is asked about. */
-const someone: PluginIdentity = {
-  source: "jwt",
-  issuer: "example",
-  subject: "alice",
-  email: "alice@example.com",
-  groups: ["eng"],
-  roles: ["dev"],
-  scopes: ["mcp"],
-  claims: { sub: "alice", email: "alice@example.com", groups: ["eng"], roles: ["dev"], tenant: "acme" },
+/** A finding, and what is printed below it. */
+type Tried = Finding & { readonly printed?: string }
+
+/** Everything that trying a plugin's hooks needs. */
+type Trial = PluginCheck & { readonly host: PluginHost; readonly plugin: string; readonly whose: string }
+
+type Step = { readonly what: string; readonly help?: string; readonly run: () => Promise<Omit<Tried, "what" | "ok">> }
+
+/** Most faults of a Pod that a line names. */
+const mostFaults = 10
+
+const refuse = (sentence: string): never => {
+  throw new AppError("PluginFailed", { detail: sentence })
 }
 
-const apiVersion = "mcp.reflow.io/v1alpha1"
+const list = (faults: readonly string[]): string =>
+  `${faults.slice(0, mostFaults).join("; ")}${faults.length > mostFaults ? `; and ${faults.length - mostFaults} more` : ""}`
 
-type HookSettings = Record<string, unknown>
-
-const someTarget = (strategy: string, config: HookSettings): MCPTarget => ({
-  apiVersion,
-  kind: "MCPTarget",
-  metadata: { name: "example", namespace: "reflow", uid: "00000000-0000-0000-0000-000000000000", generation: 1 },
-  spec: MCPTargetSpec.parse({ image: "example", port: 8080, subjectKey: { strategy, config } }),
-})
-
-const someInstance = (name: string, config: HookSettings): MCPInstance => ({
-  apiVersion,
-  kind: "MCPInstance",
-  metadata: { name: "example-user-a", namespace: "reflow", uid: "00000000-0000-0000-0000-000000000001" },
-  spec: {
-    image: "example",
-    port: 8080,
-    targetName: "example",
-    subjectKey: "user:a",
-    podTemplates: [{ name, config }],
-  },
-})
-
-/** The Pod of an instance before its templates, as the operator makes it. */
-const podOf = (instance: MCPInstance): Pod => {
-  const { kubernetes } = configSchema.parse({})
-  const settings = {
-    ...kubernetes,
-    embedded: false,
-    podTemplates: new Set<string>(),
-    template: (pod: Pod) => pod,
-    pluginFaults: () => [],
-    knownIssuers: undefined,
-  }
-  return desiredPod({ instance, name: `${instance.metadata.name}-12345`, settings })
-}
-
-const describeTemplate = (host: PluginHost, instance: MCPInstance): string => {
-  const { words, refused } = takenBy(host.template(podOf(instance), instance), instance)
-  if (refused.length > 0)
-    throw new AppError("PluginFailed", {
-      detail: `It sets fields or values that nothing allows: ${refused.join(", ")}.`,
-    })
+const tryTemplate = ({ host, print }: Trial, instance: MCPInstance): Omit<Tried, "what" | "ok"> => {
+  const bare = podOf({ ...instance, spec: { ...instance.spec, podTemplates: [] } })
+  const made = host.template(bare, instance)
+  const { words, refused } = takenBy(made, instance)
+  const faults = shapeFaults(made)
+  const sentences = [
+    ...(refused.length === 0 ? [] : [`It sets fields or values that nothing allows: ${list(refused)}.`]),
+    ...(faults.length === 0 ? [] : [`It makes a Pod that Kubernetes refuses: ${list(faults)}.`]),
+  ]
+  if (sentences.length > 0) refuse(sentences.join(" "))
   const needs = words.length === 0 ? "" : `, which needs kubernetes.allow_in_pods to have ${words.join(", ")}`
-  return `makes a Pod of an example Pod${needs}`
+  const pod = podOf(instance, () => made)
+  return { detail: `makes a Pod of an example Pod${needs}`, ...(print ? { printed: stringify(pod) } : {}) }
+}
+
+const tryKey = async ({ host, hookSettings, caller, print, whose }: Trial, strategy: string) => {
+  const config = hookSettings as HookSettings
+  const key = await host.subjectKey(exampleTarget({ subjectKey: { strategy, config } }), identityFor(caller))
+  if (key === undefined) return { detail: `denies ${whose}` }
+  const detail = `gives ${whose} a key of ${Buffer.byteLength(key)} bytes`
+  return { detail, ...(print ? { printed: `key: ${JSON.stringify(key)}\n` } : {}) }
+}
+
+const trySecret = async ({ host, caller, print, whose }: Trial, name: string, from: string) => {
+  const secrets = [{ name, from }]
+  const request = { target: exampleTarget({ secrets }), name, from, signal: new AbortController().signal }
+  const { expiresAt } = await host.secret({ ...request, sharer: sharerFor(identityFor(caller)) })
+  const until = expiresAt === undefined ? "" : `, of use until ${new Date(expiresAt).toISOString()}`
+  return { detail: `gives ${whose} a value${until}`, ...(print ? { printed: `name: ${name}\n` } : {}) }
+}
+
+const uncalled = (scheme: string): Step => ({
+  what: `secret resolver ${scheme}`,
+  run: async () => ({
+    detail: `is there; not called, since it would ask a real system: try --reference ${scheme}:REFERENCE`,
+  }),
+})
+
+const stepsOf = (trial: Trial, hooks: ReturnType<typeof checkHooks>): readonly Step[] => {
+  const { plugin, references, hookSettings } = trial
+  const schemes = Object.keys(hooks.secrets ?? {})
+  const asked = (scheme: string) => references.filter(({ from }) => from.startsWith(`${scheme}:`))
+  return [
+    ...Object.keys(hooks.subjectKeys ?? {}).map((hook) => ({
+      what: `subject-key strategy ${plugin}/${hook}`,
+      run: () => tryKey(trial, `${plugin}/${hook}`),
+    })),
+    ...schemes.flatMap((scheme) =>
+      asked(scheme).length === 0
+        ? [uncalled(scheme)]
+        : asked(scheme).map(({ name, from }) => ({
+            what: `secret resolver ${from}`,
+            run: () => trySecret(trial, name, from),
+          })),
+    ),
+    ...references
+      .filter(({ from }) => !schemes.some((scheme) => from.startsWith(`${scheme}:`)))
+      .map(({ from }) => ({
+        what: `reference ${from}`,
+        help: "correct the scheme of --reference",
+        run: async () =>
+          refuse(`The plugin has no resolver for it${schemes.length === 0 ? "" : `, but for ${schemes.join(", ")}`}.`),
+      })),
+    ...Object.keys(hooks.podTemplates ?? {}).map((hook) => ({
+      what: `pod template ${plugin}/${hook}`,
+      run: async () => tryTemplate(trial, exampleInstance(`${plugin}/${hook}`, hookSettings as HookSettings)),
+    })),
+  ]
+}
+
+/** Where in the plugin's own files an error was made; nothing if that cannot be told. */
+const placeOf = (cause: Error): string => {
+  const frame = cause.stack?.split("\n").find((line) => /^\s+at .*file:/.test(line) && !line.includes("node_modules"))
+  const [, place] = /file:\/\/([^)\s]+)/.exec(frame ?? "") ?? []
+  return place === undefined ? "" : `, at ${place}`
 }
 
 const say = (what: string, error: unknown, help: string): Finding => {
   const { message, cause } = toAppError(error)
   const isNews = cause instanceof Error && !message.includes(cause.message)
-  return { what, ok: false, detail: `${message}${isNews ? ` (${cause.message})` : ""}`, help }
+  return { what, ok: false, detail: `${message}${isNews ? ` (${cause.message}${placeOf(cause)})` : ""}`, help }
 }
 
 /** A hook may refuse the configuration that it is asked with: then it was only loaded. */
 const isAboutSettings = (error: unknown): boolean => toAppError(error).data?.reason === settingsRefused
 const unasked = "is there; not called, since it needs another configuration of the target's: try --hook-settings"
 
-const tryHook = async (what: string, call: () => unknown): Promise<Finding> => {
+/** What a hook may say besides an answer. */
+const words: Readonly<Record<string, string>> = {
+  SubjectKeyDenied: "denies",
+  CredentialMissing: "has no value for",
+}
+
+const tryStep = async ({ what, help = "correct the hook", run }: Step, whose: string): Promise<Tried> => {
   try {
-    return { what, ok: true, detail: String(await call()) }
+    return { what, ok: true, ...(await run()) }
   } catch (error) {
     if (isAboutSettings(error)) return { what, ok: true, detail: unasked }
-    if (toAppError(error).code === "SubjectKeyDenied")
-      return { what, ok: true, detail: `denies an example caller: ${toAppError(error).message}` }
-    return say(what, error, "correct the hook")
+    const { code, message } = toAppError(error)
+    const word = words[code]
+    if (word === undefined) return say(what, error, help)
+    return { what, ok: true, detail: `${word} ${whose}${message === "" ? "" : `: ${message}`}` }
   }
 }
 
-const describeKey = (key: string | undefined): string =>
-  key === undefined ? "denies an example caller" : `gives an example caller a key of ${Buffer.byteLength(key)} bytes`
-
-const tryHooks = async function* (
-  host: PluginHost,
-  name: string,
-  hooks: ReturnType<typeof checkHooks>,
-  config: HookSettings,
-): AsyncGenerator<Finding> {
-  for (const hook of Object.keys(hooks.subjectKeys ?? {}))
-    yield await tryHook(`subject-key strategy ${name}/${hook}`, async () =>
-      describeKey(await host.subjectKey(someTarget(`${name}/${hook}`, config), someone)),
-    )
-  for (const hook of Object.keys(hooks.secrets ?? {}))
-    yield {
-      what: `secret resolver ${hook}`,
-      ok: true,
-      detail: "is there; not called, since it would ask a real system",
-    }
-  for (const hook of Object.keys(hooks.podTemplates ?? {}))
-    yield await tryHook(`pod template ${name}/${hook}`, () =>
-      describeTemplate(host, someInstance(`${name}/${hook}`, config)),
-    )
-}
+/** Which Secrets a plugin may read is for the configuration to say: here it asks in vain for any of them. */
+const everything = { includes: () => true }
+const readNothing: ReadSecret = async (name) =>
+  refuse(`It reads the Secret '${name.slice(0, 64)}', and a check has no cluster: try it with --role dev.`)
 
 const silent = { level: "error", format: "text", write: () => {}, processMetrics: false } as const
 
-const findings = async function* ({ path, settings: config, hookSettings }: PluginCheck): AsyncGenerator<Finding> {
+const findings = async function* (
+  check: PluginCheck,
+  begin: NonNullable<PluginCheckOutput["begin"]>,
+): AsyncGenerator<Tried> {
+  const { path, settings: config } = check
+  begin(`file ${path}`)
   const exported = await loadPluginFile({ path }, clock)
   yield { what: "file", ok: true, detail: `${path} can be loaded` }
   const plugin = checkPlugin(exported, path)
@@ -143,21 +189,32 @@ const findings = async function* ({ path, settings: config, hookSettings }: Plug
     hooks = checkHooks(await plugin.setup(...given), path)
     return hooks
   }
-  const loaded = { source: path, firstParty: false, exported: { ...plugin, setup }, config, readable: [] }
-  const host = await createPluginHost([...unconfigured([]), loaded], { clock, telemetry: createTelemetry(silent) })
+  begin("setup")
+  const loaded = { source: path, firstParty: false, exported: { ...plugin, setup }, config, readable: everything }
+  const telemetry = createTelemetry(silent)
+  const host = await createPluginHost([...unconfigured([]), loaded], { clock, telemetry, readSecret: readNothing })
   yield { what: "setup", ok: true, detail: "makes its hooks" }
-  yield* tryHooks(host, plugin.name, hooks, hookSettings as HookSettings)
+  const whose = isDescribed(check.caller) ? "the caller" : "an example caller"
+  for (const step of stepsOf({ ...check, host, plugin: plugin.name, whose }, hooks)) {
+    begin(step.what)
+    yield await tryStep(step, whose)
+  }
 }
 
+const indent = (text: string): string => text.replaceAll(/^(?=.)/gm, "        ")
+
 /** Loads a plugin as the program would, runs its hooks on examples and writes a line for each. Resolves with true if all is well. */
-export const runPluginCheck = async (check: PluginCheck): Promise<boolean> => {
+export const runPluginCheck = async (
+  check: PluginCheck,
+  { write, begin = () => {} }: PluginCheckOutput,
+): Promise<boolean> => {
   let ok = true
-  const tell = (finding: Finding): void => {
-    ok &&= finding.ok
-    check.write(findingText(finding))
+  const tell = (tried: Tried): void => {
+    ok &&= tried.ok
+    write(`${findingText(tried)}${tried.printed === undefined ? "" : indent(tried.printed)}`)
   }
   try {
-    for await (const finding of findings(check)) tell(finding)
+    for await (const tried of findings(check, begin)) tell(tried)
   } catch (error) {
     tell(say("plugin", error, isAboutSettings(error) ? "give it with --settings" : "correct it and check again"))
   }

@@ -49,6 +49,7 @@ const run = (mark: string): Promise<{ code: number; stdout: string; stderr: stri
 
 test("the check prints what the page says", async () => {
   expect(await run("check")).toEqual({ code: 0, stdout: documented("checked"), stderr: "" })
+  expect(await run("check caller")).toEqual({ code: 0, stdout: documented("checked caller"), stderr: "" })
 })
 
 test("of four people, two of one tenant share a server, one has another, and one without a tenant has none", async () => {

@@ -91,9 +91,28 @@ test("plugin check takes files, their configuration and that of their hooks", ()
     paths: ["a.mjs"],
     settings: {},
     hookSettings: {},
+    caller: { subject: undefined, groups: [], roles: [], claims: {} },
+    references: [],
+    print: false,
   })
   const given = ["plugin", "check", "a.mjs", "b.ts", "--settings", '{"a":1}', "--hook-settings", '{"b":2}']
   expect(parseCommand(given)).toMatchObject({ paths: ["a.mjs", "b.ts"], settings: { a: 1 }, hookSettings: { b: 2 } })
+})
+
+test("plugin check takes a caller and references, and prints what it is told to", () => {
+  const caller = ["--subject", "bob", "--group", "eng", "--email", "b@x.example", "--claim", "level:=3"]
+  const references = ["--reference", "vault:team/a#b=c", "--reference", "TOKEN=vault:x", "--reference", "odd=:x:=y"]
+  expect(parseCommand(["plugin", "check", "a.mjs", ...caller, ...references.slice(0, 4), "--print"])).toMatchObject({
+    caller: { subject: "bob", groups: ["eng"], claims: { email: "b@x.example", level: 3 } },
+    references: [
+      { name: "VALUE", from: "vault:team/a#b=c" },
+      { name: "TOKEN", from: "vault:x" },
+    ],
+    print: true,
+  })
+  expect(refusal("plugin", "check", "a.mjs", ...references)).toContain(
+    "--reference needs what stands in secrets[].from",
+  )
 })
 
 test("token takes a subject, groups, roles, claims, purposes and a lifetime", () => {
