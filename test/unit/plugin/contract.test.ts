@@ -35,6 +35,8 @@ test.each([
   ["inherited by every object", {}, "constructor.name"],
   ["below a text", { tenant: "acme" }, "tenant.length"],
   ["a mail address that nobody verified", { email: "a@acme.example", email_verified: false }, "email"],
+  ["a mail address that a text calls verified", { email: "a@acme.example", email_verified: "true" }, "email"],
+  ["a mail address with nothing as word of it", { email: "a@acme.example", email_verified: null }, "email"],
 ])("a claim that is %s denies the caller and is named", (_, claims, claim) => {
   const error = refusal(claims, claim)
   expect(hasCode(error, "SubjectKeyDenied")).toBe(true)
