@@ -90,7 +90,7 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
         ),
       ),
   })
-  const targetDeps = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now }
+  const targetDeps = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now, log }
   const targets: Queue = createQueue({
     ...shared,
     workers: targetWorkers,

@@ -1,11 +1,12 @@
 import { idleEntries } from "../api/access-entries.ts"
-import { type Condition, withCondition } from "../api/condition.ts"
+import { type Condition, findCondition, withCondition } from "../api/condition.ts"
 import { overExpanded } from "../api/expansion.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
 import { type MCPTarget, MCPTargetSpec, type MCPTargetStatus, mcpTargetKind } from "../api/mcp-target.ts"
 import { mergePatchBetween } from "../api/merge-patch.ts"
 import { hasCode } from "../errors.ts"
 import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
 import { refresh } from "./act.ts"
 import { belowFloor } from "./desired/floor.ts"
 import type { acceptedReasons, accessReasons, availableReasons } from "./reasons.ts"
@@ -112,6 +113,7 @@ export type TargetDeps = {
   readonly instances: View<MCPInstance>
   readonly settings: Settings
   readonly now: () => number
+  readonly log: Logger
 }
 
 /** Instances that name a target. */
@@ -130,6 +132,15 @@ const write = async (deps: TargetDeps, target: MCPTarget, patch: MergePatch, sig
   }
 }
 
+/** Says once in the log what is wrong with a target: with a cluster on a laptop nobody looks at conditions. */
+const tell = ({ log }: TargetDeps, { metadata: { name }, status }: MCPTarget, next: MCPTargetStatus): void => {
+  for (const type of ["Accepted", "AccessResolved"]) {
+    const [before, now] = [status, next].map((each) => findCondition(each?.conditions, type))
+    if (now?.status !== "False" || now.message === before?.message) continue
+    log.warn("a target has a fault", { target: name, condition: type, reason: now.reason, note: now.message })
+  }
+}
+
 /** Writes what is known of a target, if it changed. */
 export const reconcileTarget = async (deps: TargetDeps, name: string, signal: AbortSignal): Promise<undefined> => {
   const target = deps.targets.get(name)
@@ -137,6 +148,8 @@ export const reconcileTarget = async (deps: TargetDeps, name: string, signal: Ab
   const instances = instancesOf(deps.instances, name)
   const next = targetStatus({ target, instances, settings: deps.settings, now: deps.now() })
   const patch = mergePatchBetween(target.status ?? {}, next)
-  if (patch !== undefined) await write(deps, target, patch, signal)
+  if (patch === undefined) return undefined
+  await write(deps, target, patch, signal)
+  tell(deps, target, next)
   return undefined
 }

@@ -43,7 +43,7 @@ type Word =
 /** What this process is to do for another one: which of the files it checks, and how it tells. */
 export type Errand = { readonly index: number; readonly mark: string }
 
-/** The errand of this process; undefined if it is nobody's helper. */
+/** The errand of this process; undefined if nobody gave it one. */
 export const errandOf = (environment: Again["environment"]): Errand | undefined => {
   const [mark, index] = environment[variable]?.split(":") ?? []
   return mark === undefined || index === undefined ? undefined : { mark, index: Number(index) }

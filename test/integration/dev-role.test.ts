@@ -77,6 +77,10 @@ test("a target that chooses what no plugin has says so in its status", async () 
     // role dev has one issuer, its own
     { type: "AccessResolved", status: "True" },
   ])
+  const told = out.logged.split("\n").filter((line) => line.includes("a target has a fault"))
+  expect(told.map((line) => JSON.parse(line))).toMatchObject([
+    { target: "odd", condition: "Accepted", reason: "StrategyUnknown", note: expect.stringContaining("claim?") },
+  ])
 })
 
 /** Runs the banner's curl commands as they are, one after the other, and resolves with what each printed. */
