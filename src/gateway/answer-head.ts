@@ -1,3 +1,4 @@
+import { steps } from "../api/start-steps.ts"
 import { requestIdHeader } from "./answer.ts"
 import { type BodyPlan, codingOf } from "./body-plan.ts"
 import { toClientHeaders } from "./headers.ts"
@@ -30,9 +31,13 @@ const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSeale
  * warm one.
  */
 const serverTiming = ({ timings = {}, waitedMs }: Placement): string | undefined => {
-  const steps = Object.entries(timings).map(([step, seconds]) => [step, seconds * 1_000] as const)
-  const all = waitedMs === undefined ? steps : [...steps, ["wait", waitedMs] as const]
-  return all.length === 0 ? undefined : all.map(([name, ms]) => `${name};dur=${Math.round(ms)}`).join(", ")
+  // an API server keeps them in the order of their names
+  const told = steps.flatMap((name) => {
+    const seconds = timings[name]
+    return seconds === undefined ? [] : [{ name, ms: seconds * 1_000 }]
+  })
+  const all = waitedMs === undefined ? told : [...told, { name: "wait", ms: waitedMs }]
+  return all.length === 0 ? undefined : all.map(({ name, ms }) => `${name};dur=${Math.round(ms)}`).join(", ")
 }
 
 /** What both heads below begin with: what every answer from upstream tells. */

@@ -1,11 +1,11 @@
 import { findCondition } from "../api/condition.ts"
 import type { MCPInstance } from "../api/mcp-instance.ts"
 import type { Pod } from "../api/pod.ts"
+import { steps } from "../api/start-steps.ts"
 import { podCondition, runningSince } from "./failure.ts"
 import { moment } from "./time.ts"
 
-/** The steps of a start, in their order. */
-export const steps = ["queue", "create", "schedule", "pull", "start", "ready"] as const
+export { steps }
 
 /**
  * Seconds of each step of a start, from the objects' own stamps: queue (until admitted), create (until the Pod exists),
