@@ -180,10 +180,15 @@ const licenceText = ({ folder }: Part): string => {
   return files.map((name) => readFileSync(join(root, folder, name), "utf8")).join("\n\n")
 }
 
+/** The packages that are in the program. */
+export const programParts = async (): Promise<readonly Part[]> => {
+  const { inputs } = await bundleForExecutable()
+  return partsOf(inputs, JSON.parse(await readFile(join(root, "package-lock.json"), "utf8")) as Lockfile)
+}
+
 /** dist/reflow.cdx.json and dist/THIRD-PARTY.txt. */
 const buildNotices = async (): Promise<void> => {
-  const { inputs } = await bundleForExecutable()
-  const parts = partsOf(inputs, JSON.parse(await readFile(join(root, "package-lock.json"), "utf8")) as Lockfile)
+  const parts = await programParts()
   const versions = (await run(node, ["-p", "JSON.stringify(process.versions)"])).stdout
   const runtime = JSON.parse(versions) as RuntimeVersions
   const bill = JSON.stringify(toBillOfMaterials(manifest, parts, runtime), null, 2)

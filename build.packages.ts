@@ -1,6 +1,6 @@
 /**
  * What the program is made of, for build.config.ts: the bill of materials (CycloneDX) and the licences. Not part of the
- * program. `npm sbom --omit=dev` does not tell it: it leaves out packages that a development tool needs too.
+ * program. package.json does not tell it: the bundle has all that it needs, so that every package is one of development.
  */
 import { createHash } from "node:crypto"
 

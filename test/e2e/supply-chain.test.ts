@@ -60,7 +60,7 @@ describe("the bill of materials", () => {
     for (const { ref, dependsOn } of bill.dependencies)
       for (const each of [ref, ...dependsOn]) expect(refs, each).toContain(each)
     const needed = new Set(bill.dependencies.slice(1).flatMap((each: { dependsOn: string[] }) => each.dependsOn))
-    const direct = Object.keys(manifest.dependencies).map((name) => `node_modules/${name}`)
+    const direct = Object.keys(manifest.devDependencies).map((name) => `node_modules/${name}`)
     const orphans = parts.filter(({ folder }) => !needed.has(folder) && !direct.includes(folder))
     expect(orphans.map(({ name }) => name)).toEqual([])
   })
