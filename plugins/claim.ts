@@ -2,9 +2,11 @@
 import { z } from "zod"
 import { defineHook, definePlugin, requireClaim } from "../src/plugin/contract.ts"
 
+const name = z.string().min(1).max(1_024)
+
 const settings = z.strictObject({
-  /** Name or dotted path of the claim. */
-  claim: z.string().min(1),
+  /** The claim's name, names parted by dots, or a list of names. */
+  claim: z.union([name, z.array(name).min(1).max(16)]),
   /** True: equal values of two issuers are one sharer; default false. */
   across_issuers: z.boolean().default(false),
 })

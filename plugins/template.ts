@@ -16,10 +16,24 @@ const filters: Readonly<Record<string, (value: string) => string>> = { lower, do
 
 const placeholder = /\{\{\s*([^{}|\s]+)\s*(?:\|\s*([a-z]+)\s*)?\}\}/g
 
-type Part = { readonly fact: string; readonly filter: string | undefined }
+/** A claim whose names have dots, as JSON: `{{["resource_access","my.client","tenant"]}}`. */
+const steps = z.array(z.string().min(1)).min(1).max(16)
+
+type Fact = string | readonly string[]
+type Part = { readonly fact: Fact | undefined; readonly filter: string | undefined }
+
+/** A fact's name, or the steps of a claim; undefined if it begins as a list and is no list of names. */
+const toFact = (text: string): Fact | undefined => {
+  if (!text.startsWith("[")) return text
+  try {
+    return steps.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
 
 const partsOf = (template: string): readonly Part[] =>
-  [...template.matchAll(placeholder)].map(([, fact = "", filter]) => ({ fact, filter }))
+  [...template.matchAll(placeholder)].map(([, fact = "", filter]) => ({ fact: toFact(fact), filter }))
 
 const settings = z.strictObject({
   template: z
@@ -29,6 +43,10 @@ const settings = z.strictObject({
     .refine((text) => partsOf(text).length > 0, "needs a placeholder such as {{email | domain}}")
     .refine((text) => !/[{}]/.test(text.replaceAll(placeholder, "")), "has a brace that belongs to no placeholder")
     .refine(
+      (text) => partsOf(text).every(({ fact }) => fact !== undefined),
+      'takes a claim of several names as a JSON list without blanks, e.g. {{["resource_access","my.client","tenant"]}}',
+    )
+    .refine(
       (text) => partsOf(text).every(({ filter }) => filter === undefined || Object.hasOwn(filters, filter)),
       `knows the filters ${Object.keys(filters).join(", ")} only`,
     ),
@@ -37,7 +55,7 @@ const settings = z.strictObject({
 })
 
 /** A fact of the identity by its name, else a claim. Throws SubjectKeyDenied, naming it, if it is not there. */
-const factOf = (identity: PluginIdentity, fact: string): string => {
+const factOf = (identity: PluginIdentity, fact: Fact): string => {
   if (fact === "issuer") return identity.issuer
   if (fact === "subject") return identity.subject
   // without a verified one, the claim denies
@@ -45,7 +63,7 @@ const factOf = (identity: PluginIdentity, fact: string): string => {
   return requireClaim(identity, fact)
 }
 
-const partValue = (identity: PluginIdentity, { fact, filter }: Part): string => {
+const partValue = (identity: PluginIdentity, { fact = "", filter }: Part): string => {
   const value = factOf(identity, fact)
   return filter === undefined ? value : (filters[filter]?.(value) ?? "")
 }

@@ -20,7 +20,7 @@ const valueAt = (root: unknown, path: Path): unknown => {
 /** `, not "5 minutes"`: only single values of keys that are not secret, short, without a URL's password. */
 const notThis = (value: unknown, node: KeyNode | undefined): string => {
   if (value === null) return ", not empty"
-  if (Array.isArray(value)) return ", not a list"
+  if (Array.isArray(value)) return node?.allowed.includes("a list") ? "" : ", not a list"
   if (typeof value === "object") return ", not a map of keys"
   const printable = typeof value === "string" || typeof value === "number" || typeof value === "boolean"
   if (!printable || node === undefined || node.secret || node.shape !== "value") return ""
@@ -42,8 +42,14 @@ const unknownKey = (name: string, parent: Path, layer: Layer): Problem => {
   return { source: layer.sourceOf(path), key: pathText(path), message: `unknown key${meant}` }
 }
 
+/** The path of the key that says what may stand at `path`: of a value that is text or a list, an item has no key of its own. */
+const describedPath = (path: Path): Path => {
+  const above = path.slice(0, -1)
+  return keyAt(path) === undefined && keyAt(above)?.shape === "value" ? above : path
+}
+
 const toProblems = (issue: z.core.$ZodIssue, layer: Layer): readonly Problem[] => {
-  const path = toPath(issue.path)
+  const path = describedPath(toPath(issue.path))
   if (issue.code === "unrecognized_keys") return issue.keys.map((name) => unknownKey(name, path, layer))
   const value = valueAt(layer.values, path)
   const node = keyAt(path)

@@ -1,5 +1,5 @@
 import { z } from "zod"
-import { duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
+import { claimPath, duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
 /** What a pod template, and of `rootGroup` a target too, may not do to a Pod unless kubernetes.allow_in_pods names it. */
 export const podFreedoms = [
@@ -124,10 +124,10 @@ const gateway = z.strictObject({
 
 const claims = z
   .strictObject({
-    subject: z.string().min(1).default("sub").describe("Claim of the subject."),
-    email: z.string().min(1).default("email").describe("Claim of the mail address."),
-    groups: z.string().min(1).default("groups").describe("Claim of the groups."),
-    roles: z.string().min(1).default("roles").describe("Claim of the roles, e.g. realm_access.roles."),
+    subject: claimPath("sub", "Claim of the subject."),
+    email: claimPath("email", "Claim of the mail address."),
+    groups: claimPath("groups", "Claim of the groups."),
+    roles: claimPath("roles", "Claim of the roles, e.g. realm_access.roles or [resource_access, my.client, roles]."),
   })
   .prefault({})
   .describe("Paths of the claims that make the identity.")

@@ -71,6 +71,25 @@ export const listen = (fallback: string, description: string) =>
     .default(fallback)
     .meta({ description, allowed: listenText })
 
+/** Longest path of a claim as text, and longest name in one that is a list; most names of a list. */
+const longestClaim = 1_024
+const mostClaimSteps = 16
+
+/**
+ * Where a token has a claim: text, which is the claim of that very name, else steps parted by dots; or a list of the names of
+ * the steps, for names that have dots in them.
+ */
+export const claimPath = (fallback: string, description: string) => {
+  const name = z.string().min(1).max(longestClaim)
+  return z
+    .union([name, z.array(name).min(1).max(mostClaimSteps)])
+    .default(fallback)
+    .meta({
+      description,
+      allowed: `a claim's name, names parted by dots, or a list of 1 to ${mostClaimSteps} names; none longer than ${longestClaim}`,
+    })
+}
+
 /** A list of non-empty texts, empty by default. */
 export const strings = (description: string) => z.array(z.string().min(1)).default([]).describe(description)
 

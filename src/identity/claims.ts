@@ -5,6 +5,9 @@ import { type Nobody, namesIn, subjectFault } from "./subject.ts"
 /** Where an issuer's tokens say what (auth.issuers[].claims). */
 export type ClaimPaths = Config["auth"]["issuers"][number]["claims"]
 
+/** Where one claim is: text or the names of its steps, see {@link claimAt}. */
+export type ClaimPath = string | readonly string[]
+
 /** The claims of a token whose signature was checked. */
 export type Claims = Readonly<Record<string, unknown>>
 
@@ -13,13 +16,15 @@ export const isRecord = (value: unknown): value is Claims =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**
- * A claim by its path: the claim of that very name if there is one (Auth0's are URLs, with dots and slashes), else the
- * path's steps, parted by dots, through nested objects (Keycloak's `realm_access.roles`). Undefined if there is none.
+ * A claim by its path, through nested objects. A list has the names of the steps as they are (Keycloak's clients are often
+ * called by a URL: `["resource_access", "https://mcp.example.com", "roles"]`). A text is the claim of that very name if there
+ * is one (Auth0's are URLs, with dots and slashes), else steps parted by dots (`realm_access.roles`). Undefined if there is
+ * none.
  */
-export const claimAt = (claims: Claims, path: string): unknown => {
-  if (Object.hasOwn(claims, path)) return claims[path]
+export const claimAt = (claims: Claims, path: ClaimPath): unknown => {
+  if (typeof path === "string" && Object.hasOwn(claims, path)) return claims[path]
   let value: unknown = claims
-  for (const step of path.split(".")) {
+  for (const step of typeof path === "string" ? path.split(".") : path) {
     if (!isRecord(value) || !Object.hasOwn(value, step)) return undefined
     value = value[step]
   }
@@ -37,7 +42,7 @@ const scopesOf = ({ scope, scp }: Claims): readonly string[] =>
  * A mail address that its issuer does not vouch for could be anybody's. Whatever stands there and is not `true` is no such
  * word: some issuers write `"false"` as a text. Issuers that check all addresses leave the claim out.
  */
-export const emailOf = (claims: Claims, path: string): string | undefined =>
+export const emailOf = (claims: Claims, path: ClaimPath): string | undefined =>
   Object.hasOwn(claims, "email_verified") && claims.email_verified !== true
     ? undefined
     : namesIn([claimAt(claims, path)])[0]

@@ -200,21 +200,27 @@ const own = (value: unknown, key: string): unknown =>
     ? (value as Record<string, unknown>)[key]
     : undefined
 
+const claimAt = (claims: unknown, path: string | readonly string[]): unknown =>
+  typeof path === "string" ? (own(claims, path) ?? path.split(".").reduce(own, claims)) : path.reduce(own, claims)
+
 /**
  * A claim of the caller that must be there: the claim of that very name, else the one at the dotted path
- * (`realm_access.tenant`). Throws SubjectKeyDenied, which the caller sees as a 403 that names the claim, unless it is a
- * non-empty string of valid Unicode: numbers, lists, objects and halves of surrogate pairs have no spelling that tells all
- * of them apart. The claim `email` counts for nothing where the token's `email_verified` is
- * there and not `true`: anybody could have written anybody's address.
+ * (`realm_access.tenant`); or the one at a list of names, for names with dots in them
+ * (`["resource_access", "https://mcp.example.com", "tenant"]`). Throws SubjectKeyDenied, which the caller sees as a 403 that
+ * names the claim, unless it is a non-empty string of valid Unicode: numbers, lists, objects and halves of surrogate pairs
+ * have no spelling that tells all of them apart. The claim `email` counts for nothing where the token has an
+ * `email_verified` that is not true: anybody could have written anybody's address.
  */
-export const requireClaim = (identity: PluginIdentity, claim: string): string => {
-  const value = own(identity.claims, claim) ?? claim.split(".").reduce(own, identity.claims as unknown)
-  const isDoubtful =
-    claim === "email" && Object.hasOwn(identity.claims, "email_verified") && identity.claims.email_verified !== true
+export const requireClaim = (identity: PluginIdentity, claim: string | readonly string[]): string => {
+  const value = claimAt(identity.claims, claim)
+  const name = typeof claim === "string" ? claim : JSON.stringify(claim)
+  const isEmail = typeof claim === "string" ? claim === "email" : claim.length === 1 && claim[0] === "email"
+  const { claims } = identity
+  const isDoubtful = isEmail && Object.hasOwn(claims, "email_verified") && claims.email_verified !== true
   if (typeof value === "string" && value !== "" && value.isWellFormed() && !isDoubtful) return value
   throw new AppError("SubjectKeyDenied", {
-    detail: `Your token has no usable claim '${claim}', which this target needs.`,
-    data: { claim },
+    detail: `Your token has no usable claim '${name}', which this target needs.`,
+    data: { claim: name },
   })
 }
 

@@ -272,6 +272,41 @@ describe("secrets stay out of the messages", () => {
   })
 })
 
+describe("the path of a claim", () => {
+  const withRoles = (roles: string) => `auth: {issuers: [{name: a, issuer: https://a, claims: {roles: ${roles}}}]}`
+  test.each([
+    ["a name", "roles", "roles"],
+    ["names parted by dots", "realm_access.roles", "realm_access.roles"],
+    ["a URL", '"https://example.com/roles"', "https://example.com/roles"],
+    ["a list of names", "[access, my.client, roles]", ["access", "my.client", "roles"]],
+  ])("may be %s", (_name, roles, expected) => {
+    expect(load({ file: withRoles(roles) }).config.auth.issuers[0]?.claims.roles).toEqual(expected)
+  })
+  test.each([
+    ["empty", '""'],
+    ["an empty list", "[]"],
+    ["a list with an empty name", '[a, ""]'],
+    ["a list with a number", "[a, 7]"],
+    ["a list in a list", "[[a]]"],
+    ["a map", "{a: b}"],
+    ["too many names", `[${Array(17).fill("a")}]`],
+    ["too long", "a".repeat(1_025)],
+    ["a list with a name that is too long", `[${"a".repeat(1_025)}]`],
+  ])("may not be %s", (_name, roles) => {
+    const [line = "", ...more] = problems({ file: withRoles(roles) })
+    expect(more).toEqual([])
+    expect(line).toContain(
+      "reflow.yaml:1: auth.issuers[0].claims.roles: must be a claim's name, names parted by dots, or a list of",
+    )
+    expect(line).not.toContain("not a list")
+  })
+})
+
+test("a list with the wrong things in it is not said to be none", () => {
+  const file = `auth: {tokens: [{name: a, subject: b, sha256: '${"a".repeat(64)}', for: []}]}`
+  expect(problems({ file })).toEqual(["reflow.yaml:1: auth.tokens[0].for: must be a list of mcp, api or both"])
+})
+
 describe("keys that are wrong together", () => {
   test.each<[string, Given, string]>([
     [

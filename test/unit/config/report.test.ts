@@ -44,6 +44,17 @@ test("what reflow config prints is a valid configuration that means the same", (
   expect(values).toEqual(again)
 })
 
+test("the path of a claim is shown as it is written, text or list", () => {
+  const claims = "{roles: [access, my.client, roles], groups: a.b}"
+  const text = report("--set", `auth.issuers=[{name: corp, issuer: https://id.example, claims: ${claims}}]`)
+  expect(parse(text).auth.issuers[0].claims).toEqual({
+    subject: "sub",
+    email: "email",
+    roles: ["access", "my.client", "roles"],
+    groups: "a.b",
+  })
+})
+
 test("secrets are masked", () => {
   const text = report(
     "--set",

@@ -31,6 +31,19 @@ const shapes: Readonly<Record<string, Shape>> = {
       scopes: ["openid", "email"],
     },
   },
+  "Keycloak: roles of a client whose name is a URL": {
+    paths: { roles: ["resource_access", "https://mcp.example.com", "roles"], groups: ["a.b"] },
+    claims: {
+      sub: "alice",
+      resource_access: {
+        "https://mcp.example.com": { roles: ["writer"] },
+        "https://mcp": { "example.com": ["other"] },
+      },
+      "a.b": ["eng"],
+      a: { b: ["other"] },
+    },
+    expected: { subject: "alice", roles: ["writer"], groups: ["eng"] },
+  },
   "Microsoft Entra: the object id as subject, scopes in scp as one text": {
     paths: { subject: "oid", email: "preferred_username" },
     claims: {
@@ -129,6 +142,13 @@ describe("a claim's path", () => {
   test("means the claim of that very name before it means steps", () => {
     expect(claimAt({ "a.b": 1, a: { b: 2 } }, "a.b")).toBe(1)
     expect(claimAt({ a: { b: 2 } }, "a.b")).toBe(2)
+  })
+  test("a list is its names and nothing else", () => {
+    expect(claimAt({ "a.b": 1, a: { b: 2 } }, ["a.b"])).toBe(1)
+    expect(claimAt({ "a.b": 1, a: { b: 2 } }, ["a", "b"])).toBe(2)
+    expect(claimAt({ a: { "b.c": { d: 3 }, b: { c: { d: 4 } } } }, ["a", "b.c", "d"])).toBe(3)
+    for (const path of [["a.b"], ["a", "x"], ["a", "b", "c"], ["constructor", "name"], ["l", "0"]])
+      expect(claimAt({ a: { b: "text" }, l: ["first"] }, path), path.join()).toBeUndefined()
   })
   test.each(["constructor", "__proto__", "a.constructor", "a.length", "b.0", "a.b.c"])(
     "%s finds nothing that is no claim",

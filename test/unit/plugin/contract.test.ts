@@ -4,7 +4,7 @@ import { hasCode } from "../../../src/errors.ts"
 import { defineHook, definePlugin, requireClaim } from "../../../src/plugin/contract.ts"
 import { callerWith } from "../../support/builtin-host.ts"
 
-const refusal = (claims: Readonly<Record<string, unknown>>, claim: string): unknown => {
+const refusal = (claims: Readonly<Record<string, unknown>>, claim: string | readonly string[]): unknown => {
   try {
     return requireClaim(callerWith(claims), claim)
   } catch (error) {
@@ -23,6 +23,23 @@ test("requireClaim follows a dotted path, but a claim of the whole name comes fi
   expect(requireClaim(callerWith({ "https://corp.example/tenant": "acme" }), "https://corp.example/tenant")).toBe(
     "acme",
   )
+})
+
+test("requireClaim takes names with dots in them as a list", () => {
+  const claims = { access: { "my.client": { tenant: "acme" }, my: { client: { tenant: "other" } } } }
+  expect(requireClaim(callerWith(claims), ["access", "my.client", "tenant"])).toBe("acme")
+  const error = refusal(claims, ["access", "your.client", "tenant"])
+  expect(hasCode(error, "SubjectKeyDenied")).toBe(true)
+  expect(String(error)).toContain(`'["access","your.client","tenant"]'`)
+})
+
+test.each(["email", ["email"]])("requireClaim believes no mail address that is not verified, named as %j", (claim) => {
+  for (const verified of [false, "false", "true", null, 0, 1, {}])
+    expect(refusal({ email: "a@acme.example", email_verified: verified }, claim), String(verified)).toBeInstanceOf(
+      Error,
+    )
+  expect(requireClaim(callerWith({ email: "a@acme.example", email_verified: true }), claim)).toBe("a@acme.example")
+  expect(requireClaim(callerWith({ email: "a@acme.example" }), claim)).toBe("a@acme.example")
 })
 
 test.each([

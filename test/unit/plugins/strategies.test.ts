@@ -40,6 +40,36 @@ describe.each(["claim", "template"])("the strategy %s", (strategy) => {
   )
 })
 
+describe("a claim whose names have dots", () => {
+  const claims = { access: { "my.client": { tenant: "acme" }, my: { client: { tenant: "other" } } }, plain: "acme" }
+  const keyOf = async (strategy: string, config: object) =>
+    (await builtinHost(strategy)).subjectKey(
+      aTarget({ spec: { subjectKey: { strategy, config: { ...config } } } }),
+      callerWith(claims),
+    )
+  const steps = ["access", "my.client", "tenant"]
+
+  test("is named by a list of them, in the strategies claim and template", async () => {
+    expect(await keyOf("claim", { claim: steps })).toBe(await keyOf("claim", { claim: "plain" }))
+    expect(await keyOf("claim", { claim: steps })).not.toBe(await keyOf("claim", { claim: "access.my.client.tenant" }))
+    const template = `{{${JSON.stringify(steps)} | lower}}`
+    expect(await keyOf("template", { template })).toBe(await keyOf("template", { template: "{{plain}}" }))
+  })
+  test.each([
+    ["claim", { claim: [] }],
+    ["claim", { claim: ["a", ""] }],
+    ["claim", { claim: ["a", 7] }],
+    ["claim", { claim: Array(17).fill("a") }],
+    ["claim", { claim: "a".repeat(1_025) }],
+    ["template", { template: "{{[]}}" }],
+    ["template", { template: '{{["a",7]}}' }],
+    ["template", { template: '{{["a"}}' }],
+    ["template", { template: "{{[a]}}" }],
+  ])("of the strategy %s is refused as %j", async (strategy, config) => {
+    expect(await failureOf(() => keyOf(strategy, config))).toContain(`wants`)
+  })
+})
+
 describe("a template of several values", () => {
   const strategy = { strategy: "template", config: { template: "{{tenant}}-{{region}}" } }
   test("gives two callers one key only if all their values are the same, whatever is in them", async () => {
