@@ -89,7 +89,10 @@ const toCall = (context: Context, name: OperationName, identity: Identity, holdi
   const owner = ownerOf(identity)
   const take = (bytes: number): boolean => holding.take(owner, bytes)
   const body = () => readJson(event.req, { take, clock: options.clock }, takes)
-  return { deps: options, identity, admin, params, query, headers, signal, requestId, body }
+  const changes: Call["changes"] = (scope) => {
+    facts.changed = scope
+  }
+  return { deps: options, identity, admin, params, query, headers, signal, requestId, body, changes }
 }
 
 /** Does a permitted call, within its time. */

@@ -3,6 +3,7 @@ import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
 import { targetNamePattern } from "../api/names.ts"
 import type { FindPluginFaults } from "../api/target-fault.ts"
 import type { NeedleShare } from "../credentials/needle-share.ts"
+import type { ScopeRef } from "../credentials/scopes.ts"
 import { AppError } from "../errors.ts"
 import type { Access } from "../identity/access.ts"
 import type { Identity } from "../identity/identity.ts"
@@ -44,6 +45,8 @@ export type Call = {
   readonly requestId: string
   /** Reads the body as JSON; undefined if there is none. */
   readonly body: () => Promise<unknown>
+  /** Says whose values the call changes, for its line in the log. The last word counts. */
+  readonly changes: (scope: ScopeRef) => void
   /** Aborted when the call has taken too long. */
   readonly signal: AbortSignal
 }

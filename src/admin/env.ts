@@ -9,7 +9,7 @@ import { refuseVersions } from "./if-match.ts"
 import { type Values, ValuesInput } from "./resources.ts"
 import { drainInstances } from "./restart.ts"
 import { parseBody, toPointer, validationFailed } from "./validation.ts"
-import { parseWho, type Who, whoText } from "./who.ts"
+import { formerly, parseWho, type Who, whoText } from "./who.ts"
 
 /** The scope that a call names. */
 type Scope = {
@@ -23,21 +23,45 @@ const isScope = (text: string): text is CredentialScope => (credentialScopes as 
 
 const noSuchScope = (detail: string): AppError => new AppError("RouteNotFound", { detail })
 
+/** Which scope a call means. */
+type Scopes = {
+  /** To write. Throws for whoever cannot come: values of an issuer that is not configured would never be used. */
+  readonly now: (call: Call) => Scope
+  /** To read and to delete: those that a write with this path meant when it was made, the likeliest first. */
+  readonly before: (call: Call) => readonly Scope[]
+}
+
 const ownScope = ({ identity }: Call): Scope => ({
   scope: "user",
   who: { issuer: identity.issuer, name: identity.subject },
   declaredOnly: true,
 })
 
-const namedScope = ({ params, deps }: Call): Scope => {
+const own: Scopes = { now: ownScope, before: (call) => [ownScope(call)] }
+
+/** The scope of the path, and the text that tells whose; undefined for `default`. */
+const namedScope = ({ params }: Call): { readonly scope: CredentialScope; readonly text?: string } => {
   const { scope = "", who } = params
   if (!isScope(scope)) throw noSuchScope("The scopes of credentials are default, role, group, user and me.")
   if (scope === "default") {
     if (who !== undefined) throw noSuchScope("The scope default belongs to nobody: end the path after it.")
-    return { scope, declaredOnly: false }
+    return { scope }
   }
   if (who === undefined) throw noSuchScope(`Say whose values: end the path with ${scope}/ISSUER/NAME.`)
-  return { scope, who: parseWho(who, deps.access.issuers), declaredOnly: false }
+  return { scope, text: who }
+}
+
+const named: Scopes = {
+  now: (call) => {
+    const { scope, text } = namedScope(call)
+    const who = text === undefined ? {} : { who: parseWho(text, call.deps.access.issuers) }
+    return { scope, ...who, declaredOnly: false }
+  },
+  before: (call) => {
+    const { scope, text } = namedScope(call)
+    const all = text === undefined ? [undefined] : formerly(text, call.deps.access.issuers)
+    return all.map((who) => ({ scope, ...(who === undefined ? {} : { who }), declaredOnly: false }))
+  },
 }
 
 const scopeCall = ({ deps, signal }: Call, target: MCPTarget, { scope, who }: Scope) => ({
@@ -65,20 +89,24 @@ const restartRecorded = async (call: Call, target: MCPTarget, { scope, who }: Sc
 
 /** GET: names, time and digest; no names if nothing is set. */
 const get =
-  (scopeOf: (call: Call) => Scope): Handler =>
+  (scopes: Scopes): Handler =>
   async (call) => {
     const target = await requireTarget(call)
-    const scope = scopeOf(call)
-    return { body: viewValues(scope, await readScope(scopeCall(call, target, scope))) }
+    for (const scope of scopes.before(call)) {
+      const summary = await readScope(scopeCall(call, target, scope))
+      if (summary !== undefined) return { body: viewValues(scope, summary) }
+    }
+    return { body: viewValues(scopes.now(call), undefined) }
   }
 
 /** PUT: makes the body's values the scope's, and no others. */
 const set =
-  (scopeOf: (call: Call) => Scope): Handler =>
+  (scopes: Scopes): Handler =>
   async (call) => {
     const target = await requireTarget(call)
-    const scope = scopeOf(call)
     refuseVersions(call.headers, "Credential values")
+    const scope = scopes.now(call)
+    call.changes(scope)
     const values = parseBody(ValuesInput, await call.body())
     // before the names are looked at: no name would help
     ensureAllowed({ target, scope: scope.scope })
@@ -95,17 +123,21 @@ const set =
 
 /** DELETE: harmless if nothing is set. */
 const remove =
-  (scopeOf: (call: Call) => Scope): Handler =>
+  (scopes: Scopes): Handler =>
   async (call) => {
     const target = await requireTarget(call)
-    const scope = scopeOf(call)
     refuseVersions(call.headers, "Credential values")
-    const done = await deleteScope(scopeCall(call, target, scope))
-    const restarting = done === "absent" ? [] : await restartRecorded(call, target, scope)
-    return { body: { ...viewValues(scope, undefined), restarting } }
+    for (const scope of scopes.before(call)) {
+      call.changes(scope)
+      if ((await deleteScope(scopeCall(call, target, scope))) === "absent") continue
+      return { body: { ...viewValues(scope, undefined), restarting: await restartRecorded(call, target, scope) } }
+    }
+    const scope = scopes.now(call)
+    call.changes(scope)
+    return { body: { ...viewValues(scope, undefined), restarting: [] } }
   }
 
 /** …/env/{scope}[/{who}] */
-export const namedValues = { get: get(namedScope), set: set(namedScope), remove: remove(namedScope) }
+export const namedValues = { get: get(named), set: set(named), remove: remove(named) }
 /** …/env/me */
-export const ownValues = { get: get(ownScope), set: set(ownScope), remove: remove(ownScope) }
+export const ownValues = { get: get(own), set: set(own), remove: remove(own) }

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto"
 import type { H3Event } from "h3/node"
+import type { ScopeRef } from "../credentials/scopes.ts"
 import { isAppError } from "../errors.ts"
 import type { Authenticator } from "../identity/authenticate.ts"
 import type { Identity } from "../identity/identity.ts"
-import { subjectDigest } from "../identity/subject-key.ts"
+import { createLogNames, type LogNames } from "../identity/log-names.ts"
+import { sharerNamed } from "../identity/subject-key.ts"
 import type { Budget } from "../intake/budget.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answer, Deps } from "./call.ts"
@@ -15,10 +17,18 @@ export type AdminOptions = Deps & {
   /** Where the bytes of bodies are counted; those of MCP requests too. */
   readonly bodies: Budget
   readonly telemetry: TelemetryPort
+  /** How the log names people; default by digest. */
+  readonly logNames?: LogNames
 }
 
 /** What the audit line tells, as far as it is known. */
-export type Facts = { identity?: Identity; code?: string; target?: string | undefined }
+export type Facts = {
+  identity?: Identity
+  code?: string
+  target?: string | undefined
+  /** Whose values the call changes. */
+  changed?: ScopeRef
+}
 
 /** One request on its way. */
 export type Context = {
@@ -54,9 +64,13 @@ const toResponse = (answer: Answer, { requestId, method }: { requestId: string; 
   })
 }
 
+/** Whose values a call changed; a value itself never stands in the log. */
+const changedFields = ({ scope, who }: ScopeRef, names: LogNames): Record<string, string> =>
+  scope === "default" || who === undefined ? { scope } : { scope, whose: names.owner(sharerNamed(scope, who)) }
+
 /** Answers one request, whatever happens, and writes its audit line. */
 export const createResponder = (options: AdminOptions) => {
-  const { telemetry, clock } = options
+  const { telemetry, clock, logNames: names = createLogNames("digest") } = options
   const requests = telemetry.counter({
     name: "reflow_api_requests_total",
     help: "Calls of the REST API, by call and HTTP status.",
@@ -79,12 +93,13 @@ export const createResponder = (options: AdminOptions) => {
     if (isAppError(answer.error?.cause))
       telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error: answer.error })
     const response = toResponse(answer, { requestId, method: event.req.method })
-    const { identity, code, target } = facts
+    const { identity, code, target, changed } = facts
     telemetry.log.info("api", {
       request_id: requestId,
-      ...(identity === undefined ? {} : { subject: subjectDigest(identity) }),
+      ...(identity === undefined ? {} : names.caller(identity)),
       call: name,
       ...(target === undefined ? {} : { target: target.slice(0, 64) }),
+      ...(changed === undefined ? {} : changedFields(changed, names)),
       status: response.status,
       ...(code === undefined ? {} : { code }),
       duration_ms: clock.now() - started,

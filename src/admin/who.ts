@@ -6,20 +6,67 @@ export type Who = { readonly issuer: string; readonly name: string }
 /** Longest name of a role, group or user with its issuer, in characters. */
 export const maxWho = 1_024
 
-const invalid = (detail: string): AppError => new AppError("InvalidParams", { detail })
+/** What an issuer may be called; see auth.issuers[].name. */
+const issuerPattern = /^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$/
 
-/** `issuer/name`, or the bare name while one issuer is configured. Throws `InvalidParams`. */
-export const parseWho = (text: string, issuers: readonly string[]): Who => {
-  if (text.length > maxWho) throw invalid(`The name of a role, group or user has at most ${maxWho} characters.`)
-  if (!text.isWellFormed()) throw invalid("The name of a role, group or user is no valid Unicode.")
+const invalid = (detail: string, issuers: readonly string[]): AppError =>
+  new AppError("InvalidParams", { detail, data: { issuers } })
+
+const named = (text: string, issuers: readonly string[]): Who | undefined => {
   const issuer = issuers.find((each) => text.startsWith(`${each}/`))
-  const [only, ...others] = issuers
-  if (issuer === undefined && (only === undefined || others.length > 0))
-    throw invalid(`Name the issuer too, as issuer/name; configured are: ${issuers.join(", ")}.`)
-  const who =
-    issuer === undefined ? { issuer: only ?? "", name: text } : { issuer, name: text.slice(issuer.length + 1) }
-  if (who.name === "") throw invalid("The name of the role, group or user is empty.")
+  return issuer === undefined ? undefined : { issuer, name: text.slice(issuer.length + 1) }
+}
+
+/** What stands before the first slash; empty if there is none, or nothing before it. */
+const firstPart = (text: string): string => text.slice(0, Math.max(0, text.indexOf("/")))
+
+const checked = (who: Who, issuers: readonly string[]): Who => {
+  if (who.name === "") throw invalid("The name of the role, group or user is empty.", issuers)
   return who
+}
+
+const checkText = (text: string, issuers: readonly string[]): void => {
+  if (text.length > maxWho)
+    throw invalid(`The name of a role, group or user has at most ${maxWho} characters.`, issuers)
+  if (!text.isWellFormed()) throw invalid("The name of a role, group or user is no valid Unicode.", issuers)
+}
+
+const configured = (issuers: readonly string[]): string =>
+  issuers.length === 0 ? "none is configured" : `configured are: ${issuers.join(", ")}`
+
+/**
+ * `issuer/name` of a configured issuer, or the bare name while one issuer is configured. A bare name with a slash in it could
+ * be meant for an issuer that is not configured, so it needs its issuer; a slash at its beginning does no harm. Throws
+ * `InvalidParams` with the configured `issuers` in its data.
+ */
+export const parseWho = (text: string, issuers: readonly string[]): Who => {
+  checkText(text, issuers)
+  const known = named(text, issuers)
+  if (known !== undefined) return checked(known, issuers)
+  const first = firstPart(text)
+  const [only, ...others] = issuers
+  if (first !== "") {
+    const meant = only !== undefined && others.length === 0 ? `; if all of it is the name, say ${only}/ before it` : ""
+    throw invalid(`There is no issuer '${first.slice(0, 64)}'; ${configured(issuers)}${meant}.`, issuers)
+  }
+  if (only === undefined || others.length > 0)
+    throw invalid(`Name the issuer too, as issuer/name; ${configured(issuers)}.`, issuers)
+  return checked({ issuer: only, name: text }, issuers)
+}
+
+/**
+ * Whom a text may have meant when something was stored under it: {@link parseWho}, and for what that refuses a name of an
+ * issuer that is not configured any more, then the bare name of the only one. Empty if it never meant anybody.
+ */
+export const formerly = (text: string, issuers: readonly string[]): readonly Who[] => {
+  checkText(text, issuers)
+  const known = named(text, issuers)
+  if (known !== undefined) return [checked(known, issuers)]
+  const first = firstPart(text)
+  const [only, ...others] = issuers
+  const gone = issuerPattern.test(first) ? [{ issuer: first, name: text.slice(first.length + 1) }] : []
+  const bare = only === undefined || others.length > 0 ? [] : [{ issuer: only, name: text }]
+  return [...gone, ...bare].filter(({ name }) => name !== "")
 }
 
 /** {@link parseWho} backwards. */

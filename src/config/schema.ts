@@ -231,6 +231,10 @@ const dev = z.strictObject({
 const log = z.strictObject({
   level: z.enum(["debug", "info", "warn", "error"]).default("info").describe("Least severe lines to write."),
   format: z.enum(["json", "text"]).default("json").describe("json for machines, text for people."),
+  subjects: z
+    .enum(["digest", "name"])
+    .default("digest")
+    .describe("How callers are named: by a digest, or by issuer/subject and their mail address."),
 })
 
 const metrics = z.strictObject({

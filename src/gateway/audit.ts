@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http"
 import { type AppError, errorTable, isAppError } from "../errors.ts"
-import type { Identity } from "../identity/identity.ts"
-import { subjectDigest } from "../identity/subject-key.ts"
+import { createLogNames, type LogNames } from "../identity/log-names.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { decisionOf } from "./decision.ts"
 import type { Message } from "./message.ts"
@@ -33,18 +32,6 @@ export type Audit = {
   begin(): (verdict: Verdict) => void
   /** A request was refused before it was one. */
   refuse(refusal: Refusal): void
-}
-
-/** Names callers by their digest. A known token gives the same identity each time: its digest is made once. */
-const createDigests = () => {
-  const known = new WeakMap<Identity, string>()
-  return (identity: Identity): string => {
-    const found = known.get(identity)
-    if (found !== undefined) return found
-    const made = subjectDigest(identity)
-    known.set(identity, made)
-    return made
-  }
 }
 
 /** Most tools of a batch that a line names. */
@@ -96,9 +83,8 @@ const whyOf = (error: AppError): Record<string, unknown> => ({
   ...(isAppError(error.cause) ? { cause: error.cause.message.slice(0, longestWhy) } : {}),
 })
 
-/** Makes the audit log and the metrics of MCP requests. */
-export const createAudit = (telemetry: TelemetryPort): Audit => {
-  const digestOf = createDigests()
+/** Makes the audit log and the metrics of MCP requests. `names`: how it names callers; default by digest. */
+export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLogNames("digest")): Audit => {
   const metrics = createRequestMetrics(telemetry)
 
   const tellInternal = (requestId: string, error: AppError | undefined): void => {
@@ -119,7 +105,7 @@ export const createAudit = (telemetry: TelemetryPort): Audit => {
       request_id: known.requestId,
       verb: known.verb,
       target: known.targetName.slice(0, 64),
-      ...(known.identity === undefined ? {} : { subject: digestOf(known.identity) }),
+      ...(known.identity === undefined ? {} : names.caller(known.identity)),
       ...(placement === undefined ? {} : { instance: placement.instance }),
       ...messageFields(known),
       decision: decisionOf(known, error),

@@ -58,7 +58,7 @@ const shuttingDown = (): AppError =>
 export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
   const upstream = createUpstream(clock)
-  const audit = createAudit(deps.telemetry)
+  const audit = createAudit(deps.telemetry, deps.logNames)
   const flights = new Set<Flight>()
   let leaving = false
   let over = false

@@ -1,6 +1,7 @@
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { AppError } from "../errors.ts"
 import type { Identity, Purpose } from "../identity/identity.ts"
+import type { LogNames } from "../identity/log-names.ts"
 import { ownerOf } from "../identity/owner.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
 import type { Budget } from "../intake/budget.ts"
@@ -64,6 +65,8 @@ export type GatewayDeps = {
   readonly bodies: Budget
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
+  /** How the log names callers; default by digest. */
+  readonly logNames?: LogNames
   readonly options: GatewayOptions
 }
 

@@ -94,11 +94,14 @@ export const sharerKey = (sharer: Sharer): SubjectKey => {
   return make(`${sharer.kind}:${whoDigest(sharer.source, sharer.issuer, sharer.name)}`)
 }
 
+/** A sharer that has a name. */
+export type NamedSharer = Exclude<Sharer, { kind: "shared" }>
+
 /** The sharer that somebody names. The configuration reserves the issuer `static`, so an issuer tells the source. */
 export const sharerNamed = (
   kind: "role" | "group" | "user",
   who: { readonly issuer: string; readonly name: string },
-): Sharer => ({
+): NamedSharer => ({
   kind,
   source: who.issuer === staticIssuer ? "token" : "jwt",
   issuer: who.issuer,
@@ -131,8 +134,16 @@ export const subjectKeyFor = (
     : strategyKey(target, own.strategy, value)
 }
 
-/** Longest readable subject in an annotation. */
+/** Longest readable name, in characters. */
 const readableLength = 256
+
+/** A name for people, in annotations and in the log: at most 256 characters, those that control or mislead a screen replaced. */
+export const readable = (name: string): string =>
+  [...name.slice(0, 2 * readableLength)]
+    .slice(0, readableLength)
+    .join("")
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
 
 /**
  * The sharer for people, e.g. for the annotation `mcp.reflow.io/subject`: `shared`, else `issuer/name`; for a target
@@ -144,6 +155,5 @@ export const readableSubject = (target: MCPTarget, identity: Identity, issuers: 
       ? sharerOf(target, identity, issuers)
       : { kind: "user", source: identity.source, issuer: identity.issuer, name: identity.subject }
   if (sharer.kind === "shared") return "shared"
-  const text = [...`${sharer.issuer}/${sharer.name}`].slice(0, readableLength).join("")
-  return text.toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
+  return readable(`${sharer.issuer}/${sharer.name}`)
 }

@@ -19,6 +19,7 @@ import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
 import type { DevKey } from "../identity/dev-tokens.ts"
 import { createJwtIssuers } from "../identity/jwt-issuers.ts"
+import { createLogNames } from "../identity/log-names.ts"
 import { createProtectedResources } from "../identity/protected-resources.ts"
 import { type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
 import type { PluginHost } from "../plugin/host.ts"
@@ -104,6 +105,7 @@ const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, 
   return {
     issuers,
     resources,
+    logNames: createLogNames(config.log.subjects),
     access: createAccess({ issuers, adminRoles }),
     authenticator: createAuthenticator({
       tokens,
@@ -145,7 +147,7 @@ const startPlacement = async (
 const startGateway = async (
   deps: FrontDeps,
   { targets, placement, bodies }: Pick<Front, "targets"> & Pick<GatewayDeps, "placement" | "bodies">,
-  { access, authenticator, issuers, resources }: Who,
+  { access, authenticator, issuers, logNames, resources }: Who,
 ): Promise<Gateway> => {
   const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
   const strategies = deps.plugins.subjectKey
@@ -167,6 +169,7 @@ const startGateway = async (
     bodies,
     clock,
     telemetry,
+    logNames,
     options: {
       publicUrl,
       requestTimeoutMs: request_timeout,
@@ -200,11 +203,11 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const placement = await startPlacement(deps, { ...seen, replica, needles }, who)
   const bodies = createBodies(telemetry, config.gateway.max_held)
   const gateway = await startGateway(deps, { targets: seen.targets, placement, bodies }, who)
-  const { access, authenticator, resources } = who
+  const { access, authenticator, logNames, resources } = who
   const { namespace } = config.kubernetes
   const strategies = deps.plugins.subjectKey
   const trial = trialOf(placement, gateway, { issuers: who.issuers, strategies })
-  const whose = { access, authenticator, strategies, trial, pluginFaults: deps.plugins.faults }
+  const whose = { access, authenticator, logNames, strategies, trial, pluginFaults: deps.plugins.faults }
   const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   const handler = createFrontDoor({ guard, gateway, resources, api })

@@ -7,6 +7,7 @@ import {
   register,
   restartTimes,
   send,
+  storeFor,
   token,
   useAdmin,
   userKey,
@@ -118,5 +119,36 @@ describe("credentials", () => {
       status: 404,
       body: { code: "RouteNotFound" },
     })
+  })
+})
+
+describe("values of an issuer that is not configured", () => {
+  const path = (who: string) => `/api/targets/github/env/user/${who}`
+  const body = { TOKEN: "x" }
+  beforeEach(() => register("github", { credentials: [{ name: "TOKEN" }] }))
+
+  test("are refused, with the issuers that there are, and nothing is stored", async () => {
+    const refused = await send("PUT", path("nosuch/alice"), { body })
+    expect(refused).toMatchObject({ status: 400, body: { code: "InvalidParams", issuers: ["dev", "static"] } })
+    expect(refused.body.detail).toContain("There is no issuer 'nosuch'; configured are: dev, static")
+    const name = scopeSecretName("github", "user", { issuer: "nosuch", name: "alice" })
+    expect(await world.cluster.get(secretKind, { namespace, name })).toBeUndefined()
+    for (const method of ["GET", "DELETE"])
+      expect(await send(method, path("nosuch/alice"))).toMatchObject({
+        status: 400,
+        body: { issuers: ["dev", "static"] },
+      })
+  })
+  test("that are there already can be read and deleted", async () => {
+    await storeFor({ issuer: "gone", name: "alice" })
+    expect(await send("GET", path("gone/alice"))).toMatchObject({
+      status: 200,
+      body: { who: "gone/alice", names: ["TOKEN"] },
+    })
+    expect(await send("DELETE", path("gone/alice"))).toMatchObject({
+      status: 200,
+      body: { who: "gone/alice", names: [] },
+    })
+    expect(await send("GET", path("gone/alice"))).toMatchObject({ status: 400 })
   })
 })

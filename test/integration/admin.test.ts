@@ -3,9 +3,12 @@ import type { AddressInfo } from "node:net"
 import { toNodeHandler } from "h3/node"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { AppError } from "../../src/errors.ts"
+import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
 import { register, send, specified, token, useAdmin, userKey, world } from "../support/admin-stage.ts"
 
 useAdmin()
+
+const groupKey = (name: string) => sharerKey(sharerNamed("group", { issuer: "dev", name }))
 
 test("whoami tells the identity and its subject key for each usable target, or why there is none", async () => {
   await register("github")
@@ -90,11 +93,34 @@ describe("the door", () => {
           subject: userKey("canary-subject").slice("user:".length),
           call: "setOwnValues",
           target: "github",
+          scope: "user",
+          whose: userKey("canary-subject").slice("user:".length),
           status: 200,
           duration_ms: 0,
         },
       },
     ])
+  })
+  test.each([
+    ["PUT", "user/dev/bob", { scope: "user", whose: userKey("bob").slice("user:".length) }],
+    ["DELETE", "user/dev/bob", { scope: "user", whose: userKey("bob").slice("user:".length) }],
+    ["PUT", "group/dev/eng", { scope: "group", whose: groupKey("eng").slice("group:".length) }],
+    ["PUT", "default", { scope: "default" }],
+  ])("%s of %s says in its line whose values an administrator changed", async (method, path, expected) => {
+    await register("github", { credentials: [{ name: "TOKEN" }] })
+    world.telemetry.lines.length = 0
+    const sent = method === "PUT" ? { body: { TOKEN: "canary" } } : {}
+    expect((await send(method, `/api/targets/github/env/${path}`, sent)).status).toBe(200)
+    const [{ fields } = {}] = world.telemetry.lines
+    const { scope, whose, subject } = fields ?? {}
+    expect({ scope, ...(whose === undefined ? {} : { whose }) }).toEqual(expected)
+    expect(subject).toBe(userKey("root").slice("user:".length))
+  })
+  test("what only reads says of nobody that their values changed", async () => {
+    await register("github", { credentials: [{ name: "TOKEN" }] })
+    world.telemetry.lines.length = 0
+    await send("GET", "/api/targets/github/env/user/dev/bob")
+    expect(world.telemetry.lines[0]?.fields).not.toHaveProperty("whose")
   })
   test("a cluster that fails is told in our own words, and to the log in its own", async () => {
     await world.cluster.close()

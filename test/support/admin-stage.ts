@@ -7,11 +7,13 @@ import { labels } from "../../src/api/labels.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
 import { mcpTargetKind } from "../../src/api/mcp-target.ts"
 import { createNeedleShare } from "../../src/credentials/needle-share.ts"
+import { setScope } from "../../src/credentials/store.ts"
 import { AppError } from "../../src/errors.ts"
 import { createAccess } from "../../src/identity/access.ts"
 import { createAuthenticator } from "../../src/identity/authenticate.ts"
 import { mintDevToken } from "../../src/identity/dev-tokens.ts"
 import type { Purpose } from "../../src/identity/identity.ts"
+import { createLogNames } from "../../src/identity/log-names.ts"
 import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
 import { createBudget } from "../../src/intake/budget.ts"
 import { createPluginHost } from "../../src/plugin/host.ts"
@@ -25,7 +27,15 @@ import { quietTelemetry } from "./quiet-telemetry.ts"
 export const namespace = "reflow"
 const key = Buffer.alloc(32, 1)
 
-const start = async () => {
+/** What differs between stages. */
+type StageOptions = {
+  /** Default: dev and static. */
+  readonly issuers?: readonly string[]
+  /** log.subjects; default digest. */
+  readonly subjects?: "digest" | "name"
+}
+
+const start = async ({ issuers = ["dev", "static"], subjects = "digest" }: StageOptions) => {
   const clock = fakeClock()
   const telemetry = quietTelemetry()
   const faults = createFaults(clock)
@@ -47,7 +57,6 @@ const start = async () => {
     cluster.watch(mcpInstanceKind, { namespace }),
   ]
   await Promise.all([targets.synced, instances.synced])
-  const issuers = ["dev", "static"]
   let refusal = new AppError("InstanceStarting", { detail: "Nothing runs here." })
   const plugins = await createPluginHost(unconfigured([]), { clock, telemetry })
   const bodies = createBudget(256 * 2 ** 20)
@@ -77,6 +86,7 @@ const start = async () => {
     clock,
     telemetry,
     pluginFaults: plugins.faults,
+    logNames: createLogNames(subjects),
     trial: {
       place: () => Promise.reject(refusal),
     },
@@ -105,9 +115,9 @@ const start = async () => {
 export let world: Awaited<ReturnType<typeof start>>
 
 /** Gives each test of the file a REST API of its own over an empty embedded cluster. */
-export const useAdmin = (): void => {
+export const useAdmin = (options: StageOptions = {}): void => {
   beforeEach(async () => {
-    world = await start()
+    world = await start(options)
   })
   afterEach(() => world.close())
 }
@@ -192,3 +202,11 @@ export const restartTimes = async () => {
 }
 /** Names on a page. */
 export const names = (page: { body: { items: { name: string }[] } }) => page.body.items.map(({ name }) => name)
+
+/** Stores values of a user of the target github as an earlier configuration let them be stored. */
+export const storeFor = async (who: { readonly issuer: string; readonly name: string }) => {
+  const target = await world.cluster.get(mcpTargetKind, { namespace, name: "github" })
+  if (target === undefined) throw new Error("no target")
+  const signal = new AbortController().signal
+  await setScope({ cluster: world.cluster, namespace, target, scope: "user", who, values: { TOKEN: "old" }, signal })
+}

@@ -44,7 +44,8 @@ describe("who is named in a path", () => {
   test.each([
     ["corp/alice", ["corp", "static"], { issuer: "corp", name: "alice" }],
     ["alice", ["corp"], { issuer: "corp", name: "alice" }],
-    ["eng/platform", ["corp"], { issuer: "corp", name: "eng/platform" }],
+    ["eng/platform", ["corp"], "InvalidParams"],
+    ["/eng/platform", ["corp"], { issuer: "corp", name: "/eng/platform" }],
     ["corp/a/b", ["corp"], { issuer: "corp", name: "a/b" }],
     ["alice", ["corp", "static"], "InvalidParams"],
     ["other/alice", ["corp", "static"], "InvalidParams"],

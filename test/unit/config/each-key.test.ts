@@ -52,6 +52,7 @@ const samples: Readonly<Record<string, readonly [right: string, wrong: string | 
   plugins: ["[{path: a.mjs}]", "[{path: 7}]"],
   "log.level": ["warn", "loud"],
   "log.format": ["text", "xml"],
+  "log.subjects": ["name", "subject"],
   "metrics.listen": ["127.0.0.1:7071", "localhost"],
   "dev.targets": ["[targets.yaml]", "7"],
   "dev.state_dir": ["/var/lib/reflow", undefined],
