@@ -14,6 +14,7 @@ import {
   TestResult,
   Values,
   ValuesInput,
+  ValuesPatch,
   Whoami,
 } from "./resources.ts"
 
@@ -31,6 +32,7 @@ export const schemas = {
   TestResult,
   Values,
   ValuesInput,
+  ValuesPatch,
   Whoami,
 } as const satisfies Readonly<Record<string, z.ZodType>>
 
@@ -85,6 +87,14 @@ const writeValues = (whose: string): Contract => ({
   body: { schema: "ValuesInput", required: true },
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
+})
+const patchValues = (whose: string): Contract => ({
+  summary: `Change single credential values of ${whose}`,
+  description:
+    "An RFC 7396 merge patch: null removes a value, names that are not given stay. Instances that were started with the scope are drained; the answer names them.",
+  body: { schema: "ValuesPatch", required: true },
+  answer: { status: 200, schema: "Values" },
+  errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", ...bodyErrors],
 })
 const removeValues = (whose: string): Contract => ({
   summary: `Remove the credential values of ${whose}`,
@@ -192,12 +202,15 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   },
   getOwnValues: readValues("the caller"),
   setOwnValues: writeValues("the caller"),
+  patchOwnValues: patchValues("the caller"),
   deleteOwnValues: removeValues("the caller"),
   getDefaultValues: readValues("everybody"),
   setDefaultValues: writeValues("everybody"),
+  patchDefaultValues: patchValues("everybody"),
   deleteDefaultValues: removeValues("everybody"),
   getValues: readValues("a role, group or user"),
   setValues: writeValues("a role, group or user"),
+  patchValues: patchValues("a role, group or user"),
   deleteValues: removeValues("a role, group or user"),
   whoami: {
     summary: "Show who the caller is",

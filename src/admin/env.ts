@@ -1,12 +1,21 @@
+import type { z } from "zod"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type CredentialScope, credentialScopes } from "../api/names.ts"
-import { findValueErrors } from "../credentials/names.ts"
+import { type FieldError, findValueErrors } from "../credentials/names.ts"
 import { instancesOf, scopeNames } from "../credentials/scopes.ts"
-import { deleteScope, ensureAllowed, readScope, type ScopeSummary, setScope } from "../credentials/store.ts"
-import { AppError } from "../errors.ts"
+import {
+  deleteScope,
+  ensureAllowed,
+  mergeScope,
+  readScope,
+  type ScopeSummary,
+  type ScopeWrite,
+  setScope,
+} from "../credentials/store.ts"
+import { AppError, hasCode } from "../errors.ts"
 import { type Call, type Handler, listInstancesOf, requireTarget } from "./call.ts"
 import { refuseVersions } from "./if-match.ts"
-import { type Values, ValuesInput } from "./resources.ts"
+import { type Values, ValuesInput, ValuesPatch } from "./resources.ts"
 import { drainInstances } from "./restart.ts"
 import { parseBody, toPointer, validationFailed } from "./validation.ts"
 import { formerly, parseWho, type Who, whoText } from "./who.ts"
@@ -99,27 +108,54 @@ const get =
     return { body: viewValues(scopes.now(call), undefined) }
   }
 
-/** PUT: makes the body's values the scope's, and no others. */
-const set =
+/** Values that break a rule, as the answer names them. */
+const refuseErrors = (errors: readonly FieldError[]): void => {
+  const problems = errors.map(({ path, message }) => ({
+    pointer: toPointer([path.replace(/^values\.?/, "")].filter((name) => name !== "")),
+    detail: message,
+  }))
+  if (problems.length > 0) throw validationFailed(problems)
+}
+
+type Write<Body> = {
+  readonly schema: z.ZodType<Body>
+  /** Of the body what becomes a value. */
+  readonly given: (body: Body) => Readonly<Record<string, string>>
+  readonly store: (call: ScopeWrite & { readonly values: Body }) => Promise<ScopeSummary>
+}
+
+const write =
+  <Body>({ schema, given, store }: Write<Body>) =>
   (scopes: Scopes): Handler =>
   async (call) => {
     const target = await requireTarget(call)
     refuseVersions(call.headers, "Credential values")
     const scope = scopes.now(call)
     call.changes(scope)
-    const values = parseBody(ValuesInput, await call.body())
+    const values = parseBody(schema, await call.body())
     // before the names are looked at: no name would help
     ensureAllowed({ target, scope: scope.scope })
     const { declaredOnly } = scope
-    const problems = findValueErrors(target, values, { declaredOnly }).map(({ path, message }) => ({
-      pointer: toPointer([path.replace(/^values\.?/, "")].filter((name) => name !== "")),
-      detail: message,
-    }))
-    if (problems.length > 0) throw validationFailed(problems)
+    refuseErrors(findValueErrors(target, given(values), { declaredOnly }))
     const now = call.deps.clock.now()
-    const summary = await setScope({ ...scopeCall(call, target, scope), values, declaredOnly, now })
+    const summary = await store({ ...scopeCall(call, target, scope), values, declaredOnly, now })
     return { body: { ...viewValues(scope, summary), restarting: await restartRecorded(call, target, scope) } }
   }
+
+/** PUT: makes the body's values the scope's, and no others. */
+const set = write({ schema: ValuesInput, given: (values) => values, store: setScope })
+
+/** PATCH: changes single values; what they make together with the others is checked when it is known. */
+const change = write<Readonly<Record<string, string | null>>>({
+  schema: ValuesPatch,
+  given: (values) =>
+    Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== null)),
+  store: (call) =>
+    mergeScope(call).catch((error: unknown) => {
+      if (hasCode(error, "ValidationFailed")) refuseErrors(error.data?.errors as readonly FieldError[])
+      throw error
+    }),
+})
 
 /** DELETE: harmless if nothing is set. */
 const remove =
@@ -138,6 +174,6 @@ const remove =
   }
 
 /** …/env/{scope}[/{who}] */
-export const namedValues = { get: get(named), set: set(named), remove: remove(named) }
+export const namedValues = { get: get(named), set: set(named), change: change(named), remove: remove(named) }
 /** …/env/me */
-export const ownValues = { get: get(own), set: set(own), remove: remove(own) }
+export const ownValues = { get: get(own), set: set(own), change: change(own), remove: remove(own) }

@@ -23,6 +23,7 @@ export type Operation = {
   readonly seconds?: number
 }
 
+const mergePatch = "application/merge-patch+json" as const
 const paged = ["limit", "continue"] as const
 
 /** Every call of the REST API, and who may make it. */
@@ -37,7 +38,7 @@ export const operations = {
     path: "/targets/:id",
     who: "admin",
     query: ["force"],
-    takes: "application/merge-patch+json",
+    takes: mergePatch,
   },
   deleteTarget: { method: "DELETE", path: "/targets/:id", who: "admin" },
   restartInstances: { method: "POST", path: "/targets/:id/restart-instances", who: "admin" },
@@ -54,12 +55,15 @@ export const operations = {
   },
   getOwnValues: { method: "GET", path: "/targets/:id/env/me", who: "own" },
   setOwnValues: { method: "PUT", path: "/targets/:id/env/me", who: "own" },
+  patchOwnValues: { method: "PATCH", path: "/targets/:id/env/me", who: "own", takes: mergePatch },
   deleteOwnValues: { method: "DELETE", path: "/targets/:id/env/me", who: "own" },
   getDefaultValues: { method: "GET", path: "/targets/:id/env/:scope", who: "admin" },
   setDefaultValues: { method: "PUT", path: "/targets/:id/env/:scope", who: "admin" },
+  patchDefaultValues: { method: "PATCH", path: "/targets/:id/env/:scope", who: "admin", takes: mergePatch },
   deleteDefaultValues: { method: "DELETE", path: "/targets/:id/env/:scope", who: "admin" },
   getValues: { method: "GET", path: "/targets/:id/env/:scope/**:who", who: "admin" },
   setValues: { method: "PUT", path: "/targets/:id/env/:scope/**:who", who: "admin" },
+  patchValues: { method: "PATCH", path: "/targets/:id/env/:scope/**:who", who: "admin", takes: mergePatch },
   deleteValues: { method: "DELETE", path: "/targets/:id/env/:scope/**:who", who: "admin" },
   whoami: { method: "GET", path: "/whoami", who: "own", query: paged },
 } as const satisfies Readonly<Record<string, Operation>>

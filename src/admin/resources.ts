@@ -146,6 +146,11 @@ export const ValuesInput = z.record(z.string(), z.string()).meta({
   propertyNames: { type: "string", pattern: envNamePattern.source, maxLength: 256 },
 })
 
+/** Changes of single values of one scope (RFC 7396): null removes one, names that are not given stay. */
+export const ValuesPatch = z.record(z.string(), z.string().nullable()).meta({
+  propertyNames: { type: "string", pattern: envNamePattern.source, maxLength: 256 },
+})
+
 /** What is told of the values of one scope: never the values. */
 export const Values = z.strictObject({
   scope: z.enum(credentialScopes),

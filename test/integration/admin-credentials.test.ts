@@ -99,6 +99,58 @@ describe("credentials", () => {
     expect(refused).toMatchObject({ status: 422, body: { code: "ValidationFailed", errors: [{ pointer }] } })
     expect(refused.text).not.toContain("canary")
   })
+  describe("that a patch changes", () => {
+    const headers = { "content-type": "application/merge-patch+json" }
+    const patch = async (body: unknown, path = "me", as?: string) =>
+      send("PATCH", `/api/targets/github/env/${path}`, { body, headers, as: as ?? (await token("alice")) })
+
+    test("leave the others as they are; null removes one, and the instance is drained", async () => {
+      await send("PUT", "/api/targets/github/env/me", { body: { TOKEN: "1", OTHER: "2" }, as: await token("alice") })
+      await place("github", userKey("alice"), "github-user-a", [secretOf("alice")])
+      const done = await patch({ TOKEN: "canary" })
+      expect(done).toMatchObject({
+        status: 200,
+        body: { scope: "user", who: "dev/alice", names: ["OTHER", "TOKEN"], restarting: ["github-user-a"] },
+      })
+      const stored = async () =>
+        fromSecretData((await world.cluster.get(secretKind, { namespace, name: secretOf("alice") }))?.data)
+      expect(await stored()).toEqual({ TOKEN: "canary", OTHER: "2" })
+      expect((await patch({ OTHER: null, TOKEN: "3" })).body.names).toEqual(["TOKEN"])
+      expect(await stored()).toEqual({ TOKEN: "3" })
+      expect(done.text + JSON.stringify(world.telemetry.lines)).not.toContain("canary")
+    })
+    test("may be the first ones, of every scope", async () => {
+      expect((await patch({ TOKEN: "1" })).body).toMatchObject({ who: "dev/alice", names: ["TOKEN"] })
+      const as = await token("root", ["admin"])
+      for (const path of ["default", "role/dev/x", "group/dev/x", "user/dev/bob"])
+        expect((await patch({ UNDECLARED: "1" }, path, as)).body).toMatchObject({ names: ["UNDECLARED"] })
+      expect(await patch({ TOKEN: "1" }, "user/nosuch/bob", as)).toMatchObject({ status: 400 })
+    })
+    test.each([
+      ["a name that the target does not declare", { UNDECLARED: "canary" }, "/UNDECLARED"],
+      ["a value that is no text", { TOKEN: 7 }, "/TOKEN"],
+      ["a value of more than 64 KiB", { TOKEN: "x".repeat(64 * 1024 + 1) }, "/TOKEN"],
+      ["a list", ["canary"], ""],
+    ])("are refused for %s", async (_name, body, pointer) => {
+      const refused = await patch(body)
+      expect(refused).toMatchObject({ status: 422, body: { code: "ValidationFailed", errors: [{ pointer }] } })
+      expect(refused.text).not.toContain("canary")
+    })
+    test("are refused if all together are too large, and nothing is changed", async () => {
+      const as = await token("root", ["admin"])
+      const large = "x".repeat(64 * 1024)
+      const first = Object.fromEntries(["A", "B", "C", "D", "E", "F", "G"].map((name) => [name, large]))
+      expect((await patch(first, "default", as)).status).toBe(200)
+      const refused = await patch({ H: large }, "default", as)
+      const errors = [{ pointer: "", detail: expect.stringContaining("together") }]
+      expect(refused).toMatchObject({ status: 422, body: { code: "ValidationFailed", errors } })
+      expect((await send("GET", "/api/targets/github/env/default")).body.names).not.toContain("H")
+    })
+    test("need the media type of a merge patch", async () => {
+      const sent = { body: { TOKEN: "1" }, as: await token("alice") }
+      expect(await send("PATCH", "/api/targets/github/env/me", sent)).toMatchObject({ status: 415 })
+    })
+  })
   test("of a scope narrower than the boundary are refused", async () => {
     const as = await token("alice")
     for (const refused of [

@@ -32,6 +32,9 @@ const requests: Partial<Record<OperationName, { body: unknown; headers?: Readonl
   setOwnValues: { body: values },
   setDefaultValues: { body: values },
   setValues: { body: values },
+  patchOwnValues: { body: values, headers: merge },
+  patchDefaultValues: { body: values, headers: merge },
+  patchValues: { body: values, headers: merge },
 }
 
 type Row = readonly [admin: number, owner: number, neighbour: number, stranger: number]
@@ -59,12 +62,15 @@ const rights: Readonly<Record<OperationName, Row>> = {
   instanceLogs: forOwner(200),
   getOwnValues: forUsers(200),
   setOwnValues: forUsers(200),
+  patchOwnValues: forUsers(200),
   deleteOwnValues: forUsers(200),
   getDefaultValues: forAdmins(200),
   setDefaultValues: forAdmins(200),
+  patchDefaultValues: forAdmins(200),
   deleteDefaultValues: forAdmins(200),
   getValues: forAdmins(200),
   setValues: forAdmins(200),
+  patchValues: forAdmins(200),
   deleteValues: forAdmins(200),
   whoami: forAll(200),
 }
