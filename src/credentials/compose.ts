@@ -1,6 +1,7 @@
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
+import { credentialMissing } from "./missing.ts"
 import { findValueErrors } from "./names.ts"
 import { type Holder, type ScopeRef, scopeNames, scopesOf } from "./scopes.ts"
 import { readValues, type ScopeState } from "./store.ts"
@@ -50,8 +51,8 @@ export type ComposeDeps = {
   readonly namespace: string
   /** Absent while no plugin resolves secrets: a target that asks for them is then refused. */
   readonly resolve?: ResolveSecret
-  /** Where the caller can set a missing credential. */
-  readonly credentialURL?: (target: MCPTarget) => string
+  /** URL of the REST API, where missing credentials can be set. */
+  readonly apiUrl?: string
 }
 
 /** Scope Secrets that are read at once. */
@@ -108,20 +109,6 @@ const ensureUsable = (target: MCPTarget, { values, garbled }: Together): void =>
   })
 }
 
-/** What is said of credentials that are not there: their names, and the reasons of plugins. */
-const missingText = (
-  target: MCPTarget,
-  names: readonly string[],
-  reasons: Readonly<Record<string, string>>,
-): string => {
-  const [only = ""] = names
-  const given = Object.entries(reasons)
-  if (names.length === 1)
-    return `${target.metadata.name} needs the credential ${only}${given.length === 0 ? "." : `: ${reasons[only]}`}`
-  const about = given.map(([name, reason]) => ` ${name}: ${reason}`).join("")
-  return `${target.metadata.name} needs the credentials ${names.join(", ")}.${about}`
-}
-
 /**
  * Throws CredentialMissing for required credentials without a value, and for values that a resolver says there are none of,
  * unless the target lists them as credentials that it can do without.
@@ -133,21 +120,13 @@ const ensureComplete = (
   none: ReadonlyMap<string, string>,
 ): void => {
   const { credentials = [] } = target.spec
-  const optional = new Set(credentials.filter(({ required }) => required !== true).map(({ name }) => name))
-  const required = credentials.filter((each) => each.required === true).map(({ name }) => name)
-  const wanted = new Set([...required, ...[...none.keys()].filter((name) => !optional.has(name))])
-  const names = [...wanted].filter((name) => !Object.hasOwn(values, name))
-  if (names.length === 0) return
-  const url = deps.credentialURL?.(target)
-  const reasons = Object.fromEntries([...none].filter(([name, reason]) => reason !== "" && names.includes(name)))
-  throw new AppError("CredentialMissing", {
-    detail: missingText(target, names, reasons),
-    data: {
-      names,
-      ...(Object.keys(reasons).length === 0 ? {} : { reasons }),
-      ...(url === undefined ? {} : { url }),
-    },
-  })
+  const required = credentials.filter((each) => each.required === true)
+  const listed = new Set(credentials.map(({ name }) => name))
+  const unlisted = [...none.keys()].filter((name) => !listed.has(name)).map((name) => ({ name }))
+  const missing = [...required, ...unlisted]
+    .filter(({ name }) => !Object.hasOwn(values, name))
+    .map((each) => ({ ...each, reason: none.get(each.name) ?? "" }))
+  if (missing.length > 0) throw credentialMissing(target, missing, deps.apiUrl)
 }
 
 type Resolved = { readonly name: string } & ({ readonly value: ResolvedValue } | { readonly none: string })

@@ -62,12 +62,6 @@ export type Front = PublicServer & {
   readonly instances: Reflection<MCPInstance>
 }
 
-/** Where a caller can set a missing credential of a target. */
-const credentialURL =
-  (publicUrl: string) =>
-  ({ metadata, spec }: MCPTarget): string =>
-    `${publicUrl}/api/targets/${metadata.name}/env/${spec.isolationBoundary === "per_user" ? "me" : "default"}`
-
 /** Makes this gateway known to operators: they wait for it until it takes that back, after its last call. Resolves with its name. */
 const announce = async ({ cluster, clock, telemetry, ownNamespace, started, signal }: FrontDeps): Promise<string> => {
   const { log } = telemetry
@@ -135,7 +129,7 @@ const startPlacement = async (
     compose: createCompose({
       cluster,
       namespace,
-      credentialURL: credentialURL(publicUrl),
+      apiUrl: `${publicUrl}/api`,
       resolve: resolveBy(deps.plugins),
     }),
     options: { ...config.kubernetes, ...config.gateway, issuers },

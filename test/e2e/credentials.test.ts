@@ -1,7 +1,9 @@
 /** Credentials as users and administrators meet them, on the whole program: who gets which value, and from when on. */
+import { execFile } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { connectV1, connectV2 } from "../support/mcp-peers.ts"
 import { answerOf, callTool, toolText } from "../support/modern.ts"
@@ -41,7 +43,7 @@ beforeAll(async () => {
       target("team", server, { isolationBoundary: "per_group" }) +
       target("needy", server, {
         credentials: [
-          { name: "FIRST", required: true },
+          { name: "FIRST", required: true, description: "The first of two, which anybody may choose." },
           { name: "SECOND", required: true },
         ],
       }) +
@@ -218,23 +220,27 @@ describe("what is refused with 422:", () => {
 describe("a required credential that is missing", () => {
   const missing = (names: readonly string[], url: string) => ({ code: "CredentialMissing", names, url })
 
-  test("is named to MCP clients of both eras, with the URL to set it; set there, the server starts", async () => {
+  test("is named to MCP clients of both eras, with what it is and the command that sets it; then the server starts", async () => {
     const gina = await reflow.token("gina")
     const url = `${reflow.url}/mcp/needy`
     for (const response of [await callTool(url, gina, "pid"), await post(url, gina, initialize())]) {
       const { error } = await answerOf(response)
-      expect(error.message).toContain("FIRST, SECOND")
+      expect(error.message).toContain(
+        "FIRST, SECOND. FIRST: The first of two, which anybody may choose. Set yours with:",
+      )
+      expect(error.message).toContain(error.data.command)
       expect(error.data).toMatchObject(missing(["FIRST", "SECOND"], `${reflow.url}/api/targets/needy/env/me`))
     }
-    const put = async (values: object): Promise<void> => {
+    /** As somebody does who reads it: with their own token and values. */
+    const obey = async (values: Readonly<Record<string, string>>): Promise<void> => {
       const { error } = await answerOf(await callTool(url, gina, "pid"))
-      const headers = { authorization: `Bearer ${gina}`, "content-type": "application/json" }
-      const response = await fetch(error.data.url, { method: "PUT", headers, body: JSON.stringify(values) })
-      expect(response.status).toBe(200)
+      const body = JSON.stringify(Object.fromEntries(error.data.names.map((name: string) => [name, "VALUE"])))
+      const command = error.data.command.replace("Bearer TOKEN", `Bearer ${gina}`).replace(body, JSON.stringify(values))
+      await promisify(execFile)("sh", ["-c", `${command} -sS --fail-with-body`])
     }
-    await put({ FIRST: "1" })
+    await obey({ FIRST: "1" })
     expect((await answerOf(await callTool(url, gina, "pid"))).error.data.names).toEqual(["SECOND"])
-    await put({ FIRST: "1", SECOND: "2" })
+    await obey({ SECOND: "2" })
     const { values } = JSON.parse(await toolText(url, gina, "env", { names: ["FIRST", "SECOND"] }))
     expect(values).toEqual({ FIRST: "1", SECOND: "2" })
   })

@@ -86,7 +86,7 @@ const setUp = async (spec: Partial<MCPTargetSpec>, more: Partial<PlacementOption
       compose: createCompose({
         cluster: noted,
         namespace,
-        credentialURL: ({ metadata }) => `https://x/${metadata.name}`,
+        apiUrl: "https://x/api",
       }),
       clock,
       telemetry: quietTelemetry(),
@@ -352,7 +352,7 @@ describe("a cold start", () => {
     await w.clock.advance(0)
     expect(asked.error).toMatchObject({
       code: "CredentialMissing",
-      data: { names: ["TOKEN"], url: "https://x/github" },
+      data: { names: ["TOKEN"], url: "https://x/api/targets/github/env/me" },
     })
     expect(await list(w)).toHaveLength(0)
     expect(await secrets(w)).toHaveLength(0)

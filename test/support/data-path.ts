@@ -97,7 +97,7 @@ const startPlacement = ({ seen, instances, targets }: Started, { clock, telemetr
     cluster: seen,
     instances,
     targets,
-    compose: createCompose({ cluster: seen, namespace, credentialURL: () => publicUrl }),
+    compose: createCompose({ cluster: seen, namespace, apiUrl: `${publicUrl}/api` }),
     clock,
     telemetry,
     replica: "gw-0",

@@ -27,7 +27,7 @@ const resolve: ResolveSecret = async ({ from }) => {
 }
 
 const compose = (parts: TargetParts) =>
-  createCompose({ cluster, namespace, resolve, credentialURL: () => "https://gateway/env" })(
+  createCompose({ cluster, namespace, resolve, apiUrl: "https://gateway/api" })(
     aTarget(parts),
     holder,
     signal,
@@ -45,11 +45,13 @@ describe("a value that a resolver has none of", () => {
   test("is a missing credential, with the plugin's reason", async () => {
     expect(await failureOf({ spec: { secrets: secrets("none:Connect at https://x.example/a") } })).toMatchObject({
       code: "CredentialMissing",
-      message: "files needs the credential TOKEN_0: Connect at https://x.example/a",
+      message: expect.stringMatching(
+        /^files needs the credential TOKEN_0\. TOKEN_0: Connect at https:\/\/x\.example\/a\. Set yours with: /,
+      ),
       data: {
         names: ["TOKEN_0"],
-        reasons: { TOKEN_0: "Connect at https://x.example/a" },
-        url: "https://gateway/env",
+        credentials: [{ name: "TOKEN_0", reason: "Connect at https://x.example/a" }],
+        url: "https://gateway/api/targets/files/env/me",
       },
     })
   })
@@ -57,14 +59,17 @@ describe("a value that a resolver has none of", () => {
   test("is a missing credential without a reason, too, and beside others", async () => {
     expect(await failureOf({ spec: { secrets: secrets("none:nothing said") } })).toMatchObject({
       code: "CredentialMissing",
-      message: "files needs the credential TOKEN_0.",
+      message: expect.stringMatching(/^files needs the credential TOKEN_0\. Set yours with: /),
       data: { names: ["TOKEN_0"] },
     })
     const credentials = [{ name: "KEY", required: true }]
     const spec = { credentials, secrets: secrets("none:Connect it.", "text:x", "none:nothing said") }
     expect(await failureOf({ spec })).toMatchObject({
-      message: "files needs the credentials KEY, TOKEN_0, TOKEN_2. TOKEN_0: Connect it.",
-      data: { names: ["KEY", "TOKEN_0", "TOKEN_2"], reasons: { TOKEN_0: "Connect it." } },
+      message: expect.stringMatching(/^files needs the credentials KEY, TOKEN_0, TOKEN_2\. TOKEN_0: Connect it\. Set/),
+      data: {
+        names: ["KEY", "TOKEN_0", "TOKEN_2"],
+        credentials: [{ name: "KEY" }, { name: "TOKEN_0", reason: "Connect it." }, { name: "TOKEN_2" }],
+      },
     })
   })
 
