@@ -1,6 +1,7 @@
 import { createGrowingBuffer } from "../intake/growing-buffer.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { isRecord } from "./claims.ts"
+import { readable } from "./subject-key.ts"
 
 /** Asks an issuer: the built-in `fetch`, or a test's. */
 export type Fetch = (
@@ -73,19 +74,36 @@ export const metadataUrls = (issuer: string): readonly string[] => {
 const isAsSafe = (url: string, issuer: string): boolean =>
   URL.canParse(url) && (url.startsWith("https://") || (url.startsWith("http://") && issuer.startsWith("http://")))
 
-/** The address of an issuer's key set, from its metadata, which must be its own. Throws with a reason. */
-export const discoverKeySet = async (fetch: Fetch, issuer: string, signal: AbortSignal): Promise<string> => {
+type Metadata = { readonly url: string; readonly document: Readonly<Record<string, unknown>> }
+
+/** Reads the issuer's metadata, which must be its own, wherever it may be. Throws the first reason why it cannot be used. */
+const searchMetadata = async <T>(
+  { fetch, issuer, signal }: { readonly fetch: Fetch; readonly issuer: string; readonly signal: AbortSignal },
+  read: (metadata: Metadata) => T,
+): Promise<T> => {
   if (!URL.canParse(issuer)) throw new Error(`the issuer ${issuer} is no URL: set jwks_url`)
   let failure: unknown
   for (const url of metadataUrls(issuer)) {
     try {
-      const { issuer: named, jwks_uri: keys } = await fetchDocument(fetch, url, signal)
-      if (named !== issuer) throw new Error(`${url} is the metadata of another issuer`)
-      if (typeof keys === "string" && isAsSafe(keys, issuer)) return keys
-      throw new Error(`${url} names no usable jwks_uri`)
+      const document = await fetchDocument(fetch, url, signal)
+      const { issuer: named } = document
+      if (named === issuer) return read({ url, document })
+      const other = typeof named === "string" ? `another issuer, '${readable(named)}'` : "no issuer"
+      throw new Error(`${url} is the metadata of ${other}`)
     } catch (error) {
       failure ??= error
     }
   }
   throw failure
 }
+
+/** The address of an issuer's key set, from its metadata, which must be its own. Throws with a reason. */
+export const discoverKeySet = (fetch: Fetch, issuer: string, signal: AbortSignal): Promise<string> =>
+  searchMetadata({ fetch, issuer, signal }, ({ url, document: { jwks_uri: keys } }) => {
+    if (typeof keys === "string" && isAsSafe(keys, issuer)) return keys
+    throw new Error(`${url} names no usable jwks_uri`)
+  })
+
+/** Where an issuer's metadata is. Throws with a reason if it has none of its own. */
+export const findMetadata = (fetch: Fetch, issuer: string, signal: AbortSignal): Promise<string> =>
+  searchMetadata({ fetch, issuer, signal }, ({ url }) => url)

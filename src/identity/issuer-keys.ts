@@ -33,7 +33,9 @@ export type IssuerKeysDeps = {
   readonly issuer: { readonly name: string; readonly issuer: string; readonly jwks_url: string }
 }
 
-type KeySet = { readonly select: ReturnType<typeof createLocalJWKSet>; readonly fetchedAt: number }
+/** Chooses a key of a set by a token's header. */
+export type SelectKey = ReturnType<typeof createLocalJWKSet>
+type KeySet = { readonly select: SelectKey; readonly fetchedAt: number }
 
 const select = async (set: KeySet, header: JWSHeaderParameters): Promise<readonly CryptoKey[]> => {
   try {
@@ -48,7 +50,7 @@ const select = async (set: KeySet, header: JWSHeaderParameters): Promise<readonl
 }
 
 /** What chooses from a key set. Throws with a reason. */
-const toSelect = (document: Readonly<Record<string, unknown>>): KeySet["select"] => {
+export const toSelect = (document: Readonly<Record<string, unknown>>): KeySet["select"] => {
   const { keys } = document
   if (Array.isArray(keys) && keys.length > maxKeys) throw new Error(`the key set has more than ${maxKeys} keys`)
   return createLocalJWKSet(document as unknown as JSONWebKeySet)

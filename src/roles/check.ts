@@ -23,6 +23,7 @@ import {
 } from "./check-cluster.ts"
 import { type Finding, findingText } from "./check-finding.ts"
 import { checkGateway, type GatewayCheck } from "./check-gateway.ts"
+import { checkIssuers } from "./check-issuers.ts"
 
 /** What the preflight looks at, and where it tells. */
 export type CheckRequest = {
@@ -67,7 +68,11 @@ const checkCluster = async function* (check: ClusterCheck): AsyncGenerator<Findi
   for (const look of [checkNamespaces, checkKinds, checkRights, checkSecrets]) yield* await look(check)
 }
 
-const toCheck = (cluster: KubeCluster, { config }: Loaded, { role, kinds }: CheckRequest): ClusterCheck => ({
+const toCheck = (
+  cluster: KubeCluster,
+  { config }: Loaded,
+  { role, kinds, signal }: CheckRequest & Pick<ClusterCheck, "signal">,
+): ClusterCheck => ({
   preflight: createPreflight(cluster.transport),
   kinds: kinds ?? ownKinds(),
   actors: actorsOf(role),
@@ -77,8 +82,15 @@ const toCheck = (cluster: KubeCluster, { config }: Loaded, { role, kinds }: Chec
   },
   keysSecret: config.gateway.keys_secret,
   needsBootstrapToken: needsBootstrapToken(config.auth),
-  signal: AbortSignal.timeout(limitMs),
+  signal,
 })
+
+/** The issuers are the gateway's business alone. */
+const lookAtIssuers = ({ config }: Loaded, role: CheckedRole, signal: AbortSignal): Promise<readonly Finding[]> => {
+  const { issuers } = config.auth
+  if (!actorsOf(role).includes("gateway")) return Promise.resolve([])
+  return checkIssuers({ issuers, publicUrl: config.gateway.public_url, fetch, signal })
+}
 
 const toGatewayCheck = (url: string, { config }: Loaded, { signal }: ClusterCheck): GatewayCheck => ({
   url,
@@ -99,7 +111,9 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
     yield { what: "configuration", ok: true, detail: "can be loaded" }
     for (const { path, sha256 } of loaded.config.plugins)
       if (path !== undefined) yield await checkPlugin({ path, sha256 })
-    const check = toCheck(cluster, loaded, request)
+    const signal = AbortSignal.timeout(limitMs)
+    yield* await lookAtIssuers(loaded, request.role, signal)
+    const check = toCheck(cluster, loaded, { ...request, signal })
     yield* checkCluster(check)
     if (request.reach !== undefined) yield await checkGateway(toGatewayCheck(request.reach, loaded, check))
   } finally {
