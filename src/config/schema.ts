@@ -143,6 +143,12 @@ const issuer = z.strictObject({
   issuer: z.string().min(1).describe("Value of the iss claim."),
   audiences: strings("Audiences to accept at MCP endpoints besides the target's and the public URL."),
   api_audiences: strings("Audiences to accept at the REST API besides PUBLIC_URL/api."),
+  mcp_tokens_open_api: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Accept tokens for all MCP endpoints at the REST API too: for what is the caller's own, never to administer.",
+    ),
   scopes: z
     .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be a scope without blanks and quotes (RFC 6749, 3.3)"))
     .default([])

@@ -43,7 +43,7 @@ export type Access = {
   /** True if the target's access list names the identity; an empty or absent list lets every identity in. */
   mayUse(target: MCPTarget, identity: Identity): boolean
   /**
-   * True if one of the identity's roles is in `adminRoles`. A bare entry means the program's own tokens (static, dev),
+   * True if one of the identity's roles is in `adminRoles`, and its credential may administer. A bare entry means the program's own tokens (static, dev),
    * whose roles the platform's operator wrote down too, and an issuer's role only while that issuer is the only one.
    */
   isAdmin(identity: Identity): boolean
@@ -69,8 +69,9 @@ export const createAccess = (options: {
         names(access?.roles, issuer, roles)
       )
     },
-    isAdmin: ({ issuer, roles }) =>
-      names(adminRoles, issuer, roles) ||
-      ((issuer === staticIssuer || issuer === devIssuer) && roles.some((role) => adminRoles.includes(role))),
+    isAdmin: ({ issuer, roles, administers }) =>
+      administers !== false &&
+      (names(adminRoles, issuer, roles) ||
+        ((issuer === staticIssuer || issuer === devIssuer) && roles.some((role) => adminRoles.includes(role)))),
   }
 }

@@ -71,18 +71,26 @@ const parseBearer = (authorization: string | null | undefined): string => {
   return token
 }
 
-/** Why the token does not open what is asked; undefined if it does. */
-const closed = (opens: Opens, { purpose, resource }: Use, publicUrl: string): string | undefined => {
-  if (opens.by === "audience") {
-    // a token for all MCP endpoints must not administer, so the REST API has an audience of its own
-    const all = purpose === "api" ? [] : [publicUrl, `${publicUrl}/`]
-    const own = [`${publicUrl}${resource}`, ...all]
-    const isFor = (each: string) => own.includes(each) || opens.also[purpose].includes(each)
-    return opens.audiences.some(isFor) ? undefined : `none of its audiences is ${own[0]?.slice(0, 128)}`
-  }
-  if (opens.purposes.has(purpose)) return undefined
+/** How far a token opens what is asked: wholly, without the rights of an administrator, or not, and why. */
+type Opened = "wholly" | "own things" | { readonly why: string }
+
+type ByAudience = Extract<Opens, { by: "audience" }>
+
+const openedByAudience = (opens: ByAudience, { purpose, resource }: Use, publicUrl: string): Opened => {
+  const names = (accepted: readonly string[]): boolean => opens.audiences.some((each) => accepted.includes(each))
+  const own = `${publicUrl}${resource}`
+  const allTargets = [publicUrl, `${publicUrl}/`, ...opens.also.mcp]
+  // a token for all MCP endpoints must not administer, so the REST API has an audience of its own
+  if (names([own, ...(purpose === "api" ? opens.also.api : allTargets)])) return "wholly"
+  if (purpose === "api" && opens.mcpOpensApi && names(allTargets)) return "own things"
+  return { why: `none of its audiences is ${own.slice(0, 128)}` }
+}
+
+const opened = (opens: Opens, use: Use, publicUrl: string): Opened => {
+  if (opens.by === "audience") return openedByAudience(opens, use, publicUrl)
+  if (opens.purposes.has(use.purpose)) return "wholly"
   const others = [...opens.purposes].map((each) => purposeNames[each])
-  return others.length === 0 ? "it opens nothing here" : `it opens ${others.join(" and ")} only`
+  return { why: others.length === 0 ? "it opens nothing here" : `it opens ${others.join(" and ")} only` }
 }
 
 /** What can change between two requests with one token: its times, and what it is used for. */
@@ -95,9 +103,10 @@ const admit = (
   const { expiresAtMs = Number.POSITIVE_INFINITY } = identity
   if (expiresAtMs <= at.now) throw refuse("The token has expired.", "invalid_token")
   if (notBeforeMs > at.now) throw refuse("The token is not valid yet.", "invalid_token")
-  const why = closed(verified.opens, use, at.publicUrl)
-  if (why !== undefined) throw refuse(`The token is not for ${purposeNames[use.purpose]}: ${why}.`, "invalid_token")
-  return identity
+  const how = opened(verified.opens, use, at.publicUrl)
+  if (how === "wholly") return identity
+  if (how === "own things") return { ...identity, administers: false }
+  throw refuse(`The token is not for ${purposeNames[use.purpose]}: ${how.why}.`, "invalid_token")
 }
 
 /**

@@ -18,6 +18,8 @@ export type Identity = {
   readonly scopes: readonly string[]
   /** All verified claims, for plugins; empty for static tokens. */
   readonly claims: Readonly<Record<string, unknown>>
+  /** False: the credential was not made to administer, whatever the roles say. */
+  readonly administers?: false
   /** When the credential expires by which the caller is known, in milliseconds since the epoch; absent if it never does. */
   readonly expiresAtMs?: number
 }
@@ -32,6 +34,8 @@ export type Opens =
       readonly by: "audience"
       readonly audiences: readonly string[]
       readonly also: Readonly<Record<Purpose, readonly string[]>>
+      /** True: what opens all MCP endpoints opens the REST API too, but not to administer. */
+      readonly mcpOpensApi: boolean
     }
 
 /** A credential that was found genuine. */

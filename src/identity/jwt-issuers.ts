@@ -52,7 +52,7 @@ const audiencesOf = ({ aud }: JWTPayload): readonly string[] => {
 
 const toVerified = (
   payload: JWTPayload,
-  { name, claims, audiences, api_audiences }: IssuerConfig,
+  { name, claims, audiences, api_audiences, mcp_tokens_open_api: mcpOpensApi }: IssuerConfig,
 ): VerifiedToken | Nobody => {
   // a token that never expires could not be taken back
   if (payload.exp === undefined) return { nobody: "it has no expiry" }
@@ -60,7 +60,12 @@ const toVerified = (
   if ("nobody" in identity) return identity
   return {
     identity: { ...identity, expiresAtMs: payload.exp * 1000 + skewMs },
-    opens: { by: "audience", audiences: audiencesOf(payload), also: { mcp: audiences, api: api_audiences } },
+    opens: {
+      by: "audience",
+      audiences: audiencesOf(payload),
+      also: { mcp: audiences, api: api_audiences },
+      mcpOpensApi,
+    },
     ...(payload.nbf === undefined ? {} : { notBeforeMs: payload.nbf * 1000 - skewMs }),
   }
 }

@@ -109,7 +109,9 @@ const checkAudiences = (issuer: Issuer, { publicUrl }: IssuersCheck): Finding =>
     [...first, ...more.map(readable)].join(", ")
   const mcp = list([`${origin}/mcp/TARGET`, origin], issuer.audiences)
   const api = list([`${origin}/api`], issuer.api_audiences)
-  return { what, ok: true, detail: `tokens for tools must have one of ${mcp}; those for the REST API one of ${api}` }
+  const both = issuer.mcp_tokens_open_api ? "; tokens for all tools open it too, for what is the caller's own" : ""
+  const detail = `tokens for tools must have one of ${mcp}; those for the REST API one of ${api}${both}`
+  return { what, ok: true, detail }
 }
 
 const checkIssuer = async (issuer: Issuer, check: IssuersCheck): Promise<readonly Finding[]> => {

@@ -5,7 +5,8 @@ import { authorizeAndList, oauthLibraries } from "../support/oauth-client.ts"
 import { type OpenIdProvider, startOpenIdProvider } from "../support/openid-provider.ts"
 import { type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
 
-const dual = (name: string) => target(name, ["node", repositoryFile("test/fixtures/servers/dual.mjs")])
+const dual = (name: string, more: object = {}) =>
+  target(name, ["node", repositoryFile("test/fixtures/servers/dual.mjs")], { ...more })
 
 let corp: OpenIdProvider
 let partner: OpenIdProvider
@@ -24,11 +25,15 @@ beforeAll(async () => {
   ;[corp, partner] = await Promise.all([startOpenIdProvider(), startOpenIdProvider()])
   const issuers = [
     { name: "corp", issuer: corp.issuer },
-    { name: "partner", issuer: partner.issuer },
+    { name: "partner", issuer: partner.issuer, mcp_tokens_open_api: true, claims: { roles: "scope" } },
   ]
   reflow = await startReflow({
-    targets: dual("dual") + dual("other"),
-    set: { "auth.issuers": JSON.stringify(issuers), "auth.tokens": JSON.stringify([robot]) },
+    targets: dual("dual") + dual("other") + dual("keyed", { credentials: [{ name: "TOKEN" }] }),
+    set: {
+      "auth.issuers": JSON.stringify(issuers),
+      "auth.tokens": JSON.stringify([robot]),
+      "auth.admin_roles": '["admin", "partner/mcp"]',
+    },
   })
 })
 afterAll(async () => {
@@ -117,6 +122,25 @@ describe("a token of a provider", () => {
       body: { identity: { issuer: "corp", subject: "dave" } },
     })
     expect((await post(api)).status).toBe(401)
+  })
+  test("for MCP endpoints opens the caller's own things in the REST API where that is configured, and nothing more", async () => {
+    const editor = await partner.token(reflow.url, "frank")
+    expect(await pidFor(editor)).toEqual(expect.any(String))
+    // the role is one of an administrator, see admin_roles
+    const whoami = await reflow.api("GET", "/api/whoami", undefined, editor)
+    expect(whoami).toMatchObject({
+      status: 200,
+      body: { identity: { subject: "frank", roles: ["mcp"], admin: false } },
+    })
+    const values = { TOKEN: "of-frank" }
+    expect(await reflow.api("PUT", "/api/targets/keyed/env/me", values, editor)).toMatchObject({ status: 200 })
+    for (const path of ["default", "user/partner/frank"])
+      expect((await reflow.api("PUT", `/api/targets/keyed/env/${path}`, values, editor)).status, path).toBe(403)
+    expect((await reflow.api("DELETE", "/api/targets/keyed", undefined, editor)).status).toBe(403)
+    const forOne = await partner.token(resourceOf("keyed"), "frank")
+    expect((await reflow.api("GET", "/api/whoami", undefined, forOne)).status).toBe(401)
+    const administers = await partner.token(`${reflow.url}/api`, "frank")
+    expect((await reflow.api("GET", "/api/targets/keyed/env/default", undefined, administers)).status).toBe(200)
   })
   test("is in no line of the log", async () => {
     const token = await corp.token(resourceOf("dual"), "erin")

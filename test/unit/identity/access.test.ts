@@ -57,6 +57,13 @@ describe("an administrator", () => {
   })
 })
 
+test("a credential that was not made to administer does not, whatever the roles say", () => {
+  const admin = identity({ issuer: "corp", roles: ["admin"] })
+  expect(judge(["corp"], ["corp/admin"]).isAdmin(admin)).toBe(true)
+  for (const issuer of ["corp", "dev", "static"])
+    expect(judge(["corp"], ["admin", "corp/admin"]).isAdmin({ ...admin, issuer, administers: false })).toBe(false)
+})
+
 test("static and dev tokens count as issuers", () => {
   const { auth } = configSchema.parse({
     auth: {

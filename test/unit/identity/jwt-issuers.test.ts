@@ -29,7 +29,7 @@ beforeEach(async () => {
     auth: {
       issuers: [
         { name: "corp", issuer: issuers.corp, audiences: ["reflow-editors"], api_audiences: ["reflow-admins"] },
-        { name: "partner", issuer: issuers.partner },
+        { name: "partner", issuer: issuers.partner, audiences: ["partner-editors"], mcp_tokens_open_api: true },
       ],
     },
   })
@@ -52,7 +52,7 @@ beforeEach(async () => {
     const purpose: Purpose = resource === "/api" ? "api" : "mcp"
     try {
       const identity = await authenticator.authenticate({ authorization: `Bearer ${token}`, purpose, resource })
-      return `${identity.issuer}/${identity.subject}`
+      return `${identity.issuer}/${identity.subject}${identity.administers === false ? " (own things)" : ""}`
     } catch (error) {
       if (!isAppError(error)) throw error
       expect(JSON.stringify({ ...error, message: error.message })).not.toContain(token.slice(0, 40))
@@ -154,6 +154,35 @@ describe("a token's times", () => {
     expect(await authenticate(token)).toContain("not valid yet")
     await clock.advance(minute)
     expect(await authenticate(token)).toBe("corp/alice")
+  })
+})
+
+describe("where tokens for MCP open the REST API", () => {
+  test.each([
+    ["the public URL", publicUrl],
+    ["the public URL with a slash", `${publicUrl}/`],
+    ["a configured audience of MCP endpoints", "partner-editors"],
+  ])("one for %s does, but not to administer", async (_name, aud) => {
+    const token = await partner.sign({ aud })
+    expect(await authenticate(token, "/api")).toBe("partner/alice (own things)")
+    expect(await authenticate(token)).toBe("partner/alice")
+    expect(await authenticate(token, "/api")).toBe("partner/alice (own things)")
+  })
+  test("one for the REST API opens it wholly, also beside others", async () => {
+    expect(await authenticate(await partner.sign({ aud: [publicUrl, `${publicUrl}/api`] }), "/api")).toBe(
+      "partner/alice",
+    )
+  })
+  test.each([
+    ["a single target", `${publicUrl}/mcp/demo`],
+    ["another issuer's audience", "reflow-editors"],
+    ["something else", "https://elsewhere.example"],
+  ])("one for %s does not", async (_name, aud) => {
+    expect(await authenticate(await partner.sign({ aud }), "/api")).toContain("The token is not for the REST API")
+  })
+  test("those of other issuers do not", async () => {
+    for (const aud of [publicUrl, "reflow-editors"])
+      expect(await authenticate(await corp.sign({ aud }), "/api")).toContain("The token is not for the REST API")
   })
 })
 
