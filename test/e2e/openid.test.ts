@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process"
 import { createHash } from "node:crypto"
+import { readFileSync } from "node:fs"
+import { createInterface } from "node:readline"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { connectV2 } from "../support/mcp-peers.ts"
 import { authorizeAndList, oauthLibraries } from "../support/oauth-client.ts"
@@ -86,6 +89,32 @@ describe("an MCP client without a token", () => {
       expect(tools).toContain("pid")
     },
   )
+})
+
+describe("a person without an MCP client", () => {
+  test("gets a token for the REST API by the commands of docs/identity.md, which sets the credentials", async () => {
+    const page = readFileSync(repositoryFile("docs/identity.md"), "utf8")
+    const blockOf = (name: string): string =>
+      new RegExp(`<!-- device flow: ${name} -->\n\`\`\`sh\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? "exit 9"
+    const client = await corp.registerDevice()
+    const ask = blockOf("ask")
+      .replace(/^ISSUER=.*$/m, `ISSUER=${corp.issuer}`)
+      .replace(/^CLIENT=.*$/m, `CLIENT=${client}`)
+      .replace(/^URL=.*$/m, `URL=${reflow.url}`)
+    const shell = spawn("sh", ["-e"], { stdio: ["pipe", "pipe", "inherit"] })
+    const lines = createInterface(shell.stdout)[Symbol.asyncIterator]()
+    shell.stdin.write(ask)
+    const { value: url } = await lines.next()
+    await corp.approve(new URL(url ?? ""), "gina")
+    shell.stdin.end(`${blockOf("fetch")}\necho $TOKEN\n`)
+    const { value: whoami } = await lines.next()
+    expect(JSON.parse(whoami ?? "")).toMatchObject({ identity: { issuer: "corp", subject: "gina", admin: false } })
+    const rest: string[] = []
+    for (let line = await lines.next(); line.done !== true; line = await lines.next()) rest.push(line.value)
+    const values = { TOKEN: "of-gina" }
+    const put = await reflow.api("PUT", "/api/targets/keyed/env/me", values, rest.at(-1))
+    expect(put).toMatchObject({ status: 200, body: { who: "corp/gina" } })
+  })
 })
 
 describe("a token of a provider", () => {

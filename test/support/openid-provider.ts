@@ -11,6 +11,10 @@ export type OpenIdProvider = {
   authorize(url: URL, login: string): Promise<URLSearchParams>
   /** An access token for `resource`, by the whole flow: registration, login as `login`, consent, exchange of the code. */
   token(resource: string, login: string): Promise<string>
+  /** Registers a public client that gets tokens on a device without a browser (RFC 8628); resolves with its id. */
+  registerDevice(): Promise<string>
+  /** What somebody does who is sent to `url` by such a device: log in as `login` and agree. */
+  approve(url: URL, login: string): Promise<void>
   /** Serves this key set from now on and signs with it, as after a rotation. */
   rotate(): Promise<void>
   /** Closes the port; `start` opens the same one again. */
@@ -30,6 +34,7 @@ const configuration = (keys: JWK[]): Configuration => ({
   features: {
     registration: { enabled: true },
     devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
     resourceIndicators: {
       enabled: true,
       useGrantedResource: () => true,
@@ -65,7 +70,17 @@ const createJar = () => {
   }
 }
 
-/** What a person does on the provider's pages: log in, then agree. Follows redirects until one leaves the provider. */
+/** What a form sends that nobody fills in. */
+const hiddenFields = (page: string): [string, string][] =>
+  [...page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name = "", value = ""]) => [
+    name,
+    value,
+  ])
+
+/**
+ * What a person does on the provider's pages: log in, then agree. Follows redirects until one leaves the provider, or until a
+ * page has no form.
+ */
 const browse = async (issuer: string, start: URL, login: string): Promise<URL> => {
   const jar = createJar()
   let url = start
@@ -87,9 +102,15 @@ const browse = async (issuer: string, start: URL, login: string): Promise<URL> =
     }
     const page = await response.text()
     const action = /<form[^>]*action="([^"]+)"/.exec(page)?.[1]
+    if (action === undefined && response.ok) return url
     if (action === undefined) throw new Error(`no form at ${url}: ${response.status} ${page.slice(0, 400)}`)
-    const prompt = /name="prompt" value="([^"]+)"/.exec(page)?.[1] ?? ""
-    form = new URLSearchParams({ prompt, login, password: "any" })
+    const own: [string, string][] = page.includes('name="login"')
+      ? [
+          ["login", login],
+          ["password", "any"],
+        ]
+      : []
+    form = new URLSearchParams([...hiddenFields(page), ...own])
     url = new URL(action, url)
   }
   throw new Error("the provider's pages did not come to an end")
@@ -103,15 +124,16 @@ const postForm = async (url: string, form: Record<string, string>): Promise<Reco
 
 const redirect = "http://127.0.0.1:1/callback"
 
+const byCode = { redirect_uris: [redirect], grant_types: ["authorization_code"], response_types: ["code"] }
+const byDevice = {
+  redirect_uris: [],
+  grant_types: ["urn:ietf:params:oauth:grant-type:device_code"],
+  response_types: [],
+}
+
 /** Registers a public client; resolves with its id. */
-const register = async (issuer: string): Promise<string> => {
-  const body = {
-    redirect_uris: [redirect],
-    application_type: "native",
-    grant_types: ["authorization_code"],
-    response_types: ["code"],
-    token_endpoint_auth_method: "none",
-  }
+const register = async (issuer: string, kind: object = byCode): Promise<string> => {
+  const body = { ...kind, application_type: "native", token_endpoint_auth_method: "none" }
   const headers = { "content-type": "application/json" }
   const response = await fetch(`${issuer}/reg`, { method: "POST", headers, body: JSON.stringify(body) })
   return ((await response.json()) as { client_id: string }).client_id
@@ -164,6 +186,10 @@ export const startOpenIdProvider = async (): Promise<OpenIdProvider> => {
       const back = await browse(issuer, url, login)
       if (!back.searchParams.has("code")) throw new Error(`the provider gave no code: ${back.search}`)
       return back.searchParams
+    },
+    registerDevice: () => register(issuer, byDevice),
+    approve: async (url, login) => {
+      await browse(issuer, url, login)
     },
     stop: () =>
       new Promise((done) => {

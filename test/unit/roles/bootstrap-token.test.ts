@@ -26,6 +26,7 @@ const anIssuer: Auth["issuers"][number] = {
   issuer: "https://id.example",
   audiences: [],
   api_audiences: [],
+  mcp_tokens_open_api: false,
   scopes: [],
   jwks_url: "",
   claims: { subject: "sub", email: "email", groups: "groups", roles: "roles" },
