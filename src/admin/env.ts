@@ -1,7 +1,7 @@
 import type { z } from "zod"
 import type { MCPTarget } from "../api/mcp-target.ts"
 import { type CredentialScope, credentialScopes } from "../api/names.ts"
-import { type FieldError, findValueErrors } from "../credentials/names.ts"
+import { type FieldError, findNameErrors, findValueErrors, type NameRules } from "../credentials/names.ts"
 import { instancesOf, scopeNames } from "../credentials/scopes.ts"
 import {
   deleteScope,
@@ -119,13 +119,12 @@ const refuseErrors = (errors: readonly FieldError[]): void => {
 
 type Write<Body> = {
   readonly schema: z.ZodType<Body>
-  /** Of the body what becomes a value. */
-  readonly given: (body: Body) => Readonly<Record<string, string>>
+  readonly findErrors: (target: MCPTarget, body: Body, rules: NameRules) => readonly FieldError[]
   readonly store: (call: ScopeWrite & { readonly values: Body }) => Promise<ScopeSummary>
 }
 
 const write =
-  <Body>({ schema, given, store }: Write<Body>) =>
+  <Body>({ schema, findErrors, store }: Write<Body>) =>
   (scopes: Scopes): Handler =>
   async (call) => {
     const target = await requireTarget(call)
@@ -136,20 +135,25 @@ const write =
     // before the names are looked at: no name would help
     ensureAllowed({ target, scope: scope.scope })
     const { declaredOnly } = scope
-    refuseErrors(findValueErrors(target, given(values), { declaredOnly }))
+    refuseErrors(findErrors(target, values, { declaredOnly }))
     const now = call.deps.clock.now()
     const summary = await store({ ...scopeCall(call, target, scope), values, declaredOnly, now })
     return { body: { ...viewValues(scope, summary), restarting: await restartRecorded(call, target, scope) } }
   }
 
 /** PUT: makes the body's values the scope's, and no others. */
-const set = write({ schema: ValuesInput, given: (values) => values, store: setScope })
+const set = write({ schema: ValuesInput, findErrors: findValueErrors, store: setScope })
 
 /** PATCH: changes single values; what they make together with the others is checked when it is known. */
 const change = write<Readonly<Record<string, string | null>>>({
   schema: ValuesPatch,
-  given: (values) =>
-    Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== null)),
+  findErrors: (target, values, rules) => {
+    const entries = Object.entries(values)
+    const given = entries.filter((entry): entry is [string, string] => entry[1] !== null)
+    // one that the target no longer declares, or that is refused now, may go
+    const removed = entries.filter(([, value]) => value === null).flatMap(([name]) => findNameErrors(name))
+    return [...removed, ...findValueErrors(target, Object.fromEntries(given), rules)]
+  },
   store: (call) =>
     mergeScope(call).catch((error: unknown) => {
       if (hasCode(error, "ValidationFailed")) refuseErrors(error.data?.errors as readonly FieldError[])

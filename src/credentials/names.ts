@@ -24,12 +24,20 @@ const isPlainEnv = (target: MCPTarget, name: string): boolean =>
 /** Whose values are checked: users may set only what the target declares. */
 export type NameRules = { readonly declaredOnly?: boolean }
 
+const nameError = (name: string, rule: string, message: string): FieldError[] => [
+  { path: `values.${name.slice(0, 256)}`, rule, message },
+]
+
+/** What is wrong with a text as the name of a variable, whichever target it is for; enough to know of one that is removed. */
+export const findNameErrors = (name: string): FieldError[] =>
+  name.length > 256 || !envNamePattern.test(name)
+    ? nameError(name, "pattern", "must be letters, digits and '_', not beginning with a digit, at most 256 characters")
+    : []
+
 const nameErrors = (target: MCPTarget, name: string, rules: NameRules): FieldError[] => {
-  const error = (rule: string, message: string): FieldError[] => [
-    { path: `values.${name.slice(0, 256)}`, rule, message },
-  ]
-  if (name.length > 256 || !envNamePattern.test(name))
-    return error("pattern", "must be letters, digits and '_', not beginning with a digit, at most 256 characters")
+  const error = (rule: string, message: string): FieldError[] => nameError(name, rule, message)
+  const wrong = findNameErrors(name)
+  if (wrong.length > 0) return wrong
   if (isRefusedName(name)) return error("refused", "changes how the process runs and cannot be a credential")
   if (isPlainEnv(target, name)) return error("duplicate", "the target sets this name in its env already")
   if (rules.declaredOnly === true && !isDeclared(target, name))

@@ -119,6 +119,10 @@ describe("credentials", () => {
       expect(await stored()).toEqual({ TOKEN: "3" })
       expect(done.text + JSON.stringify(world.telemetry.lines)).not.toContain("canary")
     })
+    test("may be removed although the target declares them no more", async () => {
+      await send("PUT", "/api/targets/github/env/user/dev/alice", { body: { UNDECLARED: "1", TOKEN: "2" } })
+      expect((await patch({ UNDECLARED: null })).body).toMatchObject({ names: ["TOKEN"] })
+    })
     test("may be the first ones, of every scope", async () => {
       expect((await patch({ TOKEN: "1" })).body).toMatchObject({ who: "dev/alice", names: ["TOKEN"] })
       const as = await token("root", ["admin"])
@@ -131,6 +135,8 @@ describe("credentials", () => {
       ["a value that is no text", { TOKEN: 7 }, "/TOKEN"],
       ["a value of more than 64 KiB", { TOKEN: "x".repeat(64 * 1024 + 1) }, "/TOKEN"],
       ["a list", ["canary"], ""],
+      ["the removal of what is no name", { "": null }, ""],
+      ["the removal of what can be no name", { "NOT A NAME": null }, "/NOT A NAME"],
     ])("are refused for %s", async (_name, body, pointer) => {
       const refused = await patch(body)
       expect(refused).toMatchObject({ status: 422, body: { code: "ValidationFailed", errors: [{ pointer }] } })
