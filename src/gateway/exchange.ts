@@ -66,7 +66,7 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
       ...(placed.verb === "DELETE" ? {} : { accept: acceptFor(placed.verb, request.headers.accept) }),
       origin,
       host: target.spec.hostHeader,
-      mirrored: mirroredOf(placed),
+      mirrored: mirroredOf(placed, request.headers),
       identity: identityHeadersFor(placed),
     }),
     body: placed.body,

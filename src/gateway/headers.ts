@@ -20,12 +20,13 @@ const repeating: ReadonlySet<string> = new Set(["mcp-method", "mcp-name"])
 /** Begins the names of headers that repeat an argument of a tool. */
 const paramPrefix = "mcp-param-"
 
-/** Which headers that repeat the body go on: none, those of any message, or also those of a tool's arguments. */
-export type Mirrored = "none" | "message" | "call"
+/** Which headers that repeat the body go on: none, the method's, those of any message, or also those of a tool's arguments. */
+export type Mirrored = "none" | "method" | "message" | "call"
 
 const passes = (name: string, mirrored: Mirrored): boolean =>
   toUpstream.has(name) ||
-  (mirrored !== "none" && repeating.has(name)) ||
+  (mirrored === "method" && name === "mcp-method") ||
+  ((mirrored === "message" || mirrored === "call") && repeating.has(name)) ||
   (mirrored === "call" && name.startsWith(paramPrefix))
 
 /** Response headers that reach the client as they are; everything else of the server's answer is dropped. */

@@ -85,12 +85,26 @@ export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Me
 }
 
 /**
+ * A notification of the modern era need not name its version (Go's `notifications/cancelled` does not), so it reads as one
+ * of the legacy era; but its server refuses it without the header, and its client then gives the connection up.
+ */
+const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message[]): boolean => {
+  const [first] = messages
+  return messages.length === 1 && first?.kind === "notification" && single(headers["mcp-method"]) === first.method
+}
+
+/**
  * Which mirrored headers the server gets: none in the legacy era, where they do not exist and nobody compared them, so
- * that a server which routes by them nevertheless could be led past the policy. `Mcp-Param-*` repeat arguments of a tool
+ * that a server which routes by them nevertheless could be led past the policy; only the method of a notification, if it
+ * is the body's. `Mcp-Param-*` repeat arguments of a tool
  * by the tool's own schema, which only the server knows: it gets them with `tools/call`, and must compare them.
  */
-export const mirroredOf = ({ era, messages }: Pick<Permitted, "era" | "messages">): Mirrored => {
+export const mirroredOf = (
+  { era, messages }: Pick<Permitted, "era" | "messages">,
+  headers: IncomingHttpHeaders,
+): Mirrored => {
   const [first] = messages
+  if (era === "legacy" && isModernNotice(headers, messages)) return "method"
   if (era === "legacy" || first === undefined || first.kind === "response") return "none"
   return first.kind === "request" && first.method === "tools/call" ? "call" : "message"
 }

@@ -265,6 +265,16 @@ describe("headers", () => {
     expect(seen).toHaveLength(1)
   })
 
+  test("the server sees the method of a notification that names no version, and nothing else that repeats it", async () => {
+    const { seen } = await serve((_, response) => response.writeHead(202).end())
+    const body = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 2 } }
+    const headers = { ...mirrored, "mcp-protocol-version": "2026-07-28", "mcp-method": body.method }
+    expect((await post(stage, body, { headers })).status).toBe(202)
+    expect((await post(stage, body, { headers: mirrored })).status).toBe(202)
+    const repeated = seen.map((one) => Object.entries(one.headers).filter(([name]) => name in mirrored))
+    expect(repeated).toEqual([[["mcp-method", body.method]], []])
+  })
+
   test("a cold answer tells how long each step of the start took", async () => {
     const { url } = await serve((one, response) => answerJson(response, one, {}))
     stage.placement.now = { ...lifeAt(url), timings: { queue: 0.012, ready: 1.5 } }

@@ -45,6 +45,7 @@ describe("to the server", () => {
       )
     expect(names()).toEqual([])
     expect(names("none")).toEqual([])
+    expect(names("method")).toEqual(["mcp-method"])
     expect(names("message")).toEqual(["mcp-method", "mcp-name"])
     expect(names("call")).toEqual(["mcp-method", "mcp-name", "mcp-param-region"])
   })

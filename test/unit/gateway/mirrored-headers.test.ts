@@ -72,13 +72,25 @@ describe("the server gets", () => {
 
   test("no header that repeats a legacy message, a response, a batch or nothing", () => {
     for (const messages of [[], [legacy], [{ kind: "response" }], [{ kind: "response" }, call()], [legacy, legacy]])
-      expect(mirroredOf({ era: "legacy", messages: messages as Message[] })).toBe("none")
+      expect(mirroredOf({ era: "legacy", messages: messages as Message[] }, { "mcp-method": "tools/call" })).toBe(
+        "none",
+      )
   })
 
   test("those that were compared with a modern message, and a tool's arguments only with a call", () => {
-    expect(mirroredOf({ era: "modern", messages: [listing] })).toBe("message")
-    expect(mirroredOf({ era: "modern", messages: [call("notification")] })).toBe("message")
-    expect(mirroredOf({ era: "modern", messages: [call()] })).toBe("call")
+    expect(mirroredOf({ era: "modern", messages: [listing] }, {})).toBe("message")
+    expect(mirroredOf({ era: "modern", messages: [call("notification")] }, {})).toBe("message")
+    expect(mirroredOf({ era: "modern", messages: [call()] }, {})).toBe("call")
+  })
+
+  test("the method of a notification that names no version, if it is the body's", () => {
+    const notice: Message = { kind: "notification", method: "notifications/cancelled", params: {}, version: undefined }
+    const asked = (method: string, messages = [notice]) =>
+      mirroredOf({ era: "legacy", messages }, { "mcp-method": method, "mcp-name": "x" })
+    expect(asked("notifications/cancelled")).toBe("method")
+    expect(asked("tools/call")).toBe("none")
+    expect(asked("notifications/cancelled", [notice, notice])).toBe("none")
+    expect(mirroredOf({ era: "legacy", messages: [notice] }, {})).toBe("none")
   })
 })
 
