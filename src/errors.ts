@@ -84,7 +84,7 @@ export const errorTable = {
     true,
   ),
   TooManyWaiting: caller(503, -32011, "Too many requests wait for this server: try again later.", true),
-  CredentialMissing: caller(502, -32013, "Set the named credential with the command in the error's data."),
+  CredentialMissing: caller(502, -32013, "Set the named credential, then send the request again."),
   NameConflict: caller(502, -32010, "An object of the instance's name belongs to another owner; remove or rename it."),
   UpstreamUnreachable: caller(502, -32014, "The server could not be reached: send the request again.", true),
   UpstreamInterrupted: caller(

@@ -36,6 +36,13 @@ export const toProblem = (error: AppError, request: Asked, requestId: string): E
   return { status, headers, body: JSON.stringify(problem) }
 }
 
+/**
+ * The sentence, what to do, and the code: most MCP libraries show nothing of an error but its message, and that is also all
+ * that a model gets to read.
+ */
+const wholeMessage = ({ code, message }: AppError): string =>
+  `${/[.!?]$/.test(message) ? message : `${message}.`} ${errorTable[code].help} (${code})`
+
 /** An error as a JSON-RPC error response; `idText` is the JSON source of the request's id. */
 export const toRpcError = (
   error: AppError,
@@ -43,7 +50,7 @@ export const toRpcError = (
   about: { readonly requestId: string; readonly idText: string | undefined },
 ): ErrorAnswer => {
   const { status, rpc } = errorTable[error.code]
-  const body = JSON.stringify({ code: rpc, message: error.message, data: factsOf(error, about.requestId) })
+  const body = JSON.stringify({ code: rpc, message: wholeMessage(error), data: factsOf(error, about.requestId) })
   return {
     status,
     headers: { ...headersOf(error, request), "content-type": "application/json" },

@@ -75,5 +75,8 @@ test("a hidden tool gets the same answer as another name that the policy lacks, 
     each.map(({ error }) => ({ code: error.code, message: error.message.replace(/env|nothing/, "NAME") })),
   )
   expect(hidden).toEqual(unknown)
-  expect(hidden?.[0]).toEqual({ code: -32602, message: "Unknown tool: NAME" })
+  expect(hidden?.[0]).toEqual({
+    code: -32602,
+    message: "Unknown tool: NAME. Call a tool that tools/list shows. (UnknownTool)",
+  })
 })

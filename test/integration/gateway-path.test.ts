@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { AppError, type ErrorCode } from "../../src/errors.ts"
 import {
   answerJson,
   type FakeServer,
@@ -314,6 +315,42 @@ test("a task of a target that users share reaches its server only by the target'
   stage.addTarget("demo", { isolationBoundary: "shared", sharedTasks: true })
   expect(await (await post(stage, list)).json()).toMatchObject({ id: 1, result: { tasks: [] } })
   expect(seen).toHaveLength(1)
+})
+
+describe("the error of a permitted request", () => {
+  const failWith = (code: ErrorCode, detail: string) => {
+    stage.placement.place = async () => {
+      throw new AppError(code, { detail })
+    }
+  }
+  test("says in its message what is wrong, what to do, and its code", async () => {
+    const said = async (code: ErrorCode, detail: string) => {
+      failWith(code, detail)
+      const { error } = (await (await post(stage, message("ping"))).json()) as { error: { message: string } }
+      return error.message
+    }
+    expect(await said("TargetPaused", "It is paused.")).toBe(
+      "It is paused. Ask an administrator to resume the target. (TargetPaused)",
+    )
+    expect(await said("TargetPaused", "It is paused")).toBe(
+      "It is paused. Ask an administrator to resume the target. (TargetPaused)",
+    )
+  })
+  test.each<[ErrorCode, number]>([
+    ["InstanceFailed", 502],
+    ["TargetPaused", 503],
+    ["CapacityExceeded", 429],
+  ])(
+    "has its own status only for server/discover, which 200 would tell of an older server: %s",
+    async (code, status) => {
+      failWith(code, "It is so.")
+      const { body, headers } = modernRequest("server/discover")
+      const response = await post(stage, body, { headers })
+      expect(response.status).toBe(status)
+      expect(await response.json()).toMatchObject({ id: 1, error: { data: { code } } })
+      expect((await post(stage, message("tools/list"))).status).toBe(200)
+    },
+  )
 })
 
 describe("who makes an instance", () => {
