@@ -39,6 +39,19 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: "sdks",
+          include: ["test/sdks/**/*.test.ts"],
+          globalSetup: ["test/sdks/setup.ts"],
+          sequence: { groupOrder: 5 },
+          maxWorkers: 2,
+          // programs in four languages start on whatever cores are left
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
       // the same properties as in the unit tests, for as long as REFLOW_FUZZ_SECONDS says
       { extends: true, test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"] } },
       // each family is measured in a process of its own, one after the other: nothing else may use the CPU meanwhile

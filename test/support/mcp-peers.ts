@@ -25,7 +25,12 @@ export type Peer = {
     name: string,
     args?: Record<string, unknown>,
     signal?: AbortSignal,
+    onProgress?: () => void,
   ): Promise<{ text: string; progress: number; error: boolean }>
+  /** URIs of the server's resources. */
+  resources(): Promise<string[]>
+  /** The text of a resource. */
+  read(uri: string): Promise<string>
   /** Asks for log messages: with a request of its own, or, where the revision has none, with each call from now on. */
   setLevel(level: "debug"): Promise<unknown>
   /** Asks for updates of a resource; resolves with a function that ends them. */
@@ -119,15 +124,21 @@ export const connectV1 = async (url: string, token?: string, options: PeerOption
   return {
     library: "sdk 1.x",
     tools: async () => (await client.listTools()).tools.map((tool) => tool.name),
-    call: async (name, args = {}, signal) => {
+    call: async (name, args = {}, signal, onProgress) => {
       let progress = 0
+      const onprogress = () => {
+        progress++
+        onProgress?.()
+      }
       const result = await client.callTool({ name, arguments: args }, undefined, {
         timeout: 60_000,
-        onprogress: () => progress++,
+        onprogress,
         ...(signal ? { signal } : {}),
       })
       return { text: textOf(result.content), progress, error: result.isError === true }
     },
+    resources: async () => (await client.listResources()).resources.map(({ uri }) => uri),
+    read: async (uri) => textOf((await client.readResource({ uri })).contents),
     setLevel: (level) => client.setLoggingLevel(level),
     subscribe: async (uri) => {
       await client.subscribeResource({ uri })
@@ -169,14 +180,20 @@ export const connectV2 = async (
   return {
     library: `client 2.x ${mode}`,
     tools: async () => (await client.listTools()).tools.map((tool) => tool.name),
-    call: async (name, args = {}, signal) => {
+    call: async (name, args = {}, signal, onProgress) => {
       let progress = 0
+      const onprogress = () => {
+        progress++
+        onProgress?.()
+      }
       const result = await client.callTool(
         { name, arguments: args, ...(logLevel === undefined ? {} : { _meta: { [LOG_LEVEL_META_KEY]: logLevel } }) },
-        { timeout: 60_000, onprogress: () => progress++, ...(signal ? { signal } : {}) },
+        { timeout: 60_000, onprogress, ...(signal ? { signal } : {}) },
       )
       return { text: textOf(result.content), progress, error: result.isError === true }
     },
+    resources: async () => (await client.listResources()).resources.map(({ uri }) => uri),
+    read: async (uri) => textOf((await client.readResource({ uri })).contents),
     setLevel: async (level) => {
       if (modern()) logLevel = level
       else await client.setLoggingLevel(level)

@@ -3,11 +3,10 @@ import { mkdir, readFile, rm } from "node:fs/promises"
 import { delimiter, join, resolve } from "node:path"
 
 const root = resolve(import.meta.dirname, "../..")
-const report = join(root, "dist/test-report.json")
 const env = { ...process.env, PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}` }
 
-/** How many tests passed and failed. */
-export type Count = { readonly passed: number; readonly failed: number }
+/** How many tests passed and failed, and how many were skipped. */
+export type Count = { readonly passed: number; readonly failed: number; readonly skipped?: number }
 
 /** Runs a command in the repository to its end, its output shown as it comes; resolves with true if it succeeded. */
 export const succeeds = (command: string, args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<boolean> =>
@@ -24,6 +23,7 @@ export const succeeds = (command: string, args: readonly string[], more: NodeJS.
 type Report = {
   readonly numPassedTests: number
   readonly numFailedTests: number
+  readonly numPendingTests: number
   readonly testResults: readonly {
     readonly status: string
     readonly assertionResults: readonly { readonly status: string }[]
@@ -43,13 +43,17 @@ export const runVitest = async (
   args: readonly string[],
   more: NodeJS.ProcessEnv = {},
 ): Promise<Count> => {
+  // suites may run beside each other
+  const report = join(root, `dist/test-report-${projects.join("-")}.json`)
   await mkdir(join(root, "dist"), { recursive: true })
   await rm(report, { force: true })
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`]
   const chosen = projects.map((project) => `--project=${project}`)
   const ok = await succeeds("vitest", ["run", ...chosen, ...reporters, ...args], more)
-  const text = await readFile(report, "utf8").catch(() => '{"numPassedTests":0,"numFailedTests":0,"testResults":[]}')
+  const nothing = '{"numPassedTests":0,"numFailedTests":0,"numPendingTests":0,"testResults":[]}'
+  const text = await readFile(report, "utf8").catch(() => nothing)
   const result = JSON.parse(text) as Report
   const failed = result.numFailedTests + brokenFiles(result)
-  return { passed: result.numPassedTests, failed: ok ? failed : Math.max(failed, 1) }
+  const { numPassedTests: passed, numPendingTests: skipped } = result
+  return { passed, failed: ok ? failed : Math.max(failed, 1), skipped }
 }

@@ -1,0 +1,3 @@
+import { testServers } from "./pairs.ts"
+
+testServers(["typescript", "csharp", "go", "sessionless", "java", "accepted"])
