@@ -4,13 +4,16 @@ import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
 
 const everything = target("everything", ["mcp-server-everything", "streamableHttp"])
+const narrow = target("narrow", ["mcp-server-everything", "streamableHttp"], {
+  tools: { allow: ["*"], deny: ["get-env"] },
+})
 const dual = target("dual", ["node", repositoryFile("test/fixtures/servers/dual.mjs")])
 
 let reflow: Reflow
 let token: string
 
 beforeAll(async () => {
-  reflow = await startReflow({ targets: everything + dual })
+  reflow = await startReflow({ targets: everything + narrow + dual })
   token = await reflow.token("alice")
 })
 afterAll(async () => {
@@ -19,12 +22,14 @@ afterAll(async () => {
 
 const at = (name: string) => `${reflow.url}/mcp/${name}`
 
-const legacyPeers: readonly [string, () => Promise<Peer>][] = [
-  ["the 1.x client", () => connectV1(at("everything"), token)],
-  ["the 2.x client in auto mode", () => connectV2("auto", at("everything"), token)],
+const legacyPeers: readonly [string, string, string, () => Promise<Peer>][] = [
+  ["the 1.x client", "", "everything", () => connectV1(at("everything"), token)],
+  ["the 2.x client in auto mode", "", "everything", () => connectV2("auto", at("everything"), token)],
+  ["the 1.x client", " and a tool policy", "narrow", () => connectV1(at("narrow"), token)],
+  ["the 2.x client in auto mode", " and a tool policy", "narrow", () => connectV2("auto", at("narrow"), token)],
 ]
 
-describe.each(legacyPeers)("%s with server-everything through the gateway", (_name, connect) => {
+describe.each(legacyPeers)("%s with server-everything through the gateway%s", (_name, _how, targetName, connect) => {
   let peer: Peer
   beforeAll(async () => {
     peer = await connect()
@@ -35,7 +40,9 @@ describe.each(legacyPeers)("%s with server-everything through the gateway", (_na
 
   test("agrees on the legacy revision and lists the tools", async () => {
     expect(peer.revision()).toBe("2025-11-25")
-    expect(await peer.tools()).toContain("echo")
+    const tools = await peer.tools()
+    expect(tools).toContain("echo")
+    expect(tools.includes("get-env")).toBe(targetName === "everything")
   })
   test("calls a tool", async () => {
     expect(await peer.call("echo", { message: "hi" })).toMatchObject({ text: "Echo: hi", error: false })
@@ -50,6 +57,17 @@ describe.each(legacyPeers)("%s with server-everything through the gateway", (_na
   })
   test("answers an elicitation request of the server", async () => {
     expect((await peer.call("trigger-elicitation-request")).text).toContain("Ada")
+  })
+  test("lists and reads resources", async () => {
+    const [first = ""] = await peer.resources()
+    expect((await peer.read(first)).length).toBeGreaterThan(0)
+  })
+  test("gives up a call, and calls on", async () => {
+    const leave = new AbortController()
+    const args = { duration: 20, steps: 100 }
+    const call = peer.call("trigger-long-running-operation", args, leave.signal, () => leave.abort())
+    await expect(call).rejects.toThrow()
+    expect((await peer.call("echo", { message: "still here" })).text).toBe("Echo: still here")
   })
   test("receives log messages", async () => {
     await peer.setLevel("debug")
