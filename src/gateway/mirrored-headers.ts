@@ -65,7 +65,7 @@ const single = (value: string | string[] | undefined): string | undefined =>
 
 /**
  * Checks what headers repeat of the messages: for the modern era equality (HeaderMismatch), for the legacy era only that
- * a version header is one (InvalidRequest), and on requests none of the modern era (HeaderMismatch). Required are they on
+ * a version header is one (InvalidRequest), and on requests none of the modern era (InvalidParams: they lack what that era demands). Required are they on
  * requests; on notifications they are compared if there.
  */
 export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Message[]): void => {
@@ -75,7 +75,9 @@ export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Me
     if (version !== undefined && !versionPattern.test(version))
       throw new AppError("InvalidRequest", { detail: "The header MCP-Protocol-Version is not a protocol version." })
     if (first?.kind === "request" && version !== undefined && isOfModernEra(version))
-      throw mismatch("The header MCP-Protocol-Version repeats nothing of the body.")
+      throw new AppError("InvalidParams", {
+        detail: `Requests of the version ${version}, which the header MCP-Protocol-Version tells, name it in params._meta too.`,
+      })
     return
   }
   const required = first.kind === "request"

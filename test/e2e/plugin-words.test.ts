@@ -104,7 +104,9 @@ describe("a resolver", () => {
   })
   test("says that the user has no credential, and what to do about it", async () => {
     const { text } = await call("own", await tokenOf("bob"))
-    expect(text).toContain("own needs the credential BROKERED: Connect your account at https://connect.example")
+    expect(text).toContain(
+      "own needs the credential BROKERED. BROKERED: Connect your account at https://connect.example",
+    )
     expect(text).toContain("CredentialMissing")
     expect(failures().filter(({ target: name }) => name === "own")).toEqual([])
   })

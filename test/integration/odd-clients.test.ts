@@ -162,7 +162,7 @@ describe("how a request is sent", () => {
   test("a version of the modern era over a request that names none is refused: the server would take it for another", async () => {
     const answer = await send([token, type, both, "MCP-Protocol-Version: 2026-07-28"])
     expect(statusOf(answer)).toBe(400)
-    expect(answer).toContain("HeaderMismatch")
+    expect(answer).toContain("InvalidParams")
     expect(server.seen).toEqual([])
   })
 })

@@ -220,7 +220,7 @@ describe("a hidden tool is not called", () => {
   test.each([
     { "mcp-name": "shown" },
     { "mcp-name": base64("shown"), "mcp-method": "ping" },
-    { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "shown" },
+    { "mcp-protocol-version": "2025-11-25", "mcp-method": "tools/call", "mcp-name": "shown" },
   ])("by a legacy request with the headers %j", async (headers) => {
     const { seen } = await serve((response) => response.end("{}"))
     const response = await post(stage, call('"name":"hidden"'), { headers: headers as Record<string, string> })

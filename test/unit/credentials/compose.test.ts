@@ -27,11 +27,7 @@ const resolve: ResolveSecret = async ({ from }) => {
 }
 
 const compose = (parts: TargetParts) =>
-  createCompose({ cluster, namespace, resolve, apiUrl: "https://gateway/api" })(
-    aTarget(parts),
-    holder,
-    signal,
-  )
+  createCompose({ cluster, namespace, resolve, apiUrl: "https://gateway/api" })(aTarget(parts), holder, signal)
 
 const failureOf = async (parts: TargetParts): Promise<AppError> => {
   const error = await compose(parts).catch((each: unknown) => each)
