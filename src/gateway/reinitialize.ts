@@ -2,6 +2,7 @@ import { AppError } from "../errors.ts"
 import { createGrowingBuffer } from "../intake/growing-buffer.ts"
 import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
+import { dropBody } from "./drop-body.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
 import { identityHeadersFor } from "./identity-headers.ts"
 import { isRecord } from "./message.ts"
@@ -85,9 +86,12 @@ export const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
     })
   })
 
-const drop = (answer: UpstreamAnswer): void => answer.consume({ data: () => true, end: () => {}, fail: () => {} })
-
-type Handshake = { readonly upstream: Upstream; readonly trusts: ProxyTrust; readonly signal: AbortSignal }
+type Handshake = {
+  readonly upstream: Upstream
+  readonly trusts: ProxyTrust
+  readonly clock: ClockPort
+  readonly signal: AbortSignal
+}
 
 const send = (
   { upstream, trusts, signal }: Handshake,
@@ -134,7 +138,7 @@ const handshake = async (by: Handshake, session: OpenSession, placement: Placeme
     version: typeof protocolVersion === "string" ? protocolVersion : undefined,
   }
   const noted = await send(by, input, opened, { method: "notifications/initialized" })
-  drop(noted)
+  void dropBody(noted, by.clock)
   if (noted.status >= 300) throw refused(`the server answered ${noted.status} to notifications/initialized`)
   return id
 }

@@ -52,10 +52,10 @@ const checkStatus = (answer: UpstreamAnswer): void => {
 type Relayed = Pick<Outcome, "status" | "ending">
 
 /** Answers without the server's body, which is read for its connection's sake. */
-const relayHead = async ({ sealer }: RespondDeps, { placed, answer }: Exchanged, status: number): Promise<Relayed> => {
+const relayHead = async ({ sealer, clock }: RespondDeps, { placed, answer }: Exchanged, status: number): Promise<Relayed> => {
   placed.response.writeHead(status, bodilessHead(placed, answer, sealer))
   placed.response.end()
-  await dropBody(answer)
+  await dropBody(answer, clock)
   return { status, ending: "complete" }
 }
 

@@ -224,7 +224,7 @@ export const createUpstream = (clock: ClockPort): Upstream => {
     return dispatch(pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }), request, path)
   }
   const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
-    await dropBody(redirect)
+    await dropBody(redirect, clock)
     request.signal.throwIfAborted()
     const answer = await ask(request, path)
     refuseRedirect(answer)
@@ -237,7 +237,8 @@ export const createUpstream = (clock: ClockPort): Upstream => {
       const path = detours.pathOf(request.placement)
       const answer = await ask(request, path)
       if (answer.status < 300 || answer.status >= 400) return answer
-      const detour = detourOf(answer, new URL(path, request.placement.url), request.headers)
+      // not resolved: a path that begins with two slashes would name a host
+      const detour = detourOf(answer, new URL(`${request.placement.url.origin}${path}`), request.headers)
       if (detour !== undefined) return follow(request, answer, detour)
       refuseRedirect(answer)
       return answer

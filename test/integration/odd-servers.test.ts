@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { fakeClock } from "../support/fake-clock.ts"
 import {
   type FakeServer,
   initialize,
@@ -75,6 +76,20 @@ describe.each(targets)("behind a target that is %s", (target) => {
       expect(await response.text()).toBe("")
     }
   })
+  test("what is no request is over although its answer never ends, and its instance is no longer in use", async () => {
+    await stage.close()
+    const clock = fakeClock()
+    stage = await startStage({ clock })
+    stage.addTarget(target, target === "narrow" ? { tools: { deny: ["hidden*"] } } : {})
+    const { sockets } = await serve((response) =>
+      response.writeHead(200, { "content-type": "text/event-stream" }).write(": on and on\n\n"),
+    )
+    expect((await post(stage, notice, { target })).status).toBe(202)
+    expect(stage.placement.calls).toBe(1)
+    await clock.advance(2_000)
+    await expect.poll(() => [stage.placement.calls, sockets.size]).toEqual([0, 0])
+    expect(stage.lines.at(-1)?.fields).toMatchObject({ status: 202, ending: "complete" })
+  })
   test("a text for the end of a session is dropped, its status is not", async () => {
     await serve((response) => response.writeHead(200, { "content-type": "text/plain" }).end("OK"))
     const response = await post(stage, undefined, { target, verb: "DELETE" })
@@ -123,6 +138,32 @@ describe("a server that redirects its endpoint", () => {
     }
     expect(paths()).toEqual(["/mcp", "/mcp/", "/mcp/", "/mcp/"])
     expect(server?.seen.map(({ body }) => body)).toEqual(Array(4).fill(JSON.stringify(message("ping"))))
+  })
+  test("with a body that never ends is followed all the same", async () => {
+    await stage.close()
+    const clock = fakeClock()
+    stage = await startStage({ clock })
+    await serve((response, { url }) => {
+      if (url === "/mcp/") return response.writeHead(200, { "content-type": "application/json" }).end(result)
+      return response.writeHead(307, { location: "/mcp/" }).write("moved")
+    })
+    const answer = post(stage, message("ping"))
+    await expect.poll(paths).toEqual(["/mcp"])
+    await expect.poll(() => clock.advance(2_000).then(paths)).toEqual(["/mcp", "/mcp/"])
+    expect(await (await answer).text()).toBe(result)
+  })
+  test("to a path that looks like another host, and then to nowhere, is told as that", async () => {
+    await serve((response, { url }) =>
+      url === "//" && server?.seen.length === 2
+        ? response.writeHead(200, { "content-type": "application/json" }).end(result)
+        : response.writeHead(307, { location: url === "//" ? "http://elsewhere/" : `http://${server?.url.host}//` }).end(),
+    )
+    expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
+    const { error } = (await (await post(stage, message("ping"), { target: "open" })).json()) as {
+      error: { data: object }
+    }
+    expect(error.data).toMatchObject({ code: "UpstreamInvalid", upstream_status: 307 })
+    expect(paths()).toEqual(["/mcp", "//", "//"])
   })
   test("is asked anew where its next life is", async () => {
     const { url } = await redirecting(() => "/mcp/")
