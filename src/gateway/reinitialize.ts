@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts"
 import { createGrowingBuffer } from "../intake/growing-buffer.ts"
-import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
+import { createEventSplitter, isMessage, parseEvents } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { dropBody } from "./drop-body.ts"
 import { clientOrigin, type ProxyTrust, toUpstreamHeaders } from "./headers.ts"
@@ -59,8 +59,9 @@ export const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
       size += chunk.length
       if (size > maxAnswerBytes) throw refused("the answer is too long")
       if (!events) body.add(chunk)
-      for (const { data = "" } of events ? parseEvents(splitter.push(chunk).toString()) : []) {
-        const message = data === "" ? undefined : parseAnswer(data)
+      for (const event of events ? parseEvents(splitter.push(chunk).toString()) : []) {
+        const { data = "" } = event
+        const message = data === "" || !isMessage(event) ? undefined : parseAnswer(data)
         if (isAnswer(message)) resolve(message)
       }
     }

@@ -52,7 +52,11 @@ const checkStatus = (answer: UpstreamAnswer): void => {
 type Relayed = Pick<Outcome, "status" | "ending">
 
 /** Answers without the server's body, which is read for its connection's sake. */
-const relayHead = async ({ sealer, clock }: RespondDeps, { placed, answer }: Exchanged, status: number): Promise<Relayed> => {
+const relayHead = async (
+  { sealer, clock }: RespondDeps,
+  { placed, answer }: Exchanged,
+  status: number,
+): Promise<Relayed> => {
   placed.response.writeHead(status, bodilessHead(placed, answer, sealer))
   placed.response.end()
   await dropBody(answer, clock)

@@ -6,6 +6,7 @@ import {
   createEventSplitter,
   endsBetweenEvents,
   followEvents,
+  isMessage,
   parseEvents,
   type ServerEvent,
   writeEvent,
@@ -80,14 +81,11 @@ const escaped = (character: string): string => `\\u${character.charCodeAt(0).toS
 /** JSON in one line for every reader of lines. Line ends between its tokens become blanks; strings have none. */
 const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
 
-/** True for the type of events that MCP has a use for: clients pass over those of another type, such as pings of some servers. */
-const isMessageType = (type = ""): boolean => type === "" || type === "message"
-
 /** The event anew, of nothing but what was read of it, without hidden tools; without its data if nobody can use that. */
 const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
-  const { data, event: type, ...others } = event
+  const { data, event: _, ...others } = event
   if (data === undefined || data === "" || policy === undefined) return writeEvent(event)
-  if (!isMessageType(type) && !isJson(data)) return writeEvent(others)
+  if (!isMessage(event) && !isJson(data)) return writeEvent(others)
   return writeEvent({ ...event, data: toLine(filterText(data, policy) ?? data) })
 }
 

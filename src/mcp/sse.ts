@@ -87,6 +87,9 @@ export type ServerEvent = {
   readonly data?: string
 }
 
+/** True for events of the type that MCP has a use for: clients pass over those of another type, such as pings of some servers. */
+export const isMessage = ({ event = "" }: ServerEvent): boolean => event === "" || event === "message"
+
 /** Calls `visit` with each line that the text ends, without its end. Each character is looked at once. */
 const eachLine = (text: string, visit: (line: string) => void): void => {
   const after = (mark: string, from: number): number => {

@@ -156,7 +156,9 @@ describe("a server that redirects its endpoint", () => {
     await serve((response, { url }) =>
       url === "//" && server?.seen.length === 2
         ? response.writeHead(200, { "content-type": "application/json" }).end(result)
-        : response.writeHead(307, { location: url === "//" ? "http://elsewhere/" : `http://${server?.url.host}//` }).end(),
+        : response
+            .writeHead(307, { location: url === "//" ? "http://elsewhere/" : `http://${server?.url.host}//` })
+            .end(),
     )
     expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
     const { error } = (await (await post(stage, message("ping"), { target: "open" })).json()) as {
