@@ -46,13 +46,18 @@ const livesOn = async ({ placement: at, signal }: Placed, { placement, clock }: 
   return true
 }
 
+/** What a request hears whose server broke off in the middle of its answer: «ask again» only where that is safe. */
+export const brokenOff = ({ messages }: Placed): AppError =>
+  new AppError(isRepeatable(messages) ? "UpstreamUnreachable" : "UpstreamInterrupted", {
+    detail: "The server broke off before it had answered.",
+    data: { phase: "body" },
+  })
+
 /** The last words of a stream that answers a call. */
 const ofCall = (placed: Placed, deps: LastWordsDeps): LastWords => ({
   serverGone: async (resumable) => {
     if (resumable && placed.session !== undefined && (await livesOn(placed, deps))) return undefined
-    const detail = "The server broke off before it had answered."
-    const code = isRepeatable(placed.messages) ? "UpstreamUnreachable" : "UpstreamInterrupted"
-    return errorEvent(placed, new AppError(code, { detail, data: { phase: "body" } }))
+    return errorEvent(placed, brokenOff(placed))
   },
   stopped: (reason, resumable) => {
     if (reason.code !== "ShuttingDown") return errorEvent(placed, reason)

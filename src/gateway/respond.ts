@@ -7,7 +7,7 @@ import { bodilessHead, headFor } from "./answer-head.ts"
 import { bodilessStatus, codingOf, planFor } from "./body-plan.ts"
 import { dropBody } from "./drop-body.ts"
 import { type ExchangeDeps, type Exchanged, exchange } from "./exchange.ts"
-import { lastWordsOf } from "./last-words.ts"
+import { brokenOff, lastWordsOf } from "./last-words.ts"
 import { paced } from "./paced.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
@@ -94,6 +94,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     filter: plan.filter,
     onBytes: touch,
     lastWords: lastWordsOf(placed, deps),
+    brokenOff: () => brokenOff(placed),
     onUnreadable: (error) =>
       deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {
         request_id: placed.requestId,

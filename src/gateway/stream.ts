@@ -3,7 +3,6 @@ import { type AppError, isAppError, toAppError } from "../errors.ts"
 import { comment, endsBetweenEvents, hasEventId } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { LastWords } from "./last-words.ts"
-
 import type { BodyFilter } from "./tool-filter.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
 
@@ -27,6 +26,8 @@ export type PumpOptions = {
   readonly onBytes: (() => void) | undefined
   /** What an event stream still says when it ends too early, between two events. */
   readonly lastWords?: LastWords | undefined
+  /** The error of an answer that its server broke off before anything of it went out. */
+  readonly brokenOff: () => AppError
   /** Hears why a filter gave up. */
   readonly onUnreadable: (error: unknown) => void
 }
@@ -67,7 +68,8 @@ const stopReason = ({ reason }: AbortSignal): AppError | undefined => (isAppErro
 /**
  * Hands a server's answer to the client: the head at once, every piece as it comes, waiting for a client that reads
  * slowly. When the server goes away in the middle the client's connection is cut, so that it cannot take the part for
- * the whole. Resolves when nothing more will be written; rejects with a filter's error while nothing has been.
+ * the whole. Resolves when nothing more will be written; rejects while nothing has been: with a filter's error, or with why
+ * the server or the gateway broke off.
  */
 export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: PumpOptions): Promise<Ending> =>
   new Promise((resolve, reject) => {
@@ -148,8 +150,10 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
         finish("complete", () => void response.end())
       },
       fail: () => {
-        if (!signal.aborted) return void lose()
         const reason = stopReason(signal)
+        if (!started && !options.events && (!signal.aborted || reason !== undefined))
+          return giveUp(reason ?? options.brokenOff())
+        if (!signal.aborted) return void lose()
         if (reason !== undefined && options.events) return stop(reason)
         finish(reason === undefined ? "client gone" : "stopped", cut)
       },

@@ -452,6 +452,30 @@ describe("a target with a tool policy", () => {
     expect(await response.json()).toMatchObject({ id: 1, error: { data: { code: "UpstreamInvalid" } } })
   })
 
+  test.each([
+    ["tools/call", "UpstreamInterrupted"],
+    ["tools/list", "UpstreamUnreachable"],
+  ])("says to %s whose JSON the server breaks off what happened, since nothing of it is out", async (method, code) => {
+    await serve((_, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).write('{"jsonrpc":')
+      setTimeout(() => response.destroy(), 50)
+    })
+    const response = await post(stage, message(method, { name: "read_file" }), { target: "narrow" })
+    expect(await response.json()).toMatchObject({ id: 1, error: { data: { code, phase: "body" } } })
+  })
+
+  test("says why it ends a call whose JSON has begun and of which nothing is out", async () => {
+    const begun = gate()
+    await serve((_, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).write('{"jsonrpc":')
+      setTimeout(begun.resolve, 50)
+    })
+    const call = post(stage, message("tools/list"), { target: "narrow" })
+    await begun.promise
+    await stage.gateway.drain(AbortSignal.abort())
+    expect(await (await call).json()).toMatchObject({ id: 1, error: { data: { code: "ShuttingDown" } } })
+  })
+
   test("ends a stream in which it meets what it cannot read, and says so to the request's id", async () => {
     const seenFirst = gate()
     await serve(async (_, response) => {
