@@ -95,6 +95,8 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       const words = options.events
         ? await options.lastWords?.serverGone(isResumable()).catch(() => undefined)
         : undefined
+      const reason = stopReason(signal)
+      if (reason !== undefined) return stop(reason)
       finish("server gone", words === undefined || signal.aborted ? cut : () => endWith(words))
     }
     const stop = (reason: AppError): void => {

@@ -166,6 +166,14 @@ describe("an answer", () => {
       expect(messagesIn(await response.text())[1]).toMatchObject(interrupted)
       expect(stage.placement.reads).toEqual([])
     })
+    test("hears why the gateway ends it meanwhile", async () => {
+      await stage.close()
+      stage = await startStage({ clock: fakeClock() })
+      const text = post(stage, toolCall, { headers: await breakingOff() }).then((response) => response.text())
+      await expect.poll(() => stage.placement.reads.length).toBe(1)
+      stage.removeTarget("demo")
+      expect(messagesIn(await text)[1]).toMatchObject({ id: toolCall.id, error: { data: { code: "TargetNotFound" } } })
+    })
     test("is left to be resumed if its server lives on", async () => {
       await stage.close()
       const clock = fakeClock()
