@@ -44,9 +44,9 @@ export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDep
   const serveApi = api === undefined ? undefined : toNodeHandler(api)
 
   const route = (request: IncomingMessage, response: ServerResponse): void => {
+    collapseRepeated(request)
     guard.check(request)
     checkFraming(request)
-    collapseRepeated(request)
     if (guard.cors(request, response)) return
     const url = request.url ?? ""
     if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response)

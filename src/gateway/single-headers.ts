@@ -34,17 +34,36 @@ const countOf = (headers: object): number => {
   return count
 }
 
+/** The names and values as they came, of the given names the first only. */
+const onlyFirst = (rawHeaders: readonly string[], names: ReadonlySet<string>): string[] => {
+  const kept: string[] = []
+  const seen = new Set<string>()
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [name = "", value = ""] = [rawHeaders[at], rawHeaders[at + 1]]
+    const key = name.toLowerCase()
+    if (!names.has(key) || !seen.has(key)) kept.push(name, value)
+    seen.add(key)
+  }
+  return kept
+}
+
 /**
  * Makes one of each header that a client repeats with equal values, as some do with each of their requests. Node keeps the
  * first of some and joins others: what is read must not depend on that. Throws RepeatedHeader for different values.
  */
-export const collapseRepeated = ({ headers, headersDistinct, rawHeaders }: IncomingMessage): void => {
+export const collapseRepeated = (request: IncomingMessage): void => {
+  const { headers, rawHeaders } = request
   for (const name of withoutComma) {
     const value = headers[name]
     if (typeof value === "string" && value.includes(",")) headers[name] = oneOf(name, value.split(/, ?/))
   }
   if (countOf(headers) * 2 === rawHeaders.length) return
-  for (const [name, values = []] of Object.entries(headersDistinct))
-    if (values.length > 1 && (single.includes(name) || name.startsWith(paramPrefix)))
+  const collapsed = new Set<string>()
+  for (const [name, values = []] of Object.entries(request.headersDistinct))
+    if (values.length > 1 && (single.includes(name) || name.startsWith(paramPrefix))) {
       headers[name] = oneOf(name, values)
+      collapsed.add(name)
+    }
+  // the REST API reads some of them as they came
+  if (collapsed.size > 0) request.rawHeaders = onlyFirst(rawHeaders, collapsed)
 }

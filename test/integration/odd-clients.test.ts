@@ -1,4 +1,9 @@
+import type { AddressInfo } from "node:net"
+import { H3 } from "h3/node"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { createGuard } from "../../src/gateway/guard.ts"
+import { createFrontDoor } from "../../src/gateway/server.ts"
+import { makeServer } from "../../src/roles/http-listener.ts"
 import {
   answerJson,
   type FakeServer,
@@ -57,6 +62,7 @@ describe("a header that a client sends twice", () => {
     ["an event id", ["Last-Event-ID: a,b", "Last-Event-ID: a,b"]],
     ["an argument", ["Mcp-Param-Region: eu", "Mcp-Param-Region: eu"]],
     ["no coding", ["Content-Encoding: identity", "Content-Encoding: identity"]],
+    ["the page's origin", ["Origin: https://app.example", "Origin: https://app.example"]],
   ])("with equal values is one: %s", async (_name, lines) => {
     expect(statusOf(await send([token, type, both, ...lines]))).toBe(200)
     const { headers } = server.seen[0] as Seen
@@ -69,6 +75,7 @@ describe("a header that a client sends twice", () => {
     ["tokens", ["Authorization: Bearer token-of-bob"]],
     ["types", ["Content-Type: text/plain"]],
     ["sessions", ["Mcp-Session-Id: a", "Mcp-Session-Id: b"]],
+    ["origins", ["Origin: https://app.example", "Origin: https://evil.example"]],
     ["arguments", ["Mcp-Param-Region: eu", "Mcp-Param-Region: us"]],
   ])("with different values is refused, and the header named: %s", async (_name, lines) => {
     const answer = await send([token, type, both, ...lines])
@@ -76,6 +83,22 @@ describe("a header that a client sends twice", () => {
     expect(answer).toContain("RepeatedHeader")
     expect(server.seen).toEqual([])
   })
+})
+
+test("a header that a client of the REST API sends twice is one there too", async () => {
+  const seen: (string | null)[] = []
+  const api = new H3().put("/api/x", ({ req: { headers } }) => {
+    seen.push(headers.get("authorization"), headers.get("content-type"))
+    return ""
+  })
+  const { gateway } = stage
+  const guard = createGuard({ publicUrl: stage.url, allowedHosts: [], allowedOrigins: [], loopback: true })
+  const server = makeServer().on("request", createFrontDoor({ guard, gateway, api }))
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const head = ["PUT /api/x HTTP/1.1", "Host: localhost", "Connection: close", token, token, type, type, "", ""]
+  const answer = await raw((server.address() as AddressInfo).port, head.join("\r\n"))
+  server.close()
+  expect([statusOf(answer), ...seen]).toEqual([200, "Bearer token-of-alice", "application/json"])
 })
 
 describe("a client that is not exact", () => {
