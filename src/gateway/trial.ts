@@ -115,18 +115,19 @@ const streamOf = (answer: UpstreamAnswer, filter: BodyFilter | undefined): Reada
 const told: readonly string[] = ["content-type", "mcp-session-id"]
 const withoutBody: readonly number[] = [204, 205, 304]
 
-const toResponse = (answer: UpstreamAnswer, body: ReadableStream<Uint8Array>): Response => {
+/** The answer as the trial sees it; `toBody` is asked where there is a body. Throws UpstreamInvalid. */
+const toResponse = (answer: UpstreamAnswer, toBody: () => ReadableStream<Uint8Array>): Response => {
   const { status } = answer
-  if (status < 200 || status > 599) {
-    answer.abort()
+  if (status < 200 || status > 599)
     throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${status}.` })
-  }
   const headers = new Headers()
   for (const name of told) {
     const value = answer.headers[name]
     if (value !== undefined) headers.set(name, String(value))
   }
-  return new Response(withoutBody.includes(status) ? null : body, { status, headers })
+  if (!withoutBody.includes(status)) return new Response(toBody(), { status, headers })
+  answer.abort()
+  return new Response(null, { status, headers })
 }
 
 /** Makes what asks servers for a trial. */
@@ -134,7 +135,12 @@ export const createTrial =
   (deps: TrialDeps): AskServer =>
   async (seat, request) => {
     const { placed, answer } = await exchange(deps.exchange, toPlaced(deps, seat, request))
-    const { filter } = planFor(answer, () => deps.toolsNow(placed))
     const paces = { owner: ownerOf(seat.identity), signal: request.signal }
-    return toResponse(answer, streamOf(paced(answer, deps.turns, paces), filter))
+    const toBody = () => streamOf(paced(answer, deps.turns, paces), planFor(answer, () => deps.toolsNow(placed)).filter)
+    try {
+      return toResponse(answer, toBody)
+    } catch (error) {
+      answer.abort()
+      throw error
+    }
   }

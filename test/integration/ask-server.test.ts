@@ -100,15 +100,27 @@ test("a status that is none is an error, and a server that is not there is told 
   await expect(ask({}, message("ping"))).rejects.toMatchObject({ code: "UpstreamUnreachable" })
 })
 
-test("a body that nobody reads any more ends the exchange", async () => {
-  let closed = false
+/** A server whose answers never end, and how many have been ended from here. */
+const endless = async (head: Record<string, string>) => {
+  const ended = { count: 0 }
   await serve((_, response) => {
-    response.on("close", () => {
-      closed = true
-    })
-    response.writeHead(200, { "content-type": "text/event-stream" }).write(": one\n\n")
+    response.on("close", () => ended.count++)
+    response.writeHead(200, head).write(": one\n\n")
   })
+  return ended
+}
+
+test("a body that nobody reads any more ends the exchange", async () => {
+  const ended = await endless({ "content-type": "text/event-stream" })
   const response = await ask({}, message("ping"))
   await response.body?.cancel()
-  await expect.poll(() => closed).toBe(true)
+  await expect.poll(() => ended.count).toBe(1)
+})
+
+test("a body that cannot be read ends the exchange too", async () => {
+  const spec = { tools: { deny: ["hidden"] } }
+  stage.addTarget("files", spec)
+  const ended = await endless({ "content-type": "text/event-stream", "content-encoding": "gzip" })
+  await expect(ask({ spec }, message("tools/list"))).rejects.toMatchObject({ code: "UpstreamInvalid" })
+  await expect.poll(() => ended.count).toBe(1)
 })
