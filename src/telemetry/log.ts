@@ -2,6 +2,7 @@ import pino from "pino"
 import type { LogFields, Logger } from "../ports/telemetry.ts"
 import { redactFields, redactText } from "./redact.ts"
 import { formatText } from "./text-format.ts"
+import { visible } from "./visible.ts"
 
 /** How and where lines are written. */
 export type LogOptions = {
@@ -40,6 +41,7 @@ export const createLogger = ({ level, format, write }: LogOptions): Logger =>
         timestamp: pino.stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
       },
-      { write: format === "json" ? write : (line) => write(formatText(line)) },
+      // what ends the line is the only control character that JSON leaves as it is below U+007F
+      { write: (line) => write(format === "json" ? `${visible(line.trimEnd())}\n` : formatText(line)) },
     ),
   )

@@ -1,15 +1,10 @@
 import { errorTable } from "../errors.ts"
+import { visible } from "./visible.ts"
 
 /** A log line as pino makes it. */
 type Line = Readonly<Record<string, unknown>>
 
 const isRecord = (value: unknown): value is Line => typeof value === "object" && value !== null && !Array.isArray(value)
-
-/** Control characters would let a logged name write lines or colours of its own. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
-const visible = (text: string): string =>
-  text.replace(controls, (each) => (each === "\n" ? "\\n" : `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`))
 
 const errorText = (error: Line): string => {
   const one = (each: Line) => [each.code, each.message].filter((part) => part !== undefined && part !== "").join(": ")

@@ -57,6 +57,17 @@ test("causes that go round in a circle end", () => {
   expect(written((log) => log.error("broke", { error }))).toHaveLength(1)
 })
 
+test.each(["json", "text"] as const)(
+  "nothing in a line of %s commands a terminal or turns its writing around",
+  (format) => {
+    const evil = "a\u009b31mb\u001b[2Jc\u202ed\u{e0041}e\u2028f\u007f"
+    const { lines, log } = capture(format)
+    log.warn(evil, { why: evil, error: new AppError("Internal", { detail: evil }) })
+    expect(lines.join("")).toMatch(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+\n$/u)
+    if (format === "json") expect(JSON.parse(lines[0] ?? "")).toMatchObject({ message: evil, why: evil })
+  },
+)
+
 describe.each(["json", "text"] as const)("no secret is in a line of %s", (format) => {
   const error = Object.assign(
     new AppError("Unauthenticated", {
