@@ -23,26 +23,36 @@ export type Connections = {
 export const followConnections = (server: Server): Connections => {
   const sockets = new Set<Socket>()
   const open = new Set<ServerResponse>()
+  /** How many of them each connection has: whoever sends garbage must not have us look through all. */
+  const answering = new Map<Duplex, number>()
   let areEnding = false
   server.on("connection", (socket) => {
     sockets.add(socket)
     socket.once("close", () => sockets.delete(socket))
   })
-  server.on("request", (_request, response) => {
+  const count = (socket: Duplex, change: 1 | -1): void => {
+    const answers = (answering.get(socket) ?? 0) + change
+    if (answers > 0) answering.set(socket, answers)
+    else answering.delete(socket)
+  }
+  server.on("request", ({ socket }, response) => {
     if (areEnding) response.shouldKeepAlive = false
     open.add(response)
-    response.once("close", () => open.delete(response))
+    count(socket, 1)
+    response.once("close", () => {
+      open.delete(response)
+      count(socket, -1)
+    })
   })
   server.closeIdleConnections = () => {
-    const busy = new Set([...open].map(({ req }) => req.socket))
-    for (const socket of sockets) if (socket.bytesRead > 0 && !busy.has(socket)) socket.destroy()
+    for (const socket of sockets) if (socket.bytesRead > 0 && !answering.has(socket)) socket.destroy()
   }
   return {
     endWithAnswers: () => {
       areEnding = true
       for (const response of open) response.shouldKeepAlive = false
     },
-    isAnswering: (socket) => [...open].some(({ req }) => req.socket === socket),
+    isAnswering: (socket) => answering.has(socket),
     areQuiet: () => open.size === 0,
     quiet: async (signal) => {
       while (open.size > 0 && !signal.aborted)
