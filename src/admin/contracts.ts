@@ -94,7 +94,7 @@ const patchValues = (whose: string): Contract => ({
     "An RFC 7396 merge patch: null removes a value, names that are not given stay. Instances that were started with the scope are drained; the answer names them.",
   body: { schema: "ValuesPatch", required: true },
   answer: { status: 200, schema: "Values" },
-  errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", ...bodyErrors],
+  errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
 })
 const removeValues = (whose: string): Contract => ({
   summary: `Remove the credential values of ${whose}`,

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest"
+import { errorsOf } from "../../src/admin/document.ts"
 import { scopeSecretName } from "../../src/api/names.ts"
 import { fromSecretData, secretKind } from "../../src/api/secret.ts"
 import {
@@ -25,10 +26,14 @@ describe("credentials", () => {
 
   test("have no versions: a call that names one is refused, and changes nothing", async () => {
     for (const headers of [{ "if-none-match": "*" }, { "if-match": '"1"' }]) {
-      const put = await send("PUT", "/api/targets/github/env/default", { body: { TOKEN: "canary" }, headers })
-      expect(put).toMatchObject({ status: 412, body: { code: "PreconditionFailed" } })
-      expect(await send("DELETE", "/api/targets/github/env/default", { headers })).toMatchObject({ status: 412 })
+      for (const method of ["PUT", "PATCH", "DELETE"]) {
+        const body = method === "DELETE" ? {} : { body: { TOKEN: "canary" } }
+        const refused = await send(method, "/api/targets/github/env/default", { ...body, headers })
+        expect(refused, method).toMatchObject({ status: 412, body: { code: "PreconditionFailed" } })
+      }
     }
+    for (const call of ["setDefaultValues", "patchDefaultValues", "deleteDefaultValues"] as const)
+      expect(errorsOf(call), call).toContain("PreconditionFailed")
     expect((await send("GET", "/api/targets/github/env/default")).body.names).toEqual([])
   })
   test("of a user are set by the user, restart their instance alone, and are never shown", async () => {
