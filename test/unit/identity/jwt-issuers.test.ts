@@ -190,6 +190,7 @@ describe("a token's audience", () => {
   test.each([
     ["the target's URL", `${publicUrl}/mcp/demo`, "/mcp/demo", true],
     ["the target's URL in a list", ["other", `${publicUrl}/mcp/demo`], "/mcp/demo", true],
+    ["the target's URL with a slash, as its client has it", `${publicUrl}/mcp/demo/`, "/mcp/demo", true],
     ["another target's URL", `${publicUrl}/mcp/other`, "/mcp/demo", false],
     ["the public URL", publicUrl, "/mcp/demo", true],
     ["the public URL with a slash", `${publicUrl}/`, "/mcp/demo", true],
