@@ -52,7 +52,7 @@ export const errorTable = {
   RouteNotFound: caller(404, -32600, "MCP endpoints are /mcp/{target}; the REST API is under /api."),
   MethodNotAllowed: caller(405, -32600, "Use one of the methods in the Allow header."),
   Unauthenticated: caller(401, -32001, "Send a valid token: 'Authorization: Bearer <token>'."),
-  Forbidden: caller(403, -32002, "Ask an administrator for the role that this call needs."),
+  Forbidden: caller(403, -32002, "Ask an administrator for what the message names."),
   // the body
   BodyTooLarge: caller(413, -32600, "Send a smaller body, or raise gateway.max_body."),
   BodiesTooLarge: caller(

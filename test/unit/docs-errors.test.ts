@@ -15,11 +15,11 @@ const head = `| code | HTTP | JSON-RPC | again later? | what to do |
 
 const page = `# Errors
 
-Every error has a code. On MCP endpoints a permitted request gets it as a JSON-RPC error with the request's id, and the
-code stands in \`error.data.code\`; before that, and in the REST API, it is a problem document (RFC 9457) with \`code\`.
-The JSON-RPC error of a permitted request comes with status 200, because many clients show nothing else of an answer with another
-one ([why](adr/0020-errors-of-permitted-requests-are-answers.md)); log and metrics have the status of the table. Exceptions are
-404 \`SessionNotFound\`, which MCP demands, and all errors of \`server/discover\`. Its \`message\` is the
+Every error has a code. On MCP endpoints whoever may use the target gets it as a JSON-RPC error with the request's id, and the
+code stands in \`error.data.code\`; everybody else, and the REST API, a problem document (RFC 9457) with \`code\`.
+The JSON-RPC error of a request with an id comes with status 200 once policy permits the request, because many clients show nothing
+else of an answer with another one ([why](adr/0020-errors-of-permitted-requests-are-answers.md)); log and metrics have the status of the
+table. Exceptions are 404 \`SessionNotFound\`, which MCP demands, and all errors of \`server/discover\`. Its \`message\` is the
 sentence, what to do, and the code in brackets.
 Each answer carries \`x-request-id\`, which is also in the log. \`Retry-After\` says when to try again.
 
