@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { H3Event } from "h3/node"
 import type { ScopeRef } from "../credentials/scopes.ts"
-import { isAppError } from "../errors.ts"
+import { hasCode, isAppError } from "../errors.ts"
 import type { Authenticator } from "../identity/authenticate.ts"
 import type { Identity } from "../identity/identity.ts"
 import { createLogNames, type LogNames } from "../identity/log-names.ts"
@@ -25,6 +25,8 @@ export type AdminOptions = Deps & {
 export type Facts = {
   identity?: Identity
   code?: string
+  /** Why the caller's token was refused; never the token. */
+  why?: string
   target?: string | undefined
   /** Whose values the call changes. */
   changed?: ScopeRef
@@ -68,6 +70,9 @@ const toResponse = (answer: Answer, { requestId, method }: { requestId: string; 
 const changedFields = ({ scope, who }: ScopeRef, names: LogNames): Record<string, string> =>
   scope === "default" || who === undefined ? { scope } : { scope, whose: names.owner(sharerNamed(scope, who)) }
 
+/** Longest sentence of an error in a line. */
+const longestWhy = 300
+
 /** Answers one request, whatever happens, and writes its audit line. */
 export const createResponder = (options: AdminOptions) => {
   const { telemetry, clock, logNames: names = createLogNames("digest") } = options
@@ -83,6 +88,8 @@ export const createResponder = (options: AdminOptions) => {
     const answer = await work({ options, event, facts, requestId }).catch((error: unknown): Answer => {
       const problem = toProblem(error, requestId)
       facts.code = problem.code
+      // the reason of other refusals is their caller's; that of a token is for whoever looks after issuers
+      if (hasCode(error, "Unauthenticated")) facts.why = error.message.slice(0, longestWhy)
       // what the cluster said is for whoever runs the platform; the caller got our own words
       const isOurs = problem.status >= 500
       if (isOurs || (isAppError(error) && isAppError(error.cause)))
@@ -93,7 +100,7 @@ export const createResponder = (options: AdminOptions) => {
     if (isAppError(answer.error?.cause))
       telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error: answer.error })
     const response = toResponse(answer, { requestId, method: event.req.method })
-    const { identity, code, target, changed } = facts
+    const { identity, code, why, target, changed } = facts
     telemetry.log.info("api", {
       request_id: requestId,
       ...(identity === undefined ? {} : names.caller(identity)),
@@ -102,6 +109,7 @@ export const createResponder = (options: AdminOptions) => {
       ...(changed === undefined ? {} : changedFields(changed, names)),
       status: response.status,
       ...(code === undefined ? {} : { code }),
+      ...(why === undefined ? {} : { why }),
       duration_ms: clock.now() - started,
     })
     requests.inc({ call: name, status: String(response.status) })

@@ -40,6 +40,8 @@ describe("the door", () => {
     for (const path of ["/api/targets", "/api/unknown", "/api/targets/x/env/default", "/api"]) {
       const refused = await send("GET", path, { as })
       expect(refused).toMatchObject({ status: 401, body: { code: "Unauthenticated" } })
+      // whoever looks after issuers reads it there: the audience, the issuer, the expiry
+      expect(world.telemetry.lines.at(-1)?.fields.why).toBe(refused.body.detail)
       expect(refused.headers.get("www-authenticate")).toMatch(/^Bearer/)
       expect(refused.text).not.toContain("canary")
     }
