@@ -7,8 +7,8 @@ import type { Duplex } from "node:stream"
 export type Connections = {
   /** From now on a connection ends with the next answer whose head goes out; those that are on their way count. */
   endWithAnswers(): void
-  /** True if an answer is on its way on this connection. */
-  isAnswering(socket: Duplex): boolean
+  /** True if this connection carries no answer, and none is due but that to a request which has not come whole. */
+  isSilent(socket: Duplex): boolean
   /** True if no answer is on its way. */
   areQuiet(): boolean
   /** Resolves when no answer is on its way, or when `signal` is aborted. */
@@ -23,25 +23,22 @@ export type Connections = {
 export const followConnections = (server: Server): Connections => {
   const sockets = new Set<Socket>()
   const open = new Set<ServerResponse>()
-  /** How many of them each connection has: whoever sends garbage must not have us look through all. */
-  const answering = new Map<Duplex, number>()
+  /** Those of each connection: whoever sends garbage must not have us look through all. */
+  const answering = new Map<Duplex, Set<ServerResponse>>()
   let areEnding = false
   server.on("connection", (socket) => {
     sockets.add(socket)
     socket.once("close", () => sockets.delete(socket))
   })
-  const count = (socket: Duplex, change: 1 | -1): void => {
-    const answers = (answering.get(socket) ?? 0) + change
-    if (answers > 0) answering.set(socket, answers)
-    else answering.delete(socket)
-  }
   server.on("request", ({ socket }, response) => {
     if (areEnding) response.shouldKeepAlive = false
+    const own = answering.get(socket) ?? new Set()
+    answering.set(socket, own.add(response))
     open.add(response)
-    count(socket, 1)
     response.once("close", () => {
       open.delete(response)
-      count(socket, -1)
+      own.delete(response)
+      if (own.size === 0) answering.delete(socket)
     })
   })
   server.closeIdleConnections = () => {
@@ -52,7 +49,11 @@ export const followConnections = (server: Server): Connections => {
       areEnding = true
       for (const response of open) response.shouldKeepAlive = false
     },
-    isAnswering: (socket) => answering.has(socket),
+    isSilent: (socket) => {
+      const own = answering.get(socket)
+      const [only] = own ?? []
+      return only === undefined || (own?.size === 1 && !only.headersSent && !only.req.complete)
+    },
     areQuiet: () => open.size === 0,
     quiet: async (signal) => {
       while (open.size > 0 && !signal.aborted)

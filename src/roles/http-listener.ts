@@ -91,7 +91,7 @@ export const makeServer = (): Server => {
 const answerUnreadable = (server: Server, connections: Connections, tell: (unreadable: Unreadable) => void): void => {
   server.on("clientError", (fault, socket) => {
     const error = unreadable(fault)
-    if (error === undefined || !socket.writable || connections.isAnswering(socket)) return void socket.destroy()
+    if (error === undefined || !socket.writable || !connections.isSilent(socket)) return void socket.destroy()
     const told = { error, requestId: newRequestId() }
     tell(told)
     // what is left of the request is not read: after the answer the client may only end

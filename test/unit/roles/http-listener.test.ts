@@ -235,6 +235,30 @@ describe("what is no request", () => {
     expect(told).toHaveLength(1)
   })
 
+  describe("any more in the middle of its body", () => {
+    const begun = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    const silent = async (): Promise<void> => {
+      await listener?.close()
+      listener = await startHttpListener(
+        "127.0.0.1:0",
+        () => {},
+        (unreadable) => told.push(unreadable),
+      )
+    }
+    test("is told so while nothing is answered", async () => {
+      await silent()
+      const answer = await say(`${begun}no chunk\r\n`)
+      expect(answer).toContain("HTTP/1.1 400 ")
+      expect(answer).toContain("MalformedHttp")
+      expect(told).toHaveLength(1)
+    })
+    test("is not told so before the answer to another request", async () => {
+      await silent()
+      const answer = await say(`GET / HTTP/1.1\r\nHost: a\r\n\r\n${begun}no chunk\r\n`)
+      expect([answer, told]).toEqual(["", []])
+    })
+  })
+
   test("does not stand in the middle of an answer that has begun", async () => {
     const answer = await say("GET / HTTP/1.1\r\nHost: a\r\n\r\n", (text, socket) => {
       if (text.includes("begun")) socket.write("\x16\x03\x01 hello\r\n\r\n")
