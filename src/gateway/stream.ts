@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http"
 import { type AppError, isAppError, toAppError } from "../errors.ts"
-import { comment, endsBetweenEvents, hasEventId } from "../mcp/sse.ts"
+import { comment, endsBetweenEvents, hasEventId, tailAfter } from "../mcp/sse.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { LastWords } from "./last-words.ts"
 import type { BodyFilter } from "./tool-filter.ts"
@@ -51,7 +51,7 @@ const keepAlive = (response: ServerResponse, options: PumpOptions) => {
     wrote: (chunk: Buffer): void => {
       writtenAt = clock.now()
       resumable ||= hasEventId(tail, chunk)
-      tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
+      tail = tailAfter(tail, chunk)
     },
     stop: () => cancel(),
     isBetween: (): boolean => endsBetweenEvents(tail),

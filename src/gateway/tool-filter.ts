@@ -9,6 +9,7 @@ import {
   isMessage,
   parseEvents,
   type ServerEvent,
+  tailAfter,
   writeEvent,
 } from "../mcp/sse.ts"
 import { cutTools } from "./tool-cut.ts"
@@ -106,10 +107,6 @@ const createEventFilter = (policyNow: PolicyNow, atStart: boolean) => {
   }
 }
 
-/** The last bytes of a stream that went by, as far as they tell where in an event it is. */
-const tailOf = (tail: string, chunk: Buffer): string =>
-  (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
-
 /** Filters a stream from its next event on: the one that is under way is the client's already. */
 const createLateFilter = (policyNow: PolicyNow, tail: string) => {
   const filter = createEventFilter(policyNow, tail === "")
@@ -139,7 +136,7 @@ export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter
         filter = createLateFilter(policyNow, tail)
       }
       if (filter !== undefined) return filter(chunk)
-      tail = tailOf(tail, chunk)
+      tail = tailAfter(tail, chunk)
       return chunk
     },
     // an event that was not ended is not one: clients discard it too

@@ -169,6 +169,10 @@ const betweenEvents: readonly string[] = ["\n\n", "\n\r\n", "\n\r", "\r\r"]
 export const endsBetweenEvents = (tail: string): boolean =>
   tail === "" || betweenEvents.some((end) => tail.endsWith(end))
 
+/** The last four bytes of a stream that a chunk goes on, which tell where in an event it is. */
+export const tailAfter = (tail: string, chunk: Buffer): string =>
+  (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
+
 /** True if a line of `chunk` gives an event its id; `tail` is the last four bytes that came before. */
 export const hasEventId = (tail: string, chunk: Buffer): boolean => {
   if (chunk.includes("\nid:")) return true

@@ -97,7 +97,8 @@ describe("an answer that cannot be read", () => {
     ["no JSON in an event", "text/event-stream", `data: x${whole}\n\n`],
   ])("ends the request: %s", async (_name, type, body) => {
     await serve((response) => response.writeHead(200, { "content-type": type }).end(body))
-    const answer = await post(stage, message("tools/list")).then((response) => response.text(), String)
+    const answer = await (await post(stage, message("tools/list"))).text()
+    expect(answer).toContain("UpstreamInvalid")
     expect(answer).not.toContain("hidden")
   })
 
