@@ -40,7 +40,9 @@ const startLegacyServer = async (name: string, options: { unknown?: number; even
       if (!options.events) return answerJson(response, seen, result, { "mcp-session-id": id })
       response.writeHead(200, { "content-type": "text/event-stream", "mcp-session-id": id })
       const answer = { jsonrpc: "2.0", id: JSON.parse(seen.body).id, result }
-      return response.end(`id: 1\ndata:\n\nevent: ping\ndata: 12:00\n\nevent: message\ndata: ${JSON.stringify(answer)}\n\n`)
+      return response.end(
+        `id: 1\ndata:\n\nevent: ping\ndata: 12:00\n\nevent: message\ndata: ${JSON.stringify(answer)}\n\n`,
+      )
     }
     const session = String(seen.headers["mcp-session-id"])
     if (!own.has(session)) return response.writeHead(options.unknown ?? 404).end("unknown session")
