@@ -62,8 +62,9 @@ const commandFor = (url: string, names: readonly string[]): string => {
 }
 
 /**
- * Says which values are missing, what they are by the target's own words, why by those of a plugin, and how they are set: by callers where instances
- * are theirs alone, else by an administrator. The sentence is for the person behind an MCP client, who often sees no more.
+ * Says which values are missing, what they are by the target's own words, why by those of a plugin, and how they are set: by
+ * callers where instances are theirs alone, else by an administrator. The sentence is for the person behind an MCP client, who
+ * often sees no more.
  *
  * @param apiUrl URL of the REST API, e.g. `https://mcp.example.com/api`; absent where there is none.
  */

@@ -128,9 +128,8 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged, session:
 
 /**
  * Sends a request to its server and waits for the head of the answer; tries again where that cannot do harm, on the
- * server's next life if need be. Throws SessionNotFound, UpstreamUnreachable, UpstreamInterrupted,
- * UpstreamTimeout, UpstreamInvalid and what
- * placing throws.
+ * server's next life if need be. Throws SessionNotFound, UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout,
+ * UpstreamInvalid and what placing throws.
  */
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
   const exchanged = await sendPersistently(deps, first)

@@ -65,8 +65,8 @@ const single = (value: string | string[] | undefined): string | undefined =>
 
 /**
  * Checks what headers repeat of the messages: for the modern era equality (HeaderMismatch), for the legacy era only that
- * a version header is one (InvalidRequest), and on requests none of the modern era (InvalidParams: they lack what that era demands). Required are they on
- * requests; on notifications they are compared if there.
+ * a version header is one (InvalidRequest), and on requests none of the modern era (InvalidParams: they lack what that era
+ * demands). The modern era's headers are required on requests; on notifications they are compared if there.
  */
 export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Message[]): void => {
   const version = single(headers["mcp-protocol-version"])
@@ -98,8 +98,8 @@ const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message
 /**
  * Which mirrored headers the server gets: none in the legacy era, where they do not exist and nobody compared them, so
  * that a server which routes by them nevertheless could be led past the policy; only the method of a notification, if it
- * is the body's. `Mcp-Param-*` repeat arguments of a tool
- * by the tool's own schema, which only the server knows: it gets them with `tools/call`, and must compare them.
+ * is the body's. `Mcp-Param-*` repeat arguments of a tool by the tool's own schema, which only the server knows: it gets
+ * them with `tools/call`, and must compare them.
  */
 export const mirroredOf = (
   { era, messages }: Pick<Permitted, "era" | "messages">,

@@ -43,8 +43,9 @@ export type Access = {
   /** True if the target's access list names the identity; an empty or absent list lets every identity in. */
   mayUse(target: MCPTarget, identity: Identity): boolean
   /**
-   * True if one of the identity's roles is in `adminRoles`, and its credential may administer. A bare entry means the program's own tokens (static, dev),
-   * whose roles the platform's operator wrote down too, and an issuer's role only while that issuer is the only one.
+   * True if one of the identity's roles is in `adminRoles`, and its credential may administer. A bare entry means the program's
+   * own tokens (static, dev), whose roles the platform's operator wrote down too, and an issuer's role only while that issuer
+   * is the only one.
    */
   isAdmin(identity: Identity): boolean
 }
