@@ -50,11 +50,23 @@ export const checkNoRedirect = (answer: UpstreamAnswer): void => {
   })
 }
 
+/** A path and its query, without slashes at the path's end. */
+const stem = (path: string): string => {
+  const query = path.indexOf("?")
+  const until = query === -1 ? path.length : query
+  let end = until
+  while (path[end - 1] === "/") end--
+  return path.slice(0, end) + path.slice(until)
+}
+
 /** Paths on which servers answer instead of those that they are asked on, for one life of each server. */
 export type Detours = {
   /** The path to ask on. */
   pathOf(placement: Placement): string
-  /** Remembers the path on which the server answered instead. */
+  /**
+   * Remembers the path on which the server answered instead, if only slashes at its end make the difference: any other one may
+   * have been chosen for this caller, and those who share the server must not be led there.
+   */
   remember(placement: Placement, path: string): void
 }
 
@@ -71,10 +83,12 @@ export const createDetours = (): Detours => {
       return detour?.incarnation === incarnation && detour.from === from ? detour.path : from
     },
     remember: ({ instance, incarnation, url }, path) => {
+      const from = url.pathname + url.search
+      if (stem(from) !== stem(path)) return
       known.delete(instance)
       const [oldest] = known.size >= remembered ? known.keys() : []
       if (oldest !== undefined) known.delete(oldest)
-      known.set(instance, { incarnation, from: url.pathname + url.search, path })
+      known.set(instance, { incarnation, from, path })
     },
   }
 }

@@ -30,7 +30,7 @@ export type Upstream = {
    * Sends a request; resolves with the head of the answer. Throws UpstreamUnreachable, UpstreamTimeout and
    * UpstreamInvalid with `data.phase`: `connect` = nothing was sent, `head` = the server may have seen it. Rejects with
    * the signal's reason once the client is gone. A redirect (307, 308) to another path of the same server is followed once,
-   * and remembered for this life of the server; any other one is UpstreamInvalid.
+   * and remembered for this life of the server where it is the same but for a slash; any other one is UpstreamInvalid.
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
   /** Ends all connections. */

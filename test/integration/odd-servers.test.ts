@@ -139,6 +139,20 @@ describe("a server that redirects its endpoint", () => {
     expect(paths()).toEqual(["/mcp", "/mcp/", "/mcp/", "/mcp/"])
     expect(server?.seen.map(({ body }) => body)).toEqual(Array(4).fill(JSON.stringify(message("ping"))))
   })
+  test.each(["/of/", "/mcp/?of="])(
+    "to a path of each caller's own is asked for it anew, nobody is led to another's: %s",
+    async (place) => {
+      stage.addTarget("common", { isolationBoundary: "shared", identityHeaders: true })
+      await serve((response, { url, headers }) => {
+        const own = `${place}${headers["x-reflow-subject"]}`
+        if (url === "/mcp") return response.writeHead(307, { location: own }).end()
+        return response.writeHead(200, { "content-type": "application/json" }).end(result)
+      })
+      for (const subject of ["alice", "bob", "alice"])
+        expect((await post(stage, message("ping"), { target: "common", subject })).status).toBe(200)
+      expect(paths()).toEqual(["alice", "bob", "alice"].flatMap((own) => ["/mcp", `${place}${own}`]))
+    },
+  )
   test("with a body that never ends is followed all the same", async () => {
     await stage.close()
     const clock = fakeClock()
@@ -160,12 +174,13 @@ describe("a server that redirects its endpoint", () => {
             .writeHead(307, { location: url === "//" ? "http://elsewhere/" : `http://${server?.url.host}//` })
             .end(),
     )
+    stage.placement.now = lifeAt(new URL("/", server?.url))
     expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
     const { error } = (await (await post(stage, message("ping"), { target: "open" })).json()) as {
       error: { data: object }
     }
     expect(error.data).toMatchObject({ code: "UpstreamInvalid", upstream_status: 307 })
-    expect(paths()).toEqual(["/mcp", "//", "//"])
+    expect(paths()).toEqual(["/", "//", "//"])
   })
   test("is asked anew where its next life is", async () => {
     const { url } = await redirecting(() => "/mcp/")
