@@ -80,9 +80,10 @@ const openedByAudience = (opens: ByAudience, { purpose, resource }: Use, publicU
   const names = (accepted: readonly string[]): boolean => opens.audiences.some((each) => accepted.includes(each))
   const own = `${publicUrl}${resource}`
   const allTargets = [publicUrl, `${publicUrl}/`, ...opens.also.mcp]
-  // a token for all MCP endpoints must not administer, so the REST API has an audience of its own; with a slash ask clients
-  // whose URL ends so
-  if (names([own, `${own}/`, ...(purpose === "api" ? opens.also.api : allTargets)])) return "wholly"
+  // with a slash ask clients whose URL of a target ends so
+  const others = purpose === "api" ? opens.also.api : [`${own}/`, ...allTargets]
+  // a token for all MCP endpoints must not administer, so the REST API has an audience of its own
+  if (names([own, ...others])) return "wholly"
   if (purpose === "api" && opens.mcpOpensApi && names(allTargets)) return "own things"
   return { why: `none of its audiences is ${own.slice(0, 128)}` }
 }

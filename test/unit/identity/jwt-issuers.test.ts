@@ -199,6 +199,7 @@ describe("a token's audience", () => {
     ["somebody else", "https://other.example.com", "/mcp/demo", false],
     ["nobody", undefined, "/mcp/demo", false],
     ["the REST API", `${publicUrl}/api`, "/api", true],
+    ["the REST API with a slash, which configurations may give to MCP endpoints", `${publicUrl}/api/`, "/api", false],
     ["a configured audience of the REST API", "reflow-admins", "/api", true],
     ["all MCP endpoints", publicUrl, "/api", false],
     ["a configured audience of MCP endpoints", "reflow-editors", "/api", false],
