@@ -134,6 +134,7 @@ export const answerOnceKept = (cluster: ClusterPort, { settled }: Pick<Saver, "s
     create: (kind, object, options) => kept(cluster.create(kind, object, options)),
     apply: (kind, object, options) => kept(cluster.apply(kind, object, options)),
     mergePatch: (kind, ref, patch, options) => kept(cluster.mergePatch(kind, ref, patch, options)),
+    mergePatchSpec: (kind, read, spec, options) => kept(cluster.mergePatchSpec(kind, read, spec, options)),
     replace: (kind, object, options) => kept(cluster.replace(kind, object, options)),
     delete: (kind, ref, options) => kept(cluster.delete(kind, ref, options)),
   }
