@@ -15,7 +15,7 @@
  * check compares the time with stands in deadlines.ts, who gets a place in capacity.ts, what a Pod looks like in
  * desired/. Every check is shown by an example in decide.test.ts.
  */
-import { isTrue } from "../api/condition.ts"
+import { findCondition, isTrue, withCondition } from "../api/condition.ts"
 import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
 import { followTarget } from "./checks/follow-target.ts"
@@ -34,8 +34,10 @@ import { missingService, staleService } from "./checks/service.ts"
 import { beingDeleted, expandsTooFar, invalidSpec, tooPrivileged, unknownTemplate } from "./checks/spec.ts"
 import { nextLook } from "./next-look.ts"
 import { notesOf } from "./notes.ts"
-import type { Check, Decision, Snapshot, Standing, Verdict } from "./snapshot.ts"
+import type { ReadyReason } from "./reasons.ts"
+import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
 import { nextStatus, statusPatch } from "./status.ts"
+import { stamp } from "./time.ts"
 
 /** The checks, in order. Each is a question; the comment behind it says what follows from a yes. */
 export const checks = {
@@ -94,19 +96,29 @@ export const firstVerdict = (snapshot: Snapshot): { readonly check: string; read
 const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, dead: number): boolean =>
   dead > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
 
+/** Words without the ports, ids and times in them, which differ from try to try. */
+const withoutNumbers = (words: string): string => words.replaceAll(/\d+/g, "0")
+
 /**
- * What to tell of an instance that the operator could not bring further, in the words of what stopped it. A server that runs
- * is not touched by that, and its status not either. Undefined if nothing is to be told.
+ * What to tell of an instance that the operator could not bring further, in the words of what stopped it: by the condition
+ * Ready alone, since nothing else is known by it. Undefined if nothing is to be told: a server that runs is not touched by
+ * that, and the same words once more would be a write that begins the next try at once.
  */
 export const decideTrouble = (snapshot: Snapshot, message: string): Decision | undefined => {
-  if (snapshot.standing.ready || snapshot.instance.metadata.deletionTimestamp !== undefined) return undefined
-  const before = snapshot.instance.status ?? {}
-  const standing: Standing = { ready: false, reason: "ReconcileFailed", message }
-  const status = nextStatus(snapshot, { standing })
-  const notes = notesOf(before, status)
+  const { instance, standing, now } = snapshot
+  if (standing.ready || instance.metadata.deletionTimestamp !== undefined) return undefined
+  const before = instance.status ?? {}
+  const reason = "ReconcileFailed" satisfies ReadyReason
+  const told = findCondition(before.conditions, "Ready")
+  if (told?.reason === reason && withoutNumbers(told.message) === withoutNumbers(message)) return undefined
+  const { generation } = instance.metadata
+  const seen = generation === undefined ? {} : { observedGeneration: generation }
+  const ready = { type: "Ready", status: "False", reason, message, ...seen } as const
+  const conditions = withCondition(before.conditions ?? [], ready, stamp(now))
+  const status = { ...before, phase: before.phase ?? "Pending", conditions }
   return {
-    ...{ check: "trouble", actions: [], status, statusPatch: statusPatch(snapshot, status), guarded: false, notes },
-    ...{ nudge: [], requeueAfter: 0 },
+    ...{ check: "trouble", actions: [], status, statusPatch: statusPatch(snapshot, status), guarded: false },
+    ...{ notes: notesOf(before, status), nudge: [], requeueAfter: 0 },
   }
 }
 

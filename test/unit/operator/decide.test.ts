@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { MCPInstance, MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
 import { podName } from "../../../src/api/names.ts"
 import type { Pod } from "../../../src/api/pod.ts"
-import { checks, decide, firstVerdict } from "../../../src/operator/decide.ts"
+import { checks, decide, decideTrouble, firstVerdict } from "../../../src/operator/decide.ts"
 import type { Snapshot } from "../../../src/operator/snapshot.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
@@ -543,5 +543,39 @@ describe("the status", () => {
     const snapshot = aReadySnapshot(minute, { instance })
     expect(decide(snapshot).notes.map(({ reason }) => reason)).toEqual(["Ready"])
     expect(decide({ ...snapshot, instance: { ...instance, status: decide(snapshot).status } }).notes).toEqual([])
+  })
+})
+
+describe("what stopped the operator", () => {
+  const words = "delete pods: read tcp 10.0.0.1:40123->10.0.0.7:8443: connection reset by peer"
+  const readyOf = ({ conditions }: MCPInstanceStatus) => conditions?.find(({ type }) => type === "Ready")
+
+  it("is told by the condition Ready, and changes nothing else", () => {
+    const place = { kind: "queued", reason: "MaxInstancesReached", nudge: [] } as const
+    const failed = failedAt(9, { conditions: [aCondition("Ready", "False", "CrashLoop")], backoffSeconds: 8 })
+    const unseen = { ...failed, metadata: { ...failed.metadata, generation: 2 } }
+    const waiting = anInstance({ status: decide(aSnapshot({ place })).status })
+    const ending = draining(aReadyInstance(), "Restarted", stampAfter(minute))
+    const down = { ready: false, reason: "NotReady", message: "" } as const
+    for (const snapshot of [
+      aSnapshot({ instance: waiting, place }),
+      aSnapshot({ instance: unseen }),
+      aReadySnapshot(minute, { instance: ending, standing: down }),
+    ]) {
+      const { conditions: _, ...kept } = snapshot.instance.status ?? {}
+      const others = snapshot.instance.status?.conditions?.filter(({ type }) => type !== "Ready") ?? []
+      const { status, notes } = decideTrouble(snapshot, words) ?? {}
+      expect(status).toMatchObject(kept)
+      expect(status?.conditions).toEqual(expect.arrayContaining(others))
+      expect(readyOf(status ?? {})).toMatchObject({ status: "False", reason: "ReconcileFailed", message: words })
+      expect(notes?.map(({ reason }) => reason)).toEqual(["ReconcileFailed"])
+    }
+  })
+
+  it("is not told again where a number in its words is all that differs", () => {
+    const status = decideTrouble(aSnapshot(), words)?.status ?? {}
+    const again = (said: string) => decideTrouble(aSnapshot({ instance: anInstance({ status }) }), said)
+    expect(again(words.replace("40123", "40999"))).toBeUndefined()
+    expect(readyOf(again("delete pods: forbidden")?.status ?? {})?.message).toBe("delete pods: forbidden")
   })
 })
