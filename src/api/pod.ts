@@ -42,6 +42,8 @@ export type Container = {
   readonly startupProbe?: Probe
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
+  /** `Always` makes a sidecar of an init container. */
+  readonly restartPolicy?: string
   readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } }
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly terminationMessagePolicy?: string

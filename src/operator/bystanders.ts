@@ -12,9 +12,21 @@ const inPassing: readonly string[] = ["PodInitializing", "ContainerCreating"]
 /** A container that must end, or start, may take so long before it is called a trouble. */
 const patienceMs = 10_000
 
+/** A container that crashes again and again runs in between, waits and ends: what it ended with stays true meanwhile. */
+const crashOf = ({ state = {}, lastState, ready }: ContainerStatus): string | undefined => {
+  const { waiting, terminated = lastState?.terminated } = state
+  if (ready || terminated === undefined || terminated.exitCode === 0) return undefined
+  const isBetween =
+    waiting === undefined || waiting.reason === "CrashLoopBackOff" || inPassing.includes(waiting.reason ?? "")
+  return isBetween ? `it ended with exit code ${terminated.exitCode}` : undefined
+}
+
 /** What is wrong with a container; undefined if nothing is, or not yet. */
-const troubleOf = ({ state = {}, ready }: ContainerStatus, now: number): string | undefined => {
+const troubleOf = (status: ContainerStatus, now: number): string | undefined => {
+  const { state = {}, ready } = status
   const { waiting, terminated, running } = state
+  const crash = crashOf(status)
+  if (crash !== undefined) return crash
   if (waiting !== undefined) {
     const { reason = "", message = "" } = waiting
     if (inPassing.includes(reason) || reason === "") return undefined
@@ -23,8 +35,7 @@ const troubleOf = ({ state = {}, ready }: ContainerStatus, now: number): string 
       .join(": ")
       .slice(0, 400)
   }
-  if (terminated !== undefined)
-    return terminated.exitCode === 0 ? undefined : `it ended with exit code ${terminated.exitCode}`
+  if (terminated !== undefined) return undefined
   const since = moment(running?.startedAt)
   return ready || since === undefined || now < since + patienceMs ? undefined : "it runs, and is not done or not ready"
 }
@@ -37,9 +48,15 @@ const withTrouble = (statuses: readonly ContainerStatus[], now: number) => {
   return undefined
 }
 
+/** A sidecar among the init containers, once it has started: what comes after it does not wait for it to be ready. */
+const isStartedSidecar = ({ spec }: Pod, { name, started }: ContainerStatus): boolean =>
+  started === true &&
+  spec.initContainers?.some((each) => each.name === name && each.restartPolicy === "Always") === true
+
 /** An init container that holds a Pod up: the server is not even started before it has done its work. */
 export const initTrouble = (pod: Pod, now: number): Bystander | undefined => {
-  const found = withTrouble(pod.status?.initContainerStatuses ?? [], now)
+  const statuses = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
+  const found = withTrouble(statuses, now)
   if (found === undefined) return undefined
   const message = `The init container '${found.name}' holds the Pod up: ${found.trouble}. Who adds it: a pod template, or a webhook?`
   return { reason: "InitContainerNotReady", message }
@@ -59,19 +76,24 @@ const gateTrouble = (pod: Pod): Bystander | undefined => {
   }
 }
 
+const isServer = ({ name }: ContainerStatus): boolean => name === serverContainer
+
+/** Another container that is not ready; where the server is, it must be that even if nothing is wrong with it yet. */
+const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
+  const containers = pod.status?.containerStatuses ?? []
+  const sidecars = (pod.status?.initContainerStatuses ?? []).filter(({ state }) => state?.terminated?.exitCode !== 0)
+  const unready = [...containers.filter((each) => !isServer(each)), ...sidecars].filter(({ ready }) => !ready)
+  const [first] = containers.find(isServer)?.ready === true ? unready : []
+  const found = withTrouble(unready, now) ?? (first && { name: first.name, trouble: "it starts" })
+  if (found === undefined) return undefined
+  const message = `The server answers; the container '${found.name}' beside it is not ready: ${found.trouble}.`
+  return { reason: "ContainerNotReady", message }
+}
+
 /** What keeps a Pod from being Ready whose server answers: another container, a readiness gate, or its node. */
 export const readyTrouble = (pod: Pod, now: number): Bystander | undefined => {
-  const others = (pod.status?.containerStatuses ?? []).filter(({ name }) => name !== serverContainer)
-  const sidecars = (pod.status?.initContainerStatuses ?? []).filter(
-    ({ ready, state }) => !ready && state?.terminated?.exitCode !== 0,
-  )
-  const found = withTrouble([...others.filter(({ ready }) => !ready), ...sidecars], now)
-  if (found !== undefined) {
-    const message = `The server answers; the container '${found.name}' beside it is not ready: ${found.trouble}.`
-    return { reason: "ContainerNotReady", message }
-  }
-  const gate = gateTrouble(pod)
-  if (gate !== undefined || !isTrue(pod, "ContainersReady")) return gate
+  const other = besideTrouble(pod, now) ?? gateTrouble(pod)
+  if (other !== undefined || !isTrue(pod, "ContainersReady")) return other
   const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it does, or until others take their place.`
   return { reason: "NodeNotReady", message }
 }

@@ -190,8 +190,9 @@ const progress = (patient: Patient): Standing => {
     const said = repeatable(pod, waiting ?? "", words)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
-  const init = initTrouble(pod, now)
-  if (init !== undefined && !hasStarted(pod)) return waitingFor(init.reason, init.message)
+  const mayInitialize = server === undefined || waiting === "PodInitializing"
+  const init = mayInitialize ? initTrouble(pod, now) : undefined
+  if (init !== undefined) return waitingFor(init.reason, init.message)
   // a node that has taken the Pod and tells nothing yet is setting it up
   const untold = server === undefined && scheduled?.status === "True"
   if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")

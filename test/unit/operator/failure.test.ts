@@ -368,6 +368,52 @@ describe("what is no fault of the server is not blamed on it", () => {
     expect(standing.message).toMatch(message)
     expect(standing.failed).toBeUndefined()
   })
+  it("a container that crashes again and again is one trouble, whether it waits, runs or has just ended", () => {
+    const ended = { terminated: { exitCode: 3 } }
+    const life = (state: object, lastState: object = ended) => ({ ready: false, restartCount: 4, state, lastState })
+    const lives = [
+      life({ waiting: { reason: "CrashLoopBackOff", message: "back-off 40s" } }),
+      life({ running: { startedAt: stampAfter(59) } }),
+      life(ended, {}),
+    ]
+    const told = lives.map((each) => [
+      judged(
+        { ...waitingStatus("PodInitializing"), initContainerStatuses: [{ name: "setup", ...each }] },
+        { seconds: 60 },
+      ),
+      judged(beside({ containerStatuses: [server, { name: "proxy", ...each }] }), { seconds: 60 }),
+    ])
+    expect(told.flat().every(({ message }) => message.includes("exit code 3"))).toBe(true)
+    expect(new Set(told.map(([init]) => init?.message)).size).toBe(1)
+    expect(new Set(told.map(([, proxy]) => proxy?.message)).size).toBe(1)
+  })
+  it("a container that was started anew a moment ago is not called the server's fault", () => {
+    const proxy = { name: "proxy", ready: false, restartCount: 1, state: { running: { startedAt: stampAfter(59) } } }
+    expect(judged(beside({ containerStatuses: [server, proxy] }), { seconds: 60 })).toMatchObject({
+      reason: "ContainerNotReady",
+      message: expect.stringContaining("'proxy'"),
+    })
+  })
+  it("a sidecar that is not ready holds no server up that is still pulled, or starts", () => {
+    const mesh = { name: "mesh", started: true, ...running }
+    const of = anInstance()
+    const by = (status: PodStatus, restartPolicy?: string) => {
+      const pod = aPod({ of, status: { ...status, initContainerStatuses: [mesh] } })
+      const kept = restartPolicy === undefined ? {} : { restartPolicy }
+      return judge({
+        pod: { ...pod, spec: { ...pod.spec, initContainers: [{ name: "mesh", image: "mesh", ...kept }] } },
+        spec: of.spec,
+        failure: undefined,
+        sight: { seenAt: msAfter(0), signAt: undefined, probe: undefined },
+        startTimeoutMs: 600_000,
+        now: msAfter(60),
+      })
+    }
+    expect(by(waitingStatus("PodInitializing"), "Always").reason).toBe("ContainerCreating")
+    expect(by(waitingStatus("PodInitializing")).reason).toBe("InitContainerNotReady")
+    expect(by(startingStatus(), "Always").reason).toBe("Starting")
+    expect(by(startingStatus()).reason).toBe("Starting")
+  })
   it("an init container that works is no trouble", () => {
     const status = { ...waitingStatus("PodInitializing"), initContainerStatuses: [{ name: "setup", ...running }] }
     expect(judged(status, { seconds: 5 })).toMatchObject({ reason: "ContainerCreating" })
