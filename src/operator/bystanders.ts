@@ -62,6 +62,14 @@ export const initTrouble = (pod: Pod, now: number): Bystander | undefined => {
   return { reason: "InitContainerNotReady", message }
 }
 
+/** When the first init container that runs has taken too long; undefined if none will have. */
+export const initTroubleAt = (pod: Pod, now: number): number | undefined => {
+  const running = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
+  const ends = running.map(({ state }) => (moment(state?.running?.startedAt) ?? 0) + patienceMs)
+  const next = Math.min(...ends.filter((at) => at > now))
+  return Number.isFinite(next) ? next : undefined
+}
+
 const isTrue = (pod: Pod, type: string): boolean =>
   pod.status?.conditions?.some((each) => each.type === type && each.status === "True") === true
 

@@ -1,7 +1,7 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/mcp-instance.ts"
 import { type ContainerStatus, type Pod, serverContainer } from "../api/pod.ts"
 import { defaultResources } from "../api/quantity.ts"
-import { initTrouble, readyTrouble } from "./bystanders.ts"
+import { initTrouble, initTroubleAt, readyTrouble } from "./bystanders.ts"
 import { repeatable } from "./kubelet-words.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
@@ -192,11 +192,12 @@ const progress = (patient: Patient): Standing => {
   }
   const mayInitialize = server === undefined || waiting === "PodInitializing"
   const init = mayInitialize ? initTrouble(pod, now) : undefined
+  const until = initTroubleAt(pod, now)
   if (init !== undefined) return waitingFor(init.reason, init.message)
   // a node that has taken the Pod and tells nothing yet is setting it up
   const untold = server === undefined && scheduled?.status === "True"
   if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")
-    return waitingFor("ContainerCreating", "The node sets up the container and pulls its image.")
+    return waitingFor("ContainerCreating", "The node sets up the container and pulls its image.", until)
   const trouble = probeTrouble(patient)
   if (!hasStarted(pod)) return trouble ?? waitingFor("Starting", "The server is starting.")
   // between its first answer and Ready lies a moment: not worth a word, which would be a write
@@ -243,5 +244,5 @@ export const judge = (patient: Patient): Standing => {
   const standing = progress(patient)
   if (standing.failed !== undefined || hasStarted(patient.pod)) return standing
   const created = moment(patient.pod.metadata.creationTimestamp) ?? patient.sight.seenAt
-  return { ...standing, until: created + patient.startTimeoutMs }
+  return { ...standing, until: standing.until ?? created + patient.startTimeoutMs }
 }

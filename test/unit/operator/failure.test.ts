@@ -416,6 +416,10 @@ describe("what is no fault of the server is not blamed on it", () => {
   })
   it("an init container that works is no trouble", () => {
     const status = { ...waitingStatus("PodInitializing"), initContainerStatuses: [{ name: "setup", ...running }] }
-    expect(judged(status, { seconds: 5 })).toMatchObject({ reason: "ContainerCreating" })
+    expect(judged(status, { seconds: 5 }), "it is looked at again in time").toMatchObject({
+      reason: "ContainerCreating",
+      until: msAfter(10),
+    })
+    expect(judged(status, { seconds: 10 })).toMatchObject({ reason: "InitContainerNotReady", until: msAfter(600) })
   })
 })
