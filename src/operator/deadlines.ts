@@ -5,6 +5,7 @@
 import { parseDuration } from "../api/duration.ts"
 import { isRetained } from "../api/reclaim.ts"
 import { evictableIdleMs } from "./capacity.ts"
+import { clockSkewMs } from "./sightings.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { moment } from "./time.ts"
 
@@ -14,7 +15,7 @@ const failedMs = 5 * 60_000
 const queuedMs = 60_000
 
 /** What the moments follow from. */
-type Facts = Pick<Snapshot, "instance" | "use" | "settings" | "pod">
+type Facts = Pick<Snapshot, "instance" | "use" | "settings" | "pod" | "podSeenAt">
 
 const never = Number.POSITIVE_INFINITY
 
@@ -52,6 +53,12 @@ export const lifetimeUntil = (facts: Facts): number => {
   return (born ?? never) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
 }
 
+/** True if the Pod was made since `at`: by its stamp, or as this operator saw it, since the API server's clock may be behind. */
+const isMadeSince = ({ pod, podSeenAt = 0 }: Facts, at: number): boolean => {
+  const made = moment(pod?.metadata.creationTimestamp) ?? never
+  return made >= at || (podSeenAt >= at && made >= at - clockSkewMs)
+}
+
 /**
  * When a drain must begin to be over before the Secret's values expire; at half their life if that is short. Undefined of an
  * instance that is retained once its Pod has been replaced for it: what the Secret holds then is its author's business.
@@ -61,8 +68,7 @@ export const secretUntil = (facts: Facts): number | undefined => {
   if (expires === undefined) return undefined
   const created = createdAt(facts)
   const at = Math.max(expires - facts.settings.drain_timeout, created + (expires - created) / 2)
-  const isReplaced = (moment(facts.pod?.metadata.creationTimestamp) ?? never) >= at
-  return isRetained(facts.instance) && isReplaced ? undefined : at
+  return isRetained(facts.instance) && isMadeSince(facts, at) ? undefined : at
 }
 
 /** Since when an instance can make room for another. */

@@ -188,6 +188,19 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     [],
   ],
   [
+    "once, also by an API server whose clock is behind: a Pod that was first seen since stays",
+    retained(
+      9 * minute + 9,
+      {
+        pod: aPod({ metadata: { creationTimestamp: stampAfter(8 * minute) }, status: startingStatus() }),
+        podSeenAt: msAfter(9 * minute + 8),
+      },
+      { secretExpireTime: stampAfter(10 * minute) },
+    ),
+    "running",
+    [],
+  ],
+  [
     "without a place it is queued",
     aSnapshot({ place: { kind: "queued", reason: "MaxInstancesReached", nudge: ["b"] } }),
     "queued",
