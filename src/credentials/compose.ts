@@ -37,7 +37,10 @@ export type ResolveSecret = (request: {
   readonly signal: AbortSignal
 }) => Promise<ResolvedValue>
 
-/** Composes the values of one sharer's instance; `requestId` is for the log. Throws CredentialMissing, InstanceFailed, PluginFailed, or what the cluster throws. */
+/**
+ * Composes the values of one sharer's instance; `requestId` is for the log. Throws CredentialMissing, InstanceFailed,
+ * PluginFailed, or what the cluster throws.
+ */
 export type Compose = (
   target: MCPTarget,
   holder: Holder,

@@ -65,8 +65,8 @@ const nodeOf = (store: Backend["store"], source: LogSource | undefined, ref: Obj
 }
 
 /**
- * Makes an empty embedded cluster. Nothing outlives the process but what somebody keeps and restores. Namespaces need not be made; Services get the address
- * 127.0.0.1; a Pod on a node stays, once deleted, until its node deletes it with grace 0.
+ * Makes an empty embedded cluster. Nothing outlives the process but what somebody keeps and restores. Namespaces need not be
+ * made; Services get the address 127.0.0.1; a Pod on a node stays, once deleted, until its node deletes it with grace 0.
  */
 export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluster => {
   const { clock, telemetry } = options
