@@ -45,8 +45,6 @@ const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
   }
   const [fault] = settings.pluginFaults(target.spec)
   if (fault !== undefined) return no(fault.reason, fault.message)
-  const unknown = target.spec.podTemplates?.find(({ name }) => !settings.podTemplates.has(name))
-  if (unknown !== undefined) return no("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}'.`)
   const below = belowFloor(target.spec, settings)
   if (below !== undefined) return no("PodForbidden", `${below}: kubernetes.pod_security is ${settings.pod_security}.`)
   const expanded = overExpanded(target.spec)

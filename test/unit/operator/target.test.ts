@@ -24,7 +24,6 @@ describe("a target", () => {
     ["is accepted and available", {}, ["Accepted", "Available"]],
     ["is not available while it is paused", { spec: { paused: true } }, ["Accepted", "Paused"]],
     ["of a bad spec is not accepted", { spec: { port: 0 } }, ["InvalidSpec", "NotAccepted"]],
-    ["of an unknown pod template", { spec: { podTemplates: [{ name: "x" }] } }, ["PodTemplateUnknown", "NotAccepted"]],
     ["that wants root", { spec: { security: { runAsUser: 0 } } }, ["PodForbidden", "NotAccepted"]],
     ["that wants the group of root", { spec: { security: { fsGroup: 0 } } }, ["PodForbidden", "NotAccepted"]],
     [
