@@ -112,6 +112,7 @@ const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): P
   const unconfirmed = await settleDoubts(deps, name, signal)
   const findPod = createPodFinder(deps, signal)
   let refusal: Refusal | undefined
+  let step = ""
   for (let pass = 0; pass < maxPasses; pass++) {
     await findPod(name)
     await learnProbe(cluster, at, name, signal)
@@ -121,10 +122,13 @@ const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): P
     const decision = decideAndReserve(deps, snapshot)
     if (decision.actions.length === 0 && decision.statusPatch === undefined)
       return unconfirmed ? Math.min(doubtMs, decision.requeueAfter) : decision.requeueAfter
+    step = decision.check
     const outcome = await act(actor, snapshot, decision)
     refusal = typeof outcome === "object" ? outcome : undefined
     if (outcome === "done" && decision.statusPatch !== undefined)
       metrics.started(snapshot.instance.status, decision.status)
   }
-  throw new AppError("Internal", { detail: `The instance ${name} does not settle after ${maxPasses} passes.` })
+  const undone = `after ${maxPasses} passes the step ${step} still has something to do`
+  const detail = `The instance ${name} does not settle: ${undone}. Does a webhook or somebody else change what the operator writes?`
+  throw new AppError("Internal", { detail })
 }

@@ -416,6 +416,32 @@ describe("a failing start", () => {
     expect(await world.status()).toMatchObject({ phase: "Ready" })
   })
 
+  it("whose Service a webhook changes back again and again is told so, and neither written nor tried without a pause", async () => {
+    const ref = { namespace, name: "files-user-a" }
+    const lead = { spec: { ports: [{ name: "mcp", port: 8080, targetPort: 9, protocol: "TCP" }] } }
+    await world.start(
+      {},
+      {
+        call: async ({ verb, kind }, run) => {
+          // of a patch whose change is taken back nothing is left to write
+          if (kind === "Service" && verb === "mergePatch")
+            return (await world.cluster.get(serviceKind, ref)) as Awaited<ReturnType<typeof run>>
+          const made = await run()
+          if (kind !== "Service" || verb !== "create") return made
+          return (await world.cluster.mergePatch(serviceKind, ref, lead)) as typeof made
+        },
+      },
+    )
+    await world.make()
+    await world.pass(60)
+    const ready = (await world.status()).conditions?.find(({ type }) => type === "Ready")
+    expect(ready).toMatchObject({ status: "False", reason: "ReconcileFailed" })
+    expect(ready?.message).toMatch(/staleService.*webhook/)
+    const written = world.writes.filter(({ kind }) => kind === "MCPInstance").length
+    expect(written, "the same words are one write").toBe(1)
+    expect(world.writes.filter(({ kind }) => kind === "Service").length).toBeLessThan(12 * 12)
+  })
+
   it("that nobody answers at all is no trouble of its own: nothing is written, and the log stays quiet", async () => {
     const { intercept } = refusing("ClusterUnavailable", "create pods: the API server cannot be reached")
     await world.start({}, intercept)
