@@ -155,7 +155,7 @@ const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: T
 const phaseOf = ({ refused, drain }: Verdict, standing: Standing, hasPod: boolean): Phase => {
   if (refused !== undefined && isQueueReason(refused.reason)) return "Queued"
   if (refused !== undefined) return "Failed"
-  if (drain !== undefined) return "Draining"
+  if (drain !== undefined || standing.reason === "Terminating") return "Draining"
   if (standing.ready) return "Ready"
   if (standing.failed !== undefined) return "Failed"
   return hasPod ? "Starting" : "Pending"

@@ -486,6 +486,16 @@ describe("the status", () => {
     expect(decide(aReadySnapshot(2 * minute, { instance })).statusPatch).toBeUndefined()
   })
 
+  it("of one that is being deleted says so, and no longer that it is Ready", () => {
+    const instance = aReadyInstance({ metadata: { deletionTimestamp: stampAfter(50) } })
+    const { status } = decide(aReadySnapshot(minute, { instance }))
+    const by = Object.fromEntries((status.conditions ?? []).map(({ type, ...rest }) => [type, rest]))
+    expect(by.Ready).toMatchObject({ status: "False", reason: "Terminating" })
+    expect(by.PodReady).toMatchObject({ status: "True" })
+    expect(status.phase, "requests go elsewhere, as in a drain").toBe("Draining")
+    expect(decide(aReadySnapshot(2 * minute, { instance: { ...instance, status } })).statusPatch).toBeUndefined()
+  })
+
   it("leaves out a new Pod without an address for ten seconds, so that its address comes in the same write", () => {
     const instance = { ...started(), status: decide(aSnapshot({ instance: started(), service: ownService })).status }
     const pending = aPod({ status: { phase: "Pending" } })
