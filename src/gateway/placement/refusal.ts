@@ -25,6 +25,13 @@ export const refusal = (name: string, verb: "make" | "change", error: unknown): 
       detail: `The API server is too busy to ${verb} the instance.`,
       cause: error,
     })
+  // its words name addresses of the cluster, such as that of a webhook that is down
+  if (hasCode(error, "ClusterUnavailable"))
+    return new AppError("ClusterUnavailable", {
+      detail: `The API server failed, or gave no answer, when it was to ${verb} the instance.`,
+      ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
+      cause: error,
+    })
   if (!isAppError(error) || !["ApiForbidden", "ApiInvalid", "ApiNotFound"].includes(error.code)) return error
   return new AppError("InstanceFailed", {
     detail: `The API server refused to ${verb} the instance (${error.code}).`,

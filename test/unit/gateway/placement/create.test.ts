@@ -79,6 +79,13 @@ describe("an instance that the API server refuses", () => {
     expect(error).toMatchObject({ code: "InstanceFailed", data: { reason: "CreateRefused" }, cause: words })
     expect(error.message + JSON.stringify(error.data)).not.toContain("words")
   })
+
+  test("or cannot make, as with a webhook that is down, is told without those words too, and may be tried again", async () => {
+    const { made, words } = refuse("MCPInstance", "ClusterUnavailable")
+    const error = await made.catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: "ClusterUnavailable", cause: words })
+    expect(error.message + JSON.stringify(error.data)).not.toContain("words")
+  })
 })
 
 describe("a credential that is written while an instance is made", () => {
