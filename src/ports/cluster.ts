@@ -117,8 +117,8 @@ export type LogStreamQuery = LogQuery & {
 
 /**
  * The cluster, as narrow as we need it. Errors are AppErrors: `ApiNotFound` (not from get or delete), `ApiConflict`
- * (stale resourceVersion or failed precondition), `ApiAlreadyExists`, `ApiInvalid`, `ApiForbidden`, `ApiGone`,
- * `ApiTooManyRequests`, `ClusterUnavailable`. Returned objects are frozen.
+ * (stale resourceVersion or failed precondition), `ApiAlreadyExists`, `ApiInvalid`, `ApiForbidden`, `QuotaExceeded`,
+ * `ApiGone`, `ApiTooManyRequests`, `ClusterUnavailable`. Returned objects are frozen.
  */
 export type ClusterPort = {
   /** The object as the API server has it now, or undefined. */

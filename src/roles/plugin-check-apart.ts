@@ -125,7 +125,11 @@ export const checkApart = (
     if (line.startsWith(`${mark}:`)) hear(JSON.parse(line.slice(mark.length + 1)))
     else if (line !== "") print(`${line}\n`)
   })
-  child.once("error", reject)
+  child.once("error", (error) => {
+    isTold = true
+    clearTimeout(limit)
+    reject(error)
+  })
   // `close` and not `exit`: what it has told is read by then
   child.once("close", (code, name) => {
     const how = name ?? `exit code ${code}`
