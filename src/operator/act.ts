@@ -2,6 +2,7 @@ import type { Kind, KubeObject } from "../api/kind.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
 import { podKind } from "../api/pod.ts"
 import { serviceKind } from "../api/service.ts"
+import { isWebhookFailure } from "../api/webhook-failure.ts"
 import { type AppError, hasCode, isAbort } from "../errors.ts"
 import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
@@ -52,13 +53,6 @@ const refusalOf = (refused: string, error: AppError): Refusal => {
     `The API server forbids the ${kind}: change what it names in the target, or the rule ${rules}.`,
   )
 }
-
-/**
- * True if an admission webhook could not be asked, or gave no answer that the API server understands: it says 500 then, in
- * words that have stood since Kubernetes 1.9 (`failed calling webhook "name": …`).
- */
-const isWebhookFailure = (error: unknown): error is AppError =>
-  hasCode(error, "ClusterUnavailable") && error.data?.status === 500 && /failed calling webhook/i.test(error.message)
 
 const create = async <T extends KubeObject>(
   actor: Actor,

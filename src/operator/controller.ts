@@ -202,8 +202,7 @@ const nothingOutside: OutsideSettings = {
 
 /**
  * Starts the operator: it follows instances, targets, Pods and Services of one namespace, brings each instance to where it
- * should be, and writes the conditions of instances and targets. It keeps nothing that the cluster does not have: close it and
- * create another one at any time.
+ * should be, and writes their conditions. It keeps nothing that the cluster does not have: close it and create another one.
  */
 export const createOperator = ({ cluster, clock, telemetry, options, outside, gateways }: OperatorDeps): Operator => {
   const selection = { namespace: options.namespace }

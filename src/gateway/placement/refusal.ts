@@ -1,3 +1,4 @@
+import { isWebhookFailure } from "../../api/webhook-failure.ts"
 import { AppError, hasCode, isAppError } from "../../errors.ts"
 
 /** Seconds after which a quota may have room: whoever ends an instance gives some back. */
@@ -14,6 +15,18 @@ const quotaRefusal = (name: string, error: AppError): AppError => {
   })
 }
 
+/** By the operator's own word for it. */
+const webhookRefusal = (name: string, verb: string, error: AppError): AppError =>
+  new AppError("InstanceFailed", {
+    detail: `The API server cannot ${verb} the instance: an admission webhook of the cluster cannot be asked.`,
+    data: {
+      reason: "WebhookFailed",
+      message: "An admission webhook cannot be asked: an administrator finds its name in the log",
+      instance: name,
+    },
+    cause: error,
+  })
+
 /**
  * What the API server refused, told to the caller without its words: they may quote the object. They are the error's cause,
  * which is in the audit line of each request that waited for the instance.
@@ -25,7 +38,8 @@ export const refusal = (name: string, verb: "make" | "change", error: unknown): 
       detail: `The API server is too busy to ${verb} the instance.`,
       cause: error,
     })
-  // its words name addresses of the cluster, such as that of a webhook that is down
+  if (isWebhookFailure(error)) return webhookRefusal(name, verb, error)
+  // its words may name addresses of the cluster
   if (hasCode(error, "ClusterUnavailable"))
     return new AppError("ClusterUnavailable", {
       detail: `The API server failed, or gave no answer, when it was to ${verb} the instance.`,

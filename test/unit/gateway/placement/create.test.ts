@@ -46,8 +46,8 @@ const make = async (meanwhile: () => Promise<unknown>) => {
 }
 
 describe("an instance that the API server refuses", () => {
-  const refuse = (kind: string, code: ErrorCode) => {
-    const words = new AppError(code, { detail: `create ${kind}: in the API server's words` })
+  const refuse = (kind: string, code: ErrorCode, status = 403, said = "in the API server's words") => {
+    const words = new AppError(code, { detail: `create ${kind}: ${said}`, data: { status } })
     const refusing = aroundWrites(cluster, async (write, run) => {
       if (write.verb === "create" && write.kind === kind) throw words
       return run()
@@ -80,8 +80,19 @@ describe("an instance that the API server refuses", () => {
     expect(error.message + JSON.stringify(error.data)).not.toContain("words")
   })
 
-  test("or cannot make, as with a webhook that is down, is told without those words too, and may be tried again", async () => {
-    const { made, words } = refuse("MCPInstance", "ClusterUnavailable")
+  test.each(["Secret", "MCPInstance"])(
+    "for want of a webhook's answer about its %s is told so, without its address",
+    async (kind) => {
+      const said = 'Internal error occurred: failed calling webhook "w.example": Post "https://10.0.0.7:443": refused'
+      const { made, words } = refuse(kind, "ClusterUnavailable", 500, said)
+      const error = await made.catch((thrown) => thrown)
+      expect(error).toMatchObject({ code: "InstanceFailed", data: { reason: "WebhookFailed" }, cause: words })
+      expect(error.message + JSON.stringify(error.data)).not.toContain("10.0.0.7")
+    },
+  )
+
+  test("or cannot make at the moment is told without those words too, and may be tried again", async () => {
+    const { made, words } = refuse("MCPInstance", "ClusterUnavailable", 500)
     const error = await made.catch((thrown) => thrown)
     expect(error).toMatchObject({ code: "ClusterUnavailable", cause: words })
     expect(error.message + JSON.stringify(error.data)).not.toContain("words")
