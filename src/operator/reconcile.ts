@@ -2,7 +2,7 @@ import { isTrue } from "../api/condition.ts"
 import { mcpInstanceKind } from "../api/mcp-instance.ts"
 import { podKind } from "../api/pod.ts"
 import { serviceKind } from "../api/service.ts"
-import { AppError, type ErrorCode, hasCode, isAppError } from "../errors.ts"
+import { AppError, type ErrorCode, hasCode, isAbort, isAppError } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
@@ -76,8 +76,10 @@ const passing: readonly ErrorCode[] = ["ApiConflict", "ApiNotFound", "ShuttingDo
  */
 const tellTrouble = async (deps: ReconcileDeps, name: string, error: unknown, signal: AbortSignal): Promise<void> => {
   const { at, cluster, namespace, log } = deps
-  if (signal.aborted || !isAppError(error) || passing.includes(error.code) || isOutage(error)) return
-  const message = `It is tried again, ever less often: ${error.message}`.slice(0, 900)
+  if (signal.aborted || isAbort(error) || hasCode(error, ...passing) || isOutage(error)) return
+  // words of an error that is not ours may hold anything
+  const words = isAppError(error) ? error.message : "something went wrong inside the operator; its log tells what."
+  const message = `It is tried again, ever less often: ${words}`.slice(0, 900)
   try {
     const snapshot = observe(at, name)
     if (snapshot === undefined) return

@@ -416,6 +416,25 @@ describe("a failing start", () => {
     expect(await world.status()).toMatchObject({ phase: "Ready" })
   })
 
+  it("that a fault of the operator's own stops is told so, without words that nobody has looked at", async () => {
+    await world.start(
+      {},
+      {
+        call: async ({ verb, kind }, run) => {
+          if (verb === "create" && kind === "Pod") throw new TypeError("canary")
+          return run()
+        },
+      },
+    )
+    await world.make()
+    await world.pass(5)
+    const ready = (await world.status()).conditions?.find(({ type }) => type === "Ready")
+    expect(ready).toMatchObject({ status: "False", reason: "ReconcileFailed" })
+    expect(ready?.message).toContain("inside the operator")
+    expect(JSON.stringify([await world.status(), await world.events()])).not.toContain("canary")
+    expect(world.lines.some(({ fields }) => fields.error instanceof TypeError)).toBe(true)
+  })
+
   it("whose Service a webhook changes back again and again is told so, and neither written nor tried without a pause", async () => {
     const ref = { namespace, name: "files-user-a" }
     const lead = { spec: { ports: [{ name: "mcp", port: 8080, targetPort: 9, protocol: "TCP" }] } }
