@@ -91,10 +91,14 @@ const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
   const containers = pod.status?.containerStatuses ?? []
   const sidecars = (pod.status?.initContainerStatuses ?? []).filter(({ state }) => state?.terminated?.exitCode !== 0)
   const unready = [...containers.filter((each) => !isServer(each)), ...sidecars].filter(({ ready }) => !ready)
-  const [first] = containers.find(isServer)?.ready === true ? unready : []
+  const answers = containers.find(isServer)?.ready === true
+  const [first] = answers ? unready : []
   const found = withTrouble(unready, now) ?? (first && { name: first.name, trouble: "it starts" })
   if (found === undefined) return undefined
-  const message = `The server answers; the container '${found.name}' beside it is not ready: ${found.trouble}.`
+  const where = answers
+    ? `The server answers; the container '${found.name}' beside it`
+    : `The container '${found.name}'`
+  const message = `${where} is not ready: ${found.trouble}.`
   return { reason: "ContainerNotReady", message }
 }
 

@@ -387,6 +387,11 @@ describe("what is no fault of the server is not blamed on it", () => {
     expect(new Set(told.map(([init]) => init?.message)).size).toBe(1)
     expect(new Set(told.map(([, proxy]) => proxy?.message)).size).toBe(1)
   })
+  it("a server that does not answer either is not said to", () => {
+    const proxy = { name: "proxy", ...running }
+    const { message } = judged(beside({ containerStatuses: [{ ...server, ready: false }, proxy] }), { seconds: 60 })
+    expect(message).toBe("The container 'proxy' is not ready: it runs, and is not done or not ready.")
+  })
   it("a container that was started anew a moment ago is not called the server's fault", () => {
     const proxy = { name: "proxy", ready: false, restartCount: 1, state: { running: { startedAt: stampAfter(59) } } }
     expect(judged(beside({ containerStatuses: [server, proxy] }), { seconds: 60 })).toMatchObject({
