@@ -101,14 +101,17 @@ const withoutNumbers = (words: string): string => words.replaceAll(/\d+/g, "0")
 
 /**
  * What to tell of an instance that the operator could not bring further, in the words of what stopped it: by the condition
- * Ready alone, since nothing else is known by it. Undefined if nothing is to be told: a server that runs is not touched by
- * that, and the same words once more would be a write that begins the next try at once.
+ * Ready alone, since nothing else is known by it. Of a server that takes requests an Event alone tells: it goes on doing that.
+ * Undefined if nothing is to be told: the same words once more would be a write that begins the next try at once.
  */
 export const decideTrouble = (snapshot: Snapshot, message: string): Decision | undefined => {
   const { instance, standing, now } = snapshot
-  if (standing.ready || instance.metadata.deletionTimestamp !== undefined) return undefined
+  if (instance.metadata.deletionTimestamp !== undefined) return undefined
   const before = instance.status ?? {}
   const reason = "ReconcileFailed" satisfies ReadyReason
+  const silent = { check: "trouble", actions: [], guarded: false, nudge: [], requeueAfter: 0 } as const
+  if (standing.ready)
+    return { ...silent, status: before, statusPatch: undefined, notes: [{ type: "Warning", reason, note: message }] }
   const told = findCondition(before.conditions, "Ready")
   if (told?.reason === reason && withoutNumbers(told.message) === withoutNumbers(message)) return undefined
   const { generation } = instance.metadata
@@ -116,10 +119,7 @@ export const decideTrouble = (snapshot: Snapshot, message: string): Decision | u
   const ready = { type: "Ready", status: "False", reason, message, ...seen } as const
   const conditions = withCondition(before.conditions ?? [], ready, stamp(now))
   const status = { ...before, phase: before.phase ?? "Pending", conditions }
-  return {
-    ...{ check: "trouble", actions: [], status, statusPatch: statusPatch(snapshot, status), guarded: false },
-    ...{ notes: notesOf(before, status), nudge: [], requeueAfter: 0 },
-  }
+  return { ...silent, status, statusPatch: statusPatch(snapshot, status), notes: notesOf(before, status) }
 }
 
 /** What is to be done about an instance. Pure: the snapshot has everything, the clock and the settings included. */

@@ -595,6 +595,15 @@ describe("what stopped the operator", () => {
     }
   })
 
+  it("is told by an Event alone of a server that takes requests", () => {
+    const decision = decideTrouble(aReadySnapshot(minute), words)
+    expect(decision).toMatchObject({
+      statusPatch: undefined,
+      actions: [],
+      notes: [{ type: "Warning", reason: "ReconcileFailed", note: words }],
+    })
+  })
+
   it("is not told again where a number in its words is all that differs", () => {
     const status = decideTrouble(aSnapshot(), words)?.status ?? {}
     const again = (said: string) => decideTrouble(aSnapshot({ instance: anInstance({ status }) }), said)
