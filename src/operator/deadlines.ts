@@ -7,6 +7,7 @@ import { isRetained } from "../api/reclaim.ts"
 import { evictableIdleMs } from "./capacity.ts"
 import { clockSkewMs } from "./sightings.ts"
 import type { Snapshot } from "./snapshot.ts"
+import { wasReady } from "./start.ts"
 import { moment } from "./time.ts"
 
 /** How long a failed instance that nobody waits for tells its failure. */
@@ -47,9 +48,13 @@ export const idleUntil = (facts: Facts): number | undefined => {
   return latest(readyAt, facts.use.lastUse) + 1.25 * ttl
 }
 
+/** When the Pod of an instance that is retained was made; never, before it took requests: another one would be no younger. */
+const podBirth = ({ instance, pod }: Facts): number | undefined =>
+  wasReady({ instance }) ? moment(pod?.metadata.creationTimestamp) : undefined
+
 /** When an instance is too old; of one that is retained, its Pod. */
 export const lifetimeUntil = (facts: Facts): number => {
-  const born = isRetained(facts.instance) ? moment(facts.pod?.metadata.creationTimestamp) : createdAt(facts)
+  const born = isRetained(facts.instance) ? podBirth(facts) : createdAt(facts)
   return (born ?? never) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
 }
 

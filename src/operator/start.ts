@@ -39,10 +39,16 @@ export const isSpecNews = ({ instance }: Pick<Snapshot, "instance">): boolean =>
 
 /** Longest wait between two failed starts. */
 const maxBackoffSeconds = 300
+/** The same where it is not the start's fault, and whoever mends the fault does not know who waits for it. */
+const maxWebhookBackoffSeconds = 30
 
-/** The wait after one more failed start: 1 s, doubling up to five minutes; from the beginning after a spec change. */
+/**
+ * The wait after one more failed start: 1 s, doubling up to five minutes, or to 30 s while an admission webhook cannot be
+ * asked; from the beginning after a spec change.
+ */
 export const nextBackoff = (snapshot: Snapshot): { readonly seconds: number; readonly until: number } => {
   const before = isSpecNews(snapshot) ? 0 : (snapshot.instance.status?.backoffSeconds ?? 0)
-  const seconds = Math.min(before === 0 ? 1 : before * 2, maxBackoffSeconds)
+  const most = snapshot.refusal?.reason === "WebhookFailed" ? maxWebhookBackoffSeconds : maxBackoffSeconds
+  const seconds = Math.min(before === 0 ? 1 : before * 2, most)
   return { seconds, until: snapshot.now + seconds * 1000 }
 }

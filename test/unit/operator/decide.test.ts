@@ -3,7 +3,7 @@ import type { MCPInstance, MCPInstanceStatus } from "../../../src/api/mcp-instan
 import { podName } from "../../../src/api/names.ts"
 import type { Pod } from "../../../src/api/pod.ts"
 import { checks, decide, decideTrouble, firstVerdict } from "../../../src/operator/decide.ts"
-import type { Snapshot } from "../../../src/operator/snapshot.ts"
+import type { Refusal, Snapshot } from "../../../src/operator/snapshot.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
 import { aPod, crashedStatus, readyStatus, startingStatus } from "../../support/build/pod.ts"
@@ -150,6 +150,12 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
   ["an idle one that is retained stays", retained(99 * minute), "running", []],
   ["one that is retained makes no room", retained(99 * minute, { makesRoom: true }), "running", []],
   ["one that is retained is as old as its Pod: that is drained", retained(24 * 60 * minute), "pastLifetime", []],
+  [
+    "a Pod of one that is retained which was never Ready is not too old: another one would start as slowly",
+    retained(24 * 60 * minute, { instance: { ...started(), spec: anInstance({ spec: retain }).spec } }),
+    "running",
+    [],
+  ],
   [
     "and then replaced",
     retained(24 * 60 * minute, {
@@ -537,13 +543,14 @@ describe("the status", () => {
     expect(decided(other)).toMatch(/tooPrivileged|expandsTooFar/)
   })
 
-  it("doubles the backoff with each refusal, up to five minutes", () => {
-    const refusal = { reason: "PodForbidden", message: "" } as const
-    const seconds = (before: number | undefined) => {
+  it("doubles the backoff with each refusal, up to five minutes, or to 30 s while a webhook is down", () => {
+    const seconds = (before: number | undefined, reason: Refusal["reason"] = "PodForbidden") => {
+      const refusal = { reason, message: "" }
       const instance = started(before === undefined ? {} : { backoffSeconds: before })
       return decide(aSnapshot({ instance, service: ownService, refusal })).status.backoffSeconds
     }
-    expect([undefined, 1, 2, 200, 300].map(seconds)).toEqual([1, 2, 4, 300, 300])
+    expect([undefined, 1, 2, 200, 300].map((before) => seconds(before))).toEqual([1, 2, 4, 300, 300])
+    expect([16, 30].map((before) => seconds(before, "WebhookFailed"))).toEqual([30, 30])
   })
 
   it("loses the keys of dead gateways in a guarded write", () => {
