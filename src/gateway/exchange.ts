@@ -11,8 +11,9 @@ import type { PlacementPort } from "./placement/port.ts"
 import { sessionGone } from "./placing.ts"
 import type { Reinitializer } from "./reinitialize.ts"
 import type { OpenSession } from "./session.ts"
-import { isDialFailure, type Upstream } from "./upstream.ts"
+import type { Upstream } from "./upstream.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
+import { isDialFailure } from "./upstream-failure.ts"
 
 /** What an exchange asks. */
 export type ExchangeDeps = {

@@ -1,6 +1,7 @@
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { toRpcError } from "./answer.ts"
+import { createAnswerWatch } from "./answer-watch.ts"
 import { isRepeatable } from "./exchange.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
@@ -8,6 +9,10 @@ import { probe } from "./placement/probe.ts"
 
 /** What an event stream still says when it ends too early, so that its client need not wait for what never comes. */
 export type LastWords = {
+  /** Hears what goes to the client. */
+  sent(chunk: Buffer): void
+  /** True once the answer itself has gone to the client: then nothing more is said of the call. */
+  isAnswered(): boolean
   /**
    * Its server has broken it off. undefined = nothing: the stream is cut, and the client may take it up again, which makes
    * sense only if it is `resumable` by the ids of its events and the server lives on.
@@ -54,7 +59,8 @@ export const brokenOff = ({ messages }: Placed): AppError =>
   })
 
 /** The last words of a stream that answers a call. */
-const ofCall = (placed: Placed, deps: LastWordsDeps): LastWords => ({
+const ofCall = (placed: Placed, deps: LastWordsDeps, idText: string): LastWords => ({
+  ...createAnswerWatch(idText),
   serverGone: async (resumable) => {
     if (resumable && placed.session !== undefined && (await livesOn(placed, deps))) return undefined
     return errorEvent(placed, brokenOff(placed))
@@ -70,6 +76,8 @@ const ofCall = (placed: Placed, deps: LastWordsDeps): LastWords => ({
 
 /** A subscription ends in order with an empty result; without one the client takes its stream for broken. */
 const ofSubscription = (placed: Placed, idText: string): LastWords => ({
+  sent: () => {},
+  isAnswered: () => false,
   serverGone: async () => undefined,
   stopped: () => {
     const meta = `{"io.modelcontextprotocol/subscriptionId":${idText}}`
@@ -82,5 +90,5 @@ const ofSubscription = (placed: Placed, idText: string): LastWords => ({
 export const lastWordsOf = (placed: Placed, deps: LastWordsDeps): LastWords | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined
-  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps)
+  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps, idText)
 }

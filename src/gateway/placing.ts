@@ -5,7 +5,7 @@ import type { Keyed, Placed } from "./pipeline.ts"
 import type { Placement, PlacementPort } from "./placement/port.ts"
 import type { Reinitializer } from "./reinitialize.ts"
 import type { OpenSession } from "./session.ts"
-import { isDialFailure } from "./upstream.ts"
+import { isDialFailure } from "./upstream-failure.ts"
 
 /** What placing asks. */
 export type PlacingDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }

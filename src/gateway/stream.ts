@@ -91,17 +91,19 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
     /** Ends an event stream with last words, in a place of their own: an event that was cut becomes one that nobody reads. */
     const endWith = (words: string): void => void response.end(isBetween() ? words : `${cutEvent}${words}`)
     const isResumable = () => alive?.isResumable() === true
+    const lastWords = options.events ? options.lastWords : undefined
+    const isAnswered = () => lastWords?.isAnswered() === true
     const lose = async (): Promise<void> => {
-      const words = options.events
-        ? await options.lastWords?.serverGone(isResumable()).catch(() => undefined)
-        : undefined
+      // the answer is there, and only the end of its stream is missing
+      if (isAnswered()) return finish("complete", () => void response.end())
+      const words = await lastWords?.serverGone(isResumable()).catch(() => undefined)
       const reason = stopReason(signal)
       if (reason !== undefined) return stop(reason)
       finish("server gone", words === undefined || signal.aborted ? cut : () => endWith(words))
     }
     const stop = (reason: AppError): void => {
       start()
-      const words = options.lastWords?.stopped(reason, isResumable())
+      const words = isAnswered() ? undefined : lastWords?.stopped(reason, isResumable())
       finish("stopped", () => (words === undefined ? void response.end() : endWith(words)))
     }
     const start = (): void => {
@@ -112,7 +114,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       const error = toAppError(cause)
       if (!started) reject(error)
       else options.onUnreadable(error)
-      const words = options.events ? options.lastWords?.unreadable(error) : undefined
+      const words = isAnswered() ? undefined : lastWords?.unreadable(error)
       const end = words === undefined ? cut : () => endWith(words)
       finish("unreadable", started ? end : () => {})
       answer.abort()
@@ -121,6 +123,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       if (chunk.length === 0) return true
       onBytes?.()
       alive?.wrote(chunk)
+      lastWords?.sent(chunk)
       start()
       if (response.write(chunk)) return true
       if (!waiting) response.once("drain", resume)

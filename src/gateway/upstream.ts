@@ -1,13 +1,14 @@
 import type { IncomingHttpHeaders } from "node:http"
-import { type Dispatcher, errors, Pool } from "undici"
-import { AppError, hasCode } from "../errors.ts"
+import { type Dispatcher, Pool } from "undici"
 import type { ClockPort } from "../ports/clock.ts"
+import { singleHeaders } from "./answer-headers.ts"
 import { checkNoRedirect, createDetours, detourOf } from "./detours.ts"
 import { dropBody } from "./drop-body.ts"
 import type { Verb } from "./incoming.ts"
 import type { Placement } from "./placement/port.ts"
 import { createPools, type Lease } from "./pools.ts"
 import type { BodySink, UpstreamAnswer } from "./upstream-answer.ts"
+import { toFailure, tooSlow } from "./upstream-failure.ts"
 
 /** A request to a server. */
 export type UpstreamRequest = {
@@ -45,49 +46,6 @@ const keepAliveMarginMs = 1_000
 /** How much of a body is held until somebody takes it. */
 const maxEarlyBytes = 64 * 2 ** 10
 
-const failureCode = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error ? String(error.code) : ""
-
-/** True if the connection had carried an answer before: then the server may have closed it before it saw the request. */
-const mayBeReused = (error: unknown): boolean => !(error instanceof errors.SocketError && error.socket?.bytesRead === 0)
-
-/** What undici says of a head that is none, or of one that says two things: two lengths, a status that nobody asked for. */
-const noHTTP: ReadonlySet<string> = new Set([
-  "UND_ERR_HEADERS_OVERFLOW",
-  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
-  "ERR_ASSERTION",
-])
-
-const isNoHTTP = (error: unknown, code: string): boolean =>
-  error instanceof errors.HTTPParserError ||
-  noHTTP.has(code) ||
-  (error instanceof errors.SocketError && error.message === "bad response")
-
-const toFailure = (error: unknown, started: boolean): AppError => {
-  const code = failureCode(error)
-  if (!started) {
-    const detail = "The server does not accept connections."
-    return new AppError("UpstreamUnreachable", { detail, data: { phase: "connect" }, cause: error })
-  }
-  if (code === "UND_ERR_HEADERS_TIMEOUT") {
-    return new AppError("UpstreamTimeout", { detail: "The server took too long to answer.", data: { phase: "head" } })
-  }
-  if (isNoHTTP(error, code)) {
-    const detail = "The server's answer is not valid HTTP."
-    return new AppError("UpstreamInvalid", { detail, data: { phase: "head" }, cause: error })
-  }
-  const data = { phase: "head", reused: mayBeReused(error) }
-  return new AppError("UpstreamUnreachable", {
-    detail: "The server closed the connection without an answer.",
-    data,
-    cause: error,
-  })
-}
-
-/** True if nothing was sent, because the server took no connection. */
-export const isDialFailure = (error: unknown): boolean =>
-  hasCode(error, "UpstreamUnreachable") && error.data?.phase === "connect"
-
 const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
 
 type Waiting = { readonly resolve: (answer: UpstreamAnswer) => void; readonly reject: (error: unknown) => void }
@@ -122,9 +80,13 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200) return
-    this.status = status
-    this.headers = headers
-    this.#waiting.resolve(this)
+    try {
+      this.headers = singleHeaders(headers)
+      this.status = status
+      this.#waiting.resolve(this)
+    } catch (error) {
+      this.#giveUp(error)
+    }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -171,6 +133,16 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     else this.#controller.abort(aborted())
   }
 
+  /** Ends it unless the head of the answer is here: undici counts anew with each 1xx that a server sends. */
+  expire(): void {
+    if (this.status === 0) this.#giveUp(tooSlow())
+  }
+
+  #giveUp(error: unknown): void {
+    this.#waiting.reject(error)
+    this.abort()
+  }
+
   #reason(): unknown {
     return this.#signal.aborted ? this.#signal.reason : aborted()
   }
@@ -199,12 +171,19 @@ export const connectionOptions: Pool.Options = {
 
 const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 
-const dispatch = ({ pool, release }: Lease<Pool>, request: UpstreamRequest, path: string): Promise<UpstreamAnswer> =>
-  new Promise((resolve, reject) => {
-    const exchange = new Exchange({ resolve, reject }, release, request.signal)
-    const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
-    pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
-  })
+const dispatch = (
+  { pool, release }: Lease<Pool>,
+  request: UpstreamRequest,
+  path: string,
+  clock: ClockPort,
+): Promise<UpstreamAnswer> => {
+  const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
+  const exchange = new Exchange({ resolve, reject }, release, request.signal)
+  const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
+  const cancel = clock.timer(headersTimeout, () => exchange.expire())
+  pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
+  return promise.finally(cancel)
+}
 
 const refuseRedirect = (answer: UpstreamAnswer): void => {
   try {
@@ -221,7 +200,12 @@ export const createUpstream = (clock: ClockPort): Upstream => {
   const detours = createDetours()
   const ask = (request: UpstreamRequest, path: string): Promise<UpstreamAnswer> => {
     const { instance, incarnation, url } = request.placement
-    return dispatch(pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }), request, path)
+    return dispatch(
+      pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }),
+      request,
+      path,
+      clock,
+    )
   }
   const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
     await dropBody(redirect, clock)

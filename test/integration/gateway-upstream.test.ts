@@ -546,7 +546,7 @@ describe("draining", () => {
   test("waits no longer than ten seconds for a stream whose head does not come", async () => {
     await stage.close()
     const clock = fakeClock()
-    stage = await startStage({ clock })
+    stage = await startStage({ clock, requestTimeoutMs: 60_000 })
     const arrived = gate()
     await serve(() => arrived.resolve())
     const stream = post(stage, undefined, { verb: "GET" })

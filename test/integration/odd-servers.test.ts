@@ -306,4 +306,110 @@ describe("a server that breaks off", () => {
     expect([none.status, none.headers.get("content-length")]).toEqual([204, null])
     expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
   })
+  test("behind a tool policy in the middle of a JSON body is told so, since nothing went out yet", async () => {
+    await serve((response) => {
+      response.writeHead(200, { "content-type": "application/json" }).write('{"jsonrpc":"2.0",')
+      setTimeout(() => response.destroy(), 50)
+    })
+    for (const [method, code] of [
+      ["tools/call", "UpstreamInterrupted"],
+      ["tools/list", "UpstreamUnreachable"],
+    ] as const) {
+      const response = await post(stage, message(method, { name: "pay" }), { target: "narrow" })
+      expect(await response.json()).toMatchObject({ id: 1, error: { data: { code, phase: "body" } } })
+    }
+  })
+  test.each(targets)(
+    "a stream after its answer ends it in order, and says nothing more of the call (%s)",
+    async (target) => {
+      const progress = 'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\n\n'
+      for (const after of ["", ": ping\n\n", progress, ": pi"]) {
+        await serve((response) => {
+          response
+            .writeHead(200, { "content-type": "text/event-stream" })
+            .write(`${progress}event: message\ndata: ${result}\n\n`)
+          setTimeout(() => response.write(after), 20)
+          setTimeout(() => response.destroy(), 50)
+        })
+        const text = await (await post(stage, message("tools/call", { name: "pay" }), { target })).text()
+        expect(text).toContain(result)
+        expect(text).not.toContain("error")
+        await server?.close()
+      }
+    },
+  )
+  test("a stream of a request of its own, or of another's answer, has not answered", async () => {
+    await serve((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      response.write('data: {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"result":1}}\n\n')
+      response.write('event: note\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n')
+      response.write('data: {"jsonrpc":"2.0","id":"1","result":{}}\n\n')
+      setTimeout(() => response.destroy(), 20)
+    })
+    const text = await (await post(stage, message("tools/call", { name: "pay" }), { target: "open" })).text()
+    expect(text).toContain("UpstreamInterrupted")
+  })
+  test("to become another protocol nobody asked for is told as one whose answer is no HTTP", async () => {
+    await serve((response) =>
+      response.socket?.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
+    )
+    expect(await codeOf("tools/call")).toEqual(["UpstreamInvalid", false])
+  })
+})
+
+describe("a server that says a header twice", () => {
+  const answerWith = (headers: Record<string, string | string[]>) =>
+    serve((response) => response.writeHead(200, { "content-type": "application/json", ...headers }).end(result))
+  test.each(targets)("is understood where it says one thing (%s)", async (target) => {
+    await answerWith({ "content-encoding": ["identity", "identity"], "mcp-session-id": ["s", "s"] })
+    const opened = await post(stage, initialize, { target })
+    expect([opened.status, await opened.text()]).toEqual([200, result])
+    const headers = { "mcp-session-id": opened.headers.get("mcp-session-id") ?? "" }
+    await post(stage, message("ping"), { target, headers })
+    expect(server?.seen.at(-1)?.headers["mcp-session-id"]).toBe("s")
+  })
+  test("keeps its codings", async () => {
+    await answerWith({ "content-encoding": ["a", "b"] })
+    // no client here knows these codings
+    const response = await post(stage, message("ping"), { target: "open" })
+    expect(response.headers.get("content-encoding")).toBe("a, b")
+    await response.body?.cancel().catch(() => {})
+  })
+  test.each([
+    ["mcp-session-id", ["a", "b"]],
+    ["content-type", ["application/json", "text/event-stream"]],
+    ["location", ["/a", "/b"]],
+  ])("is told so where it says two things: %s", async (name, values) => {
+    await answerWith({ [name]: values })
+    const response = await post(stage, initialize, { target: "open" })
+    expect(await response.json()).toMatchObject({
+      error: { message: expect.stringContaining(name), data: { code: "UpstreamInvalid" } },
+    })
+  })
+})
+
+describe("a server that keeps its callers waiting", () => {
+  test("with 1xx answers gets no more time for them", async () => {
+    await stage.close()
+    stage = await startStage({ requestTimeoutMs: 300 })
+    let beat: NodeJS.Timeout | undefined
+    await serve((response) => {
+      beat = setInterval(() => response.writeProcessing(), 50)
+      response.on("close", () => clearInterval(beat))
+    })
+    const response = await post(stage, message("tools/call", { name: "slow" }))
+    expect(await response.json()).toMatchObject({ id: 1, error: { data: { code: "UpstreamTimeout" } } })
+  })
+  test("with the body of a redirect is asked where it redirects to nevertheless", async () => {
+    await serve((response, { url }) => {
+      if (url === "/mcp/") return response.writeHead(200, { "content-type": "application/json" }).end(result)
+      return response.writeHead(307, { location: "/mcp/", "content-length": 1_000 }).write("x")
+    })
+    expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
+  })
+  test("with a body that nobody wants keeps no call open", async () => {
+    await serve((response) => response.writeHead(202, { "content-length": 1_000 }).write("x"))
+    expect((await post(stage, notice, { target: "open" })).status).toBe(202)
+    await expect.poll(() => stage.placement.calls, { timeout: 3_000 }).toBe(0)
+  })
 })
