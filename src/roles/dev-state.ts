@@ -18,7 +18,7 @@ import {
   stateText,
   writeState,
 } from "./dev-state-file.ts"
-import { makePrivateFolder, othersMayWrite } from "./private-file.ts"
+import { isOthers, makePrivateFolder, othersMayWrite } from "./private-file.ts"
 import { createSaver, type Saver } from "./saver.ts"
 
 /** A state folder that this process works with, alone. */
@@ -36,6 +36,8 @@ const prepareFolder = async (stateDir: string): Promise<void> => {
   try {
     await makePrivateFolder(stateDir)
     // targets are commands: who can write them can run what they like as this user
+    if (await isOthers(stateDir))
+      throw unusable(stateDir, "belongs to another user: name one of your own with --set dev.state_dir=FOLDER")
     if (await othersMayWrite(stateDir))
       throw unusable(stateDir, `can be written by other users: run chmod go-w ${stateDir}`)
   } catch (error) {

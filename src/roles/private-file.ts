@@ -1,4 +1,5 @@
-import { chmod, mkdir, open, rename, stat } from "node:fs/promises"
+import { constants } from "node:fs"
+import { mkdir, open, rename, rm, stat } from "node:fs/promises"
 import { dirname } from "node:path"
 
 /** The code of an error of the system, e.g. `ENOENT`; empty if it has none. */
@@ -11,6 +12,15 @@ export const makePrivateFolder = async (folder: string): Promise<void> => {
 
 /** True if users besides the owner may change what is in the folder (or the file). */
 export const othersMayWrite = async (path: string): Promise<boolean> => ((await stat(path)).mode & 0o022) !== 0
+
+/** True if the folder (or the file) belongs to another user than the one this process runs as, who may change it at will. */
+export const isOthers = async (path: string): Promise<boolean> => {
+  const own = process.geteuid?.()
+  return own !== undefined && (await stat(path)).uid !== own
+}
+
+/** A file that was not there, and no link: whoever left something under its name cannot say where is written. */
+const newFile = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
 /** Tells the disk of a new name in a folder. Some file systems cannot; they keep it in their own way. */
 const syncFolder = async (folder: string): Promise<void> => {
@@ -28,10 +38,12 @@ const syncFolder = async (folder: string): Promise<void> => {
  */
 export const writePrivately = async (file: string, text: string): Promise<void> => {
   const draft = `${file}.draft`
-  const handle = await open(draft, "w", 0o600)
+  // a crash may have left one
+  await rm(draft, { force: true })
+  const handle = await open(draft, newFile, 0o600)
   try {
-    // a draft that a crash left keeps its mode, and the umask may have taken something away
-    await chmod(draft, 0o600)
+    // the umask may have taken something away
+    await handle.chmod(0o600)
     await handle.writeFile(text)
     await handle.sync()
   } finally {

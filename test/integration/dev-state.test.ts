@@ -1,4 +1,16 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
@@ -219,6 +231,29 @@ describe("the state folder", () => {
     chmodSync(state(), 0o777)
     const error = await run(notes).catch((each) => each)
     expect(hasCode(error, "StateInvalid") && error.message).toContain(`run chmod go-w ${state()}`)
+  })
+
+  test.runIf(process.geteuid?.() === 0)(
+    "of another user is refused, even if only that one may write to it",
+    async () => {
+      await (await run(notes)).end()
+      chownSync(state(), 65_534, 65_534)
+      const error = await run(notes).catch((each) => each)
+      expect(hasCode(error, "StateInvalid") && error.message).toContain("belongs to another user")
+    },
+  )
+
+  test("with a link where a draft is to be written leaves alone what the link names", async () => {
+    await (await run(notes)).end()
+    const precious = join(folder, "precious")
+    writeFileSync(precious, "mine", { mode: 0o644 })
+    symlinkSync(precious, `${stateFile()}.draft`)
+    const second = await run(notes)
+    await second.api("admin", "POST", "/targets", mine())
+    await second.end()
+    expect([readFileSync(precious, "utf8"), statSync(precious).mode & 0o777]).toEqual(["mine", 0o644])
+    expect(lstatSync(stateFile()).isFile()).toBe(true)
+    expect((await (await run(notes)).names()).length).toBe(2)
   })
 
   test.each([
