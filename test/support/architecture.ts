@@ -70,7 +70,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   "node:sea": ["src/plugin/load.ts"],
   pino: ["src/telemetry/"],
   "prom-client": ["src/telemetry/"],
-  undici: ["src/gateway/upstream.ts", "src/adapters/kube/"],
+  undici: ["src/gateway/upstream.ts", "src/gateway/upstream-failure.ts", "src/adapters/kube/"],
   yaml: ["src/config/", "src/roles/", "src/generate.ts"],
   zod: ["src/api/", "src/config/", "src/plugin/", "src/admin/", "src/gateway/", "src/generate/", "plugins/"],
 }
