@@ -37,8 +37,17 @@ export const detourOf = (answer: UpstreamAnswer, asked: URL, sent: readonly stri
   return ownNames(asked, sent).includes(host) ? path : undefined
 }
 
-/** A place for people: what does not print is left out. */
-const shown = (location: string): string => location.replace(/[^\x21-\x7e]/g, "").slice(0, longestShown)
+/** A place without what credentials stand in: the part of a user before the host, query and fragment. */
+const withoutSecrets = (location: string): string => {
+  const place = location.split(/[?#]/, 1)[0] ?? ""
+  const host = place.indexOf("//") + 2
+  const path = place.indexOf("/", host)
+  const user = place.lastIndexOf("@", path === -1 ? undefined : path)
+  return host > 1 && user >= host ? place.slice(0, host) + place.slice(user + 1) : place
+}
+
+/** A place for people, and for the log: what does not print is left out. */
+const shown = (location: string): string => withoutSecrets(location.replace(/[^\x21-\x7e]/g, "")).slice(0, longestShown)
 
 /** Throws UpstreamInvalid for a redirect: no client could follow it, since only we reach the server. */
 export const checkNoRedirect = (answer: UpstreamAnswer): void => {

@@ -208,6 +208,21 @@ describe("a server that redirects its endpoint", () => {
   })
 })
 
+describe("a server that redirects to a login", () => {
+  test.each([
+    ["/login?token=S3CRET", "/login"],
+    ["/login#token=S3CRET", "/login"],
+    ["https://user:S3CRET@login.example/a@b?x=y", "https://login.example/a@b"],
+    ["//S3CRET@login.example", "//login.example"],
+  ])("to %s has what is secret in it told to nobody, and to no log", async (location, told) => {
+    await serve((response) => response.writeHead(302, { location }).end())
+    const text = await (await post(stage, message("ping"), { target: "open" })).text()
+    expect(text).toContain(`redirects to '${told}'`)
+    await expect.poll(() => stage.lines.some(({ fields }) => fields?.code === "UpstreamInvalid")).toBe(true)
+    expect(text + JSON.stringify(stage.lines)).not.toContain("S3CRET")
+  })
+})
+
 describe("a server that checks Host", () => {
   test("gets the address that is asked, or what the target says, also when its session is opened again", async () => {
     const { url } = await serve((response, { body }) => {
