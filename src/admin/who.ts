@@ -51,6 +51,9 @@ export const parseWho = (text: string, issuers: readonly string[]): Who => {
   }
   if (only === undefined || others.length > 0)
     throw invalid(`Name the issuer too, as issuer/name; ${configured(issuers)}.`, issuers)
+  // what a script writes as dev/$NAME is this while $NAME is empty
+  if (text === only)
+    throw invalid(`${only} is the issuer: say ${only}/NAME; who is called so is ${only}/${only}.`, issuers)
   return checked({ issuer: only, name: text }, issuers)
 }
 

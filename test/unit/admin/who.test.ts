@@ -8,6 +8,7 @@ test("a role, group or user is named by issuer and name, whatever the name holds
   for (const text of ["corp/a", "dev/a/b", "corp/ a ", "corp/\u{1f600}", "dev/a\0b", `dev/${"x".repeat(1_020)}`])
     expect(whoText(parseWho(text, issuers))).toBe(text)
   expect(parseWho("a", ["corp"])).toEqual({ issuer: "corp", name: "a" })
+  expect(parseWho("corp/corp", ["corp"])).toEqual({ issuer: "corp", name: "corp" })
 })
 
 test.each(["a", "", "corp/", "corp/u\ud83d", "\udc00", "other/a"])("%j names nobody", (text) => {
@@ -29,6 +30,7 @@ test.each([
     "There is no issuer 'Corp'; configured are: corp; if all of it is the name, say corp/ before it.",
   ],
   ["one where none is configured", "corp/a", [], "There is no issuer 'corp'; none is configured."],
+  ["an issuer alone", "corp", ["corp"], "corp is the issuer: say corp/NAME; who is called so is corp/corp."],
   ["nobody's name", "a", issuers, "Name the issuer too, as issuer/name; configured are: corp, dev."],
 ])("%s is refused, and the configured ones are listed", (_name, text, known, detail) => {
   const data = { issuers: known }
