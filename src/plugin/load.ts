@@ -7,6 +7,7 @@ import { AppError, toAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { callPlugin } from "./call.ts"
 import * as contract from "./contract.ts"
+import { cleanReason } from "./reason.ts"
 
 /** How long a file may take to be loaded, with its top-level awaits. */
 const limitMs = 10_000
@@ -96,7 +97,7 @@ const defaultOf = (module: { readonly default?: unknown }): unknown => {
 const reasonOf = ({ message }: Error): string =>
   message.includes("import statement outside a module")
     ? `${message}: call it .mjs or .mts, or let "type" in the package.json beside it be "module"`
-    : message
+    : cleanReason(message)
 
 /**
  * What the file of a plugin exports by default: `.mjs`, `.cjs`, `.js`, `.ts` or `.mts` without syntax that must be compiled.
@@ -116,6 +117,7 @@ export const loadPluginFile = async (
     )
   } catch (error) {
     const { message, cause } = toAppError(error)
-    throw cause instanceof Error ? fail(path, `could not be loaded: ${reasonOf(cause)}`, cause) : fail(path, message)
+    const reason = cause instanceof Error ? reasonOf(cause) : message.replace(/\.$/, "")
+    throw fail(path, `could not be loaded: ${reason}`, cause)
   }
 }

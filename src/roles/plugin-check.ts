@@ -8,6 +8,7 @@ import { shapeFaults } from "../operator/desired/pod-shape.ts"
 import { createPluginHost, type PluginHost } from "../plugin/host.ts"
 import { loadPluginFile } from "../plugin/load.ts"
 import type { ReadSecret } from "../plugin/parts.ts"
+import { cleanReason } from "../plugin/reason.ts"
 import { settingsRefused } from "../plugin/settings.ts"
 import { checkHooks, checkPlugin } from "../plugin/shape.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
@@ -141,8 +142,10 @@ const placeOf = (cause: Error): string => {
 
 const say = (what: string, error: unknown, help: string): Finding => {
   const { message, cause } = toAppError(error)
-  const isNews = cause instanceof Error && !message.includes(cause.message)
-  return { what, ok: false, detail: `${message}${isNews ? ` (${cause.message}${placeOf(cause)})` : ""}`, help }
+  // a plugin's words: they must neither steer the terminal nor look like lines of the check
+  const reason = cause instanceof Error ? cleanReason(String(cause.message)) : ""
+  const isNews = cause instanceof Error && !message.includes(reason)
+  return { what, ok: false, detail: `${message}${isNews ? ` (${reason}${placeOf(cause)})` : ""}`, help }
 }
 
 /** A hook may refuse the configuration that it is asked with: then it was only loaded. */

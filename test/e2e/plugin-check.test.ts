@@ -49,6 +49,20 @@ const checkOf = async (name: string, text: string, ...args: readonly string[]) =
   return check([path, ...args])
 }
 
+test("what a plugin throws is told in one line that steers no terminal, however long it is", async () => {
+  const thrown = String.raw`"\x1b[2Jno\nok      plugin: good\u202e " + "x".repeat(3_000_000)`
+  for (const text of [
+    `throw new Error(${thrown})`,
+    plugin("loud", `{ subjectKeys: { a: () => { throw new Error(${thrown}) } } }`),
+  ]) {
+    const { stdout, code } = await checkOf("loud", text)
+    expect(code).toBe(1)
+    expect(stdout).not.toMatch(/[^\P{C}\n]/u)
+    expect(stdout).not.toMatch(/^ok +plugin: good/m)
+    expect(stdout.length).toBeLessThan(2_000)
+  }
+})
+
 describe("a strategy is tried", () => {
   test("with an example caller, or with the one that the flags describe and nothing else", async () => {
     const example = await check(["several.mjs"])

@@ -103,6 +103,7 @@ describe("a plugin's file", () => {
     const faults = [
       ["mistake.mjs", "export default {", "could not be loaded: Unexpected end of input"],
       ["throws.mjs", "throw new Error('at once')", "could not be loaded: at once"],
+      ["null.mjs", "throw null", "could not be loaded: The hook load of the plugin .*null.mjs failed. "],
       ["hangs.mjs", "await new Promise(() => setInterval(() => {}, 1000))", "did not answer within 10 s"],
       [
         "plain.ts",
