@@ -20,8 +20,9 @@ const parsed = (data: string): unknown => {
   }
 }
 
+/** Some servers answer a number with its text, and an error without an id: there are clients that read both. */
 const answers = (value: unknown, id: unknown): boolean =>
-  isRecord(value) && value.id === id && ("result" in value || "error" in value)
+  isRecord(value) && String(value.id ?? id) === String(id) && ("result" in value || "error" in value)
 
 const hasAnswer = (text: string, id: unknown): boolean =>
   parseEvents(text).some((event) => event.data !== undefined && isMessage(event) && answers(parsed(event.data), id))

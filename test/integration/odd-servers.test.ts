@@ -358,7 +358,7 @@ describe("a server that breaks off", () => {
       response.writeHead(200, { "content-type": "text/event-stream" })
       response.write('data: {"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"result":1}}\n\n')
       response.write('event: note\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n')
-      response.write('data: {"jsonrpc":"2.0","id":"1","result":{}}\n\n')
+      response.write('data: {"jsonrpc":"2.0","id":2,"result":{}}\n\n')
       setTimeout(() => response.destroy(), 20)
     })
     const text = await (await post(stage, message("tools/call", { name: "pay" }), { target: "open" })).text()
