@@ -38,7 +38,8 @@ export const createAnswerWatch = (idText: string): AnswerWatch => {
   let bytes = 0
   let tail = ""
   const look = (): void => {
-    const whole = bytes > mostHeld ? undefined : Buffer.concat(held)
+    const [first] = held
+    const whole = bytes > mostHeld || held.length < 2 ? first : Buffer.concat(held)
     held = []
     bytes = 0
     if (whole?.includes('"result"') || whole?.includes('"error"')) answered = hasAnswer(whole.toString(), id)
