@@ -5,8 +5,8 @@ import { isRecord } from "./message.ts"
 export type AnswerWatch = {
   /** Hears each piece that goes to the client. */
   sent(chunk: Buffer): void
-  /** True if the answer was among the events that are complete by now. */
-  isAnswered(): boolean
+  /** Whether the answer was among the events that are complete by now; unknown if one of them was too long to be looked at. */
+  answered(): "yes" | "no" | "unknown"
 }
 
 /** Most bytes of the newest events that are held to be looked at; a longer answer is not recognized. */
@@ -33,29 +33,33 @@ const hasAnswer = (text: string, id: unknown): boolean =>
  */
 export const createAnswerWatch = (idText: string): AnswerWatch => {
   const id: unknown = JSON.parse(idText)
-  let answered = false
+  let isAnswered = false
+  let isUnseen = false
   let held: Buffer[] = []
   let bytes = 0
   let tail = ""
   const look = (): void => {
+    const isLong = bytes > mostHeld
     const [first] = held
-    const whole = bytes > mostHeld || held.length < 2 ? first : Buffer.concat(held)
+    const whole = isLong || held.length < 2 ? first : Buffer.concat(held)
+    isUnseen ||= isLong
     held = []
     bytes = 0
-    if (whole?.includes('"result"') || whole?.includes('"error"')) answered = hasAnswer(whole.toString(), id)
+    if (whole?.includes('"result"') || whole?.includes('"error"')) isAnswered = hasAnswer(whole.toString(), id)
   }
   return {
     sent: (chunk) => {
-      if (answered) return
+      if (isAnswered) return
       bytes += chunk.length
       if (bytes > mostHeld) held = []
       else held.push(chunk)
       tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
       if (endsBetweenEvents(tail)) look()
     },
-    isAnswered: () => {
-      if (!answered) look()
-      return answered
+    answered: () => {
+      if (!isAnswered) look()
+      if (isAnswered) return "yes"
+      return isUnseen ? "unknown" : "no"
     },
   }
 }

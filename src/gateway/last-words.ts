@@ -1,7 +1,7 @@
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { toRpcError } from "./answer.ts"
-import { createAnswerWatch } from "./answer-watch.ts"
+import { type AnswerWatch, createAnswerWatch } from "./answer-watch.ts"
 import { isRepeatable } from "./exchange.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
@@ -13,6 +13,8 @@ export type LastWords = {
   sent(chunk: Buffer): void
   /** True once the answer itself has gone to the client: then nothing more is said of the call. */
   isAnswered(): boolean
+  /** Its server has ended it in order. undefined = nothing: for all that can be known the answer was in it. */
+  serverEnded(): string | undefined
   /**
    * Its server has broken it off. undefined = nothing: the stream is cut, and the client may take it up again, which makes
    * sense only if it is `resumable` by the ids of its events and the server lives on.
@@ -59,8 +61,10 @@ export const brokenOff = ({ messages }: Placed): AppError =>
   })
 
 /** The last words of a stream that answers a call. */
-const ofCall = (placed: Placed, deps: LastWordsDeps, idText: string): LastWords => ({
-  ...createAnswerWatch(idText),
+const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): LastWords => ({
+  sent: watch.sent,
+  isAnswered: () => watch.answered() === "yes",
+  serverEnded: () => (watch.answered() === "no" ? errorEvent(placed, brokenOff(placed)) : undefined),
   serverGone: async (resumable) => {
     if (resumable && placed.session !== undefined && (await livesOn(placed, deps))) return undefined
     return errorEvent(placed, brokenOff(placed))
@@ -78,6 +82,7 @@ const ofCall = (placed: Placed, deps: LastWordsDeps, idText: string): LastWords 
 const ofSubscription = (placed: Placed, idText: string): LastWords => ({
   sent: () => {},
   isAnswered: () => false,
+  serverEnded: () => undefined,
   serverGone: async () => undefined,
   stopped: () => {
     const meta = `{"io.modelcontextprotocol/subscriptionId":${idText}}`
@@ -90,5 +95,5 @@ const ofSubscription = (placed: Placed, idText: string): LastWords => ({
 export const lastWordsOf = (placed: Placed, deps: LastWordsDeps): LastWords | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined
-  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps, idText)
+  return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps, createAnswerWatch(idText))
 }

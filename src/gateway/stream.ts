@@ -152,7 +152,10 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
           return giveUp(error)
         }
         start()
-        finish("complete", () => void response.end())
+        // a server that stops ends its streams in order: without ids of events nobody could take this one up again
+        const words = isResumable() || answer.status >= 300 ? undefined : lastWords?.serverEnded()
+        if (words === undefined) finish("complete", () => void response.end())
+        else finish("server gone", () => endWith(words))
       },
       fail: () => {
         const reason = stopReason(signal)

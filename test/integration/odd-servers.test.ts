@@ -364,6 +364,33 @@ describe("a server that breaks off", () => {
     const text = await (await post(stage, message("tools/call", { name: "pay" }), { target: "open" })).text()
     expect(text).toContain("UpstreamInterrupted")
   })
+  test.each(targets)("a stream in order before it has answered is told so (%s)", async (target) => {
+    for (const sent of [
+      "",
+      ": ping\n\n",
+      'data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n',
+      `data: ${result}`,
+    ]) {
+      await serve((response) => response.writeHead(200, { "content-type": "text/event-stream" }).end(sent))
+      const text = await (await post(stage, message("tools/call", { name: "pay" }), { target })).text()
+      const events = text.split("\n\n").filter((event) => /^(?:event: message\n)?data: /.test(event))
+      expect(JSON.parse(events.at(-1)?.split("data: ")[1] ?? "")).toMatchObject({
+        id: 1,
+        error: { data: { code: "UpstreamInterrupted" } },
+      })
+      await server?.close()
+    }
+  })
+  test.each([
+    ["with an id, from which its client goes on", "id: 1\ndata:\n\n"],
+    ["with an answer that is long", `data: {"jsonrpc":"2.0","id":1,"result":{"text":"${"x".repeat(200_000)}"}}\n\n`],
+    ["with an answer whose id is a text", 'data: {"jsonrpc":"2.0","id":"1","result":{}}\n\n'],
+    ["with an error without an id", 'data: {"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"no"}}\n\n'],
+  ])("a stream in order %s is passed as it is", async (_name, sent) => {
+    await serve((response) => response.writeHead(200, { "content-type": "text/event-stream" }).end(sent))
+    const text = await (await post(stage, message("tools/call", { name: "pay" }), { target: "open" })).text()
+    expect(text).toBe(sent)
+  })
   test("to become another protocol nobody asked for is told as one whose answer is no HTTP", async () => {
     await serve((response) =>
       response.socket?.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
