@@ -114,7 +114,8 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       const error = toAppError(cause)
       if (!started) reject(error)
       else options.onUnreadable(error)
-      const words = isAnswered() ? undefined : lastWords?.unreadable(error)
+      // after the answer nothing is missing: what cannot be read is left out
+      const words = isAnswered() ? "" : lastWords?.unreadable(error)
       const end = words === undefined ? cut : () => endWith(words)
       finish("unreadable", started ? end : () => {})
       answer.abort()

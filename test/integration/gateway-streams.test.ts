@@ -7,6 +7,8 @@ import { type FakeServer, gate, lifeAt, message, post, type Stage, startServer, 
 
 const hour = 3_600_000
 const events = { "content-type": "text/event-stream" }
+/** The answer to {@link toolCall}. */
+const last = 'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'
 const toolCall = message("tools/call", { name: "slow", arguments: {} })
 
 let clock: FakeClock
@@ -32,7 +34,7 @@ test.each(["GET", "POST"] as const)("an event stream that is silent for 12 hours
   await serve(async (_, response) => {
     response.writeHead(200, events).write("data: first\n\n")
     await rest.promise
-    response.end("data: last\n\n")
+    response.end(last)
   })
   const response = await post(stage, toolCall, { verb })
   const source = (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream()).getReader()
@@ -44,7 +46,7 @@ test.each(["GET", "POST"] as const)("an event stream that is silent for 12 hours
   await clock.advance(12 * hour)
   rest.resolve()
   await read
-  expect(text).toBe(`${":\n\n".repeat((12 * hour) / 15_000)}data: last\n\n`)
+  expect(text).toBe(`${":\n\n".repeat((12 * hour) / 15_000)}${last}`)
 })
 
 /** How much a gateway may hold of one answer: what one read of a socket brings, and one more. */
@@ -75,7 +77,7 @@ const startFirehose = async (pieces: number) => {
       await Promise.race([once(response, "drain"), closed])
       sample()
     }
-    response.end()
+    response.end(last)
   })
   const stuck = async (): Promise<ServerResponse> => {
     const response = await answering.promise
@@ -105,7 +107,7 @@ test.each([
   expect(hose.written).toBeLessThan(24 * 2 ** 20)
   let size = 0
   for await (const chunk of response.body ?? []) size += chunk.length
-  expect(size).toBe(pieces * piece.length)
+  expect(size).toBe(pieces * piece.length + last.length)
   expect(hose.most).toBeGreaterThan(0)
   expect(hose.most).toBeLessThan(maxBuffered)
 })

@@ -27,6 +27,8 @@ const serve = async (handler: Parameters<typeof startServer>[0]): Promise<FakeSe
 }
 const toolCall = message("tools/call", { name: "slow", arguments: {} })
 const events = { "content-type": "text/event-stream" }
+/** The answer to {@link toolCall}. */
+const answerEvent = 'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'
 
 beforeEach(async () => {
   stage = await startStage()
@@ -52,7 +54,7 @@ describe("an answer", () => {
       await first.promise
       response.write("data: 1\n\n")
       await second.promise
-      response.end("data: 2\n\n")
+      response.end(answerEvent)
     })
     const response = await post(stage, toolCall)
     expect(response.headers.get("cache-control")).toBe("no-store")
@@ -62,7 +64,7 @@ describe("an answer", () => {
     first.resolve()
     expect(await body.next()).toBe("data: 1\n\n")
     second.resolve()
-    expect(await body.next()).toBe("data: 2\n\n")
+    expect(await body.next()).toBe(answerEvent)
     expect(await body.next()).toBeUndefined()
     expect(stage.placement.calls).toBe(0)
   })
