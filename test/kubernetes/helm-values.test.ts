@@ -189,8 +189,8 @@ describeChart("values", () => {
         .filter(({ kind }) => kind === "Deployment" || kind === "Pod")
         .map(({ kind, spec }) => (kind === "Pod" ? spec : spec.template.spec).securityContext)
     const own = { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } }
-    expect(new Set(await contextsOf({ podSecurityContext: own }))).toEqual(new Set([own]))
-    expect(new Set(await contextsOf({ podSecurityContext: {} }))).toEqual(new Set([undefined]))
+    expect(await contextsOf({ podSecurityContext: own })).toEqual([own, own])
+    expect(await contextsOf({ podSecurityContext: {} })).toEqual([undefined, undefined])
     for (const context of await contextsOf({})) expect(context).toMatchObject({ runAsUser: 65532 })
   })
 
