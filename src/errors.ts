@@ -90,7 +90,7 @@ export const errorTable = {
   UpstreamInterrupted: caller(
     502,
     -32014,
-    "The server broke off; it may have done what was asked: look before you ask for it again.",
+    "The server may have done what was asked: look before you ask for it again.",
   ),
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),

@@ -134,8 +134,9 @@ describe("when access is taken away", () => {
     const { upstream, text } = await open(toolCall, { subject: "bob" })
     stage.addTarget("other", { access: { users: ["carol"] } })
     withdraw()
-    upstream.end("data: last\n\n")
-    expect(await text).toBe("data: {}\n\ndata: last\n\n")
+    const answer = 'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'
+    upstream.end(answer)
+    expect(await text).toBe(`data: {}\n\n${answer}`)
   })
 })
 
