@@ -1,12 +1,9 @@
+import { type Fields, isFields } from "./merge-patch.ts"
+
 /** One operation of a JSON patch (RFC 6902), as far as they are needed. */
 export type JsonPatchOperation =
   | { readonly op: "test" | "add"; readonly path: string; readonly value: unknown }
   | { readonly op: "remove"; readonly path: string }
-
-type Fields = Readonly<Record<string, unknown>>
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** The JSON Pointer (RFC 6901) of a field below `above`. */
 const pointerTo = (above: string, name: string): string =>

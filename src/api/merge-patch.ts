@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util"
 
-type Fields = Readonly<Record<string, unknown>>
+export type Fields = Readonly<Record<string, unknown>>
 
-const isFields = (value: unknown): value is Fields =>
+export const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** Own property, also under a name such as `__proto__`. */

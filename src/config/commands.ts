@@ -12,7 +12,7 @@ const checkedRoles: readonly CheckedRole[] = ["gateway", "operator", "all"]
 export type Purpose = "mcp" | "api"
 
 /** Shells for which there is a completion. */
-export const shells = ["bash", "zsh", "fish"] as const
+export const shells = ["bash", "zsh"] as const
 export type Shell = (typeof shells)[number]
 
 /** How a command is used. */

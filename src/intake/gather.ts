@@ -1,3 +1,5 @@
+import { nothing, smallest } from "./growing-buffer.ts"
+
 /** Why no more of a body is taken in: it is too large, or its owner may hold no more bytes now. */
 export type Overflow = "limit" | "share"
 
@@ -19,11 +21,6 @@ export type Gather = {
   whole(): Buffer
 }
 
-/** The least room that is made for a body of several pieces, bytes. */
-const leastRoom = 1_024
-
-const nothing = Buffer.alloc(0)
-
 /** The value of a Content-Length header; undefined if there is none or it is no length. */
 export const declaredLength = (header: string | null | undefined): number | undefined => {
   const length = Number(header ?? undefined)
@@ -43,7 +40,7 @@ export const createGather = ({ limit, declared, take }: GatherOptions): Gather =
   /** Room for `needed` bytes, and for as many more as probably come. */
   const roomFor = (needed: number): number => {
     const most = declared === undefined || declared < needed ? limit : Math.min(declared, limit)
-    return Math.max(needed, Math.min(Math.max(2 * held.length, leastRoom), most))
+    return Math.max(needed, Math.min(Math.max(2 * held.length, smallest), most))
   }
   /** Copies all into one larger buffer; false if its owner may not hold that. */
   const grow = (needed: number): boolean => {

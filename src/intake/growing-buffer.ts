@@ -6,8 +6,8 @@ export type GrowingBuffer = {
   take(): Buffer
 }
 
-const smallest = 1_024
-const nothing = Buffer.alloc(0)
+export const smallest = 1_024
+export const nothing = Buffer.alloc(0)
 
 /**
  * Makes an empty buffer. It takes the memory of its bytes at most twice; a list of the pieces instead costs some 200 bytes

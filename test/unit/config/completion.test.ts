@@ -42,12 +42,6 @@ const bash = async (line: string): Promise<readonly string[]> => {
   return said.split("\n").filter(Boolean)
 }
 
-/** What fish would offer, without what it says of each, and without the directories that it offers everywhere. */
-const fish = async (line: string): Promise<readonly string[]> => {
-  const said = await run("fish", ["--no-config", "-c", "source ./fish; complete -C $argv[1]", line])
-  return said.split("\n").flatMap((each) => each.split("\t")[0] || [])
-}
-
 /** The line as zsh has completed it, in a terminal of its own. */
 const zsh = async (line: string): Promise<string> => {
   const script = `
@@ -83,7 +77,7 @@ const offers: readonly (readonly [line: string, words: readonly string[]])[] = [
   ["reflow token --subject ", []],
   ["reflow token --subject config --t", ["--ttl"]],
   ["reflow plugin ch", ["check"]],
-  ["reflow completion ", ["bash", "zsh", "fish"]],
+  ["reflow completion ", ["bash", "zsh"]],
   ["reflow --set ", below("")],
   ["reflow --role dev --set kubernetes.e", below("kubernetes.e")],
   ["reflow config --set=log.l", ["log.level="]],
@@ -95,7 +89,6 @@ const offers: readonly (readonly [line: string, words: readonly string[]])[] = [
   ["reflow plugin check ot", ["other.yaml"]],
   ...commandNames.map((name) => [`reflow ${name} --`, flagsOf(name).map(([flag]) => `--${flag}`)] as const),
 ]
-const afterEquals = (words: readonly string[]): readonly string[] => words.map((word) => word.replace(/^.*=(?=.)/, ""))
 
 describe.skipIf(!installed.bash)("bash", () => {
   test.each(offers)("is offered after «%s»: %j", async (line, words) => {
@@ -119,12 +112,6 @@ describe.skipIf(!installed.bash)("bash", () => {
   test("knows the completion by the program's name", async () => {
     const script = "source ./bash; complete -p reflow"
     expect(await run("bash", ["--norc", "--noprofile", "-c", script])).toBe("complete -F _reflow reflow\n")
-  })
-})
-
-describe.skipIf(!installed.fish)("fish", () => {
-  test.each(offers)("is offered after «%s»: %j", async (line, words) => {
-    expect(afterEquals(await fish(line)).toSorted()).toEqual(words.toSorted())
   })
 })
 
