@@ -1,8 +1,5 @@
 /** What can be said on the command line: one table, of which the parser, the help and the shells' completion are made. */
-
-/** What one process does. */
-export const roles = ["gateway", "operator", "all", "dev"] as const
-export type Role = (typeof roles)[number]
+import { type Role, roles } from "./rules.ts"
 
 /** What `reflow check` can look at: a role on a real cluster. */
 export type CheckedRole = Exclude<Role, "dev">

@@ -9,22 +9,12 @@ import {
   flags,
   operandsOf,
   type Purpose,
-  type Role,
-  roles,
   type Shell,
   shells,
 } from "./commands.ts"
 import type { Assignment } from "./layer.ts"
-
-export type { CheckedRole, Purpose, Role } from "./commands.ts"
-
-/** Where configuration comes from besides environment and defaults. */
-export type Settings = {
-  /** The file that --config names. */
-  readonly file: string | undefined
-  /** --set and --targets, in order. */
-  readonly assignments: readonly Assignment[]
-}
+import type { Settings } from "./load.ts"
+import { type Role, roles } from "./rules.ts"
 
 /** A value that a resolver is asked for: the variable that it would become, and `scheme:reference`. */
 export type Reference = { readonly name: string; readonly from: string }

@@ -1,4 +1,5 @@
-import { commandNames, commands, flags, roles } from "./commands.ts"
+import { commandNames, commands, flags } from "./commands.ts"
+import { roles } from "./rules.ts"
 
 const commandLines = commandNames.map((name) => {
   const { usage, help } = commands[name]

@@ -1,5 +1,5 @@
-import type { Role } from "./flags.ts"
 import type { Path } from "./keys.ts"
+import type { Role } from "./rules.ts"
 import type { Config } from "./schema.ts"
 
 /** What is wrong with several keys together, and where. */

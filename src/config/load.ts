@@ -4,14 +4,21 @@ import { deepFreeze } from "../api/deep-freeze.ts"
 import { checkLayer, configError, problemText } from "./check.ts"
 import { type Environment, environmentLayer } from "./environment.ts"
 import { readConfigFile } from "./file.ts"
-import type { Role, Settings } from "./flags.ts"
-import { type Layer, layerOf, type Tree } from "./layer.ts"
+import { type Assignment, type Layer, layerOf, type Tree } from "./layer.ts"
 import { effectiveValues, mergeLayers } from "./merge.ts"
-import { checkTogether } from "./rules.ts"
+import { checkTogether, type Role } from "./rules.ts"
 import { type Config, configSchema } from "./schema.ts"
 
 /** The file that is read if none is named and it is there. */
 export const defaultConfigFile = "reflow.yaml"
+
+/** Where configuration comes from besides environment and defaults. */
+export type Settings = {
+  /** The file that --config names. */
+  readonly file: string | undefined
+  /** --set and --targets, in order. */
+  readonly assignments: readonly Assignment[]
+}
 
 /** What a configuration is made of. */
 export type LoadRequest = {

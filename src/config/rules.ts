@@ -1,8 +1,11 @@
-import type { Role } from "./flags.ts"
 import { issuerDoubts, issuerErrors, type Rule } from "./issuer-rules.ts"
 import { type Path, pathText } from "./keys.ts"
 import type { Layer, Problem } from "./layer.ts"
 import type { Config } from "./schema.ts"
+
+/** What one process does. */
+export const roles = ["gateway", "operator", "all", "dev"] as const
+export type Role = (typeof roles)[number]
 
 /** What the keys say together: problems stop the start, warnings are logged. */
 export type Verdict = { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }

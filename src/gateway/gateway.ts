@@ -9,9 +9,14 @@ import { admit } from "./policy.ts"
 import { atExpiry, lostRight } from "./rights.ts"
 import { createToolPolicies } from "./tool-policy.ts"
 import type { AskServer } from "./trial.ts"
-import type { Unreadable } from "./unreadable.ts"
 import { createUpstream } from "./upstream.ts"
 import { buildWay, type GatewayDeps, targetNamed } from "./way.ts"
+
+/** A request that could not be read as HTTP, and what its client was told. */
+export type Unreadable = {
+  readonly requestId: string
+  readonly error: AppError
+}
 
 /** The data path: MCP requests in, answers of the right instances out. */
 export type Gateway = {

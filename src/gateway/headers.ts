@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
 import type { Verb } from "./incoming.ts"
+import type { Mirrored } from "./mirrored-headers.ts"
 
 /**
  * Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). None of them says
@@ -19,9 +20,6 @@ const toUpstream: ReadonlySet<string> = new Set([
 const repeating: ReadonlySet<string> = new Set(["mcp-method", "mcp-name"])
 /** Begins the names of headers that repeat an argument of a tool. */
 const paramPrefix = "mcp-param-"
-
-/** Which headers that repeat the body go on: none, the method's, those of any message, or also those of a tool's arguments. */
-export type Mirrored = "none" | "method" | "message" | "call"
 
 const passes = (name: string, mirrored: Mirrored): boolean =>
   toUpstream.has(name) ||

@@ -1,8 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../errors.ts"
-import type { Mirrored } from "./headers.ts"
-import type { Message } from "./message.ts"
-import type { Permitted } from "./pipeline.ts"
+import type { Era, Message } from "./message.ts"
 
 /** Which parameter `Mcp-Name` repeats, and whether it must (MCP 2026-07-28, standard request headers; tasks extension). */
 const nameSources: Readonly<Record<string, { readonly param: string; readonly required: boolean }>> = {
@@ -16,6 +14,9 @@ const nameSources: Readonly<Record<string, { readonly param: string; readonly re
 
 /** Versions are dates; with this one began the era whose requests name their version in the body. */
 const isOfModernEra = (version: string): boolean => /^\d{4}-\d\d-\d\d$/.test(version) && version >= "2026-07-28"
+
+/** Which headers that repeat the body go on: none, the method's, those of any message, or also those of a tool's arguments. */
+export type Mirrored = "none" | "method" | "message" | "call"
 
 const versionPattern = /^[0-9A-Za-z._-]{1,64}$/
 /** Both marks, in these letters: a value with one of them, or in capitals, is itself (MCP 2026-07-28, value encoding). */
@@ -102,7 +103,7 @@ const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message
  * them with `tools/call`, and must compare them.
  */
 export const mirroredOf = (
-  { era, messages }: Pick<Permitted, "era" | "messages">,
+  { era, messages }: { readonly era: Era; readonly messages: readonly Message[] },
   headers: IncomingHttpHeaders,
 ): Mirrored => {
   const [first] = messages

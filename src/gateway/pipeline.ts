@@ -2,7 +2,7 @@ import type { MCPTarget } from "../api/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
 import type { Incoming } from "./incoming.ts"
-import type { Message, Reading } from "./message.ts"
+import type { Era, Message, Reading } from "./message.ts"
 import type { Placement } from "./placement/port.ts"
 import type { OpenSession } from "./session.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
@@ -32,7 +32,7 @@ export type Permitted = Read & {
   /** Without the parameters that nobody asks for any more; see abridge.ts. */
   readonly messages: readonly Message[]
   /** From the body: `modern` if its messages name the protocol version themselves; GET and DELETE are legacy. */
-  readonly era: "legacy" | "modern"
+  readonly era: Era
   /** True for requests whose answer is a stream without a call: it may be silent and stay open for hours. */
   readonly openStream: boolean
 }

@@ -1,12 +1,7 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http"
 import { AppError } from "../errors.ts"
 import { requestIdHeader, toProblem } from "./answer.ts"
-
-/** A request that could not be read as HTTP, and what its client was told. */
-export type Unreadable = {
-  readonly requestId: string
-  readonly error: AppError
-}
+import type { Unreadable } from "./gateway.ts"
 
 const codeOf = (fault: unknown): string => (fault instanceof Error && "code" in fault ? String(fault.code) : "")
 

@@ -1,4 +1,4 @@
-import type { Purpose } from "../config/flags.ts"
+import type { Purpose } from "../config/commands.ts"
 import { mintDevToken } from "../identity/dev-tokens.ts"
 import { ensureDevKey } from "./dev-key.ts"
 

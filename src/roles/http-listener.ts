@@ -3,9 +3,10 @@ import type { AddressInfo } from "node:net"
 import { setImmediate as turn } from "node:timers/promises"
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import { AppError } from "../errors.ts"
+import type { Unreadable } from "../gateway/gateway.ts"
 import { newRequestId } from "../gateway/incoming.ts"
 import { httpServerOptions } from "../gateway/server.ts"
-import { type Unreadable, unreadable, unreadableAnswer } from "../gateway/unreadable.ts"
+import { unreadable, unreadableAnswer } from "../gateway/unreadable.ts"
 import { type Connections, followConnections } from "./connections.ts"
 
 /** A server that listens. */

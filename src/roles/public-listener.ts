@@ -1,6 +1,6 @@
 import type { RequestListener } from "node:http"
 import type { Config } from "../config/schema.ts"
-import type { Unreadable } from "../gateway/unreadable.ts"
+import type { Unreadable } from "../gateway/gateway.ts"
 import { type HttpListener, isLoopback, startHttpListener } from "./http-listener.ts"
 import type { Base } from "./role.ts"
 

@@ -7,6 +7,7 @@ import { AppError } from "../../src/errors.ts"
 import { createGateway, type Gateway } from "../../src/gateway/gateway.ts"
 import { createGuard } from "../../src/gateway/guard.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "../../src/gateway/placement/port.ts"
+import { livesOn, probe } from "../../src/gateway/placement/probe.ts"
 import { createFrontDoor } from "../../src/gateway/server.ts"
 import type { SessionKeys } from "../../src/gateway/session-keys.ts"
 import type { GatewayOptions } from "../../src/gateway/way.ts"
@@ -135,6 +136,7 @@ const fakePlacement = (): FakePlacement => {
       port.reads.push(placement)
       return port.actual === "same" ? port.now?.incarnation : port.actual
     },
+    livesOn: (placement, signal) => livesOn({ ...port, probe, clock: systemClock }, placement, signal),
     reportUnreachable: (placement) => {
       port.unreachable.push(placement)
       port.onUnreachable?.()

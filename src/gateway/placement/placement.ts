@@ -6,6 +6,7 @@ import { removeOrphanedSecrets } from "./orphaned-secrets.ts"
 import { createParts, type Parts, type PlacementDeps } from "./parts.ts"
 import { createPlacing } from "./placing.ts"
 import type { Placement, PlacementPort } from "./port.ts"
+import { livesOn, probe } from "./probe.ts"
 import { idleTTLOf } from "./use-stamp.ts"
 
 export type { PlacementDeps, PlacementOptions } from "./parts.ts"
@@ -55,6 +56,10 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
     await keys.close()
   }
 
+  const currentIncarnation: PlacementPort["currentIncarnation"] = (placement, signal) =>
+    readIncarnation(deps, parts, placement, signal)
+  const lives = { currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }
+
   return {
     place: createPlacing(deps, parts, stop.signal),
     beginCall: ({ instance, instanceUID }) => {
@@ -66,7 +71,8 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
       const found = view.get(instance)
       if (found?.metadata.uid === instanceUID) stamps.touchStream(found, streamTTL(deps, found))
     },
-    currentIncarnation: (placement, signal) => readIncarnation(deps, parts, placement, signal),
+    currentIncarnation,
+    livesOn: (placement, signal) => livesOn(lives, placement, signal),
     reportUnreachable: ({ instance, incarnation }) => {
       reach.forget(instance, incarnation)
       // whoever is placed next waits anyway, and is told what the answer changes

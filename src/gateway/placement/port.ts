@@ -58,6 +58,11 @@ export type PlacementPort = {
    */
   currentIncarnation(placement: Placement, signal: AbortSignal): Promise<string | undefined>
   /**
+   * True if the server whose connection broke lives on: it takes connections, and its incarnation is still the same when its
+   * node must have noticed an end. Takes up to 5 s; rejects with the signal's reason.
+   */
+  livesOn(placement: Placement, signal: AbortSignal): Promise<boolean>
+  /**
    * The upstream could not be reached there: forget what was learnt about its address and ask the API server, so that the
    * next place looks anew, also while the watch is behind.
    */

@@ -1,5 +1,7 @@
 import { get } from "node:http"
 import { connect } from "node:net"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { Placement, PlacementPort } from "./port.ts"
 
 /** How long one probe may take, in milliseconds. */
 export const probeTimeoutMs = 250
@@ -51,4 +53,24 @@ export const probe: Probe = async (url, health, signal) => {
   if (signal.aborted) return "failed"
   const limit = AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)])
   return health === undefined ? await askTCP(url, limit) : await askHTTP(url, health, limit)
+}
+
+/** How long the end of a server may be unknown to the API server: its node looks once a second. */
+const noticeMs = 5_000
+const lookMs = 1_000
+
+/** What {@link livesOn} asks. */
+export type LivesOnDeps = Pick<PlacementPort, "currentIncarnation"> & {
+  readonly probe: Probe
+  readonly clock: ClockPort
+}
+
+/** Whether the server of a broken connection lives on; see the port. */
+export const livesOn = async (deps: LivesOnDeps, placement: Placement, signal: AbortSignal): Promise<boolean> => {
+  const { clock } = deps
+  for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(lookMs, signal)) {
+    if ((await deps.probe(placement.url, undefined, signal)) === "refused") return false
+    if ((await deps.currentIncarnation(placement, signal)) !== placement.incarnation) return false
+  }
+  return true
 }

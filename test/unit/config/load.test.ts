@@ -3,8 +3,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import fc from "fast-check"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { parseCommand, type Role } from "../../../src/config/flags.ts"
+import { parseCommand } from "../../../src/config/flags.ts"
 import { loadConfig } from "../../../src/config/load.ts"
+import type { Role } from "../../../src/config/rules.ts"
 import { isAppError } from "../../../src/errors.ts"
 
 let folder: string

@@ -1,12 +1,7 @@
 import type { IncomingMessage } from "node:http"
 import { describe, expect, test } from "vitest"
-import {
-  clientOrigin,
-  isCorsRequestHeader,
-  type Mirrored,
-  toClientHeaders,
-  toUpstreamHeaders,
-} from "../../../src/gateway/headers.ts"
+import { clientOrigin, isCorsRequestHeader, toClientHeaders, toUpstreamHeaders } from "../../../src/gateway/headers.ts"
+import type { Mirrored } from "../../../src/gateway/mirrored-headers.ts"
 import { trustNetworks } from "../../../src/gateway/proxy-trust.ts"
 
 const origin = { address: "1.2.3.4", host: "mcp.example.com", protocol: "https" } as const

@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from "node:http"
 import { connect, type Socket } from "node:net"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { isAppError } from "../../../src/errors.ts"
-import type { Unreadable } from "../../../src/gateway/unreadable.ts"
+import type { Unreadable } from "../../../src/gateway/gateway.ts"
 import {
   type HttpListener,
   isLoopback,
