@@ -3,8 +3,8 @@
  * from zod are written out here, with the sentence that describes each field.
  */
 import { z } from "zod"
-import { MCPInstanceSpec, MCPInstanceStatus } from "./src/api/mcp-instance.ts"
-import { MCPTargetSpec, MCPTargetStatus } from "./src/api/mcp-target.ts"
+import { MCPInstanceSpec, MCPInstanceStatus } from "./src/api/kinds/mcp-instance.ts"
+import { MCPTargetSpec, MCPTargetStatus } from "./src/api/kinds/mcp-target.ts"
 
 type Node = Readonly<Record<string, unknown>>
 

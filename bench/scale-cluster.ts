@@ -8,7 +8,7 @@ import { promisify } from "node:util"
 import { createKubeCluster, type KubeCluster } from "../src/adapters/kube/cluster.ts"
 import { actorName, toRBAC } from "../src/adapters/kube/rbac.ts"
 import { systemClock } from "../src/adapters/system/clock.ts"
-import type { Kind, KubeObject } from "../src/api/kind.ts"
+import type { Kind, KubeObject } from "../src/api/kinds/kind.ts"
 import { createTelemetry } from "../src/telemetry/telemetry.ts"
 import { findCluster } from "../test/kubernetes/support/find-cluster.ts"
 

@@ -2,11 +2,10 @@
  * The program: arguments → configuration → role → exit code. The only file that reads the arguments, handles signals
  * and ends the process. Roles are loaded when they are asked for, so that `reflow --help` need not load a gateway.
  */
-import type { Environment } from "./config/environment.ts"
-import { type Command, parseCommand } from "./config/flags.ts"
-import { helpText } from "./config/help.ts"
-import { loadConfig, processEnvironment } from "./config/load.ts"
-import { configReport, schemaReport } from "./config/report.ts"
+
+import { helpText } from "./cli/commands.ts"
+import { type Command, parseCommand } from "./cli/flags.ts"
+import { configReport, type Environment, loadConfig, processEnvironment, schemaReport } from "./config/load.ts"
 import type { Config } from "./config/schema.ts"
 import { type AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
 import type { RunningRole } from "./roles/role.ts"
@@ -96,7 +95,7 @@ const startRole = async (
     case "all":
       return (await import("./roles/all.ts")).startAll({ config, stderr })
     case "dev": {
-      const { startDev } = await import("./roles/dev.ts")
+      const { startDev } = await import("./roles/dev/dev.ts")
       return startDev({ config, environment, workingDirectory: process.cwd(), platform, stdout, stderr, fresh })
     }
   }
@@ -138,13 +137,13 @@ const printConfig = (command: Extract<Command, { kind: "config" }>): ExitCode =>
 
 const printToken = async (command: Extract<Command, { kind: "token" }>): Promise<ExitCode> => {
   const { config } = loadConfig({ settings: command.settings, role: "dev", environment: processEnvironment() })
-  const { devToken } = await import("./roles/dev-token.ts")
+  const { devToken } = await import("./roles/dev/key.ts")
   process.stdout.write(`${await devToken(config.dev.state_dir, command)}\n`)
   return 0
 }
 
 const check = async ({ role, settings, reach }: Extract<Command, { kind: "check" }>): Promise<ExitCode> => {
-  const { runCheck } = await import("./roles/check.ts")
+  const { runCheck } = await import("./roles/check/check.ts")
   const write = (line: string) => void process.stdout.write(line)
   return (await runCheck({ role, settings, reach, environment: processEnvironment(), write })) ? 0 : 1
 }
@@ -161,7 +160,7 @@ const untilSignal = (): AbortSignal => {
 }
 
 const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
-  const { againBy, checkApart, errandOf, runErrand } = await import("./roles/plugin-check-apart.ts")
+  const { againBy, checkApart, errandOf, runErrand } = await import("./roles/check/plugin-apart.ts")
   const environment = processEnvironment()
   const errand = errandOf(environment)
   const write = (text: string) => void process.stdout.write(text)
@@ -184,7 +183,7 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
       process.stdout.write(`${version}\n`)
       return 0
     case "completion":
-      process.stdout.write((await import("./config/completion/script.ts")).completionScript(command.shell))
+      process.stdout.write((await import("./cli/completion.ts")).completionScript(command.shell))
       return 0
     case "config":
       return printConfig(command)

@@ -1,4 +1,4 @@
-import { type Event, eventKind } from "../api/event.ts"
+import { type Event, eventKind } from "../api/kinds/kubernetes.ts"
 import type { EventInput, ObjectRef } from "../ports/cluster.ts"
 
 /** Equal Events within this time are counted on the first one, not repeated. */

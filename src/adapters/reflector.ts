@@ -1,10 +1,9 @@
-import type { Kind, KubeObject } from "../api/kind.ts"
+import type { Kind, KubeObject } from "../api/kinds/kind.ts"
 import { AppError, hasCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ListPage, Reflection, WatchOptions } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
-import { createLocalCopy, type LocalCopy } from "./local-copy.ts"
-import { createWatchMetrics } from "./watch-metrics.ts"
+import { createLocalCopy, createWatchMetrics, type LocalCopy } from "./local-copy.ts"
 
 /** A frame of a watch as the API server sends it (Kubernetes WatchEvent). */
 export type WatchFrame =

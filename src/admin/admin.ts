@@ -1,7 +1,6 @@
 import { H3, type H3Event } from "h3/node"
 import { AppError } from "../errors.ts"
-import type { Identity } from "../identity/identity.ts"
-import { ownerOf } from "../identity/owner.ts"
+import { type Identity, ownerOf } from "../identity/identity.ts"
 import type { Holding } from "../intake/budget.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { patchTarget, replaceTarget } from "./change-target.ts"
@@ -16,7 +15,7 @@ import { type AdminOptions, type Context, createResponder } from "./respond.ts"
 import { restartInstances } from "./restart.ts"
 import { createTarget, deleteTarget, getTarget, listTargets } from "./targets.ts"
 import { testTarget } from "./trial.ts"
-import { whoami } from "./whoami.ts"
+import { whoami } from "./who.ts"
 
 /** Longest time of a call, in seconds, unless it says otherwise. */
 const callSeconds = 30

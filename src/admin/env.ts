@@ -1,5 +1,5 @@
 import type { z } from "zod"
-import type { MCPTarget } from "../api/mcp-target.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { type CredentialScope, credentialScopes } from "../api/names.ts"
 import { type FieldError, findNameErrors, findValueErrors, type NameRules } from "../credentials/names.ts"
 import { instancesOf, scopeNames } from "../credentials/scopes.ts"

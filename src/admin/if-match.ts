@@ -1,4 +1,4 @@
-import type { KubeObject } from "../api/kind.ts"
+import type { KubeObject } from "../api/kinds/kind.ts"
 import { AppError } from "../errors.ts"
 
 /** The entity tag of an object: its generation, which writes of the status do not raise. */

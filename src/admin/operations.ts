@@ -1,5 +1,5 @@
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import { sharerKey, sharerOf } from "../identity/subject-key.ts"
 

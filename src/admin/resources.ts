@@ -1,7 +1,7 @@
 import { z } from "zod"
-import { envNamePattern } from "../api/container.ts"
-import { phases } from "../api/mcp-instance.ts"
-import { MCPTargetSpec, MCPTargetStatus } from "../api/mcp-target.ts"
+import { envNamePattern } from "../api/kinds/container.ts"
+import { phases } from "../api/kinds/mcp-instance.ts"
+import { MCPTargetSpec, MCPTargetStatus } from "../api/kinds/mcp-target.ts"
 import { credentialScopes, targetNamePattern } from "../api/names.ts"
 import { toRestSchema, toRestShape } from "./rest.ts"
 

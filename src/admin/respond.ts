@@ -4,12 +4,11 @@ import type { ScopeRef } from "../credentials/scopes.ts"
 import { hasCode, isAppError } from "../errors.ts"
 import type { Authenticator } from "../identity/authenticate.ts"
 import type { Identity } from "../identity/identity.ts"
-import { createLogNames, type LogNames } from "../identity/log-names.ts"
-import { sharerNamed } from "../identity/subject-key.ts"
+import { createLogNames, type LogNames, sharerNamed } from "../identity/subject-key.ts"
 import type { Budget } from "../intake/budget.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answer, Deps } from "./call.ts"
-import { toProblem } from "./problem.ts"
+import { toProblem } from "./validation.ts"
 
 /** What the REST API is made of. */
 export type AdminOptions = Deps & {

@@ -1,4 +1,4 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 
 /** One request to a server that is tried, by lower-case names of its headers. */

@@ -1,5 +1,5 @@
-import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { type AppError, hasCode, isAppError } from "../errors.ts"
 import { type Answer, type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { type Handshake, handshake } from "./handshake.ts"

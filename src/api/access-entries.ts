@@ -1,5 +1,5 @@
 /** What an entry of an access list means: `issuer/value`, or a bare value while one issuer is configured. */
-import type { MCPTargetSpec } from "./mcp-target.ts"
+import type { MCPTargetSpec } from "./kinds/mcp-target.ts"
 
 /**
  * Which of the issuer's values a list entry means: `issuer/value`, or the bare value while only that issuer is configured;

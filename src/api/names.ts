@@ -1,5 +1,6 @@
 import { createHash, randomInt } from "node:crypto"
 import { AppError } from "../errors.ts"
+import { apiGroup } from "./kinds/kind.ts"
 
 /** A target's name is its id everywhere: at most 40 characters, a DNS label that begins with a letter. */
 export const targetNamePattern = /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/
@@ -80,3 +81,35 @@ export const scopeSecretName = (
   const suffix = who === undefined ? "" : `-${digest(digestLength, who.issuer, who.name)}`
   return `${targetName}-env-${scope}${suffix}`
 }
+
+/** Our label and annotation keys. The prefix `mcp.reflow.io/` is reserved: pod templates cannot set it. */
+export const labels = {
+  /** Label: name of the target. */
+  target: `${apiGroup}/target`,
+  /** Label: name of the instance. */
+  instance: `${apiGroup}/instance`,
+  /** Label: name of the Pod, which the Service selects, so that a terminating Pod gets nothing. */
+  pod: `${apiGroup}/pod`,
+  /** Annotation: the readable subject, unless kubernetes.expose_subjects is false. */
+  subject: `${apiGroup}/subject`,
+  /** Annotation on an instance: names of the scope Secrets it was composed of (present or not), joined by commas. */
+  credentialScopes: `${apiGroup}/credential-scopes`,
+  /** Annotation on a Pod: hash of the instance's inputs that the Pod was made from. */
+  inputsHash: `${apiGroup}/inputs-hash`,
+  /** Annotation on a Pod: revision of the Pod defaults it was made with. */
+  templateRevision: `${apiGroup}/template-revision`,
+  /** Annotation on a Pod of the embedded cluster: the port that its node gave to the process. */
+  nodePort: `${apiGroup}/node-port`,
+  /** Label on a scope Secret: default, role, group or user. */
+  scope: `${apiGroup}/scope`,
+  /** Annotation on a scope Secret: when a gateway last wrote it (RFC 3339). */
+  updatedTime: `${apiGroup}/updated-time`,
+} as const
+
+/** The labels that Kubernetes recommends, for every object we make. */
+export const recommendedLabels = (instance: string): Readonly<Record<string, string>> => ({
+  "app.kubernetes.io/name": "mcp-server",
+  "app.kubernetes.io/managed-by": "reflow",
+  "app.kubernetes.io/part-of": "reflow-gateway",
+  "app.kubernetes.io/instance": instance,
+})

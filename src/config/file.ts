@@ -1,8 +1,31 @@
 import { readFileSync, statSync } from "node:fs"
-import { type Document, LineCounter, parseAllDocuments, type YAMLError } from "yaml"
-import { type KeyNode, rootKey } from "./keys.ts"
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLError } from "yaml"
+import { type KeyNode, type Path, pathText, rootKey } from "./keys.ts"
 import { isTree, type Layer, nearestSource, type Problem } from "./layer.ts"
-import { keyLines } from "./yaml-lines.ts"
+
+/** Lines (from 1) of all keys and list items of a YAML document, by dotted path such as `a.b[0].c`. */
+export const keyLines = (root: unknown, lines: LineCounter): ReadonlyMap<string, number> => {
+  const found = new Map<string, number>()
+  const note = (path: Path, node: unknown): void => {
+    const start = isScalar(node) || isMap(node) || isSeq(node) || isAlias(node) ? node.range?.[0] : undefined
+    if (start !== undefined) found.set(pathText(path), lines.linePos(start).line)
+  }
+  const visit = (node: unknown, path: Path): void => {
+    if (isMap(node))
+      for (const pair of node.items) {
+        const below = [...path, isScalar(pair.key) ? String(pair.key.value) : String(pair.key)]
+        note(below, pair.key)
+        visit(pair.value, below)
+      }
+    else if (isSeq(node))
+      node.items.forEach((item, index) => {
+        note([...path, index], item)
+        visit(item, [...path, index])
+      })
+  }
+  visit(root, [])
+  return found
+}
 
 /** Largest file of YAML that is read. */
 export const maxFileBytes = 1024 * 1024

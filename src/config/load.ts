@@ -1,13 +1,39 @@
 import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
-import { deepFreeze } from "../api/deep-freeze.ts"
+import { stringify } from "yaml"
+import { deepFreeze } from "../api/patch.ts"
 import { checkLayer, configError, problemText } from "./check.ts"
-import { type Environment, environmentLayer } from "./environment.ts"
 import { readConfigFile } from "./file.ts"
-import { type Assignment, type Layer, layerOf, type Tree } from "./layer.ts"
-import { effectiveValues, mergeLayers } from "./merge.ts"
+import { configJsonSchema, type KeyNode, leafKeys, type Path, rootKey } from "./keys.ts"
+import { type Assignment, effectiveValues, isTree, type Layer, layerOf, mergeLayers, type Tree } from "./layer.ts"
 import { checkTogether, type Role } from "./rules.ts"
 import { type Config, configSchema } from "./schema.ts"
+
+/** Environment variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+const prefix = "REFLOW_"
+
+const keyOf = (name: string): string => name.slice(prefix.length).toLowerCase()
+
+const toAssignment = (name: string, text: string): Assignment => ({
+  path: keyOf(name).split("__"),
+  text,
+  source: name,
+})
+
+/**
+ * The layer of `REFLOW_SECTION__KEY` variables, and of `REFLOW_PLUGINS`, whose key is in no section. Other names without
+ * `__` are left alone: Kubernetes injects `REFLOW_GATEWAY_PORT=tcp://…` into every Pod beside a Service called
+ * reflow-gateway.
+ */
+export const environmentLayer = (environment: Environment): Layer =>
+  layerOf(
+    Object.entries(environment)
+      .filter(([name]) => name.startsWith(prefix) && (name.includes("__") || leafKeys.has(keyOf(name))))
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, text]) => toAssignment(name, text ?? "")),
+  )
 
 /** The file that is read if none is named and it is there. */
 export const defaultConfigFile = "reflow.yaml"
@@ -86,3 +112,41 @@ export const loadConfig = (request: LoadRequest): Loaded => {
     warnings: verdict.warnings.map(problemText),
   }
 }
+
+/** Stands for a value that must not be shown. */
+const mask = "***"
+
+/** `value` with secrets masked. */
+const masked = (value: unknown, node: KeyNode | undefined): unknown => {
+  if (node?.secret === true) return mask
+  if (Array.isArray(value)) return value.map((each) => masked(each, node?.item))
+  if (!isTree(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, masked(each, node?.children.get(name))]))
+}
+
+const indented = (text: string, indent: string): string => text.replace(/^(?=.)/gm, indent)
+
+const keyLines = (name: string, value: unknown, source: string): string => {
+  const text = stringify(value, { lineWidth: 0 }).trimEnd()
+  const isBlock = Array.isArray(value) && value.length > 0
+  return isBlock ? `${name}: # ${source}\n${indented(text, "  ")}\n` : `${name}: ${text} # ${source}\n`
+}
+
+const section = (values: Tree, node: KeyNode, path: Path, sourceOf: Layer["sourceOf"]): string => {
+  let text = ""
+  for (const [name, child] of node.children) {
+    const value = values[name]
+    if (isTree(value)) text += `${name}:\n${indented(section(value, child, [...path, name], sourceOf), "  ")}`
+    else text += keyLines(name, value, sourceOf([...path, name]))
+  }
+  return text
+}
+
+/** The effective configuration as YAML, each value with its source as a comment, secrets masked. */
+export const configReport = (values: Tree, sourceOf: Layer["sourceOf"]): string => {
+  const shown = masked(values, rootKey)
+  return isTree(shown) ? section(shown, rootKey, [], sourceOf) : ""
+}
+
+/** The JSON Schema of the configuration file as text. */
+export const schemaReport = (): string => `${JSON.stringify(configJsonSchema(), null, 2)}\n`

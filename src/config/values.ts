@@ -1,6 +1,6 @@
 import { isIP } from "node:net"
 import { z } from "zod"
-import { durationPattern, formatDuration, parseDuration } from "../api/duration.ts"
+import { durationPattern, formatDuration, parseDuration } from "../api/units.ts"
 
 /** What a schema value says about its key besides type and description, for error messages, docs and masking. */
 declare module "zod" {

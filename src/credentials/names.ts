@@ -1,5 +1,5 @@
-import { envNamePattern } from "../api/container.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
+import { envNamePattern } from "../api/kinds/container.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError } from "../errors.ts"
 
 /** Longest value, in bytes of UTF-8. */

@@ -1,7 +1,6 @@
-import { labels } from "../api/labels.ts"
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
-import { type CredentialScope, scopeSecretName } from "../api/names.ts"
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { type CredentialScope, labels, scopeSecretName } from "../api/names.ts"
 import type { PluginIdentity } from "../plugin/contract.ts"
 
 /** The sharer of an instance, as far as credentials depend on it. */

@@ -1,8 +1,7 @@
-import { labels, recommendedLabels } from "../api/labels.ts"
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
-import { secretName } from "../api/names.ts"
-import { fromSecretData, type Secret, secretKind, toSecretData } from "../api/secret.ts"
+import { fromSecretData, type Secret, secretKind, toSecretData } from "../api/kinds/kubernetes.ts"
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { labels, recommendedLabels, secretName } from "../api/names.ts"
 import type { CallOptions, ClusterPort } from "../ports/cluster.ts"
 
 /**

@@ -1,16 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { AppError, hasCode, isAbort, isAppError, toAppError } from "../errors.ts"
 import { loopTurns as turns } from "../intake/turns.ts"
-import { answerError, answerProblem } from "./answer.ts"
-import { createAudit } from "./audit.ts"
+import { createToolPolicies } from "../mcp/tool-policy.ts"
+import { answerError, answerProblem } from "./answer/error-answer.ts"
 import { mcpPrefix, newRequestId, receive, targetNameIn } from "./incoming.ts"
 import type { Known } from "./pipeline.ts"
-import { admit } from "./policy.ts"
-import { atExpiry, lostRight } from "./rights.ts"
-import { createToolPolicies } from "./tool-policy.ts"
+import { admit, atExpiry, lostRight } from "./policy.ts"
+import { createAudit } from "./record/audit.ts"
+import { buildWay, type GatewayDeps, targetNamed } from "./request-path.ts"
 import type { AskServer } from "./trial.ts"
-import { createUpstream } from "./upstream.ts"
-import { buildWay, type GatewayDeps, targetNamed } from "./way.ts"
+import { createUpstream } from "./wire/upstream.ts"
 
 /** A request that could not be read as HTTP, and what its client was told. */
 export type Unreadable = {

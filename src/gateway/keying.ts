@@ -1,9 +1,9 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
 import type { Keyed, Permitted } from "./pipeline.ts"
-import type { OpenSession, SessionSealer } from "./session.ts"
+import type { OpenSession, SessionSealer } from "./session/session.ts"
 
 /** What keying asks: whose instance it is, and what a session id says. */
 export type KeyingDeps = {

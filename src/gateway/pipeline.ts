@@ -1,11 +1,11 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
+import type { Era, Message, Reading } from "../mcp/message.ts"
+import type { ToolPolicy } from "../mcp/tool-policy.ts"
+import type { Placement } from "../placement/port.ts"
 import type { Incoming } from "./incoming.ts"
-import type { Era, Message, Reading } from "./message.ts"
-import type { Placement } from "./placement/port.ts"
-import type { OpenSession } from "./session.ts"
-import type { ToolPolicy } from "./tool-policy.ts"
+import type { OpenSession } from "./session/session.ts"
 
 /** The caller is known. */
 export type Identified = Incoming & { readonly identity: Identity }
@@ -29,7 +29,7 @@ declare const permission: unique symbol
 /** The policy allows the request. Only policy.ts makes one: the brand keeps a pipeline without it from compiling. */
 export type Permitted = Read & {
   readonly [permission]: true
-  /** Without the parameters that nobody asks for any more; see abridge.ts. */
+  /** Without the parameters that nobody asks for any more; see policy.ts. */
   readonly messages: readonly Message[]
   /** From the body: `modern` if its messages name the protocol version themselves; GET and DELETE are legacy. */
   readonly era: Era

@@ -1,11 +1,25 @@
-import type { MCPTarget } from "../api/mcp-target.ts"
-import { AppError } from "../errors.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { AppError, hasCode } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
-import { abridge } from "./abridge.ts"
-import type { Message } from "./message.ts"
-import { checkHeaders } from "./mirrored-headers.ts"
-import type { Admitted, Identified, Permitted, Read } from "./pipeline.ts"
-import type { ToolPolicies, ToolPolicy } from "./tool-policy.ts"
+import type { Message, Params } from "../mcp/message.ts"
+import { checkHeaders } from "../mcp/mirrored-headers.ts"
+import type { ToolPolicies, ToolPolicy } from "../mcp/tool-policy.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { Admitted, Identified, Known, Permitted, Read } from "./pipeline.ts"
+import { boundInitialize } from "./session/session.ts"
+
+const essential = (method: string, params: Params): Params => {
+  if (method === "initialize") return boundInitialize(params) ?? {}
+  return typeof params.name === "string" ? { name: params.name } : {}
+}
+
+/**
+ * What is still asked of a message once it is permitted: method and name for the log, and what opens a session again.
+ * The rest of its parameters is in the body anyway, and takes up to fifteen times as much memory here: a request that
+ * waits, or a call that runs for hours, must not hold it.
+ */
+export const abridge = (message: Message): Message =>
+  message.kind === "response" ? message : { ...message, params: essential(message.method, message.params) }
 
 /** What admission asks: the known targets, and who may use them. */
 export type AdmissionDeps = {
@@ -109,4 +123,48 @@ export const permit = (input: Read): Permitted => {
     checkTasks(message, input.target)
   }
   return grant(input, messages)
+}
+
+/** Longest timer that is set at once, milliseconds: those of the runtime end after 24.8 days. */
+const longestTimerMs = 24 * 3_600_000
+
+const expired = (): AppError =>
+  new AppError("Unauthenticated", {
+    detail: "The token has expired, and what it opened has ended with it: come back with a new one.",
+    headers: { "www-authenticate": 'Bearer realm="reflow", error="invalid_token"' },
+  })
+
+/**
+ * Calls `end` when the token by which a caller is known expires. The returned function takes that back; nothing happens
+ * for callers whose token never expires.
+ */
+export const atExpiry = (
+  clock: ClockPort,
+  { expiresAtMs }: Identity,
+  end: (reason: AppError) => void,
+): (() => void) => {
+  if (expiresAtMs === undefined) return () => {}
+  let cancel = () => {}
+  const look = (): void => {
+    const left = expiresAtMs - clock.now()
+    if (left <= 0) end(expired())
+    else cancel = clock.timer(Math.min(left, longestTimerMs), look)
+  }
+  look()
+  return () => cancel()
+}
+
+/**
+ * Why a request that was let in would be refused now: TargetNotFound or Forbidden, by the same rule as at the door.
+ * Undefined if it would be let in again, or was never.
+ */
+export const lostRight = (known: Known, admit: (input: Identified) => unknown): AppError | undefined => {
+  if (known.identity === undefined || known.target === undefined) return undefined
+  try {
+    admit({ ...known, identity: known.identity })
+    return undefined
+  } catch (error) {
+    // whatever else keeps it from being judged is no judgement
+    return hasCode(error, "TargetNotFound", "Forbidden") ? error : undefined
+  }
 }

@@ -1,5 +1,5 @@
 import { BlockList, isIP } from "node:net"
-import type { ProxyTrust } from "./headers.ts"
+import type { ProxyTrust } from "./wire/headers.ts"
 
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4")
 

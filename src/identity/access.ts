@@ -1,5 +1,5 @@
 import { meantBy } from "../api/access-entries.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Config } from "../config/schema.ts"
 import type { Identity } from "./identity.ts"
 

@@ -1,5 +1,64 @@
 import { AppError } from "../errors.ts"
-import { createShares } from "./shares.ts"
+
+/** How much of something that has a limit is held by whom. Units are the caller's: bytes, requests. */
+export type Shares = {
+  /**
+   * Takes `amount` more for an owner, a whole number of units, or nothing at all: false if that would be more than the
+   * owner's share. Each unit is let in while the owner held before it at most a third of what is free after it. So an owner
+   * alone gets a quarter of the limit, each of `k` who want all they can get `limit / (3 + k)`, and whoever holds nothing
+   * yet gets at least one unit as long as one is free.
+   */
+  take(owner: string, amount: number): boolean
+  /** Gives back what was taken; never more than that. An owner who holds nothing is forgotten. */
+  give(owner: string, amount: number): void
+  /** True if somebody who holds nothing would get so much now. */
+  fits(amount: number): boolean
+  /** What all hold together, at most {@link limit}. */
+  readonly held: number
+  readonly limit: number
+  /** How many hold something. */
+  readonly owners: number
+}
+
+/** How much must stay free for each unit that an owner holds: 3 leaves a quarter to one who is alone. */
+const spare = 3
+
+/**
+ * Shares out a limit by what is free at the moment (dynamic thresholds: Choudhury and Hahne, «Dynamic Queue Length
+ * Thresholds for Shared-Memory Packet Switches», 1998): no list of those who might come is needed, and a part always stays
+ * free for whoever comes next.
+ */
+export const createShares = (limit: number): Shares => {
+  const holdings = new Map<string, number>()
+  let held = 0
+  /** True if an owner who would hold `own` after a take of `amount` may. */
+  const mayHold = (own: number, amount: number): boolean => spare * (own - 1) <= limit - held - amount
+  return {
+    take: (owner, amount) => {
+      if (amount <= 0) return true
+      const own = (holdings.get(owner) ?? 0) + amount
+      if (!mayHold(own, amount)) return false
+      holdings.set(owner, own)
+      held += amount
+      return true
+    },
+    give: (owner, amount) => {
+      const own = holdings.get(owner) ?? 0
+      const given = Math.min(Math.max(amount, 0), own)
+      held -= given
+      if (given === own) holdings.delete(owner)
+      else holdings.set(owner, own - given)
+    },
+    fits: (amount) => mayHold(amount, amount),
+    get held() {
+      return held
+    },
+    limit,
+    get owners() {
+      return holdings.size
+    },
+  }
+}
 
 /** Seconds after which a body that found no room may come again. */
 const retrySeconds = 5
@@ -36,7 +95,7 @@ export type Budget = {
 }
 
 /**
- * Makes a budget of `limit` bytes, of which each owner gets a share; see shares.ts. `refused` hears of each refusal:
+ * Makes a budget of `limit` bytes, of which each owner gets a share. `refused` hears of each refusal:
  * because the owner holds too much, or because somebody new would not get the bytes either.
  */
 export const createBudget = (limit: number, refused: (by: "owner" | "replica") => void = () => {}): Budget => {

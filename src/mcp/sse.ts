@@ -1,4 +1,4 @@
-import { createGrowingBuffer } from "../intake/growing-buffer.ts"
+import { createGrowingBuffer } from "../intake/gather.ts"
 
 const lineFeed = 10
 const carriageReturn = 13

@@ -1,9 +1,9 @@
-import { findCondition } from "../api/condition.ts"
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import { isRetained } from "../api/reclaim.ts"
+import { findCondition } from "../api/kinds/kind.ts"
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import { isRetained } from "../signals/restart.ts"
 import type { QueueReason } from "./reasons.ts"
 import type { Use } from "./snapshot.ts"
-import { moment } from "./time.ts"
+import { moment } from "./start.ts"
 
 /** A new instance counts as wanted for so long: whoever made it tells so by a key only when the wait lasts. */
 const freshMs = 10_000

@@ -2,13 +2,13 @@
  * From when on an instance goes: moments in milliseconds since the epoch. The checks compare the time with them. One that is
  * retained never goes: of the moments it has those alone at which its Pod is replaced.
  */
-import { parseDuration } from "../api/duration.ts"
-import { isRetained } from "../api/reclaim.ts"
+
+import { parseDuration } from "../api/units.ts"
+import { isRetained } from "../signals/restart.ts"
 import { evictableIdleMs } from "./capacity.ts"
 import { clockSkewMs } from "./sightings.ts"
 import type { Snapshot } from "./snapshot.ts"
-import { wasReady } from "./start.ts"
-import { moment } from "./time.ts"
+import { moment, wasReady } from "./start.ts"
 
 /** How long a failed instance that nobody waits for tells its failure. */
 const failedMs = 5 * 60_000

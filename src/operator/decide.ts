@@ -8,18 +8,16 @@
  *
  * The decision is the verdict of one check: {@link checks} are asked in order, and the first that has something to say
  * decides. A verdict says what is to be done (actions) and what the status shall tell; what it leaves out follows from
- * how the Pod stands (failure.ts). From the verdict follow the status (status.ts), the Events (notes.ts) and when time
+ * how the Pod stands (standing.ts). From the verdict follow the status (status.ts), the Events (notes.ts) and when time
  * alone is a reason to look again (next-look.ts).
  *
  * So to change what the operator does: find the check below, read its docstring, and mind what comes before it. What a
  * check compares the time with stands in deadlines.ts, who gets a place in capacity.ts, what a Pod looks like in
  * desired/. Every check is shown by an example in decide.test.ts.
  */
-import { findCondition, isTrue, withCondition } from "../api/condition.ts"
-import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
+import { findCondition, isTrue, withCondition } from "../api/kinds/kind.ts"
+import type { MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
-import { followTarget } from "./checks/follow-target.ts"
-import { nameConflict, predecessors } from "./checks/names.ts"
 import {
   backingOff,
   lostPod,
@@ -30,14 +28,24 @@ import {
   surplusPods,
   vanishedPod,
 } from "./checks/pod.ts"
-import { missingService, staleService } from "./checks/service.ts"
-import { beingDeleted, expandsTooFar, invalidSpec, tooPrivileged, unknownTemplate } from "./checks/spec.ts"
+import {
+  beingDeleted,
+  expandsTooFar,
+  followTarget,
+  invalidSpec,
+  missingService,
+  nameConflict,
+  predecessors,
+  staleService,
+  tooPrivileged,
+  unknownTemplate,
+} from "./checks/spec.ts"
 import { nextLook } from "./next-look.ts"
 import { notesOf } from "./notes.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
+import { stamp } from "./start.ts"
 import { nextStatus, statusPatch } from "./status.ts"
-import { stamp } from "./time.ts"
 
 /** The checks, in order. Each is a question; the comment behind it says what follows from a yes. */
 export const checks = {

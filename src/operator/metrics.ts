@@ -1,5 +1,4 @@
-import type { MCPInstanceStatus, Phase } from "../api/mcp-instance.ts"
-import { phases } from "../api/mcp-instance.ts"
+import { type MCPInstanceStatus, type Phase, phases } from "../api/kinds/mcp-instance.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { QueueObserver } from "./queue.ts"

@@ -1,9 +1,9 @@
 import { drainDeadline, drainingReason, drainNoticeMs, gatewaysUntil } from "./checks/drain.ts"
 import { failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "./deadlines.ts"
-import { graceMs, hasStarted, runningSince } from "./failure.ts"
 import type { Snapshot } from "./snapshot.ts"
+import { graceMs, hasStarted, runningSince } from "./standing.ts"
+import { moment } from "./start.ts"
 import { quietMs } from "./status.ts"
-import { moment } from "./time.ts"
 
 /** How often a queued instance looks whether another one became idle enough to make room. */
 const queueLookMs = 5_000

@@ -1,5 +1,5 @@
-import { findCondition } from "../api/condition.ts"
-import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
+import { findCondition } from "../api/kinds/kind.ts"
+import type { MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
 import type { EventReason, ReadyReason } from "./reasons.ts"
 import type { Action, Note } from "./snapshot.ts"
 

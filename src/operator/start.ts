@@ -52,3 +52,12 @@ export const nextBackoff = (snapshot: Snapshot): { readonly seconds: number; rea
   const seconds = Math.min(before === 0 ? 1 : before * 2, most)
   return { seconds, until: snapshot.now + seconds * 1000 }
 }
+
+/** The RFC 3339 text of a moment in milliseconds since the epoch. */
+export const stamp = (ms: number): string => new Date(ms).toISOString()
+
+/** Milliseconds since the epoch of an RFC 3339 text; undefined if it is absent or none. */
+export const moment = (text: string | undefined): number | undefined => {
+  const ms = text === undefined ? Number.NaN : Date.parse(text)
+  return Number.isNaN(ms) ? undefined : ms
+}

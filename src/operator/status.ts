@@ -1,17 +1,72 @@
-import { type Condition, findCondition, withCondition } from "../api/condition.ts"
-import type { MCPInstanceStatus, Phase } from "../api/mcp-instance.ts"
-import { mergePatchBetween } from "../api/merge-patch.ts"
-import { podName } from "../api/names.ts"
-import type { Pod } from "../api/pod.ts"
-import { initialRestartTime } from "../api/restart.ts"
-import { addressesOf } from "./addresses.ts"
+import { defaultPath } from "../api/kinds/container.ts"
+import { type Condition, findCondition, withCondition } from "../api/kinds/kind.ts"
+import type { MCPInstance, MCPInstanceStatus, Phase } from "../api/kinds/mcp-instance.ts"
+import type { Pod } from "../api/kinds/pod.ts"
+import { labels, podName } from "../api/names.ts"
+import { mergePatchBetween } from "../api/patch.ts"
+import { initialRestartTime } from "../signals/restart.ts"
+import { steps } from "../signals/start.ts"
 import { isQueueReason } from "./capacity.ts"
-import { restartsOf } from "./failure.ts"
 import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { isSpecNews } from "./start.ts"
-import { moment, stamp } from "./time.ts"
-import { timingsOf } from "./timings.ts"
+import { podCondition, restartsOf, runningSince } from "./standing.ts"
+import { isSpecNews, moment, stamp } from "./start.ts"
+
+const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
+
+/** The port that the embedded cluster's node gave to the Pod. */
+const nodePort = (pod: Pod | undefined): number | undefined => {
+  const port = Number(pod?.metadata.annotations?.[labels.nodePort])
+  return Number.isInteger(port) && port > 0 ? port : undefined
+}
+
+/** Where the instance's MCP endpoint is: through its Service, and at the Pod itself; undefined while not known. */
+export const addressesOf = (
+  { instance, service, settings }: Pick<Snapshot, "instance" | "service" | "settings">,
+  pod: Pod | undefined,
+): { readonly url: string | undefined; readonly podURL: string | undefined } => {
+  const port = settings.embedded ? nodePort(pod) : instance.spec.port
+  const urlOf = (host: string | undefined) =>
+    host === undefined || host === "" || host === "None" || port === undefined
+      ? undefined
+      : `http://${bracketed(host)}:${port}${instance.spec.path ?? defaultPath}`
+  return { url: urlOf(service?.spec.clusterIP), podURL: urlOf(pod?.status?.podIP) }
+}
+
+export { steps }
+
+/**
+ * Seconds of each step of a start, from the objects' own stamps: queue (until admitted), create (until the Pod exists),
+ * schedule (until it has a node), pull (until the container runs), start (until the kubelet calls it ready), ready
+ * (until the operator says so, at `now`). A step whose stamps are missing is left out; clocks that differ give 0, never less.
+ * Without `now` the start still goes on: the steps that are over, by stamps alone, so that the same Pod gives the same ones.
+ */
+export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record<string, number> => {
+  const ready = podCondition(pod, "Ready")
+  const first = instance.status?.starts === 1
+  const created = moment(instance.metadata.creationTimestamp)
+  const admitted = moment(findCondition(instance.status?.conditions, "Admitted")?.lastTransitionTime)
+  const marks: readonly (number | undefined)[] = [
+    // a later start did not wait for a place
+    first ? created : undefined,
+    first ? admitted : undefined,
+    moment(pod.metadata.creationTimestamp),
+    moment(podCondition(pod, "PodScheduled")?.lastTransitionTime),
+    runningSince(pod),
+    // before the end of the start it is the time since when it is not ready
+    now === undefined && ready?.status !== "True" ? undefined : moment(ready?.lastTransitionTime),
+    now,
+  ]
+  const timings: Record<string, number> = {}
+  let before = marks[0]
+  for (const [index, step] of steps.entries()) {
+    const mark = marks[index + 1]
+    if (mark === undefined) continue
+    if (before !== undefined) timings[step] = Math.max(0, Math.round(mark - before) / 1000)
+    before = Math.max(before ?? mark, mark)
+  }
+  return timings
+}
 
 /** How long a new Pod without an address is left out of the status: normally its address is next, in the same write. */
 export const quietMs = 10_000

@@ -1,7 +1,7 @@
-import { controllerUID, type KubeObject } from "../api/kind.ts"
+import { controllerUID, type KubeObject } from "../api/kinds/kind.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Change, Reflection } from "../ports/cluster.ts"
-import { stamp } from "./time.ts"
+import { stamp } from "./start.ts"
 
 /**
  * A reflection plus what this operator wrote and the reflection has not seen yet. A cache that lags behind can

@@ -5,9 +5,9 @@
  * chooses hooks by name: a subject-key strategy (`spec.subjectKey.strategy`), secret resolvers (the scheme of
  * `spec.secrets[].from`) and pod templates (`spec.podTemplates[].name`).
  */
-import type { MCPInstance } from "../api/mcp-instance.ts"
-import type { MCPTarget } from "../api/mcp-target.ts"
-import type { Pod } from "../api/pod.ts"
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import type { Pod } from "../api/kinds/pod.ts"
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"

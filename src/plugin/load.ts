@@ -5,9 +5,8 @@ import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { AppError, toAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import { callPlugin } from "./call.ts"
+import { callPlugin, cleanReason } from "./call.ts"
 import * as contract from "./contract.ts"
-import { cleanReason } from "./reason.ts"
 
 /** How long a file may take to be loaded, with its top-level awaits. */
 const limitMs = 10_000

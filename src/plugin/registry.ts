@@ -1,7 +1,11 @@
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { suggestion } from "../api/nearest.ts"
+import { deepFreeze } from "../api/patch.ts"
 import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
-import type { ConfiguredHook, Hooks, PodTemplateHook, SecretHook, SubjectKeyHook } from "./contract.ts"
+import { badAnswer, type CallName, type Meter } from "./call.ts"
+import type { ConfiguredHook, HookContext, Hooks, PodTemplateHook, SecretHook, SubjectKeyHook } from "./contract.ts"
 import type { HookKind } from "./shape.ts"
 import type { StandardSchema } from "./standard-schema.ts"
 
@@ -93,3 +97,35 @@ export const toConfigured = <I, C, R>(
   typeof hook === "function"
     ? { config: undefined, run: hook }
     : { config: hook.config, run: (input, context) => hook.run(input, context) }
+
+/** Reads one key of a Secret in the namespace of the instances. */
+export type ReadSecret = (name: string, key: string, signal: AbortSignal) => Promise<string | undefined>
+
+/** What calls of hooks are made of. */
+export type Parts = {
+  readonly registry: Registry
+  readonly meter: Meter
+  readonly clock: ClockPort
+  /** Absent where no Secret may be read (operator). */
+  readonly readSecret: ReadSecret | undefined
+}
+
+/** What a hook is called in errors and metrics. */
+export const nameOf = ({ plugin, name }: Registered<unknown>): CallName => ({ plugin: plugin.name, hook: name })
+
+/** What a hook may use: see {@link HookContext}. */
+export const contextOf = (
+  { clock, readSecret }: Parts,
+  found: Registered<unknown>,
+  target: MCPTarget,
+  signal: AbortSignal,
+): HookContext => ({
+  signal,
+  log: found.log,
+  clock,
+  target: deepFreeze(target),
+  readSecret: async (name, key) => {
+    if (readSecret !== undefined && found.plugin.readable.includes(name)) return readSecret(name, key, signal)
+    throw badAnswer(nameOf(found), `may not read the Secret '${name.slice(0, 64)}': name it in plugins[].secrets`)
+  },
+})

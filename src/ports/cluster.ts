@@ -1,4 +1,4 @@
-import type { Kind, KubeObject } from "../api/kind.ts"
+import type { Kind, KubeObject } from "../api/kinds/kind.ts"
 
 /** Names one namespaced object. */
 export type ObjectRef = { readonly namespace: string; readonly name: string }

@@ -1,10 +1,10 @@
 import { systemClock as clock } from "../adapters/system/clock.ts"
-import { startGatewayHalf } from "./gateway-half.ts"
-import { startHealth } from "./health-listener.ts"
+import { startGatewayHalf } from "./gateway.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
-import { type OperatorHalf, startOperatorHalf } from "./operator-half.ts"
+import { startHealth } from "./listen/health-listener.ts"
+import { listenPublicly } from "./listen/public-listener.ts"
+import { type OperatorHalf, startOperatorHalf } from "./operator.ts"
 import { loadPlugins } from "./plugins.ts"
-import { listenPublicly } from "./public-listener.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
 const start = async (base: Base): Promise<void> => {

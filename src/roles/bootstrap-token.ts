@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto"
 import { bootstrapSecretName } from "../adapters/kube/access.ts"
-import { type Secret, secretKind } from "../api/secret.ts"
+import { type Secret, secretKind } from "../api/kinds/kubernetes.ts"
 import type { Config } from "../config/schema.ts"
 import { AppError, hasCode } from "../errors.ts"
 import { configuredIssuers, staticIssuer } from "../identity/access.ts"

@@ -2,36 +2,52 @@ import { randomBytes } from "node:crypto"
 import { gatewaysLeaseName } from "../adapters/kube/access.ts"
 import { createAdmin } from "../admin/admin.ts"
 import type { TrialPort } from "../admin/trial-port.ts"
-import { type MCPInstance, mcpInstanceKind } from "../api/mcp-instance.ts"
-import { type MCPTarget, mcpTargetKind } from "../api/mcp-target.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
+import { type MCPTarget, mcpTargetKind } from "../api/kinds/mcp-target.ts"
 import type { Config } from "../config/schema.ts"
 import { createCompose } from "../credentials/compose.ts"
 import { createNeedleShare } from "../credentials/needle-share.ts"
+import { createFrontDoor } from "../door/front-door.ts"
+import { createGuard } from "../door/guard.ts"
 import { createGateway, type Gateway } from "../gateway/gateway.ts"
-import { createGuard } from "../gateway/guard.ts"
-import { createPlacement, type PlacementDeps } from "../gateway/placement/placement.ts"
-import type { PlacementPort } from "../gateway/placement/port.ts"
-import { announcePresence } from "../gateway/presence.ts"
-import { createFrontDoor } from "../gateway/server.ts"
-import { ensureSessionKeys } from "../gateway/session-keys.ts"
-import type { GatewayDeps } from "../gateway/way.ts"
+import type { GatewayDeps } from "../gateway/request-path.ts"
+import { ensureSessionKeys } from "../gateway/session/session-keys.ts"
 import { configuredIssuers, createAccess } from "../identity/access.ts"
 import { createAuthenticator } from "../identity/authenticate.ts"
-import type { DevKey } from "../identity/dev-tokens.ts"
 import { createJwtIssuers } from "../identity/jwt-issuers.ts"
-import { createLogNames } from "../identity/log-names.ts"
+import type { DevKey } from "../identity/own-tokens.ts"
 import { createProtectedResources } from "../identity/protected-resources.ts"
-import { type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
+import { createLogNames, type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
+import { type Budget, createBudget } from "../intake/budget.ts"
+import { createPlacement, type PlacementDeps } from "../placement/placement.ts"
+import type { PlacementPort } from "../placement/port.ts"
+import { announcePresence } from "../placement/use/presence.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
-import { createBodies } from "./bodies.ts"
-import { isLoopback } from "./http-listener.ts"
+import { isLoopback } from "./listen/http-listener.ts"
+import type { PublicServer } from "./listen/public-listener.ts"
 import { resolveBy } from "./plugins.ts"
-import type { PublicServer } from "./public-listener.ts"
-import type { Started } from "./role.ts"
-import { untilReached } from "./until-reached.ts"
+import { type Started, untilReached } from "./role.ts"
+
+/** Makes the budget of all request bodies of this replica, of MCP and of the REST API, and counts what becomes of it. */
+export const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
+  const refused = telemetry.counter({
+    name: "reflow_bodies_refused_total",
+    help: "Bodies that found no room, by whether the caller holds too much (owner) or all together do (replica).",
+    labels: ["by"],
+  })
+  const budget = createBudget(limit, (by) => refused.inc({ by }))
+  telemetry.reading(
+    {
+      name: "reflow_body_bytes",
+      help: "Bytes of request bodies that are held, of MCP requests and of calls of the REST API.",
+    },
+    () => budget.held,
+  )
+  return budget
+}
 
 /** What the gateway and the REST API are built from. */
 export type FrontDeps = {

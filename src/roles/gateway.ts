@@ -1,10 +1,52 @@
 import { systemClock as clock } from "../adapters/system/clock.ts"
-import { startGatewayHalf } from "./gateway-half.ts"
-import { startHealth } from "./health-listener.ts"
-import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
+import type { Config } from "../config/schema.ts"
+import type { PluginHost } from "../plugin/host.ts"
+import { bootstrapSubject, ensureBootstrapToken, needsBootstrapToken } from "./bootstrap-token.ts"
+import { startFront } from "./front.ts"
+import { type Actor, type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
+import { startHealth } from "./listen/health-listener.ts"
+import { isLoopback } from "./listen/http-listener.ts"
+import { endServing, listenPublicly, type PublicListener } from "./listen/public-listener.ts"
 import { loadPlugins } from "./plugins.ts"
-import { listenPublicly } from "./public-listener.ts"
-import { type Base, type RunningRole, runRole } from "./role.ts"
+import { type Base, type RunningRole, runRole, untilReached } from "./role.ts"
+
+/** What the gateway of a process is built with. */
+export type GatewayHalfBase = Base & { readonly plugins: PluginHost }
+
+/** Static tokens of the configuration, and the bootstrap token if nobody else could administer. */
+const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<Config["auth"]["tokens"]> => {
+  const { telemetry, signal } = base
+  const { auth } = base.config
+  const [adminRole] = auth.admin_roles
+  if (adminRole === undefined || !needsBootstrapToken(auth)) return auth.tokens
+  const token = await untilReached({ clock, log: telemetry.log, signal }, "the bootstrap token", () =>
+    ensureBootstrapToken(cluster, { namespace: ownNamespace, adminRole, signal }),
+  )
+  telemetry.log.info("no administrator is configured: the bootstrap token is accepted", {
+    subject: bootstrapSubject,
+    namespace: ownNamespace,
+  })
+  return [...auth.tokens, token]
+}
+
+/** Starts gateway and REST API on a real cluster; resolves when they serve. However long the API server is away, it waits. */
+export const startGatewayHalf = async (base: GatewayHalfBase, actor: Actor, door: PublicListener): Promise<void> => {
+  const { config, started, signal } = base
+  const { public_url: publicUrl, allowed_hosts: allowedHosts, listen } = config.gateway
+  const front = await startFront({
+    ...base,
+    ...actor,
+    clock,
+    publicUrl: door.publicUrl,
+    anyHost: publicUrl === "" && allowedHosts.length === 0 && !isLoopback(listen),
+    tokens: await tokensOf(base, actor),
+  })
+  signal.throwIfAborted()
+  const { log } = base.telemetry
+  const drainMs = base.config.kubernetes.drain_timeout
+  await started.add("requests", () => endServing({ clock, log, ...front, ...door, drainMs }))
+  door.serve(front)
+}
 
 const start = async (base: Base): Promise<void> => {
   const { telemetry, signal } = base

@@ -1,9 +1,127 @@
-import { systemClock as clock } from "../adapters/system/clock.ts"
-import { startHealth } from "./health-listener.ts"
+import { randomBytes } from "node:crypto"
+import { hostname } from "node:os"
+import { gatewaysLeaseName, leaseName } from "../adapters/kube/access.ts"
+import { systemClock as clock, systemClock } from "../adapters/system/clock.ts"
+import { type Election, electLeader } from "../election/leader.ts"
+import { hasCode } from "../errors.ts"
+import { createOperator, type Operator } from "../operator/controller.ts"
+import type { PluginHost } from "../plugin/host.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import { clusterIssuers } from "./bootstrap-token.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
-import { type OperatorHalf, startOperatorHalf } from "./operator-half.ts"
-import { loadPlugins } from "./plugins.ts"
+import { startHealth } from "./listen/health-listener.ts"
+import { loadPlugins, outsideOf } from "./plugins.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
+
+/** What the operator of a process is built from. */
+export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
+  readonly cluster: ClusterPort
+  /** What it needs of plugins: their pod templates, and what targets are wrong about. */
+  readonly plugins: Pick<PluginHost, "podTemplates" | "template" | "faults">
+  /** Namespace of the Lease. */
+  readonly ownNamespace: string
+  /** After a loss of leadership: `role` ends the role with the error, `half` takes part in the election again. */
+  readonly ends: "role" | "half"
+  /** Default: the machine's. */
+  readonly clock?: ClockPort
+}
+
+/** The operator of a process: a standby, or the leader that works. */
+export type OperatorHalf = {
+  /** Resolves when it works, or is a standby that knows who leads; rejects if it is closed before. */
+  readonly settled: Promise<void>
+  /** True for a standby that has reached the API server, and for a leader whose caches are filled. */
+  isReady(): boolean
+  /** False if the election or the work is stuck. */
+  isAlive(): boolean
+  /** Ends the operator, then gives the lease back, so that another replica leads at once. */
+  close(): Promise<void>
+}
+
+/** Resolves when the signal is aborted. */
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve(), { once: true })
+  })
+
+/**
+ * Takes part in the election and runs the operator while it leads. A standby follows nothing: it costs the API server one
+ * call in two seconds, and who takes over starts from a fresh list rather than from a cache that may be behind.
+ */
+export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
+  const { cluster, telemetry, config, ownNamespace, ends, plugins, clock = systemClock } = deps
+  const lease = { namespace: ownNamespace, name: leaseName }
+  const gateways = { namespace: ownNamespace, name: gatewaysLeaseName }
+  const holder = `${hostname()}_${randomBytes(6).toString("hex")}`
+  const outside = outsideOf(plugins, clusterIssuers(config.auth))
+  const settled = Promise.withResolvers<void>()
+  settled.promise.catch(() => {})
+  const closing = new AbortController()
+  let election: Election | undefined
+  let operator: Operator | undefined
+  let hasAnswer = false
+  let works = false
+
+  const settle = async (current: Election): Promise<void> => {
+    await current.answered
+    hasAnswer = true
+    if (!current.isLeader()) settled.resolve()
+  }
+  /** Works until `ending`, as soon as the election is won. */
+  const lead = async (current: Election, ending: Promise<void>): Promise<void> => {
+    await Promise.race([current.acquired, ending])
+    if (!current.isLeader()) return
+    const options = { ...config.kubernetes, embedded: false }
+    operator = createOperator({ cluster, clock, telemetry, options, outside, gateways })
+    try {
+      works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
+      if (works) settled.resolve()
+      await ending
+    } finally {
+      works = false
+      await operator.close()
+      operator = undefined
+    }
+  }
+  /** One candidacy. Throws `LeadershipLost` at its end, or an AbortError if the half is closed. */
+  const campaign = async (): Promise<void> => {
+    const current = electLeader({ cluster, clock, telemetry, lease, holder })
+    election = current
+    settle(current).catch(() => {})
+    try {
+      await lead(current, aborted(AbortSignal.any([current.signal, closing.signal])))
+      closing.signal.throwIfAborted()
+      current.signal.throwIfAborted()
+    } finally {
+      await current.close()
+    }
+  }
+  const run = async (): Promise<void> => {
+    while (!closing.signal.aborted) {
+      try {
+        await campaign()
+      } catch (error) {
+        if (closing.signal.aborted) return
+        if (ends === "role" || !hasCode(error, "LeadershipLost")) throw error
+        telemetry.log.warn("taking part in the election again")
+      }
+    }
+  }
+  const running = run().catch(deps.fail)
+
+  return {
+    settled: settled.promise,
+    isReady: () => (election?.isLeader() === true ? works : hasAnswer),
+    isAlive: () => election?.isAlive() === true && operator?.isAlive() !== false,
+    close: async () => {
+      closing.abort()
+      settled.reject(new DOMException("The operator was closed.", "AbortError"))
+      await running
+    },
+  }
+}
 
 const start = async (base: Base): Promise<void> => {
   const { signal, started } = base

@@ -1,6 +1,81 @@
-import type { TelemetryPort } from "../ports/telemetry.ts"
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
+import type { Labels, MetricDefinition, TelemetryPort } from "../ports/telemetry.ts"
 import { createLogger, type LogOptions } from "./log.ts"
-import { createMetrics } from "./metrics.ts"
+
+/** Most label sets of one metric; further ones are counted under `other`, so that no caller can fill the memory. */
+export const maxSeries = 1_000
+
+/** Upper bounds in seconds where a histogram names none: from a warm call to a slow start. */
+const defaultBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+
+/** Lets the first {@link maxSeries} label sets pass, and turns every value of a later one into `other`. */
+const boundLabels = (names: readonly string[]) => {
+  const seen = new Set<string>()
+  const other = Object.fromEntries(names.map((name) => [name, "other"]))
+  return (labels: Labels | undefined): Labels => {
+    if (labels === undefined || names.length === 0) return {}
+    const key = names.map((name) => labels[name] ?? "").join("\0")
+    if (seen.has(key)) return labels
+    if (seen.size >= maxSeries) return other
+    seen.add(key)
+    return labels
+  }
+}
+
+/** Returns the value that `make` made the first time for this name. */
+const once = <T>(make: (definition: MetricDefinition) => T): ((definition: MetricDefinition) => T) => {
+  const made = new Map<string, T>()
+  return (definition) => {
+    const before = made.get(definition.name)
+    if (before !== undefined) return before
+    const metric = make(definition)
+    made.set(definition.name, metric)
+    return metric
+  }
+}
+
+const shared = (registry: Registry, { name, help, labels }: MetricDefinition) => ({
+  name,
+  help,
+  labelNames: [...(labels ?? [])],
+  registers: [registry],
+})
+
+const makers = (registry: Registry): Omit<TelemetryPort, "log" | "metrics"> => ({
+  counter: once((definition) => {
+    const metric = new Counter(shared(registry, definition))
+    const bound = boundLabels(definition.labels ?? [])
+    return { inc: (labels, by = 1) => metric.inc(bound(labels), by) }
+  }),
+  gauge: once((definition) => {
+    const metric = new Gauge(shared(registry, definition))
+    const bound = boundLabels(definition.labels ?? [])
+    return {
+      set: (value, labels) => metric.set(bound(labels), value),
+      inc: (labels, by = 1) => metric.inc(bound(labels), by),
+    }
+  }),
+  reading: (definition, read) => {
+    registry.removeSingleMetric(definition.name)
+    const collect = function (this: Gauge): void {
+      this.set(read())
+    }
+    new Gauge({ ...shared(registry, definition), collect })
+  },
+  histogram: once((definition) => {
+    const buckets = [...(definition.buckets ?? defaultBuckets)]
+    const metric = new Histogram({ ...shared(registry, definition), buckets })
+    const bound = boundLabels(definition.labels ?? [])
+    return { observe: (seconds, labels) => metric.observe(bound(labels), seconds) }
+  }),
+})
+
+/** Metrics in a registry of their own. `processMetrics` adds those of the process itself: memory, CPU, event loop. */
+export const createMetrics = (processMetrics: boolean): Omit<TelemetryPort, "log"> => {
+  const registry = new Registry()
+  if (processMetrics) collectDefaultMetrics({ register: registry })
+  return { ...makers(registry), metrics: () => registry.metrics() }
+}
 
 /** What telemetry needs to know. */
 export type TelemetryOptions = LogOptions & {

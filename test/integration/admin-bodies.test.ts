@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest"
+import { fromSecretData, secretKind } from "../../src/api/kinds/kubernetes.ts"
 import { scopeSecretName } from "../../src/api/names.ts"
-import { fromSecretData, secretKind } from "../../src/api/secret.ts"
 import { namespace, register, send, specified, token, useAdmin, world } from "../support/admin-stage.ts"
 
 useAdmin()

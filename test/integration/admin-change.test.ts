@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest"
-import { type MCPTarget, mcpTargetKind } from "../../src/api/mcp-target.ts"
+import { type MCPTarget, mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import { namespace, register, send, specified, token, useAdmin, world } from "../support/admin-stage.ts"
 

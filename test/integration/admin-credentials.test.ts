@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest"
 import { errorsOf } from "../../src/admin/document.ts"
+import { fromSecretData, secretKind } from "../../src/api/kinds/kubernetes.ts"
 import { scopeSecretName } from "../../src/api/names.ts"
-import { fromSecretData, secretKind } from "../../src/api/secret.ts"
 import {
   namespace,
   place,

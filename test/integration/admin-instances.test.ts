@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest"
-import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import {
   names,
   namespace,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
-import { mcpTargetKind } from "../../src/api/mcp-target.ts"
-import { secretKind } from "../../src/api/secret.ts"
+import { secretKind } from "../../src/api/kinds/kubernetes.ts"
+import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import { names, namespace, register, send, specified, token, useAdmin, world } from "../support/admin-stage.ts"
 
 useAdmin()

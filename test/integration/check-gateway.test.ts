@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterEach, expect, test } from "vitest"
 import { systemClock } from "../../src/adapters/system/clock.ts"
-import { checkGateway } from "../../src/roles/check-gateway.ts"
+import { checkGateway } from "../../src/roles/check/gateway.ts"
 import { fakeClock } from "../support/fake-clock.ts"
 
 let server: Server | undefined

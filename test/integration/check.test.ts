@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { runCheck } from "../../src/roles/check.ts"
+import { runCheck } from "../../src/roles/check/check.ts"
 
 let folder = ""
 let server: Server

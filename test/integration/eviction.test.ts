@@ -1,6 +1,6 @@
 /** At the limit the instance that was used least recently makes room. Whoever uses it in that moment loses nothing. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import type { MCPTarget } from "../../src/api/mcp-target.ts"
+import type { MCPTarget } from "../../src/api/kinds/mcp-target.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { aroundWrites } from "../support/around-port.ts"
 import { someSettings } from "../support/build/settings.ts"

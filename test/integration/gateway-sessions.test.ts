@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { AppError } from "../../src/errors.ts"
-import type { SessionKeys } from "../../src/gateway/session-keys.ts"
+import type { SessionKeys } from "../../src/gateway/session/session-keys.ts"
 import {
   answerJson,
   type FakeServer,

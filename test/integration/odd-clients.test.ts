@@ -1,9 +1,9 @@
 import type { AddressInfo } from "node:net"
 import { H3 } from "h3/node"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { createGuard } from "../../src/gateway/guard.ts"
-import { createFrontDoor } from "../../src/gateway/server.ts"
-import { makeServer } from "../../src/roles/http-listener.ts"
+import { createFrontDoor } from "../../src/door/front-door.ts"
+import { createGuard } from "../../src/door/guard.ts"
+import { makeServer } from "../../src/roles/listen/http-listener.ts"
 import {
   answerJson,
   type FakeServer,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import type { Intercept } from "../../src/adapters/memory/client.ts"
-import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
-import { podKind } from "../../src/api/pod.ts"
+import { mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
+import { podKind } from "../../src/api/kinds/pod.ts"
 import { AppError } from "../../src/errors.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
 

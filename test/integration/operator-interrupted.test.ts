@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest"
 import type { Call, Intercept } from "../../src/adapters/memory/client.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { AppError } from "../../src/errors.ts"
 import { disorder } from "../support/operator-invariants.ts"
 import { type Scenario, scenarios } from "../support/operator-scenarios.ts"

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { steps } from "../../src/operator/timings.ts"
+import { steps } from "../../src/operator/status.ts"
 import { podStatus } from "../support/build/pod.ts"
 import { starting } from "../support/fake-kubelet.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"

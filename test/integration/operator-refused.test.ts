@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { mcpTargetKind } from "../../src/api/mcp-target.ts"
+import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
 
 let world: OperatorWorld

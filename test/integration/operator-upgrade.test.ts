@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest"
-import { labels } from "../../src/api/labels.ts"
-import { podKind } from "../../src/api/pod.ts"
+import { podKind } from "../../src/api/kinds/pod.ts"
+import { labels } from "../../src/api/names.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
 
 const namespace = "reflow"

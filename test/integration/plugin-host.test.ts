@@ -1,9 +1,9 @@
 /** Plugins that misbehave: each is told by name, and the others go on. */
 import { beforeEach, describe, expect, test } from "vitest"
 import { z } from "zod"
-import type { MCPInstance } from "../../src/api/mcp-instance.ts"
-import type { MCPTarget } from "../../src/api/mcp-target.ts"
-import type { Pod } from "../../src/api/pod.ts"
+import type { MCPInstance } from "../../src/api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../../src/api/kinds/mcp-target.ts"
+import type { Pod } from "../../src/api/kinds/pod.ts"
 import { isAppError } from "../../src/errors.ts"
 import {
   defineHook,

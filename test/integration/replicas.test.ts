@@ -1,7 +1,7 @@
 /** Several gateways over one cluster: whichever a request meets, and whatever becomes of them, its session goes on. */
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client"
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { type Fronts, type Replica, startFronts } from "../support/fronts.ts"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { eventually, processesRunning } from "../support/processes.ts"

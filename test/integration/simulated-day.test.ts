@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { expect, it } from "vitest"
-import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { beginDay, type DayStep } from "../support/operator-day.ts"
 
 /** REFLOW_SOAK plays so many days, others each time; without it a few, always the same. */

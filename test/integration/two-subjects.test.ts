@@ -2,7 +2,7 @@
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { httpServerOptions } from "../../src/gateway/server.ts"
+import { httpServerOptions } from "../../src/door/front-door.ts"
 import { type DataPath, startDataPath } from "../support/data-path.ts"
 import { fakeClock } from "../support/fake-clock.ts"
 import { quietTelemetry } from "../support/quiet-telemetry.ts"

@@ -1,5 +1,4 @@
 /** Those who wait for a server that starts: how many, with how much, and what becomes of those who leave. */
-
 import { once } from "node:events"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { request as httpRequest } from "node:http"
@@ -9,7 +8,7 @@ import { join } from "node:path"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { podKind } from "../../src/api/pod.ts"
+import { podKind } from "../../src/api/kinds/pod.ts"
 import { type Fronts, type Replica, startFronts } from "../support/fronts.ts"
 import { answerOf, callTool, envelope } from "../support/modern.ts"
 import { eventually } from "../support/processes.ts"

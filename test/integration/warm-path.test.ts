@@ -1,9 +1,9 @@
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
+import { httpServerOptions } from "../../src/door/front-door.ts"
 import type { Incoming } from "../../src/gateway/incoming.ts"
 import type { Pipeline, Step } from "../../src/gateway/pipeline.ts"
-import { httpServerOptions } from "../../src/gateway/server.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import type { TelemetryPort } from "../../src/ports/telemetry.ts"
 import { createTelemetry } from "../../src/telemetry/telemetry.ts"
@@ -211,7 +211,7 @@ describe("the counters of this file see", () => {
     const stringified = watchStringify()
     const body = '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}'
     await (await send({ token: world.way.tokens.signed, body })).text()
-    expect(stringified.calls).toContain("src/gateway/session.ts")
+    expect(stringified.calls).toContain("src/gateway/session/session.ts")
     world.clock.skew(6 * minute)
     stepAnswers.splice(0)
     await (await send({ token: world.way.tokens.signed, body })).text()

@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import { beforeAll, beforeEach, describe, expect, test } from "vitest"
-import { mcpTargetKind } from "../../src/api/mcp-target.ts"
+import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import { scopeSecretName } from "../../src/api/names.ts"
 import { eventually } from "../support/processes.ts"
 import { kubectl, kubectlJson, openCluster } from "./support/cluster.ts"

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { beforeAll, describe, expect, test } from "vitest"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { masked } from "../../src/credentials/mask.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { answerOf, callTool, toolText } from "../support/modern.ts"

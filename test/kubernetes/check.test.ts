@@ -2,9 +2,9 @@
 import { beforeAll, describe, expect, test } from "vitest"
 import { type Actor, bootstrapSecretName, keysSecretName } from "../../src/adapters/kube/access.ts"
 import { actorName, toRBAC } from "../../src/adapters/kube/rbac.ts"
-import { type OwnKind, ownKinds } from "../../src/api/own-kinds.ts"
-import type { CheckedRole } from "../../src/config/commands.ts"
-import { runCheck } from "../../src/roles/check.ts"
+import { type OwnKind, ownKinds } from "../../src/api/schema/own-kinds.ts"
+import type { CheckedRole } from "../../src/cli/commands.ts"
+import { runCheck } from "../../src/roles/check/check.ts"
 import { accountKubeconfig, cluster, kubectl, makeNamespace } from "./support/cluster.ts"
 
 type Place = { readonly own: string; readonly instances: string }

@@ -3,8 +3,8 @@
  * object: told as what it is all the same, of a Pod in its words, of a Secret without them.
  */
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { findCondition } from "../../src/api/condition.ts"
-import { mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { findCondition } from "../../src/api/kinds/kind.ts"
+import { mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { eventually } from "../support/processes.ts"
 import { initialize, post } from "../support/reflow.ts"
 import { kubectl, openCluster } from "./support/cluster.ts"

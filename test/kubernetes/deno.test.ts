@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from "vitest"
 import { buildOutputs } from "../../build.config.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { toolText } from "../support/modern.ts"
 import { repositoryFile } from "../support/reflow.ts"

@@ -1,7 +1,7 @@
 /** Images as users bring them, under the operator's defaults: each starts, or says what to change and then starts. */
 import { beforeAll, describe, expect, test } from "vitest"
-import { findCondition, isTrue } from "../../src/api/condition.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { findCondition, isTrue } from "../../src/api/kinds/kind.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { cluster, kubectl, kubectlJson, openCluster, waitFor } from "./support/cluster.ts"
 import { ensureImages, type ImageName, images } from "./support/images.ts"

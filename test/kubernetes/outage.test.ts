@@ -1,8 +1,8 @@
 /** What users notice of it while the API server is away, and after: with a gateway alone, and with both roles in one. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { beforeAll, describe, expect, test } from "vitest"
-import { type Lease, leaseKind } from "../../src/api/lease.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type Lease, leaseKind } from "../../src/api/kinds/kubernetes.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import type { Change, Reflection } from "../../src/ports/cluster.ts"
 import { eventually } from "../support/processes.ts"
 import { initialize, post, repositoryFile } from "../support/reflow.ts"

@@ -1,8 +1,8 @@
 /** What a real API server and kubelet make of Pods: which fields there are, what $(NAME) becomes, and what they tell of it. */
 import { createHash, randomBytes } from "node:crypto"
 import { beforeAll, describe, expect, test } from "vitest"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
-import { type Pod, podKind } from "../../src/api/pod.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
+import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
 import type { FieldRules } from "../../src/operator/desired/field-rule.ts"
 import { podSpecFields } from "../../src/operator/desired/pod-fields.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"

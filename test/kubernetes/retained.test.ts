@@ -1,7 +1,7 @@
 /** An instance that a manifest declares, applied again and again as GitOps does: the operator keeps it, and fights nobody. */
 import { setTimeout as sleep } from "node:timers/promises"
 import { beforeAll, expect, test } from "vitest"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { cluster, kubectl, openCluster, waitFor } from "./support/cluster.ts"
 import { ensureImages } from "./support/images.ts"

@@ -3,8 +3,8 @@
  * days of a running installation may not show. The audit at the end of a run counts on it.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { recommendedLabels } from "../../src/api/labels.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
+import { recommendedLabels } from "../../src/api/names.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { eventually } from "../support/processes.ts"
 import { initialize, post } from "../support/reflow.ts"

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { initialize, post } from "../support/reflow.ts"
 import { cluster, kubectl, openCluster, readServer, waitFor } from "./support/cluster.ts"

@@ -1,7 +1,7 @@
 /** POST /api/targets/{id}/test on a real kubelet: a server that has to be started first, and one that cannot be. */
 import { beforeAll, describe, expect, test } from "vitest"
 import { masked } from "../../src/credentials/mask.ts"
-import { steps } from "../../src/operator/timings.ts"
+import { steps } from "../../src/operator/status.ts"
 import { cluster, kubectlJson } from "./support/cluster.ts"
 import { ensureImages, images } from "./support/images.ts"
 import { type Installation, makeInstallation, readBootstrapToken, startRole } from "./support/role.ts"

@@ -1,10 +1,10 @@
 /** Two users of an installed gateway, through its Service. The first test is the specification's «How It Works». */
 import { createHash, randomBytes } from "node:crypto"
 import { beforeAll, describe, expect, test } from "vitest"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
+import { type Service, serviceKind } from "../../src/api/kinds/kubernetes.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
+import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
 import { instanceName } from "../../src/api/names.ts"
-import { type Pod, podKind } from "../../src/api/pod.ts"
-import { type Service, serviceKind } from "../../src/api/service.ts"
 import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"

@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http"
 import { text } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
-import { type HttpListener, startHttpListener } from "../../src/roles/http-listener.ts"
+import { type HttpListener, startHttpListener } from "../../src/roles/listen/http-listener.ts"
 import { answerJson, lifeAt, message, startServer, startStage } from "../integration/gateway-stage.ts"
 import { plan } from "./plan.ts"
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from "../../src/api/kind.ts"
+import type { KubeObject } from "../../src/api/kinds/kind.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Change, ClusterPort, MergePatch, Reflection } from "../../src/ports/cluster.ts"
 

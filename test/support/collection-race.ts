@@ -1,5 +1,5 @@
 import fc from "fast-check"
-import type { MCPTarget } from "../../src/api/mcp-target.ts"
+import type { MCPTarget } from "../../src/api/kinds/mcp-target.ts"
 import { instanceName } from "../../src/api/names.ts"
 import { subjectKeyFor } from "../../src/identity/subject-key.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"

@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { parseCommand } from "../../src/config/flags.ts"
+import { parseCommand } from "../../src/cli/flags.ts"
 import { loadConfig } from "../../src/config/load.ts"
-import { type DevOptions, startDev } from "../../src/roles/dev.ts"
+import { type DevOptions, startDev } from "../../src/roles/dev/dev.ts"
 import type { RunningRole } from "../../src/roles/role.ts"
 import { repositoryFile } from "./reflow.ts"
 

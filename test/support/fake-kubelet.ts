@@ -1,5 +1,5 @@
-import { labels } from "../../src/api/labels.ts"
-import { type Pod, type PodStatus, podKind } from "../../src/api/pod.ts"
+import { type Pod, type PodStatus, podKind } from "../../src/api/kinds/pod.ts"
+import { labels } from "../../src/api/names.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 import { podStatus } from "./build/pod.ts"

@@ -1,6 +1,6 @@
 /** Findings of kube-score, and the answers that docs/security.md gives to them. */
 import { z } from "zod"
-import type { KubeObject } from "../../src/api/kind.ts"
+import type { KubeObject } from "../../src/api/kinds/kind.ts"
 import { desiredPod } from "../../src/operator/desired/pod.ts"
 import { desiredService } from "../../src/operator/desired/service.ts"
 import { anInstance } from "./build/instance.ts"

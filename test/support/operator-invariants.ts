@@ -1,8 +1,7 @@
-import { findCondition, isTrue } from "../../src/api/condition.ts"
-import { controllerUID, type KubeObject } from "../../src/api/kind.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/mcp-instance.ts"
-import { type Pod, podKind } from "../../src/api/pod.ts"
-import { serviceKind } from "../../src/api/service.ts"
+import { controllerUID, findCondition, isTrue, type KubeObject } from "../../src/api/kinds/kind.ts"
+import { serviceKind } from "../../src/api/kinds/kubernetes.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
+import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
 

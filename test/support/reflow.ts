@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
-import { mintDevToken } from "../../src/identity/dev-tokens.ts"
-import { ensureDevKey } from "../../src/roles/dev-key.ts"
+import { mintDevToken } from "../../src/identity/own-tokens.ts"
+import { ensureDevKey } from "../../src/roles/dev/key.ts"
 
 /** The ways in which the program is shipped. */
 export type Form = "source" | "bundle" | "executable" | "deno"

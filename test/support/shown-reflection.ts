@@ -1,4 +1,4 @@
-import type { KubeObject } from "../../src/api/kind.ts"
+import type { KubeObject } from "../../src/api/kinds/kind.ts"
 import type { Change, Reflection } from "../../src/ports/cluster.ts"
 
 /** A reflection that shows what the test says, when it says so. */

@@ -1,11 +1,10 @@
 /** Checked by tsc alone: each expected error is a way that must not compile. */
-
 import type { Incoming } from "../../src/gateway/incoming.ts"
 import { key } from "../../src/gateway/keying.ts"
-import type { Keyed } from "../../src/gateway/pipeline.ts"
 import {
   type Admitted,
   type Identified,
+  type Keyed,
   type Permitted,
   type Placed,
   pipeline,

@@ -3,7 +3,7 @@ import { globSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { expect, test } from "vitest"
 import { parse } from "yaml"
-import { chartValues, chartValuesSchema } from "../../src/generate/chart-values.ts"
+import { chartValues, chartValuesSchema } from "../../src/generate/chart.ts"
 import { version } from "../../src/version.ts"
 
 const root = resolve(import.meta.dirname, "../..")

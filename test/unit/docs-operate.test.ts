@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { describe, expect, test } from "vitest"
-import { phases } from "../../src/api/mcp-instance.ts"
+import { phases } from "../../src/api/kinds/mcp-instance.ts"
 import * as reasons from "../../src/operator/reasons.ts"
 
 const root = resolve(import.meta.dirname, "../..")
@@ -21,7 +21,7 @@ const rows = (begin: string): readonly (readonly string[])[] =>
     .slice(1)
 const names = (begin: string): readonly string[] => rows(begin).map(([cell = ""]) => cell.replaceAll("`", ""))
 
-const operator = globSync(["src/operator/**/*.ts", "src/plugin/faults.ts"], { cwd: root })
+const operator = globSync(["src/operator/**/*.ts", "src/plugin/host.ts"], { cwd: root })
   .filter((path) => !path.endsWith("reasons.ts"))
   .map((path) => readFileSync(join(root, path), "utf8"))
   .join("\n")

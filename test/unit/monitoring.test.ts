@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, test } from "vitest"
 import { parseAllDocuments } from "yaml"
-import { createMetrics } from "../../src/telemetry/metrics.ts"
+import { createMetrics } from "../../src/telemetry/telemetry.ts"
 import { askedBy, documentedMetrics, metricOf, readAlerts, readExpressions, readPanels } from "../support/promql.ts"
 import { repositoryFile } from "../support/reflow.ts"
 

@@ -1,4 +1,4 @@
-import { apiGroup } from "../../api/kind.ts"
+import { apiGroup } from "../../api/kinds/kind.ts"
 
 /** Who acts: each role of the program has a ServiceAccount of its own. */
 export type Actor = "operator" | "gateway"

@@ -1,13 +1,40 @@
-import { deepFreeze } from "../../api/deep-freeze.ts"
-import { type JsonPatchOperation, toJsonPatch } from "../../api/json-patch.ts"
-import type { Kind, KubeObject } from "../../api/kind.ts"
-import { secretKind } from "../../api/secret.ts"
+import type { Kind, KubeObject } from "../../api/kinds/kind.ts"
+import { secretKind } from "../../api/kinds/kubernetes.ts"
+import { deepFreeze, type JsonPatchOperation, toJsonPatch } from "../../api/patch.ts"
 import { AppError, hasCode, isAppError } from "../../errors.ts"
-import type { ClusterPort, DeleteOptions, ListPage, Managed, MergePatch, ObjectRef } from "../../ports/cluster.ts"
-import { otherManagers } from "./managed-fields.ts"
-import { collectionPath, objectPath, selectionQuery } from "./paths.ts"
+import type {
+  ClusterPort,
+  DeleteOptions,
+  FieldManager,
+  FieldSet,
+  ListPage,
+  Managed,
+  MergePatch,
+  ObjectRef,
+} from "../../ports/cluster.ts"
 import { isAbsence } from "./status.ts"
-import type { Transport } from "./transport.ts"
+import { collectionPath, objectPath, selectionQuery, type Transport } from "./transport.ts"
+
+const isFieldSet = (value: unknown): value is FieldSet =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** An entry of `metadata.managedFields`, as far as it is read. */
+type Entry = {
+  readonly manager?: unknown
+  readonly subresource?: unknown
+  readonly fieldsV1?: unknown
+}
+
+/** The managers besides `own`, from an object as the API server sent it; those of subresources are left out. */
+export const otherManagers = (raw: unknown, own: string): readonly FieldManager[] => {
+  const { managedFields } = (raw as { metadata?: { managedFields?: unknown } }).metadata ?? {}
+  if (!Array.isArray(managedFields)) return []
+  return managedFields.flatMap(({ manager, subresource, fieldsV1 }: Entry) =>
+    typeof manager === "string" && manager !== own && (subresource ?? "") === "" && isFieldSet(fieldsV1)
+      ? [{ name: manager, fields: fieldsV1 }]
+      : [],
+  )
+}
 
 /** A list as the API server sends it; items carry neither apiVersion nor kind. */
 type RawList = {

@@ -1,8 +1,7 @@
-import { secretKind } from "../../api/secret.ts"
-import type { StructuralSchema } from "../../api/structural.ts"
+import { secretKind } from "../../api/kinds/kubernetes.ts"
+import type { StructuralSchema } from "../../api/schema/structural.ts"
 import { hasCode } from "../../errors.ts"
-import { objectPath } from "./paths.ts"
-import type { Transport } from "./transport.ts"
+import { objectPath, type Transport } from "./transport.ts"
 
 /** One verb on one resource in one namespace. */
 export type Right = {

@@ -1,5 +1,7 @@
 import type { Dispatcher } from "undici"
+import type { Kind, KubeObject } from "../../api/kinds/kind.ts"
 import { AppError, hasCode } from "../../errors.ts"
+import type { ObjectRef, Selection } from "../../ports/cluster.ts"
 import { type Call, createExchange, type Exchange, type ExchangeDeps, type Patience } from "./exchange.ts"
 
 /** A thin JSON transport: deadline, retries, errors of the code table. */
@@ -130,3 +132,35 @@ export const createTransport = (deps: TransportDeps): Transport => {
     stream: (call) => repeated(call, ({ headMs }) => open(call, headMs)),
   }
 }
+
+type Query = Readonly<Record<string, string | number | boolean | undefined>>
+
+const withQuery = (path: string, query: Query): string => {
+  const parameters = new URLSearchParams()
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) parameters.set(key, String(value))
+  const text = parameters.toString()
+  return text === "" ? path : `${path}?${text}`
+}
+
+/** Path of a kind's collection in a namespace, e.g. `/apis/mcp.reflow.io/v1alpha1/namespaces/reflow/mcpinstances`. */
+export const collectionPath = <T extends KubeObject>(kind: Kind<T>, namespace: string, query: Query = {}): string => {
+  const root = kind.apiVersion.includes("/") ? `/apis/${kind.apiVersion}` : `/api/${kind.apiVersion}`
+  return withQuery(`${root}/namespaces/${encodeURIComponent(namespace)}/${kind.plural}`, query)
+}
+
+/** Path of one object, or of a subresource of it. */
+export const objectPath = <T extends KubeObject>(
+  kind: Kind<T>,
+  ref: ObjectRef,
+  query: Query = {},
+  subresource?: "status" | "log",
+): string => {
+  const path = `${collectionPath(kind, ref.namespace)}/${encodeURIComponent(ref.name)}`
+  return withQuery(subresource === undefined ? path : `${path}/${subresource}`, query)
+}
+
+/** The query of a list or watch. */
+export const selectionQuery = (selection: Selection): Query => ({
+  labelSelector: selection.labelSelector,
+  fieldSelector: selection.fieldSelector,
+})

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto"
-import { eventKind } from "../../api/event.ts"
+import { eventKind } from "../../api/kinds/kubernetes.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { EventInput, ObjectRef } from "../../ports/cluster.ts"
 import { equalForMs, toEvent } from "../event.ts"

@@ -1,5 +1,5 @@
 import { clearImmediate, setImmediate } from "node:timers"
-import type { OwnerReference } from "../../api/kind.ts"
+import type { OwnerReference } from "../../api/kinds/kind.ts"
 import type { Server } from "./server.ts"
 import type { Store, Stored } from "./store.ts"
 

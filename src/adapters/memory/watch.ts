@@ -1,10 +1,9 @@
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Selection } from "../../ports/cluster.ts"
 import type { WatchFrame } from "../reflector.ts"
-import type { Entry } from "./history.ts"
 import type { AnyKind, Raw } from "./raw.ts"
 import { toPredicate } from "./select.ts"
-import type { Store } from "./store.ts"
+import type { Entry, Store } from "./store.ts"
 
 /** A watch of one selection. */
 export type WatchRequest = {

@@ -1,5 +1,5 @@
 import { expand, overExpandedBy } from "../../api/expansion.ts"
-import type { Container, EnvValueSource } from "../../api/pod.ts"
+import type { Container, EnvValueSource } from "../../api/kinds/pod.ts"
 
 type Variables = Readonly<Record<string, string>>
 

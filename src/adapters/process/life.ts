@@ -1,10 +1,9 @@
-import type { Container } from "../../api/pod.ts"
+import type { Container } from "../../api/kinds/pod.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import { type ResolvedContainer, unusablePart } from "./environment.ts"
-import { type ProbeName, watchHealth } from "./health.ts"
-import { type Child, launch, terminate } from "./launch.ts"
+import { type Child, launch, terminate, whyNotRunnable } from "./launch.ts"
 import type { LogRing } from "./log-ring.ts"
-import { whyNotRunnable } from "./program.ts"
+import { type ProbeName, watchHealth } from "./probe.ts"
 import type { Exit } from "./status.ts"
 
 /** One life of a container, from its start to its end. */
@@ -67,3 +66,32 @@ export const runLife = async (input: LifeInput): Promise<LifeEnd> => {
   await guarded
   return { kind: "ended", exit, startedAt, endedAt: clock.now() }
 }
+
+/**
+ * How long a container that ended waits for its next start, as the kubelet does it: the first restart is immediate,
+ * then 10 s, doubled each time up to 5 minutes; a container that ran for 10 minutes starts from the beginning.
+ */
+
+const firstMs = 10_000
+const longestMs = 300_000
+const stableMs = 2 * longestMs
+
+/** What is remembered from restart to restart. */
+export type Backoff = {
+  /** How long the next restart waits, counted from the end of the container. */
+  readonly delayMs: number
+  /** When the container was last restarted (epoch milliseconds). */
+  readonly restartedAt: number
+}
+
+const isStable = (backoff: Backoff, endedAt: number): boolean => endedAt - backoff.restartedAt > stableMs
+
+/** Milliseconds from the container's end to its restart; 0 = at once. */
+export const restartDelay = (backoff: Backoff | undefined, endedAt: number): number =>
+  backoff === undefined || isStable(backoff, endedAt) ? 0 : backoff.delayMs
+
+/** The memory after a restart at `now` of a container that ended at `endedAt`. */
+export const afterRestart = (backoff: Backoff | undefined, endedAt: number, now: number): Backoff => ({
+  delayMs: backoff === undefined || isStable(backoff, endedAt) ? firstMs : Math.min(backoff.delayMs * 2, longestMs),
+  restartedAt: now,
+})

@@ -1,12 +1,11 @@
-import { type Pod, podKind } from "../../api/pod.ts"
+import { type Pod, podKind } from "../../api/kinds/pod.ts"
 import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Change, ClusterPort, LogQuery, LogStreamQuery, ObjectRef } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
-import { type Hide, type NodeDeps, refOf } from "./pod-report.ts"
+import { type Hide, type NodeDeps, persist, refOf } from "./pod-report.ts"
 import { type PodRun, runPod } from "./pod-run.ts"
 import { createPorts } from "./port.ts"
-import { persist } from "./status-writer.ts"
 
 /** What a process node needs. */
 export type ProcessNodeOptions = {

@@ -1,17 +1,23 @@
-import { type Container, type Pod, serverContainer } from "../../api/pod.ts"
+import { type Container, type Pod, serverContainer } from "../../api/kinds/pod.ts"
 import type { LogQuery } from "../../ports/cluster.ts"
-import { afterRestart, type Backoff, restartDelay } from "./backoff.ts"
 import { type ResolvedContainer, resolveContainer } from "./environment.ts"
 import type { Child } from "./launch.ts"
-import { type LifeEnd, runLife } from "./life.ts"
+import { afterRestart, type Backoff, type LifeEnd, restartDelay, runLife } from "./life.ts"
 import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
-import { createPodReport, type NodeDeps, type PodReport, refOf } from "./pod-report.ts"
-import { missingText, readSecrets, secretAppears } from "./pod-secrets.ts"
+import { createPodReport, type NodeDeps, type PodCalls, type PodReport, persist, refOf } from "./pod-report.ts"
 import { tellsPortTaken } from "./port.ts"
-import { fieldValue, unsupportedSource } from "./sources.ts"
-import { isLastLife, toStartError, toTerminated } from "./status.ts"
-import { type PodCalls, persist } from "./status-writer.ts"
-import { type ContainerView, firstView, toEnded, toRefused, toRunning, toWaiting } from "./view.ts"
+import { fieldValue, missingText, readSecrets, secretAppears, unsupportedSource } from "./sources.ts"
+import {
+  type ContainerView,
+  firstView,
+  isLastLife,
+  toEnded,
+  toRefused,
+  toRunning,
+  toStartError,
+  toTerminated,
+  toWaiting,
+} from "./status.ts"
 
 /** A Pod that this node runs. */
 export type PodRun = {

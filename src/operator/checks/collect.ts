@@ -1,13 +1,12 @@
 /** Who goes, and who waits for a place. */
-import { isTrue } from "../../api/condition.ts"
-import { parseDuration } from "../../api/duration.ts"
-import { asksForRestart } from "../../api/restart.ts"
+import { isTrue } from "../../api/kinds/kind.ts"
+import { parseDuration } from "../../api/units.ts"
+import { asksForRestart } from "../../signals/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
-import { isPodReady } from "../failure.ts"
 import { clockSkewMs } from "../sightings.ts"
 import type { Check, Snapshot } from "../snapshot.ts"
-import { isSpecNews } from "../start.ts"
-import { moment } from "../time.ts"
+import { isPodReady } from "../standing.ts"
+import { isSpecNews, moment } from "../start.ts"
 import { drainAndEnd, drainingReason, inWords } from "./drain.ts"
 
 /** Its failure is over: its server answers again, though the status does not say so yet. No server mends a refused spec. */

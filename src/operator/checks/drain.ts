@@ -1,13 +1,13 @@
-import { findCondition } from "../../api/condition.ts"
-import { waitsForGateways } from "../../api/drain.ts"
-import { formatDuration } from "../../api/duration.ts"
-import type { Pod } from "../../api/pod.ts"
-import { isRetained } from "../../api/reclaim.ts"
-import { hasStarted } from "../failure.ts"
+import { findCondition } from "../../api/kinds/kind.ts"
+import type { Pod } from "../../api/kinds/pod.ts"
+import { formatDuration } from "../../api/units.ts"
+import { waitsForGateways } from "../../signals/drain.ts"
+import { isRetained } from "../../signals/restart.ts"
 import type { DrainReason } from "../reasons.ts"
 import type { Snapshot, Verdict } from "../snapshot.ts"
+import { hasStarted } from "../standing.ts"
+import { moment } from "../start.ts"
 import { pendingWords } from "../status.ts"
-import { moment } from "../time.ts"
 
 /** A gateway learns of a drain within this time, or asks the API server. */
 export const drainNoticeMs = 2_000

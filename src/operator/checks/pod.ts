@@ -1,13 +1,11 @@
-import { labels } from "../../api/labels.ts"
-import type { Pod } from "../../api/pod.ts"
+import type { Pod } from "../../api/kinds/pod.ts"
+import { labels } from "../../api/names.ts"
 import { hasCode } from "../../errors.ts"
-import { inputsHash } from "../desired/inputs.ts"
-import { desiredPod, type PodInput } from "../desired/pod.ts"
+import { desiredPod, inputsHash, type PodInput } from "../desired/pod.ts"
 import { toReadyReason } from "../reasons.ts"
 import type { Check, Snapshot, Standing } from "../snapshot.ts"
-import { isSpecNews, nextBackoff, plannedStart, wasReady } from "../start.ts"
+import { isSpecNews, moment, nextBackoff, plannedStart, wasReady } from "../start.ts"
 import { pendingWords } from "../status.ts"
-import { moment } from "../time.ts"
 import { drainStep, replacement } from "./drain.ts"
 
 const pending: Standing = { ready: false, ...pendingWords }

@@ -1,10 +1,16 @@
 import { overExpanded } from "../../api/expansion.ts"
-import { labels } from "../../api/labels.ts"
-import { MCPInstanceSpec } from "../../api/mcp-instance.ts"
-import { belowFloor } from "../desired/floor.ts"
-import { inputsHash } from "../desired/inputs.ts"
+import { containerFields } from "../../api/kinds/container.ts"
+import { controllerUID, type KubeObject } from "../../api/kinds/kind.ts"
+import { type MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
+import { labels } from "../../api/names.ts"
+import { mergePatchBetween } from "../../api/patch.ts"
+import { belowFloor } from "../desired/freedoms.ts"
+import { inputsHash } from "../desired/pod.ts"
+import { desiredService, routes, serviceRoute } from "../desired/service.ts"
 import type { RefusedReason } from "../reasons.ts"
-import type { Check, Snapshot, Verdict } from "../snapshot.ts"
+import type { Action, Check, Snapshot, Verdict } from "../snapshot.ts"
+import { servedPod } from "../start.ts"
 
 /** Not admitted, and failed until the spec is mended. */
 const refuse = (reason: RefusedReason, message: string): Verdict => ({
@@ -50,4 +56,63 @@ export const expandsTooFar: Check = (snapshot) => {
   if (runsAsItIs(snapshot)) return undefined
   const what = overExpanded(snapshot.instance.spec)
   return what === undefined ? undefined : refuse("InvalidSpec", what)
+}
+
+const shared = Object.keys(containerFields) as readonly (keyof typeof containerFields)[]
+
+const pick = (spec: MCPInstance["spec"] | MCPTarget["spec"]): Record<string, unknown> =>
+  Object.fromEntries(shared.map((name) => [name, spec[name]]))
+
+/**
+ * A newer generation of the target reaches its instance, field by field. Only gateways make instances that follow:
+ * one that was applied by hand names no target UID and stays as it was written.
+ */
+export const followTarget: Check = ({ instance, target }) => {
+  const { targetUID, targetGeneration = 0 } = instance.spec
+  if (target === undefined || targetUID === undefined || target.metadata.uid !== targetUID) return undefined
+  const generation = target.metadata.generation ?? 0
+  if (target.metadata.deletionTimestamp !== undefined || generation <= targetGeneration) return undefined
+  const fields = mergePatchBetween(pick(instance.spec), pick(target.spec))
+  if (fields === undefined) return undefined
+  const patch = { spec: { ...fields, targetGeneration: generation } }
+  return { actions: [{ do: "patchInstance", patch }], quiet: true }
+}
+
+const isTerminating = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp !== undefined
+
+/** What an earlier instance of this name left is in the way: its children are never adopted. */
+export const predecessors: Check = ({ left }) => {
+  const reason = "LeftByPredecessor"
+  const actions: Action[] = [
+    ...left.services
+      .filter((service) => !isTerminating(service))
+      .map((service) => ({ do: "deleteService", service, reason }) as const),
+    ...left.pods.filter((pod) => !isTerminating(pod)).map((pod) => ({ do: "deletePod", pod, reason }) as const),
+  ]
+  return actions.length === 0 ? undefined : { actions, quiet: true }
+}
+
+/** A name that the instance needs is taken by an object of somebody else, which stays untouched. */
+export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, left }) => {
+  const known: readonly KubeObject[] = [...left.services, ...left.pods]
+  const isOwn = (object: KubeObject) => controllerUID(object) === instance.metadata.uid || known.includes(object)
+  const stranger = [serviceNamesake, podNamesake].find((each) => each !== undefined && !isOwn(each))
+  if (stranger === undefined) return undefined
+  const message = `The ${stranger.kind} ${stranger.metadata.name} belongs to somebody else: remove or rename it.`
+  return { standing: { ready: false, reason: "NameConflict", message, failed: {} } }
+}
+
+/** The Service comes first: the nodes need about a second to route to it. */
+export const missingService: Check = (snapshot) => {
+  if (snapshot.service !== undefined || snapshot.serviceNamesake !== undefined) return undefined
+  const service = desiredService(snapshot.instance, servedPod(snapshot))
+  return { actions: [{ do: "createService", service }], quiet: true }
+}
+
+/** The Service selects another Pod, or has another port. */
+export const staleService: Check = (snapshot) => {
+  const { service, instance } = snapshot
+  const wanted = serviceRoute(instance, servedPod(snapshot))
+  if (service === undefined || routes(service, wanted)) return undefined
+  return { actions: [{ do: "patchService", service, patch: { spec: wanted } }], quiet: true }
 }

@@ -1,5 +1,5 @@
 /** What can be decided of a field of a Pod, and how a Pod is held against a table of such decisions. */
-import type { MCPInstance } from "../../api/mcp-instance.ts"
+import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import type { podFreedoms } from "../../config/schema.ts"
 
 /** A freedom that kubernetes.allow_in_pods can name. */

@@ -2,8 +2,8 @@
  * Every field of a Pod's spec and of a container that Kubernetes 1.35 knows (k8s.io/api/core/v1), with what is decided of
  * it where a pod template sets it. A field that is not here is refused. docs/plugins.md shows this table.
  */
-import type { MCPInstance } from "../../api/mcp-instance.ts"
-import { serverContainer } from "../../api/pod.ts"
+import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
+import { serverContainer } from "../../api/kinds/pod.ts"
 import {
   type Asks,
   andNeeds,

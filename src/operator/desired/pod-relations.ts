@@ -1,5 +1,5 @@
 /** What of a Pod must fit together, as the API server checks it: names, mounts and volumes, values of a known few. */
-import type { Pod } from "../../api/pod.ts"
+import type { Pod } from "../../api/kinds/pod.ts"
 import { record, records } from "./field-rule.ts"
 
 type Fields = Readonly<Record<string, unknown>>

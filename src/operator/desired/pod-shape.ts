@@ -1,9 +1,8 @@
 /** Whether a Pod has the shape that the API server takes: fields, types, what is required, and what must fit together. */
-
+import type { Pod } from "../../api/kinds/pod.ts"
 import { suggestion } from "../../api/nearest.ts"
-import type { Pod } from "../../api/pod.ts"
 import { podShapes } from "../../api/pod-shapes.ts"
-import { quantityPattern } from "../../api/quantity.ts"
+import { quantityPattern } from "../../api/units.ts"
 import { record } from "./field-rule.ts"
 import { mismatches } from "./pod-relations.ts"
 

@@ -1,4 +1,4 @@
-import { defaultResources, type Resources } from "../../api/quantity.ts"
+import { defaultResources, type Resources } from "../../api/units.ts"
 
 const factors: Readonly<Record<string, number>> = {
   n: 1e-9,

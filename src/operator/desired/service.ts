@@ -1,7 +1,7 @@
-import { controllerReference } from "../../api/kind.ts"
-import { labels } from "../../api/labels.ts"
-import type { MCPInstance } from "../../api/mcp-instance.ts"
-import { type Service, serviceKind } from "../../api/service.ts"
+import { controllerReference } from "../../api/kinds/kind.ts"
+import { type Service, serviceKind } from "../../api/kinds/kubernetes.ts"
+import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
+import { labels } from "../../api/names.ts"
 import { childLabels } from "./pod.ts"
 
 /** The parts of the Service that follow the instance: which Pod it selects, and the port. */

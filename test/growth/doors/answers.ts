@@ -1,8 +1,8 @@
 import { readAnswer } from "../../../src/admin/mcp-answer.ts"
-import { readAnswer as readReopening } from "../../../src/gateway/reinitialize.ts"
-import { type BodyFilter, filterEvents, filterJson } from "../../../src/gateway/tool-filter.ts"
-import { createToolPolicies, type ToolPolicy } from "../../../src/gateway/tool-policy.ts"
-import type { BodySink, UpstreamAnswer } from "../../../src/gateway/upstream-answer.ts"
+import { readAnswer as readReopening } from "../../../src/gateway/session/reopen.ts"
+import type { BodySink, UpstreamAnswer } from "../../../src/gateway/wire/upstream-answer.ts"
+import { type BodyFilter, filterEvents, filterJson } from "../../../src/mcp/tool-filter.ts"
+import { createToolPolicies, type ToolPolicy } from "../../../src/mcp/tool-policy.ts"
 import { aTarget } from "../../support/build/target.ts"
 import type { Door, Family, Read } from "../family.ts"
 

@@ -1,7 +1,7 @@
-import { readMessages } from "../../../src/gateway/message.ts"
 import type { Read as ReadStep } from "../../../src/gateway/pipeline.ts"
 import { permit } from "../../../src/gateway/policy.ts"
-import { createToolPolicies } from "../../../src/gateway/tool-policy.ts"
+import { readMessages } from "../../../src/mcp/message.ts"
+import { createToolPolicies } from "../../../src/mcp/tool-policy.ts"
 import { aTarget } from "../../support/build/target.ts"
 import type { Door, Family } from "../family.ts"
 

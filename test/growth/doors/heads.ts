@@ -2,23 +2,23 @@ import { createHmac } from "node:crypto"
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { ensurePreconditions } from "../../../src/admin/if-match.ts"
 import { checkQuery, toPage } from "../../../src/admin/page.ts"
-import type { KubeObject } from "../../../src/api/kind.ts"
+import type { KubeObject } from "../../../src/api/kinds/kind.ts"
+import { createGuard, isNormalPath } from "../../../src/door/guard.ts"
 import { checkMedia } from "../../../src/gateway/body.ts"
-import { createGuard, isNormalPath } from "../../../src/gateway/guard.ts"
-import { clientOrigin, toUpstreamHeaders } from "../../../src/gateway/headers.ts"
-import { checkHeaders } from "../../../src/gateway/mirrored-headers.ts"
 import { trustNetworks } from "../../../src/gateway/proxy-trust.ts"
-import { createSealer } from "../../../src/gateway/session.ts"
+import { createSealer } from "../../../src/gateway/session/session.ts"
+import { clientOrigin, toUpstreamHeaders } from "../../../src/gateway/wire/headers.ts"
 import { createAccess } from "../../../src/identity/access.ts"
 import { createAuthenticator } from "../../../src/identity/authenticate.ts"
 import { identityOf } from "../../../src/identity/claims.ts"
-import { createDevTokens } from "../../../src/identity/dev-tokens.ts"
+import { createDevTokens } from "../../../src/identity/own-tokens.ts"
 import { essenceOf } from "../../../src/intake/media-type.ts"
+import { checkHeaders } from "../../../src/mcp/mirrored-headers.ts"
 import { aTarget } from "../../support/build/target.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 import type { Door, Family } from "../family.ts"
 
-/** Node's maxHeaderSize here; see gateway/server.ts. */
+/** Node's maxHeaderSize here; see door/front-door.ts. */
 const largest = 32 * 2 ** 10 - 64
 /** A head is read so often, so that what it costs can be measured at all. */
 const times = 200

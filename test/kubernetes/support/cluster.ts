@@ -1,5 +1,4 @@
 /** The real cluster of a test file: kubectl, namespaces, clients, ServiceAccounts. What a file makes goes at its end. */
-
 import { execFile } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
@@ -8,7 +7,7 @@ import { join } from "node:path"
 import { afterAll, inject } from "vitest"
 import { createKubeCluster, type KubeCluster } from "../../../src/adapters/kube/cluster.ts"
 import { systemClock } from "../../../src/adapters/system/clock.ts"
-import type { KubeObject } from "../../../src/api/kind.ts"
+import type { KubeObject } from "../../../src/api/kinds/kind.ts"
 import type { Reflection } from "../../../src/ports/cluster.ts"
 import type { TelemetryPort } from "../../../src/ports/telemetry.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"

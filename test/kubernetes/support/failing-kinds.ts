@@ -1,5 +1,5 @@
 /** The ways in which a start fails, how each is brought about, and what people must be told of it. */
-import type { ContainerStatus, Pod } from "../../../src/api/pod.ts"
+import type { ContainerStatus, Pod } from "../../../src/api/kinds/pod.ts"
 import type { ReadyReason } from "../../../src/operator/reasons.ts"
 import { images } from "./images.ts"
 

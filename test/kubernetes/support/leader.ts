@@ -1,6 +1,6 @@
 /** Who leads among operators, and how leadership is given back. */
 import { expect } from "vitest"
-import type { Lease } from "../../../src/api/lease.ts"
+import type { Lease } from "../../../src/api/kinds/kubernetes.ts"
 import type { Reflection } from "../../../src/ports/cluster.ts"
 import { waitFor } from "./cluster.ts"
 import { type RoleLine, type RoleProcess, sample } from "./role.ts"

@@ -1,5 +1,5 @@
-import type { KubeObject } from "../../../src/api/kind.ts"
-import { type MCPTarget, mcpTargetKind } from "../../../src/api/mcp-target.ts"
+import type { KubeObject } from "../../../src/api/kinds/kind.ts"
+import { type MCPTarget, mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 import type { Change, ClusterPort, Reflection } from "../../../src/ports/cluster.ts"
 import { targetOf } from "../../support/contracts/objects.ts"
 

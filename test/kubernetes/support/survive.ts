@@ -1,7 +1,7 @@
 /** Whether a reflection of a changing cluster survives a fault without losing or doubling anything. */
 import { expect } from "vitest"
 import type { KubeCluster } from "../../../src/adapters/kube/cluster.ts"
-import { mcpTargetKind } from "../../../src/api/mcp-target.ts"
+import { mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 import { eventually } from "../../support/processes.ts"
 import { openCluster } from "./cluster.ts"
 import { briefs, mirror, startChurn } from "./mirror.ts"

@@ -1,6 +1,6 @@
 /** Pods that the API server has and no node runs: what is asked of the API server is real, what a server does is played. */
-import type { KubeObject } from "../../../src/api/kind.ts"
-import { type Pod, type PodStatus, podKind } from "../../../src/api/pod.ts"
+import type { KubeObject } from "../../../src/api/kinds/kind.ts"
+import { type Pod, type PodStatus, podKind } from "../../../src/api/kinds/pod.ts"
 import type { ClusterPort } from "../../../src/ports/cluster.ts"
 import { answering } from "../../support/fake-kubelet.ts"
 

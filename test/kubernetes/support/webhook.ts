@@ -5,7 +5,7 @@ import { createServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { labels } from "../../../src/api/labels.ts"
+import { labels } from "../../../src/api/names.ts"
 import { kubectl, makeFolder } from "./cluster.ts"
 
 const run = promisify(execFile)

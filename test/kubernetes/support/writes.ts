@@ -1,5 +1,5 @@
 import { gatewaysLeaseName } from "../../../src/adapters/kube/access.ts"
-import { leaseKind } from "../../../src/api/lease.ts"
+import { leaseKind } from "../../../src/api/kinds/kubernetes.ts"
 import { openCluster, readAudit } from "./cluster.ts"
 import type { RoleProcess } from "./role.ts"
 

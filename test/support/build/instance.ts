@@ -1,6 +1,5 @@
-import type { Condition } from "../../../src/api/condition.ts"
-import { apiVersion, type ObjectMeta } from "../../../src/api/kind.ts"
-import type { MCPInstance, MCPInstanceSpec, MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import { apiVersion, type Condition, type ObjectMeta } from "../../../src/api/kinds/kind.ts"
+import type { MCPInstance, MCPInstanceSpec, MCPInstanceStatus } from "../../../src/api/kinds/mcp-instance.ts"
 import { birth, metadata } from "./metadata.ts"
 
 /** What a test says of an instance; the rest is that of a small server for one user. */

@@ -1,4 +1,4 @@
-import type { ObjectMeta } from "../../../src/api/kind.ts"
+import type { ObjectMeta } from "../../../src/api/kinds/kind.ts"
 
 /** Where the fixtures' time begins: the fake clock's own default. */
 export const birth = "2030-01-01T00:00:00.000Z"

@@ -1,7 +1,6 @@
-import type { Condition } from "../../../src/api/condition.ts"
-import { apiVersion, type ObjectMeta } from "../../../src/api/kind.ts"
-import { labels } from "../../../src/api/labels.ts"
-import type { MCPInstance, MCPInstanceSpec, MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import { apiVersion, type Condition, type ObjectMeta } from "../../../src/api/kinds/kind.ts"
+import type { MCPInstance, MCPInstanceSpec, MCPInstanceStatus } from "../../../src/api/kinds/mcp-instance.ts"
+import { labels } from "../../../src/api/names.ts"
 
 /** What a test says of an instance; the rest is unremarkable. */
 export type InstanceParts = {

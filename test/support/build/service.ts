@@ -1,7 +1,7 @@
-import { controllerReference, type ObjectMeta } from "../../../src/api/kind.ts"
-import { labels } from "../../../src/api/labels.ts"
-import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
-import type { Service } from "../../../src/api/service.ts"
+import { controllerReference, type ObjectMeta } from "../../../src/api/kinds/kind.ts"
+import type { Service } from "../../../src/api/kinds/kubernetes.ts"
+import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
+import { labels } from "../../../src/api/names.ts"
 import { anInstance } from "./instance.ts"
 import { metadata } from "./metadata.ts"
 

@@ -1,5 +1,5 @@
-import { apiVersion, type ObjectMeta } from "../../../src/api/kind.ts"
-import type { MCPTarget, MCPTargetSpec, MCPTargetStatus } from "../../../src/api/mcp-target.ts"
+import { apiVersion, type ObjectMeta } from "../../../src/api/kinds/kind.ts"
+import type { MCPTarget, MCPTargetSpec, MCPTargetStatus } from "../../../src/api/kinds/mcp-target.ts"
 import { metadata } from "./metadata.ts"
 
 /** What a test says of a target; the rest is that of a small server per user. */

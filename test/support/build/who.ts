@@ -1,5 +1,5 @@
-import { apiVersion } from "../../../src/api/kind.ts"
-import type { MCPTarget, MCPTargetSpec } from "../../../src/api/mcp-target.ts"
+import { apiVersion } from "../../../src/api/kinds/kind.ts"
+import type { MCPTarget, MCPTargetSpec } from "../../../src/api/kinds/mcp-target.ts"
 import type { Identity } from "../../../src/identity/identity.ts"
 
 /** An identity of a JWT issuer, `corp` unless told otherwise. */

@@ -1,9 +1,8 @@
 import { describe, expect, test } from "vitest"
-import { mcpInstanceKind } from "../../../src/api/mcp-instance.ts"
-import { mcpTargetKind } from "../../../src/api/mcp-target.ts"
-import { podKind } from "../../../src/api/pod.ts"
-import { secretKind } from "../../../src/api/secret.ts"
-import { serviceKind } from "../../../src/api/service.ts"
+import { secretKind, serviceKind } from "../../../src/api/kinds/kubernetes.ts"
+import { mcpInstanceKind } from "../../../src/api/kinds/mcp-instance.ts"
+import { mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
+import { podKind } from "../../../src/api/kinds/pod.ts"
 import type { Bench } from "./cluster.ts"
 import { instanceOf, podOf, secretOf, serviceOf, targetOf } from "./objects.ts"
 

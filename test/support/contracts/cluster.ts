@@ -1,13 +1,17 @@
 import { randomBytes } from "node:crypto"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { type Event, eventKind } from "../../../src/api/event.ts"
-import type { Kind, KubeObject } from "../../../src/api/kind.ts"
-import { type Lease, leaseKind } from "../../../src/api/lease.ts"
-import { mcpInstanceKind } from "../../../src/api/mcp-instance.ts"
-import { mcpTargetKind } from "../../../src/api/mcp-target.ts"
-import { podKind } from "../../../src/api/pod.ts"
-import { secretKind } from "../../../src/api/secret.ts"
-import { serviceKind } from "../../../src/api/service.ts"
+import type { Kind, KubeObject } from "../../../src/api/kinds/kind.ts"
+import {
+  type Event,
+  eventKind,
+  type Lease,
+  leaseKind,
+  secretKind,
+  serviceKind,
+} from "../../../src/api/kinds/kubernetes.ts"
+import { mcpInstanceKind } from "../../../src/api/kinds/mcp-instance.ts"
+import { mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
+import { podKind } from "../../../src/api/kinds/pod.ts"
 import type { ClusterPort, ObjectRef } from "../../../src/ports/cluster.ts"
 import { eventually } from "../processes.ts"
 import { describeRefusals } from "./cluster-refusals.ts"

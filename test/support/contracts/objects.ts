@@ -1,9 +1,8 @@
-import type { KubeObject, OwnerReference } from "../../../src/api/kind.ts"
-import type { MCPInstance } from "../../../src/api/mcp-instance.ts"
-import type { MCPTarget } from "../../../src/api/mcp-target.ts"
-import type { Container, Pod } from "../../../src/api/pod.ts"
-import type { Secret } from "../../../src/api/secret.ts"
-import type { Service } from "../../../src/api/service.ts"
+import type { KubeObject, OwnerReference } from "../../../src/api/kinds/kind.ts"
+import type { Secret, Service } from "../../../src/api/kinds/kubernetes.ts"
+import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../../../src/api/kinds/mcp-target.ts"
+import type { Container, Pod } from "../../../src/api/kinds/pod.ts"
 
 type Meta = Partial<MCPTarget["metadata"]> & { readonly name: string; readonly namespace: string }
 

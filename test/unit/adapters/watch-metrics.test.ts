@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { createWatchMetrics } from "../../../src/adapters/watch-metrics.ts"
+import { createWatchMetrics } from "../../../src/adapters/local-copy.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 
 test("of two watches of a kind the more silent one is told, and the other's end hides neither", () => {

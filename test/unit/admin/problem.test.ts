@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { toProblem } from "../../../src/admin/problem.ts"
+import { toProblem } from "../../../src/admin/validation.ts"
 import { AppError } from "../../../src/errors.ts"
 
 test("an error becomes a problem with code, request id and its facts, which cannot replace those", () => {

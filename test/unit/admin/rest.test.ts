@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest"
 import { z } from "zod"
 import { TargetInput } from "../../../src/admin/resources.ts"
 import { fromRest, restName, toRest, toRestSchema } from "../../../src/admin/rest.ts"
-import { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
-import { MCPTargetSpec } from "../../../src/api/mcp-target.ts"
+import { MCPInstanceStatus } from "../../../src/api/kinds/mcp-instance.ts"
+import { MCPTargetSpec } from "../../../src/api/kinds/mcp-target.ts"
 
 test.each([
   ["isolationBoundary", "isolation_boundary"],

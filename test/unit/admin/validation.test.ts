@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { TargetInput, ValuesInput } from "../../../src/admin/resources.ts"
 import { brokenRules, fromPaths, parseBody, toPointer } from "../../../src/admin/validation.ts"
-import { targetRules } from "../../../src/api/mcp-target.ts"
+import { targetRules } from "../../../src/api/kinds/mcp-target.ts"
 import { isAppError } from "../../../src/errors.ts"
 import { target } from "../../support/build/who.ts"
 

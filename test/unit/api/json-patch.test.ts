@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { toJsonPatch } from "../../../src/api/json-patch.ts"
+import { toJsonPatch } from "../../../src/api/patch.ts"
 
 const before = { a: 1, list: [1, 2], inner: { x: 1, y: 2 }, "odd/na~me": 1 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { z } from "zod"
-import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "../../../src/api/mcp-instance.ts"
-import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "../../../src/api/mcp-target.ts"
+import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "../../../src/api/kinds/mcp-instance.ts"
+import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 
 type Node = { readonly [key: string]: unknown }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { Resources } from "../../../src/api/quantity.ts"
+import { Resources } from "../../../src/api/units.ts"
 
 const accepts = (cpu: unknown): boolean => Resources.safeParse({ limits: { cpu } }).success
 

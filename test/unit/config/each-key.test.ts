@@ -3,10 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { parseCommand } from "../../../src/config/flags.ts"
+import { parseCommand } from "../../../src/cli/flags.ts"
 import { keyAt, leafKeys } from "../../../src/config/keys.ts"
-import { loadConfig } from "../../../src/config/load.ts"
-import { configReport } from "../../../src/config/report.ts"
+import { configReport, loadConfig } from "../../../src/config/load.ts"
 
 let folder: string
 beforeEach(() => {

@@ -1,11 +1,9 @@
 import { expect, test } from "vitest"
 import { parse } from "yaml"
-import { commands, flags } from "../../../src/config/commands.ts"
-import { parseCommand } from "../../../src/config/flags.ts"
-import { helpText } from "../../../src/config/help.ts"
+import { commands, flags, helpText } from "../../../src/cli/commands.ts"
+import { parseCommand } from "../../../src/cli/flags.ts"
 import { leafKeys } from "../../../src/config/keys.ts"
-import { loadConfig } from "../../../src/config/load.ts"
-import { configReport, schemaReport } from "../../../src/config/report.ts"
+import { configReport, loadConfig, schemaReport } from "../../../src/config/load.ts"
 
 const canary = "a".repeat(64)
 const report = (...args: string[]): string => {

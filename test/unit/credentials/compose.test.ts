@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { createMemoryCluster, type MemoryCluster } from "../../../src/adapters/memory/cluster.ts"
-import { mcpTargetKind } from "../../../src/api/mcp-target.ts"
+import { mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 import { createCompose, type ResolveSecret } from "../../../src/credentials/compose.ts"
 import { setScope } from "../../../src/credentials/store.ts"
 import { AppError, isAppError } from "../../../src/errors.ts"

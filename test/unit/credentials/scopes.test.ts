@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import type { MCPTargetSpec } from "../../../src/api/mcp-target.ts"
+import type { MCPTargetSpec } from "../../../src/api/kinds/mcp-target.ts"
 import {
   type Holder,
   instancesOf,

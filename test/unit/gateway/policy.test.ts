@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest"
-import { type MCPTarget, MCPTargetSpec } from "../../../src/api/mcp-target.ts"
+import { type MCPTarget, MCPTargetSpec } from "../../../src/api/kinds/mcp-target.ts"
 import { isAppError } from "../../../src/errors.ts"
-import { readMessages } from "../../../src/gateway/message.ts"
 import type { Identified, Read } from "../../../src/gateway/pipeline.ts"
 import { admit, permit } from "../../../src/gateway/policy.ts"
-import { createToolPolicies } from "../../../src/gateway/tool-policy.ts"
+import { readMessages } from "../../../src/mcp/message.ts"
+import { createToolPolicies } from "../../../src/mcp/tool-policy.ts"
 
 const target = (spec: Partial<MCPTargetSpec> = {}): MCPTarget => ({
   apiVersion: "mcp.reflow.io/v1alpha1",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { atExpiry } from "../../../src/gateway/rights.ts"
+import { atExpiry } from "../../../src/gateway/policy.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 
 const day = 24 * 3_600_000

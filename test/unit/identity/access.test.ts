@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import type { MCPTarget } from "../../../src/api/mcp-target.ts"
+import type { MCPTarget } from "../../../src/api/kinds/mcp-target.ts"
 import { configSchema } from "../../../src/config/schema.ts"
 import { configuredIssuers, createAccess } from "../../../src/identity/access.ts"
 import { identity, target } from "../../support/build/who.ts"

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest"
 import type { Identity } from "../../../src/identity/identity.ts"
-import { createLogNames } from "../../../src/identity/log-names.ts"
-import { sharerKey, sharerNamed, subjectDigest } from "../../../src/identity/subject-key.ts"
+import { createLogNames, sharerKey, sharerNamed, subjectDigest } from "../../../src/identity/subject-key.ts"
 
 const alice: Identity = {
   source: "jwt",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { ownerOf } from "../../../src/identity/owner.ts"
+import { ownerOf } from "../../../src/identity/identity.ts"
 import { identity } from "../../support/build/who.ts"
 
 test("an owner is source, issuer and subject together: equal subjects of two issuers are two owners", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
+import { createTokenCache } from "../../../src/identity/authenticate.ts"
 import type { VerifiedToken } from "../../../src/identity/identity.ts"
-import { createTokenCache } from "../../../src/identity/token-cache.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 
 const verified: VerifiedToken = {

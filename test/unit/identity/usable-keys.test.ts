@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto"
 import { expect, test } from "vitest"
-import { usableKeys } from "../../../src/identity/usable-keys.ts"
+import { usableKeys } from "../../../src/identity/jwt-issuers.ts"
 
 const jwk = (key: KeyObject, more: object = {}) => ({ ...key.export({ format: "jwk" }), ...more })
 const rsa = (modulusLength: number) => generateKeyPairSync("rsa", { modulusLength }).publicKey

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import type { MCPInstanceStatus } from "../../../src/api/kinds/mcp-instance.ts"
 import { type Limits, type Member, planPlaces, toMember } from "../../../src/operator/capacity.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { msAfter as at, stampAfter } from "../../support/build/metadata.ts"

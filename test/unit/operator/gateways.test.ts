@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { createMemoryCluster, type MemoryCluster } from "../../../src/adapters/memory/cluster.ts"
-import { type Lease, leaseKind } from "../../../src/api/lease.ts"
-import { presenceKey } from "../../../src/api/presence.ts"
-import { createGateways, type Gateways } from "../../../src/operator/gateways.ts"
+import { type Lease, leaseKind } from "../../../src/api/kinds/kubernetes.ts"
+import { createGateways, type Gateways } from "../../../src/operator/sightings.ts"
 import type { Reflection } from "../../../src/ports/cluster.ts"
+import { presenceKey } from "../../../src/signals/presence.ts"
 import { type FakeClock, fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 

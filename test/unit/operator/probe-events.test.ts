@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { type Event, eventKind } from "../../../src/api/event.ts"
-import { findingOf } from "../../../src/operator/probe-events.ts"
+import { type Event, eventKind } from "../../../src/api/kinds/kubernetes.ts"
+import { findingOf } from "../../../src/operator/reconcile.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { stampAfter } from "../../support/build/metadata.ts"
 

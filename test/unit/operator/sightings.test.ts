@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import type { MCPInstanceStatus } from "../../../src/api/mcp-instance.ts"
+import type { MCPInstanceStatus } from "../../../src/api/kinds/mcp-instance.ts"
 import { createSightings } from "../../../src/operator/sightings.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { fakeClock } from "../../support/fake-clock.ts"

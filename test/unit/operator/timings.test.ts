@@ -1,5 +1,5 @@
 import { expect, it } from "vitest"
-import { timingsOf } from "../../../src/operator/timings.ts"
+import { timingsOf } from "../../../src/operator/status.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { msAfter, stampAfter } from "../../support/build/metadata.ts"
 import { aPod, podStatus } from "../../support/build/pod.ts"

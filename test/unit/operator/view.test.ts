@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import type { Pod } from "../../../src/api/pod.ts"
+import type { Pod } from "../../../src/api/kinds/pod.ts"
 import { createView, isLater } from "../../../src/operator/view.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { aPod } from "../../support/build/pod.ts"

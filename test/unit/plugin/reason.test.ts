@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { cleanReason, longestReason } from "../../../src/plugin/reason.ts"
+import { cleanReason, longestReason } from "../../../src/plugin/call.ts"
 
 test("a reason stays as it is, URLs and other alphabets included", () => {
   const reason = "Verbinde dein Konto: https://connect.example/github?for=ålice#a – 日本語"

@@ -1,6 +1,6 @@
 /** The pod templates that come with the program. */
 import { describe, expect, test } from "vitest"
-import type { Pod } from "../../../src/api/pod.ts"
+import type { Pod } from "../../../src/api/kinds/pod.ts"
 import { takenBy } from "../../../src/operator/desired/freedoms.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { builtinHost, failureOf } from "../../support/builtin-host.ts"

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { describe, expect, test } from "vitest"
 import { createMemoryCluster } from "../../../src/adapters/memory/cluster.ts"
-import { secretKind } from "../../../src/api/secret.ts"
+import { secretKind } from "../../../src/api/kinds/kubernetes.ts"
 import type { Config } from "../../../src/config/schema.ts"
 import { isAppError } from "../../../src/errors.ts"
 import { clusterIssuers, ensureBootstrapToken, needsBootstrapToken } from "../../../src/roles/bootstrap-token.ts"

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { AppError, type ErrorCode } from "../../../src/errors.ts"
-import { untilReached } from "../../../src/roles/until-reached.ts"
+import { untilReached } from "../../../src/roles/role.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 

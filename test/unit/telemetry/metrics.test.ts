@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { createMetrics, maxSeries } from "../../../src/telemetry/metrics.ts"
+import { createMetrics, maxSeries } from "../../../src/telemetry/telemetry.ts"
 
 test("counters, gauges and histograms appear in the Prometheus text", async () => {
   const metrics = createMetrics(false)

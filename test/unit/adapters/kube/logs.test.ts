@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from "vitest"
 import { createKubeCluster } from "../../../../src/adapters/kube/cluster.ts"
 import { systemClock } from "../../../../src/adapters/system/clock.ts"
-import { mcpTargetKind } from "../../../../src/api/mcp-target.ts"
+import { mcpTargetKind } from "../../../../src/api/kinds/mcp-target.ts"
 import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
 import { answer, refuse, scriptedApi } from "../../../support/scripted-api.ts"
 

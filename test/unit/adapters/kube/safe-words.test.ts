@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { quotaWords, safeWords } from "../../../../src/adapters/kube/safe-words.ts"
+import { quotaWords, safeWords } from "../../../../src/adapters/kube/status.ts"
 
 const canary = "c2VjcmV0LWNhbmFyeQ=="
 const quota = "exceeded quota: tight, requested: count/secrets=1,secrets=1, used: secrets=10, limited: secrets=10"

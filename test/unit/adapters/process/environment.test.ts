@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { resolveContainer, unusablePart } from "../../../../src/adapters/process/environment.ts"
-import type { Container } from "../../../../src/api/pod.ts"
+import type { Container } from "../../../../src/api/kinds/pod.ts"
 
 const base = { PATH: "/bin", HOME: "/home/me", LANG: "C" }
 const container = (more: Partial<Container> = {}): Container => ({ name: "mcp", image: "i", command: ["run"], ...more })

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { afterLook, beforeFirstLook, nextLookMs, planOf } from "../../../../src/adapters/process/probe-plan.ts"
+import { afterLook, beforeFirstLook, nextLookMs, planOf } from "../../../../src/adapters/process/probe.ts"
 
 const plan = planOf({ periodSeconds: 1, failureThreshold: 3 })
 const looks = (...each: readonly [boolean, number][]) =>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { fieldValue, namedSecrets, neededSecrets, unsupportedSource } from "../../../../src/adapters/process/sources.ts"
-import type { Container, EnvValueSource, Pod } from "../../../../src/api/pod.ts"
+import type { Container, EnvValueSource, Pod } from "../../../../src/api/kinds/pod.ts"
 
 const container = (more: Partial<Container>): Container => ({ name: "mcp", image: "i", ...more })
 const pod: Pod = {

@@ -1,14 +1,16 @@
 import { expect, test } from "vitest"
-import { toPodStatus, toStartError, toTerminated } from "../../../../src/adapters/process/status.ts"
 import {
   type ContainerView,
   firstView,
   toEnded,
+  toPodStatus,
   toRefused,
   toRunning,
+  toStartError,
+  toTerminated,
   toWaiting,
-} from "../../../../src/adapters/process/view.ts"
-import type { Container, Pod, PodStatus } from "../../../../src/api/pod.ts"
+} from "../../../../src/adapters/process/status.ts"
+import type { Container, Pod, PodStatus } from "../../../../src/api/kinds/pod.ts"
 
 const at = Date.parse("2030-01-01T00:00:00.700Z")
 const container: Container = { name: "mcp", image: "i", startupProbe: {}, readinessProbe: {} }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import type { Pod } from "../../../../src/api/pod.ts"
+import type { Pod } from "../../../../src/api/kinds/pod.ts"
 import { podFreedoms } from "../../../../src/config/schema.ts"
 import type { PodFreedom } from "../../../../src/operator/desired/field-rule.ts"
 import { takenBy } from "../../../../src/operator/desired/freedoms.ts"

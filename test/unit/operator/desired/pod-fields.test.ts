@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { describe, expect, test } from "vitest"
-import type { Pod } from "../../../../src/api/pod.ts"
+import type { Pod } from "../../../../src/api/kinds/pod.ts"
 import { podFreedoms } from "../../../../src/config/schema.ts"
 import type { FieldRule, FieldRules } from "../../../../src/operator/desired/field-rule.ts"
 import { desiredPod } from "../../../../src/operator/desired/pod.ts"

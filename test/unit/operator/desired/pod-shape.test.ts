@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import type { Pod } from "../../../../src/api/pod.ts"
+import type { Pod } from "../../../../src/api/kinds/pod.ts"
 import { podShapes } from "../../../../src/api/pod-shapes.ts"
 import { desiredPod } from "../../../../src/operator/desired/pod.ts"
 import { podSpecFields } from "../../../../src/operator/desired/pod-fields.ts"

@@ -1,0 +1,106 @@
+import { z } from "zod"
+import { form } from "../form.ts"
+import { durationField, durationRule, quantitiesRule, Resources } from "../units.ts"
+import type { Rule } from "./kind.ts"
+
+/** A name that a server's environment variable may have. */
+export const envNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+const text = (max: number) => z.string().min(1).max(max)
+
+/** Name of an environment variable. */
+export const envName = (description: string) =>
+  form(envNamePattern, 256, "must be letters, digits and '_', not beginning with a digit").describe(description)
+
+/** An absolute path without query, fragment and spaces. */
+const urlPath = (description: string) =>
+  form(/^\/[^?#\s]*$/, 1024, "must begin with '/' and have no spaces, '?' or '#'")
+    .optional()
+    .describe(description)
+
+const EnvVar = z
+  .object({
+    name: envName("Name of the variable."),
+    value: z
+      .string()
+      .max(32_768)
+      .describe("Its value; not for secrets: use credentials. $(NAME) stands for a credential or an earlier variable."),
+  })
+  .describe("An environment variable.")
+
+const Security = z
+  .object({
+    runAsUser: z.int().min(0).max(2_147_483_647).optional().describe("User id of the process; default 65532."),
+    runAsGroup: z
+      .int()
+      .min(0)
+      .max(2_147_483_647)
+      .optional()
+      .describe("Group id of the process; default 65532. 0 is refused unless the operator allows rootGroup."),
+    fsGroup: z
+      .int()
+      .min(0)
+      .max(2_147_483_647)
+      .optional()
+      .describe("Group that owns mounted volumes; default 65532. 0 is refused unless the operator allows rootGroup."),
+    runAsNonRoot: z.boolean().optional().describe("Refuse to run as root; default true."),
+    readOnlyRootFilesystem: z.boolean().optional().describe("Root file system read-only, /tmp writable; default true."),
+  })
+  .describe("What the container may do; less than the restricted Pod Security Standard is refused by default.")
+
+/** A pod template of a plugin, chosen by name. */
+export const PodTemplateChoice = z
+  .object({
+    name: text(128).describe("plugin/name of the template; first-party ones may be used bare."),
+    config: z.looseObject({}).optional().describe("Configuration that the template's schema checks."),
+  })
+  .describe("A pod template and its configuration.")
+
+/** What an instance and its target say alike about the container and its life. Same names, same meaning in both kinds. */
+export const containerFields = {
+  image: text(1024).describe("Container image of the MCP server; a digest makes restarts repeatable."),
+  imagePullPolicy: z
+    .enum(["Always", "IfNotPresent", "Never"])
+    .optional()
+    .describe("When to pull the image; default IfNotPresent, for :latest too."),
+  imagePullSecrets: z.array(text(253)).max(100).optional().describe("Names of Secrets for the image registry."),
+  port: z.int().min(1).max(65_535).describe("Port where the server listens; also given to the container as PORT."),
+  path: urlPath("Path of the MCP endpoint; default /mcp."),
+  command: z
+    .array(z.string().max(4096))
+    .max(100)
+    .optional()
+    .describe("Entrypoint; the image's own if not given. $(NAME) stands for a variable or credential."),
+  args: z
+    .array(z.string().max(4096))
+    .max(100)
+    .optional()
+    .describe("Arguments; the image's own if not given. $(NAME) stands for a variable or credential, $$ for $."),
+  env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
+  healthPath: urlPath("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
+  hostHeader: form(
+    /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$/,
+    255,
+    "must be HOST or HOST:PORT, e.g. localhost:8080",
+  )
+    .optional()
+    .describe("Host header that the server gets, for servers that check it; default: the address that is asked."),
+  resources: Resources.optional(),
+  security: Security.optional(),
+  idleTTL: durationField("Delete the instance after this time without use; at least 10s.").optional(),
+  maxLifetime: durationField("Replace the instance at this age; at least 10s.").optional(),
+  startTimeout: durationField("How long a start may take before it counts as failed; at least 10s.").optional(),
+  podTemplates: z.array(PodTemplateChoice).max(100).optional().describe("Pod templates of plugins, applied in order."),
+}
+
+/** What the schema of {@link containerFields} cannot say. */
+export const containerRules: readonly Rule[] = [
+  durationRule("spec.idleTTL"),
+  durationRule("spec.maxLifetime"),
+  durationRule("spec.startTimeout"),
+  quantitiesRule("spec.resources.requests"),
+  quantitiesRule("spec.resources.limits"),
+]
+
+/** MCP endpoint path of an instance or target that names none. */
+export const defaultPath = "/mcp"

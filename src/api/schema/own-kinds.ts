@@ -1,0 +1,56 @@
+import { isDeepStrictEqual } from "node:util"
+import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "../kinds/mcp-instance.ts"
+import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "../kinds/mcp-target.ts"
+import { type StructuralSchema, toStructural } from "./structural.ts"
+
+/** One of our kinds as the API server is told of it. */
+export type OwnKind = {
+  /** e.g. `MCPInstance`. */
+  readonly kind: string
+  /** e.g. `mcpinstances`. */
+  readonly plural: string
+  /** e.g. `mcp.reflow.io/v1alpha1`. */
+  readonly apiVersion: string
+  readonly schema: StructuralSchema
+}
+
+/** Our two kinds, with the schemas that crd/ carries. */
+export const ownKinds = (): readonly OwnKind[] => [
+  { ...mcpInstanceKind, schema: toStructural(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }) },
+  { ...mcpTargetKind, schema: toStructural(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }) },
+]
+
+const isNode = (value: unknown): value is StructuralSchema =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Keywords that lead to nodes below, and such as say nothing about values. The API server adds anyOf to int-or-string. */
+const aside: readonly string[] = ["properties", "items", "additionalProperties", "description", "anyOf"]
+
+const sorted = (value: unknown): unknown => (Array.isArray(value) ? [...value].sort() : value)
+
+const keywordDiffers = (key: string, ours: StructuralSchema, theirs: StructuralSchema): boolean =>
+  key === "required" || key === "enum"
+    ? !isDeepStrictEqual(sorted(ours[key]), sorted(theirs[key]))
+    : !isDeepStrictEqual(ours[key], theirs[key])
+
+const below = (path: string, ours: unknown, theirs: unknown): string[] => {
+  if (!isNode(ours)) return []
+  return isNode(theirs) ? schemaDifferences(ours, theirs, path) : [`${path} is missing`]
+}
+
+/**
+ * What of `ours` the API server's schema has not, or otherwise, a sentence each, e.g. `spec.port: maximum differs`.
+ * Fields that only theirs has are those of a newer version: no difference.
+ */
+export const schemaDifferences = (ours: StructuralSchema, theirs: StructuralSchema, path = ""): string[] => {
+  const keys = new Set([...Object.keys(ours), ...Object.keys(theirs)].filter((key) => !aside.includes(key)))
+  const differing = [...keys].filter((key) => keywordDiffers(key, ours, theirs))
+  const fields = isNode(ours.properties) ? Object.entries(ours.properties) : []
+  const theirFields = isNode(theirs.properties) ? theirs.properties : {}
+  return [
+    ...differing.map((key) => `${path || "the object"}: ${key} differs`),
+    ...fields.flatMap(([name, node]) => below(path === "" ? name : `${path}.${name}`, node, theirFields[name])),
+    ...below(`${path}[]`, ours.items, theirs.items),
+    ...below(`${path}.*`, ours.additionalProperties, theirs.additionalProperties),
+  ]
+}

@@ -1,0 +1,92 @@
+import { z } from "zod"
+import { form, matchesCEL } from "./form.ts"
+import type { Rule } from "./kinds/kind.ts"
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** Go's duration syntax without signs and without units below a millisecond: `1h30m`, `90s`, `1.5h`. */
+export const durationPattern = /^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$/
+
+/** Milliseconds of a duration such as `1h30m`; undefined if it is none. */
+export const parseDuration = (text: string): number | undefined => {
+  if (text.length > 32 || !durationPattern.test(text)) return undefined
+  let total = 0
+  for (const [, amount, unit] of text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)/gy)) {
+    total += Number(amount) * (unitMs[unit ?? ""] ?? 0)
+  }
+  return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined
+}
+
+/** A duration as people write it: `90000` → `1m30s`. */
+export const formatDuration = (ms: number): string => {
+  if (ms <= 0) return "0s"
+  let rest = Math.round(ms)
+  let text = ""
+  for (const unit of ["h", "m", "s", "ms"]) {
+    const size = unitMs[unit] ?? 1
+    const amount = Math.floor(rest / size)
+    if (amount > 0) text += `${amount}${unit}`
+    rest -= amount * size
+  }
+  return text
+}
+
+/** A duration field of a kind; see {@link durationRule} for its lower bound. */
+export const durationField = (description: string) =>
+  form(durationPattern, 32, "must be a duration such as 30s, 10m or 1h30m").describe(description)
+
+/** The rule that the duration at `path` is at least ten seconds. */
+export const durationRule = (path: string): Rule => ({
+  path,
+  // what is no duration is told so by the field itself; here it would be an error of the evaluation
+  cel: `!${matchesCEL("self", durationPattern)} || duration(self) >= duration('10s')`,
+  message: "must be at least 10s",
+  holds: (self: string) => (parseDuration(self) ?? 0) >= 10_000,
+})
+
+/** Kubernetes quantities as controller-gen writes their pattern, so that `cpu: banana` is refused. */
+export const quantityPattern =
+  /^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$/
+
+/**
+ * A quantity: a number or a text such as `100m` or `128Mi`. The CRD says int-or-string and the pattern; a rule with
+ * better words would cost more than the API server allows.
+ */
+const quantity = z
+  .preprocess(
+    (value) => (typeof value === "number" ? String(value) : value),
+    z.string().max(64).regex(quantityPattern, "must be a quantity such as 100m or 128Mi"),
+  )
+  .meta({
+    "x-kubernetes-int-or-string": true,
+    pattern: quantityPattern.source,
+    description: "An amount such as 100m or 128Mi.",
+  })
+
+const quantities = (description: string) => z.record(z.string(), quantity).optional().describe(description)
+
+/** Most resources that a container names. */
+const maxResources = 16
+
+/** The rule that the map of quantities at `path` is short. */
+export const quantitiesRule = (path: string): Rule => ({
+  path,
+  cel: `size(self) <= ${maxResources}`,
+  message: `must have at most ${maxResources} entries`,
+  holds: (self: object) => Object.keys(self).length <= maxResources,
+})
+
+/** Requests and limits of the container (Kubernetes ResourceRequirements). */
+export const Resources = z
+  .object({
+    requests: quantities("What the container is guaranteed, e.g. cpu: 100m, memory: 128Mi."),
+    limits: quantities("What the container may use at most, e.g. cpu: 500m, memory: 512Mi."),
+  })
+  .describe("Requests and limits; defaults 100m/128Mi and 500m/512Mi.")
+export type Resources = z.infer<typeof Resources>
+
+/** The resources of an instance whose target says nothing. */
+export const defaultResources: Resources = {
+  requests: { cpu: "100m", memory: "128Mi" },
+  limits: { cpu: "500m", memory: "512Mi" },
+}

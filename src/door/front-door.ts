@@ -1,0 +1,95 @@
+import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from "node:http"
+import { type H3, toNodeHandler } from "h3/node"
+import { AppError } from "../errors.ts"
+import type { Gateway } from "../gateway/gateway.ts"
+import { mcpPrefix } from "../gateway/incoming.ts"
+import { metadataPath, type ProtectedResources } from "../identity/protected-resources.ts"
+import type { Guard } from "./guard.ts"
+import { checkFraming, collapseRepeated } from "./request-head.ts"
+
+/** How long clients may keep the metadata, seconds: it changes with the configuration only. */
+const maxAgeSeconds = 300
+
+/** The resource's path in the path of a metadata document; undefined if it is none. */
+export const resourcePathIn = (url: string): string | undefined => {
+  if (!url.startsWith(metadataPath)) return undefined
+  const query = url.indexOf("?")
+  const path = url.slice(metadataPath.length, query === -1 ? undefined : query)
+  return path === "" || path.startsWith("/") ? path.replace(/\/$/, "") : undefined
+}
+
+/** Answers with the metadata of a resource (RFC 9728 §3.2), to everybody. Throws RouteNotFound and MethodNotAllowed. */
+export const answerMetadata = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  about: { readonly path: string; readonly resources: ProtectedResources },
+): void => {
+  const metadata = about.resources.metadata(about.path)
+  if (metadata === undefined) throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    throw new AppError("MethodNotAllowed", { detail: "Metadata can only be read.", headers: { allow: "GET, HEAD" } })
+  }
+  const body = JSON.stringify(metadata)
+  response.writeHead(200, {
+    "content-type": "application/json",
+    "content-length": String(Buffer.byteLength(body)),
+    "cache-control": `public, max-age=${maxAgeSeconds}`,
+  })
+  response.end(request.method === "HEAD" ? undefined : body)
+}
+
+/**
+ * Options of the node:http server that listens: bounds on how long a client may take to send its request, none on how
+ * long an answer may take. Host is checked by the guard, which says what is wrong.
+ */
+export const httpServerOptions: ServerOptions = {
+  requireHostHeader: false,
+  headersTimeout: 30_000,
+  requestTimeout: 120_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 32 * 1024,
+  noDelay: true,
+}
+
+/** What is served on the public port. */
+export type FrontDoorDeps = {
+  readonly guard: Guard
+  readonly gateway: Gateway
+  /** Tells clients who issues tokens; absent: nobody is told. */
+  readonly resources?: ProtectedResources
+  /** The REST API as an h3 app; it gets every path below `/api`. */
+  readonly api?: H3
+}
+
+const isBelow = (url: string, path: string): boolean =>
+  url.startsWith(path) && (url.length === path.length || url[path.length] === "/" || url[path.length] === "?")
+
+/**
+ * The listener of the public port: the guard first, then `/mcp/{target}` or the REST API. MCP requests go to the data
+ * path directly over Node's request and response: a bare pipe behind h3's bridge to Node took three times the CPU of the
+ * same pipe without it, more than all of the gateway's own work on a warm call.
+ */
+export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDeps): RequestListener => {
+  const serveApi = api === undefined ? undefined : toNodeHandler(api)
+
+  const route = (request: IncomingMessage, response: ServerResponse): void => {
+    collapseRepeated(request)
+    guard.check(request)
+    checkFraming(request)
+    if (guard.cors(request, response)) return
+    const url = request.url ?? ""
+    if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response)
+    if (serveApi !== undefined && isBelow(url, "/api")) return void serveApi(request, response)
+    const path = resourcePathIn(url)
+    if (path !== undefined && resources !== undefined)
+      return void answerMetadata(request, response, { path, resources })
+    throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })
+  }
+  return (request, response) => {
+    try {
+      route(request, response)
+    } catch (error) {
+      gateway.refuse(request, response, error)
+    }
+  }
+}

@@ -1,0 +1,229 @@
+import type { IncomingHttpHeaders } from "node:http"
+import { type Dispatcher, Pool } from "undici"
+import type { Placement } from "../../placement/port.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { Verb } from "../incoming.ts"
+import { createPools, type Lease } from "./pools.ts"
+import { checkNoRedirect, createDetours, detourOf } from "./redirects.ts"
+import { type BodySink, dropBody, singleHeaders, toFailure, tooSlow, type UpstreamAnswer } from "./upstream-answer.ts"
+
+/** A request to a server. */
+export type UpstreamRequest = {
+  readonly placement: Placement
+  readonly verb: Verb
+  /** Flat list of names and values. */
+  readonly headers: string[]
+  readonly body: Buffer | undefined
+  /** How long the server may take until the head of its answer, milliseconds. */
+  readonly headersTimeoutMs: number
+  /** `stream` for answers that stay open without a call (GET, subscriptions/listen). */
+  readonly lane: "call" | "stream"
+  /** Aborted when the client is gone: ends the exchange at once, waiting or streaming. */
+  readonly signal: AbortSignal
+}
+
+/** The way to the servers. */
+export type Upstream = {
+  /**
+   * Sends a request; resolves with the head of the answer. Throws UpstreamUnreachable, UpstreamTimeout and
+   * UpstreamInvalid with `data.phase`: `connect` = nothing was sent, `head` = the server may have seen it. Rejects with
+   * the signal's reason once the client is gone. A redirect (307, 308) to another path of the same server is followed once,
+   * and remembered for this life of the server where it is the same but for a slash; any other one is UpstreamInvalid.
+   */
+  send(request: UpstreamRequest): Promise<UpstreamAnswer>
+  /** Ends all connections. */
+  close(): Promise<void>
+}
+
+const connectTimeoutMs = 2_000
+/** A reused connection dies if the server closes it first: servers without a hint get less than Node's default 5 s. */
+const keepAliveMs = 4_000
+const longestKeepAliveMs = 60_000
+const keepAliveMarginMs = 1_000
+/** How much of a body is held until somebody takes it. */
+const maxEarlyBytes = 64 * 2 ** 10
+
+const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
+
+type Waiting = { readonly resolve: (answer: UpstreamAnswer) => void; readonly reject: (error: unknown) => void }
+
+/** One exchange with a server: undici's handler on one side, the answer on the other; released exactly once. */
+class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
+  status = 0
+  headers: IncomingHttpHeaders = {}
+  readonly #waiting: Waiting
+  readonly #release: () => void
+  readonly #signal: AbortSignal
+  readonly #onAbort = () => this.abort()
+  #controller: Dispatcher.DispatchController | undefined
+  #sink: BodySink | undefined
+  #early: Buffer[] = []
+  #earlyBytes = 0
+  #state: "open" | "ended" | "failed" = "open"
+  #aborted = false
+  #error: unknown
+
+  constructor(waiting: Waiting, release: () => void, signal: AbortSignal) {
+    this.#waiting = waiting
+    this.#release = release
+    this.#signal = signal
+    signal.addEventListener("abort", this.#onAbort)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#aborted) controller.abort(aborted())
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return
+    try {
+      this.headers = singleHeaders(headers)
+      this.status = status
+      this.#waiting.resolve(this)
+    } catch (error) {
+      this.#giveUp(error)
+    }
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#sink !== undefined) {
+      if (!this.#sink.data(chunk)) controller.pause()
+      return
+    }
+    this.#early.push(chunk)
+    this.#earlyBytes += chunk.length
+    if (this.#earlyBytes > maxEarlyBytes) controller.pause()
+  }
+
+  onResponseEnd(): void {
+    if (this.#settle("ended")) this.#sink?.end()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (!this.#settle("failed")) return
+    this.#error = this.#aborted ? this.#reason() : error
+    if (this.status > 0) this.#sink?.fail(this.#error)
+    else this.#waiting.reject(this.#aborted ? this.#error : toFailure(error, this.#controller !== undefined))
+  }
+
+  consume(sink: BodySink): void {
+    this.#sink = sink
+    let flowing = true
+    for (const chunk of this.#early) flowing = sink.data(chunk) && flowing
+    this.#early = []
+    if (this.#state === "ended") sink.end()
+    else if (this.#state === "failed") sink.fail(this.#error)
+    else if (!flowing) this.#controller?.pause()
+    else if (this.#controller?.paused) this.#controller.resume()
+  }
+
+  resume(): void {
+    this.#controller?.resume()
+  }
+
+  abort(): void {
+    if (this.#state !== "open" || this.#aborted) return
+    this.#aborted = true
+    // still connecting: whoever waits is told now, undici when it has a connection
+    if (this.#controller === undefined) this.#waiting.reject(this.#reason())
+    else this.#controller.abort(aborted())
+  }
+
+  /** Ends it unless the head of the answer is here: undici counts anew with each 1xx that a server sends. */
+  expire(): void {
+    if (this.status === 0) this.#giveUp(tooSlow())
+  }
+
+  #giveUp(error: unknown): void {
+    this.#waiting.reject(error)
+    this.abort()
+  }
+
+  #reason(): unknown {
+    return this.#signal.aborted ? this.#signal.reason : aborted()
+  }
+
+  #settle(state: "ended" | "failed"): boolean {
+    if (this.#state !== "open") return false
+    this.#state = state
+    this.#signal.removeEventListener("abort", this.#onAbort)
+    this.#release()
+    return true
+  }
+}
+
+/**
+ * Options of the connections to servers. A body may be silent for as long as it likes; how long the head of an answer may
+ * take is said with each request, since undici's own default would end a call after five minutes.
+ */
+export const connectionOptions: Pool.Options = {
+  pipelining: 1,
+  connect: { timeout: connectTimeoutMs },
+  bodyTimeout: 0,
+  keepAliveTimeout: keepAliveMs,
+  keepAliveMaxTimeout: longestKeepAliveMs,
+  keepAliveTimeoutThreshold: keepAliveMarginMs,
+}
+
+const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
+
+const dispatch = (
+  { pool, release }: Lease<Pool>,
+  request: UpstreamRequest,
+  path: string,
+  clock: ClockPort,
+): Promise<UpstreamAnswer> => {
+  const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
+  const exchange = new Exchange({ resolve, reject }, release, request.signal)
+  const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
+  const cancel = clock.timer(headersTimeout, () => exchange.expire())
+  pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
+  return promise.finally(cancel)
+}
+
+const refuseRedirect = (answer: UpstreamAnswer): void => {
+  try {
+    checkNoRedirect(answer)
+  } catch (error) {
+    answer.abort()
+    throw error
+  }
+}
+
+/** Makes the way to the servers: connections are kept per incarnation and never survive it. */
+export const createUpstream = (clock: ClockPort): Upstream => {
+  const pools = createPools(openPool, clock)
+  const detours = createDetours()
+  const ask = (request: UpstreamRequest, path: string): Promise<UpstreamAnswer> => {
+    const { instance, incarnation, url } = request.placement
+    return dispatch(
+      pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }),
+      request,
+      path,
+      clock,
+    )
+  }
+  const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
+    await dropBody(redirect, clock)
+    request.signal.throwIfAborted()
+    const answer = await ask(request, path)
+    refuseRedirect(answer)
+    detours.remember(request.placement, path)
+    return answer
+  }
+  return {
+    send: async (request) => {
+      request.signal.throwIfAborted()
+      const path = detours.pathOf(request.placement)
+      const answer = await ask(request, path)
+      if (answer.status < 300 || answer.status >= 400) return answer
+      // not resolved: a path that begins with two slashes would name a host
+      const detour = detourOf(answer, new URL(`${request.placement.url.origin}${path}`), request.headers)
+      if (detour !== undefined) return follow(request, answer, detour)
+      refuseRedirect(answer)
+      return answer
+    },
+    close: pools.close,
+  }
+}

@@ -1,0 +1,209 @@
+import { AppError } from "../errors.ts"
+import {
+  backslash,
+  type Cursor,
+  closeBrace,
+  colon,
+  eachElement,
+  expect,
+  isLast,
+  malformed,
+  openBrace,
+  openBracket,
+  peek,
+  plainText,
+  quote,
+  skipString,
+  skipValue,
+} from "./json-cursor.ts"
+
+/** What some parsers leave out of a key: NUL, characters without a form, halves of surrogate pairs. */
+const invisible = /[\0\p{Cs}\p{Default_Ignorable_Code_Point}]/u
+
+/** Longest key that decides anything; see json-scan.ts and tool-cut.ts. A reading that is longer means none of them. */
+const longestName = 64
+
+/** Upper before lower: then long s, the Kelvin sign and the dotless i become letters too. The dotted I is Turkish. */
+const foldCase = (key: string): string => key.toUpperCase().replaceAll("\u0130", "I").toLowerCase()
+
+const plain = /^[!-~]*$/
+
+/** The dot of a dotted I that is written as two characters: composed they are one letter, which Turkish folds to i. */
+const dotAbove = "\u0307"
+
+/** What one more character adds to a reading; undefined if no plain reading has it. */
+const read = (before: string, character: string): string | undefined => {
+  const code = character.charCodeAt(0)
+  if (code !== 0 && code < 128) return before + character
+  if (invisible.test(character)) return before
+  if (character === dotAbove && before.endsWith("I")) return `${before.slice(0, -1)}i`
+  const form = character.normalize("NFKC")
+  return plain.test(foldCase(form)) ? before + form : undefined
+}
+
+/**
+ * A key folded in case and compatibility forms, if that is plain ASCII of at most 64 characters; else undefined, because
+ * no key that decides is anything else. It goes from character to character: a text's compatibility form is ASCII if and
+ * only if that of each character is, since composition never makes ASCII (UAX #15; the dotted I, which is folded to it,
+ * is composed here). Normalising a whole key instead is quadratic in its combining marks.
+ */
+const fold = (key: string): string | undefined => {
+  let reading: string | undefined = ""
+  for (const character of key) {
+    reading = read(reading, character)
+    if (reading === undefined || reading.length > longestName) return undefined
+  }
+  return foldCase(reading)
+}
+
+/**
+ * As what lenient parsers may take a key, as far as that is plain ASCII: folded in case and compatibility forms (Go's
+ * encoding/json matches keys so, CVE-2026-27896), with NUL left out, and cut off at NUL, where strings end in C. Linear
+ * in the key's length.
+ */
+export const readingsOf = (key: string): readonly string[] => {
+  const nul = key.indexOf("\0")
+  const readings = nul === -1 ? [fold(key)] : [fold(key), fold(key.slice(0, nul))]
+  return readings.filter((reading) => reading !== undefined)
+}
+
+/** True if some parser may take the key for `name`, which is plain ASCII. */
+export const mayMean = (key: string, name: string): boolean => {
+  if (key === name) return true
+  // of plain keys only the case can be folded
+  if (key.length !== name.length && /^[!-~]*$/.test(key)) return false
+  return readingsOf(key).includes(foldCase(name))
+}
+
+/** The key under which a message of the modern era names its protocol version (MCP 2026-07-28, per-request `_meta`). */
+export const versionKey = "io.modelcontextprotocol/protocolVersion"
+
+/** Most levels of nesting in a body. */
+const maxDepth = 100
+/**
+ * Most members and elements of a body together: parsing 4 MiB of small ones takes 280 ms, in which nobody else is served.
+ */
+const maxMembers = 50_000
+/** Most messages in a batch. */
+const maxBatch = 100
+/** Longest id that an error echoes. */
+const maxIdLength = 1_024
+
+/** A key that makes what a JavaScript server copies by assignment inherit other members: never one of ours. */
+const prototypeKey = "__proto__"
+
+type Level = {
+  /** The keys that decide, by their length: most other keys are passed by their length alone. */
+  readonly keys: ReadonlyMap<number, readonly string[]>
+  /** The keys by their readings, as lenient parsers might spell them. */
+  readonly folded: ReadonlyMap<string, string>
+  /** Which key's object is the next level that decides, and that level. */
+  readonly child?: readonly [key: string, level: Level]
+}
+
+const level = (keys: readonly string[], child?: Level["child"]): Level => ({
+  keys: Map.groupBy([...keys, prototypeKey], (key) => key.length),
+  folded: new Map(keys.flatMap((key) => readingsOf(key).map((reading) => [reading, key]))),
+  ...(child === undefined ? {} : { child }),
+})
+
+const metaLevel = level([versionKey])
+const paramsLevel = level(["name", "uri", "taskId", "_meta"], ["_meta", metaLevel])
+const messageLevel = level(["jsonrpc", "id", "method", "params", "result", "error"], ["params", paramsLevel])
+
+/** The place in a body, and what was found on the way. */
+type BodyCursor = Cursor & {
+  /** Source text of the id of a lone message, kept even if the scan fails later. */
+  idText: string | undefined
+}
+
+/** What a scan found out. */
+export type Scan = { readonly idText: string | undefined; readonly error: AppError | undefined }
+
+const ambiguous = (source: string, key: string): AppError =>
+  new AppError("InvalidRequest", {
+    detail: `Some parsers would take the key ${JSON.stringify(source.slice(0, 64))} for '${key}': write it plainly.`,
+  })
+
+/** True for printable ASCII without escapes, of which only the case can be folded. */
+const isPlain = (text: string, start: number, end: number): boolean => {
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 32 || code > 126 || code === backslash) return false
+  }
+  return true
+}
+
+/**
+ * The key between two places of the text if it decides. Throws if it could be taken for one that does, after unescaping
+ * or by a lenient parser.
+ */
+const decidingKey = (text: string, start: number, end: number, at: Level): string | undefined => {
+  const candidates = at.keys.get(end - start)
+  for (const key of candidates ?? []) if (text.startsWith(key, start)) return key
+  const plain = isPlain(text, start, end)
+  if (plain && candidates === undefined) return undefined
+  const source = text.slice(start, end)
+  for (const reading of plain ? [source.toLowerCase()] : readingsOf(plainText(source))) {
+    const key = at.folded.get(reading)
+    if (key !== undefined) throw ambiguous(source, key)
+  }
+  return undefined
+}
+
+/** Passes a key; gives it if it decides, and throws if it is there for the second time. */
+const scanKey = (cursor: Cursor, at: Level, seen: string[]): string | undefined => {
+  if (peek(cursor) !== quote) throw malformed()
+  const start = cursor.at + 1
+  skipString(cursor)
+  const key = decidingKey(cursor.text, start, cursor.at - 1, at)
+  if (key === undefined) return undefined
+  if (key === prototypeKey) throw new AppError("InvalidRequest", { detail: `A message has no key '${key}'.` })
+  if (seen.includes(key)) throw new AppError("InvalidRequest", { detail: `The key '${key}' is there twice.` })
+  seen.push(key)
+  return key
+}
+
+const scanObject = (cursor: BodyCursor, at: Level, depth: number, lone: boolean): void => {
+  expect(cursor, openBrace)
+  if (peek(cursor) === closeBrace) return void cursor.at++
+  const seen: string[] = []
+  for (;;) {
+    const key = scanKey(cursor, at, seen)
+    expect(cursor, colon)
+    const isObject = peek(cursor) === openBrace
+    const start = cursor.at
+    if (isObject && key !== undefined && at.child?.[0] === key) scanObject(cursor, at.child[1], depth + 1, false)
+    else skipValue(cursor, depth)
+    if (lone && key === "id" && cursor.at - start <= maxIdLength) cursor.idText = cursor.text.slice(start, cursor.at)
+    if (isLast(cursor, closeBrace)) return
+  }
+}
+
+const scanBatch = (cursor: BodyCursor): void => {
+  let count = 0
+  eachElement(cursor, () => {
+    if (++count > maxBatch)
+      throw new AppError("InvalidRequest", { detail: `A batch has at most ${maxBatch} messages.` })
+    if (peek(cursor) === openBrace) scanObject(cursor, messageLevel, 2, false)
+    else skipValue(cursor, 1)
+  })
+}
+
+/**
+ * Looks at a body's structure before it is parsed: depth, and at the levels that decide what a message is (the message,
+ * its params, their `_meta`) keys that are there twice or that other parsers would read as another key. Assumes nothing
+ * about the text; what it accepts must still be parsed.
+ */
+export const scanBody = (text: string): Scan => {
+  const cursor: BodyCursor = { text, maxDepth, maxMembers, at: 0, members: 0, idText: undefined }
+  try {
+    const first = peek(cursor)
+    if (first === openBracket) scanBatch(cursor)
+    else if (first === openBrace) scanObject(cursor, messageLevel, 1, true)
+    return { idText: cursor.idText, error: undefined }
+  } catch (error) {
+    if (error instanceof AppError) return { idText: cursor.idText, error }
+    throw error
+  }
+}

@@ -1,0 +1,237 @@
+import { AppError } from "../errors.ts"
+import { createGrowingBuffer } from "../intake/gather.ts"
+import { findJsonFault } from "../intake/json-text.ts"
+import {
+  comment,
+  createEventSplitter,
+  endsBetweenEvents,
+  followEvents,
+  isMessage,
+  parseEvents,
+  type ServerEvent,
+  tailAfter,
+  writeEvent,
+} from "./sse.ts"
+import { cutTools } from "./tool-cut.ts"
+import type { ToolPolicy } from "./tool-policy.ts"
+
+/** Splits a stream of bytes after each complete JSON object or array: some servers answer with one message a line. */
+export type ValueSplitter = {
+  /** The values that this chunk completes, each with the blanks before it. Each byte is looked at once. */
+  push(chunk: Buffer): readonly Buffer[]
+  /** Takes what came after the last value. */
+  rest(): Buffer
+  /** True in the middle of a value. */
+  isInside(): boolean
+}
+
+/** The splitter's errors. */
+export type SplitErrors = {
+  /** A value is longer than the limit. */
+  readonly tooLong: () => Error
+  /** Something stands between values that is neither an object, nor an array, nor blank. */
+  readonly noValue: () => Error
+}
+
+const quote = 34
+const backslash = 92
+const isOpen = (code: number): boolean => code === 123 || code === 91
+const isClose = (code: number): boolean => code === 125 || code === 93
+const isSpace = (code: number): boolean => code === 32 || code === 10 || code === 13 || code === 9
+
+/** Tells of each byte whether it ends a value. */
+const createStep = (noValue: () => Error) => {
+  let depth = 0
+  let inString = false
+  let escaped = false
+  const step = (code: number): boolean => {
+    if (inString) {
+      if (escaped) escaped = false
+      else if (code === backslash) escaped = true
+      else if (code === quote) inString = false
+      return false
+    }
+    if (code === quote) inString = true
+    else if (isOpen(code)) depth++
+    else if (isClose(code) && depth > 0) return --depth === 0
+    if (depth === 0 && !isSpace(code)) throw noValue()
+    return false
+  }
+  return { step, isInside: () => depth > 0 }
+}
+
+/** Makes a splitter of values of at most `limit` bytes. */
+export const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter => {
+  const held = createGrowingBuffer()
+  const { step, isInside } = createStep(errors.noValue)
+  const taken = (piece: Buffer): Buffer => {
+    if (held.length === 0) return piece
+    held.add(piece)
+    return held.take()
+  }
+  return {
+    push: (chunk) => {
+      const values: Buffer[] = []
+      let start = 0
+      for (let at = 0; at < chunk.length; at++) {
+        if (!step(chunk[at] ?? 0)) continue
+        values.push(taken(chunk.subarray(start, at + 1)))
+        start = at + 1
+      }
+      const rest = chunk.subarray(start)
+      if (held.length + rest.length > limit) throw errors.tooLong()
+      if (rest.length > 0) held.add(rest)
+      return values
+    },
+    rest: held.take,
+    isInside,
+  }
+}
+
+/** Changes a body on its way to the client. Both functions throw UpstreamInvalid for what they cannot read. */
+export type BodyFilter = {
+  /** What of the body can go on now; may be nothing. */
+  push(chunk: Buffer): Buffer
+  /** What is left at the end. */
+  end(): Buffer
+}
+
+/** The policy as it is now; undefined while the target shows all its tools. */
+export type PolicyNow = () => ToolPolicy | undefined
+
+/** Longest event or JSON value that is held, in bytes. */
+const maxHeldBytes = 4 * 2 ** 20
+const nothing = Buffer.alloc(0)
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const unreadable = (detail: string, cause?: unknown): AppError => new AppError("UpstreamInvalid", { detail, cause })
+const tooLong = (): AppError =>
+  new AppError("UpstreamInvalid", {
+    detail: `A message of the server's answer is longer than ${maxHeldBytes} bytes, so the tool policy cannot be applied to it.`,
+    data: { limit: maxHeldBytes },
+  })
+const noValue = (): AppError => unreadable("The server's answer is not a JSON object.")
+
+const notJson = (cause?: unknown): AppError =>
+  unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
+
+const isJson = (text: string): boolean =>
+  findJsonFault(text, { maxDepth: text.length, maxMembers: text.length }) === undefined
+
+/** Longer texts are scanned: as values their small members take up to 100 MiB, twenty times what came. */
+const mostParsed = 64 * 1_024
+
+/** Throws UpstreamInvalid for a text that is no JSON. */
+const checkJson = (text: string): void => {
+  if (text.length > mostParsed) {
+    if (!isJson(text)) throw notJson()
+    return
+  }
+  try {
+    JSON.parse(text)
+  } catch (cause) {
+    throw notJson(cause)
+  }
+}
+
+/** The text of a message without hidden tools; undefined if it can go on as it is. */
+const filterText = (text: string, policy: ToolPolicy): string | undefined => {
+  checkJson(text)
+  return cutTools(text, policy)
+}
+
+const decode = (bytes: Buffer): string => {
+  try {
+    return utf8.decode(bytes)
+  } catch (cause) {
+    throw unreadable("The server's answer is not valid UTF-8.", cause)
+  }
+}
+
+/** What some reader of lines takes for the end of one: in JSON it stands in strings only, where it can be written so. */
+const lineEnds = /[\u007f-\u009f\u2028\u2029]/g
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+
+/** JSON in one line for every reader of lines. Line ends between its tokens become blanks; strings have none. */
+const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
+
+/** The event anew, of nothing but what was read of it, without hidden tools; without its data if nobody can use that. */
+const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
+  const { data, event: _, ...others } = event
+  if (data === undefined || data === "" || policy === undefined) return writeEvent(event)
+  if (!isMessage(event) && !isJson(data)) return writeEvent(others)
+  return writeEvent({ ...event, data: toLine(filterText(data, policy) ?? data) })
+}
+
+/** Filters a stream from between two events on; `atStart` if it has only begun. */
+const createEventFilter = (policyNow: PolicyNow, atStart: boolean) => {
+  const splitter = createEventSplitter(maxHeldBytes, tooLong)
+  let first = atStart
+  return (chunk: Buffer): Buffer => {
+    const bytes = splitter.push(chunk)
+    if (bytes.length === 0) return nothing
+    const text = decode(bytes)
+    const events = parseEvents(first && text.startsWith("\ufeff") ? text.slice(1) : text)
+    first = false
+    const policy = policyNow()
+    const out = events.map((event) => filterEvent(event, policy)).join("")
+    // what only shows that the server lives goes on as that, once however often it came
+    return Buffer.from(out === "" ? comment : out)
+  }
+}
+
+/** Filters a stream from its next event on: the one that is under way is the client's already. */
+const createLateFilter = (policyNow: PolicyNow, tail: string) => {
+  const filter = createEventFilter(policyNow, tail === "")
+  const ends = followEvents(tail)
+  let passing = !endsBetweenEvents(tail)
+  return (chunk: Buffer): Buffer => {
+    if (!passing) return filter(chunk)
+    const end = ends.next(chunk, 0)
+    if (end === -1) return chunk
+    passing = false
+    return Buffer.concat([chunk.subarray(0, end), filter(chunk.subarray(end))])
+  }
+}
+
+/**
+ * Filters the messages of an event stream, holding one event at a time: each is written anew. While there is no policy
+ * the bytes go by as they are; one that comes holds from the next event on, and then for good.
+ * @param canChange false if the stream cannot be read (compressed, another charset): a policy that comes ends it
+ */
+export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter => {
+  let tail = ""
+  let filter: ((chunk: Buffer) => Buffer) | undefined
+  return {
+    push: (chunk) => {
+      if (filter === undefined && policyNow() !== undefined) {
+        if (!canChange) throw unreadable("The target has a tool policy now, which cannot be applied to this stream.")
+        filter = createLateFilter(policyNow, tail)
+      }
+      if (filter !== undefined) return filter(chunk)
+      tail = tailAfter(tail, chunk)
+      return chunk
+    },
+    // an event that was not ended is not one: clients discard it too
+    end: () => nothing,
+  }
+}
+
+/** Filters the messages of a JSON body, holding one message at a time. */
+export const filterJson = (policy: ToolPolicy): BodyFilter => {
+  const splitter = createValueSplitter(maxHeldBytes, { tooLong, noValue })
+  const filterValue = (value: Buffer): Buffer => {
+    const filtered = filterText(decode(value), policy)
+    return filtered === undefined ? value : Buffer.from(filtered)
+  }
+  return {
+    push: (chunk) => {
+      const values = splitter.push(chunk)
+      return values.length === 0 ? nothing : Buffer.concat(values.map(filterValue))
+    },
+    end: () => {
+      if (splitter.isInside()) throw unreadable("The server's answer ended in the middle of a message.")
+      return splitter.rest()
+    },
+  }
+}

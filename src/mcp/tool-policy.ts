@@ -1,0 +1,169 @@
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { AppError } from "../errors.ts"
+
+/** A list of globs made ready: `*` stands for any characters, `?` for one (UTF-16 unit), all else for itself. */
+export type Globs = {
+  /** True if one of them matches the text as a whole. */
+  readonly match: (text: string) => boolean
+  /** Steps that a text costs for each of its characters: what bounds the work is this times what is compared. */
+  readonly steps: number
+}
+
+/** Bits in a word of a set of states. */
+const bits = 32
+
+const asks = (glob: string): boolean => glob.includes("*") || glob.includes("?")
+
+/** The beginning that a glob such as `read_*` demands; undefined for other globs. */
+const prefixOf = (glob: string): string | undefined => {
+  const prefix = glob.slice(0, -1)
+  return glob.endsWith("*") && !asks(prefix) ? prefix : undefined
+}
+
+/** A set of states, a word of them in each element. */
+type States = Uint32Array<ArrayBuffer>
+
+/** The same where most words are empty: those that are not, by their place. Globs of many characters stay small so. */
+type FewStates = Map<number, number>
+
+/** What a glob's states do: state n means that its first n characters have been matched. */
+type Machine = {
+  /** Number of characters, which is the last state. */
+  readonly last: number
+  /** States that stay whatever comes: those before which a `*` stands. */
+  readonly stay: States
+  /** States that go on with every character: those before which a `?` stands. */
+  readonly any: States
+  /** States that go on with a character, by its code. */
+  readonly on: ReadonlyMap<number, FewStates>
+}
+
+const add = (states: States, state: number): void => {
+  const word = state >>> 5
+  states[word] = (states[word] ?? 0) | (1 << (state % bits))
+}
+
+const addFew = (on: Map<number, FewStates>, code: number, state: number): void => {
+  const states = on.get(code) ?? new Map<number, number>()
+  const word = state >>> 5
+  on.set(code, states.set(word, (states.get(word) ?? 0) | (1 << (state % bits))))
+}
+
+const machineOf = (glob: string): Machine => {
+  const last = glob.replaceAll("*", "").length
+  const [stay, any] = [new Uint32Array((last >>> 5) + 1), new Uint32Array((last >>> 5) + 1)]
+  const on = new Map<number, FewStates>()
+  let state = 0
+  for (const character of glob.split("")) {
+    if (character === "*") add(stay, state)
+    else if (character === "?") add(any, state++)
+    else addFew(on, character.charCodeAt(0), state++)
+  }
+  return { last, stay, any, on }
+}
+
+/**
+ * Follows all states of a glob at once, a word of them in one step (Baeza-Yates and Gonnet, "A new approach to text
+ * searching", 1992): each character of the text costs the same, whatever it is. Trying one place after the other, as
+ * glob matchers do, costs the product of both lengths.
+ */
+const follow =
+  ({ last, stay, any, on }: Machine) =>
+  (text: string): boolean => {
+    const states: States = new Uint32Array(stay.length)
+    states[0] = 1
+    for (let at = 0; at < text.length; at++) {
+      const moves = on.get(text.charCodeAt(at))
+      // from the last word down: what is carried goes into a word that is done
+      for (let word = stay.length - 1; word >= 0; word--) {
+        const now = states[word] ?? 0
+        const moved = now & ((any[word] ?? 0) | (moves?.get(word) ?? 0))
+        states[word] = (moved << 1) | (now & (stay[word] ?? 0))
+        if (moved < 0) states[word + 1] = (states[word + 1] ?? 0) | 1
+      }
+    }
+    return ((states[last >>> 5] ?? 0) & (1 << (last % bits))) !== 0
+  }
+
+/** Makes globs ready. Plain names and beginnings, which most of them are, cost next to nothing. */
+export const compileGlobs = (globs: readonly string[]): Globs => {
+  const names = new Set(globs.filter((glob) => !asks(glob)))
+  const others = [...new Set(globs)].filter(asks)
+  const prefixes = others.flatMap((glob) => prefixOf(glob) ?? [])
+  const machines = others.filter((glob) => prefixOf(glob) === undefined).map(machineOf)
+  const matchers = machines.map(follow)
+  return {
+    match: (text) =>
+      names.has(text) ||
+      prefixes.some((prefix) => text.startsWith(prefix)) ||
+      matchers.some((matches) => matches(text)),
+    steps: machines.reduce((sum, { stay }) => sum + stay.length, 1),
+  }
+}
+
+/** Which of a server's tools a caller may see and call. */
+export type ToolPolicy = {
+  readonly allows: (tool: string) => boolean
+  /** Steps that a name costs for each of its characters. Absent: too few to count. */
+  readonly steps?: number
+}
+
+/** Longest tool name that is compared, in UTF-16 units; longer ones are not allowed. */
+const maxNameLength = 1_024
+
+/**
+ * Characters by which two programs can read one name differently: a C program ends it at NUL, others leave out control
+ * characters or halves of surrogate pairs. No tool is called so (MCP 2025-11-25, tool names).
+ */
+const doubtful = /[\p{Cc}\p{Cs}]/u
+
+const compile = ({ spec }: MCPTarget): ToolPolicy | undefined => {
+  const { allow, deny = [] } = spec.tools ?? {}
+  if (allow === undefined && deny.length === 0) return undefined
+  const allowed = allow === undefined ? undefined : compileGlobs(allow)
+  const denied = compileGlobs(deny)
+  return {
+    allows: (tool) =>
+      tool.length <= maxNameLength &&
+      !doubtful.test(tool) &&
+      (allowed === undefined || allowed.match(tool)) &&
+      !denied.match(tool),
+    steps: (allowed?.steps ?? 0) + denied.steps,
+  }
+}
+
+/** The target's policy on tools; undefined if it shows all of them. `deny` is stronger than `allow`. */
+export type ToolPolicies = (target: MCPTarget) => ToolPolicy | undefined
+
+/** Makes policies, each once for a state of a target. */
+export const createToolPolicies = (): ToolPolicies => {
+  const made = new WeakMap<MCPTarget, { readonly policy: ToolPolicy | undefined }>()
+  return (target) => {
+    const known = made.get(target)
+    if (known !== undefined) return known.policy
+    const policy = compile(target)
+    made.set(target, { policy })
+    return policy
+  }
+}
+
+/** Most steps that the names of one answer may cost when a policy is asked about them: some 100 ms. */
+const maxSteps = 2 ** 23
+
+/**
+ * The policy for the names of one answer: it refuses to be asked for more than some 100 ms, which only a server that
+ * lists many long names reaches, under a target of many long globs. Throws UpstreamInvalid then.
+ */
+export const boundPolicy = ({ allows, steps = 1 }: ToolPolicy): ToolPolicy => {
+  let taken = 0
+  return {
+    steps,
+    allows: (tool) => {
+      taken += steps * tool.length
+      if (taken <= maxSteps) return allows(tool)
+      throw new AppError("UpstreamInvalid", {
+        detail: "The server lists more tools, or longer names, than can be compared with the tool policy.",
+      })
+    },
+  }
+}

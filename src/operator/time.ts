@@ -1,8 +1,0 @@
-/** The RFC 3339 text of a moment in milliseconds since the epoch. */
-export const stamp = (ms: number): string => new Date(ms).toISOString()
-
-/** Milliseconds since the epoch of an RFC 3339 text; undefined if it is absent or none. */
-export const moment = (text: string | undefined): number | undefined => {
-  const ms = text === undefined ? Number.NaN : Date.parse(text)
-  return Number.isNaN(ms) ? undefined : ms
-}

@@ -1,0 +1,100 @@
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import { maskRead } from "../credentials/mask.ts"
+import type { NeedleShare } from "../credentials/needle-share.ts"
+import { readComposition } from "../credentials/secret.ts"
+import { AppError } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import type { Failure } from "./decide.ts"
+
+/** Most log lines in an error. */
+const maxLogLines = 20
+/** Most bytes of log in an error. */
+const maxLogBytes = 4 * 1024
+/** Most bytes that are read for it; more than are told, so that masking comes before cutting. */
+const maxReadBytes = 64 * 1024
+/** How long the log may take: an error without it is better than a late one. */
+const logTimeoutMs = 2_000
+
+/** What telling a failure needs. */
+export type FailureDeps = {
+  readonly cluster: ClusterPort
+  readonly clock: ClockPort
+  readonly log: Logger
+  /** What is masked in the log. */
+  readonly needles: NeedleShare
+}
+
+/** The end of a log whose secret values are masked: at most 20 lines and 4 KiB. Pure. */
+export const logTail = (text: string): string[] => {
+  const lines = text.split("\n")
+  const kept: string[] = []
+  let bytes = 0
+  for (const line of lines.reverse()) {
+    if (line.trim() === "") continue
+    // counted in characters first, so that one endless line is cut and not left out
+    const shown = line.slice(-maxLogBytes / 4)
+    bytes += Buffer.byteLength(shown) + 1
+    if (kept.length === maxLogLines || bytes > maxLogBytes) break
+    kept.unshift(shown)
+  }
+  return kept
+}
+
+const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSignal): Promise<string[]> => {
+  const { namespace = "" } = instance.metadata
+  const name = instance.status?.podName
+  if (name === undefined) return []
+  const query = { tailLines: maxLogLines, limitBytes: maxReadBytes }
+  const read = (previous: boolean) =>
+    deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
+  // one share for all instances of a user, however many of them fail
+  const { subjectKey: owner } = instance.spec
+  const secrets = await readComposition(deps.cluster, instance, { signal })
+  if (secrets === undefined) return []
+  const { needles, end } = await deps.needles.take(owner, secrets, signal)
+  try {
+    const current = await read(false)
+    const text = current.trim() === "" ? await read(true) : current
+    return logTail(await maskRead(text, needles, { limitBytes: maxReadBytes, owner, signal }))
+  } finally {
+    end()
+  }
+}
+
+/** The last log lines of an instance, secret values masked; empty if they cannot be had within two seconds. */
+const recentLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSignal): Promise<string[]> => {
+  const limit = new AbortController()
+  const cancel = deps.clock.timer(logTimeoutMs, () => limit.abort())
+  const late = new Promise<string[]>((resolve) => limit.signal.addEventListener("abort", () => resolve([])))
+  try {
+    return await Promise.race([readLog(deps, instance, AbortSignal.any([signal, limit.signal])), late])
+  } catch (error) {
+    deps.log.debug("the log of a failed instance cannot be read", { instance: instance.metadata.name, error })
+    return []
+  } finally {
+    cancel()
+  }
+}
+
+/** The error for an instance that cannot run. `withLog`: the instance is the caller's own, so its log may be shown. */
+export const toInstanceFailed = async (
+  deps: FailureDeps,
+  instance: MCPInstance,
+  failure: Failure,
+  options: { readonly withLog: boolean; readonly signal: AbortSignal },
+): Promise<AppError> => {
+  const log = options.withLog ? await recentLog(deps, instance, options.signal) : []
+  const { reason, message, exitCode } = failure
+  return new AppError("InstanceFailed", {
+    detail: `The server could not be started (${reason}): ${message}`,
+    data: {
+      reason,
+      message,
+      instance: instance.metadata.name,
+      ...(exitCode === undefined ? {} : { exit_code: exitCode }),
+      ...(log.length === 0 ? {} : { log }),
+    },
+  })
+}

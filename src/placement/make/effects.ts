@@ -1,0 +1,156 @@
+import { type MCPInstance, mcpInstanceKind } from "../../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
+import type { Compose } from "../../credentials/compose.ts"
+import type { NeedleShare } from "../../credentials/needle-share.ts"
+import { type AppError, hasCode } from "../../errors.ts"
+import { readableSubject } from "../../identity/subject-key.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
+import type { Logger } from "../../ports/telemetry.ts"
+import type { Failure } from "../decide.ts"
+import { toInstanceFailed } from "../explain-failure.ts"
+import type { Seat } from "../instance-key.ts"
+import type { InstanceView } from "../know/instance-view.ts"
+import type { PlacementRequest } from "../port.ts"
+import { ensureStillOpen, nameConflict, refusal } from "../refusals.ts"
+import type { WriteNotice } from "../use/drain-notice.ts"
+import type { InstanceId, WriteKey, Written } from "../use/in-use.ts"
+import type { WriteStamp } from "../use/last-used.ts"
+import { createInstance } from "./create.ts"
+
+/** What placement does to the cluster. Each effect runs once at a time per instance, whoever asks. */
+export type Effects = {
+  /** Makes the instance; outlives the request that asked first. Rejects with the error for everyone who waits for it. */
+  create(request: PlacementRequest, seat: Seat): Promise<void>
+  /** Asks the operator for a draining restart. */
+  restart(instance: MCPInstance): Promise<void>
+  /** The error that tells why the instance cannot run; asked again within seconds the same one. */
+  failure(instance: MCPInstance, failure: Failure, request: PlacementRequest): Promise<AppError>
+  /** The error for an instance that is somebody else's, told as an event too. */
+  conflict(instance: MCPInstance): AppError
+  readonly writeKey: WriteKey
+  readonly writeStamp: WriteStamp
+  readonly writeNotice: WriteNotice
+}
+
+/** What the effects need. */
+export type EffectDeps = {
+  readonly cluster: ClusterPort
+  readonly namespace: string
+  readonly compose: Compose
+  readonly needles: NeedleShare
+  readonly clock: ClockPort
+  readonly log: Logger
+  readonly view: InstanceView
+  readonly targets: Pick<Reflection<MCPTarget>, "get">
+  /** This gateway's name in `inUseBy`. */
+  readonly replica: string
+  readonly issuers: readonly string[]
+  readonly exposeSubjects: boolean
+  /** Ends the effects when placement closes. */
+  readonly signal: AbortSignal
+}
+
+/** How long the error of one failure is repeated before its log is read again. */
+const failureMs = 5_000
+
+/** Runs a task once at a time per key; those who come meanwhile share its outcome. */
+const singleFlight = () => {
+  const running = new Map<string, Promise<void>>()
+  return (key: string, task: () => Promise<void>): Promise<void> => {
+    const known = running.get(key)
+    if (known !== undefined) return known
+    const started = task().finally(() => running.delete(key))
+    running.set(key, started)
+    return started
+  }
+}
+
+const useWriter = (deps: EffectDeps) => {
+  const { cluster, namespace, view, log } = deps
+  return async ({ name, uid }: InstanceId, status: Readonly<Record<string, unknown>>): Promise<Written> => {
+    // a status patch does not heed the uid before it has written: a namesake that is known is not written at all
+    if ((view.get(name)?.metadata.uid ?? uid) !== uid) return "gone"
+    try {
+      const patch = { metadata: { uid }, status }
+      view.learn(await cluster.patchStatus(mcpInstanceKind, { namespace, name }, patch))
+      return "written"
+    } catch (error) {
+      if (!hasCode(error, "ApiNotFound", "ApiConflict")) {
+        log.warn("use of an instance could not be recorded", { instance: name, error })
+        return "failed"
+      }
+      view.learnGone(name, uid)
+      return "gone"
+    }
+  }
+}
+
+const createFailures = (deps: EffectDeps): Effects["failure"] => {
+  const told = new Map<string, { readonly at: number; readonly error: Promise<AppError> }>()
+  return (instance, failure, { target }) => {
+    const now = deps.clock.now()
+    for (const [key, { at }] of told) if (now - at > failureMs) told.delete(key)
+    const { uid = "" } = instance.metadata
+    const { starts = 0, restarts = 0 } = instance.status ?? {}
+    const key = [uid, starts, restarts, failure.reason, failure.message].join("\n")
+    const known = told.get(key)
+    if (known !== undefined) return known.error
+    const own = target.spec.isolationBoundary === "per_user" && target.spec.subjectKey === undefined
+    const error = toInstanceFailed(deps, instance, failure, { withLog: own, signal: deps.signal })
+    told.set(key, { at: now, error })
+    return error
+  }
+}
+
+const createConflicts = (deps: EffectDeps): Effects["conflict"] => {
+  const { cluster, log } = deps
+  return (instance) => {
+    const { name } = instance.metadata
+    const note = "Another sharer or target needs this name: delete the object, or delete and re-create the target."
+    const event = { regarding: instance, type: "Warning", reason: "NameConflict", note } as const
+    void cluster
+      .recordEvent(event, { signal: deps.signal })
+      .catch((error) => log.warn("an event could not be written", { instance: name, error }))
+    return nameConflict(name)
+  }
+}
+
+/** Makes the effects. */
+export const createEffects = (deps: EffectDeps): Effects => {
+  const { cluster, namespace, clock, view, replica, signal } = deps
+  const creating = singleFlight()
+  const restarting = singleFlight()
+  const writeUse = useWriter(deps)
+  const nowText = (): string => new Date(clock.now()).toISOString()
+
+  const create = async ({ target, identity, requestId }: PlacementRequest, seat: Seat): Promise<void> => {
+    ensureStillOpen(deps.targets, target)
+    const subject = deps.exposeSubjects ? readableSubject(target, identity, deps.issuers) : undefined
+    const order = { ...seat, target, subject, requestId }
+    view.learn(await createInstance(deps, order, signal))
+  }
+
+  const restart = async ({ metadata: { name, uid = "" } }: MCPInstance): Promise<void> => {
+    const patch = { metadata: { uid }, spec: { restartTime: nowText() } }
+    try {
+      view.learn(await cluster.mergePatch(mcpInstanceKind, { namespace, name }, patch, { signal }))
+    } catch (error) {
+      if (!hasCode(error, "ApiNotFound", "ApiConflict")) throw refusal(name, "change", error)
+      await view.confirm(name)
+    }
+  }
+
+  return {
+    create: (request, seat) => creating(seat.name, () => create(request, seat)),
+    restart: (instance) => restarting(instance.metadata.uid ?? "", () => restart(instance)),
+    failure: createFailures(deps),
+    conflict: createConflicts(deps),
+    writeKey: (instance, open) => {
+      const now = nowText()
+      return writeUse(instance, { inUseBy: { [replica]: open ? now : null }, lastUsedTime: now })
+    },
+    writeStamp: (instance) => writeUse(instance, { lastUsedTime: nowText() }),
+    writeNotice: (instance, drain) => writeUse(instance, { drainSeenBy: { [replica]: drain } }),
+  }
+}

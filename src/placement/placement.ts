@@ -1,0 +1,188 @@
+import { isTrue } from "../api/kinds/kind.ts"
+import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
+import { parseDuration } from "../api/units.ts"
+import { ownerOf } from "../identity/identity.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { createSeating, toWanted } from "./instance-key.ts"
+import { livesOn, probe } from "./know/probe.ts"
+import type { Reach } from "./know/reachable.ts"
+import { removeOrphanedSecrets } from "./make/orphaned-secrets.ts"
+import { createPlacementMetrics, phaseOf } from "./metrics.ts"
+import type { Placement, PlacementPort, PlacementRequest } from "./port.ts"
+import { ensureOpen, holdOver, shuttingDown } from "./refusals.ts"
+import { idleTTLOf } from "./use/last-used.ts"
+import { isEarly, type Visit } from "./waiting/attend.ts"
+import { createParts, type Parts, type PlacementDeps } from "./wire.ts"
+
+/** How long a request waits for the record of its use before it goes on without. */
+const touchTimeoutMs = 3_000
+
+/** Waits for the record of use, or goes on without: an API server that is too slow to take it does not collect either. */
+const settled = async (clock: ClockPort, written: Promise<unknown>): Promise<void> => {
+  const limit = new AbortController()
+  await Promise.race([written, clock.sleep(touchTimeoutMs, limit.signal).catch(() => {})])
+  limit.abort()
+}
+
+const toPlacement = (reach: Reach, instance: MCPInstance, visit: Visit, waitedMs?: number): Placement | undefined => {
+  const url = reach.url(instance, isEarly(visit, instance))
+  const { incarnation, timings } = instance.status ?? {}
+  if (url === undefined || incarnation === undefined) return undefined
+  const { name, uid = "" } = instance.metadata
+  const placement = { instance: name, instanceUID: uid, incarnation, url }
+  if (waitedMs === undefined) return placement
+  return { ...placement, waitedMs, ...(timings === undefined ? {} : { timings }) }
+}
+
+type Warm = {
+  readonly placement: Placement
+  /** Settles when use is recorded; if it is there the request waits for it and looks again. */
+  readonly touched: Promise<unknown> | undefined
+}
+
+/** Where the request may be sent now, if anywhere. No I/O but the record of use. */
+const tryWarm = ({ look, view, reach, stamps }: Parts, visit: Visit, waitedMs?: number): Warm | undefined => {
+  if (look(visit).verdict !== "warm") return undefined
+  const instance = view.get(visit.seat.name)
+  const placement = instance === undefined ? undefined : toPlacement(reach, instance, visit, waitedMs)
+  if (instance === undefined || placement === undefined) return undefined
+  return { placement, touched: stamps.touch(instance) }
+}
+
+const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): Promise<void> => {
+  const { seat, request } = visit
+  const wait = {
+    name: seat.name,
+    question: visit,
+    owner: ownerOf(request.identity),
+    timeoutMs,
+    onTimeout: () => holdOver(seat.name, visit.hold),
+    signal: request.signal,
+  }
+  await room.wait(wait, service.enter)
+}
+
+/** Makes `place` of the placement port. */
+export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal): PlacementPort["place"] => {
+  const { clock, options } = deps
+  const seatOf = createSeating(options.issuers)
+  const metrics = createPlacementMetrics(deps.telemetry, clock, parts.room)
+
+  const visitOf = (request: PlacementRequest): Visit => {
+    if (stopped.aborted) throw shuttingDown()
+    ensureOpen(request.target)
+    const seat = seatOf(request)
+    const { podURL, incarnation } = parts.view.get(seat.name)?.status ?? {}
+    const met = podURL === undefined ? undefined : incarnation
+    return { request, seat, wanted: toWanted(request, seat), met, hold: undefined }
+  }
+
+  const enter = (request: PlacementRequest): Visit => {
+    try {
+      return visitOf(request)
+    } catch (error) {
+      metrics.refused(error)
+      throw error
+    }
+  }
+
+  /** Looks, waits, records use, and looks again, until the request may go or the hold is over. */
+  const placeSlowly = async (visit: Visit, first: Warm | undefined): Promise<Placement> => {
+    const since = clock.now()
+    const deadline = since + options.hold_timeout
+    let warm = first
+    for (;;) {
+      if (warm?.touched !== undefined) {
+        await settled(clock, warm.touched)
+        visit.request.signal.throwIfAborted()
+        if (parts.look(visit).verdict === "warm") return warm.placement
+      } else if (warm !== undefined) return warm.placement
+      const left = deadline - clock.now()
+      if (left <= 0) throw holdOver(visit.seat.name, visit.hold)
+      await hold(parts, visit, left)
+      warm = tryWarm(parts, visit, Math.round(clock.now() - since))
+    }
+  }
+
+  return (request) => {
+    const visit = enter(request)
+    const phase = phaseOf(parts.view.get(visit.seat.name))
+    const warm = tryWarm(parts, visit)
+    if (warm === undefined || warm.touched !== undefined) return metrics.timed(phase, () => placeSlowly(visit, warm))
+    metrics.warm(phase)
+    return warm.placement
+  }
+}
+
+export type { PlacementDeps, PlacementOptions } from "./wire.ts"
+
+/** How long a stream without a call counts as use after its last byte: the target's word, else the configuration's. */
+const streamTTL = ({ targets, options }: PlacementDeps, instance: MCPInstance): number => {
+  const own = targets.get(instance.spec.targetName)?.spec.streamTTL
+  const parsed = own === undefined ? undefined : parseDuration(own)
+  return parsed ?? options.stream_ttl ?? idleTTLOf(instance, options.idle_ttl)
+}
+
+const readIncarnation = async (
+  { cluster, options: { namespace } }: PlacementDeps,
+  { view }: Parts,
+  { instance, instanceUID }: Placement,
+  signal: AbortSignal,
+): Promise<string | undefined> => {
+  const found = await cluster.get(mcpInstanceKind, { namespace, name: instance }, { signal })
+  if (found === undefined) view.learnGone(instance, instanceUID)
+  else view.learn(found)
+  const lives = found?.metadata.uid === instanceUID && found.metadata.deletionTimestamp === undefined
+  return lives ? found.status?.incarnation : undefined
+}
+
+/** Makes placement. Close it: waiting requests end, this replica's keys are removed. */
+export const createPlacement = (deps: PlacementDeps): PlacementPort => {
+  const stop = new AbortController()
+  const parts = createParts(deps, stop.signal)
+  const { view, keys, stamps, notices, reach, room } = parts
+  const leaveSecrets = removeOrphanedSecrets({
+    cluster: deps.cluster,
+    namespace: deps.options.namespace,
+    instances: deps.instances,
+    clock: deps.clock,
+    log: deps.telemetry.log.child({ part: "placement" }),
+    signal: stop.signal,
+  })
+
+  const close = async (): Promise<void> => {
+    stop.abort()
+    leaveSecrets()
+    room.close(shuttingDown())
+    reach.close()
+    stamps.close()
+    notices.close()
+    view.close()
+    await keys.close()
+  }
+
+  const currentIncarnation: PlacementPort["currentIncarnation"] = (placement, signal) =>
+    readIncarnation(deps, parts, placement, signal)
+  const lives = { currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }
+
+  return {
+    place: createPlacing(deps, parts, stop.signal),
+    beginCall: ({ instance, instanceUID }) => {
+      const end = keys.beginCall({ name: instance, uid: instanceUID })
+      if (isTrue(view.get(instance)?.status?.conditions, "Draining")) void keys.hurry(instanceUID)
+      return end
+    },
+    touchStream: ({ instance, instanceUID }) => {
+      const found = view.get(instance)
+      if (found?.metadata.uid === instanceUID) stamps.touchStream(found, streamTTL(deps, found))
+    },
+    currentIncarnation,
+    livesOn: (placement, signal) => livesOn(lives, placement, signal),
+    reportUnreachable: ({ instance, incarnation }) => {
+      reach.forget(instance, incarnation)
+      // whoever is placed next waits anyway, and is told what the answer changes
+      view.confirm(instance).catch(() => {})
+    },
+    close,
+  }
+}

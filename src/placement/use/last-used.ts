@@ -1,0 +1,160 @@
+import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
+import { parseDuration } from "../../api/units.ts"
+import type { ClockPort } from "../../ports/clock.ts"
+import type { InstanceId, Written } from "./in-use.ts"
+
+/** Near the limit of instances use is told this often, so that eviction finds the right one. */
+const crowdedStepMs = 30_000
+/** There a write is awaited from this age of the record on: whoever is idle for a minute may be drained for others. */
+const crowdedAwaitMs = 45_000
+/** How far apart the clocks of the cluster's machines may be. */
+const clockSkewMs = 5 * 60_000
+/** After a failed write use is not told again for this long: the API server may be away. */
+const retryMs = 5_000
+
+/** How long since the last known use, and what that asks for. */
+export type StampNeed = "none" | "background" | "awaited"
+
+/**
+ * What use at `now` asks for: nothing while the record is younger than a quarter of the idle TTL (near the limit of
+ * instances: 30 s); a write, and past half of the TTL (45 s) one that is awaited, so that collection and eviction cannot
+ * win. Pure.
+ */
+export const stampNeed = (ageMs: number, idleTTLMs: number, crowded: boolean): StampNeed => {
+  const [step, limit] = [idleTTLMs / 4, idleTTLMs / 2]
+  if (ageMs > (crowded ? Math.min(limit, crowdedAwaitMs) : limit)) return "awaited"
+  return ageMs > (crowded ? Math.min(step, crowdedStepMs) : step) ? "background" : "none"
+}
+
+/**
+ * When use was last recorded, at the earliest, as far as the object tells: its stamps are of other machines, whose clocks
+ * may be ahead of ours. One from a future that no clock is allowed tells nothing; a start counts as use.
+ */
+export const recordedUse = ({ metadata, status }: MCPInstance, now: number): number => {
+  let latest = Number.NEGATIVE_INFINITY
+  for (const stamp of [status?.lastUsedTime, status?.readyTime, metadata.creationTimestamp]) {
+    const at = stamp === undefined ? Number.NaN : Date.parse(stamp) - clockSkewMs
+    if (at <= now && at > latest) latest = at
+  }
+  return latest
+}
+
+/** Writes `lastUsedTime`. Never rejects. */
+export type WriteStamp = (instance: InstanceId) => Promise<Written>
+
+/** Records use in `lastUsedTime`: rarely, once at a time per instance. */
+export type UseStamps = {
+  /** Records use if that is due; a promise only if it must be awaited before anything is sent. */
+  touch(instance: MCPInstance): Promise<Written> | undefined
+  /** As {@link UseStamps.touch} for bytes of a stream, which count for `ttlMs` after them. Never awaited. */
+  touchStream(instance: MCPInstance, ttlMs: number): void
+  /** The instance is gone. */
+  forget(uid: string): void
+  close(): void
+}
+
+/** What recording needs. */
+export type StampDeps = {
+  readonly clock: ClockPort
+  readonly write: WriteStamp
+  /** Idle TTL of instances that set none, in milliseconds. */
+  readonly idleTTLMs: number
+  /** True above 80% of the limit of instances. */
+  readonly isCrowded: () => boolean
+  /** The instance as it is known now, for streams that go on counting. */
+  readonly find: (name: string) => MCPInstance | undefined
+}
+
+type Stream = { until: number; cancel: () => void }
+
+/** Idle TTL of an instance, in milliseconds. */
+export const idleTTLOf = (instance: MCPInstance, fallbackMs: number): number =>
+  (instance.spec.idleTTL === undefined ? undefined : parseDuration(instance.spec.idleTTL)) ?? fallbackMs
+
+/** Makes the recorder. Close it: streams stop counting. */
+export const createUseStamps = (deps: StampDeps): UseStamps => {
+  const { clock, write } = deps
+  const recorded = new Map<string, number>()
+  const failedAt = new Map<string, number>()
+  const writing = new Map<string, Promise<Written>>()
+  const streams = new Map<string, Stream>()
+
+  const record = (name: string, uid: string): Promise<Written> => {
+    const running = writing.get(uid)
+    if (running !== undefined) return running
+    const at = clock.now()
+    const started = write({ name, uid }).then((outcome) => {
+      writing.delete(uid)
+      if (outcome === "written") {
+        recorded.set(uid, at)
+        failedAt.delete(uid)
+      } else if (outcome === "failed") failedAt.set(uid, clock.now())
+      return outcome
+    })
+    writing.set(uid, started)
+    return started
+  }
+
+  const need = (instance: MCPInstance, uid: string): StampNeed => {
+    const now = clock.now()
+    const ttl = idleTTLOf(instance, deps.idleTTLMs)
+    const own = recorded.get(uid) ?? Number.NEGATIVE_INFINITY
+    const crowded = deps.isCrowded()
+    if (stampNeed(now - own, ttl, crowded) === "none") return "none"
+    const latest = Math.max(own, recordedUse(instance, now))
+    // remembered, so that the next requests need not read the stamps
+    recorded.set(uid, latest)
+    const wanted = stampNeed(now - latest, ttl, crowded)
+    return wanted !== "none" && now - (failedAt.get(uid) ?? Number.NEGATIVE_INFINITY) < retryMs ? "none" : wanted
+  }
+
+  const touch = (instance: MCPInstance): Promise<Written> | undefined => {
+    const { name, uid = "" } = instance.metadata
+    const wanted = need(instance, uid)
+    if (wanted === "none") return undefined
+    const written = record(name, uid)
+    return wanted === "awaited" ? written : undefined
+  }
+
+  const prolong = (name: string, uid: string, stepMs: number): void => {
+    const stream = streams.get(uid)
+    if (stream === undefined) return
+    const instance = deps.find(name)
+    if (instance?.metadata.uid !== uid || clock.now() >= stream.until) return void streams.delete(uid)
+    void touch(instance)
+    stream.cancel = clock.timer(stepMs, () => prolong(name, uid, stepMs))
+  }
+
+  const touchStream = (instance: MCPInstance, ttlMs: number): void => {
+    const { name, uid = "" } = instance.metadata
+    void touch(instance)
+    const idle = idleTTLOf(instance, deps.idleTTLMs)
+    if (ttlMs <= idle) return
+    const until = clock.now() + ttlMs - idle
+    const known = streams.get(uid)
+    if (known !== undefined) {
+      known.until = until
+      return
+    }
+    const step = idle / 3
+    streams.set(uid, { until, cancel: clock.timer(step, () => prolong(name, uid, step)) })
+  }
+
+  const endStream = (uid: string): void => {
+    streams.get(uid)?.cancel()
+    streams.delete(uid)
+  }
+
+  return {
+    touch,
+    touchStream,
+    forget: (uid) => {
+      recorded.delete(uid)
+      failedAt.delete(uid)
+      endStream(uid)
+    },
+    close: () => {
+      for (const uid of [...streams.keys()]) endStream(uid)
+    },
+  }
+}

@@ -1,0 +1,146 @@
+import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
+import type { Decision, Hold, Wanted } from "../decide.ts"
+import type { Seat } from "../instance-key.ts"
+import type { InstanceView } from "../know/instance-view.ts"
+import type { Reach } from "../know/reachable.ts"
+import type { Effects } from "../make/effects.ts"
+import type { PlacementRequest } from "../port.ts"
+import { capacityExceeded, sessionNotFound } from "../refusals.ts"
+import type { InUseKeys } from "../use/in-use.ts"
+import type { Waiter, WaitingRoom } from "./waiting-room.ts"
+
+/** One request on its way to its instance. */
+export type Visit = {
+  readonly request: PlacementRequest
+  readonly seat: Seat
+  readonly wanted: Wanted
+  /** Incarnation of the server that had an address when the request came. One that begins later is new to everybody. */
+  readonly met: string | undefined
+  /** Why it waits, as last decided. */
+  hold: Hold | undefined
+}
+
+/** True if the request came before this life of the server had an address: nobody else can have called it yet. */
+export const isEarly = ({ met }: Visit, { status }: MCPInstance): boolean => met !== status?.incarnation
+
+/** Serves those who wait: does what the decision about each asks for. */
+export type Service = {
+  /** Serves one who just came. */
+  enter(waiter: Waiter<Visit>): void
+  /** Serves all who wait for an instance: something about it changed. */
+  attend(name: string): void
+  /** Tells the operator, by this replica's key, whether requests wait for the instance. */
+  settleUse(name: string): void
+}
+
+/** What the service needs. */
+export type ServiceDeps = {
+  readonly room: WaitingRoom<Visit>
+  readonly view: InstanceView
+  readonly reach: Reach
+  readonly keys: InUseKeys
+  readonly effects: Effects
+  readonly look: (visit: Visit) => Decision
+}
+
+const creating: Hold = {
+  verdict: "hold",
+  reason: "Creating",
+  message: "The instance is being made.",
+  counts: false,
+}
+
+/** Makes the service. */
+export const createService = (deps: ServiceDeps): Service => {
+  const { room, view, reach, keys, effects, look } = deps
+
+  const rejectAll = (name: string, error: unknown, which: (wanted: Wanted) => boolean = () => true): void => {
+    for (const waiter of room.of(name)) if (which(waiter.question.wanted)) waiter.reject(error)
+  }
+
+  /** Asks the API server; whoever may not create and hears «gone» has no session any more. */
+  const confirm = (name: string): void => {
+    const finds = ({ mode }: Wanted): boolean => mode === "find"
+    void view.confirm(name).then(
+      (found) => {
+        if (found === undefined) rejectAll(name, sessionNotFound(), finds)
+        attend(name)
+      },
+      (error) => rejectAll(name, error),
+    )
+  }
+
+  const create = ({ question: { request, seat } }: Waiter<Visit>): void => {
+    const creates = ({ mode }: Wanted): boolean => mode === "create"
+    void effects.create(request, seat).then(
+      () => attend(seat.name),
+      (error) => rejectAll(seat.name, error, creates),
+    )
+  }
+
+  const act = (name: string, instance: MCPInstance | undefined, what: Hold["act"]): void => {
+    if (what === "confirm") confirm(name)
+    else if (what === "probe" && instance !== undefined) reach.ensure(instance)
+    else if (what === "restart" && instance !== undefined)
+      void effects.restart(instance).catch((error) => rejectAll(name, error))
+  }
+
+  const refuse = (
+    waiter: Waiter<Visit>,
+    instance: MCPInstance,
+    decision: Extract<Decision, { verdict: "conflict" | "failed" }>,
+  ): void => {
+    if (decision.verdict === "conflict") waiter.reject(effects.conflict(instance))
+    else void effects.failure(instance, decision.failure, waiter.question.request).then(waiter.reject)
+  }
+
+  const serve = (waiter: Waiter<Visit>): void => {
+    const { name, question } = waiter
+    const decision = look(question)
+    const instance = view.get(name)
+    question.hold = decision.verdict === "hold" ? decision : undefined
+    switch (decision.verdict) {
+      case "warm":
+        waiter.release()
+        break
+      case "hold":
+        act(name, instance, decision.act)
+        break
+      case "create":
+        question.hold = creating
+        create(waiter)
+        break
+      case "gone":
+        confirm(name)
+        break
+      case "full":
+        waiter.reject(capacityExceeded(name, "QueueFull", decision.message))
+        break
+      default:
+        if (instance !== undefined) refuse(waiter, instance, decision)
+    }
+  }
+
+  const settleUse = (name: string): void => {
+    const { uid } = view.get(name)?.metadata ?? {}
+    if (uid === undefined) return
+    const holds = room.of(name).map(({ question }) => question.hold)
+    const counts = holds.some((hold) => hold?.counts === true)
+    const urgent = holds.some((hold) => hold?.urgent === true)
+    keys.setWaiting({ name, uid }, counts, urgent)
+  }
+
+  const attend = (name: string): void => {
+    for (const waiter of room.of(name)) serve(waiter)
+    settleUse(name)
+  }
+
+  return {
+    enter: (waiter) => {
+      serve(waiter)
+      settleUse(waiter.name)
+    },
+    attend,
+    settleUse,
+  }
+}

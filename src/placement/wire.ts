@@ -1,0 +1,151 @@
+import { isTrue } from "../api/kinds/kind.ts"
+import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import type { Config } from "../config/schema.ts"
+import type { Compose } from "../credentials/compose.ts"
+import type { NeedleShare } from "../credentials/needle-share.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort, Reflection } from "../ports/cluster.ts"
+import type { TelemetryPort } from "../ports/telemetry.ts"
+import { type Decision, decidePlacement } from "./decide.ts"
+import { createInstanceView, type InstanceView } from "./know/instance-view.ts"
+import { probe as networkProbe, type Probe } from "./know/probe.ts"
+import { createReach, type Reach } from "./know/reachable.ts"
+import { createEffects, type Effects } from "./make/effects.ts"
+import { createDrainNotices, type DrainNotices } from "./use/drain-notice.ts"
+import { createInUseKeys, type InUseKeys } from "./use/in-use.ts"
+import { createUseStamps, type UseStamps } from "./use/last-used.ts"
+import { createService, isEarly, type Service, type Visit } from "./waiting/attend.ts"
+import { createWaitingRoom, type WaitingRoom } from "./waiting/waiting-room.ts"
+
+/** The settings that placement follows, under their names in the configuration. */
+export type PlacementOptions = Pick<
+  Config["kubernetes"],
+  "namespace" | "hold_timeout" | "idle_ttl" | "stream_ttl" | "max_instances" | "expose_subjects"
+> &
+  Pick<Config["gateway"], "max_waiting"> & {
+    /** Names of the configured issuers; see identity/access.ts. */
+    readonly issuers: readonly string[]
+  }
+
+/** What placement rests on. The reflections belong to the caller, who closes them after placement. */
+export type PlacementDeps = {
+  readonly cluster: ClusterPort
+  readonly instances: Reflection<MCPInstance>
+  readonly targets: Reflection<MCPTarget>
+  readonly compose: Compose
+  /** What must be masked in logs; the REST API's too. */
+  readonly needles: NeedleShare
+  readonly clock: ClockPort
+  readonly telemetry: TelemetryPort
+  /** This gateway's name in `inUseBy`: unique among replicas, e.g. the Pod's name. */
+  readonly replica: string
+  readonly options: PlacementOptions
+  /** How addresses are probed; by default over the network. */
+  readonly probe?: Probe
+}
+
+/** The parts of placement, wired to each other. */
+export type Parts = {
+  readonly view: InstanceView
+  readonly reach: Reach
+  readonly room: WaitingRoom<Visit>
+  readonly keys: InUseKeys
+  readonly stamps: UseStamps
+  readonly notices: DrainNotices
+  readonly service: Service
+  /** What is to happen to a request now. */
+  readonly look: (visit: Visit) => Decision
+}
+
+const strangerWarning =
+  "somebody else accepts connections to addresses of Services that are not routed yet, as a transparent proxy does: " +
+  "servers are called by their Pod's address at first; keep the Service network from leaving the cluster"
+
+/** Share of max_instances above which use is recorded more often. */
+const crowdedShare = 0.8
+
+const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?.status?.conditions, "Ready")
+
+/** Tells the parts that something is known anew of an instance. */
+const createOnChange =
+  ({ view, reach, keys, stamps, notices, service }: Parts) =>
+  (name: string, previous: MCPInstance | undefined): void => {
+    const instance = view.get(name)
+    const before = previous?.metadata.uid
+    if (before !== undefined && before !== instance?.metadata.uid) {
+      keys.forget(before)
+      stamps.forget(before)
+      notices.forget(before)
+      reach.forget(name)
+    }
+    if (instance !== undefined) {
+      // what answered may be dead: its address is believed again when it answers again
+      if (isReady(previous) && !isReady(instance)) reach.forget(name)
+      if (isTrue(instance.status?.conditions, "Draining")) void keys.hurry(instance.metadata.uid ?? "")
+      notices.see(instance)
+      if (reach.url(instance, true) !== undefined) reach.ensure(instance)
+    }
+    service.attend(name)
+  }
+
+const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal): Effects =>
+  createEffects({
+    cluster: deps.cluster,
+    namespace: deps.options.namespace,
+    compose: deps.compose,
+    needles: deps.needles,
+    clock: deps.clock,
+    log: deps.telemetry.log.child({ part: "placement" }),
+    view,
+    targets: deps.targets,
+    replica: deps.replica,
+    issuers: deps.options.issuers,
+    exposeSubjects: deps.options.expose_subjects,
+    signal,
+  })
+
+const roomOf = ({ clock, options }: PlacementDeps, onEmpty: (name: string) => void): WaitingRoom<Visit> =>
+  createWaitingRoom(clock, options.max_waiting, onEmpty)
+
+/** Makes the parts. `signal` ends what they have begun. */
+export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => {
+  const { cluster, instances, clock, options } = deps
+  const view = createInstanceView({
+    cluster,
+    namespace: options.namespace,
+    instances,
+    clock,
+    onChange: (name, previous) => onChange(name, previous),
+  })
+  const effects = effectsOf(deps, view, signal)
+  const room = roomOf(deps, (name) => service.settleUse(name))
+  const reach = createReach({
+    clock,
+    probe: deps.probe ?? networkProbe,
+    isWanted: (name) => room.has(name),
+    onReached: (name) => service.attend(name),
+    onStranger: () => deps.telemetry.log.warn(strangerWarning),
+  })
+  const keys = createInUseKeys({ clock, write: effects.writeKey })
+  const stamps = createUseStamps({
+    clock,
+    write: effects.writeStamp,
+    idleTTLMs: options.idle_ttl,
+    isCrowded: () => instances.size > crowdedShare * options.max_instances,
+    find: view.get,
+  })
+  const notices = createDrainNotices({ clock, find: view.get, tellCalls: keys.hurry, write: effects.writeNotice })
+  const look = (visit: Visit): Decision => {
+    const { seat, wanted } = visit
+    const instance = view.get(seat.name)
+    const reachable = instance !== undefined && reach.url(instance, isEarly(visit, instance)) !== undefined
+    return decidePlacement({ instance, reachable, trusted: view.isTrusted(seat.name) }, wanted)
+  }
+  const service = createService({ room, view, reach, keys, effects, look })
+  const parts = { view, reach, room, keys, stamps, notices, service, look }
+  const onChange = createOnChange(parts)
+  // what drains already is no change
+  for (const instance of instances.items()) notices.see(instance)
+  return parts
+}

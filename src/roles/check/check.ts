@@ -1,0 +1,140 @@
+/** `reflow check`: whether a role could run here, before it does. Changes nothing. */
+import { createHash } from "node:crypto"
+import { readFile } from "node:fs/promises"
+import type { Actor } from "../../adapters/kube/access.ts"
+import { createKubeCluster, type KubeCluster } from "../../adapters/kube/cluster.ts"
+import { createPreflight } from "../../adapters/kube/preflight.ts"
+import { systemClock } from "../../adapters/system/clock.ts"
+import { type OwnKind, ownKinds } from "../../api/schema/own-kinds.ts"
+import type { CheckedRole } from "../../cli/commands.ts"
+import { readProblem } from "../../config/file.ts"
+import { type Environment, type Loaded, loadConfig, type Settings } from "../../config/load.ts"
+import { errorTable, toAppError } from "../../errors.ts"
+import { createTelemetry } from "../../telemetry/telemetry.ts"
+import { needsBootstrapToken } from "../bootstrap-token.ts"
+import { type ClusterCheck, checkKinds, checkNamespaces, checkRights, checkSecrets, checkServer } from "./cluster.ts"
+import { type Finding, findingText } from "./finding.ts"
+import { checkGateway, type GatewayCheck } from "./gateway.ts"
+import { checkIssuers } from "./issuers.ts"
+
+/** What the preflight looks at, and where it tells. */
+export type CheckRequest = {
+  readonly role: CheckedRole
+  readonly settings: Settings
+  readonly environment: Environment
+  /** Where a gateway must answer; absent = none is asked. */
+  readonly reach?: string | undefined
+  /** Gets one line for each thing that was looked at. */
+  readonly write: (line: string) => void
+  /** The kinds that must be served; default this program's. */
+  readonly kinds?: readonly OwnKind[]
+}
+
+/** The whole check takes no longer. */
+const limitMs = 60_000
+
+const actorsOf = (role: CheckedRole): readonly Actor[] => (role === "all" ? ["operator", "gateway"] : [role])
+
+type PluginFile = { readonly path: string; readonly sha256?: string | undefined }
+
+const checkPlugin = async ({ path, sha256 }: PluginFile): Promise<Finding> => {
+  const what = `plugin ${path}`
+  try {
+    const digest = createHash("sha256")
+      .update(await readFile(path))
+      .digest("hex")
+    if (sha256 === undefined) return { what, ok: true, detail: `is there, not pinned; its sha256 is ${digest}` }
+    if (sha256 === digest) return { what, ok: true, detail: "is there, with the configured sha256" }
+    const help = "do not run it unless you know why; then correct plugins[].sha256"
+    return { what, ok: false, detail: `its sha256 is ${digest}, not the configured one`, help }
+  } catch (error) {
+    return { what, ok: false, detail: readProblem(error), help: "correct plugins[].path" }
+  }
+}
+
+/** Looks at the cluster: what cannot be answered without an earlier answer is not asked. */
+const checkCluster = async function* (check: ClusterCheck): AsyncGenerator<Finding> {
+  const server = await checkServer(check)
+  yield server
+  if (!server.ok) return
+  for (const look of [checkNamespaces, checkKinds, checkRights, checkSecrets]) yield* await look(check)
+}
+
+const toCheck = (
+  cluster: KubeCluster,
+  { config }: Loaded,
+  { role, kinds, signal }: CheckRequest & Pick<ClusterCheck, "signal">,
+): ClusterCheck => ({
+  preflight: createPreflight(cluster.transport),
+  kinds: kinds ?? ownKinds(),
+  actors: actorsOf(role),
+  namespaces: {
+    own: cluster.ownNamespace ?? config.kubernetes.namespace,
+    instances: config.kubernetes.namespace,
+  },
+  keysSecret: config.gateway.keys_secret,
+  needsBootstrapToken: needsBootstrapToken(config.auth),
+  signal,
+})
+
+/** The issuers are the gateway's business alone. */
+const lookAtIssuers = ({ config }: Loaded, role: CheckedRole, signal: AbortSignal): Promise<readonly Finding[]> => {
+  const { issuers } = config.auth
+  if (!actorsOf(role).includes("gateway")) return Promise.resolve([])
+  return checkIssuers({ issuers, publicUrl: config.gateway.public_url, fetch, signal })
+}
+
+const toGatewayCheck = (url: string, { config }: Loaded, { signal }: ClusterCheck): GatewayCheck => ({
+  url,
+  publicUrl: config.gateway.public_url,
+  clock: systemClock,
+  signal,
+})
+
+const silent = { level: "error", format: "text", write: () => {}, processMetrics: false } as const
+
+const findings = async function* (request: CheckRequest): AsyncGenerator<Finding> {
+  const loaded = loadConfig(request)
+  const { kubeconfig } = loaded.config.kubernetes
+  const telemetry = createTelemetry(silent)
+  const cluster = createKubeCluster({ kubeconfig, fieldManager: "reflow-check", clock: systemClock, telemetry })
+  try {
+    for (const warning of loaded.warnings) yield { what: "configuration", ok: true, detail: warning }
+    yield { what: "configuration", ok: true, detail: "can be loaded" }
+    for (const { path, sha256 } of loaded.config.plugins)
+      if (path !== undefined) yield await checkPlugin({ path, sha256 })
+    const signal = AbortSignal.timeout(limitMs)
+    yield* await lookAtIssuers(loaded, request.role, signal)
+    const check = toCheck(cluster, loaded, { ...request, signal })
+    yield* checkCluster(check)
+    if (request.reach !== undefined) yield await checkGateway(toGatewayCheck(request.reach, loaded, check))
+  } finally {
+    await cluster.close()
+  }
+}
+
+/** What could not be finished, e.g. because the configuration cannot be read. */
+const unfinished = (error: unknown): Finding => {
+  const { code, message } = toAppError(error)
+  return {
+    what: code === "ConfigInvalid" ? "configuration" : "check",
+    ok: false,
+    detail: message,
+    help: errorTable[code].help,
+  }
+}
+
+/** Writes a line for each thing that a role needs; resolves with true if all is well. Never rejects. */
+export const runCheck = async (request: CheckRequest): Promise<boolean> => {
+  let allWell = true
+  const tell = (finding: Finding): void => {
+    allWell &&= finding.ok
+    request.write(findingText(finding))
+  }
+  try {
+    for await (const finding of findings(request)) tell(finding)
+  } catch (error) {
+    tell(unfinished(error))
+  }
+  return allWell
+}

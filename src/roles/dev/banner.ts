@@ -1,0 +1,131 @@
+import type { Finding } from "./example.ts"
+
+/** A target as the banner names it. */
+export type BannerTarget = Finding & { readonly boundary: string }
+
+/** What the banner tells. */
+export type Banner = {
+  readonly version: string
+  readonly url: string
+  /** What begins a command line of this program here, e.g. `reflow`. */
+  readonly program: string
+  /** Sorted by name, each with what alice would find. */
+  readonly targets: readonly BannerTarget[]
+  /** Tokens by user; alice's goes into the examples. */
+  readonly tokens: Readonly<{ alice: string; bob: string; admin: string }>
+  /** Where it is kept what users make, and how much of that has come back. */
+  readonly state: { readonly folder: string; readonly targets: number; readonly values: number }
+}
+
+const initialize = JSON.stringify({
+  jsonrpc: "2.0",
+  id: 1,
+  method: "initialize",
+  params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "curl", version: "1" } },
+})
+
+const json = "-H 'Content-Type: application/json'"
+const bearer = (token: string): string => `-H 'Authorization: Bearer ${token}'`
+
+const callLine = ({ url, tokens }: Banner, target: string): string =>
+  `curl -sS ${url}/mcp/${target} ${bearer(tokens.alice)} ${json} -H 'Accept: application/json, text/event-stream' -d '${initialize}'`
+
+const callLines = (banner: Banner, target: string): string => `
+Try it (alice):
+
+${callLine(banner, target)}
+
+Client configuration (alice), for ${target}; docs/clients.md has it client by client:
+
+${JSON.stringify(
+  {
+    mcpServers: {
+      [target]: {
+        type: "http",
+        url: `${banner.url}/mcp/${target}`,
+        headers: { Authorization: `Bearer ${banner.tokens.alice}` },
+      },
+    },
+  },
+  null,
+  2,
+)}
+`
+
+/** A target that runs wherever npm can fetch packages: the protocol's own example server. */
+const everything = JSON.stringify({
+  name: "everything",
+  transport_type: "kubernetes",
+  image: "mcp-everything:latest",
+  command: ["npx", "-y", "@modelcontextprotocol/server-everything", "streamableHttp"],
+  port: 8080,
+  isolation_boundary: "per_user",
+})
+
+const registerLines = (banner: Banner): string => `
+No targets yet. Start with --targets FILE, or register one, here the protocol's example server from npm:
+
+curl -sS ${banner.url}/api/targets ${bearer(banner.tokens.admin)} ${json} -d '${everything}'
+
+Then try it (alice):
+
+${callLine(banner, "everything")}
+`
+
+/** Most targets of which it is told why alice cannot use them. */
+const maxTold = 5
+
+const valueLines = ({ url, tokens }: Banner, { name, missing = [] }: BannerTarget): string => {
+  const values = JSON.stringify(Object.fromEntries(missing.map((each) => [each, "..."])))
+  return `
+Give alice's server of ${name} what it needs:
+
+curl -sS -X PUT ${url}/api/targets/${name}/env/me ${bearer(tokens.alice)} ${json} -d '${values}'
+`
+}
+
+const nobodysLines = (banner: Banner): string => {
+  const { targets, program } = banner
+  const told = targets.slice(0, maxTold).map(({ name, whyNot }) => `  ${name}: ${whyNot}`)
+  const needy = targets.find(({ missing, boundary }) => missing !== undefined && boundary === "per_user")
+  return `
+None of these targets is for alice as it stands:
+
+${told.join("\n")}${targets.length > maxTold ? "\n  ..." : ""}
+${needy === undefined ? "" : valueLines(banner, needy)}
+Tokens with groups and roles: ${program} token --subject alice --group NAME --grant-role NAME
+`
+}
+
+const exampleLines = (banner: Banner): string => {
+  const usable = banner.targets.find(({ whyNot }) => whyNot === undefined)
+  if (usable !== undefined) return callLines(banner, usable.name)
+  return banner.targets.length === 0 ? registerLines(banner) : nobodysLines(banner)
+}
+
+const count = (number: number, one: string, many: string): string => `${number} ${number === 1 ? one : many}`
+
+const stateText = ({ folder, targets, values }: Banner["state"]): string => {
+  const back = `${count(targets, "target", "targets")} and ${count(values, "set of values", "sets of values")}`
+  return targets + values === 0 ? folder : `${folder}: ${back} came back from it; --fresh begins anew`
+}
+
+/** What a person needs to begin: address, targets, tokens, one call and one client configuration to copy. */
+export const bannerText = (banner: Banner): string => {
+  const { version, url, program, targets, tokens, state } = banner
+  const listed = targets.map(({ name, boundary }) => `${name} (${boundary})`).join(", ")
+  return `
+Reflow Gateway ${version}, embedded cluster: for trying out, on this machine only
+
+  URL      ${url}/mcp/{target}
+  Targets  ${listed === "" ? "none" : listed}
+  State    ${stateText(state)}
+
+Tokens, good for 30 days; '${program} token --subject NAME' makes more:
+
+  alice  ${tokens.alice}
+  bob    ${tokens.bob}
+  admin  ${tokens.admin}
+${exampleLines(banner)}
+`
+}

@@ -1,0 +1,114 @@
+import type { MemoryCluster } from "../../adapters/memory/cluster.ts"
+import type { KubeObject } from "../../api/kinds/kind.ts"
+import { secretKind } from "../../api/kinds/kubernetes.ts"
+import { mcpTargetKind } from "../../api/kinds/mcp-target.ts"
+import type { Problem } from "../../config/layer.ts"
+import { type AppError, hasCode, isAppError } from "../../errors.ts"
+import type { Logger } from "../../ports/telemetry.ts"
+import { isTouched, type Notice, planStart, type Restore, type TargetDocument } from "./plan.ts"
+import type { Deleted, DevState, StateRecord } from "./state-file.ts"
+
+/** What a cluster begins with. */
+export type Beginning = {
+  readonly cluster: MemoryCluster
+  readonly namespace: string
+  readonly state: DevState
+  readonly documents: readonly TargetDocument[]
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
+
+/** What was loaded from a document, by the UID that it got. */
+export type Origin = { readonly document: TargetDocument; readonly uid: string }
+
+/** What the cluster has begun with, as far as it is needed for keeping it. */
+export type Begun = {
+  /** By UID. */
+  readonly origins: ReadonlyMap<string, Origin>
+  readonly aside: readonly StateRecord[]
+  readonly deleted: readonly Deleted[]
+  /** What the cluster refused of the documents. */
+  readonly problems: readonly Problem[]
+  /** How many targets and how many sets of values came back that the REST API had made or changed. */
+  readonly back: { readonly targets: number; readonly values: number }
+}
+
+const noticeText: Readonly<Record<Notice["what"], string>> = {
+  deleted: "not loaded from its file, since it was deleted: --fresh, or a change of the file, brings it back",
+  registered: "not loaded from its file, since the REST API made one of this name: delete that one, or use --fresh",
+  replaces: "taken from its file, which has changed: what the REST API had changed of it is gone",
+}
+
+const tell = (log: Logger, notices: readonly Notice[]): void => {
+  for (const { what, kind, name } of notices)
+    log[what === "deleted" ? "info" : "warn"](noticeText[what], { kind, name })
+}
+
+const kindOf = ({ kind }: KubeObject) => (kind === mcpTargetKind.kind ? mcpTargetKind : secretKind)
+const uidOf = ({ metadata }: KubeObject): string => metadata.uid ?? ""
+
+const problemOf = ({ manifest }: TargetDocument, error: AppError): Problem => ({
+  source: manifest.sourceOf("metadata"),
+  key: manifest.label,
+  message: error.message,
+})
+
+type Outcome = { readonly aside: StateRecord[]; readonly problems: Problem[]; readonly back: StateRecord[] }
+
+/** Puts one record back; what this version does not allow waits, and is told. */
+const restoreOne = ({ cluster, log }: Beginning, { record, document }: Restore, outcome: Outcome): void => {
+  const { object } = record
+  const owners = (object.metadata.ownerReferences ?? []).map(({ uid }) => uid)
+  // its target was refused just before: without it, it would be swept
+  if (owners.length > 0 && outcome.aside.some((each) => owners.includes(uidOf(each.object)))) {
+    outcome.aside.push(record)
+    return
+  }
+  try {
+    cluster.restore(kindOf(object), record)
+    if (record.document === undefined || isTouched(record)) outcome.back.push(record)
+  } catch (error) {
+    if (!hasCode(error, "ApiInvalid", "ApiAlreadyExists")) throw error
+    if (document !== undefined && !isTouched(record)) {
+      outcome.problems.push(problemOf(document, error))
+      return
+    }
+    outcome.aside.push(record)
+    log.warn("kept, but not brought back: this version of the program refuses it", { kind: object.kind, error })
+  }
+}
+
+const createOne = async ({ cluster, signal }: Beginning, document: TargetDocument): Promise<string | Problem> => {
+  try {
+    const { object } = document
+    return uidOf(await cluster.create<KubeObject>(kindOf(object), object, { signal }))
+  } catch (error) {
+    if (!isAppError(error) || signal.aborted) throw error
+    return problemOf(document, error)
+  }
+}
+
+/** Fills a new cluster with what was kept and with the documents. Throws only what is no problem of a document. */
+export const begin = async (beginning: Beginning): Promise<Begun> => {
+  const { state, documents, namespace, log } = beginning
+  const plan = planStart(state, documents, namespace)
+  const outcome: Outcome = { aside: [], problems: [], back: [] }
+  for (const each of plan.restore) restoreOne(beginning, each, outcome)
+  const origins: Origin[] = plan.restore.flatMap(({ record, document }) =>
+    document === undefined ? [] : [{ document, uid: uidOf(record.object) }],
+  )
+  for (const document of plan.create) {
+    const made = await createOne(beginning, document)
+    if (typeof made === "string") origins.push({ document, uid: made })
+    else outcome.problems.push(made)
+  }
+  tell(log, plan.notices)
+  const targets = outcome.back.filter(({ object }) => object.kind === mcpTargetKind.kind).length
+  return {
+    origins: new Map(origins.map((origin) => [origin.uid, origin])),
+    aside: [...plan.aside, ...outcome.aside],
+    deleted: plan.deleted,
+    problems: outcome.problems,
+    back: { targets, values: outcome.back.length - targets },
+  }
+}

@@ -1,0 +1,215 @@
+import { gatewaysLeaseName } from "../../adapters/kube/access.ts"
+import { createMemoryCluster, type MemoryCluster } from "../../adapters/memory/cluster.ts"
+import { createProcessNode, requirePlatform } from "../../adapters/process/node.ts"
+import { systemClock as clock } from "../../adapters/system/clock.ts"
+import type { Config } from "../../config/schema.ts"
+import { withoutSecrets } from "../../credentials/mask.ts"
+import { AppError } from "../../errors.ts"
+import { configuredIssuers } from "../../identity/access.ts"
+import { createDevTokens } from "../../identity/own-tokens.ts"
+import { createOperator } from "../../operator/controller.ts"
+import type { PluginHost } from "../../plugin/host.ts"
+import { createTelemetry } from "../../telemetry/telemetry.ts"
+import { version } from "../../version.ts"
+import { type Front, startFront } from "../front.ts"
+import { startHealth } from "../listen/health-listener.ts"
+import type { HttpListener } from "../listen/http-listener.ts"
+import { listenPublicly } from "../listen/public-listener.ts"
+import { loadPlugins, outsideOf } from "../plugins.ts"
+import { type Base, type RunningRole, runRole } from "../role.ts"
+import { bannerText } from "./banner.ts"
+import { type Begun, begin } from "./begin.ts"
+import { createExample } from "./example.ts"
+import { devToken, ensureDevKey } from "./key.ts"
+import { createTerminal, type Output, showProgress, type Terminal } from "./progress.ts"
+import { answerOnceKept, keepChanges, openStateFolder, type Saver } from "./state.ts"
+import type { DevState } from "./state-file.ts"
+import { ensureSound, readTargets, targetPaths } from "./targets.ts"
+
+/** Variables that make a machine usable for any program. Nothing else of this process's environment reaches a server. */
+const passed: readonly string[] = [
+  "HOME",
+  "LANG",
+  "LANGUAGE",
+  "LOGNAME",
+  "NODE_EXTRA_CA_CERTS",
+  "PATH",
+  "SHELL",
+  "SSL_CERT_DIR",
+  "SSL_CERT_FILE",
+  "TMPDIR",
+  "TZ",
+  "USER",
+  "XDG_CACHE_HOME",
+]
+
+/** The part of this process's environment that the embedded cluster's servers get, below their own variables. */
+export const baseEnvironment = (environment: Readonly<Record<string, string | undefined>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(environment).flatMap(([name, value]) =>
+      value !== undefined && (passed.includes(name) || name.startsWith("LC_")) ? [[name, value]] : [],
+    ),
+  )
+
+/** What the role dev gets from the process. */
+export type DevOptions = {
+  readonly config: Config
+  /** Variables of this process; servers get a small part of them. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Folder that servers' commands run in. */
+  readonly workingDirectory: string
+  readonly platform: NodeJS.Platform
+  /** Gets the banner. */
+  readonly stdout: Output
+  /** Gets log and progress. */
+  readonly stderr: Output
+  /** True: what was kept of former runs is forgotten. Default false. */
+  readonly fresh?: boolean
+}
+
+type Deps = DevOptions & Base & { readonly terminal: Terminal }
+
+/** How long open calls get at the end, whatever drain_timeout allows: somebody waits at the terminal. */
+const longestDrainMs = 3_000
+
+/** How long the tokens of the banner work: 30 days. */
+const tokenMs = 30 * 24 * 3_600_000
+
+/** The embedded cluster. */
+const startCluster = async ({ started, telemetry }: Deps): Promise<MemoryCluster> => {
+  const cluster = createMemoryCluster({ clock, telemetry })
+  await started.add("cluster", cluster.close)
+  return cluster
+}
+
+/** The cluster's node and the operator; ready when the operator works. */
+const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: PluginHost): Promise<void> => {
+  const { config, started, telemetry, environment, workingDirectory, platform } = deps
+  const { namespace } = config.kubernetes
+  const node = createProcessNode({
+    cluster: cluster.client({ fieldManager: "reflow-node" }),
+    namespace,
+    clock,
+    telemetry,
+    baseEnvironment: baseEnvironment(environment),
+    workingDirectory,
+    hide: withoutSecrets,
+    platform,
+  })
+  await started.add("node", node.close)
+  cluster.registerLogs(node)
+  const operator = createOperator({
+    cluster: cluster.client({ fieldManager: "reflow-operator" }),
+    clock,
+    telemetry,
+    options: { ...config.kubernetes, embedded: true },
+    outside: outsideOf(plugins, configuredIssuers(config.auth, { dev: true })),
+    gateways: { namespace, name: gatewaysLeaseName },
+  })
+  await started.add("operator", operator.close)
+  await Promise.all([node.ready, operator.ready])
+}
+
+/** No new requests; the running ones get a moment, streams are told to come back. */
+const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListener): Promise<void> => {
+  const limit = new AbortController()
+  const cancel = clock.timer(Math.min(config.kubernetes.drain_timeout, longestDrainMs), () => limit.abort())
+  await listener.stopAccepting()
+  await gateway.drain(limit.signal)
+  cancel()
+}
+
+/** How a person calls this program here: in a clone there is no `reflow`, but the script of package.json. */
+const programOf = ({ npm_lifecycle_event: script }: Deps["environment"]): string =>
+  script === "start" || script === "reflow" ? "npm run --silent reflow --" : "reflow"
+
+type Shown = { readonly url: string; readonly front: Front; readonly plugins: PluginHost; readonly back: Begun["back"] }
+
+const printBanner = async (deps: Deps, cluster: MemoryCluster, { url, front, plugins, back }: Shown): Promise<void> => {
+  const { config, environment, stdout, signal } = deps
+  const { state_dir: folder } = config.dev
+  const key = await ensureDevKey(folder)
+  const mint = (subject: string, roles: readonly string[] = []) =>
+    devToken(folder, { subject, groups: [], roles, purposes: ["mcp", "api"], ttlMs: tokenMs })
+  const [role = "admin"] = config.auth.admin_roles
+  const tokens = { alice: await mint("alice"), bob: await mint("bob"), admin: await mint("admin", [role]) }
+  const alice = await createDevTokens(key)(tokens.alice)
+  if (alice === undefined || "nobody" in alice)
+    throw new AppError("Internal", { detail: "The banner's token is none." })
+  const judge = createExample({ cluster, config, plugins, signal })
+  const found = [...front.targets.items()].map(async (target) => ({
+    ...(await judge(target, alice.identity)),
+    boundary: target.spec.subjectKey?.strategy ?? target.spec.isolationBoundary,
+  }))
+  const targets = (await Promise.all(found)).sort((left, right) => (left.name < right.name ? -1 : 1))
+  stdout.write(
+    bannerText({ version, url, program: programOf(environment), targets, tokens, state: { folder, ...back } }),
+  )
+}
+
+/** Fills the cluster with what former runs have kept and with the targets of files, and keeps what changes from now on. */
+const fillCluster = async (deps: Deps, cluster: MemoryCluster, state: DevState): Promise<Begun & { saver: Saver }> => {
+  const { config, telemetry, started, signal } = deps
+  const { namespace } = config.kubernetes
+  const { log } = telemetry
+  const { documents, problems } = readTargets(targetPaths(config.dev.targets), namespace)
+  const begun = await begin({ cluster, namespace, state, documents, log, signal })
+  ensureSound([...problems, ...begun.problems])
+  const saver = keepChanges({ cluster, namespace, log }, begun, config.dev.state_dir)
+  // what could not be written before, may be now
+  await started.add("kept targets and values", () => {
+    saver.touch()
+    return saver.settled()
+  })
+  return { ...begun, saver }
+}
+
+const start = async (deps: Deps): Promise<{ readonly url: string }> => {
+  const { config, telemetry, terminal, started, signal } = deps
+  const { namespace } = config.kubernetes
+  // before anything is looked at or made there
+  requirePlatform(deps.platform)
+  const folder = await openStateFolder(config.dev.state_dir, deps.fresh === true)
+  await started.add("state folder", folder.close)
+  const { listener, serve, publicUrl: url } = await listenPublicly(deps)
+  const cluster = await startCluster(deps)
+  const { saver, back } = await fillCluster(deps, cluster, folder.state)
+  const gatewayCluster = answerOnceKept(cluster.client({ fieldManager: "reflow-gateway" }), saver)
+  const plugins = await loadPlugins({ ...deps, clock, cluster: gatewayCluster })
+  await startOperator(deps, cluster, plugins)
+  const devKey = await ensureDevKey(config.dev.state_dir)
+  const front = await startFront({
+    ...deps,
+    cluster: gatewayCluster,
+    clock,
+    publicUrl: url,
+    anyHost: false,
+    ownNamespace: namespace,
+    tokens: config.auth.tokens,
+    plugins,
+    devKey,
+  })
+  const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })
+  await started.add("progress", endProgress)
+  await startHealth(deps, { isReady: () => !signal.aborted })
+  await started.add("requests", () => drain(deps, front, listener))
+  signal.throwIfAborted()
+  serve(front)
+  await printBanner(deps, cluster, { url, front, plugins, back })
+  return { url }
+}
+
+/**
+ * The role dev: cluster, node, operator, gateway and REST API in one process on one port, for one person on one machine.
+ * Ready rejects with PlatformUnsupported, PortInUse or ConfigInvalid, the latter also for a file of targets.
+ */
+export const startDev = (options: DevOptions): RunningRole<{ readonly url: string }> => {
+  const { config, stderr } = options
+  const terminal = createTerminal(stderr)
+  const telemetry = createTelemetry({
+    ...config.log,
+    write: terminal.line,
+    processMetrics: config.metrics.listen !== undefined,
+  })
+  return runRole({ config, telemetry }, (base) => start({ ...options, ...base, terminal }))
+}

@@ -1,0 +1,86 @@
+import { randomBytes } from "node:crypto"
+import { chmod, link, mkdir, readFile, stat, unlink, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import type { Purpose } from "../../cli/commands.ts"
+import { AppError, isAppError } from "../../errors.ts"
+import { mintDevToken } from "../../identity/own-tokens.ts"
+
+const keyBytes = 32
+
+/** The file of the key, in `dev.state_dir`. */
+export const keyFile = (stateDir: string): string => join(stateDir, "dev-token-key")
+
+const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
+
+const invalid = (file: string, what: string, cause?: unknown): AppError =>
+  new AppError("ConfigInvalid", { detail: `The key of dev tokens, ${file}, ${what}.`, cause })
+
+const readKey = async (file: string): Promise<Uint8Array | undefined> => {
+  try {
+    const { mode } = await stat(file)
+    if ((mode & 0o077) !== 0) throw invalid(file, `can be read by other users: run chmod 600 ${file}`)
+    const key = Buffer.from((await readFile(file, "utf8")).trim(), "hex")
+    if (key.byteLength === keyBytes) return key
+    throw invalid(file, "is damaged: remove it, and a new one is made (older tokens then end)")
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined
+    throw error
+  }
+}
+
+/** Written beside and linked into place: of two processes that start together both get the one that was first. */
+const makeKey = async (stateDir: string, file: string): Promise<void> => {
+  await mkdir(stateDir, { recursive: true, mode: 0o700 })
+  const draft = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`
+  await writeFile(draft, `${randomBytes(keyBytes).toString("hex")}\n`, { mode: 0o600, flag: "wx" })
+  try {
+    await chmod(draft, 0o600) // whatever the umask took away or left
+    await link(draft, file)
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error
+  } finally {
+    await unlink(draft)
+  }
+}
+
+/**
+ * The key that signs the embedded default's tokens, made at the first call and kept in `stateDir` (mode 0600), so that
+ * tokens outlive a restart. Throws `ConfigInvalid` if the file is damaged, readable by others, or cannot be made.
+ */
+export const ensureDevKey = async (stateDir: string): Promise<Uint8Array> => {
+  const file = keyFile(stateDir)
+  try {
+    const found = await readKey(file)
+    if (found !== undefined) return found
+    await makeKey(stateDir, file)
+    const made = await readKey(file)
+    if (made !== undefined) return made
+  } catch (error) {
+    if (isAppError(error)) throw error
+    throw invalid(file, `cannot be used (${codeOf(error)}): name another folder with dev.state_dir`, error)
+  }
+  throw invalid(file, "vanished while it was read")
+}
+
+/** Whose token to mint, and for what. */
+export type TokenRequest = {
+  readonly subject: string
+  readonly groups: readonly string[]
+  readonly roles: readonly string[]
+  /** Other claims, `email` among them. */
+  readonly claims?: Readonly<Record<string, unknown>>
+  readonly purposes: readonly Purpose[]
+  /** How long it works, in milliseconds. */
+  readonly ttlMs: number
+}
+
+/** Mints a token that a gateway of the role dev with the same `stateDir` accepts, whether it runs already or not. */
+export const devToken = async (stateDir: string, request: TokenRequest): Promise<string> =>
+  mintDevToken(await ensureDevKey(stateDir), {
+    subject: request.subject,
+    groups: request.groups,
+    roles: request.roles,
+    ...(request.claims === undefined ? {} : { claims: request.claims }),
+    for: request.purposes,
+    ttlSeconds: Math.round(request.ttlMs / 1000),
+  })

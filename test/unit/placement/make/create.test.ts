@@ -1,0 +1,126 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { createMemoryCluster, type MemoryCluster } from "../../../../src/adapters/memory/cluster.ts"
+import { fromSecretData, secretKind } from "../../../../src/api/kinds/kubernetes.ts"
+import { mcpInstanceKind } from "../../../../src/api/kinds/mcp-instance.ts"
+import { type MCPTarget, mcpTargetKind } from "../../../../src/api/kinds/mcp-target.ts"
+import { createCompose } from "../../../../src/credentials/compose.ts"
+import { deleteScope, setScope } from "../../../../src/credentials/store.ts"
+import { AppError, type ErrorCode } from "../../../../src/errors.ts"
+import { createInstance } from "../../../../src/placement/make/create.ts"
+import { aroundWrites } from "../../../support/around-port.ts"
+import { target as targetOf } from "../../../support/build/who.ts"
+import { type FakeClock, fakeClock } from "../../../support/fake-clock.ts"
+import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
+
+const namespace = "reflow"
+const { signal } = new AbortController()
+let clock: FakeClock
+let cluster: MemoryCluster
+let target: MCPTarget
+
+beforeEach(async () => {
+  clock = fakeClock()
+  cluster = createMemoryCluster({ clock, telemetry: quietTelemetry() })
+  target = await cluster.create(mcpTargetKind, { ...targetOf(), metadata: { name: "github", namespace } })
+})
+afterEach(() => cluster.close())
+
+const scope = () =>
+  ({ cluster, target, namespace, scope: "user", who: { issuer: "corp", name: "alice" }, signal }) as const
+const write = (value: string) => setScope({ ...scope(), values: { TOKEN: value } })
+
+/** Makes Alice's instance; `meanwhile` runs after her credentials were read, just before it is there. */
+const make = async (meanwhile: () => Promise<unknown>) => {
+  const watched = aroundWrites(cluster, async ({ verb, kind }, run) => {
+    if (verb === "create" && kind === "MCPInstance") await meanwhile()
+    return run()
+  })
+  const log = quietTelemetry().log
+  const deps = { cluster: watched, namespace, compose: createCompose({ cluster, namespace }), clock, log }
+  const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
+  const made = await createInstance(deps, { name: "one", target, subjectKey: "user:alice", holder }, signal)
+  await clock.advance(0)
+  const secret = await cluster.get(secretKind, { namespace, name: made.spec.secretName ?? "" })
+  const now = await cluster.get(mcpInstanceKind, { namespace, name: "one" })
+  return { value: fromSecretData(secret?.data).TOKEN, restartTime: now?.spec.restartTime }
+}
+
+describe("an instance that the API server refuses", () => {
+  const refuse = (kind: string, code: ErrorCode, status = 403, said = "in the API server's words") => {
+    const words = new AppError(code, { detail: `create ${kind}: ${said}`, data: { status } })
+    const refusing = aroundWrites(cluster, async (write, run) => {
+      if (write.verb === "create" && write.kind === kind) throw words
+      return run()
+    })
+    const { log } = quietTelemetry()
+    const deps = { cluster: refusing, namespace, compose: createCompose({ cluster, namespace }), clock, log }
+    const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
+    const order = { name: "one", target, subjectKey: "user:alice", holder }
+    return { words, made: createInstance(deps, order, signal) }
+  }
+
+  test.each(["Secret", "MCPInstance"])("for want of quota for its %s is told with the quota's words", async (kind) => {
+    const { made, words } = refuse(kind, "QuotaExceeded")
+    await expect(made).rejects.toMatchObject({
+      code: "QuotaExceeded",
+      message: expect.stringContaining(words.message),
+      data: { reason: "QuotaExceeded", instance: "one" },
+      retryAfterSeconds: 30,
+      cause: words,
+    })
+  })
+
+  test.each<[string, ErrorCode]>([
+    ["Secret", "ApiForbidden"],
+    ["MCPInstance", "ApiInvalid"],
+  ])("at its %s (%s) is told without those words, which the log has", async (kind, code) => {
+    const { made, words } = refuse(kind, code)
+    const error = await made.catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: "InstanceFailed", data: { reason: "CreateRefused" }, cause: words })
+    expect(error.message + JSON.stringify(error.data)).not.toContain("words")
+  })
+
+  test.each(["Secret", "MCPInstance"])(
+    "for want of a webhook's answer about its %s is told so, without its address",
+    async (kind) => {
+      const said = 'Internal error occurred: failed calling webhook "w.example": Post "https://10.0.0.7:443": refused'
+      const { made, words } = refuse(kind, "ClusterUnavailable", 500, said)
+      const error = await made.catch((thrown) => thrown)
+      expect(error).toMatchObject({ code: "InstanceFailed", data: { reason: "WebhookFailed" }, cause: words })
+      expect(error.message + JSON.stringify(error.data)).not.toContain("10.0.0.7")
+    },
+  )
+
+  test("or cannot make at the moment is told without those words too, and may be tried again", async () => {
+    const { made, words } = refuse("MCPInstance", "ClusterUnavailable", 500)
+    const error = await made.catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: "ClusterUnavailable", cause: words })
+    expect(error.message + JSON.stringify(error.data)).not.toContain("words")
+  })
+})
+
+describe("a credential that is written while an instance is made", () => {
+  test.each<[string, () => Promise<unknown>]>([
+    ["changed", () => write("new")],
+    ["removed", () => deleteScope(scope())],
+  ])("and %s is not waited for until somebody restarts it: the instance asks for that itself", async (_how, change) => {
+    await write("old")
+    const { value, restartTime } = await make(change)
+    expect(value).toBe("old")
+    expect(restartTime).toBe(new Date(clock.now()).toISOString())
+  })
+
+  test("for the first time too", async () => {
+    const { value, restartTime } = await make(() => write("new"))
+    expect(value).toBeUndefined()
+    expect(restartTime).toBeDefined()
+  })
+
+  test("by somebody else concerns nobody", async () => {
+    await write("old")
+    const other = { ...scope(), who: { issuer: "corp", name: "bob" } }
+    const { value, restartTime } = await make(() => setScope({ ...other, values: { TOKEN: "new" } }))
+    expect(value).toBe("old")
+    expect(restartTime).toBeUndefined()
+  })
+})
