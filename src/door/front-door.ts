@@ -5,6 +5,7 @@ import type { Gateway } from "../gateway/gateway.ts"
 import { mcpPrefix } from "../gateway/incoming.ts"
 import { metadataPath, type ProtectedResources } from "../identity/protected-resources.ts"
 import type { Guard } from "./guard.ts"
+import { clientOrigin, trustNetworks } from "./proxy-trust.ts"
 import { checkFraming, collapseRepeated } from "./request-head.ts"
 
 /** How long clients may keep the metadata, seconds: it changes with the configuration only. */
@@ -55,6 +56,8 @@ export const httpServerOptions: ServerOptions = {
 export type FrontDoorDeps = {
   readonly guard: Guard
   readonly gateway: Gateway
+  /** Networks whose X-Forwarded-* headers are believed; default none. */
+  readonly trustedProxies?: readonly string[]
   /** Tells clients who issues tokens; absent: nobody is told. */
   readonly resources?: ProtectedResources
   /** The REST API as an h3 app; it gets every path below `/api`. */
@@ -69,7 +72,14 @@ const isBelow = (url: string, path: string): boolean =>
  * path directly over Node's request and response: a bare pipe behind h3's bridge to Node took three times the CPU of the
  * same pipe without it, more than all of the gateway's own work on a warm call.
  */
-export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDeps): RequestListener => {
+export const createFrontDoor = ({
+  guard,
+  gateway,
+  trustedProxies = [],
+  resources,
+  api,
+}: FrontDoorDeps): RequestListener => {
+  const trusts = trustNetworks(trustedProxies)
   const serveApi = api === undefined ? undefined : toNodeHandler(api)
 
   const route = (request: IncomingMessage, response: ServerResponse): void => {
@@ -78,7 +88,7 @@ export const createFrontDoor = ({ guard, gateway, resources, api }: FrontDoorDep
     checkFraming(request)
     if (guard.cors(request, response)) return
     const url = request.url ?? ""
-    if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response)
+    if (url.startsWith(mcpPrefix)) return void gateway.handle(request, response, clientOrigin(request, trusts))
     if (serveApi !== undefined && isBelow(url, "/api")) return void serveApi(request, response)
     const path = resourcePathIn(url)
     if (path !== undefined && resources !== undefined)

@@ -1,6 +1,7 @@
-import type { IncomingMessage } from "node:http"
+import type { IncomingHttpHeaders } from "node:http"
+import type { Readable } from "node:stream"
 import { AppError } from "../errors.ts"
-import { bodiesTooLarge } from "../intake/budget.ts"
+import { bodiesTooLarge, type Holding } from "../intake/budget.ts"
 import { createGather, declaredLength } from "../intake/gather.ts"
 import { acceptsOneOf, isUtf8, parseMediaType } from "../intake/media-type.ts"
 
@@ -27,7 +28,7 @@ const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
 const acceptsAnswer = (header: string | undefined): boolean => header === undefined || acceptsOneOf(header, answerTypes)
 
 /** Throws UnsupportedMediaType or NotAcceptable for a POST whose headers rule out an exchange of JSON-RPC messages. */
-export const checkMedia = (headers: IncomingMessage["headers"]): void => {
+export const checkMedia = (headers: IncomingHttpHeaders): void => {
   const type = headers["content-type"] ?? ""
   if (type !== "application/json" && !saysUtf8Json(type)) {
     throw new AppError("UnsupportedMediaType", { detail: "The body is not declared as application/json in UTF-8." })
@@ -45,7 +46,7 @@ const tooLarge = (limit: number): AppError =>
   new AppError("BodyTooLarge", { detail: `The body is larger than ${limit} bytes.`, data: { limit } })
 
 /** Reads and forgets what still comes, up to a bound; then the connection ends. */
-const discard = (request: IncomingMessage): void => {
+const discard = (request: Readable): void => {
   let seen = 0
   request.on("data", (chunk: Buffer) => {
     seen += chunk.length
@@ -54,10 +55,18 @@ const discard = (request: IncomingMessage): void => {
   request.on("error", () => {})
 }
 
+/** Where the body of a request comes from. */
+export type BodySource = {
+  /** Reads it whole, as bytes that `owner` holds. Throws what {@link readBody} throws. */
+  read(owner: string): Promise<Buffer>
+}
+
 /** How a body is read. */
 export type BodyReading = {
   /** Most bytes of it. */
   readonly limit: number
+  /** Its Content-Length header. */
+  readonly declared: string | undefined
   /** Ends the reading: the client is gone, or the gateway gives up on the request. */
   readonly signal: AbortSignal
   /** Takes bytes of the budget before they are held; see gather.ts. */
@@ -69,9 +78,9 @@ export type BodyReading = {
  * signal's reason when the client goes away or the gateway gives up on it. How long it may take is the server's
  * requestTimeout. Bytes that were taken stay taken, whatever becomes of the body: who gave `take` gives them back.
  */
-export const readBody = (request: IncomingMessage, { limit, signal, take }: BodyReading): Promise<Buffer> =>
+export const readBody = (request: Readable, { limit, signal, take, ...head }: BodyReading): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    const declared = declaredLength(request.headers["content-length"])
+    const declared = declaredLength(head.declared)
     const gather = createGather({ limit, declared, take })
     const fail = (error: unknown) => {
       request.removeListener("data", onData)
@@ -101,3 +110,11 @@ export const readBody = (request: IncomingMessage, { limit, signal, take }: Body
     if (signal.aborted) return stop()
     signal.addEventListener("abort", stop, { once: true })
   })
+
+/** The body of a request that comes as a stream; what is held of it is counted by `holding`. */
+export const bodyOf = (
+  request: Readable,
+  { holding, ...reading }: Omit<BodyReading, "take"> & { readonly holding: Holding },
+): BodySource => ({
+  read: (owner) => readBody(request, { ...reading, take: (bytes) => holding.take(owner, bytes) }),
+})

@@ -4,11 +4,11 @@ import type { Message } from "../mcp/message.ts"
 import { mirroredOf } from "../mcp/mirrored-headers.ts"
 import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { Keyed, Placed } from "./pipeline.ts"
+import type { Exchanged, Keyed, Placed } from "./pipeline.ts"
 import { isSameLife, sessionGone } from "./session/find-server.ts"
 import type { Reinitializer } from "./session/reopen.ts"
 import type { OpenSession } from "./session/session.ts"
-import { acceptFor, clientOrigin, identityHeadersFor, type ProxyTrust, toUpstreamHeaders } from "./wire/headers.ts"
+import { callServer } from "./wire/call-server.ts"
 import type { Upstream } from "./wire/upstream.ts"
 import { isDialFailure, type UpstreamAnswer } from "./wire/upstream-answer.ts"
 
@@ -17,16 +17,14 @@ export type ExchangeDeps = {
   readonly upstream: Upstream
   readonly placement: PlacementPort
   readonly reinitializer: Reinitializer
-  /** Places the request once more after the first place turned out to be wrong. */
-  readonly place: (input: Keyed) => Placed | Promise<Placed>
-  readonly trusts: ProxyTrust
+  /** Finds the server once more, after the first one turned out to be the wrong one. */
+  readonly findServer: (input: Keyed) => Placed | Promise<Placed>
   readonly clock: ClockPort
   /** For targets without a requestTimeout of their own, milliseconds. */
   readonly requestTimeoutMs: number
 }
 
-/** A server's answer, and where it came from in the end. */
-export type Exchanged = { readonly placed: Placed; readonly answer: UpstreamAnswer }
+type Sent = Pick<Exchanged, "placed" | "answer">
 
 /** Waits before another attempt, milliseconds; as many attempts more as there are entries. */
 const retryDelaysMs: readonly number[] = [100, 400]
@@ -54,23 +52,12 @@ const toInterrupted = (error: AppError, { messages }: Placed): AppError => {
 }
 
 const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
-  const { request, target } = placed
-  const origin = clientOrigin(request, deps.trusts)
-  return deps.upstream.send({
-    placement: placed.placement,
-    verb: placed.verb,
-    headers: toUpstreamHeaders(request.headers, {
-      session: placed.upstreamSession,
-      ...(placed.verb === "DELETE" ? {} : { accept: acceptFor(placed.verb, request.headers.accept) }),
-      origin,
-      host: target.spec.hostHeader,
-      mirrored: mirroredOf(placed, request.headers),
-      identity: identityHeadersFor(placed),
-    }),
-    body: placed.body,
-    headersTimeoutMs: parseDuration(target.spec.requestTimeout ?? "") ?? deps.requestTimeoutMs,
+  const { placement, verb, headers, body, signal, upstreamSession: session } = placed
+  return callServer(deps.upstream, placed, {
+    ...{ placement, verb, headers, session, body, signal },
+    mirrored: mirroredOf(placed, headers),
+    headersTimeoutMs: parseDuration(placed.target.spec.requestTimeout ?? "") ?? deps.requestTimeoutMs,
     lane: placed.openStream ? "stream" : "call",
-    signal: placed.signal,
   })
 }
 
@@ -89,7 +76,7 @@ const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError)
   if (current !== placed.session.incarnation) throw sessionGone()
 }
 
-const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
+const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Sent> => {
   let placed = first
   for (let attempt = 0; ; attempt++) {
     try {
@@ -101,7 +88,7 @@ const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Exch
       await afterFailure(deps, placed, error)
       if (delay === undefined) throw error
       await deps.clock.sleep(delay, placed.signal)
-      placed = await deps.place(placed)
+      placed = await deps.findServer(placed)
     }
   }
 }
@@ -115,7 +102,7 @@ const isDoubtful = ({ status }: UpstreamAnswer): boolean => status === 404 || st
  * What a doubtful status to a request with a session means. The life of the server decides: still the session's own, then
  * the server's word stands.
  */
-const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged, session: OpenSession): Promise<Verdict> => {
+const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: OpenSession): Promise<Verdict> => {
   const { placement, target } = placed
   const current = await deps.placement.currentIncarnation(placement, placed.signal)
   const stateless = target.spec.statefulness === "stateless"
@@ -124,23 +111,55 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Exchanged, session:
   return stateless && answer.status === 404 && !isSameLife(session, placement) ? "again" : "pass"
 }
 
-/**
- * Sends a request to its server and waits for the head of the answer; tries again where that cannot do harm, on the
- * server's next life if need be. Throws SessionNotFound, UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout,
- * UpstreamInvalid and what placing throws.
- */
-export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
-  const exchanged = await sendPersistently(deps, first)
+/** Sends it, and once more to the next incarnation of the server if the session's own turns out to be over. */
+const sendToSession = async (deps: ExchangeDeps, first: Placed): Promise<Sent> => {
+  const sent = await sendPersistently(deps, first)
   const { session } = first
-  if (session === undefined || !isDoubtful(exchanged.answer)) return exchanged
-  const verdict = await judge(deps, exchanged, session)
-  if (verdict === "pass") return exchanged
-  exchanged.answer.abort()
+  if (session === undefined || !isDoubtful(sent.answer)) return sent
+  const verdict = await judge(deps, sent, session)
+  if (verdict === "pass") return sent
+  sent.answer.abort()
   if (verdict === "ended") throw sessionGone()
   deps.reinitializer.forget(session)
-  const placed = await deps.place(exchanged.placed)
+  const placed = await deps.findServer(sent.placed)
   if (isSameLife(session, placed.placement)) {
     throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
   }
   return sendPersistently(deps, placed)
+}
+
+/** Counts an open call as use of the instance that has it, also when that becomes another one while the call is on its way. */
+const followUse = ({ placement, findServer }: ExchangeDeps, { placement: first }: Placed) => {
+  let end = placement.beginCall(first)
+  const findAgain: ExchangeDeps["findServer"] = async (input) => {
+    const placed = await findServer(input)
+    end()
+    end = placement.beginCall(placed.placement)
+    return placed
+  }
+  return { findServer: findAgain, end: () => end() }
+}
+
+/**
+ * Sends a request to its server and waits for the head of the answer; tries again where that cannot do harm, on the server's
+ * next incarnation if need be. A call counts as use of its instance until the exchange is closed. Throws SessionNotFound,
+ * UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout, UpstreamInvalid and what finding a server throws.
+ */
+export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
+  const isCall = first.verb === "POST" && !first.openStream
+  const use = isCall ? followUse(deps, first) : undefined
+  try {
+    const { placed, answer } = await sendToSession(
+      use === undefined ? deps : { ...deps, findServer: use.findServer },
+      first,
+    )
+    const close = (): void => {
+      answer.abort()
+      use?.end()
+    }
+    return { placed, answer, close }
+  } catch (error) {
+    use?.end()
+    throw error
+  }
 }

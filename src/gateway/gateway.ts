@@ -1,9 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { AppError, hasCode, isAbort, isAppError, toAppError } from "../errors.ts"
+import type { Holding } from "../intake/budget.ts"
 import { loopTurns as turns } from "../intake/turns.ts"
 import { createToolPolicies } from "../mcp/tool-policy.ts"
-import { answerError, answerProblem } from "./answer/error-answer.ts"
-import { mcpPrefix, newRequestId, receive, targetNameIn } from "./incoming.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import { type ErrorAnswer, errorAnswer, requestIdHeader, toProblem } from "./answer/error-answer.ts"
+import { bodyOf } from "./body.ts"
+import { type ClientOrigin, mcpPrefix, newRequestId, receive, targetNameIn } from "./incoming.ts"
 import type { Known } from "./pipeline.ts"
 import { admit, atExpiry, lostRight } from "./policy.ts"
 import { createAudit } from "./record/audit.ts"
@@ -19,8 +22,11 @@ export type Unreadable = {
 
 /** The data path: MCP requests in, answers of the right instances out. */
 export type Gateway = {
-  /** Serves one request to `/mcp/{target}`, errors included. Resolves when the answer is out; never rejects. */
-  handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+  /**
+   * Serves one request to `/mcp/{target}`, errors included; `origin` is where it came from. Resolves when the answer is out;
+   * never rejects.
+   */
+  handle(request: IncomingMessage, response: ServerResponse, origin: ClientOrigin): Promise<void>
   /** Answers a request that is no MCP request with a problem; its id is in the log. */
   refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
   /** Logs and counts what could not be read as a request, and was answered. */
@@ -45,6 +51,10 @@ const isStream = ({ openStream, verb }: Known): boolean => openStream === true |
 /** A request on its way. */
 type Flight = {
   readonly life: AbortController
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** What it holds of the memory for bodies. */
+  readonly holding: Holding
   known: Known
   /** Takes back that it ends with its caller's token; absent while it does not. */
   keep?: () => void
@@ -57,6 +67,39 @@ const shuttingDown = (): AppError =>
     retryAfterSeconds: 1,
     headers: { connection: "close" },
   })
+
+/** How long a connection that ends with an answer is still read, milliseconds. */
+const lingerMs = 2_000
+
+/** A request of Node's, and where its answer goes. */
+type Place = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly clock: ClockPort }
+
+/**
+ * Ends an answer whose connection ends with it. While the client still sends, an end at once would be a reset (unread bytes
+ * make it one), which takes the answer away from a client that has not read it yet: so the answer goes out whole, and the
+ * end follows when the request is here or after a while. Whoever reads the answer sees that the connection is about to end.
+ */
+const endConnection = ({ request, response, clock }: Place, body: string): void => {
+  response.write(body)
+  const end = (): void => {
+    cancel()
+    response.end()
+  }
+  const cancel = clock.timer(lingerMs, end)
+  request.once("end", end)
+  response.once("close", cancel)
+  // what nobody reads stays in the way of what follows
+  request.resume()
+}
+
+const send = (place: Place, answer: ErrorAnswer, requestId: string): void => {
+  const { request, response } = place
+  if (response.headersSent || response.destroyed) return void response.destroy()
+  const length = String(Buffer.byteLength(answer.body))
+  response.writeHead(answer.status, { ...answer.headers, "content-length": length, [requestIdHeader]: requestId })
+  if (answer.headers.connection !== "close" || request.complete) response.end(answer.body)
+  else endConnection(place, answer.body)
+}
 
 /** Makes the gateway's data path. It starts nothing by itself; close what you make. */
 export const createGateway = (deps: GatewayDeps): Gateway => {
@@ -77,11 +120,12 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     flight.keep = atExpiry(clock, known.identity, (reason) => life.abort(reason))
   }
   const fly = async (flight: Flight): Promise<void> => {
-    const { signal } = flight.life
-    const incoming = flight.known
+    const { life, request, response, holding, known: incoming } = flight
+    const { signal } = life
+    const reading = { limit: deps.options.maxBodyBytes, declared: request.headers["content-length"], signal, holding }
     const end = audit.begin()
     try {
-      const outcome = await run(incoming, (known) => {
+      const outcome = await run(incoming, { body: bodyOf(request, reading), sink: response }, (known) => {
         flight.known = known
         endInTime(flight)
       })
@@ -90,11 +134,11 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       const error = toAppError(signal.aborted ? signal.reason : cause)
       const left = signal.aborted ? !isAppError(signal.reason) : isAbort(cause)
       end({ known: flight.known, now: clock.now(), error, left })
-      if (left) incoming.response.destroy()
-      else answerError(flight.known, error, clock)
+      if (left) response.destroy()
+      else send({ request, response, clock }, errorAnswer(flight.known, error), incoming.requestId)
     } finally {
       flight.keep?.()
-      incoming.holding.end()
+      holding.end()
     }
   }
   /** Access that is taken away ends what it had opened. */
@@ -108,7 +152,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const refuse = (request: IncomingMessage, response: ServerResponse, cause: unknown, requestId = newRequestId()) => {
     const error = toAppError(cause)
     audit.refuse({ request, requestId, error })
-    answerProblem({ request, response, clock }, { error, requestId })
+    send({ request, response, clock }, toProblem(error, request, requestId), requestId)
   }
   /** Who shows no token hears of that first, whatever the verb: clients ask by HEAD who issues tokens. */
   const challenged = async ({ url = "", headers: { authorization } }: IncomingMessage, error: unknown) => {
@@ -120,7 +164,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       return refusal
     }
   }
-  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const handle: Gateway["handle"] = async (request, response, origin) => {
     const requestId = newRequestId()
     const life = new AbortController()
     response.on("close", () => {
@@ -128,9 +172,10 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     })
     try {
       if (over) throw shuttingDown()
-      const facts = { requestId, receivedAt: clock.now(), signal: life.signal, holding: deps.bodies.open() }
-      const known: Known = receive(request, response, facts)
-      const flight: Flight = { life, known, done: Promise.resolve() }
+      const { headers } = request
+      const facts = { requestId, receivedAt: clock.now(), headers, origin, signal: life.signal }
+      const known: Known = receive(request, facts)
+      const flight: Flight = { life, request, response, holding: deps.bodies.open(), known, done: Promise.resolve() }
       flights.add(flight)
       flight.done = fly(flight).finally(() => flights.delete(flight))
       await flight.done
@@ -138,13 +183,13 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       refuse(request, response, await challenged(request, error), requestId)
     }
   }
-  const end = (which: (known: Known) => boolean): void => {
-    for (const { life, known } of flights) if (which(known)) life.abort(shuttingDown())
+  const end = (which: (flight: Flight) => boolean): void => {
+    for (const flight of flights) if (which(flight)) flight.life.abort(shuttingDown())
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
     leaving = true
-    end((known) => isStream(known) && known.response.headersSent)
-    const cancel = clock.timer(headMs, () => end(isStream))
+    end(({ known, response }) => isStream(known) && response.headersSent)
+    const cancel = clock.timer(headMs, () => end(({ known }) => isStream(known)))
     const cut = (): void => {
       over = true
       end(() => true)

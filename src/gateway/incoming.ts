@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto"
-import type { IncomingMessage, ServerResponse } from "node:http"
+import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../errors.ts"
-import type { Holding } from "../intake/budget.ts"
 
 /** The verbs of Streamable HTTP. */
 export type Verb = "POST" | "GET" | "DELETE"
 
-/** An MCP request as it came in; nothing about it is believed yet. */
+/** Where a client is, by a trusted proxy in front or by the connection. */
+export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
+
+/** An MCP request as it came in: plain facts, of which nothing is believed yet. Its body stands apart; see body.ts. */
 export type Incoming = {
   /** Our own name of the request: in the answer's x-request-id and in the log. */
   readonly requestId: string
@@ -15,12 +17,11 @@ export type Incoming = {
   readonly verb: Verb
   /** From the path; may be anything. */
   readonly targetName: string
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
+  /** By lower-case name. */
+  readonly headers: IncomingHttpHeaders
+  readonly origin: ClientOrigin
   /** Aborted when the client goes away or the gateway gives up on the request. */
   readonly signal: AbortSignal
-  /** What the request holds of the memory for bodies; ended with the request. */
-  readonly holding: Holding
 }
 
 /** A name for a request. */
@@ -45,17 +46,16 @@ export const targetNameIn = (url: string): string | undefined => {
  * Takes in a request to `/mcp/{target}`. Throws RouteNotFound for other paths and MethodNotAllowed for other verbs.
  */
 export const receive = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  facts: Pick<Incoming, "requestId" | "receivedAt" | "signal" | "holding">,
+  { method, url = "" }: { readonly method?: string | undefined; readonly url?: string | undefined },
+  facts: Omit<Incoming, "verb" | "targetName">,
 ): Incoming => {
-  const targetName = targetNameIn(request.url ?? "")
+  const targetName = targetNameIn(url)
   if (targetName === undefined) throw new AppError("RouteNotFound", { detail: "There is nothing at this path." })
-  if (!isVerb(request.method)) {
+  if (!isVerb(method)) {
     throw new AppError("MethodNotAllowed", {
-      detail: `MCP endpoints do not take ${request.method}.`,
+      detail: `MCP endpoints do not take ${method}.`,
       headers: { allow: "GET, POST, DELETE" },
     })
   }
-  return { ...facts, verb: request.method, targetName, request, response }
+  return { ...facts, verb: method, targetName }
 }

@@ -18,7 +18,7 @@ const opensSession = ({ messages: [first] }: Permitted): boolean =>
   first?.kind === "request" && first.method === "initialize"
 
 const sessionOf = (input: Permitted, sealer: SessionSealer): MaybeOpen | Promise<MaybeOpen> => {
-  const sealed = input.request.headers["mcp-session-id"]
+  const sealed = input.headers["mcp-session-id"]
   // the modern era has no sessions, and who opens one has none yet: clients send an old id, or an empty one
   if (sealed === undefined || input.era === "modern" || opensSession(input)) return undefined
   return sealer.open({ identity: input.identity, targetUID: targetUID(input.target) }, String(sealed))

@@ -4,8 +4,10 @@ import type { SubjectKey } from "../identity/subject-key.ts"
 import type { Era, Message, Reading } from "../mcp/message.ts"
 import type { ToolPolicy } from "../mcp/tool-policy.ts"
 import type { Placement } from "../placement/port.ts"
+import type { BodySource } from "./body.ts"
 import type { Incoming } from "./incoming.ts"
 import type { OpenSession } from "./session/session.ts"
+import type { UpstreamAnswer } from "./wire/upstream-answer.ts"
 
 /** The caller is known. */
 export type Identified = Incoming & { readonly identity: Identity }
@@ -52,11 +54,31 @@ export type Placed = Keyed & {
   readonly upstreamSession: string | undefined
 }
 
+/** The server's answer is coming, from where the request was sent in the end. */
+export type Exchanged = {
+  readonly placed: Placed
+  readonly answer: UpstreamAnswer
+  /** Ends the exchange, and the use of the instance that it counts as. Whoever has the exchange must call it. */
+  close(): void
+}
+
+/** How a request was answered from upstream. */
+export type Answered = {
+  readonly status: number
+  readonly ending: Ending
+  /** When the head of the server's answer was there, milliseconds since the epoch. */
+  readonly answeredAt: number
+  readonly placed: Placed
+}
+
+/** How a body's way to the client ended. */
+export type Ending = "complete" | "client gone" | "server gone" | "unreadable" | "stopped"
+
 /** What is known of a request at some point of its way, for errors and the log. */
 export type Known = Incoming & Partial<Omit<Placed, keyof Incoming>>
 
-/** One step of the way: takes what is known and only adds to it. */
-export type Step<A extends Incoming, B extends A> = (input: A) => B | Promise<B>
+/** One step of the way: takes what is known and only adds to it. The body is there for the one step that reads it. */
+export type Step<A extends Incoming, B extends A> = (input: A, body: BodySource) => B | Promise<B>
 
 /** A way from the incoming request to what `B` knows. */
 export type Pipeline<B extends Incoming> = {
@@ -66,7 +88,7 @@ export type Pipeline<B extends Incoming> = {
    * Goes the way; `seen` hears after each step what is known now, so that a failure can be told in its context. Steps
    * that answer at once are not waited for: on a warm instance only the body and the server are.
    */
-  readonly run: (incoming: Incoming, seen: (known: Known) => void) => B | Promise<B>
+  readonly run: (incoming: Incoming, body: BodySource, seen: (known: Known) => void) => B | Promise<B>
 }
 
 const andThen = <A, B>(value: A | Promise<A>, next: (value: A) => B | Promise<B>): B | Promise<B> =>
@@ -75,12 +97,15 @@ const andThen = <A, B>(value: A | Promise<A>, next: (value: A) => B | Promise<B>
 const extend = <B extends Known>(run: Pipeline<B>["run"]): Pipeline<B> => ({
   run,
   step: <C extends B>(next: Step<B, C>) =>
-    extend<C>((incoming, seen) => {
+    extend<C>((incoming, body, seen) => {
       const tell = (output: C): C => {
         seen(output)
         return output
       }
-      return andThen(andThen(run(incoming, seen), next), tell)
+      return andThen(
+        andThen(run(incoming, body, seen), (input) => next(input, body)),
+        tell,
+      )
     }),
 })
 

@@ -82,7 +82,7 @@ const checkTasks = (message: Message, { spec }: MCPTarget): void => {
 
 /** Batches exist in revision 2025-03-26 only, which is also what a request without a version header speaks. */
 const checkBatch = (input: Read, messages: readonly Message[]): void => {
-  const version = input.request.headers["mcp-protocol-version"] ?? "2025-03-26"
+  const version = input.headers["mcp-protocol-version"] ?? "2025-03-26"
   const modern = messages.some((message) => message.kind !== "response" && message.version !== undefined)
   if (version !== "2025-03-26" || modern) {
     throw new AppError("InvalidRequest", { detail: "Batches exist in protocol version 2025-03-26 only." })
@@ -116,7 +116,7 @@ export const permit = (input: Read): Permitted => {
   const { reading } = input
   if (reading?.error !== undefined) throw reading.error
   const messages = reading?.messages ?? []
-  checkHeaders(input.request.headers, messages)
+  checkHeaders(input.headers, messages)
   if (reading?.batch) checkBatch(input, messages)
   for (const message of messages) {
     checkTool(message, input.tools)

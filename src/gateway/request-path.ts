@@ -10,15 +10,23 @@ import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
-import { type Outcome, respond } from "./answer/respond.ts"
-import { checkMedia, readBody } from "./body.ts"
+import { respond } from "./answer/respond.ts"
+import type { AnswerSink } from "./answer/stream.ts"
+import { type BodySource, checkMedia } from "./body.ts"
 import type { ExchangeDeps } from "./exchange.ts"
 import type { Incoming } from "./incoming.ts"
 import { key } from "./keying.ts"
-import { type Admitted, type Identified, type Known, type Placed, pipeline, type Read } from "./pipeline.ts"
+import {
+  type Admitted,
+  type Answered,
+  type Identified,
+  type Known,
+  type Placed,
+  pipeline,
+  type Read,
+} from "./pipeline.ts"
 import { permit } from "./policy.ts"
-import { trustNetworks } from "./proxy-trust.ts"
-import { place } from "./session/find-server.ts"
+import { findServer } from "./session/find-server.ts"
 import { createReinitializer } from "./session/reopen.ts"
 import { createSealer } from "./session/session.ts"
 import type { SessionKeys } from "./session/session-keys.ts"
@@ -43,8 +51,6 @@ export type GatewayOptions = {
   readonly sessionLifetimeMs: number
   /** Largest request body, bytes. */
   readonly maxBodyBytes: number
-  /** Networks whose X-Forwarded-* headers are believed. */
-  readonly trustedProxies: readonly string[]
   /** Silence after which an event stream gets a comment, milliseconds; default 15 s. */
   readonly silenceMs?: number
 }
@@ -72,7 +78,7 @@ const defaultSilenceMs = 15_000
 const identify =
   ({ authenticate }: GatewayDeps) =>
   (input: Incoming): Identified | Promise<Identified> => {
-    const { authorization } = input.request.headers
+    const { authorization } = input.headers
     const resource = `/mcp/${input.targetName}`
     const identity = authenticate({ authorization, purpose: "mcp", resource })
     if (identity instanceof Promise) return identity.then((known) => ({ ...input, identity: known }))
@@ -83,14 +89,13 @@ const identify =
 const heavyBytes = 16 * 1_024
 
 const read =
-  ({ options }: GatewayDeps, turns: Turns) =>
-  async (input: Admitted): Promise<Read> => {
+  (turns: Turns) =>
+  async (input: Admitted, source: BodySource): Promise<Read> => {
     if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
-    checkMedia(input.request.headers)
-    const { request, signal, identity, holding } = input
+    checkMedia(input.headers)
+    const { signal, identity } = input
     const owner = ownerOf(identity)
-    const take = (bytes: number): boolean => holding.take(owner, bytes)
-    const body = await readBody(request, { limit: options.maxBodyBytes, signal, take })
+    const body = await source.read(owner)
     if (body.length <= heavyBytes) return { ...input, body, reading: readMessages(body) }
     if (turns.isSpent()) await turns.next(owner, signal)
     return { ...input, body, reading: turns.measure(() => readMessages(body)) }
@@ -112,27 +117,28 @@ export type WayParts = {
   readonly turns: Turns
 }
 
+/** Where a request's body comes from and its answer goes. */
+export type Carrier = { readonly body: BodySource; readonly sink: AnswerSink }
+
 /** The way of requests, and what tries a server on the same way. */
 export type Way = {
-  readonly run: (incoming: Incoming, seen: (known: Known) => void) => Promise<Outcome>
+  readonly run: (incoming: Incoming, by: Carrier, seen: (known: Known) => void) => Promise<Answered>
   readonly ask: AskServer
 }
 
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
 export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving, turns }: WayParts): Way => {
   const { clock, placement, options, telemetry } = deps
-  const trusts = trustNetworks(options.trustedProxies)
   const now = () => clock.now()
   const sealer = createSealer({ keys: deps.sessionKeys, now, lifetimeMs: options.sessionLifetimeMs })
-  const reinitializer = createReinitializer({ upstream, trusts, clock })
-  const placeStep = place({ placement, reinitializer })
+  const reinitializer = createReinitializer({ upstream, clock })
+  const find = findServer({ placement, reinitializer })
   const { requestTimeoutMs } = options
   const exchange: ExchangeDeps = {
     upstream,
     placement,
     reinitializer,
-    place: placeStep,
-    trusts,
+    findServer: find,
     clock,
     requestTimeoutMs,
   }
@@ -140,10 +146,10 @@ export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isL
   const way = pipeline()
     .step(identify(deps))
     .step(admit)
-    .step(read(deps, turns))
+    .step(read(turns))
     .step(permit)
     .step(key({ subjectKeyOf: deps.subjectKeyOf, sealer }))
-    .step(placeStep)
+    .step(find)
   const toolsNow = ({ target, targetName }: Placed) => {
     const current = deps.targets.get(targetName) ?? target
     return toolPolicyOf(current.metadata.uid === target.metadata.uid ? current : target)
@@ -151,7 +157,7 @@ export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isL
   const { log } = telemetry
   const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
   return {
-    run: async (incoming, seen) => answer(await way.run(incoming, seen)),
+    run: async (incoming, { body, sink }, seen) => answer(await way.run(incoming, body, seen), sink),
     ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),
   }
 }

@@ -1,10 +1,7 @@
-import { IncomingMessage, ServerResponse } from "node:http"
-import { Socket } from "node:net"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError } from "../errors.ts"
 import { type Identity, ownerOf } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
-import { createBudget } from "../intake/budget.ts"
 import type { Turns } from "../intake/turns.ts"
 import { readMessages } from "../mcp/message.ts"
 import type { BodyFilter } from "../mcp/tool-filter.ts"
@@ -14,9 +11,8 @@ import type { ClockPort } from "../ports/clock.ts"
 import { paced, planFor } from "./answer/body-plan.ts"
 import { type ExchangeDeps, exchange } from "./exchange.ts"
 import { newRequestId } from "./incoming.ts"
-import type { Placed } from "./pipeline.ts"
+import type { Exchanged, Placed } from "./pipeline.ts"
 import { permit } from "./policy.ts"
-import type { UpstreamAnswer } from "./wire/upstream-answer.ts"
 
 /** Whose server is tried, and where it is. */
 export type TrialSeat = {
@@ -56,14 +52,11 @@ const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, seat: TrialSeat
   const { target, identity, subjectKey, placement } = seat
   const { verb, signal, body } = asked
   const { "mcp-session-id": upstreamSession, ...headers } = asked.headers
-  // there is no client's request behind it: one that says what a client's would
-  const request = new IncomingMessage(new Socket())
-  Object.assign(request.headers, headers, { host: new URL(publicUrl).host })
   const permitted = permit({
-    ...{ requestId: newRequestId(), receivedAt: clock.now(), verb, signal, request, identity, target, body },
+    ...{ requestId: newRequestId(), receivedAt: clock.now(), verb, headers, signal, identity, target, body },
+    // there is no client's connection behind it
+    origin: { address: "unknown", host: new URL(publicUrl).host, protocol: "http" },
     targetName: target.metadata.name,
-    response: new ServerResponse(request),
-    holding: createBudget(0).open(),
     tools: toolPolicyOf(target),
     reading: body === undefined ? undefined : readMessages(body),
   })
@@ -71,7 +64,7 @@ const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, seat: TrialSeat
 }
 
 /** The body as a stream that is read as fast as it is taken. */
-const streamOf = (answer: UpstreamAnswer, filter: BodyFilter | undefined): ReadableStream<Uint8Array> =>
+const streamOf = ({ answer, close }: Exchanged, filter: BodyFilter | undefined): ReadableStream<Uint8Array> =>
   new ReadableStream<Uint8Array>({
     start: (controller) => {
       const give = (bytes: Buffer): boolean => {
@@ -80,7 +73,7 @@ const streamOf = (answer: UpstreamAnswer, filter: BodyFilter | undefined): Reada
       }
       const giveUp = (error: unknown): void => {
         controller.error(error)
-        answer.abort()
+        close()
       }
       let isOver = false
       const attempt = (task: () => boolean): boolean => {
@@ -98,6 +91,7 @@ const streamOf = (answer: UpstreamAnswer, filter: BodyFilter | undefined): Reada
           attempt(() => {
             if (filter !== undefined) give(filter.end())
             controller.close()
+            close()
             return true
           }),
         fail: (error) =>
@@ -107,14 +101,14 @@ const streamOf = (answer: UpstreamAnswer, filter: BodyFilter | undefined): Reada
       })
     },
     pull: () => answer.resume(),
-    cancel: () => answer.abort(),
+    cancel: close,
   })
 
 const told: readonly string[] = ["content-type", "mcp-session-id"]
 const withoutBody: readonly number[] = [204, 205, 304]
 
 /** The answer as the trial sees it; `toBody` is asked where there is a body. Throws UpstreamInvalid. */
-const toResponse = (answer: UpstreamAnswer, toBody: () => ReadableStream<Uint8Array>): Response => {
+const toResponse = ({ answer, close }: Exchanged, toBody: () => ReadableStream<Uint8Array>): Response => {
   const { status } = answer
   if (status < 200 || status > 599)
     throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${status}.` })
@@ -124,7 +118,7 @@ const toResponse = (answer: UpstreamAnswer, toBody: () => ReadableStream<Uint8Ar
     if (value !== undefined) headers.set(name, String(value))
   }
   if (!withoutBody.includes(status)) return new Response(toBody(), { status, headers })
-  answer.abort()
+  close()
   return new Response(null, { status, headers })
 }
 
@@ -132,13 +126,17 @@ const toResponse = (answer: UpstreamAnswer, toBody: () => ReadableStream<Uint8Ar
 export const createTrial =
   (deps: TrialDeps): AskServer =>
   async (seat, request) => {
-    const { placed, answer } = await exchange(deps.exchange, toPlaced(deps, seat, request))
+    const exchanged = await exchange(deps.exchange, toPlaced(deps, seat, request))
+    const { placed, answer } = exchanged
     const paces = { owner: ownerOf(seat.identity), signal: request.signal }
-    const toBody = () => streamOf(paced(answer, deps.turns, paces), planFor(answer, () => deps.toolsNow(placed)).filter)
+    const toBody = () => {
+      const { filter } = planFor(answer, () => deps.toolsNow(placed))
+      return streamOf({ ...exchanged, answer: paced(answer, deps.turns, paces) }, filter)
+    }
     try {
-      return toResponse(answer, toBody)
+      return toResponse(exchanged, toBody)
     } catch (error) {
-      answer.abort()
+      exchanged.close()
       throw error
     }
   }

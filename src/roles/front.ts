@@ -161,7 +161,7 @@ const startGateway = async (
 ): Promise<Gateway> => {
   const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
   const strategies = deps.plugins.subjectKey
-  const { request_timeout, session_lifetime, max_body, trusted_proxies, keys_secret } = config.gateway
+  const { request_timeout, session_lifetime, max_body, keys_secret } = config.gateway
   const ref = { namespace: deps.ownNamespace, name: keys_secret }
   const options = { sessionLifetimeMs: session_lifetime, signal }
   const sessionKeys = await untilReached({ clock, log: telemetry.log, signal }, "the session keys", () =>
@@ -185,7 +185,6 @@ const startGateway = async (
       requestTimeoutMs: request_timeout,
       sessionLifetimeMs: session_lifetime,
       maxBodyBytes: max_body,
-      trustedProxies: trusted_proxies,
     },
   })
   await started.add("gateway", gateway.close)
@@ -205,7 +204,12 @@ const trialOf = (placement: PlacementPort, { ask }: Gateway, options: SubjectKey
 /** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */
 export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { cluster, clock, telemetry, config, publicUrl, anyHost } = deps
-  const { listen, allowed_hosts: allowedHosts, allowed_origins: allowedOrigins } = config.gateway
+  const {
+    listen,
+    allowed_hosts: allowedHosts,
+    allowed_origins: allowedOrigins,
+    trusted_proxies: trustedProxies,
+  } = config.gateway
   const replica = await announce(deps)
   const seen = await follow(deps)
   const who = await createWho(deps)
@@ -220,6 +224,6 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const whose = { access, authenticator, logNames, strategies, trial, pluginFaults: deps.plugins.faults }
   const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
-  const handler = createFrontDoor({ guard, gateway, resources, api })
+  const handler = createFrontDoor({ guard, gateway, trustedProxies, resources, api })
   return { ...seen, gateway, handler, tellUnreadable: gateway.tellUnreadable }
 }

@@ -14,6 +14,7 @@ import {
   answerJson,
   type FakeServer,
   lifeAt,
+  localOrigin,
   message,
   modernRequest,
   post as postTo,
@@ -55,7 +56,9 @@ beforeEach(async () => {
   const config = configOf({ "metrics.listen": "127.0.0.1:0" })
   role = runRole({ config, telemetry }, async (base) => {
     await startHealth(base, { isReady: () => !base.signal.aborted })
-    listener = await startHttpListener("127.0.0.1:0", (request, response) => stage.gateway.handle(request, response))
+    listener = await startHttpListener("127.0.0.1:0", (request, response) =>
+      stage.gateway.handle(request, response, localOrigin),
+    )
     await base.started.add("listener", listener.close)
     const { log } = base.telemetry
     await base.started.add("requests", () => endServing({ clock, log, gateway: stage.gateway, listener, drainMs }))

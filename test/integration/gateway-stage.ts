@@ -20,6 +20,9 @@ import { makeServer } from "../../src/roles/listen/http-listener.ts"
 import { envelope } from "../support/modern.ts"
 import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
 
+/** Where requests come from that reach the gateway without its front door. */
+export const localOrigin = { address: "127.0.0.1", host: "localhost", protocol: "http" } as const
+
 /** A request as the server behind the gateway saw it. */
 export type Seen = {
   readonly method: string
@@ -245,7 +248,6 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
       requestTimeoutMs: 5_000,
       sessionLifetimeMs: 3_600_000,
       maxBodyBytes: 4 * 2 ** 20,
-      trustedProxies: [],
       ...rest,
     },
   })

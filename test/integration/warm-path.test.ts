@@ -24,8 +24,8 @@ vi.mock("../../src/gateway/pipeline.ts", async (load) => {
     run: way.run,
     step: <C extends B>(next: Step<B, C>) =>
       noting(
-        way.step<C>((input) => {
-          const output = next(input)
+        way.step<C>((input, body) => {
+          const output = next(input, body)
           stepAnswers.push(output instanceof Promise ? "promise" : "value")
           return output
         }),

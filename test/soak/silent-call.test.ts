@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { type HttpListener, startHttpListener } from "../../src/roles/listen/http-listener.ts"
-import { answerJson, lifeAt, message, startServer, startStage } from "../integration/gateway-stage.ts"
+import { answerJson, lifeAt, localOrigin, message, startServer, startStage } from "../integration/gateway-stage.ts"
 import { plan } from "./plan.ts"
 
 const events = { "content-type": "text/event-stream" }
@@ -39,7 +39,7 @@ test(
     })
     stage.placement.now = lifeAt(server.url)
     const listener = await startHttpListener("127.0.0.1:0", (request, response) =>
-      stage.gateway.handle(request, response),
+      stage.gateway.handle(request, response, localOrigin),
     )
     const answers = await Promise.all(
       (["no head", "json", "events", "stream"] as const).map(async (name) => {

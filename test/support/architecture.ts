@@ -99,6 +99,10 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
+/** Where Node's request and response may be seen: whatever is behind the door works with plain facts, body sources and sinks. */
+const exchangeNames: readonly string[] = ["IncomingMessage", "ServerResponse"]
+const exchangePlaces: readonly string[] = ["src/door/", "src/gateway/gateway.ts", "src/roles/listen/"]
+
 /** Where globals that differ between machines and runtimes may be read. */
 export const globals: Readonly<Record<string, readonly string[]>> = {
   "process.env": ["src/config/load.ts", "plugins/env.ts"],
@@ -114,7 +118,12 @@ export const longestFile = 300
 /** Source texts by path from the repository's root, with forward slashes. */
 export type Sources = ReadonlyMap<string, string>
 
-type Import = { readonly specifier: string; readonly typeOnly: boolean }
+type Import = {
+  readonly specifier: string
+  readonly typeOnly: boolean
+  /** The names that are imported one by one. */
+  readonly names: readonly string[]
+}
 
 type Facts = {
   readonly imports: readonly Import[]
@@ -137,12 +146,24 @@ const isCallOf = (node: ts.CallExpression, name: string): boolean =>
 const literal = (node: ts.Node | undefined): string | undefined =>
   node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined
 
+const namesOf = (node: ts.ImportDeclaration | ts.ExportDeclaration): readonly string[] => {
+  const list = ts.isExportDeclaration(node) ? node.exportClause : node.importClause?.namedBindings
+  if (list === undefined || !(ts.isNamedImports(list) || ts.isNamedExports(list))) return []
+  return list.elements.map(({ propertyName, name }) => (propertyName ?? name).text)
+}
+
 /** What `node` loads: a list of one, or undefined if it loads nothing. */
-const loads = (node: ts.Node): { specifier: string | undefined; typeOnly: boolean } | undefined => {
+const loads = (
+  node: ts.Node,
+): { specifier: string | undefined; typeOnly: boolean; names?: readonly string[] } | undefined => {
   if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier)
-    return { specifier: literal(node.moduleSpecifier), typeOnly: isTypeOnly(node) }
+    return { specifier: literal(node.moduleSpecifier), typeOnly: isTypeOnly(node), names: namesOf(node) }
   if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
-    return { specifier: literal(node.argument.literal), typeOnly: true }
+    return {
+      specifier: literal(node.argument.literal),
+      typeOnly: true,
+      names: node.qualifier === undefined ? [] : [node.qualifier.getText()],
+    }
   if (!ts.isCallExpression(node)) return undefined
   const dynamic =
     node.expression.kind === ts.SyntaxKind.ImportKeyword ||
@@ -181,7 +202,8 @@ const readFacts = (path: string, text: string): Facts => {
   let computed = false
   const visit = (node: ts.Node): void => {
     const loaded = loads(node)
-    if (loaded?.specifier !== undefined) imports.push({ specifier: loaded.specifier, typeOnly: loaded.typeOnly })
+    if (loaded?.specifier !== undefined)
+      imports.push({ specifier: loaded.specifier, typeOnly: loaded.typeOnly, names: loaded.names ?? [] })
     else if (loaded !== undefined) computed = true
     const found = globalOf(node)
     if (found !== undefined) read.add(found)
@@ -222,6 +244,13 @@ const checkLibrary = (from: string, specifier: string): string | undefined => {
   return specifier.startsWith("node:") ? undefined : "no room has a door for this library"
 }
 
+const checkExchange = (path: string, { imports }: Facts): string[] =>
+  imports.flatMap(({ specifier, names }) =>
+    specifier === "node:http" && names.some((name) => exchangeNames.includes(name)) && !stands(path, exchangePlaces)
+      ? [`${path} sees Node's request or response: only ${exchangePlaces.join(", ")} may`]
+      : [],
+  )
+
 const checkImports = (path: string, { imports }: Facts): string[] =>
   imports.flatMap(({ specifier, typeOnly }) => {
     const problem = specifier.startsWith(".")
@@ -231,7 +260,7 @@ const checkImports = (path: string, { imports }: Facts): string[] =>
   })
 
 const checkFile = (path: string, facts: Facts): string[] => {
-  const problems = checkImports(path, facts)
+  const problems = [...checkImports(path, facts), ...checkExchange(path, facts)]
   for (const name of facts.globals)
     if (!stands(path, globals[name] ?? [])) problems.push(`${path} reads ${name}: its door is ${globals[name]}`)
   if (facts.computed && !stands(path, ["src/plugin/load.ts"]))

@@ -136,7 +136,6 @@ export const startDataPath = async (options: DataPathOptions): Promise<DataPath>
       requestTimeoutMs: 900_000,
       sessionLifetimeMs: 24 * 60 * minute,
       maxBodyBytes: 4 * 2 ** 20,
-      trustedProxies: [],
     },
   })
   const guard = createGuard({ publicUrl, allowedHosts: [], allowedOrigins: [], loopback: true })

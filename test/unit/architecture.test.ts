@@ -42,6 +42,8 @@ test.each([
   ["a computed import", "src/gateway/a.ts", "export const load = (name: string) => import(name)"],
   ["node:sea by import()", "src/roles/a.ts", 'const sea = await import("node:sea")'],
   ["node:sea by getBuiltinModule", "src/roles/a.ts", 'const sea = process.getBuiltinModule("node:sea")'],
+  ["Node's request behind the door", "src/gateway/a.ts", 'import type { IncomingMessage } from "node:http"'],
+  ["Node's response by import()", "src/placement/a.ts", 'type X = import("node:http").ServerResponse'],
   ["process.env", "src/roles/a.ts", "export const home = process.env.HOME"],
   ["process.env in brackets", "src/roles/a.ts", 'export const home = process["env"].HOME'],
   ["process.env of globalThis", "src/roles/a.ts", "export const home = globalThis.process.env.HOME"],
@@ -70,6 +72,8 @@ test("the check allows what the directions allow", () => {
     ["src/door/front-door.ts", 'import { H3 } from "h3/node"\nimport { AppError } from "../errors.ts"'],
     ["src/gateway/a.ts", 'import type { Config } from "../config/schema.ts"'],
     ["src/operator/deep/a.ts", 'import type { Pod } from "../../plugin/contract.ts"'],
+    ["src/door/a.ts", 'import type { IncomingMessage } from "node:http"'],
+    ["src/gateway/a.ts", 'import type { IncomingHttpHeaders } from "node:http"'],
     ["src/roles/dev.ts", 'import { x } from "../adapters/memory/x.ts"\n// process.env and Deno in a comment'],
     ["src/api/long.ts", "export {}\n".repeat(longestFile)],
     ...Object.entries(doors).flatMap(([library, places]) =>

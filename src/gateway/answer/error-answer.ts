@@ -1,15 +1,15 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
+import { type IncomingHttpHeaders, STATUS_CODES } from "node:http"
 import { type AppError, type ErrorCode, errorTable } from "../../errors.ts"
-import type { ClockPort } from "../../ports/clock.ts"
 import type { Known } from "../pipeline.ts"
 
 /** The header that tells a request's id, which is in the log too. */
 export const requestIdHeader = "x-request-id"
 
-type ErrorAnswer = { readonly status: number; readonly headers: Record<string, string>; readonly body: string }
+/** An error as it goes out. */
+export type ErrorAnswer = { readonly status: number; readonly headers: Record<string, string>; readonly body: string }
 
 /** What an answer must know of its request. */
-type Asked = Pick<IncomingMessage, "headers">
+type Asked = { readonly headers: IncomingHttpHeaders }
 
 const challengeOf = (request: Asked): string =>
   request.headers.authorization === undefined ? "Bearer" : 'Bearer error="invalid_token"'
@@ -58,42 +58,6 @@ export const toRpcError = (
   }
 }
 
-/** How long a connection that ends with an answer is still read, milliseconds. */
-const lingerMs = 2_000
-
-/**
- * Ends an answer whose connection ends with it. While the client still sends, an end at once would be a reset (unread bytes
- * make it one), which takes the answer away from a client that has not read it yet: so the answer goes out whole, and the
- * end follows when the request is here or after a while. Whoever reads the answer sees that the connection is about to end.
- */
-const endConnection = (request: IncomingMessage, response: ServerResponse, body: string, clock: ClockPort): void => {
-  response.write(body)
-  const end = (): void => {
-    cancel()
-    response.end()
-  }
-  const cancel = clock.timer(lingerMs, end)
-  request.once("end", end)
-  response.once("close", cancel)
-  // what nobody reads stays in the way of what follows
-  request.resume()
-}
-
-/** Where an answer goes. */
-type Place = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly clock: ClockPort }
-
-const send = ({ request, response, clock }: Place, answer: ErrorAnswer, requestId: string): void => {
-  if (response.headersSent || response.destroyed) return void response.destroy()
-  const length = String(Buffer.byteLength(answer.body))
-  response.writeHead(answer.status, { ...answer.headers, "content-length": length, [requestIdHeader]: requestId })
-  if (answer.headers.connection !== "close" || request.complete) response.end(answer.body)
-  else endConnection(request, response, answer.body, clock)
-}
-
-/** Answers a request that never became an MCP request. */
-export const answerProblem = (place: Place, failure: { readonly error: AppError; readonly requestId: string }): void =>
-  send(place, toProblem(failure.error, place.request, failure.requestId), failure.requestId)
-
 /** Errors of permitted requests whose status a revision of MCP demands (2025-11-25, Session Management: 404). */
 const withStatus: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["SessionNotFound"])
 
@@ -109,15 +73,12 @@ const statusFor = ({ messages, reading }: Known, { code }: AppError, meant: numb
 }
 
 /**
- * Answers an MCP request with an error: as a problem until the caller is known to be allowed to the target, as a
- * JSON-RPC error with the request's id from then on. What status was meant stands in the log and is counted.
+ * The answer to an MCP request that failed: a problem until the caller is known to be allowed to the target, a JSON-RPC error
+ * with the request's id from then on. What status was meant stands in the log and is counted.
  */
-export const answerError = (known: Known, error: AppError, clock: ClockPort): void => {
-  const { request, response, requestId, target, reading } = known
-  if (target === undefined) {
-    send({ request, response, clock }, toProblem(error, request, requestId), requestId)
-    return
-  }
-  const answer = toRpcError(error, request, { requestId, idText: reading?.idText })
-  send({ request, response, clock }, { ...answer, status: statusFor(known, error, answer.status) }, requestId)
+export const errorAnswer = (known: Known, error: AppError): ErrorAnswer => {
+  const { requestId, target, reading } = known
+  if (target === undefined) return toProblem(error, known, requestId)
+  const answer = toRpcError(error, known, { requestId, idText: reading?.idText })
+  return { ...answer, status: statusFor(known, error, answer.status) }
 }

@@ -29,8 +29,8 @@ export type LastWords = {
 
 const toEvent = (message: string): string => `event: message\ndata: ${message}\n\n`
 
-const errorEvent = ({ requestId, reading, request }: Placed, error: AppError): string =>
-  toEvent(toRpcError(error, request, { requestId, idText: reading?.idText }).body)
+const errorEvent = (placed: Placed, error: AppError): string =>
+  toEvent(toRpcError(error, placed, { requestId: placed.requestId, idText: placed.reading?.idText }).body)
 
 /** What the last words are made of. */
 export type LastWordsDeps = { readonly placement: Pick<PlacementPort, "livesOn"> }

@@ -5,14 +5,14 @@ import type { ToolPolicy } from "../../mcp/tool-policy.ts"
 import type { PlacementPort } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Logger } from "../../ports/telemetry.ts"
-import { type ExchangeDeps, type Exchanged, exchange } from "../exchange.ts"
-import type { Placed } from "../pipeline.ts"
+import { type ExchangeDeps, exchange } from "../exchange.ts"
+import type { Answered, Exchanged, Placed } from "../pipeline.ts"
 import type { SessionSealer } from "../session/session.ts"
 import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
 import { bodilessHead, headFor } from "./answer-head.ts"
 import { bodilessStatus, codingOf, paced, planFor } from "./body-plan.ts"
 import { brokenOff, lastWordsOf } from "./last-words.ts"
-import { type Ending, pump } from "./stream.ts"
+import { type AnswerSink, pump } from "./stream.ts"
 
 /** What responding asks. */
 export type RespondDeps = {
@@ -31,15 +31,6 @@ export type RespondDeps = {
   readonly isLeaving: () => boolean
 }
 
-/** How a request was answered from upstream. */
-export type Outcome = {
-  readonly status: number
-  readonly ending: Ending
-  /** When the head of the server's answer was there, milliseconds since the epoch. */
-  readonly answeredAt: number
-  readonly placed: Placed
-}
-
 const checkStatus = (answer: UpstreamAnswer): void => {
   if (answer.status > 599)
     throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${answer.status}.` })
@@ -47,42 +38,43 @@ const checkStatus = (answer: UpstreamAnswer): void => {
   throw new AppError("UpstreamUnauthorized", { detail: "The server answered 401 to the gateway." })
 }
 
-type Relayed = Pick<Outcome, "status" | "ending">
+type Relayed = Pick<Answered, "status" | "ending">
 
 /** Answers without the server's body, which is read for its connection's sake. */
 const relayHead = async (
   { sealer, clock }: RespondDeps,
   { placed, answer }: Exchanged,
-  status: number,
+  { sink, status }: { readonly sink: AnswerSink; readonly status: number },
 ): Promise<Relayed> => {
-  placed.response.writeHead(status, bodilessHead(placed, answer, sealer))
-  placed.response.end()
+  sink.writeHead(status, bodilessHead(placed, answer, sealer))
+  sink.end()
   await dropBody(answer, clock)
   return { status, ending: "complete" }
 }
 
 /** Hands on head and body. */
-const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<Relayed> => {
-  const { response, signal, placement } = placed
+const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink): Promise<Relayed> => {
+  const { placed, answer } = exchanged
+  const { signal, placement } = placed
   checkStatus(answer)
   const { status } = answer
   const bodiless = bodilessStatus(placed, answer)
-  if (bodiless !== undefined) return relayHead(deps, { placed, answer }, bodiless)
+  if (bodiless !== undefined) return relayHead(deps, exchanged, { sink, status: bodiless })
   const plan = planFor(answer, () => deps.toolsNow(placed))
   const events = plan.kind === "events" && codingOf(answer.headers) === undefined
   const head = headFor(placed, answer, plan, deps.sealer)
   const touch = placed.openStream ? () => deps.placement.touchStream(placement) : undefined
   touch?.()
-  // it lives long and ends when a gateway goes: on a connection of its own nobody sends the next request just then
-  if (placed.openStream) response.shouldKeepAlive = false
-  const writeHead = (): void => void response.writeHead(status, head)
+  // long-lived: disable keep-alive, so that no client reuses the connection while we close it
+  if (placed.openStream) sink.shouldKeepAlive = false
+  const writeHead = (): void => void sink.writeHead(status, head)
   if (placed.openStream && events && deps.isLeaving()) {
     writeHead()
-    response.end()
+    sink.end()
     return { status, ending: "stopped" }
   }
   const paces = { owner: ownerOf(placed.identity), signal }
-  const ending = await pump(plan.type === undefined ? answer : paced(answer, deps.turns, paces), response, {
+  const ending = await pump(plan.type === undefined ? answer : paced(answer, deps.turns, paces), sink, {
     clock: deps.clock,
     writeHead,
     signal,
@@ -104,41 +96,17 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
 }
 
 /**
- * Counts an open call as use of the instance that has it. `place` is the exchange's own, which may find another instance
- * while the call is on its way.
- */
-const followUse = ({ exchange, placement }: RespondDeps, first: Placed) => {
-  let end = placement.beginCall(first.placement)
-  const place: ExchangeDeps["place"] = async (input) => {
-    const placed = await exchange.place(input)
-    end()
-    end = placement.beginCall(placed.placement)
-    return placed
-  }
-  return { place, end: () => end() }
-}
-
-/**
  * Sends the request to its server and hands the answer to the client, both as they are. Throws only while nothing has
  * been written; whatever goes wrong later ends the client's stream and is told in the outcome.
  */
 export const respond =
   (deps: RespondDeps) =>
-  async (first: Placed): Promise<Outcome> => {
-    const isCall = first.verb === "POST" && !first.openStream
-    const use = isCall ? followUse(deps, first) : undefined
+  async (first: Placed, sink: AnswerSink): Promise<Answered> => {
+    const exchanged = await exchange(deps.exchange, first)
+    const answeredAt = deps.clock.now()
     try {
-      const exchanged = await exchange(
-        use === undefined ? deps.exchange : { ...deps.exchange, place: use.place },
-        first,
-      )
-      const answeredAt = deps.clock.now()
-      try {
-        return { ...(await relay(deps, exchanged)), answeredAt, placed: exchanged.placed }
-      } finally {
-        exchanged.answer.abort()
-      }
+      return { ...(await relay(deps, exchanged, sink)), answeredAt, placed: exchanged.placed }
     } finally {
-      use?.end()
+      exchanged.close()
     }
   }

@@ -1,13 +1,28 @@
-import type { ServerResponse } from "node:http"
 import { type AppError, isAppError, toAppError } from "../../errors.ts"
 import { comment, endsBetweenEvents, hasEventId, tailAfter } from "../../mcp/sse.ts"
 import type { BodyFilter } from "../../mcp/tool-filter.ts"
 import type { ClockPort } from "../../ports/clock.ts"
+import type { Ending } from "../pipeline.ts"
 import type { UpstreamAnswer } from "../wire/upstream-answer.ts"
 import type { LastWords } from "./last-words.ts"
 
-/** How a body's way to the client ended. */
-export type Ending = "complete" | "client gone" | "server gone" | "unreadable" | "stopped"
+/** Where an answer goes: status and head once, then the body in pieces. Node's response to a client is one. */
+export type AnswerSink = {
+  /** False: the connection ends with the answer. */
+  shouldKeepAlive: boolean
+  /** True while the client is slower than what is written for it. */
+  readonly writableNeedDrain: boolean
+  /** `head` is a flat list of names and values. */
+  writeHead(status: number, head: string[]): unknown
+  /** Sends the head before there is a body. */
+  flushHeaders(): void
+  /** False = wait for `drain`. */
+  write(piece: Buffer | string): boolean
+  once(event: "drain", listener: () => void): unknown
+  end(piece?: Buffer | string): unknown
+  /** Cuts the connection, so that nobody takes a part for the whole. */
+  destroy(): unknown
+}
 
 /** How a body is handed on. */
 export type PumpOptions = {
@@ -33,15 +48,15 @@ export type PumpOptions = {
 }
 
 /** Follows an event stream, and writes a comment whenever it has been silent for too long, between two events. */
-const keepAlive = (response: ServerResponse, options: PumpOptions) => {
+const keepAlive = (sink: AnswerSink, options: PumpOptions) => {
   const { clock, silenceMs } = options
   let tail = ""
   let resumable = false
   let writtenAt = clock.now()
   const look = (): void => {
     const silent = clock.now() - writtenAt
-    if (silent >= silenceMs && endsBetweenEvents(tail) && !response.writableNeedDrain) {
-      response.write(comment)
+    if (silent >= silenceMs && endsBetweenEvents(tail) && !sink.writableNeedDrain) {
+      sink.write(comment)
       writtenAt = clock.now()
     }
     cancel = clock.timer(silent < silenceMs ? silenceMs - silent : silenceMs, look)
@@ -71,10 +86,10 @@ const stopReason = ({ reason }: AbortSignal): AppError | undefined => (isAppErro
  * the whole. Resolves when nothing more will be written; rejects while nothing has been: with a filter's error, or with why
  * the server or the gateway broke off.
  */
-export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: PumpOptions): Promise<Ending> =>
+export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOptions): Promise<Ending> =>
   new Promise((resolve, reject) => {
     const { filter, signal, onBytes } = options
-    const alive = options.events ? keepAlive(response, options) : undefined
+    const alive = options.events ? keepAlive(sink, options) : undefined
     let done = false
     let waiting = false
     let started = false
@@ -87,15 +102,15 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       resolve(ending)
     }
     const isBetween = () => alive?.isBetween() === true
-    const cut = () => void response.destroy()
+    const cut = () => void sink.destroy()
     /** Ends an event stream with last words, in a place of their own: an event that was cut becomes one that nobody reads. */
-    const endWith = (words: string): void => void response.end(isBetween() ? words : `${cutEvent}${words}`)
+    const endWith = (words: string): void => void sink.end(isBetween() ? words : `${cutEvent}${words}`)
     const isResumable = () => alive?.isResumable() === true
     const lastWords = options.events ? options.lastWords : undefined
     const isAnswered = () => lastWords?.isAnswered() === true
     const lose = async (): Promise<void> => {
       // the answer is there, and only the end of its stream is missing
-      if (isAnswered()) return finish("complete", () => void response.end())
+      if (isAnswered()) return finish("complete", () => void sink.end())
       const words = await lastWords?.serverGone(isResumable()).catch(() => undefined)
       const reason = stopReason(signal)
       if (reason !== undefined) return stop(reason)
@@ -104,7 +119,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
     const stop = (reason: AppError): void => {
       start()
       const words = isAnswered() ? undefined : lastWords?.stopped(reason, isResumable())
-      finish("stopped", () => (words === undefined ? void response.end() : endWith(words)))
+      finish("stopped", () => (words === undefined ? void sink.end() : endWith(words)))
     }
     const start = (): void => {
       if (!started) options.writeHead()
@@ -126,8 +141,8 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
       alive?.wrote(chunk)
       lastWords?.sent(chunk)
       start()
-      if (response.write(chunk)) return true
-      if (!waiting) response.once("drain", resume)
+      if (sink.write(chunk)) return true
+      if (!waiting) sink.once("drain", resume)
       waiting = true
       return false
     }
@@ -155,7 +170,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
         start()
         // a server that stops ends its streams in order: without ids of events nobody could take this one up again
         const words = isResumable() || answer.status >= 300 ? undefined : lastWords?.serverEnded()
-        if (words === undefined) finish("complete", () => void response.end())
+        if (words === undefined) finish("complete", () => void sink.end())
         else finish("server gone", () => endWith(words))
       },
       fail: () => {
@@ -170,6 +185,6 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
     // no piece came with the head: it must not wait for the first one
     if (!started && !done && !options.holdHead) {
       start()
-      response.flushHeaders()
+      sink.flushHeaders()
     }
   })

@@ -1,10 +1,8 @@
-import type { IncomingMessage } from "node:http"
 import { type AppError, type ErrorCode, errorTable, isAppError } from "../../errors.ts"
 import { createLogNames, type LogNames } from "../../identity/subject-key.ts"
 import type { Message } from "../../mcp/message.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
-import type { Outcome } from "../answer/respond.ts"
-import type { Known } from "../pipeline.ts"
+import type { Answered, Known } from "../pipeline.ts"
 import { clientLeft, createRequestMetrics } from "./request-metrics.ts"
 
 /** What was decided on a request: `none` if it ended before anything was, e.g. because its body is no JSON. */
@@ -31,7 +29,7 @@ export const decisionOf = (known: Pick<Known, "messages">, error: AppError | und
 export type Verdict = {
   readonly known: Known
   readonly now: number
-  readonly outcome?: Outcome
+  readonly outcome?: Answered
   readonly error?: AppError
   /** True if the client left before there was an answer. */
   readonly left?: boolean
@@ -40,7 +38,7 @@ export type Verdict = {
 /** A request that never became an MCP request. */
 export type Refusal = {
   /** What is known of it; nothing, if it could not be read. */
-  readonly request: Pick<IncomingMessage, "method" | "url">
+  readonly request: { readonly method?: string | undefined; readonly url?: string | undefined }
   readonly requestId: string
   readonly error: AppError
 }

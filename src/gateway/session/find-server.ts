@@ -42,10 +42,10 @@ export const createLives = ({ currentIncarnation }: Pick<PlacementPort, "current
   }
 }
 
-/** What placing asks. */
-export type PlacingDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
+/** What finding a server asks. */
+export type FindServerDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
 
-type Settling = PlacingDeps & { readonly lives: Lives }
+type Settling = FindServerDeps & { readonly lives: Lives }
 
 /** The session's server is gone, and its state with it. */
 export const sessionGone = (): AppError =>
@@ -60,7 +60,7 @@ const belongToOpenCalls = (messages: readonly Message[]): boolean =>
     (message) => message.kind === "response" || (message.kind === "notification" && continuing.has(message.method)),
   )
 
-const ask = (deps: PlacingDeps, input: Keyed): Placement | Promise<Placement> =>
+const ask = (deps: FindServerDeps, input: Keyed): Placement | Promise<Placement> =>
   deps.placement.place({
     target: input.target,
     identity: input.identity,
@@ -91,7 +91,7 @@ const settle = async (deps: Settling, input: Keyed, session: OpenSession, seen: 
 
 /** Where the session stands now: on its own server, or opened again on the one that took its place. */
 const upstreamSessionOf = async (
-  { placement, reinitializer }: PlacingDeps,
+  { placement, reinitializer }: FindServerDeps,
   input: Keyed,
   session: OpenSession,
   found: Placement,
@@ -133,10 +133,10 @@ const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | P
 }
 
 /**
- * Places a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
+ * Finds the server of a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
  * knows it; at once if the instance is warm. Throws or rejects with what placement throws, and SessionNotFound.
  */
-export const place = (deps: PlacingDeps) => {
+export const findServer = (deps: FindServerDeps) => {
   const settling = { ...deps, lives: createLives(deps.placement) }
   return (input: Keyed): Placed | Promise<Placed> => {
     const found = ask(deps, input)

@@ -5,7 +5,7 @@ import { createEventSplitter, isMessage, parseEvents } from "../../mcp/sse.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Keyed } from "../pipeline.ts"
-import { clientOrigin, identityHeadersFor, type ProxyTrust, toUpstreamHeaders } from "../wire/headers.ts"
+import { callServer } from "../wire/call-server.ts"
 import type { Upstream } from "../wire/upstream.ts"
 import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
 import type { OpenSession } from "./session.ts"
@@ -87,13 +87,12 @@ export const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
 
 type Handshake = {
   readonly upstream: Upstream
-  readonly trusts: ProxyTrust
   readonly clock: ClockPort
   readonly signal: AbortSignal
 }
 
 const send = (
-  { upstream, trusts, signal }: Handshake,
+  { upstream, signal }: Handshake,
   input: Keyed,
   to: { readonly placement: Placement; readonly session: string | undefined; readonly version: string | undefined },
   message: object,
@@ -103,19 +102,11 @@ const send = (
     accept: "application/json, text/event-stream",
     ...(to.version === undefined ? {} : { "mcp-protocol-version": to.version }),
   }
-  return upstream.send({
-    placement: to.placement,
-    verb: "POST",
-    headers: toUpstreamHeaders(headers, {
-      session: to.session,
-      origin: clientOrigin(input.request, trusts),
-      host: input.target.spec.hostHeader,
-      identity: identityHeadersFor(input),
-    }),
+  return callServer(upstream, input, {
+    ...{ placement: to.placement, verb: "POST", headers, session: to.session, signal },
     body: Buffer.from(JSON.stringify({ jsonrpc: "2.0", ...message })),
     headersTimeoutMs: timeoutMs,
     lane: "call",
-    signal,
   })
 }
 
@@ -156,7 +147,6 @@ const whileThere = <T>(attempt: Promise<T>, signal: AbortSignal): Promise<T> =>
 /** Makes the reinitializer. An attempt goes on when the client that caused it leaves: its next request needs it. */
 export const createReinitializer = (deps: {
   readonly upstream: Upstream
-  readonly trusts: ProxyTrust
   readonly clock: ClockPort
 }): Reinitializer => {
   const entries = new Map<string, Entry>()

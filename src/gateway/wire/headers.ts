@@ -1,7 +1,7 @@
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
+import type { IncomingHttpHeaders } from "node:http"
 import type { Identity } from "../../identity/identity.ts"
 import type { Mirrored } from "../../mcp/mirrored-headers.ts"
-import type { Verb } from "../incoming.ts"
+import type { ClientOrigin, Verb } from "../incoming.ts"
 import type { Admitted } from "../pipeline.ts"
 
 /**
@@ -59,9 +59,6 @@ export const acceptFor = (verb: Verb, header = ""): string => {
   return header.trim() === "" ? missing.join(", ") : `${header}, ${missing.join(", ")}`
 }
 
-/** What a proxy in front says of the client, or what the connection says. */
-export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
-
 const noNames: ReadonlySet<string> = new Set()
 
 /** Header names that the Connection header makes hop-by-hop (RFC 9110 §7.6.1). */
@@ -117,25 +114,6 @@ export const toClientHeaders = (headers: IncomingHttpHeaders): string[] => {
     if (value !== undefined) list.push(name, Array.isArray(value) ? value.join(", ") : value)
   }
   return list
-}
-
-/** What may be believed of the request's way to us. */
-export type ProxyTrust = (address: string) => boolean
-
-/** Where the request came from: by its connection, or by X-Forwarded-* if the connection is a trusted proxy's. */
-export const clientOrigin = (request: IncomingMessage, trusts: ProxyTrust): ClientOrigin => {
-  const address = request.socket.remoteAddress ?? "unknown"
-  const host = request.headers.host ?? ""
-  const forwarded = request.headers["x-forwarded-for"]
-  if (forwarded === undefined || !trusts(address)) return { address, host, protocol: "http" }
-  const hops = String(forwarded)
-    .split(",")
-    .map((hop) => hop.trim())
-  return {
-    address: hops.findLast((hop) => !trusts(hop)) ?? hops[0] ?? address,
-    host: String(request.headers["x-forwarded-host"] ?? host),
-    protocol: request.headers["x-forwarded-proto"] === "https" ? "https" : "http",
-  }
 }
 
 /** Longest list, bytes: a longer one is cut between two entries, which can only take something away. */

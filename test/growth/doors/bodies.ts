@@ -16,7 +16,7 @@ const tools = createToolPolicies()(target)
 
 /** Reads and judges a body as a POST's. */
 const judge = (bytes: Buffer): void => {
-  const input = { verb: "POST", request: { headers: {} }, target, tools, body: bytes, reading: readMessages(bytes) }
+  const input = { verb: "POST", headers: {}, target, tools, body: bytes, reading: readMessages(bytes) }
   permit(input as unknown as ReadStep)
 }
 

@@ -33,7 +33,7 @@ const mcpBody = (name: string, length: number): Family => ({
   make: (size) => async () => {
     const request = new IncomingMessage(new Socket())
     const { signal } = new AbortController()
-    const body = readBody(request, { limit: 4 * mebibyte, signal, take: openHolding() })
+    const body = readBody(request, { limit: 4 * mebibyte, declared: undefined, signal, take: openHolding() })
     await send(Math.floor(size / length), length, (piece) => void request.push(piece))
     request.push(null)
     await body

@@ -24,7 +24,7 @@ const ask = (body: unknown, spec: Partial<MCPTargetSpec> = {}, headers: Record<s
   const input = {
     target: target(spec),
     tools: undefined,
-    request: { headers },
+    headers,
     reading: readMessages(Buffer.from(JSON.stringify(body))),
   }
   return codeOf(() => permit(input as unknown as Read))
@@ -97,7 +97,7 @@ test.each([
 describe("a permitted request", () => {
   const permitted = (body: unknown) => {
     const reading = readMessages(Buffer.from(JSON.stringify(body)))
-    return permit({ target: target(), tools: undefined, request: { headers: {} }, reading } as unknown as Read)
+    return permit({ target: target(), tools: undefined, headers: {}, reading } as unknown as Read)
   }
 
   test("keeps the name of what is called, but not the arguments, which are in its body too", () => {

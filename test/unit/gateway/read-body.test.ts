@@ -15,7 +15,12 @@ const setUp = (headers: Readonly<Record<string, string>> = {}, room = Number.POS
     taken += bytes
     return true
   }
-  const body = readBody(request, { limit: 10_000, signal: client.signal, take })
+  const body = readBody(request, {
+    limit: 10_000,
+    declared: headers["content-length"],
+    signal: client.signal,
+    take,
+  })
   return { request, client, body, taken: () => taken }
 }
 
