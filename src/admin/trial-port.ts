@@ -1,13 +1,6 @@
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
-
-/** One request to a server that is tried, by lower-case names of its headers. */
-export type TrialRequest = {
-  readonly verb: "POST" | "DELETE"
-  readonly headers: Readonly<Record<string, string>>
-  readonly body?: Buffer
-  readonly signal: AbortSignal
-}
+import type { Send } from "../mcp/client.ts"
 
 /** The call of the REST API that tries a server: its id for the log, and the end of its time. */
 export type TrialCall = { readonly requestId: string; readonly signal: AbortSignal }
@@ -16,8 +9,8 @@ export type TrialCall = { readonly requestId: string; readonly signal: AbortSign
 export type TrialSeat = {
   /** Name of the instance. */
   readonly instance: string
-  /** Asks the server as an MCP request would be sent; throws what that throws. The session id is the server's own. */
-  ask(request: TrialRequest): Promise<Response>
+  /** Asks the server as an MCP request would be sent; throws what that throws. */
+  readonly ask: Send
   /** Ends the use of the instance. */
   end(): void
 }

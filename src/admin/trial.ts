@@ -1,8 +1,8 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { type AppError, hasCode, isAppError } from "../errors.ts"
+import { type Handshake, handshake } from "../mcp/client.ts"
 import { type Answer, type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
-import { type Handshake, handshake } from "./handshake.ts"
 import { isVisible } from "./instances.ts"
 import { orEmpty } from "./json-body.ts"
 import { lastLines, maskedFor } from "./logs.ts"
@@ -112,7 +112,7 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
   }
   const begun = clock.now()
   try {
-    const found = await handshake(seat, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
+    const found = await handshake(seat.ask, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
     const seconds = (clock.now() - begun) / 1_000
     await untilTimed(call, seat)
     const life = livesOf(call, target).get(seat.instance)

@@ -1,6 +1,7 @@
 import { parseDuration } from "../api/units.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { Message } from "../mcp/message.ts"
+import { factsOf } from "../mcp/methods.ts"
 import { mirroredOf } from "../mcp/mirrored-headers.ts"
 import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
@@ -29,20 +30,10 @@ type Sent = Pick<Exchanged, "placed" | "answer">
 /** Waits before another attempt, milliseconds; as many attempts more as there are entries. */
 const retryDelaysMs: readonly number[] = [100, 400]
 
-/** Methods that change nothing, so that asking twice does no harm. */
-const repeatable: ReadonlySet<string> = new Set([
-  "initialize",
-  "ping",
-  "server/discover",
-  "tools/list",
-  "prompts/list",
-  "resources/list",
-  "resources/templates/list",
-])
-
 /** True if asking for all of it twice does no harm. */
 export const isRepeatable = (messages: readonly Message[]): boolean =>
-  messages.length > 0 && messages.every((message) => message.kind === "request" && repeatable.has(message.method))
+  messages.length > 0 &&
+  messages.every((message) => message.kind === "request" && factsOf(message.method).repeatable === true)
 
 /** What a request hears whose server broke off: «ask again» only where that is safe. */
 const toInterrupted = (error: AppError, { messages }: Placed): AppError => {

@@ -2,8 +2,10 @@ import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { Message, Params } from "../mcp/message.ts"
+import { factsOf } from "../mcp/methods.ts"
 import { checkHeaders } from "../mcp/mirrored-headers.ts"
 import type { ToolPolicies, ToolPolicy } from "../mcp/tool-policy.ts"
+import { type Era, withBatches } from "../mcp/versions.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Admitted, Identified, Known, Permitted, Read } from "./pipeline.ts"
 import { boundInitialize } from "./session/session.ts"
@@ -72,7 +74,7 @@ const checkTool = (message: Message, tools: ToolPolicy | undefined): void => {
  * another's. Whether its server keeps them apart, only the target's author knows.
  */
 const checkTasks = (message: Message, { spec }: MCPTarget): void => {
-  if (message.kind === "response" || !message.method.startsWith("tasks/") || spec.sharedTasks === true) return
+  if (message.kind === "response" || spec.sharedTasks === true || !factsOf(message.method).needsOwnInstance) return
   if (spec.isolationBoundary === "per_user" && spec.subjectKey === undefined) return
   throw new AppError("Forbidden", {
     detail:
@@ -82,23 +84,24 @@ const checkTasks = (message: Message, { spec }: MCPTarget): void => {
 
 /** Batches exist in revision 2025-03-26 only, which is also what a request without a version header speaks. */
 const checkBatch = (input: Read, messages: readonly Message[]): void => {
-  const version = input.headers["mcp-protocol-version"] ?? "2025-03-26"
+  const version = input.headers["mcp-protocol-version"] ?? withBatches
   const modern = messages.some((message) => message.kind !== "response" && message.version !== undefined)
-  if (version !== "2025-03-26" || modern) {
-    throw new AppError("InvalidRequest", { detail: "Batches exist in protocol version 2025-03-26 only." })
+  if (version !== withBatches || modern) {
+    throw new AppError("InvalidRequest", { detail: `Batches exist in protocol version ${withBatches} only.` })
   }
   if (messages.some((message) => message.kind !== "response" && message.method === "initialize")) {
     throw new AppError("InvalidRequest", { detail: "initialize cannot be part of a batch." })
   }
 }
 
-const eraOf = (messages: readonly Message[]): "legacy" | "modern" => {
+const eraOf = (messages: readonly Message[]): Era => {
   const first = messages[0]
   return first !== undefined && first.kind !== "response" && first.version !== undefined ? "modern" : "legacy"
 }
 
 const isOpenStream = ({ verb }: Read, messages: readonly Message[]): boolean =>
-  verb === "GET" || messages.some((message) => message.kind === "request" && message.method === "subscriptions/listen")
+  verb === "GET" ||
+  messages.some((message) => message.kind === "request" && factsOf(message.method).opensStream === true)
 
 /** The only place where a request becomes permitted. */
 const grant = (input: Read, all: readonly Message[]): Permitted => {

@@ -4,9 +4,6 @@ import { scanBody, versionKey } from "./json-scan.ts"
 /** Parameters of a message. */
 export type Params = Readonly<Record<string, unknown>>
 
-/** Which era of MCP a request is of: `modern` if its messages name the protocol version themselves. */
-export type Era = "legacy" | "modern"
-
 /** One JSON-RPC message of a body. */
 export type Message =
   | {

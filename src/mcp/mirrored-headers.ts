@@ -1,19 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../errors.ts"
-import type { Era, Message } from "./message.ts"
-
-/** Which parameter `Mcp-Name` repeats, and whether it must (MCP 2026-07-28, standard request headers; tasks extension). */
-const nameSources: Readonly<Record<string, { readonly param: string; readonly required: boolean }>> = {
-  "tools/call": { param: "name", required: true },
-  "prompts/get": { param: "name", required: true },
-  "resources/read": { param: "uri", required: true },
-  "tasks/get": { param: "taskId", required: false },
-  "tasks/update": { param: "taskId", required: false },
-  "tasks/cancel": { param: "taskId", required: false },
-}
-
-/** Versions are dates; with this one began the era whose requests name their version in the body. */
-const isOfModernEra = (version: string): boolean => /^\d{4}-\d\d-\d\d$/.test(version) && version >= "2026-07-28"
+import type { Message } from "./message.ts"
+import { factsOf } from "./methods.ts"
+import { type Era, isOfModernEra } from "./versions.ts"
 
 /** Which headers that repeat the body go on: none, the method's, those of any message, or also those of a tool's arguments. */
 export type Mirrored = "none" | "method" | "message" | "call"
@@ -52,12 +41,12 @@ const compare = (name: string, header: string | undefined, body: string | undefi
 }
 
 const compareName = (header: string | undefined, message: Exclude<Message, { kind: "response" }>): void => {
-  const source = Object.hasOwn(nameSources, message.method) ? nameSources[message.method] : undefined
-  const value = source === undefined ? undefined : message.params[source.param]
+  const { nameParameter } = factsOf(message.method)
+  const value = nameParameter === undefined ? undefined : message.params[nameParameter.name]
   const text = typeof value === "string" ? value : undefined
   const decoded = header === undefined ? undefined : decodeMirrored(header)
   if (header !== undefined && decoded === undefined) throw mismatch("The header Mcp-Name is not valid base64.")
-  compare("Mcp-Name", decoded, text, source?.required === true && message.kind === "request")
+  compare("Mcp-Name", decoded, text, nameParameter?.isRequired === true && message.kind === "request")
 }
 
 /** Node joins repeated headers of these names with a comma; a list is never what the body says. */

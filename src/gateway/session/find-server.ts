@@ -1,5 +1,6 @@
 import { AppError } from "../../errors.ts"
 import type { Message } from "../../mcp/message.ts"
+import { factsOf } from "../../mcp/methods.ts"
 import type { Placement, PlacementPort } from "../../placement/port.ts"
 import type { Keyed, Placed } from "../pipeline.ts"
 import { isDialFailure } from "../wire/upstream-answer.ts"
@@ -51,13 +52,13 @@ type Settling = FindServerDeps & { readonly lives: Lives }
 export const sessionGone = (): AppError =>
   new AppError("SessionNotFound", { detail: "The server that held this session is gone." })
 
-const continuing: ReadonlySet<string> = new Set(["notifications/cancelled", "notifications/progress"])
-
 /** True if the messages belong to calls that are open already: without them a drain waits for those calls in vain. */
 const belongToOpenCalls = (messages: readonly Message[]): boolean =>
   messages.length > 0 &&
   messages.every(
-    (message) => message.kind === "response" || (message.kind === "notification" && continuing.has(message.method)),
+    (message) =>
+      message.kind === "response" ||
+      (message.kind === "notification" && factsOf(message.method).continuesCall === true),
   )
 
 const ask = (deps: FindServerDeps, input: Keyed): Placement | Promise<Placement> =>

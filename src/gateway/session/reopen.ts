@@ -1,13 +1,11 @@
-import { AppError } from "../../errors.ts"
-import { createGrowingBuffer } from "../../intake/gather.ts"
-import { isRecord } from "../../mcp/message.ts"
-import { createEventSplitter, isMessage, parseEvents } from "../../mcp/sse.ts"
+import { AppError, hasCode } from "../../errors.ts"
+import { createAsk, openSession, type Send } from "../../mcp/client.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Keyed } from "../pipeline.ts"
 import { callServer } from "../wire/call-server.ts"
 import type { Upstream } from "../wire/upstream.ts"
-import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
+import { toWebResponse } from "../wire/web-response.ts"
 import type { OpenSession } from "./session.ts"
 
 /**
@@ -30,107 +28,37 @@ export type Reinitializer = {
 const timeoutMs = 30_000
 const rememberedSessions = 10_000
 const maxAnswerBytes = 2 ** 20
-const requestId = "reflow-reopen"
 
 const refused = (detail: string): AppError =>
   new AppError("UpstreamInvalid", { detail: `The session could not be opened again: ${detail}.` })
 
-const parseAnswer = (text: string): unknown => {
+type Opening = { readonly session: OpenSession; readonly placement: Placement; readonly input: Keyed }
+
+/** Sends what opens the session to the placed server, for the caller of the request that needs it. */
+const sendTo =
+  (upstream: Upstream, { placement, input }: Opening, signal: AbortSignal): Send =>
+  async ({ verb, body, headers: { "mcp-session-id": session, ...headers } }) => {
+    const timing = { headersTimeoutMs: timeoutMs, lane: "call", signal } as const
+    const answer = await callServer(upstream, input, { ...timing, placement, verb, headers, session, body })
+    return toWebResponse(answer, { close: () => answer.abort() })
+  }
+
+/** What the server did wrong, without its words: they may hold what is another's. */
+const toRefused = ({ data, message }: AppError): AppError =>
+  refused(typeof data?.status === "number" ? `the server answered ${data.status} to initialize` : message)
+
+/** Opens it by the client's own initialize. Resolves with the server's id. */
+const openAgain = async (upstream: Upstream, opening: Opening, signal: AbortSignal): Promise<string | undefined> => {
+  const ask = createAsk(sendTo(upstream, opening, signal), { signal, maxBytes: maxAnswerBytes })
   try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new AppError("UpstreamInvalid", { detail: "The server's initialize answer is not JSON.", cause })
+    const { id, noted } = await openSession(ask, opening.session.initialize ?? {})
+    if (noted >= 300) throw refused(`the server answered ${noted} to notifications/initialized`)
+    return id
+  } catch (error) {
+    throw hasCode(error, "UpstreamInvalid", "UpstreamUnauthorized") && error.data !== undefined
+      ? toRefused(error)
+      : error
   }
-}
-
-const isAnswer = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  isRecord(value) && value.id === requestId
-
-/** Reads the answer to our initialize from a JSON body or an event stream. Rejects with UpstreamInvalid. */
-export const readAnswer = (answer: UpstreamAnswer): Promise<unknown> =>
-  new Promise((resolve, reject) => {
-    const events = String(answer.headers["content-type"] ?? "").startsWith("text/event-stream")
-    const splitter = createEventSplitter(maxAnswerBytes, () => refused("the answer is too long"))
-    const body = createGrowingBuffer()
-    let size = 0
-    const look = (chunk: Buffer): void => {
-      size += chunk.length
-      if (size > maxAnswerBytes) throw refused("the answer is too long")
-      if (!events) body.add(chunk)
-      for (const event of events ? parseEvents(splitter.push(chunk).toString()) : []) {
-        const { data = "" } = event
-        const message = data === "" || !isMessage(event) ? undefined : parseAnswer(data)
-        if (isAnswer(message)) resolve(message)
-      }
-    }
-    const attempt = (task: () => void): void => {
-      try {
-        task()
-      } catch (error) {
-        reject(error)
-        answer.abort()
-      }
-    }
-    answer.consume({
-      data: (chunk) => {
-        attempt(() => look(chunk))
-        return true
-      },
-      end: () =>
-        attempt(() => {
-          if (!events) resolve(parseAnswer(body.take().toString()))
-          else reject(refused("the server ended the stream without an answer"))
-        }),
-      fail: reject,
-    })
-  })
-
-type Handshake = {
-  readonly upstream: Upstream
-  readonly clock: ClockPort
-  readonly signal: AbortSignal
-}
-
-const send = (
-  { upstream, signal }: Handshake,
-  input: Keyed,
-  to: { readonly placement: Placement; readonly session: string | undefined; readonly version: string | undefined },
-  message: object,
-): Promise<UpstreamAnswer> => {
-  const headers = {
-    "content-type": "application/json",
-    accept: "application/json, text/event-stream",
-    ...(to.version === undefined ? {} : { "mcp-protocol-version": to.version }),
-  }
-  return callServer(upstream, input, {
-    ...{ placement: to.placement, verb: "POST", headers, session: to.session, signal },
-    body: Buffer.from(JSON.stringify({ jsonrpc: "2.0", ...message })),
-    headersTimeoutMs: timeoutMs,
-    lane: "call",
-  })
-}
-
-const handshake = async (by: Handshake, session: OpenSession, placement: Placement, input: Keyed) => {
-  const { initialize: params } = session
-  const opening = { placement, session: undefined, version: undefined }
-  const answer = await send(by, input, opening, { id: requestId, method: "initialize", params })
-  const message = await readAnswer(answer)
-  answer.abort()
-  if (answer.status !== 200 || !isAnswer(message) || !isRecord(message.result)) {
-    throw refused(`the server answered ${answer.status} to initialize`)
-  }
-  const { "mcp-session-id": header } = answer.headers
-  const id = header === undefined ? undefined : String(header)
-  const { protocolVersion } = message.result
-  const opened = {
-    placement,
-    session: id,
-    version: typeof protocolVersion === "string" ? protocolVersion : undefined,
-  }
-  const noted = await send(by, input, opened, { method: "notifications/initialized" })
-  void dropBody(noted, by.clock)
-  if (noted.status >= 300) throw refused(`the server answered ${noted.status} to notifications/initialized`)
-  return id
 }
 
 type Entry = { readonly incarnation: string; readonly id: Promise<string | undefined> }
@@ -154,7 +82,7 @@ export const createReinitializer = (deps: {
   const start = (session: OpenSession, placement: Placement, input: Keyed): Entry => {
     const limit = new AbortController()
     const cancel = deps.clock.timer(timeoutMs, () => limit.abort(refused("the server took too long")))
-    const id = handshake({ ...deps, signal: limit.signal }, session, placement, input).finally(cancel)
+    const id = openAgain(deps.upstream, { session, placement, input }, limit.signal).finally(cancel)
     const entry = { incarnation: placement.incarnation, id }
     id.catch(() => {
       if (entries.get(session.sealed) === entry) entries.delete(session.sealed)

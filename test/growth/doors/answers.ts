@@ -1,6 +1,6 @@
-import { readAnswer } from "../../../src/admin/mcp-answer.ts"
-import { readAnswer as readReopening } from "../../../src/gateway/session/reopen.ts"
 import type { BodySink, UpstreamAnswer } from "../../../src/gateway/wire/upstream-answer.ts"
+import { toWebResponse } from "../../../src/gateway/wire/web-response.ts"
+import { readAnswer } from "../../../src/mcp/read-answer.ts"
 import { type BodyFilter, filterEvents, filterJson } from "../../../src/mcp/tool-filter.ts"
 import { createToolPolicies, type ToolPolicy } from "../../../src/mcp/tool-policy.ts"
 import { aTarget } from "../../support/build/target.ts"
@@ -86,7 +86,7 @@ const reopened = (name: string, type: string, text: (size: number) => string, pi
   largest: mebibyte - 256,
   make: (size) => {
     const pieces = piecesOf(Buffer.from(text(size)), piece)
-    return () => readReopening(answerOf(pieces, type))
+    return () => readAnswer(toWebResponse(answerOf(pieces, type), { close: () => {} }), { id: 1, maxBytes: mebibyte })
   },
 })
 const tried = (name: string, type: string, text: (size: number) => string, piece: number): Family => ({
@@ -94,7 +94,8 @@ const tried = (name: string, type: string, text: (size: number) => string, piece
   largest: largest,
   make: (size) => {
     const pieces = piecesOf(Buffer.from(text(size)), piece)
-    return () => readAnswer(new Response(bodyOf(pieces), { headers: { "content-type": type } }), 1)
+    return () =>
+      readAnswer(new Response(bodyOf(pieces), { headers: { "content-type": type } }), { id: 1, maxBytes: 4 * mebibyte })
   },
 })
 
@@ -138,9 +139,9 @@ export const doors: readonly Door[] = [
     name: "answer to the opening of a session",
     limit: "1 MiB, 30 s",
     families: [
-      reopened("events in one-byte pieces", events, (size) => data(content(size)), 1),
+      reopened("events in pieces of 10 bytes", events, (size) => data(content(size)), 10),
       reopened("events that say nothing", events, (size) => data("{}").repeat(size / 10), wholePiece),
-      reopened("JSON in one-byte pieces", json, content, 1),
+      reopened("JSON in pieces of 10 bytes", json, content, 10),
     ],
   },
   {

@@ -2,8 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net"
 import { json } from "node:stream/consumers"
 import { expect, onTestFinished, test } from "vitest"
-import { handshake } from "../../../src/admin/handshake.ts"
-import type { TrialSeat } from "../../../src/admin/trial-port.ts"
+import { handshake, type Send } from "../../../src/mcp/client.ts"
 
 type Asked = { readonly verb: string; readonly method: string; readonly session: string | undefined }
 // biome-ignore lint/suspicious/noExplicitAny: the test's own servers read what they are sent
@@ -30,10 +29,10 @@ const serve = async (reply: Reply) => {
 }
 
 /** Asks a server directly. */
-const at = (url: URL): Pick<TrialSeat, "ask"> => ({
-  ask: ({ verb, headers, body, signal }) =>
-    fetch(url, { method: verb, redirect: "manual", headers, signal, ...(body && { body: new Uint8Array(body) }) }),
-})
+const at =
+  (url: URL): Send =>
+  ({ verb, headers, body, signal }) =>
+    fetch(url, { method: verb, redirect: "manual", headers, signal, ...(body && { body: new Uint8Array(body) }) })
 
 const patience = () => AbortSignal.timeout(10_000)
 const codeOf = (promise: Promise<unknown>) => promise.catch((error: unknown) => Object(error).code)

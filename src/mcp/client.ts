@@ -1,13 +1,29 @@
 import { z } from "zod"
 import { AppError, isAppError } from "../errors.ts"
 import { version } from "../version.ts"
-import { type Answered, readAnswer } from "./mcp-answer.ts"
-import type { TrialSeat } from "./trial-port.ts"
+import { type Answered, readAnswer } from "./read-answer.ts"
+import { firstModern as modern, newestLegacy } from "./versions.ts"
 
-/** The revision whose requests stand alone. */
-const modern = "2026-07-28"
-/** The newest revision that opens with `initialize`. */
-const legacy = "2025-11-25"
+/** One request to a server, by lower-case names of its headers. */
+export type ServerRequest = {
+  readonly verb: "POST" | "DELETE"
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Buffer
+  readonly signal: AbortSignal
+}
+
+/** Sends a request to the one server that is meant, and resolves with its answer as it is; the session id is the server's own. */
+export type Send = (request: ServerRequest) => Promise<Response>
+
+/** How a server is asked. */
+export type AskOptions = {
+  /** Ends what is under way. */
+  readonly signal: AbortSignal
+  /** Most bytes of an answer that are read; default 4 MiB. */
+  readonly maxBytes?: number
+}
+
+const defaultMaxBytes = 4 * 2 ** 20
 /** Most pages of tools, and most tools, that are asked for. */
 const maxPages = 20
 const maxTools = 1_000
@@ -27,7 +43,7 @@ const Discovery = z.looseObject({
   serverInfo: ServerInfo.optional(),
   _meta: z.looseObject({ [serverKey]: ServerInfo.optional() }).optional(),
 })
-const Opening = z.looseObject({ protocolVersion: z.string().max(64), serverInfo: ServerInfo.optional() })
+const Opening = z.looseObject({ protocolVersion: z.string().max(64).optional(), serverInfo: ServerInfo.optional() })
 const Tools = z.looseObject({
   tools: z.array(z.looseObject({ name: z.string().max(1_024) })),
   nextCursor: z.string().optional(),
@@ -40,10 +56,13 @@ const envelope = {
   "io.modelcontextprotocol/clientCapabilities": {},
 }
 
-/** Asks the server that is tried. */
-type Server = Pick<TrialSeat, "ask">
 type Sent = { readonly method: string; readonly params: object; readonly headers?: Readonly<Record<string, string>> }
-type Heard = Answered & { readonly status: number; readonly headers: Headers }
+
+/** What was heard of a server. */
+export type Heard = Answered & { readonly status: number; readonly headers: Headers }
+
+/** Sends one message, as a request or, if the method is a notification's, as that. Throws AppErrors of the upstream kind. */
+export type Ask = (message: Sent) => Promise<Heard>
 
 const failed = (error: unknown, signal: AbortSignal): AppError => {
   if (isAppError(error)) return error
@@ -70,20 +89,20 @@ const unexpected = (method: string, { status, message, said }: Heard): AppError 
   return new AppError("UpstreamInvalid", { detail, data })
 }
 
-/** A connection to a server that has one request after the other. */
-const createAsk = (server: Server, signal: AbortSignal) => {
+/** Makes what asks a server, one request after the other. */
+export const createAsk = (send: Send, { signal, maxBytes = defaultMaxBytes }: AskOptions): Ask => {
   let id = 0
-  return async ({ method, params, headers }: Sent): Promise<Heard> => {
+  return async ({ method, params, headers }) => {
     const isNotice = method.startsWith("notifications/")
     const request = { jsonrpc: "2.0", ...(isNotice ? {} : { id: ++id }), method, params }
     try {
-      const response = await server.ask({
+      const response = await send({
         verb: "POST",
         signal,
         headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers },
         body: Buffer.from(JSON.stringify(request)),
       })
-      const answered = isNotice ? {} : await readAnswer(response, id)
+      const answered = isNotice ? {} : await readAnswer(response, { id, maxBytes })
       if (isNotice) await response.body?.cancel()
       return { status: response.status, headers: response.headers, ...answered }
     } catch (error) {
@@ -91,8 +110,6 @@ const createAsk = (server: Server, signal: AbortSignal) => {
     }
   }
 }
-
-type Ask = ReturnType<typeof createAsk>
 
 const listTools = async (ask: Ask, meta: object, headers: Readonly<Record<string, string>>): Promise<string[]> => {
   const tools: string[] = []
@@ -122,30 +139,52 @@ const tryModern = async (ask: Ask): Promise<Handshake | undefined> => {
   return { era: "modern", protocolVersion: modern, ...(server === undefined ? {} : { server }), tools }
 }
 
-const endSession = (server: Server, headers: Record<string, string>, signal: AbortSignal): Promise<unknown> =>
+const endSession = (send: Send, headers: Record<string, string>, signal: AbortSignal): Promise<unknown> =>
   // not every server has sessions to end
-  server
-    .ask({ verb: "DELETE", signal, headers })
+  send({ verb: "DELETE", signal, headers })
     .then((response) => response.body?.cancel())
     .catch(() => {})
 
-const openLegacy = async (ask: Ask, server: Server, signal: AbortSignal): Promise<Handshake> => {
-  const params = { protocolVersion: legacy, capabilities: {}, clientInfo }
+/** A session of the legacy era, as its server has opened it. */
+export type ServerSession = {
+  /** The server's own id; undefined if the server has no sessions. */
+  readonly id: string | undefined
+  /** What every request of the session says in its headers. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly protocolVersion: string | undefined
+  readonly server: z.infer<typeof ServerInfo> | undefined
+  /** Status with which the server took the notification that it is opened. */
+  readonly noted: number
+}
+
+/**
+ * Opens a session: `initialize` with these parameters, and the notification that it is understood. Throws UpstreamUnauthorized
+ * and UpstreamInvalid with the server's `status`, and what asking throws.
+ */
+export const openSession = async (ask: Ask, params: object): Promise<ServerSession> => {
   const heard = await ask({ method: "initialize", params })
   const { data } = Opening.safeParse(heard.message?.result)
-  if (data === undefined) throw unexpected("initialize", heard)
-  const { protocolVersion, serverInfo } = data
-  const session = heard.headers.get("mcp-session-id")
+  if (data === undefined || heard.status !== 200) throw unexpected("initialize", heard)
+  const { protocolVersion, serverInfo: server } = data
+  const id = heard.headers.get("mcp-session-id") ?? undefined
   const headers = {
-    "mcp-protocol-version": protocolVersion,
-    ...(session === null ? {} : { "mcp-session-id": session }),
+    ...(protocolVersion === undefined ? {} : { "mcp-protocol-version": protocolVersion }),
+    ...(id === undefined ? {} : { "mcp-session-id": id }),
   }
+  const { status: noted } = await ask({ method: "notifications/initialized", params: {}, headers })
+  return { id, headers, protocolVersion, server, noted }
+}
+
+const inspectLegacy = async (ask: Ask, send: Send, signal: AbortSignal): Promise<Handshake> => {
+  const opened = await openSession(ask, { protocolVersion: newestLegacy, capabilities: {}, clientInfo })
+  const { id, headers, protocolVersion, server } = opened
   try {
-    await ask({ method: "notifications/initialized", params: {}, headers })
+    if (protocolVersion === undefined)
+      throw new AppError("UpstreamInvalid", { detail: "The server answered initialize without a protocol version." })
     const tools = await listTools(ask, {}, headers)
-    return { era: "legacy", protocolVersion, ...(serverInfo === undefined ? {} : { server: serverInfo }), tools }
+    return { era: "legacy", protocolVersion, ...(server === undefined ? {} : { server }), tools }
   } finally {
-    if (session !== null) await endSession(server, headers, signal)
+    if (id !== undefined) await endSession(send, headers, signal)
   }
 }
 
@@ -154,7 +193,7 @@ const openLegacy = async (ask: Ask, server: Server, signal: AbortSignal): Promis
  * `initialize`. Throws UpstreamUnreachable, UpstreamTimeout, UpstreamUnauthorized, UpstreamInvalid with
  * `data`: `status`, and `said` where the server said something else than MCP.
  */
-export const handshake = async (server: Server, signal: AbortSignal): Promise<Handshake> => {
-  const ask = createAsk(server, signal)
-  return (await tryModern(ask)) ?? (await openLegacy(ask, server, signal))
+export const handshake = async (send: Send, signal: AbortSignal): Promise<Handshake> => {
+  const ask = createAsk(send, { signal })
+  return (await tryModern(ask)) ?? (await inspectLegacy(ask, send, signal))
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { readAnswer } from "../../../src/admin/mcp-answer.ts"
+import { readAnswer } from "../../../src/mcp/read-answer.ts"
 
 const answer = '{"jsonrpc":"2.0","id":7,"result":{"tools":[]}}'
 const read = (type: string, text: string, size = text.length) => {
@@ -10,7 +10,7 @@ const read = (type: string, text: string, size = text.length) => {
       controller.close()
     },
   })
-  return readAnswer(new Response(body, { headers: { "content-type": type } }), 7)
+  return readAnswer(new Response(body, { headers: { "content-type": type } }), { id: 7, maxBytes: 4 * 2 ** 20 })
 }
 
 test.each(["\n", "\r", "\r\n"])("the answer is found in an event stream, however its lines end (%j)", async (end) => {

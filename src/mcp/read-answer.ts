@@ -2,10 +2,7 @@ import { z } from "zod"
 import { AppError } from "../errors.ts"
 import { createGrowingBuffer } from "../intake/gather.ts"
 import { findJsonFault } from "../intake/json-text.ts"
-import { createEventSplitter, parseEvents } from "../mcp/sse.ts"
-
-/** Most bytes of an answer that are read. */
-const maxBytes = 4 * 1024 * 1024
+import { createEventSplitter, isMessage, parseEvents } from "./sse.ts"
 
 /** A JSON-RPC response; what the server says in an error is not repeated. */
 const Message = z.looseObject({
@@ -27,8 +24,11 @@ const parse = (text: string, id: number): Message | undefined => {
   return data !== undefined && (data.id === id || (data.id ?? null) === null) ? data : undefined
 }
 
+/** Which answer is read: the id of its request, and most bytes of it. */
+export type Wanted = { readonly id: number; readonly maxBytes: number }
+
 /** The body's pieces, up to the limit. Throws `UpstreamInvalid` beyond it; leaving the loop ends the body. */
-async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Buffer> {
+async function* piecesOf(body: ReadableStream<Uint8Array>, maxBytes: number): AsyncGenerator<Buffer> {
   let bytes = 0
   for await (const chunk of body) {
     bytes += chunk.byteLength
@@ -38,20 +38,24 @@ async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Buffe
 }
 
 /** The answer to request `id` in an event stream; what else the server says is passed over. */
-const findInStream = async (body: ReadableStream<Uint8Array>, id: number): Promise<Message | undefined> => {
+const findInStream = async (
+  body: ReadableStream<Uint8Array>,
+  { id, maxBytes }: Wanted,
+): Promise<Message | undefined> => {
   const splitter = createEventSplitter(maxBytes, tooLong)
-  for await (const piece of piecesOf(body)) {
-    for (const { data = "" } of parseEvents(splitter.push(piece).toString())) {
-      const found = data === "" ? undefined : parse(data, id)
+  for await (const piece of piecesOf(body, maxBytes)) {
+    for (const event of parseEvents(splitter.push(piece).toString())) {
+      const { data = "" } = event
+      const found = data === "" || !isMessage(event) ? undefined : parse(data, id)
       if (found?.id === id) return found
     }
   }
   return undefined
 }
 
-const readText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
+const readText = async (body: ReadableStream<Uint8Array>, maxBytes: number): Promise<string> => {
   const text = createGrowingBuffer()
-  for await (const piece of piecesOf(body)) text.add(piece)
+  for await (const piece of piecesOf(body, maxBytes)) text.add(piece)
   return text.take().toString()
 }
 
@@ -61,13 +65,13 @@ export type Answered = { readonly message?: Message; readonly said?: string }
 /** Longest part of an answer that is no MCP message, in UTF-16 units. */
 const longestSaid = 500
 
-/** The JSON-RPC response to request `id`, or what was said instead. Throws `UpstreamInvalid` if it is too long. */
-export const readAnswer = async (response: Response, id: number): Promise<Answered> => {
+/** The JSON-RPC response to a request of ours, or what was said instead. Throws `UpstreamInvalid` if it is too long. */
+export const readAnswer = async (response: Response, wanted: Wanted): Promise<Answered> => {
   const { body } = response
   if (body === null) return {}
   const isStream = response.headers.get("content-type")?.includes("text/event-stream") === true
-  const text = isStream ? "" : await readText(body)
-  const message = isStream ? await findInStream(body, id) : parse(text, id)
+  const text = isStream ? "" : await readText(body, wanted.maxBytes)
+  const message = isStream ? await findInStream(body, wanted) : parse(text, wanted.id)
   if (message !== undefined) return { message }
   return text.trim() === "" ? {} : { said: text.trim().slice(0, longestSaid) }
 }

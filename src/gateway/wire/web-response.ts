@@ -1,0 +1,79 @@
+import { AppError } from "../../errors.ts"
+import type { BodyFilter } from "../../mcp/tool-filter.ts"
+import type { UpstreamAnswer } from "./upstream-answer.ts"
+
+/** How an answer becomes a Response. */
+export type WebResponseOptions = {
+  /** Where its body is read under a tool policy; asked for only if there is a body. Throws UpstreamInvalid. */
+  readonly filter?: (() => BodyFilter | undefined) | undefined
+  /** Ends the exchange; called once the answer is over, also if nobody reads it to its end. */
+  readonly close: () => void
+}
+
+type Reading = { readonly filter: BodyFilter | undefined; readonly close: () => void }
+
+/** The body as a stream that is read as fast as it is taken. */
+const streamOf = (answer: UpstreamAnswer, { filter, close }: Reading): ReadableStream<Uint8Array> =>
+  new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      const give = (bytes: Buffer): boolean => {
+        if (bytes.length > 0) controller.enqueue(bytes)
+        return (controller.desiredSize ?? 0) > 0
+      }
+      let isOver = false
+      const attempt = (task: () => boolean): boolean => {
+        try {
+          return isOver || task()
+        } catch (error) {
+          isOver = true
+          controller.error(error)
+          close()
+          return true
+        }
+      }
+      answer.consume({
+        data: (chunk) => attempt(() => give(filter === undefined ? chunk : filter.push(chunk))),
+        end: () =>
+          attempt(() => {
+            if (filter !== undefined) give(filter.end())
+            controller.close()
+            close()
+            return true
+          }),
+        fail: (error) =>
+          attempt(() => {
+            throw error
+          }),
+      })
+    },
+    pull: () => answer.resume(),
+    cancel: close,
+  })
+
+/** Headers of an answer that whoever asks in MCP's words needs. */
+const told: readonly string[] = ["content-type", "mcp-session-id"]
+const withoutBody: readonly number[] = [204, 205, 304]
+
+/**
+ * A server's answer as the Fetch standard has it, for code that speaks MCP itself; the session id is the server's own. Throws
+ * UpstreamInvalid for a status that no answer has, and what `filter` throws; then the exchange is closed.
+ */
+export const toWebResponse = (answer: UpstreamAnswer, { filter, close }: WebResponseOptions): Response => {
+  try {
+    const { status } = answer
+    if (status < 200 || status > 599)
+      throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${status}.` })
+    const headers = new Headers()
+    for (const name of told) {
+      const value = answer.headers[name]
+      if (value !== undefined) headers.set(name, String(value))
+    }
+    if (!withoutBody.includes(status))
+      return new Response(streamOf(answer, { filter: filter?.(), close }), { status, headers })
+    close()
+    return new Response(null, { status, headers })
+  } catch (error) {
+    close()
+    throw error
+  }
+}
