@@ -1,7 +1,7 @@
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
 import { AppError, hasCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { ListPage, Reflection, WatchOptions } from "../ports/cluster.ts"
+import { type ListPage, type Reflection, type WatchOptions, watchSilenceMs } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
 import { createLocalCopy, createWatchMetrics, type LocalCopy } from "./local-copy.ts"
 
@@ -31,7 +31,6 @@ export type ReflectorDeps<T extends KubeObject> = WatchOptions & {
 }
 
 const pageSize = 500
-const usualSilenceLimitMs = 75_000
 const healthyAfterMs = 60_000
 const firstDelayMs = 500
 /**
@@ -148,7 +147,7 @@ const follow = async <T extends KubeObject>(
   const { kind, source, clock, telemetry, random = Math.random } = deps
   const { closing, log } = course
   const metrics = createWatchMetrics(telemetry, kind.kind)
-  const vigil = createVigil(clock, deps.silenceLimitMs ?? usualSilenceLimitMs, closing, () => {
+  const vigil = createVigil(clock, deps.silenceLimitMs ?? watchSilenceMs, closing, () => {
     metrics.heard(clock.now())
     course.onHeard()
   })

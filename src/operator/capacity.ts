@@ -1,14 +1,11 @@
 import { findCondition } from "../api/kinds/kind.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import { freshMs } from "../signals/in-use.ts"
+import { evictableIdleMs } from "../signals/last-used.ts"
 import { isRetained } from "../signals/restart.ts"
 import type { QueueReason } from "./reasons.ts"
 import type { Use } from "./snapshot.ts"
 import { moment } from "./start.ts"
-
-/** A new instance counts as wanted for so long: whoever made it tells so by a key only when the wait lasts. */
-const freshMs = 10_000
-/** How long an instance must have been idle before it may be drained to make room for another. */
-export const evictableIdleMs = 60_000
 
 /** An instance as the limits see it. */
 export type Member = {

@@ -4,9 +4,9 @@
  */
 
 import { parseDuration } from "../api/units.ts"
+import { clockSkewMs } from "../signals/clocks.ts"
+import { evictableIdleMs, idleFrom } from "../signals/last-used.ts"
 import { isRetained } from "../signals/restart.ts"
-import { evictableIdleMs } from "./capacity.ts"
-import { clockSkewMs } from "./sightings.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { moment, wasReady } from "./start.ts"
 
@@ -38,14 +38,14 @@ export const queuedUntil = (facts: Facts): number =>
 
 /**
  * When an instance that is not in use is collected; undefined before it was ever Ready, since a start has a time limit
- * of its own. Use is recorded in steps of a quarter TTL, so a record says: used until a quarter TTL later at most.
+ * of its own.
  */
 export const idleUntil = (facts: Facts): number | undefined => {
   const { spec, status } = facts.instance
   const readyAt = moment(status?.readyTime)
   if (readyAt === undefined || isRetained(facts.instance)) return undefined
   const ttl = parseDuration(spec.idleTTL ?? "") ?? facts.settings.idle_ttl
-  return latest(readyAt, facts.use.lastUse) + 1.25 * ttl
+  return idleFrom(latest(readyAt, facts.use.lastUse), ttl)
 }
 
 /** When the Pod of an instance that is retained was made; never, before it took requests: another one would be no younger. */

@@ -1,4 +1,5 @@
-import { drainDeadline, drainingReason, drainNoticeMs, gatewaysUntil } from "./checks/drain.ts"
+import { leastDrainMs } from "../signals/drain.ts"
+import { drainDeadline, drainingReason, gatewaysUntil } from "./checks/drain.ts"
 import { failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "./deadlines.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { graceMs, hasStarted, runningSince } from "./standing.ts"
@@ -25,7 +26,7 @@ const drainLooks = (snapshot: Snapshot): readonly (number | undefined)[] => {
   if (drainSeenAt === undefined) return []
   const until = gatewaysUntil(snapshot, drainingReason(snapshot) ?? "")
   const waits = until !== undefined && now < until
-  return [drainSeenAt + drainNoticeMs, until, waits ? now + gatewaysLookMs : undefined]
+  return [drainSeenAt + leastDrainMs, until, waits ? now + gatewaysLookMs : undefined]
 }
 
 /**

@@ -3,17 +3,14 @@ import type { Lease } from "../api/kinds/kubernetes.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Reflection } from "../ports/cluster.ts"
+import { clockSkewMs } from "../signals/clocks.ts"
+import { markLifeMs } from "../signals/in-use.ts"
 import { presencesIn, presenceTiming } from "../signals/presence.ts"
 import type { PodSight, ProbeFinding, Use } from "./snapshot.ts"
 import { moment } from "./start.ts"
 
-/** How long a gateway's key counts after its last change; gateways renew it every 30 s. */
-export const keyLifeMs = 90_000
-/** How far apart the clocks of the cluster's machines may be. */
-export const clockSkewMs = 5 * 60_000
-
 type Sighting = {
-  keys: Map<string, { value: string; seenAt: number }>
+  marks: Map<string, { value: string; seenAt: number }>
   stamp: string | undefined
   lastUse: number | undefined
   drainSeenAt: number | undefined
@@ -50,17 +47,17 @@ const firstUse = (recorded: string | undefined, now: number): number | undefined
   return at === undefined ? undefined : Math.min(at + clockSkewMs, now)
 }
 
-const seeKeys = (sighting: Sighting, inUseBy: Readonly<Record<string, string>>, now: number): void => {
-  for (const [key, value] of Object.entries(inUseBy)) {
-    if (sighting.keys.get(key)?.value === value) continue
-    sighting.keys.set(key, { value, seenAt: now })
+const seeMarks = (sighting: Sighting, inUseBy: Readonly<Record<string, string>>, now: number): void => {
+  for (const [replica, value] of Object.entries(inUseBy)) {
+    if (sighting.marks.get(replica)?.value === value) continue
+    sighting.marks.set(replica, { value, seenAt: now })
     sighting.lastUse = latest(sighting.lastUse, now)
   }
-  for (const [key, { seenAt }] of sighting.keys) {
-    if (key in inUseBy) continue
-    sighting.keys.delete(key)
-    // its gateway took it away, so use ended just now; a dead key was taken away by us
-    if (now - seenAt < keyLifeMs) sighting.lastUse = latest(sighting.lastUse, now)
+  for (const [replica, { seenAt }] of sighting.marks) {
+    if (replica in inUseBy) continue
+    sighting.marks.delete(replica)
+    // its gateway took it away, so use ended just now; a dead mark was taken away by us
+    if (now - seenAt < markLifeMs) sighting.lastUse = latest(sighting.lastUse, now)
   }
 }
 
@@ -75,26 +72,26 @@ export const createSightings = (clock: ClockPort): Sightings => {
     let sighting = known.get(uid)
     if (sighting === undefined) {
       const lastUse = firstUse(recorded, now)
-      sighting = { keys: new Map(), stamp: recorded, lastUse, drainSeenAt: undefined, pod: undefined }
+      sighting = { marks: new Map(), stamp: recorded, lastUse, drainSeenAt: undefined, pod: undefined }
       known.set(uid, sighting)
     } else if (recorded !== sighting.stamp) {
       sighting.stamp = recorded
       sighting.lastUse = latest(sighting.lastUse, now)
     }
-    seeKeys(sighting, instance.status?.inUseBy ?? {}, now)
+    seeMarks(sighting, instance.status?.inUseBy ?? {}, now)
     const draining = findCondition(instance.status?.conditions, "Draining")?.status === "True"
     sighting.drainSeenAt = draining ? (sighting.drainSeenAt ?? now) : undefined
   }
   const use = (uid: string): Use => {
     const now = clock.now()
     const sighting = known.get(uid)
-    const keys = [...(sighting?.keys ?? [])]
-    const live = keys.filter(([, { seenAt }]) => now - seenAt < keyLifeMs)
-    const dead = keys.filter(([, { seenAt }]) => now - seenAt >= keyLifeMs)
+    const marks = [...(sighting?.marks ?? [])]
+    const live = marks.filter(([, { seenAt }]) => now - seenAt < markLifeMs)
+    const dead = marks.filter(([, { seenAt }]) => now - seenAt >= markLifeMs)
     return {
-      live: live.map(([key]) => key),
-      dead: dead.map(([key]) => key),
-      nextDeath: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + keyLifeMs)),
+      live: live.map(([replica]) => replica),
+      dead: dead.map(([replica]) => replica),
+      nextDeath: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + markLifeMs)),
       lastUse: sighting?.lastUse,
     }
   }

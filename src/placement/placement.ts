@@ -136,11 +136,11 @@ const readIncarnation = async (
   return lives ? found.status?.incarnation : undefined
 }
 
-/** Makes placement. Close it: waiting requests end, this replica's keys are removed. */
+/** Makes placement. Close it: waiting requests end, this replica's in-use marks are removed. */
 export const createPlacement = (deps: PlacementDeps): PlacementPort => {
   const stop = new AbortController()
   const parts = createParts(deps, stop.signal)
-  const { view, keys, stamps, notices, reach, room } = parts
+  const { view, marks, stamps, notices, reach, room } = parts
   const leaveSecrets = removeOrphanedSecrets({
     cluster: deps.cluster,
     namespace: deps.options.namespace,
@@ -158,7 +158,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
     stamps.close()
     notices.close()
     view.close()
-    await keys.close()
+    await marks.close()
   }
 
   const currentIncarnation: PlacementPort["currentIncarnation"] = (placement, signal) =>
@@ -168,8 +168,8 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
   return {
     place: createPlacing(deps, parts, stop.signal),
     beginCall: ({ instance, instanceUID }) => {
-      const end = keys.beginCall({ name: instance, uid: instanceUID })
-      if (isTrue(view.get(instance)?.status?.conditions, "Draining")) void keys.hurry(instanceUID)
+      const end = marks.beginCall({ name: instance, uid: instanceUID })
+      if (isTrue(view.get(instance)?.status?.conditions, "Draining")) void marks.hurry(instanceUID)
       return end
     },
     touchStream: ({ instance, instanceUID }) => {

@@ -13,7 +13,7 @@ import { probe as networkProbe, type Probe } from "./know/probe.ts"
 import { createReach, type Reach } from "./know/reachable.ts"
 import { createEffects, type Effects } from "./make/effects.ts"
 import { createDrainNotices, type DrainNotices } from "./use/drain-notice.ts"
-import { createInUseKeys, type InUseKeys } from "./use/in-use.ts"
+import { createInUseMarks, type InUseMarks } from "./use/in-use.ts"
 import { createUseStamps, type UseStamps } from "./use/last-used.ts"
 import { createService, isEarly, type Service, type Visit } from "./waiting/attend.ts"
 import { createWaitingRoom, type WaitingRoom } from "./waiting/waiting-room.ts"
@@ -50,7 +50,7 @@ export type Parts = {
   readonly view: InstanceView
   readonly reach: Reach
   readonly room: WaitingRoom<Visit>
-  readonly keys: InUseKeys
+  readonly marks: InUseMarks
   readonly stamps: UseStamps
   readonly notices: DrainNotices
   readonly service: Service
@@ -69,12 +69,12 @@ const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?
 
 /** Tells the parts that something is known anew of an instance. */
 const createOnChange =
-  ({ view, reach, keys, stamps, notices, service }: Parts) =>
+  ({ view, reach, marks, stamps, notices, service }: Parts) =>
   (name: string, previous: MCPInstance | undefined): void => {
     const instance = view.get(name)
     const before = previous?.metadata.uid
     if (before !== undefined && before !== instance?.metadata.uid) {
-      keys.forget(before)
+      marks.forget(before)
       stamps.forget(before)
       notices.forget(before)
       reach.forget(name)
@@ -82,7 +82,7 @@ const createOnChange =
     if (instance !== undefined) {
       // what answered may be dead: its address is believed again when it answers again
       if (isReady(previous) && !isReady(instance)) reach.forget(name)
-      if (isTrue(instance.status?.conditions, "Draining")) void keys.hurry(instance.metadata.uid ?? "")
+      if (isTrue(instance.status?.conditions, "Draining")) void marks.hurry(instance.metadata.uid ?? "")
       notices.see(instance)
       if (reach.url(instance, true) !== undefined) reach.ensure(instance)
     }
@@ -127,7 +127,7 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     onReached: (name) => service.attend(name),
     onStranger: () => deps.telemetry.log.warn(strangerWarning),
   })
-  const keys = createInUseKeys({ clock, write: effects.writeKey })
+  const marks = createInUseMarks({ clock, write: effects.writeMark })
   const stamps = createUseStamps({
     clock,
     write: effects.writeStamp,
@@ -135,15 +135,15 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     isCrowded: () => instances.size > crowdedShare * options.max_instances,
     find: view.get,
   })
-  const notices = createDrainNotices({ clock, find: view.get, tellCalls: keys.hurry, write: effects.writeNotice })
+  const notices = createDrainNotices({ clock, find: view.get, tellCalls: marks.hurry, write: effects.writeNotice })
   const look = (visit: Visit): Decision => {
     const { seat, wanted } = visit
     const instance = view.get(seat.name)
     const reachable = instance !== undefined && reach.url(instance, isEarly(visit, instance)) !== undefined
     return decidePlacement({ instance, reachable, trusted: view.isTrusted(seat.name) }, wanted)
   }
-  const service = createService({ room, view, reach, keys, effects, look })
-  const parts = { view, reach, room, keys, stamps, notices, service, look }
+  const service = createService({ room, view, reach, marks, effects, look })
+  const parts = { view, reach, room, marks, stamps, notices, service, look }
   const onChange = createOnChange(parts)
   // what drains already is no change
   for (const instance of instances.items()) notices.see(instance)

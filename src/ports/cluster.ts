@@ -1,5 +1,8 @@
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
 
+/** Silence after which a watch is no longer believed, milliseconds: the API server sends a bookmark every 60 s. */
+export const watchSilenceMs = 75_000
+
 /** Names one namespaced object. */
 export type ObjectRef = { readonly namespace: string; readonly name: string }
 

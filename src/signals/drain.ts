@@ -1,5 +1,21 @@
 import { findCondition } from "../api/kinds/kind.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import { markDelayMs } from "./in-use.ts"
+
+/**
+ * A drain takes at least this long, milliseconds: more than a gateway waits before it marks an open call, and enough for each
+ * one to learn of the drain, or to ask the API server.
+ */
+export const leastDrainMs = markDelayMs + 500
+
+/**
+ * Delay before a gateway acknowledges a drain, milliseconds, so that requests placed just before it are already counted as
+ * open calls.
+ */
+export const acknowledgeDelayMs = 100
+
+/** A drain waits no longer than this for gateways that do not acknowledge it, milliseconds. */
+export const gatewaysMs = 30_000
 
 /** Reasons of drains that use cancels. The others go on to their end. */
 const cancellable: readonly string[] = ["Idle", "Evicted"]

@@ -1,9 +1,9 @@
 /** Who goes, and who waits for a place. */
 import { isTrue } from "../../api/kinds/kind.ts"
 import { parseDuration } from "../../api/units.ts"
+import { clockSkewMs } from "../../signals/clocks.ts"
 import { asksForRestart } from "../../signals/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
-import { clockSkewMs } from "../sightings.ts"
 import type { Check, Snapshot } from "../snapshot.ts"
 import { isPodReady } from "../standing.ts"
 import { isSpecNews, moment } from "../start.ts"

@@ -1,19 +1,13 @@
 import { findCondition } from "../../api/kinds/kind.ts"
 import type { Pod } from "../../api/kinds/pod.ts"
 import { formatDuration } from "../../api/units.ts"
-import { waitsForGateways } from "../../signals/drain.ts"
+import { gatewaysMs, leastDrainMs, waitsForGateways } from "../../signals/drain.ts"
 import { isRetained } from "../../signals/restart.ts"
 import type { DrainReason } from "../reasons.ts"
 import type { Snapshot, Verdict } from "../snapshot.ts"
 import { hasStarted } from "../standing.ts"
 import { moment } from "../start.ts"
 import { pendingWords } from "../status.ts"
-
-/** A gateway learns of a drain within this time, or asks the API server. */
-export const drainNoticeMs = 2_000
-
-/** A drain waits no longer than this for gateways that do not say that they saw it. */
-export const gatewaysMs = 30_000
 
 /** What a drain is for, and what follows it. */
 export type DrainPlan = {
@@ -54,7 +48,7 @@ export const drainStep = (snapshot: Snapshot, { reason, message, finish }: Drain
   if (pod === undefined || !hasStarted(pod)) return finish
   const drain = { reason, message }
   if (drainingReason(snapshot) === undefined || drainSeenAt === undefined) return { drain }
-  if (now < drainSeenAt + drainNoticeMs) return { drain }
+  if (now < drainSeenAt + leastDrainMs) return { drain }
   const waits = use.live.length > 0 || now < (gatewaysUntil(snapshot, reason) ?? now)
   if (waits && now < (drainDeadline(snapshot) ?? Number.POSITIVE_INFINITY)) return { drain }
   return finish

@@ -1,9 +1,7 @@
 import { type MCPInstance, mcpInstanceKind } from "../../api/kinds/mcp-instance.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { Change, ClusterPort, Reflection } from "../../ports/cluster.ts"
+import { type Change, type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/cluster.ts"
 
-/** Silence of the watch after which the cache is not believed by itself: bookmarks come every 60 s. */
-export const maxSilenceMs = 75_000
 /** How long one confirming read stands for the requests after it. */
 export const confirmedMs = 5_000
 /** An object that an answer told of is expected in the cache within this time; then it is read again. */
@@ -117,7 +115,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
   }
 
   const isTrusted = (name: string): boolean => {
-    if (instances.silenceMs() <= maxSilenceMs && !isOverdue(name)) return true
+    if (instances.silenceMs() <= watchSilenceMs && !isOverdue(name)) return true
     const at = confirmed.get(name)
     return at !== undefined && clock.now() - at <= confirmedMs
   }

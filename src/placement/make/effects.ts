@@ -14,7 +14,7 @@ import type { InstanceView } from "../know/instance-view.ts"
 import type { PlacementRequest } from "../port.ts"
 import { ensureStillOpen, nameConflict, refusal } from "../refusals.ts"
 import type { WriteNotice } from "../use/drain-notice.ts"
-import type { InstanceId, WriteKey, Written } from "../use/in-use.ts"
+import type { InstanceId, WriteMark, Written } from "../use/in-use.ts"
 import type { WriteStamp } from "../use/last-used.ts"
 import { createInstance } from "./create.ts"
 
@@ -28,7 +28,7 @@ export type Effects = {
   failure(instance: MCPInstance, failure: Failure, request: PlacementRequest): Promise<AppError>
   /** The error for an instance that is somebody else's, told as an event too. */
   conflict(instance: MCPInstance): AppError
-  readonly writeKey: WriteKey
+  readonly writeMark: WriteMark
   readonly writeStamp: WriteStamp
   readonly writeNotice: WriteNotice
 }
@@ -146,7 +146,7 @@ export const createEffects = (deps: EffectDeps): Effects => {
     restart: (instance) => restarting(instance.metadata.uid ?? "", () => restart(instance)),
     failure: createFailures(deps),
     conflict: createConflicts(deps),
-    writeKey: (instance, open) => {
+    writeMark: (instance, open) => {
       const now = nowText()
       return writeUse(instance, { inUseBy: { [replica]: open ? now : null }, lastUsedTime: now })
     },

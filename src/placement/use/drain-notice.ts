@@ -1,10 +1,8 @@
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import { drainToAcknowledge } from "../../signals/drain.ts"
+import { acknowledgeDelayMs, drainToAcknowledge } from "../../signals/drain.ts"
 import type { InstanceId, Written } from "./in-use.ts"
 
-/** How long after a drain was seen that is said: requests that were placed just before have begun their calls by then. */
-const noticeMs = 100
 /** Pause after a write that failed. */
 const retryMs = 1_000
 
@@ -69,7 +67,7 @@ export const createDrainNotices = ({ clock, find, tellCalls, write }: DrainNotic
 
   const see = (instance: MCPInstance): void => {
     const { name, uid = "" } = instance.metadata
-    if (!closed && !pending.has(uid) && unsaid(instance, uid) !== undefined) tellIn(noticeMs, { name, uid })
+    if (!closed && !pending.has(uid) && unsaid(instance, uid) !== undefined) tellIn(acknowledgeDelayMs, { name, uid })
   }
 
   const forget = (uid: string): void => {

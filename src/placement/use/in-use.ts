@@ -1,15 +1,9 @@
 import type { ClockPort } from "../../ports/clock.ts"
+import { markDelayMs, markRenewMs } from "../../signals/in-use.ts"
 
-/**
- * How long a call or a wait lasts before it is told: most end sooner and cost no write. A drain takes at least two
- * seconds: a call that was open when it began is told by then, also by a replica whose watch does not show the drain.
- */
-export const keyDelayMs = 1_500
-/** How often a key is renewed; the operator lets it live for three times as long. */
-export const keyRenewMs = 30_000
 /** Pause after a write that failed. */
-const keyRetryMs = 5_000
-/** How long {@link InUseKeys.close} may take: a key that could not be removed dies by itself. */
+const retryMs = 5_000
+/** How long {@link InUseMarks.close} may take: a mark that could not be removed dies by itself. */
 const closeMs = 2_000
 
 /** Which instance, and which one of that name. */
@@ -18,34 +12,34 @@ export type InstanceId = { readonly name: string; readonly uid: string }
 /** What became of a write about use. */
 export type Written = "written" | "gone" | "failed"
 
-/** Sets (`open`) or removes this replica's key in the instance's `inUseBy`. Never rejects. */
-export type WriteKey = (instance: InstanceId, open: boolean) => Promise<Written>
+/** Sets (`open`) or removes this replica's mark in the instance's `inUseBy`. Never rejects. */
+export type WriteMark = (instance: InstanceId, open: boolean) => Promise<Written>
 
-/** This replica's keys in `inUseBy`: they say that calls run or requests wait, so that nothing is collected under them. */
-export type InUseKeys = {
+/** This replica's in-use marks, in `inUseBy`: they say that calls run or requests wait, so that nothing is collected under them. */
+export type InUseMarks = {
   /** An open call; the returned function ends it, once. */
   beginCall(instance: InstanceId): () => void
   /** Whether requests wait for the instance. `urgent`: the operator must hear of it at once. */
   setWaiting(instance: InstanceId, waiting: boolean, urgent: boolean): void
   /**
-   * The instance drains: if calls are open the key is written at once. Resolves with whether the object now tells of
+   * The instance drains: if calls are open the mark is written at once. Resolves with whether the object now tells of
    * them; with true if there are none.
    */
   hurry(uid: string): Promise<boolean>
-  /** The instance is gone, and its key with it. */
+  /** The instance is gone, and its mark with it. */
   forget(uid: string): void
-  /** Removes all own keys, within two seconds. */
+  /** Removes all own marks, within two seconds. */
   close(): Promise<void>
 }
 
 type Entry = InstanceId & {
   calls: number
   waiting: boolean
-  /** True if the object holds our key, as far as we know. */
+  /** True if the object holds our mark, as far as we know. */
   written: boolean
-  /** True if the key should be written now. */
+  /** True if the mark should be written now. */
   due: boolean
-  /** True if the write under way removes the key. */
+  /** True if the write under way removes the mark. */
   removing: boolean
   running: Promise<void> | undefined
   cancel: (() => void) | undefined
@@ -53,8 +47,8 @@ type Entry = InstanceId & {
 
 const isOpen = ({ calls, waiting }: Entry): boolean => calls > 0 || waiting
 
-/** Makes the keeper of this replica's keys. Close it. */
-export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly write: WriteKey }): InUseKeys => {
+/** Makes the keeper of this replica's marks. Close it. */
+export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly write: WriteMark }): InUseMarks => {
   const { clock, write } = deps
   const entries = new Map<string, Entry>()
   let closed = false
@@ -81,12 +75,12 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
       entry.removing = !open
       const outcome = await write(entry, open)
       if (outcome === "gone") return drop(entry)
-      if (outcome === "failed") return open && !closed ? schedule(entry, keyRetryMs) : drop(entry)
+      if (outcome === "failed") return open && !closed ? schedule(entry, retryMs) : drop(entry)
       entry.written = open
     }
     if (!isOpen(entry)) return drop(entry)
-    // opened again while the key was being removed: it starts over
-    schedule(entry, entry.written ? keyRenewMs : keyDelayMs)
+    // opened again while the mark was being removed: it starts over
+    schedule(entry, entry.written ? markRenewMs : markDelayMs)
   }
 
   const settle = (entry: Entry): void => {
@@ -109,7 +103,7 @@ export const createInUseKeys = (deps: { readonly clock: ClockPort; readonly writ
     else if (urgent) {
       entry.due = true
       settle(entry)
-    } else if (entry.cancel === undefined) schedule(entry, keyDelayMs)
+    } else if (entry.cancel === undefined) schedule(entry, markDelayMs)
   }
 
   const entryOf = ({ name, uid }: InstanceId): Entry => {

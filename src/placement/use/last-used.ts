@@ -1,30 +1,12 @@
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { parseDuration } from "../../api/units.ts"
 import type { ClockPort } from "../../ports/clock.ts"
+import { clockSkewMs } from "../../signals/clocks.ts"
+import { type StampNeed, stampNeed } from "../../signals/last-used.ts"
 import type { InstanceId, Written } from "./in-use.ts"
 
-/** Near the limit of instances use is told this often, so that eviction finds the right one. */
-const crowdedStepMs = 30_000
-/** There a write is awaited from this age of the record on: whoever is idle for a minute may be drained for others. */
-const crowdedAwaitMs = 45_000
-/** How far apart the clocks of the cluster's machines may be. */
-const clockSkewMs = 5 * 60_000
 /** After a failed write use is not told again for this long: the API server may be away. */
 const retryMs = 5_000
-
-/** How long since the last known use, and what that asks for. */
-export type StampNeed = "none" | "background" | "awaited"
-
-/**
- * What use at `now` asks for: nothing while the record is younger than a quarter of the idle TTL (near the limit of
- * instances: 30 s); a write, and past half of the TTL (45 s) one that is awaited, so that collection and eviction cannot
- * win. Pure.
- */
-export const stampNeed = (ageMs: number, idleTTLMs: number, crowded: boolean): StampNeed => {
-  const [step, limit] = [idleTTLMs / 4, idleTTLMs / 2]
-  if (ageMs > (crowded ? Math.min(limit, crowdedAwaitMs) : limit)) return "awaited"
-  return ageMs > (crowded ? Math.min(step, crowdedStepMs) : step) ? "background" : "none"
-}
 
 /**
  * When use was last recorded, at the earliest, as far as the object tells: its stamps are of other machines, whose clocks

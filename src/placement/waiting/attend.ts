@@ -6,7 +6,7 @@ import type { Reach } from "../know/reachable.ts"
 import type { Effects } from "../make/effects.ts"
 import type { PlacementRequest } from "../port.ts"
 import { capacityExceeded, sessionNotFound } from "../refusals.ts"
-import type { InUseKeys } from "../use/in-use.ts"
+import type { InUseMarks } from "../use/in-use.ts"
 import type { Waiter, WaitingRoom } from "./waiting-room.ts"
 
 /** One request on its way to its instance. */
@@ -29,7 +29,7 @@ export type Service = {
   enter(waiter: Waiter<Visit>): void
   /** Serves all who wait for an instance: something about it changed. */
   attend(name: string): void
-  /** Tells the operator, by this replica's key, whether requests wait for the instance. */
+  /** Tells the operator, by this replica's in-use mark, whether requests wait for the instance. */
   settleUse(name: string): void
 }
 
@@ -38,7 +38,7 @@ export type ServiceDeps = {
   readonly room: WaitingRoom<Visit>
   readonly view: InstanceView
   readonly reach: Reach
-  readonly keys: InUseKeys
+  readonly marks: InUseMarks
   readonly effects: Effects
   readonly look: (visit: Visit) => Decision
 }
@@ -52,7 +52,7 @@ const creating: Hold = {
 
 /** Makes the service. */
 export const createService = (deps: ServiceDeps): Service => {
-  const { room, view, reach, keys, effects, look } = deps
+  const { room, view, reach, marks, effects, look } = deps
 
   const rejectAll = (name: string, error: unknown, which: (wanted: Wanted) => boolean = () => true): void => {
     for (const waiter of room.of(name)) if (which(waiter.question.wanted)) waiter.reject(error)
@@ -127,7 +127,7 @@ export const createService = (deps: ServiceDeps): Service => {
     const holds = room.of(name).map(({ question }) => question.hold)
     const counts = holds.some((hold) => hold?.counts === true)
     const urgent = holds.some((hold) => hold?.urgent === true)
-    keys.setWaiting({ name, uid }, counts, urgent)
+    marks.setWaiting({ name, uid }, counts, urgent)
   }
 
   const attend = (name: string): void => {

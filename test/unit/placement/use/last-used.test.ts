@@ -1,28 +1,11 @@
 import { describe, expect, test } from "vitest"
 import type { MCPInstance } from "../../../../src/api/kinds/mcp-instance.ts"
 import type { Written } from "../../../../src/placement/use/in-use.ts"
-import { createUseStamps, recordedUse, stampNeed } from "../../../../src/placement/use/last-used.ts"
+import { createUseStamps, recordedUse } from "../../../../src/placement/use/last-used.ts"
 import { instance } from "../../../support/build/placed.ts"
 import { fakeClock } from "../../../support/fake-clock.ts"
 
 const minute = 60_000
-
-test.each([
-  [0, false, "none"],
-  [7.4, false, "none"],
-  [7.6, false, "background"],
-  [14.9, false, "background"],
-  [15.1, false, "awaited"],
-  [0.4, true, "none"],
-  [0.6, true, "background"],
-  [0.8, true, "awaited"],
-])("with an idle TTL of 30 min and a record %s min old (crowded: %s) a write is %s", (age, crowded, expected) => {
-  expect(stampNeed(age * minute, 30 * minute, crowded)).toBe(expected)
-})
-
-test("a short TTL is not stretched by the step of a crowded cluster", () => {
-  expect(stampNeed(3_000, 10_000, true)).toBe("background")
-})
 
 test("a stamp of another clock counts as one that is five minutes ahead, one from beyond tells nothing; a start counts as use", () => {
   const now = Date.parse("2030-01-01T00:10:00Z")
