@@ -1,4 +1,5 @@
 import { controllerUID, type KubeObject } from "../api/kinds/kind.ts"
+import { createFreshView } from "../cache/fresh-view.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Change, Reflection } from "../ports/cluster.ts"
 import { stamp } from "./start.ts"
@@ -26,14 +27,6 @@ export type View<T extends KubeObject> = {
   /** Called after the view has the change; the object is the view's. */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): void
-}
-
-const digits = /^[0-9]+$/
-
-/** True if version `a` is later than `b` of the same object; undefined if they cannot be compared. */
-export const isLater = (a: string | undefined, b: string | undefined): boolean | undefined => {
-  if (a === undefined || b === undefined || !digits.test(a) || !digits.test(b)) return a === b ? false : undefined
-  return a.length === b.length ? a > b : a.length > b.length
 }
 
 /** An index of names by a set of keys of each object. */
@@ -65,106 +58,54 @@ const controllerKeys = (object: KubeObject): readonly string[] => {
 const ownerKeys = (object: KubeObject): readonly string[] =>
   (object.metadata.ownerReferences ?? []).map((owner) => `${owner.kind}/${owner.name}`)
 
+/** The object as one that terminates. */
+const terminating = <T extends KubeObject>(object: T, now: number): T =>
+  object.metadata.deletionTimestamp !== undefined
+    ? object
+    : { ...object, metadata: { ...object.metadata, deletionTimestamp: stamp(now) } }
+
 /** Makes the view of a synced reflection. */
 export const createView = <T extends KubeObject>(reflection: Reflection<T>, clock: ClockPort): View<T> => {
-  const objects = new Map<string, T>()
   const byController = createIndex<T>(controllerKeys)
   const byOwner = createIndex<T>(ownerKeys)
-  /** Names that we know more of than the reflection, since when. */
-  const ahead = new Map<string, number>()
-  /** UIDs that we deleted. */
+  /** UIDs that we deleted, until the reflection tells of their end. */
   const ending = new Set<string>()
-  const listeners = new Set<(change: Change<T>) => void>()
-
-  const terminating = (object: T): T =>
-    !ending.has(object.metadata.uid ?? "") || object.metadata.deletionTimestamp !== undefined
-      ? object
-      : { ...object, metadata: { ...object.metadata, deletionTimestamp: stamp(clock.now()) } }
-  const drop = (name: string): void => {
-    const before = objects.get(name)
-    if (before === undefined) return
-    byController.remove(before)
-    byOwner.remove(before)
-    objects.delete(name)
-  }
-  const put = (object: T): void => {
-    drop(object.metadata.name)
-    const shown = terminating(object)
-    objects.set(object.metadata.name, shown)
-    byController.add(shown)
-    byOwner.add(shown)
-  }
-  /** True if what we know under this name is newer than `object`. */
-  const isBehind = (object: T): boolean => {
-    const known = objects.get(object.metadata.name)
-    if (known === undefined || !ahead.has(object.metadata.name)) return false
-    const later = isLater(known.metadata.resourceVersion, object.metadata.resourceVersion)
-    return later ?? known.metadata.uid === object.metadata.uid
-  }
-  const follow = (change: Change<T>): void => {
-    const { name, uid } = change.object.metadata
-    if (change.type === "deleted") {
-      ending.delete(uid ?? "")
-      if (objects.get(name)?.metadata.uid === uid) {
-        ahead.delete(name)
-        drop(name)
-      }
-    } else if (!isBehind(change.object)) {
-      ahead.delete(name)
-      put(change.object)
+  const stored = (before: T | undefined, after: T | undefined): void => {
+    for (const index of [byController, byOwner]) {
+      if (before !== undefined) index.remove(before)
+      if (after !== undefined) index.add(after)
     }
-    for (const listener of listeners) listener(change)
   }
-  for (const object of reflection.items()) put(object)
-  const unsubscribe = reflection.subscribe(follow)
+  const show = (object: T): T => (ending.has(object.metadata.uid ?? "") ? terminating(object, clock.now()) : object)
+  const view = createFreshView(reflection, { clock, show, stored })
+  const unsubscribe = view.subscribe(({ type, object }) => {
+    if (type === "deleted") ending.delete(object.metadata.uid ?? "")
+  })
 
-  const named = (names: Iterable<string>): readonly T[] =>
-    [...names].flatMap((name) => {
-      const object = objects.get(name)
-      return object === undefined ? [] : [object]
-    })
+  const named = (names: Iterable<string>): readonly T[] => [...names].flatMap((name) => view.get(name) ?? [])
   return {
-    get: (name) => objects.get(name),
-    items: () => objects.values(),
+    get: view.get,
+    items: view.items,
     get size() {
-      return objects.size
+      return view.size
     },
     controlledBy: (uid) => named(byController.get(uid)),
     ownedByName: (kind, name) => named(byOwner.get(`${kind}/${name}`)),
-    learn: (object) => {
-      const { name, resourceVersion, uid } = object.metadata
-      const known = objects.get(name)
-      if (known?.metadata.uid === uid && isLater(known?.metadata.resourceVersion, resourceVersion)) return
-      const cached = reflection.get(name)
-      const confirmed =
-        cached?.metadata.uid === uid && isLater(resourceVersion, cached?.metadata.resourceVersion) === false
-      if (confirmed) ahead.delete(name)
-      else ahead.set(name, clock.now())
-      put(object)
+    learn: (object) => void view.learn(object),
+    ended: ({ metadata: { name, uid } }) => {
+      if (uid === undefined) return
+      ending.add(uid)
+      if (view.get(name)?.metadata.uid === uid) view.touch(name)
     },
-    ended: (object) => {
-      const { name, uid } = object.metadata
-      if (uid !== undefined) ending.add(uid)
-      const known = objects.get(name)
-      if (known === undefined || known.metadata.uid !== uid) return
-      ahead.set(name, clock.now())
-      put(known)
-    },
-    gone: (name) => {
-      const uid = objects.get(name)?.metadata.uid
-      // what the reflection still shows of it must not come back before its end is told
-      if (uid !== undefined && reflection.get(name)?.metadata.uid === uid) ending.add(uid)
-      ahead.delete(name)
-      drop(name)
-    },
+    gone: (name) => void view.gone(name, view.get(name)?.metadata.uid ?? ""),
     doubtful: (name, ms) => {
-      const since = ahead.get(name)
+      const since = view.unconfirmedSince(name)
       return since !== undefined && clock.now() - since >= ms
     },
-    subscribe: (listener) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
+    subscribe: view.subscribe,
+    close: () => {
+      unsubscribe()
+      view.close()
     },
-    close: unsubscribe,
   }
 }

@@ -12,6 +12,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   ports: ["api"],
   // What gateway and operator agree on in the cluster's objects.
   signals: ["api"],
+  // What both know of the cluster: its watch caches, corrected by answers.
+  cache: ["ports", "api"],
   config: ["api"],
   cli: ["config", "api"],
   // How foreign text is taken in: parsed strictly, counted and bounded, whichever room reads it.
@@ -20,11 +22,11 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   mcp: ["intake", "api"],
   identity: ["intake", "ports", "api", "plugin/contract"],
   credentials: ["intake", "ports", "api", "plugin/contract"],
-  operator: ["signals", "ports", "api", "plugin/contract"],
+  operator: ["signals", "cache", "ports", "api", "plugin/contract"],
   election: ["ports", "api"],
   // What the gateway asks of placement, and nothing else of it.
   "placement/port": ["identity", "api"],
-  placement: ["placement/port", "signals", "intake", "identity", "credentials", "ports", "api"],
+  placement: ["placement/port", "signals", "cache", "intake", "identity", "credentials", "ports", "api"],
   gateway: ["placement/port", "mcp", "signals", "intake", "identity", "ports", "api"],
   admin: ["mcp", "signals", "intake", "identity", "credentials", "ports", "api"],
   // The public port, in front of gateway and REST API.

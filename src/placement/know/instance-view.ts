@@ -1,14 +1,12 @@
 import { type MCPInstance, mcpInstanceKind } from "../../api/kinds/mcp-instance.ts"
+import { createFreshView } from "../../cache/fresh-view.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import { type Change, type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/cluster.ts"
+import { type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/cluster.ts"
 
 /** How long one confirming read stands for the requests after it. */
 export const confirmedMs = 5_000
 /** An object that an answer told of is expected in the cache within this time; then it is read again. */
 const overdueMs = 5_000
-/** How long the end of an instance is remembered, so that a late answer does not bring it back. */
-const endedMs = 60_000
-
 /** What is known of the instances: the cache, corrected by answers of the API server that are fresher. */
 export type InstanceView = {
   /** The freshest state known. */
@@ -34,70 +32,36 @@ export type ViewDeps = {
   readonly onChange: (name: string, previous: MCPInstance | undefined) => void
 }
 
-type Answer = { readonly object: MCPInstance | undefined; readonly uid: string | undefined; readonly at: number }
-
-/** True if version `a` is later than `b`: decimal numbers that only grow within a resource type. Unreadable = false. */
-export const isNewer = (a: string | undefined, b: string | undefined): boolean => {
-  if (a === undefined || b === undefined || !/^\d+$/.test(a) || !/^\d+$/.test(b)) return false
-  return a.length === b.length ? a > b : a.length > b.length
-}
-
 /** Makes the view and subscribes it to the reflection. Close it. */
 export const createInstanceView = (deps: ViewDeps): InstanceView => {
   const { cluster, namespace, instances, clock } = deps
-  const answers = new Map<string, Answer>()
+  const view = createFreshView(instances, { clock })
   const confirmed = new Map<string, number>()
   const reads = new Map<string, Promise<MCPInstance | undefined>>()
-  const ended = new Map<string, number>()
   const stop = new AbortController()
 
-  const stamp = (times: Map<string, number>, key: string, lifeMs: number): void => {
+  const stamp = (name: string): void => {
     const now = clock.now()
-    for (const [each, at] of times) if (now - at > lifeMs) times.delete(each)
-    times.set(key, now)
-  }
-
-  const get = (name: string): MCPInstance | undefined => {
-    const cached = instances.get(name)
-    const answer = answers.get(name)
-    if (answer === undefined) return cached
-    if (cached === undefined) return answer.object
-    const known = answer.object
-    // an answer that named nobody speaks of the UID that it found missing, not of a successor
-    const fresher =
-      known === undefined
-        ? cached.metadata.uid === answer.uid
-        : isNewer(known.metadata.resourceVersion, cached.metadata.resourceVersion)
-    if (fresher) return known
-    answers.delete(name)
-    return cached
+    for (const [each, at] of confirmed) if (now - at > confirmedMs) confirmed.delete(each)
+    confirmed.set(name, now)
   }
 
   const learn = (instance: MCPInstance): void => {
-    const { name, uid, resourceVersion } = instance.metadata
-    const previous = get(name)
-    if (previous !== undefined && !isNewer(resourceVersion, previous.metadata.resourceVersion)) return
-    if (uid !== undefined && ended.has(uid)) return
-    answers.set(name, { object: instance, uid, at: clock.now() })
-    deps.onChange(name, previous)
+    const previous = view.get(instance.metadata.name)
+    if (view.learn(instance)) deps.onChange(instance.metadata.name, previous)
   }
 
   const learnGone = (name: string, uid: string): void => {
-    const previous = get(name)
-    if (previous?.metadata.uid !== uid) return
-    // what the cache still has is at most as fresh as what was just found missing
-    const cached = instances.get(name)
-    if (cached === undefined) answers.delete(name)
-    else answers.set(name, { object: undefined, uid: cached.metadata.uid, at: clock.now() })
-    deps.onChange(name, previous)
+    const previous = view.get(name)
+    if (view.gone(name, uid)) deps.onChange(name, previous)
   }
 
   const read = async (name: string): Promise<MCPInstance | undefined> => {
-    const before = get(name)?.metadata.uid
+    const before = view.get(name)?.metadata.uid
     const found = await cluster.get(mcpInstanceKind, { namespace, name }, { signal: stop.signal })
     if (found !== undefined) learn(found)
     else if (before !== undefined) learnGone(name, before)
-    stamp(confirmed, name, confirmedMs)
+    stamp(name)
     return found
   }
 
@@ -110,8 +74,8 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
   }
 
   const isOverdue = (name: string): boolean => {
-    const answer = answers.get(name)
-    return answer !== undefined && clock.now() - answer.at > overdueMs
+    const since = view.unconfirmedSince(name)
+    return since !== undefined && clock.now() - since > overdueMs
   }
 
   const isTrusted = (name: string): boolean => {
@@ -120,25 +84,18 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
     return at !== undefined && clock.now() - at <= confirmedMs
   }
 
-  const onEvent = ({ type, object, previous }: Change<MCPInstance>): void => {
-    const { name, uid } = object.metadata
-    if (type === "deleted") {
-      if (answers.get(name)?.uid === uid) answers.delete(name)
-      if (uid !== undefined) stamp(ended, uid, endedMs)
-    }
-    get(name)
-    deps.onChange(name, type === "deleted" ? object : previous)
-  }
-  const unsubscribe = instances.subscribe(onEvent)
+  view.subscribe(({ type, object, previous }) =>
+    deps.onChange(object.metadata.name, type === "deleted" ? object : previous),
+  )
 
   return {
-    get,
+    get: view.get,
     isTrusted,
     learn,
     learnGone,
     confirm,
     close: () => {
-      unsubscribe()
+      view.close()
       stop.abort()
     },
   }
