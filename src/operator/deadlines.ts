@@ -16,7 +16,7 @@ const failedMs = 5 * 60_000
 const queuedMs = 60_000
 
 /** What the moments follow from. */
-type Facts = Pick<Snapshot, "instance" | "use" | "settings" | "pod" | "podSeenAt">
+type Facts = Pick<Snapshot, "instance" | "use" | "settings" | "pod" | "sight">
 
 const never = Number.POSITIVE_INFINITY
 
@@ -59,9 +59,9 @@ export const lifetimeUntil = (facts: Facts): number => {
 }
 
 /** True if the Pod was made since `at`: by its stamp, or as this operator saw it, since the API server's clock may be behind. */
-const isMadeSince = ({ pod, podSeenAt = 0 }: Facts, at: number): boolean => {
+const isMadeSince = ({ pod, sight }: Facts, at: number): boolean => {
   const made = moment(pod?.metadata.creationTimestamp) ?? never
-  return made >= at || (podSeenAt >= at && made >= at - clockSkewMs)
+  return made >= at || ((sight?.seenAt ?? 0) >= at && made >= at - clockSkewMs)
 }
 
 /**

@@ -9,7 +9,7 @@
  * The decision is the verdict of one check: {@link checks} are asked in order, and the first that has something to say
  * decides. A verdict says what is to be done (actions) and what the status shall tell; what it leaves out follows from
  * how the Pod stands (standing.ts). From the verdict follow the status (status.ts), the Events (notes.ts) and when time
- * alone is a reason to look again (next-look.ts).
+ * alone is a reason to look again: each check says until when it holds.
  *
  * So to change what the operator does: find the check below, read its docstring, and mind what comes before it. What a
  * check compares the time with stands in deadlines.ts, who gets a place in capacity.ts, what a Pod looks like in
@@ -40,12 +40,13 @@ import {
   tooPrivileged,
   unknownTemplate,
 } from "./checks/spec.ts"
-import { nextLook } from "./next-look.ts"
+import { startTimeoutOf } from "./desired/pod.ts"
 import { notesOf } from "./notes.ts"
 import type { ReadyReason } from "./reasons.ts"
-import type { Check, Decision, Snapshot, Verdict } from "./snapshot.ts"
-import { stamp } from "./start.ts"
-import { nextStatus, statusPatch } from "./status.ts"
+import type { Check, Decision, Observation, Snapshot, Standing, Verdict } from "./snapshot.ts"
+import { judge, probeLookMs, puzzlingFrom } from "./standing.ts"
+import { nextAfter, stamp } from "./start.ts"
+import { nextStatus, pendingWords, statusPatch, statusUntil } from "./status.ts"
 
 /** The checks, in order. Each is a question; the comment behind it says what follows from a yes. */
 export const checks = {
@@ -90,14 +91,52 @@ export const checks = {
   missingPod, // created
 } as const satisfies Record<string, Check>
 
-/** The verdict of the first check that has one, and that check's name; `running` if none has. */
-export const firstVerdict = (snapshot: Snapshot): { readonly check: string; readonly verdict: Verdict } => {
-  for (const [check, judge] of Object.entries<Check>(checks)) {
-    const verdict = judge(snapshot)
-    if (verdict !== undefined) return { check, verdict }
+/** What the checks found together. */
+type Found = {
+  /** Name of the check that decided; `running` if none did. */
+  readonly check: string
+  readonly verdict: Verdict
+  /** When time alone can change that. */
+  readonly until: number | undefined
+}
+
+/** Asks the checks in order, until one decides. Those after it can say nothing before that one says something else. */
+export const firstVerdict = (snapshot: Snapshot): Found => {
+  let until: number | undefined
+  for (const [check, ask] of Object.entries<Check>(checks)) {
+    const found = ask(snapshot)
+    until = nextAfter(snapshot.now, until, found?.until)
+    if (found?.verdict !== undefined) return { check, verdict: found.verdict, until }
   }
   // nothing is to be done: the status tells how its Pod stands
-  return { check: "running", verdict: {} }
+  return { check: "running", verdict: {}, until }
+}
+
+/** How the server of what was gathered stands. */
+const standingOf = ({ instance, pod, sight, settings, now }: Observation): Standing => {
+  if (pod === undefined || sight === undefined) return { ready: false, ...pendingWords }
+  const { spec, status } = instance
+  const failure = status?.podName === pod.metadata.name ? status?.failure : undefined
+  return judge({ pod, spec, failure, sight, startTimeoutMs: startTimeoutOf(spec, settings), now })
+}
+
+/** What a decision rests on. */
+export const toSnapshot = (observation: Observation): Snapshot => ({
+  ...observation,
+  standing: standingOf(observation),
+})
+
+/** When the startup probe's reason is to be asked for next. */
+const probeUntil = ({ pod, now }: Snapshot): number | undefined => {
+  const from = puzzlingFrom(pod)
+  return from === undefined || now < from ? from : now + probeLookMs
+}
+
+/** Milliseconds until time alone may change the decision, at most `gc_interval`. */
+const nextLook = (snapshot: Snapshot, until: number | undefined): number => {
+  const { now, settings } = snapshot
+  const next = nextAfter(now, until, statusUntil(snapshot), probeUntil(snapshot))
+  return Math.min(settings.gc_interval, next === undefined ? Number.POSITIVE_INFINITY : next - now)
 }
 
 /** True if the patch rests on the absence of use: it must not meet a state that was touched meanwhile. */
@@ -132,7 +171,7 @@ export const decideTrouble = (snapshot: Snapshot, message: string): Decision | u
 
 /** What is to be done about an instance. Pure: the snapshot has everything, the clock and the settings included. */
 export const decide = (snapshot: Snapshot): Decision => {
-  const { check, verdict } = firstVerdict(snapshot)
+  const { check, verdict, until } = firstVerdict(snapshot)
   const before = snapshot.instance.status ?? {}
   const actions = verdict.actions ?? []
   const ends = actions.some((action) => action.do === "deleteInstance")
@@ -146,6 +185,6 @@ export const decide = (snapshot: Snapshot): Decision => {
     guarded: isGuarded(before, status, snapshot.use.dead.length),
     notes: notesOf(before, status),
     nudge: verdict.nudge ?? [],
-    requeueAfter: nextLook({ ...snapshot, instance: { ...snapshot.instance, status } }),
+    requeueAfter: nextLook(snapshot, until),
   }
 }

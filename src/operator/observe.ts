@@ -4,13 +4,11 @@ import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import { startTimeoutOf } from "./desired/pod.ts"
 import type { Planner } from "./planner.ts"
 import type { Gateways, Sightings } from "./sightings.ts"
-import type { PodSight, Refusal, Settings, Snapshot, Standing } from "./snapshot.ts"
-import { judge, signOf } from "./standing.ts"
+import type { Observation, Refusal, Settings } from "./snapshot.ts"
+import { signOf } from "./standing.ts"
 import { plannedStart } from "./start.ts"
-import { pendingWords } from "./status.ts"
 import { isOurs } from "./sweep.ts"
 import type { View } from "./view.ts"
 
@@ -37,19 +35,6 @@ const currentPod = (pods: readonly Pod[], known: string | undefined): Pod | unde
     return Number(b.metadata.name === known) - Number(a.metadata.name === known)
   })[0]
 
-const standingOf = (
-  instance: MCPInstance,
-  pod: Pod | undefined,
-  sight: PodSight | undefined,
-  at: Observatory,
-): Standing => {
-  if (pod === undefined || sight === undefined) return { ready: false, ...pendingWords }
-  const { spec, status } = instance
-  const failure = status?.podName === pod.metadata.name ? status?.failure : undefined
-  const startTimeoutMs = startTimeoutOf(spec, at.settings)
-  return judge({ pod, spec, failure, sight, startTimeoutMs, now: at.clock.now() })
-}
-
 /** An object of ours that has lost its owner: its instance was deleted with `--cascade=orphan`, or a backup came back. */
 const isOrphan = <T extends KubeObject>(object: T | undefined): object is T =>
   object !== undefined && controllerUID(object) === undefined && isOurs(object)
@@ -58,8 +43,8 @@ const isOrphan = <T extends KubeObject>(object: T | undefined): object is T =>
 const leftOf = (
   { pods, services }: Observatory,
   { kind, metadata }: MCPInstance,
-  namesakes: Pick<Snapshot, "serviceNamesake" | "podNamesake">,
-): Snapshot["left"] => {
+  namesakes: Pick<Observation, "serviceNamesake" | "podNamesake">,
+): Observation["left"] => {
   const isLeft = (object: KubeObject) => {
     const controller = controllerUID(object)
     return controller !== undefined && controller !== metadata.uid
@@ -75,7 +60,7 @@ const leftOf = (
 }
 
 /** Everything about an instance at this moment; undefined if there is none of this name. Changes nothing but memory. */
-export const observe = (at: Observatory, name: string, refusal?: Refusal): Snapshot | undefined => {
+export const observe = (at: Observatory, name: string, refusal?: Refusal): Observation | undefined => {
   const instance = at.instances.get(name)
   if (instance === undefined) return undefined
   const { uid = "" } = instance.metadata
@@ -96,8 +81,7 @@ export const observe = (at: Observatory, name: string, refusal?: Refusal): Snaps
     left: leftOf(at, instance, { serviceNamesake, podNamesake }),
     ...at.planner.placeOf(instance),
     use: at.sightings.use(uid),
-    standing: standingOf(instance, pod, sight, at),
-    podSeenAt: sight?.seenAt,
+    sight,
     drainSeenAt: at.sightings.drainSeenAt(uid),
     gateways: at.gateways.living(),
     refusal,

@@ -6,12 +6,11 @@ import { AppError, type ErrorCode, hasCode, isAbort, isAppError } from "../error
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
-import { decide, decideTrouble } from "./decide.ts"
+import { decide, decideTrouble, toSnapshot } from "./decide.ts"
 import type { InstanceMetrics } from "./metrics.ts"
-import { probeLookMs } from "./next-look.ts"
 import { type Observatory, observe } from "./observe.ts"
 import type { Decision, ProbeFinding, Refusal, Snapshot } from "./snapshot.ts"
-import { graceMs, hasStarted, restartsOf, runningSince } from "./standing.ts"
+import { probeLookMs, puzzlingFrom, restartsOf } from "./standing.ts"
 
 /** What the kubelet's words about a failed startup probe mean. Pod status is the same for all of them. */
 export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): ProbeFinding | undefined => {
@@ -38,9 +37,9 @@ const eventsOf = async (cluster: ClusterPort, pod: Pod, signal: AbortSignal): Pr
 /** The Pod whose startup probe has failed for so long that the reason should be asked for. */
 const puzzling = ({ sightings, clock, pods }: Observatory, uid: string): Pod | undefined =>
   pods.controlledBy(uid).find((pod) => {
-    const since = runningSince(pod)
-    if (pod.metadata.deletionTimestamp !== undefined || since === undefined || hasStarted(pod)) return false
-    return clock.now() >= since + graceMs && !sightings.probeKnown(uid, String(restartsOf(pod)), probeLookMs)
+    const from = puzzlingFrom(pod)
+    if (pod.metadata.deletionTimestamp !== undefined || from === undefined) return false
+    return clock.now() >= from && !sightings.probeKnown(uid, String(restartsOf(pod)), probeLookMs)
   })
 
 /** Asks, on demand and rarely, why a startup probe fails. */
@@ -127,8 +126,9 @@ const tellTrouble = async (deps: ReconcileDeps, name: string, error: unknown, si
   const words = isAppError(error) ? error.message : "something went wrong inside the operator; its log tells what."
   const message = `It is tried again, ever less often: ${words}`.slice(0, 900)
   try {
-    const snapshot = observe(at, name)
-    if (snapshot === undefined) return
+    const seen = observe(at, name)
+    if (seen === undefined) return
+    const snapshot = toSnapshot(seen)
     const decision = decideTrouble(snapshot, message)
     if (decision !== undefined) await act({ cluster, namespace, views: at, log, signal }, snapshot, decision)
   } catch (untold) {
@@ -165,8 +165,9 @@ const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): P
     await findPod(name)
     await learnProbe(cluster, at, name, signal)
     signal.throwIfAborted()
-    const snapshot = observe(at, name, refusal)
-    if (snapshot === undefined) return undefined
+    const seen = observe(at, name, refusal)
+    if (seen === undefined) return undefined
+    const snapshot = toSnapshot(seen)
     const decision = decideAndReserve(deps, snapshot)
     if (decision.actions.length === 0 && decision.statusPatch === undefined)
       return unconfirmed ? Math.min(doubtMs, decision.requeueAfter) : decision.requeueAfter

@@ -25,11 +25,11 @@ export type OutsideSettings = Pick<Settings, "podTemplates" | "template" | "plug
 
 /** How an instance is used, on the operator's own clock (milliseconds since the epoch). */
 export type Use = {
-  /** Gateways that use it now: their keys changed less than 90 s ago. */
+  /** Gateways that use it now: their in-use marks changed less than 90 s ago. */
   readonly live: readonly string[]
-  /** Keys whose gateways are gone without removing them. */
+  /** Marks whose gateways are gone without removing them. */
   readonly dead: readonly string[]
-  /** When the first of the live keys dies, if it is not renewed. */
+  /** When the first of the live marks dies, if it is not renewed. */
   readonly nextDeath: number | undefined
   /** The latest moment at which it can have been used; undefined = never used. */
   readonly lastUse: number | undefined
@@ -75,8 +75,8 @@ export type ProbeFinding = { readonly reason: "HealthPathNotFound" | "PortClosed
 /** The API server's refusal to create an object. */
 export type Refusal = { readonly reason: ReadyReason; readonly message: string }
 
-/** Everything that a decision about one instance rests on, taken at one moment. */
-export type Snapshot = {
+/** What was gathered of one instance at one moment. */
+export type Observation = {
   readonly instance: MCPInstance
   readonly target: MCPTarget | undefined
   /** Its Pods (by controller UID), terminating ones included. */
@@ -95,8 +95,8 @@ export type Snapshot = {
   /** True if it is to make room for a queued instance. */
   readonly makesRoom: boolean
   readonly use: Use
-  readonly standing: Standing
-  readonly podSeenAt: number | undefined
+  /** What this operator saw of the Pod, and when; undefined while there is none. */
+  readonly sight: PodSight | undefined
   /** When this operator first saw the drain; undefined while there is none. */
   readonly drainSeenAt: number | undefined
   /** Gateways that live, by their names in `inUseBy`. */
@@ -106,6 +106,9 @@ export type Snapshot = {
   readonly now: number
   readonly settings: Settings
 }
+
+/** Everything that a decision about one instance rests on: what was gathered, and how its server stands by that. */
+export type Snapshot = Observation & { readonly standing: Standing }
 
 /** An effect on the cluster. Each is idempotent. */
 export type Action =
@@ -137,8 +140,19 @@ export type Verdict = {
   readonly quiet?: true
 }
 
-/** A named step of the decision. The first one that has a verdict decides. */
-export type Check = (snapshot: Snapshot) => Verdict | undefined
+/** What one check finds. */
+export type Finding = {
+  /** Present = this check decides, and none after it is asked. */
+  readonly verdict?: Verdict
+  /**
+   * When time alone can change what this check finds, milliseconds since the epoch; absent = never. Every moment that a check
+   * compares `now` with is among them.
+   */
+  readonly until?: number | undefined
+}
+
+/** A named step of the decision. The first one that has a verdict decides; undefined = nothing, whatever the time. */
+export type Check = (snapshot: Snapshot) => Finding | undefined
 
 /** A line for `kubectl describe`. */
 export type Note = { readonly type: "Normal" | "Warning"; readonly reason: string; readonly note: string }

@@ -7,7 +7,7 @@ import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./start.ts"
 
 /** How long a sign that may heal by itself (a failed pull, a first crash) is watched before the start counts as failed. */
-export const graceMs = 10_000
+const graceMs = 10_000
 /** How long a container may stay terminated before that is called a crash for good. */
 const restartMs = 2_000
 /** A server that has answered becomes Ready within this time after its start, or something is wrong with it. */
@@ -244,4 +244,13 @@ export const judge = (patient: Patient): Standing => {
   if (standing.failed !== undefined || hasStarted(patient.pod)) return standing
   const created = moment(patient.pod.metadata.creationTimestamp) ?? patient.sight.seenAt
   return { ...standing, until: standing.until ?? created + patient.startTimeoutMs }
+}
+
+/** How often a start that takes long is a reason to ask what the kubelet says of its startup probe. */
+export const probeLookMs = 30_000
+
+/** From when on the startup probe has failed for so long that its reason should be asked for; undefined while that cannot be. */
+export const puzzlingFrom = (pod: Pod | undefined): number | undefined => {
+  const since = pod === undefined ? undefined : runningSince(pod)
+  return pod === undefined || since === undefined || hasStarted(pod) ? undefined : since + graceMs
 }

@@ -61,3 +61,9 @@ export const moment = (text: string | undefined): number | undefined => {
   const ms = text === undefined ? Number.NaN : Date.parse(text)
   return Number.isNaN(ms) ? undefined : ms
 }
+
+/** The first of some moments that is still to come; undefined if none is. */
+export const nextAfter = (now: number, ...moments: readonly (number | undefined)[]): number | undefined => {
+  const coming = moments.filter((each) => each !== undefined).filter((each) => each > now)
+  return coming.length === 0 ? undefined : Math.min(...coming)
+}

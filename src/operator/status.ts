@@ -9,8 +9,8 @@ import { steps } from "../signals/start.ts"
 import { isQueueReason } from "./capacity.ts"
 import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { podCondition, restartsOf, runningSince } from "./standing.ts"
-import { isSpecNews, moment, stamp } from "./start.ts"
+import { hasStarted, podCondition, restartsOf, runningSince } from "./standing.ts"
+import { isSpecNews, moment, nextAfter, stamp } from "./start.ts"
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
 
@@ -69,7 +69,7 @@ export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record
 }
 
 /** How long a new Pod without an address is left out of the status: normally its address is next, in the same write. */
-export const quietMs = 10_000
+const quietMs = 10_000
 
 /** What a start that goes well passes through: not worth a write of its own. */
 const ordinary: readonly string[] = ["Starting", "ContainerCreating"]
@@ -91,12 +91,24 @@ const forgetStart = {
   backoffUntilTime: undefined,
 } as const
 
+/** From when on a new Pod is in the status even if it has no address. */
+const shownFrom = ({ sight }: Pick<Snapshot, "sight">): number | undefined =>
+  sight === undefined ? undefined : sight.seenAt + quietMs
+
+/** When time alone can change what the status says, whichever check has decided. */
+export const statusUntil = (snapshot: Snapshot): number | undefined => {
+  const { use, standing, pod, now } = snapshot
+  const isStarting = pod !== undefined && !hasStarted(pod)
+  return nextAfter(now, use.nextDeath, standing.until, isStarting ? shownFrom(snapshot) : undefined)
+}
+
 /** The Pod as far as the status shall tell of it. */
-const shownPod = ({ pod, podSeenAt, standing, now, instance }: Snapshot): Pod | undefined => {
+const shownPod = (snapshot: Snapshot): Pod | undefined => {
+  const { pod, standing, now, instance } = snapshot
   if (pod === undefined) return undefined
   const known = instance.status?.podName === pod.metadata.name
   const tells = pod.status?.podIP !== undefined || !ordinary.includes(standing.reason)
-  return known || tells || now - (podSeenAt ?? now) >= quietMs ? pod : undefined
+  return known || tells || now >= (shownFrom(snapshot) ?? Number.POSITIVE_INFINITY) ? pod : undefined
 }
 
 const podFacts = (pod: Pod): Draft => ({

@@ -66,7 +66,7 @@ const setUp = async (spec: Partial<MCPTargetSpec>, more: Partial<PlacementOption
     synced: instances.synced,
     hasSynced: instances.hasSynced,
     get: (name) => (cache.hidden ? undefined : instances.get(name)),
-    items: () => instances.items(),
+    items: () => (cache.hidden ? [] : instances.items()),
     get size() {
       return instances.size
     },
@@ -390,8 +390,8 @@ describe("a cold start", () => {
     const asked = ask(w)
     await w.clock.advance(0)
     expect(asked.error).toMatchObject({ code: "NameConflict" })
-    const unseen = w.addReplica()
     w.cache.hidden = true
+    const unseen = w.addReplica()
     const blind = ask(w, { by: unseen.placement })
     await w.clock.advance(0)
     expect(blind.error).toMatchObject({ code: "NameConflict" })
@@ -506,8 +506,8 @@ describe("a request that may not create", () => {
   test("finds an instance that a lagging cache does not know", async () => {
     const w = await world()
     await bringUp(w)
-    const other = w.addReplica()
     w.cache.hidden = true
+    const other = w.addReplica()
     w.answering.clear()
     const asked = ask(w, { mode: "find", by: other.placement })
     await w.clock.advance(100)

@@ -14,7 +14,9 @@ const pending: Standing = { ready: false, ...pendingWords }
 export const surplusPods: Check = ({ pod, pods }) => {
   const surplus = pods.filter((each) => each !== pod && each.metadata.deletionTimestamp === undefined)
   if (surplus.length === 0) return undefined
-  return { actions: surplus.map((each) => ({ do: "deletePod", pod: each, reason: "Surplus" })), quiet: true }
+  return {
+    verdict: { actions: surplus.map((each) => ({ do: "deletePod", pod: each, reason: "Surplus" })), quiet: true },
+  }
 }
 
 /** The start after the one that the status counts. */
@@ -25,8 +27,8 @@ export const lostPod: Check = (snapshot) => {
   const { pod, standing } = snapshot
   if (pod === undefined || standing.lost !== true) return undefined
   const actions = [{ do: "deletePod", pod, reason: standing.reason }] as const
-  if (wasReady(snapshot)) return { actions, standing: pending, starts: following(snapshot) }
-  return { actions, standing: { ...standing, failed: {} }, backoff: nextBackoff(snapshot) }
+  if (wasReady(snapshot)) return { verdict: { actions, standing: pending, starts: following(snapshot) } }
+  return { verdict: { actions, standing: { ...standing, failed: {} }, backoff: nextBackoff(snapshot) } }
 }
 
 /** The Pod was made from other inputs: replaced at once, or drained first if its server has answered. */
@@ -43,7 +45,7 @@ export const refusedCreate: Check = (snapshot) => {
   const { refusal } = snapshot
   if (refusal === undefined) return undefined
   const { reason, message } = refusal
-  return { standing: { ready: false, reason, message, failed: {} }, backoff: nextBackoff(snapshot) }
+  return { verdict: { standing: { ready: false, reason, message, failed: {} }, backoff: nextBackoff(snapshot) } }
 }
 
 /** A failed start waits before the next one, unless the spec was mended. */
@@ -51,17 +53,12 @@ export const backingOff: Check = (snapshot) => {
   const { pod, service, instance, now } = snapshot
   const { backoffUntilTime, failure } = instance.status ?? {}
   const complete = pod !== undefined && service !== undefined
-  if (complete || isSpecNews(snapshot) || now >= (moment(backoffUntilTime) ?? 0)) return undefined
-  if (failure === undefined) return { standing: { ...pending, reason: "PodGone" } }
+  const until = moment(backoffUntilTime)
+  if (complete || isSpecNews(snapshot) || until === undefined || now >= until) return undefined
+  if (failure === undefined) return { verdict: { standing: { ...pending, reason: "PodGone" } }, until }
   const { reason, message, exitCode } = failure
-  return {
-    standing: {
-      ready: false,
-      reason: toReadyReason(reason),
-      message,
-      failed: exitCode === undefined ? {} : { exitCode },
-    },
-  }
+  const failed = exitCode === undefined ? {} : { exitCode }
+  return { verdict: { standing: { ready: false, reason: toReadyReason(reason), message, failed } }, until }
 }
 
 /** A Pod that went away before its server was ever Ready: not at once again, or a hot loop of creates begins. */
@@ -72,14 +69,14 @@ export const vanishedPod: Check = (snapshot) => {
   if (pod !== undefined || starts === 0 || planned.number === starts || wasReady(snapshot)) return undefined
   if (backoffUntilTime !== undefined || isSpecNews(snapshot)) return undefined
   const message = "The Pod went away before its server was ready; another one takes its place."
-  return { standing: { ready: false, reason: "PodGone", message }, backoff: nextBackoff(snapshot) }
+  return { verdict: { standing: { ready: false, reason: "PodGone", message }, backoff: nextBackoff(snapshot) } }
 }
 
 /** The count of starts is written before the Pod is made, so that a create can be repeated under the same name. */
 export const nextStart: Check = (snapshot) => {
   const { number } = plannedStart(snapshot)
   if (snapshot.pod !== undefined || number === snapshot.instance.status?.starts) return undefined
-  return { standing: pending, starts: number }
+  return { verdict: { standing: pending, starts: number } }
 }
 
 /** The Pod, or why its templates made none. */
@@ -100,7 +97,7 @@ export const missingPod: Check = (snapshot) => {
   const pod = renderedPod({ instance, name: plannedStart(snapshot).podName, settings })
   if (typeof pod === "string") {
     const standing: Standing = { ready: false, reason: "PodTemplateFailed", message: pod, failed: {} }
-    return { standing, backoff: nextBackoff(snapshot) }
+    return { verdict: { standing, backoff: nextBackoff(snapshot) } }
   }
-  return { actions: [{ do: "createPod", pod }], standing: pending }
+  return { verdict: { actions: [{ do: "createPod", pod }], standing: pending } }
 }

@@ -9,19 +9,19 @@ import { belowFloor } from "../desired/freedoms.ts"
 import { inputsHash } from "../desired/pod.ts"
 import { desiredService, routes, serviceRoute } from "../desired/service.ts"
 import type { RefusedReason } from "../reasons.ts"
-import type { Action, Check, Snapshot, Verdict } from "../snapshot.ts"
+import type { Action, Check, Finding, Snapshot } from "../snapshot.ts"
 import { servedPod } from "../start.ts"
 
 /** Not admitted, and failed until the spec is mended. */
-const refuse = (reason: RefusedReason, message: string): Verdict => ({
-  refused: { reason, message },
-  standing: { ready: false, reason, message, failed: {} },
+const refuse = (reason: RefusedReason, message: string): Finding => ({
+  verdict: { refused: { reason, message }, standing: { ready: false, reason, message, failed: {} } },
 })
 
 /** An instance that is being deleted is left to the API server: its children go with it. Nothing is sent to it any more. */
 export const beingDeleted: Check = ({ instance }) => {
   if (instance.metadata.deletionTimestamp === undefined) return undefined
-  return { standing: { ready: false, reason: "Terminating", message: "The instance is being deleted." } }
+  const standing = { ready: false, reason: "Terminating", message: "The instance is being deleted." } as const
+  return { verdict: { standing } }
 }
 
 /** What a CRD of another version let through. */
@@ -75,7 +75,7 @@ export const followTarget: Check = ({ instance, target }) => {
   const fields = mergePatchBetween(pick(instance.spec), pick(target.spec))
   if (fields === undefined) return undefined
   const patch = { spec: { ...fields, targetGeneration: generation } }
-  return { actions: [{ do: "patchInstance", patch }], quiet: true }
+  return { verdict: { actions: [{ do: "patchInstance", patch }], quiet: true } }
 }
 
 const isTerminating = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp !== undefined
@@ -89,7 +89,7 @@ export const predecessors: Check = ({ left }) => {
       .map((service) => ({ do: "deleteService", service, reason }) as const),
     ...left.pods.filter((pod) => !isTerminating(pod)).map((pod) => ({ do: "deletePod", pod, reason }) as const),
   ]
-  return actions.length === 0 ? undefined : { actions, quiet: true }
+  return actions.length === 0 ? undefined : { verdict: { actions, quiet: true } }
 }
 
 /** A name that the instance needs is taken by an object of somebody else, which stays untouched. */
@@ -99,14 +99,14 @@ export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, le
   const stranger = [serviceNamesake, podNamesake].find((each) => each !== undefined && !isOwn(each))
   if (stranger === undefined) return undefined
   const message = `The ${stranger.kind} ${stranger.metadata.name} belongs to somebody else: remove or rename it.`
-  return { standing: { ready: false, reason: "NameConflict", message, failed: {} } }
+  return { verdict: { standing: { ready: false, reason: "NameConflict", message, failed: {} } } }
 }
 
 /** The Service comes first: the nodes need about a second to route to it. */
 export const missingService: Check = (snapshot) => {
   if (snapshot.service !== undefined || snapshot.serviceNamesake !== undefined) return undefined
   const service = desiredService(snapshot.instance, servedPod(snapshot))
-  return { actions: [{ do: "createService", service }], quiet: true }
+  return { verdict: { actions: [{ do: "createService", service }], quiet: true } }
 }
 
 /** The Service selects another Pod, or has another port. */
@@ -114,5 +114,5 @@ export const staleService: Check = (snapshot) => {
   const { service, instance } = snapshot
   const wanted = serviceRoute(instance, servedPod(snapshot))
   if (service === undefined || routes(service, wanted)) return undefined
-  return { actions: [{ do: "patchService", service, patch: { spec: wanted } }], quiet: true }
+  return { verdict: { actions: [{ do: "patchService", service, patch: { spec: wanted } }], quiet: true } }
 }

@@ -17,9 +17,9 @@ export const unused: Use = { live: [], dead: [], nextDeath: undefined, lastUse: 
 export const inUse = (now: number): Use => ({ live: ["gw-0"], dead: [], nextDeath: now + 60_000, lastUse: now })
 
 /** What a test says of a snapshot. The standing follows from the Pod unless it is given. */
-export type SnapshotParts = Partial<Omit<Snapshot, "pods">> & {
+export type SnapshotParts = Partial<Omit<Snapshot, "pods" | "sight">> & {
   readonly pods?: readonly Pod[]
-  readonly sight?: Partial<PodSight>
+  readonly sight?: Partial<PodSight> | undefined
 }
 
 /** A snapshot of an instance that was just made: no Pod, no Service, a place granted. */
@@ -47,8 +47,8 @@ export const aSnapshot = ({ sight, ...parts }: SnapshotParts = {}): Snapshot => 
     drainSeenAt: undefined,
     gateways: [],
     refusal: undefined,
-    podSeenAt: pod === undefined ? undefined : seen.seenAt,
     ...parts,
+    sight: pod === undefined ? undefined : seen,
     instance,
     pod,
     pods: parts.pods ?? (pod === undefined ? [] : [pod]),

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest"
+import { findCondition } from "../../../src/api/kinds/kind.ts"
 import type { MCPInstance, MCPInstanceStatus } from "../../../src/api/kinds/mcp-instance.ts"
 import type { Pod } from "../../../src/api/kinds/pod.ts"
 import { podName } from "../../../src/api/names.ts"
-import { checks, decide, decideTrouble, firstVerdict } from "../../../src/operator/decide.ts"
+import { checks, decide, decideTrouble, firstVerdict, toSnapshot } from "../../../src/operator/decide.ts"
 import type { Refusal, Snapshot } from "../../../src/operator/snapshot.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
@@ -199,7 +200,7 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
       9 * minute + 9,
       {
         pod: aPod({ metadata: { creationTimestamp: stampAfter(8 * minute) }, status: startingStatus() }),
-        podSeenAt: msAfter(9 * minute + 8),
+        sight: { seenAt: msAfter(9 * minute + 8) },
       },
       { secretExpireTime: stampAfter(10 * minute) },
     ),
@@ -347,12 +348,52 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
   ["a server that runs needs nothing", aReadySnapshot(minute), "running", []],
 ]
 
+/** A gateway uses it for as long as one likes. */
+const alwaysUsed = { ...unused, live: ["gw-0"] }
+
+/** Nothing is to be done of these yet: only time will tell. */
+const waiting: readonly [string, Snapshot][] = [
+  ["a failure that is shown for a while", aSnapshot({ instance: failedAt(0), now: msAfter(minute) })],
+  ["a server in use, which will be too old", aReadySnapshot(minute, { use: alwaysUsed })],
+  [
+    "a server in use, whose Secret will expire",
+    aReadySnapshot(minute, {
+      instance: aReadyInstance({ spec: { secretExpireTime: stampAfter(600 * minute) } }),
+      use: alwaysUsed,
+    }),
+  ],
+  ["a server that is used now", aReadySnapshot(minute, { use: inUse(msAfter(minute)) })],
+  [
+    "a server that starts and says nothing",
+    aSnapshot({
+      instance: started(),
+      service: ownService,
+      pod: aPod({ status: startingStatus() }),
+      now: msAfter(3),
+    }),
+  ],
+]
+
 describe("the first check that speaks decides", () => {
   it.each(table)("%s", (_, snapshot, check, actions) => {
     const found = firstVerdict(snapshot)
     expect(found.check).toBe(check)
     expect((found.verdict.actions ?? []).map((action) => action.do)).toEqual(actions)
   })
+
+  it.each([...table.map(([name, snapshot]) => [name, snapshot] as const), ...waiting])(
+    "and time alone changes nothing of that before the next look: %s",
+    (_, { standing: _judged, ...seen }) => {
+      const settings = { ...seen.settings, gc_interval: 1_000 * 3_600_000 }
+      const said = (now: number) => {
+        const { check, actions, status, requeueAfter } = decide(toSnapshot({ ...seen, settings, now }))
+        const reason = findCondition(status.conditions, "Ready")?.reason
+        return { requeueAfter, what: { check, actions: actions.map((each) => each.do), phase: status.phase, reason } }
+      }
+      const { requeueAfter, what } = said(seen.now)
+      for (const share of [0.01, 0.5, 0.999]) expect(said(seen.now + share * requeueAfter).what).toEqual(what)
+    },
+  )
 
   it("and each check is shown by an example", () => {
     const shown = new Set<string>(table.map(([, , check]) => check))
