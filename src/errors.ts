@@ -6,7 +6,7 @@
  */
 
 /** Who can act on an error: the MCP or REST caller, or the person who runs the gateway and the operator. */
-export type Audience = "caller" | "operator"
+type Audience = "caller" | "operator"
 
 type Row = {
   /** Who can act on it. */
@@ -160,7 +160,7 @@ export const errorTable = {
 export type ErrorCode = keyof typeof errorTable
 
 /** What an error may carry besides its code. Never put a secret's value into any of it. */
-export type ErrorOptions = {
+type ErrorOptions = {
   /** One sentence for the audience: what is wrong, with names, without secrets. */
   readonly detail: string
   /** Machine-readable facts that the answer repeats (`data` in JSON-RPC, extension members in a problem). */

@@ -4,7 +4,7 @@ import type { Change, WatchOptions } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
 
 /** What a local copy needs. */
-export type LocalCopyDeps<T extends KubeObject> = WatchOptions & { readonly kind: Kind<T>; readonly log: Logger }
+type LocalCopyDeps<T extends KubeObject> = WatchOptions & { readonly kind: Kind<T>; readonly log: Logger }
 
 /** The objects of a selection as they were last heard of, by name. */
 export type LocalCopy<T> = {
@@ -104,7 +104,7 @@ const watchesOf = (telemetry: TelemetryPort, kind: string): Set<{ heardMs: numbe
 }
 
 /** What is counted of one watch. */
-export type WatchMetrics = {
+type WatchMetrics = {
   listed(): void
   opened(): void
   /** The API server was heard at this time, milliseconds since the epoch. */

@@ -19,7 +19,7 @@ export type ListWatchSource<T extends KubeObject = KubeObject> = {
 }
 
 /** What a reflector needs. */
-export type ReflectorDeps<T extends KubeObject> = WatchOptions & {
+type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly kind: Kind<T>
   readonly source: ListWatchSource
   readonly clock: ClockPort

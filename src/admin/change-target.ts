@@ -35,10 +35,10 @@ const manages = (fields: FieldSet, path: readonly string[]): boolean => {
 }
 
 /** A field that a patch would take from its manager. */
-export type TakenField = { readonly path: readonly string[]; readonly manager: string }
+type TakenField = { readonly path: readonly string[]; readonly manager: string }
 
 /** What a merge patch of an object would take from others, once per field. Pure. */
-export const takenFields = (patch: Fields, others: readonly FieldManager[]): TakenField[] =>
+const takenFields = (patch: Fields, others: readonly FieldManager[]): TakenField[] =>
   pathsOf(patch).flatMap((path) => {
     const manager = others.find(({ fields }) => manages(fields, path))?.name
     return manager === undefined ? [] : [{ path, manager }]
@@ -48,10 +48,7 @@ export const takenFields = (patch: Fields, others: readonly FieldManager[]): Tak
  * Throws `ManagedElsewhere`, naming fields and managers, if a change would undo what another one wrote last: a file that
  * is applied again would undo it in turn. `toRestPath` gives the path of a field in the REST API.
  */
-export const ensureOurs = (
-  taken: readonly TakenField[],
-  toRestPath: (path: readonly string[]) => readonly string[],
-): void => {
+const ensureOurs = (taken: readonly TakenField[], toRestPath: (path: readonly string[]) => readonly string[]): void => {
   if (taken.length === 0) return
   const managers = [...new Set(taken.map(({ manager }) => manager))]
   throw new AppError("ManagedElsewhere", {

@@ -37,7 +37,7 @@ export const schemas = {
 } as const satisfies Readonly<Record<string, z.ZodType>>
 
 /** Name of a schema of the document. */
-export type SchemaName = keyof typeof schemas
+type SchemaName = keyof typeof schemas
 
 /** What a call takes and answers, besides what {@link operations} says of it. */
 export type Contract = {

@@ -20,7 +20,7 @@ const tooLarge = (): AppError =>
 const malformed = (detail: string): AppError => new AppError("MalformedJson", { detail })
 
 /** What a body is read with. */
-export type BodyReading = {
+type BodyReading = {
   /** Takes bytes of the budget before they are held; see intake/gather.ts. */
   readonly take: (bytes: number) => boolean
   readonly clock: ClockPort

@@ -7,7 +7,7 @@ import { sharerKey, sharerOf } from "../identity/subject-key.ts"
  * Who may make a call: `admin`, or everybody with a token, who then sees `usable` targets or their `own` instances,
  * values and identity only. Administrators see all.
  */
-export type Right = "admin" | "usable" | "own"
+type Right = "admin" | "usable" | "own"
 
 /** What is known of a call before it is made. */
 export type Operation = {

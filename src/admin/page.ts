@@ -5,7 +5,7 @@ const defaultLimit = 100
 const maxLimit = 500
 
 /** One page of a list. */
-export type Page<T> = {
+type Page<T> = {
   readonly items: readonly T[]
   /** Send it as `continue` to get the next page; absent on the last one. */
   readonly continue?: string

@@ -21,7 +21,7 @@ export type AdminOptions = Deps & {
 }
 
 /** What the audit line tells, as far as it is known. */
-export type Facts = {
+type Facts = {
   identity?: Identity
   code?: string
   /** Why the caller's token was refused; never the token. */

@@ -14,7 +14,7 @@ import { brokenRules, type FieldProblem, fromPaths, parseBody, toPointer, valida
 type Fields = Readonly<Record<string, unknown>>
 
 /** A target for the caller: whole for administrators, else what its users need to know. */
-export const viewTarget = (call: Pick<Call, "admin">, { metadata, spec, status }: MCPTarget): Fields => {
+const viewTarget = (call: Pick<Call, "admin">, { metadata, spec, status }: MCPTarget): Fields => {
   if (!call.admin) {
     const visible = Object.entries(spec).filter(([field]) => publicTargetFields.includes(field))
     return { name: metadata.name, ...toRest(MCPTargetSpec, Object.fromEntries(visible)) }

@@ -3,7 +3,7 @@ import type { Identity } from "../identity/identity.ts"
 import type { Send } from "../mcp/client.ts"
 
 /** The call of the REST API that tries a server: its id for the log, and the end of its time. */
-export type TrialCall = { readonly requestId: string; readonly signal: AbortSignal }
+type TrialCall = { readonly requestId: string; readonly signal: AbortSignal }
 
 /** Where a trial meets its server. */
 export type TrialSeat = {

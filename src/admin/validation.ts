@@ -12,7 +12,7 @@ import { restName } from "./rest.ts"
 export type FieldProblem = { readonly pointer: string; readonly detail: string }
 
 /** An answer that is an error, as a problem document (RFC 9457). */
-export type Problem = {
+type Problem = {
   readonly status: number
   readonly code: ErrorCode
   readonly headers: Readonly<Record<string, string>>

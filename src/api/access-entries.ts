@@ -14,7 +14,7 @@ export const meantBy = (entry: string, issuers: readonly string[], issuer: strin
 const lists = ["users", "groups", "roles"] as const
 
 /** An entry that can match nobody. */
-export type IdleEntry = {
+type IdleEntry = {
   /** Where it stands in the spec, e.g. `["access", "groups", "0"]`. */
   readonly path: readonly string[]
   /** A sentence: why, and what to write instead. */

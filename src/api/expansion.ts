@@ -4,7 +4,7 @@
  */
 
 /** The part of a container that is expanded. */
-export type Expandable = {
+type Expandable = {
   readonly command?: readonly string[] | undefined
   readonly args?: readonly string[] | undefined
   readonly env?: readonly { readonly name: string; readonly value?: string | undefined }[] | undefined

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util"
 
-export type Fields = Readonly<Record<string, unknown>>
+type Fields = Readonly<Record<string, unknown>>
 
-export const isFields = (value: unknown): value is Fields =>
+const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** Own property, also under a name such as `__proto__`. */

@@ -6,7 +6,7 @@ import type { Change, Reflection } from "../ports/cluster.ts"
  * A watch cache, corrected by answers of the API server that are fresher: to writes of ours, and to reads. A cache that lags
  * behind can never make us create twice, or decide on a state that we changed ourselves.
  */
-export type FreshView<T extends KubeObject> = {
+type FreshView<T extends KubeObject> = {
   /** The freshest state known. */
   get(name: string): T | undefined
   items(): Iterable<T>
@@ -28,7 +28,7 @@ export type FreshView<T extends KubeObject> = {
 }
 
 /** What besides the cache makes a view. */
-export type FreshViewOptions<T extends KubeObject> = {
+type FreshViewOptions<T extends KubeObject> = {
   readonly clock: ClockPort
   /** How an object is shown; default as it is. */
   readonly show?: (object: T) => T

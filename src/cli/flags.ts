@@ -17,7 +17,7 @@ import {
 } from "./commands.ts"
 
 /** A value that a resolver is asked for: the variable that it would become, and `scheme:reference`. */
-export type Reference = { readonly name: string; readonly from: string }
+type Reference = { readonly name: string; readonly from: string }
 
 /** What the command line asks for. */
 export type Command =

@@ -62,7 +62,7 @@ const valuesOf = (document: Document.Parsed): unknown => {
 }
 
 /** The layer of a configuration file's text. `file` is the name to put into messages. */
-export const parseFile = (text: string, file: string): Layer => {
+const parseFile = (text: string, file: string): Layer => {
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" })
   const [document, second] = Array.isArray(documents) ? documents : []

@@ -32,7 +32,7 @@ export const isTree = (value: unknown): value is Tree =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** `tree` with `value` at `path`. */
-export const withValue = (tree: Tree, path: readonly string[], value: unknown): Tree => {
+const withValue = (tree: Tree, path: readonly string[], value: unknown): Tree => {
   const [first, ...rest] = path
   if (first === undefined) return tree
   const below = tree[first]
@@ -99,7 +99,7 @@ export const nearestSource =
   }
 
 /** True if the layer itself says something about `path`. */
-export const hasValue = (layer: Layer, path: readonly string[]): boolean => {
+const hasValue = (layer: Layer, path: readonly string[]): boolean => {
   let value: unknown = layer.values
   for (const part of path) {
     if (!isTree(value) || !Object.hasOwn(value, part)) return false

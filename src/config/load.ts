@@ -27,7 +27,7 @@ const toAssignment = (name: string, text: string): Assignment => ({
  * `__` are left alone: Kubernetes injects `REFLOW_GATEWAY_PORT=tcp://…` into every Pod beside a Service called
  * reflow-gateway.
  */
-export const environmentLayer = (environment: Environment): Layer =>
+const environmentLayer = (environment: Environment): Layer =>
   layerOf(
     Object.entries(environment)
       .filter(([name]) => name.startsWith(prefix) && (name.includes("__") || leafKeys.has(keyOf(name))))
@@ -36,7 +36,7 @@ export const environmentLayer = (environment: Environment): Layer =>
   )
 
 /** The file that is read if none is named and it is there. */
-export const defaultConfigFile = "reflow.yaml"
+const defaultConfigFile = "reflow.yaml"
 
 /** Where configuration comes from besides environment and defaults. */
 export type Settings = {
@@ -47,7 +47,7 @@ export type Settings = {
 }
 
 /** What a configuration is made of. */
-export type LoadRequest = {
+type LoadRequest = {
   readonly settings: Settings
   /** Some defaults depend on it; undefined for commands without a role. */
   readonly role?: Role | undefined

@@ -3,12 +3,12 @@ import type { Layer, Problem } from "./layer.ts"
 import type { Config } from "./schema.ts"
 
 /** What is wrong with several keys together, and where. */
-export type Finding = { readonly path: Path; readonly message: string }
+type Finding = { readonly path: Path; readonly message: string }
 
 type Issuer = Config["auth"]["issuers"][number]
 
 /** Finds at most one thing that is wrong. */
-export type Rule = (config: Config, role: Role | undefined) => Finding | undefined
+type Rule = (config: Config, role: Role | undefined) => Finding | undefined
 
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text)
 
@@ -63,17 +63,17 @@ const knownUrl: Rule = ({ auth, gateway }, role) => {
 }
 
 /** What no key of an issuer can say alone. */
-export const issuerErrors: readonly Rule[] = [keysCanBeFound, apartForApi, apartForTargets]
+const issuerErrors: readonly Rule[] = [keysCanBeFound, apartForApi, apartForTargets]
 
 /** What of an issuer is doubtful. */
-export const issuerDoubts: readonly Rule[] = [safeKeys, knownUrl]
+const issuerDoubts: readonly Rule[] = [safeKeys, knownUrl]
 
 /** What one process does. */
 export const roles = ["gateway", "operator", "all", "dev"] as const
 export type Role = (typeof roles)[number]
 
 /** What the keys say together: problems stop the start, warnings are logged. */
-export type Verdict = { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }
+type Verdict = { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }
 
 /** Time after which MCP clients give up a request by themselves. */
 const clientPatienceMs = 60_000

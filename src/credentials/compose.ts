@@ -6,7 +6,7 @@ import { type Holder, type ScopeRef, scopeNames, scopesAllowed, scopesOf } from 
 import { readValues, type ScopeState } from "./store.ts"
 
 /** A credential without a value. */
-export type Missing = {
+type Missing = {
   /** Of the variable. */
   readonly name: string
   /** By the target: what it is. */
@@ -104,7 +104,7 @@ export type Composition = {
 }
 
 /** A value that a resolver found. */
-export type ResolvedValue = { readonly value: string; readonly expiresAt?: number }
+type ResolvedValue = { readonly value: string; readonly expiresAt?: number }
 
 /**
  * Resolves one entry of the target's `secrets` for the sharer, never for the caller of the moment. Throws CredentialMissing,
@@ -134,7 +134,7 @@ export type Compose = (
 ) => Promise<Composition>
 
 /** What composition needs. */
-export type ComposeDeps = {
+type ComposeDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   /** Absent while no plugin resolves secrets: a target that asks for them is then refused. */

@@ -6,20 +6,20 @@ import { createReadings, type Reading } from "./readings.ts"
 export const masked = "•••"
 
 /** How a text ends. */
-export type TextEnd = {
+type TextEnd = {
   /** True: more stood behind it. Then an end that may be the beginning of a secret is masked. Default false. */
   readonly cut?: boolean
 }
 
 /** For whom a text is masked, and until when. */
-export type MaskingFor = {
+type MaskingFor = {
   /** Among owners the turns of the event loop are shared; see turns.ts. */
   readonly owner: string
   readonly signal: AbortSignal
 }
 
 /** Masks a text that comes in pieces: where it is cut makes no difference. */
-export type Masker = {
+type Masker = {
   /** What can be shown by now; holds back at most 31 UTF-16 units, if they may be the beginning of a secret or a character. */
   push(piece: string): string
   /** The rest: nothing more comes. */

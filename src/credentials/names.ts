@@ -13,7 +13,7 @@ export type FieldError = { readonly path: string; readonly rule: string; readonl
 const refused: readonly RegExp[] = [/^PORT$/, /^PATH$/, /^HOME$/, /^LD_/, /^NODE_OPTIONS$/, /_PROXY$/i]
 
 /** True for a name that would change how the process starts or where it connects, rather than give it a credential. */
-export const isRefusedName = (name: string): boolean => refused.some((pattern) => pattern.test(name))
+const isRefusedName = (name: string): boolean => refused.some((pattern) => pattern.test(name))
 
 const isDeclared = (target: MCPTarget, name: string): boolean =>
   target.spec.credentials?.some((credential) => credential.name === name) === true

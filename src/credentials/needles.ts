@@ -6,7 +6,7 @@ import { base64Parts, blockLength, eachBlock, plainParts } from "./secret-parts.
  * Rolling hashes of UTF-16 units, of which two make a fingerprint: polynomials modulo 2³² in a random odd base, so that
  * the hash of a part follows from those of two beginnings.
  */
-export type Hashing = {
+type Hashing = {
   readonly base1: number
   readonly base2: number
   /** Powers of the bases, by exponent. */
@@ -22,19 +22,19 @@ const powersOf = (base: number, longest: number): Int32Array => {
 }
 
 /** Chooses two hashes of parts of at most `longest` units. */
-export const createHashing = (longest: number): Hashing => {
+const createHashing = (longest: number): Hashing => {
   const [base1, base2] = [randomInt(2 ** 31) | 1, randomInt(2 ** 31) | 1]
   return { base1, base2, powers1: powersOf(base1, longest), powers2: powersOf(base2, longest) }
 }
 
 /** Spreads the bits of a hash, whose low ones depend on few bits of the text. */
-export const spread = (hash: number): number => {
+const spread = (hash: number): number => {
   const mixed = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b)
   return (mixed ^ (mixed >>> 15)) >>> 0
 }
 
 /** A set of fingerprints, 8 bytes each, at most half full. It tells nothing of what they were taken of. */
-export type Fingerprints = {
+type Fingerprints = {
   /** Pairs of hashes by place; two zeros where there is none. */
   slots: Int32Array
   count: number
@@ -43,7 +43,7 @@ export type Fingerprints = {
 const fewest = 16
 
 /** Makes an empty set. */
-export const createFingerprints = (): Fingerprints => ({ slots: new Int32Array(2 * fewest), count: 0 })
+const createFingerprints = (): Fingerprints => ({ slots: new Int32Array(2 * fewest), count: 0 })
 
 /** Where a fingerprint stands, or the free place where it belongs. The place's mask is one less than a power of two. */
 const placeOf = (slots: Int32Array, hash1: number, hash2: number): number => {
@@ -79,7 +79,7 @@ const grow = (set: Fingerprints): void => {
 }
 
 /** Adds a fingerprint. */
-export const addFingerprint = (set: Fingerprints, hash1: number, hash2: number): void => {
+const addFingerprint = (set: Fingerprints, hash1: number, hash2: number): void => {
   if (put(set.slots, hash1, hash2)) set.count++
   if (4 * set.count > set.slots.length) grow(set)
 }

@@ -3,14 +3,14 @@ import { hasFingerprint, isBeginning, isMarked, type NeedleSet, type Needles } f
 import { blockLength } from "./secret-parts.ts"
 
 /** Hears that a part of the text is secret, from one place to another. */
-export type Cover = (from: number, to: number) => void
+type Cover = (from: number, to: number) => void
 
 /** So many of the last units are kept; a power of two, more than the longest needle. */
 const kept = 2 * blockLength
 const keptMask = kept - 1
 
 /** The last UTF-16 units of a text, or of what it means once it is decoded, as far as a needle may stand in them. */
-export class Window {
+class Window {
   /** Units so far. */
   length = 0
   /** A needle counts only if it holds a unit before this place: behind it nothing was decoded, and the text itself has it too. */

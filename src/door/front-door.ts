@@ -12,7 +12,7 @@ import { checkFraming, collapseRepeated } from "./request-head.ts"
 const maxAgeSeconds = 300
 
 /** The resource's path in the path of a metadata document; undefined if it is none. */
-export const resourcePathIn = (url: string): string | undefined => {
+const resourcePathIn = (url: string): string | undefined => {
   if (!url.startsWith(metadataPath)) return undefined
   const query = url.indexOf("?")
   const path = url.slice(metadataPath.length, query === -1 ? undefined : query)
@@ -20,7 +20,7 @@ export const resourcePathIn = (url: string): string | undefined => {
 }
 
 /** Answers with the metadata of a resource (RFC 9728 §3.2), to everybody. Throws RouteNotFound and MethodNotAllowed. */
-export const answerMetadata = (
+const answerMetadata = (
   request: IncomingMessage,
   response: ServerResponse,
   about: { readonly path: string; readonly resources: ProtectedResources },
@@ -53,7 +53,7 @@ export const httpServerOptions: ServerOptions = {
 }
 
 /** What is served on the public port. */
-export type FrontDoorDeps = {
+type FrontDoorDeps = {
   readonly guard: Guard
   readonly gateway: Gateway
   /** Networks whose X-Forwarded-* headers are believed; default none. */

@@ -3,7 +3,7 @@ import { BlockList, isIP } from "node:net"
 import type { ClientOrigin } from "../gateway/incoming.ts"
 
 /** What may be believed of the request's way to us. */
-export type ProxyTrust = (address: string) => boolean
+type ProxyTrust = (address: string) => boolean
 
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4")
 

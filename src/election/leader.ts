@@ -5,7 +5,7 @@ import type { TelemetryPort } from "../ports/telemetry.ts"
 import { createLeaseCalls, type LeaseCallsDeps, leaseTiming } from "./lease.ts"
 
 /** What an election needs. */
-export type ElectionDeps = LeaseCallsDeps & { readonly telemetry: TelemetryPort }
+type ElectionDeps = LeaseCallsDeps & { readonly telemetry: TelemetryPort }
 
 /** A running election. */
 export type Election = {

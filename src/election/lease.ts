@@ -20,7 +20,7 @@ export const leaseTiming = {
 const microTime = (ms: number): string => new Date(ms).toISOString().replace(/\.(\d{3})Z$/, ".$1000Z")
 
 /** Name of the process that holds the lease; empty = it is free. */
-export const holderOf = (lease: Lease): string => lease.spec?.holderIdentity ?? ""
+const holderOf = (lease: Lease): string => lease.spec?.holderIdentity ?? ""
 
 /** For how many milliseconds after a renewal nobody else may take the lease. */
 export const durationOf = (lease: Lease): number =>
@@ -71,7 +71,7 @@ export type LeaseCallsDeps = {
 }
 
 /** One lease, as one process holds it. */
-export type LeaseCalls = {
+type LeaseCalls = {
   /** One try to take or renew: a look, a write, and another look if the write met one of somebody else. True = it is ours. */
   hold(signal: AbortSignal): Promise<boolean>
   /** Frees the lease if it is ours. Looks first: a renewal that was given up may have been written. */

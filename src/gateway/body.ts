@@ -62,7 +62,7 @@ export type BodySource = {
 }
 
 /** How a body is read. */
-export type BodyReading = {
+type BodyReading = {
   /** Most bytes of it. */
   readonly limit: number
   /** Its Content-Length header. */

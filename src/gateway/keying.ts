@@ -6,7 +6,7 @@ import type { Keyed, Permitted } from "./pipeline.ts"
 import type { OpenSession, SessionSealer } from "./session/session.ts"
 
 /** What keying asks: whose instance it is, and what a session id says. */
-export type KeyingDeps = {
+type KeyingDeps = {
   /** `requestId` is for the log. Throws SubjectKeyDenied. */
   readonly subjectKeyOf: (target: MCPTarget, identity: Identity, requestId: string) => SubjectKey | Promise<SubjectKey>
   readonly sealer: SessionSealer

@@ -20,11 +20,11 @@ const essential = (method: string, params: Params): Params => {
  * The rest of its parameters is in the body anyway, and takes up to fifteen times as much memory here: a request that
  * waits, or a call that runs for hours, must not hold it.
  */
-export const abridge = (message: Message): Message =>
+const abridge = (message: Message): Message =>
   message.kind === "response" ? message : { ...message, params: essential(message.method, message.params) }
 
 /** What admission asks: the known targets, and who may use them. */
-export type AdmissionDeps = {
+type AdmissionDeps = {
   readonly targetNamed: (name: string) => MCPTarget | undefined
   readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
   readonly toolPolicyOf: ToolPolicies

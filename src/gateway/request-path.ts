@@ -34,7 +34,7 @@ import { type AskServer, createTrial } from "./trial.ts"
 import type { Upstream } from "./wire/upstream.ts"
 
 /** Who is calling, from an Authorization header; throws Unauthenticated. */
-export type Authenticate = (credential: {
+type Authenticate = (credential: {
   readonly authorization: string | undefined
   readonly purpose: Purpose
   /** Path of what is called: its URL may be a token's audience. */
@@ -108,7 +108,7 @@ export const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) =>
 }
 
 /** What the way of a request shares with the gateway around it. */
-export type WayParts = {
+type WayParts = {
   readonly upstream: Upstream
   readonly toolPolicyOf: ToolPolicies
   readonly admit: (input: Identified) => Admitted
@@ -118,10 +118,10 @@ export type WayParts = {
 }
 
 /** Where a request's body comes from and its answer goes. */
-export type Carrier = { readonly body: BodySource; readonly sink: AnswerSink }
+type Carrier = { readonly body: BodySource; readonly sink: AnswerSink }
 
 /** The way of requests, and what tries a server on the same way. */
-export type Way = {
+type Way = {
   readonly run: (incoming: Incoming, by: Carrier, seen: (known: Known) => void) => Promise<Answered>
   readonly ask: AskServer
 }

@@ -15,7 +15,7 @@ import { permit } from "./policy.ts"
 import { toWebResponse } from "./wire/web-response.ts"
 
 /** Whose server is tried, and where it is. */
-export type TriedServer = {
+type TriedServer = {
   readonly target: MCPTarget
   readonly identity: Identity
   readonly subjectKey: SubjectKey
@@ -30,7 +30,7 @@ export type TriedServer = {
 export type AskServer = (server: TriedServer, request: ServerRequest) => Promise<Response>
 
 /** What a trial is made of. */
-export type TrialDeps = {
+type TrialDeps = {
   readonly exchange: ExchangeDeps
   readonly toolPolicyOf: ToolPolicies
   readonly toolsNow: (placed: Placed) => ToolPolicy | undefined

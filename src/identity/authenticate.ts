@@ -14,7 +14,7 @@ const maxAgeMs = 5 * 60_000
 const defaultLimit = 10_000
 
 /** Remembers tokens whose signature was checked. Keys are digests: the cache holds no token. */
-export type TokenCache = {
+type TokenCache = {
   /** The verified token, or undefined if it is unknown or was checked more than five minutes ago. */
   get(key: string): VerifiedToken | undefined
   set(key: string, verified: VerifiedToken): void
@@ -57,7 +57,7 @@ const bearerPattern = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
 const purposeNames: Readonly<Record<Purpose, string>> = { mcp: "MCP endpoints", api: "the REST API" }
 
 /** What a caller shows. */
-export type Credentials = {
+type Credentials = {
   /** The Authorization header; undefined or null if there was none. */
   readonly authorization: string | null | undefined
   /** What the caller wants to use. */
@@ -67,7 +67,7 @@ export type Credentials = {
 }
 
 /** The issuers whose tokens are accepted, and for what they may make them. */
-export type KnownIssuers = {
+type KnownIssuers = {
   readonly tokens: Pick<JwtIssuers, "verify">
   readonly resources: ProtectedResources
   /** Origin under which clients reach the gateway: URLs below it are audiences. */

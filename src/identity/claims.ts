@@ -5,7 +5,7 @@ import type { Identity } from "./identity.ts"
  * Longest subject, in UTF-16 code units. Issuers keep theirs far below: at most 255 ASCII characters (OpenID Connect
  * Core §2). The configuration bounds the subjects of static tokens by the same number.
  */
-export const maxSubject = 1_024
+const maxSubject = 1_024
 
 /** Why a genuine credential names nobody: a part of a sentence that never repeats what the credential says. */
 export type Nobody = { readonly nobody: string }
@@ -29,10 +29,10 @@ export const namesIn = (list: readonly unknown[]): readonly string[] => [
 export type ClaimPaths = Config["auth"]["issuers"][number]["claims"]
 
 /** Where one claim is: text or the names of its steps, see {@link claimAt}. */
-export type ClaimPath = string | readonly string[]
+type ClaimPath = string | readonly string[]
 
 /** The claims of a token whose signature was checked. */
-export type Claims = Readonly<Record<string, unknown>>
+type Claims = Readonly<Record<string, unknown>>
 
 /** True for a JSON object. */
 export const isRecord = (value: unknown): value is Claims =>

@@ -61,7 +61,7 @@ export const fetchDocument = async (
  * Where an issuer's metadata may be: OpenID Connect Discovery 1.0 §4, then RFC 8414 §3.1, which puts the well-known part
  * before the issuer's path.
  */
-export const metadataUrls = (issuer: string): readonly string[] => {
+const metadataUrls = (issuer: string): readonly string[] => {
   const { origin, pathname } = new URL(issuer)
   const path = pathname.replace(/\/$/, "")
   return [

@@ -26,7 +26,7 @@ export type IssuerKeys = {
 }
 
 /** What the keys of an issuer are fetched with. */
-export type IssuerKeysDeps = {
+type IssuerKeysDeps = {
   readonly fetch: Fetch
   readonly clock: Pick<ClockPort, "now">
   readonly log: Logger

@@ -11,7 +11,7 @@ import { createIssuerKeys, type IssuerKeys, type SelectKey, toSelect } from "./i
  * Signatures that are accepted, all of them by private keys that only the issuer has: with `none`, or with HMAC under a
  * public key, anybody could sign (RFC 8725 §3.1).
  */
-export const signatureAlgorithms: readonly string[] = [
+const signatureAlgorithms: readonly string[] = [
   "RS256",
   "RS384",
   "RS512",
@@ -130,7 +130,7 @@ export const createJwtIssuers = (
 }
 
 /** What a key set is good for. */
-export type UsableKeys = {
+type UsableKeys = {
   /** Keys of the set, usable or not. */
   readonly total: number
   /** Those that can check a signature of an algorithm that is accepted. */

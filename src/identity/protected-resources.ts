@@ -8,7 +8,7 @@ import { targetNamePattern } from "../api/names.ts"
 export const metadataPath = "/.well-known/oauth-protected-resource"
 
 /** The metadata of one resource (RFC 9728 §2). */
-export type ResourceMetadata = {
+type ResourceMetadata = {
   /** URL of the resource, which is the audience of its tokens. */
   readonly resource: string
   readonly authorization_servers: readonly string[]

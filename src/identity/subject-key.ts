@@ -10,7 +10,7 @@ declare const brand: unique symbol
 export type SubjectKey = string & { readonly [brand]: "SubjectKey" }
 
 /** Who shares an instance: everybody, or one role, group or user of one issuer. */
-export type Sharer =
+type Sharer =
   | { readonly kind: "shared" }
   | {
       readonly kind: "role" | "group" | "user"
@@ -95,7 +95,7 @@ export const sharerKey = (sharer: Sharer): SubjectKey => {
 }
 
 /** A sharer that has a name. */
-export type NamedSharer = Exclude<Sharer, { kind: "shared" }>
+type NamedSharer = Exclude<Sharer, { kind: "shared" }>
 
 /** The sharer that somebody names. The configuration reserves the issuer `static`, so an issuer tells the source. */
 export const sharerNamed = (
@@ -159,7 +159,7 @@ export const readableSubject = (target: MCPTarget, identity: Identity, issuers: 
 }
 
 /** Fields of a log line that name a caller. */
-export type CallerFields = { readonly subject: string; readonly email?: string }
+type CallerFields = { readonly subject: string; readonly email?: string }
 
 /** How the log names people (log.subjects). */
 export type LogNames = {

@@ -1,13 +1,13 @@
 /** Bytes to which pieces are added. Each is copied twice at most on average, however small the pieces are. */
-export type GrowingBuffer = {
+type GrowingBuffer = {
   readonly length: number
   add(piece: Uint8Array): void
   /** All bytes, which are the caller's now; the buffer is empty again. */
   take(): Buffer
 }
 
-export const smallest = 1_024
-export const nothing = Buffer.alloc(0)
+const smallest = 1_024
+const nothing = Buffer.alloc(0)
 
 /**
  * Makes an empty buffer. It takes the memory of its bytes at most twice; a list of the pieces instead costs some 200 bytes
@@ -43,7 +43,7 @@ export const createGrowingBuffer = (): GrowingBuffer => {
 export type Overflow = "limit" | "share"
 
 /** What a body may take. */
-export type GatherOptions = {
+type GatherOptions = {
   /** Most bytes of the body. */
   readonly limit: number
   /** What Content-Length says; undefined if it says nothing. No byte is held on its word: only what came is. */

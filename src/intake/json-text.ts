@@ -14,7 +14,7 @@ export type JsonRules = {
 }
 
 /** The first thing that is wrong with a JSON text. */
-export type JsonFault = {
+type JsonFault = {
   /** Goes on after the text's name, without a full stop: `is nested deeper than 64 levels at line 1, character 65`. */
   readonly words: string
   /** Where, in UTF-16 units from the beginning of the text. */
@@ -22,7 +22,7 @@ export type JsonFault = {
 }
 
 /** Members of a request's body, if nothing else is said. */
-export const defaultMaxMembers = 50_000
+const defaultMaxMembers = 50_000
 
 /** Longest part of a key that {@link JsonFault.words} repeat, in UTF-16 units. */
 const maxKeyLength = 64

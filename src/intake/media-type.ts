@@ -4,7 +4,7 @@
  */
 
 /** A parameter of a media type. */
-export type Parameter = {
+type Parameter = {
   /** In lower case: names are compared without it. */
   readonly name: string
   /** As it is meant: without quotes and escapes. */

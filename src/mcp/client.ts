@@ -16,7 +16,7 @@ export type ServerRequest = {
 export type Send = (request: ServerRequest) => Promise<Response>
 
 /** How a server is asked. */
-export type AskOptions = {
+type AskOptions = {
   /** Ends what is under way. */
   readonly signal: AbortSignal
   /** Most bytes of an answer that are read; default 4 MiB. */
@@ -59,10 +59,10 @@ const envelope = {
 type Sent = { readonly method: string; readonly params: object; readonly headers?: Readonly<Record<string, string>> }
 
 /** What was heard of a server. */
-export type Heard = Answered & { readonly status: number; readonly headers: Headers }
+type Heard = Answered & { readonly status: number; readonly headers: Headers }
 
 /** Sends one message, as a request or, if the method is a notification's, as that. Throws AppErrors of the upstream kind. */
-export type Ask = (message: Sent) => Promise<Heard>
+type Ask = (message: Sent) => Promise<Heard>
 
 const failed = (error: unknown, signal: AbortSignal): AppError => {
   if (isAppError(error)) return error
@@ -146,7 +146,7 @@ const endSession = (send: Send, headers: Record<string, string>, signal: AbortSi
     .catch(() => {})
 
 /** A session of the legacy era, as its server has opened it. */
-export type ServerSession = {
+type ServerSession = {
   /** The server's own id; undefined if the server has no sessions. */
   readonly id: string | undefined
   /** What every request of the session says in its headers. */

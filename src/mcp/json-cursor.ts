@@ -14,11 +14,11 @@ export type Cursor = {
 
 /** Characters that say what a value is, and what follows one. */
 export const quote = 34
-export const comma = 44
+const comma = 44
 export const colon = 58
 export const openBracket = 91
 export const backslash = 92
-export const closeBracket = 93
+const closeBracket = 93
 export const openBrace = 123
 export const closeBrace = 125
 

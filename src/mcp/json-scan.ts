@@ -61,7 +61,7 @@ const fold = (key: string): string | undefined => {
  * encoding/json matches keys so, CVE-2026-27896), with NUL left out, and cut off at NUL, where strings end in C. Linear
  * in the key's length.
  */
-export const readingsOf = (key: string): readonly string[] => {
+const readingsOf = (key: string): readonly string[] => {
   const nul = key.indexOf("\0")
   const readings = nul === -1 ? [fold(key)] : [fold(key), fold(key.slice(0, nul))]
   return readings.filter((reading) => reading !== undefined)
@@ -118,7 +118,7 @@ type BodyCursor = Cursor & {
 }
 
 /** What a scan found out. */
-export type Scan = { readonly idText: string | undefined; readonly error: AppError | undefined }
+type Scan = { readonly idText: string | undefined; readonly error: AppError | undefined }
 
 const ambiguous = (source: string, key: string): AppError =>
   new AppError("InvalidRequest", {

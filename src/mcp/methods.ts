@@ -1,7 +1,7 @@
 /** What the gateway has to know of MCP's methods, whatever it does with a message (revisions 2025-11-25 and 2026-07-28). */
 
 /** What is so of a method; what is absent is not so. */
-export type MethodFacts = {
+type MethodFacts = {
   /** It changes nothing, so that asking twice does no harm. */
   readonly repeatable?: true
   /** A notification that belongs to a call which is open already. */

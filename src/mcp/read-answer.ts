@@ -10,7 +10,7 @@ const Message = z.looseObject({
   result: z.looseObject({}).optional(),
   error: z.looseObject({ code: z.number() }).optional(),
 })
-export type Message = z.infer<typeof Message>
+type Message = z.infer<typeof Message>
 
 const tooLong = (): AppError => new AppError("UpstreamInvalid", { detail: "The server's answer is too long." })
 
@@ -25,7 +25,7 @@ const parse = (text: string, id: number): Message | undefined => {
 }
 
 /** Which answer is read: the id of its request, and most bytes of it. */
-export type Wanted = { readonly id: number; readonly maxBytes: number }
+type Wanted = { readonly id: number; readonly maxBytes: number }
 
 /** The body's pieces, up to the limit. Throws `UpstreamInvalid` beyond it; leaving the loop ends the body. */
 async function* piecesOf(body: ReadableStream<Uint8Array>, maxBytes: number): AsyncGenerator<Buffer> {

@@ -4,7 +4,7 @@ const lineFeed = 10
 const carriageReturn = 13
 
 /** Finds where events end in a stream of bytes: with a blank line (WHATWG HTML, server-sent events). */
-export type EventEnds = {
+type EventEnds = {
   /** The place after the first event that ends in the chunk at or behind `from`; -1 if none does. Asks for each byte once. */
   next(chunk: Buffer, from: number): number
 }
@@ -34,7 +34,7 @@ export const followEvents = (before = ""): EventEnds => {
 }
 
 /** Holds a stream of bytes back up to the end of an event. */
-export type EventSplitter = {
+type EventSplitter = {
   /** The events that this chunk completes, all in one; may be empty. Each byte is looked at once, and copied once. */
   push(chunk: Buffer): Buffer
   /** How many bytes came after the last complete event. */

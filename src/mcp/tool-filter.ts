@@ -16,7 +16,7 @@ import { cutTools } from "./tool-cut.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
 
 /** Splits a stream of bytes after each complete JSON object or array: some servers answer with one message a line. */
-export type ValueSplitter = {
+type ValueSplitter = {
   /** The values that this chunk completes, each with the blanks before it. Each byte is looked at once. */
   push(chunk: Buffer): readonly Buffer[]
   /** Takes what came after the last value. */
@@ -26,7 +26,7 @@ export type ValueSplitter = {
 }
 
 /** The splitter's errors. */
-export type SplitErrors = {
+type SplitErrors = {
   /** A value is longer than the limit. */
   readonly tooLong: () => Error
   /** Something stands between values that is neither an object, nor an array, nor blank. */
@@ -61,7 +61,7 @@ const createStep = (noValue: () => Error) => {
 }
 
 /** Makes a splitter of values of at most `limit` bytes. */
-export const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter => {
+const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter => {
   const held = createGrowingBuffer()
   const { step, isInside } = createStep(errors.noValue)
   const taken = (piece: Buffer): Buffer => {

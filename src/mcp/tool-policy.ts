@@ -2,7 +2,7 @@ import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError } from "../errors.ts"
 
 /** A list of globs made ready: `*` stands for any characters, `?` for one (UTF-16 unit), all else for itself. */
-export type Globs = {
+type Globs = {
   /** True if one of them matches the text as a whole. */
   readonly match: (text: string) => boolean
   /** Steps that a text costs for each of its characters: what bounds the work is this times what is compared. */

@@ -12,7 +12,7 @@ import type { Action, Decision, Note, Refusal, Snapshot } from "./snapshot.ts"
 import type { View } from "./view.ts"
 
 /** What acting needs. The signal ends every write when the operator closes. */
-export type Actor = {
+type Actor = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly views: Pick<Observatory, "instances" | "pods" | "services">
@@ -21,7 +21,7 @@ export type Actor = {
 }
 
 /** What came of a decision: `done`, `stale` (look again: the cluster had moved on) or the API server's refusal. */
-export type Outcome = "done" | "stale" | Refusal
+type Outcome = "done" | "stale" | Refusal
 
 /** Reads one object from the API server into the view. */
 export const refresh = async <T extends KubeObject>(

@@ -3,7 +3,7 @@ import type { ReadyReason } from "./reasons.ts"
 import { moment } from "./start.ts"
 
 /** What else than its server keeps a Pod from being Ready. */
-export type Bystander = { readonly reason: ReadyReason; readonly message: string }
+type Bystander = { readonly reason: ReadyReason; readonly message: string }
 
 /** Reasons whose words quote the container's command line or environment, which may hold a secret. */
 const mayQuote = /^(?:Run|Create)Container/

@@ -164,7 +164,7 @@ const drainsToEnd = ({ status }: MCPInstance): boolean => {
 }
 
 /** What the limits need to know of an instance besides itself. */
-export type MemberFacts = {
+type MemberFacts = {
   readonly use: Use
   /** It has a Pod, or was granted a place that its status does not show yet. */
   readonly holdsOtherwise: boolean

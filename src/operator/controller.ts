@@ -21,13 +21,13 @@ import { countDebounceMs, instancesOf, reconcileTarget } from "./target.ts"
 import { createView } from "./view.ts"
 
 /** What the operator is told. */
-export type OperatorOptions = Config["kubernetes"] & {
+type OperatorOptions = Config["kubernetes"] & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
 }
 
 /** What the operator works with. */
-export type OperatorDeps = {
+type OperatorDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort

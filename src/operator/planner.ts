@@ -16,7 +16,7 @@ const remnantMs = 30_000
 const planLifeMs = 1_000
 
 /** What the planner looks at. */
-export type PlannerDeps = {
+type PlannerDeps = {
   readonly instances: View<MCPInstance>
   readonly targets: View<MCPTarget>
   readonly pods: View<Pod>
@@ -26,7 +26,7 @@ export type PlannerDeps = {
 }
 
 /** What the plan says of one instance. */
-export type PlaceInPlan = { readonly place: Place; readonly makesRoom: boolean }
+type PlaceInPlan = { readonly place: Place; readonly makesRoom: boolean }
 
 /** Keeps the plan of places, and the places granted a moment ago that no status shows yet. */
 export type Planner = {

@@ -15,7 +15,7 @@ export type QueueObserver = {
 }
 
 /** What a queue works with. */
-export type QueueOptions = {
+type QueueOptions = {
   readonly clock: ClockPort
   /** Keys worked on at once. */
   readonly workers: number

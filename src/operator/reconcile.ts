@@ -43,12 +43,7 @@ const puzzling = ({ sightings, clock, pods }: Observatory, uid: string): Pod | u
   })
 
 /** Asks, on demand and rarely, why a startup probe fails. */
-export const learnProbe = async (
-  cluster: ClusterPort,
-  at: Observatory,
-  name: string,
-  signal: AbortSignal,
-): Promise<void> => {
+const learnProbe = async (cluster: ClusterPort, at: Observatory, name: string, signal: AbortSignal): Promise<void> => {
   const instance = at.instances.get(name)
   const uid = instance?.metadata.uid
   const pod = uid === undefined ? undefined : puzzling(at, uid)
@@ -67,7 +62,7 @@ export const isOutage = (error: unknown): boolean =>
   hasCode(error, "ApiTooManyRequests") || (hasCode(error, "ClusterUnavailable") && error.data?.status !== 500)
 
 /** What a reconcile of instances works with. */
-export type ReconcileDeps = {
+type ReconcileDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly at: Observatory

@@ -14,7 +14,7 @@ const restartMs = 2_000
 const settlingMs = 30_000
 
 /** What the judgement of a Pod rests on. */
-export type Patient = {
+type Patient = {
   readonly pod: Pod
   readonly spec: MCPInstanceSpec
   /** Why the start failed, as the status has it; of this Pod. */

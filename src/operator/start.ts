@@ -2,7 +2,7 @@ import { podName } from "../api/names.ts"
 import type { Snapshot } from "./snapshot.ts"
 
 /** The start that an instance needs next, if it has no Pod. */
-export type PlannedStart = {
+type PlannedStart = {
   /** Its number, from 1; part of the Pod's name. */
   readonly number: number
   readonly podName: string

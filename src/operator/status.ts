@@ -21,7 +21,7 @@ const nodePort = (pod: Pod | undefined): number | undefined => {
 }
 
 /** Where the instance's MCP endpoint is: through its Service, and at the Pod itself; undefined while not known. */
-export const addressesOf = (
+const addressesOf = (
   { instance, service, settings }: Pick<Snapshot, "instance" | "service" | "settings">,
   pod: Pod | undefined,
 ): { readonly url: string | undefined; readonly podURL: string | undefined } => {

@@ -8,7 +8,7 @@ import type { Logger } from "../ports/telemetry.ts"
 import type { View } from "./view.ts"
 
 /** What the sweep looks at. */
-export type SweepDeps = {
+type SweepDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly instances: View<MCPInstance>
@@ -30,7 +30,7 @@ const ownerOf = ({ metadata }: KubeObject) =>
   metadata.ownerReferences?.find(({ controller, kind }) => controller === true && kind === mcpInstanceKind.kind)
 
 /** True if the object has no owner that lives, as far as the cache knows. */
-export const seemsOrphaned = (object: KubeObject, instances: Pick<View<MCPInstance>, "get">): boolean => {
+const seemsOrphaned = (object: KubeObject, instances: Pick<View<MCPInstance>, "get">): boolean => {
   if (!isOurs(object) || object.metadata.deletionTimestamp !== undefined) return false
   const owner = ownerOf(object)
   return owner === undefined || instances.get(owner.name)?.metadata.uid !== owner.uid

@@ -18,7 +18,7 @@ import type { View } from "./view.ts"
 export const countDebounceMs = 5_000
 
 /** What the status of a target is made from. */
-export type TargetSnapshot = {
+type TargetSnapshot = {
   readonly target: MCPTarget
   /** The instances that name it. */
   readonly instances: readonly MCPInstance[]
@@ -104,7 +104,7 @@ export const targetStatus = (snapshot: TargetSnapshot): MCPTargetStatus => {
 }
 
 /** What a reconcile of targets works with. */
-export type TargetDeps = {
+type TargetDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly targets: View<MCPTarget>

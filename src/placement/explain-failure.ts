@@ -18,7 +18,7 @@ const maxReadBytes = 64 * 1024
 const logTimeoutMs = 2_000
 
 /** What telling a failure needs. */
-export type FailureDeps = {
+type FailureDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly log: Logger

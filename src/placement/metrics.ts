@@ -4,13 +4,13 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 
 /** What an instance's status says when a request comes; `None` = there is no instance, or nothing is said of it yet. */
-export type FoundPhase = Phase | "None"
+type FoundPhase = Phase | "None"
 
 /** The phase that a request finds. */
 export const phaseOf = (instance: MCPInstance | undefined): FoundPhase => instance?.status?.phase ?? "None"
 
 /** What placement counts. */
-export type PlacementMetrics = {
+type PlacementMetrics = {
   /** A request that went on without waiting. */
   warm(phase: FoundPhase): void
   /** A request that was refused before anybody looked for its instance. */

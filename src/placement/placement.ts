@@ -63,7 +63,7 @@ const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): 
 }
 
 /** Makes `place` of the placement port. */
-export const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal): PlacementPort["place"] => {
+const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal): PlacementPort["place"] => {
   const { clock, options } = deps
   const seatOf = createSeating(options.issuers)
   const metrics = createPlacementMetrics(deps.telemetry, clock, parts.room)

@@ -55,7 +55,7 @@ const said = ({ code, message, data }: AppError, name: CallName): AppError => {
  * with the names of plugin and hook. What a plugin throws otherwise may hold a secret, so its text is the cause, for the
  * log's own rules, and no part of the answer.
  */
-export const toPluginError = (name: CallName, error: unknown): AppError => {
+const toPluginError = (name: CallName, error: unknown): AppError => {
   if (isAppError(error)) {
     if (error.code === "PluginFailed") return error
     if (sayable[name.hook.split(".", 1)[0] ?? ""]?.includes(error.code) === true) return said(error, name)
@@ -118,7 +118,7 @@ const isThenable = <T>(value: T | Promise<T>): value is Promise<T> =>
   typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
 
 /** What a call is for, in the log. */
-export type CallFor = {
+type CallFor = {
   /** Name of the target that chose the hook. */
   readonly target: string
   /** Id of the request that began it, as that request's own line has it; absent where none did. */

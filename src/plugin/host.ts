@@ -70,7 +70,7 @@ const faultsOf = <I, C, R>(
 }
 
 /** Makes the function that holds targets against the hooks that there are. */
-export const findPluginFaults =
+const findPluginFaults =
   (registry: Registry): FindPluginFaults =>
   ({ subjectKey, secrets = [], podTemplates = [] }) => [
     ...(subjectKey === undefined

@@ -23,7 +23,7 @@ const bounded = (fields: LogFields | undefined): LogFields | undefined => {
 }
 
 /** A log for a plugin: its lines are bounded in number and length, so that it cannot drown everybody else's. */
-export const pluginLog = (log: Logger, clock: Pick<ClockPort, "now">): Logger => {
+const pluginLog = (log: Logger, clock: Pick<ClockPort, "now">): Logger => {
   let since = clock.now()
   let lines = 0
   let dropped = 0

@@ -77,7 +77,7 @@ export const checkHooks = (returned: unknown, source: string): Hooks => {
 }
 
 /** What a configuration is for, and where it stands. */
-export type SettingsOf = {
+type SettingsOf = {
   readonly name: CallName
   /** E.g. `spec.subjectKey.config of files`. */
   readonly where: string

@@ -71,7 +71,7 @@ export type WatchOptions = {
 }
 
 /** What must still be true of the object for a delete to happen (Kubernetes DeleteOptions.preconditions). */
-export type Preconditions = { readonly uid?: string; readonly resourceVersion?: string }
+type Preconditions = { readonly uid?: string; readonly resourceVersion?: string }
 
 /**
  * Fields as the API server notes them (FieldsV1): `f:name` for a field; an empty set means the whole value. Keys of other

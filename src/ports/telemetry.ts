@@ -26,9 +26,9 @@ export type MetricDefinition = {
 /** A number that only grows. */
 export type Counter = { inc(labels?: Labels, by?: number): void }
 /** A number that goes up and down. */
-export type Gauge = { set(value: number, labels?: Labels): void; inc(labels?: Labels, by?: number): void }
+type Gauge = { set(value: number, labels?: Labels): void; inc(labels?: Labels, by?: number): void }
 /** A distribution, in seconds. */
-export type Histogram = { observe(seconds: number, labels?: Labels): void }
+type Histogram = { observe(seconds: number, labels?: Labels): void }
 
 /** Logs and metrics behind one door. Defining a metric twice returns the same one. */
 export type TelemetryPort = {

@@ -32,7 +32,7 @@ import { resolveBy } from "./plugins.ts"
 import { type Started, untilReached } from "./role.ts"
 
 /** Makes the budget of all request bodies of this replica, of MCP and of the REST API, and counts what becomes of it. */
-export const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
+const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
   const refused = telemetry.counter({
     name: "reflow_bodies_refused_total",
     help: "Bodies that found no room, by whether the caller holds too much (owner) or all together do (replica).",
@@ -50,7 +50,7 @@ export const createBodies = (telemetry: TelemetryPort, limit: number): Budget =>
 }
 
 /** What the gateway and the REST API are built from. */
-export type FrontDeps = {
+type FrontDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort

@@ -17,7 +17,7 @@ import type { TelemetryPort } from "../ports/telemetry.ts"
 type Entry = Config["plugins"][number]
 
 /** What plugins are loaded with. */
-export type PluginsDeps = {
+type PluginsDeps = {
   readonly config: Pick<Config, "plugins" | "kubernetes">
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort

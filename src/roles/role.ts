@@ -88,7 +88,7 @@ export const runRole = <T>(
 }
 
 /** What waiting for the API server needs. */
-export type Patience = {
+type Patience = {
   readonly clock: ClockPort
   readonly log: Logger
   /** Ends the waiting. */

@@ -14,7 +14,7 @@ const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(1
  * A text with all that controls or misleads a screen written as JSON escapes it, so that a logged name cannot write lines or
  * colours of its own; of a JSON text the same value.
  */
-export const visible = (text: string): string =>
+const visible = (text: string): string =>
   plain.test(text)
     ? text
     : text.replace(misleading, (each) => (each === "\n" ? "\\n" : each.split("").map(escapeUnit).join("")))
@@ -59,7 +59,7 @@ const framesOf = (error: unknown): readonly string[] => {
  * A line of JSON as a line for people: `12:00:00.000 INFO  message  key=value`. Only the failure of a plugin has more, its
  * stack, each line of it indented.
  */
-export const formatText = (json: string): string => {
+const formatText = (json: string): string => {
   const line: unknown = JSON.parse(json)
   if (!isRecord(line)) return json
   const { time, level, message, ...fields } = line

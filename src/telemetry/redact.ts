@@ -1,5 +1,5 @@
 /** What is logged of an error. Never its `data`, `headers` or other properties: they may hold what a caller sent. */
-export type ErrorFields = {
+type ErrorFields = {
   readonly code?: string
   readonly message: string
   readonly stack?: string
@@ -44,7 +44,7 @@ const stackOf = (error: Error): string | undefined => {
 }
 
 /** The facts of an error for a log line. */
-export const errorFields = (error: Error): ErrorFields => {
+const errorFields = (error: Error): ErrorFields => {
   const causes = causesOf(error)
   const stack = stackOf(error)
   return {

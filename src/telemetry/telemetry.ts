@@ -78,7 +78,7 @@ export const createMetrics = (processMetrics: boolean): Omit<TelemetryPort, "log
 }
 
 /** What telemetry needs to know. */
-export type TelemetryOptions = LogOptions & {
+type TelemetryOptions = LogOptions & {
   /** Also measure the process itself; only worth it where /metrics is served. */
   readonly processMetrics: boolean
 }

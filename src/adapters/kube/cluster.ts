@@ -32,7 +32,7 @@ const keyOf = ({ regarding, type, reason, note }: EventInput): string =>
     .slice(0, 16)
 
 /** Makes the function that records Events; equal ones within ten minutes become a count on the first. */
-export const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: string) => {
+const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: string) => {
   /** What was written of each key, the one that is longest ago first. */
   const written = new Map<string, Written>()
   /** The last write of each key that has not ended: equal Events wait for each other, or each would be a first one. */

@@ -3,13 +3,13 @@ import { Agent, type buildConnector, type Dispatcher, ProxyAgent } from "undici"
 import { AppError } from "../../errors.ts"
 
 /** What the library derives from a kubeconfig: the way to the API server and the TLS material. */
-export type Derived = ReturnType<KubeConfig["createDispatcherOptions"]>
+type Derived = ReturnType<KubeConfig["createDispatcherOptions"]>
 
 /** Connections for one set of TLS material. */
-export type Pool = { readonly call: Dispatcher; readonly watch: Dispatcher }
+type Pool = { readonly call: Dispatcher; readonly watch: Dispatcher }
 
 /** The connections to one API server. */
-export type Pools = {
+type Pools = {
   /** The connections for this TLS material: the same ones until it changes, e.g. because a certificate was renewed. */
   pick(derived: Derived): Pool
   /** Lets the next calls have new connections if they still get `suspect`. Calls under way go on. */
@@ -42,7 +42,7 @@ const makeAgent = (derived: Derived, connections?: number): Dispatcher => {
 }
 
 /** Makes what keeps the connections. Nothing is connected yet. */
-export const createPools = (): Pools => {
+const createPools = (): Pools => {
   /** Agents that get nothing new, until what they still do has ended. */
   const retired = new Set<Dispatcher>()
   let current: (Pool & { readonly key: string; readonly derived: Derived }) | undefined
@@ -76,7 +76,7 @@ export const createPools = (): Pools => {
 export type Use = "call" | "watch"
 
 /** Headers and connections for one request. */
-export type Credentials = {
+type Credentials = {
   readonly headers: Readonly<Record<string, string>>
   readonly dispatcher: Dispatcher
 }

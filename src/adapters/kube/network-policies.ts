@@ -2,7 +2,7 @@ import { isIPv6 } from "node:net"
 import type { Namespaces } from "./rbac.ts"
 
 /** IPv4 networks that are no part of the public internet, or that belong to the machine or its cloud. */
-export const privateNetworks: readonly string[] = [
+const privateNetworks: readonly string[] = [
   // this host, loopback, IETF protocol assignments
   "0.0.0.0/8",
   "127.0.0.0/8",

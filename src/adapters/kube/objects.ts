@@ -26,7 +26,7 @@ type Entry = {
 }
 
 /** The managers besides `own`, from an object as the API server sent it; those of subresources are left out. */
-export const otherManagers = (raw: unknown, own: string): readonly FieldManager[] => {
+const otherManagers = (raw: unknown, own: string): readonly FieldManager[] => {
   const { managedFields } = (raw as { metadata?: { managedFields?: unknown } }).metadata ?? {}
   if (!Array.isArray(managedFields)) return []
   return managedFields.flatMap(({ manager, subresource, fieldsV1 }: Entry) =>
@@ -43,7 +43,7 @@ type RawList = {
 }
 
 /** An answer as one of our objects: type filled in, bookkeeping of other field managers dropped, frozen. */
-export const toObject = <T extends KubeObject>(kind: Kind<T>, raw: unknown): T => {
+const toObject = <T extends KubeObject>(kind: Kind<T>, raw: unknown): T => {
   const object = raw as { metadata?: Record<string, unknown> }
   const { managedFields: _dropped, ...metadata } = object.metadata ?? {}
   return deepFreeze({ ...object, apiVersion: kind.apiVersion, kind: kind.kind, metadata }) as unknown as T

@@ -26,9 +26,6 @@ const toRule = ({ group, resource, verbs, names }: Grant) => ({
 
 const rbac = { apiGroup: "rbac.authorization.k8s.io", apiVersion: "rbac.authorization.k8s.io/v1" } as const
 
-/** What an actor may do in one namespace, as a Role. */
-export type Role = ReturnType<typeof toRole>
-
 const toRole = (actor: Actor, namespace: string, lines: readonly Grant[]) => ({
   apiVersion: rbac.apiVersion,
   kind: "Role" as const,

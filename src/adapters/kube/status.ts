@@ -63,7 +63,7 @@ type Status = {
 }
 
 /** A refused call. */
-export type Refusal = {
+type Refusal = {
   /** HTTP status of the answer. */
   readonly status: number
   readonly body: string

@@ -17,7 +17,7 @@ export type Transport = {
 }
 
 /** What the transport needs. */
-export type TransportDeps = ExchangeDeps & {
+type TransportDeps = ExchangeDeps & {
   /** A number from 0 to 1, for the jitter between attempts; default Math.random. */
   readonly random?: () => number
 }

@@ -15,7 +15,7 @@ import { createStore, type Store, type Stored } from "./store.ts"
 import { validate } from "./validate.ts"
 
 /** The paths of fields by who wrote them: `{"Update reflow-gateway": [["spec", "image"]]}`. */
-export type KeptManagers = Readonly<Record<string, readonly (readonly string[])[]>>
+type KeptManagers = Readonly<Record<string, readonly (readonly string[])[]>>
 
 /** An object as it is kept beyond the end of its cluster: without status, which is found out anew, and version. */
 export type Kept = {
@@ -25,7 +25,7 @@ export type Kept = {
 }
 
 /** What is kept of a stored object. */
-export const toKept = ({ kind, object, ownership }: Stored): Kept => {
+const toKept = ({ kind, object, ownership }: Stored): Kept => {
   const { status, ...rest } = object
   const { resourceVersion: _, ...metadata } = object.metadata
   return {
@@ -43,7 +43,7 @@ const ownershipIn = (kind: AnyKind, object: Raw, { managers }: Kept, manager: st
  * Puts a kept object into a store with its UID and times, as a backup of an API server does. Throws `ApiInvalid` if
  * the kind does not allow it any more, `ApiAlreadyExists` if its name is taken.
  */
-export const restoreKept = (store: Store, kind: AnyKind, kept: Kept, manager: string): void => {
+const restoreKept = (store: Store, kind: AnyKind, kept: Kept, manager: string): void => {
   const given = toRaw(kept.object)
   const { name, namespace = "" } = given.metadata
   const object = validate(kind, given)
@@ -52,13 +52,13 @@ export const restoreKept = (store: Store, kind: AnyKind, kept: Kept, manager: st
 }
 
 /** Reads the logs of Pods' containers `mcp`: what a node does for an API server. */
-export type LogSource = {
+type LogSource = {
   podLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): Promise<string>
   streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
 }
 
 /** How a client of the embedded cluster acts. */
-export type ClientOptions = {
+type ClientOptions = {
   /** Its field manager, and the component of its Events. */
   readonly fieldManager: string
   readonly intercept?: Intercept
@@ -82,7 +82,7 @@ export type MemoryCluster = ClusterPort & {
 }
 
 /** What the embedded cluster needs. */
-export type MemoryClusterOptions = {
+type MemoryClusterOptions = {
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   /** Field manager of the cluster's own client; default `reflow`. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util"
 import { type AnyKind, type Fields, isFields, type Raw, toTime } from "./raw.ts"
 
 /** What the store stamps on a new object. */
-export type Stamp = { readonly uid: string; readonly now: number }
+type Stamp = { readonly uid: string; readonly now: number }
 
 const fieldsOf = (value: unknown): Fields => (isFields(value) ? value : {})
 

@@ -48,7 +48,7 @@ export const toPredicate = (kind: AnyKind, selection: Selection): ((object: Raw)
 }
 
 /** A page of untyped objects; see ListPage. */
-export type Page = { readonly items: readonly Raw[]; readonly resourceVersion: string; readonly continue?: string }
+type Page = { readonly items: readonly Raw[]; readonly resourceVersion: string; readonly continue?: string }
 
 /** What is left of a list that was begun: all of its pages show the same moment. */
 type Rest = { readonly items: readonly Raw[]; readonly resourceVersion: string }

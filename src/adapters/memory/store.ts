@@ -15,7 +15,7 @@ export type Entry = {
 }
 
 /** The last writes to one kind, by position. Positions only grow; old ones fall out. */
-export type History = {
+type History = {
   append(entry: Entry): void
   /** Position of the first write after `version`; undefined if writes after it may have been forgotten. */
   after(version: number): number | undefined
@@ -26,7 +26,7 @@ export type History = {
 }
 
 /** Makes a history that remembers the last `limit` writes at least. `since` is the version before the first one. */
-export const createHistory = (limit: number, since: number): History => {
+const createHistory = (limit: number, since: number): History => {
   let entries: Entry[] = []
   let first = 0
   /** Highest version that was forgotten: a reader must have seen it. */

@@ -61,7 +61,7 @@ const checkOwners = (owners: NonNullable<Raw["metadata"]["ownerReferences"]>): P
 }
 
 /** What Kubernetes would object to in the metadata; `old` is the state before an update. */
-export const checkMetadata = (kind: AnyKind, next: Raw, old?: Raw): Problem[] => {
+const checkMetadata = (kind: AnyKind, next: Raw, old?: Raw): Problem[] => {
   const { metadata } = next
   const problems = checkName(kind, metadata)
   if (next.apiVersion !== kind.apiVersion) problems.push({ path: "apiVersion", message: `must be ${kind.apiVersion}` })

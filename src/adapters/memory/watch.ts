@@ -6,7 +6,7 @@ import { toPredicate } from "./select.ts"
 import type { Entry, Store } from "./store.ts"
 
 /** A watch of one selection. */
-export type WatchRequest = {
+type WatchRequest = {
   readonly kind: AnyKind
   readonly selection: Selection
   /** The resource version after which it begins. */

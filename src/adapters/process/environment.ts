@@ -4,7 +4,7 @@ import type { Container, EnvValueSource } from "../../api/kinds/pod.ts"
 type Variables = Readonly<Record<string, string>>
 
 /** What a container's environment is made of. */
-export type EnvironmentInput = {
+type EnvironmentInput = {
   readonly container: Container
   /** Values of the Secrets that `envFrom` and `valueFrom` name, by the Secret's name; optional ones may be absent. */
   readonly secrets: ReadonlyMap<string, Variables>

@@ -18,7 +18,7 @@ const script = `exec 3<&0 </dev/null
 exec "$@" 3<&-`
 
 /** What to start. */
-export type LaunchInput = {
+type LaunchInput = {
   readonly argv: readonly string[]
   readonly variables: Readonly<Record<string, string>>
   readonly workingDirectory: string
@@ -132,7 +132,7 @@ export const terminate = async (child: Child, graceMs: number, clock: ClockPort)
 }
 
 /** Where to look for a program. */
-export type ProgramPlace = {
+type ProgramPlace = {
   /** The container's PATH. */
   readonly path: string
   readonly workingDirectory: string

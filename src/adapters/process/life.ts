@@ -7,7 +7,7 @@ import { type ProbeName, watchHealth } from "./probe.ts"
 import type { Exit } from "./status.ts"
 
 /** One life of a container, from its start to its end. */
-export type LifeInput = {
+type LifeInput = {
   readonly container: Container
   readonly resolved: ResolvedContainer
   readonly port: number

@@ -3,7 +3,7 @@ import { StringDecoder } from "node:string_decoder"
 import type { LogQuery } from "../../ports/cluster.ts"
 
 /** What a ring holds at most. */
-export type LogLimits = {
+type LogLimits = {
   /** Default 10,000. */
   readonly lines?: number
   /** UTF-8 bytes with line ends; default 1 MiB. */

@@ -8,7 +8,7 @@ import { type PodRun, runPod } from "./pod-run.ts"
 import { createPorts } from "./port.ts"
 
 /** What a process node needs. */
-export type ProcessNodeOptions = {
+type ProcessNodeOptions = {
   readonly cluster: ClusterPort
   /** Namespace whose Pods it runs. */
   readonly namespace: string

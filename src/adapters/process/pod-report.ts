@@ -40,7 +40,7 @@ export const persist = async <T>(calls: PodCalls, what: string, call: () => Prom
 }
 
 /** Writes a Pod's status: one call at a time, the newest state only, and nothing if it is equal. */
-export type StatusWriter = {
+type StatusWriter = {
   write(next: PodStatus): void
   /** The status as last given to write, else as the Pod came. */
   current(): PodStatus | undefined
@@ -49,7 +49,7 @@ export type StatusWriter = {
 }
 
 /** Makes the writer of a Pod's status. */
-export const createStatusWriter = (calls: PodCalls, pod: Pod): StatusWriter => {
+const createStatusWriter = (calls: PodCalls, pod: Pod): StatusWriter => {
   const { name, namespace = "", uid } = pod.metadata
   let written = pod.status
   let wanted = pod.status

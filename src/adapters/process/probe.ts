@@ -4,10 +4,10 @@ import type { Container, Probe } from "../../api/kinds/pod.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 
 /** What one look at a server found. */
-export type Finding = { readonly ok: true } | { readonly ok: false; readonly message: string }
+type Finding = { readonly ok: true } | { readonly ok: false; readonly message: string }
 
 /** Where and how to look. */
-export type ProbeInput = {
+type ProbeInput = {
   readonly probe: Probe
   /** Port that the node gave; it stands for whichever port the probe names, since a Pod of ours has only one. */
   readonly port: number
@@ -65,7 +65,7 @@ const http = (
   })
 
 /** Looks once at a server, at most `timeoutSeconds` (default 1) long. A probe of neither kind is always good. */
-export const look = async ({ probe, port, clock, signal }: ProbeInput): Promise<Finding> => {
+const look = async ({ probe, port, clock, signal }: ProbeInput): Promise<Finding> => {
   const deadline = new AbortController()
   const cancel = clock.timer((probe.timeoutSeconds ?? 1) * 1000, () => deadline.abort())
   const either = AbortSignal.any([deadline.signal, signal])
@@ -79,7 +79,7 @@ export const look = async ({ probe, port, clock, signal }: ProbeInput): Promise<
 }
 
 /** A probe's numbers with Kubernetes' defaults. */
-export type ProbePlan = {
+type ProbePlan = {
   readonly delayMs: number
   readonly periodMs: number
   readonly failureThreshold: number
@@ -104,7 +104,7 @@ export const nextLookMs = (periodMs: number, elapsedMs: number, succeeded: boole
 }
 
 /** How a probe stands after some looks. */
-export type Standing = {
+type Standing = {
   readonly succeeded: boolean
   /** Counted failures and successes in a row. */
   readonly failures: number
@@ -140,7 +140,7 @@ export const afterLook = (
 export type ProbeName = "Startup" | "Readiness" | "Liveness"
 
 /** A container whose health is followed through one life. */
-export type HealthInput = {
+type HealthInput = {
   readonly container: Container
   readonly port: number
   readonly clock: ClockPort

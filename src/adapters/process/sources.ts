@@ -3,7 +3,7 @@ import type { Container, EnvValueSource, Pod } from "../../api/kinds/pod.ts"
 import type { ClusterPort } from "../../ports/cluster.ts"
 
 /** A Secret without which a container cannot start, or a key of one. */
-export type Need = { readonly secret: string; readonly key?: string }
+type Need = { readonly secret: string; readonly key?: string }
 
 const sourcesOf = ({ env = [] }: Container): readonly EnvValueSource[] =>
   env.flatMap(({ valueFrom }) => (valueFrom === undefined ? [] : [valueFrom]))
@@ -79,7 +79,7 @@ export const unsupportedSource = (container: Container, has: (path: string) => b
 }
 
 /** The Secrets of a container as they are now. */
-export type SecretsFound = {
+type SecretsFound = {
   readonly values: ReadonlyMap<string, Readonly<Record<string, string>>>
   /** The first Secret, or key of one, that is needed and does not exist. */
   readonly missing?: Need

@@ -4,7 +4,7 @@ import { toKubeTime } from "../../api/kinds/kind.ts"
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/kinds/pod.ts"
 
 /** How a container ended, in Kubernetes' words. */
-export type Terminated = NonNullable<ContainerState["terminated"]>
+type Terminated = NonNullable<ContainerState["terminated"]>
 
 /** The state of a Pod's one container, as the node knows it. */
 export type ContainerView = {
@@ -82,7 +82,7 @@ export const toRefused = (restartCount: number, terminated: Terminated): Contain
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
 /** What is known at the end of a life. Times are epoch milliseconds. */
-export type EndOfLife = {
+type EndOfLife = {
   readonly exit: Exit
   readonly startedAt: number
   readonly endedAt: number
@@ -159,7 +159,7 @@ const statusOf = (container: Container, view: ContainerView): ContainerStatus =>
 })
 
 /** What a Pod's status is computed from. */
-export type StatusInput = {
+type StatusInput = {
   readonly pod: Pod
   readonly container: Container
   readonly view: ContainerView

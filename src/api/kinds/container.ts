@@ -49,7 +49,7 @@ const Security = z
   .describe("What the container may do; less than the restricted Pod Security Standard is refused by default.")
 
 /** A pod template of a plugin, chosen by name. */
-export const PodTemplateChoice = z
+const PodTemplateChoice = z
   .object({
     name: text(128).describe("plugin/name of the template; first-party ones may be used bare."),
     config: z.looseObject({}).optional().describe("Configuration that the template's schema checks."),

@@ -50,7 +50,7 @@ export type Rule = {
 }
 
 /** A column of `kubectl get`. */
-export type PrinterColumn = {
+type PrinterColumn = {
   readonly name: string
   readonly type: "string" | "integer" | "date"
   readonly jsonPath: string

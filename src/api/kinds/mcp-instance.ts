@@ -15,7 +15,7 @@ import {
 const time = (description: string) => z.string().max(64).optional().describe(description)
 
 /** What the operator does with an instance that has come to its end, as of PersistentVolumes. */
-export const reclaimPolicies = ["Delete", "Retain"] as const
+const reclaimPolicies = ["Delete", "Retain"] as const
 
 /** What an instance should be: one MCP server for one sharer of a target. */
 export const MCPInstanceSpec = z
@@ -126,7 +126,7 @@ const immutable = (field: string): Rule => ({
 })
 
 /** What the schema cannot say, for the API server and the embedded cluster alike. */
-export const instanceRules: readonly Rule[] = [
+const instanceRules: readonly Rule[] = [
   {
     path: "",
     cel: "size(self.metadata.name) <= 57 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",

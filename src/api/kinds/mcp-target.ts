@@ -14,12 +14,10 @@ import {
 } from "./kind.ts"
 
 /** Who shares an instance of a target. */
-export const isolationBoundaries = ["shared", "per_role", "per_group", "per_user"] as const
-export type IsolationBoundary = (typeof isolationBoundaries)[number]
+const isolationBoundaries = ["shared", "per_role", "per_group", "per_user"] as const
 
 /** What an MCP session of the server holds. */
-export const statefulnesses = ["stateful", "stateless"] as const
-export type Statefulness = (typeof statefulnesses)[number]
+const statefulnesses = ["stateful", "stateless"] as const
 
 const names = (description: string) => z.array(z.string().min(1).max(1024)).max(100).optional().describe(description)
 
@@ -174,7 +172,7 @@ export const mcpTargetKind: Kind<MCPTarget> = {
 }
 
 /** Why a target chooses of plugins what they do not have, or configures it in a way that their schema refuses. */
-export const pluginFaultReasons = [
+const pluginFaultReasons = [
   "StrategyUnknown",
   "SecretSchemeUnknown",
   "PodTemplateUnknown",

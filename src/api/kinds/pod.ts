@@ -61,7 +61,7 @@ export type EnvValueSource = {
 }
 
 /** What becomes variables as a whole, each key with `prefix` before it. */
-export type EnvFromSource = {
+type EnvFromSource = {
   readonly prefix?: string
   readonly secretRef?: NameRef
   readonly configMapRef?: NameRef

@@ -66,7 +66,7 @@ const inside = (path: string, schema: z.core.$ZodType): readonly (readonly [stri
  * Refuses what `z.toJSONSchema` drops or rewrites so that the API server would accept something else than we do. Only
  * what is known to survive passes. Throws a TypeError that names the field.
  */
-export const checkRepresentable = (path: string, schema: z.core.$ZodType): void => {
+const checkRepresentable = (path: string, schema: z.core.$ZodType): void => {
   const { checks = [], format } = schema._zod.def as { checks?: readonly z.core.$ZodCheck[]; format?: string }
   if (format !== undefined && schema._zod.def.type === "string")
     refuseSchema(path, `the API server judges the format '${format}' otherwise, or not at all`)

@@ -6,7 +6,7 @@ import type { Placed } from "../pipeline.ts"
 import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
 
 /** An event stream, a JSON body, or something that is no MCP message. */
-export type BodyKind = "events" | "json" | "other"
+type BodyKind = "events" | "json" | "other"
 
 /** How an answer's body goes on. */
 export type BodyPlan = {

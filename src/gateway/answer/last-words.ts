@@ -33,7 +33,7 @@ const errorEvent = (placed: Placed, error: AppError): string =>
   toEvent(toRpcError(error, placed, { requestId: placed.requestId, idText: placed.reading?.idText }).body)
 
 /** What the last words are made of. */
-export type LastWordsDeps = { readonly placement: Pick<PlacementPort, "livesOn"> }
+type LastWordsDeps = { readonly placement: Pick<PlacementPort, "livesOn"> }
 
 /** What a request hears whose server broke off in the middle of its answer: «ask again» only where that is safe. */
 export const brokenOff = ({ messages }: Placed): AppError =>

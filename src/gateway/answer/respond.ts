@@ -15,7 +15,7 @@ import { brokenOff, lastWordsOf } from "./last-words.ts"
 import { type AnswerSink, pump } from "./stream.ts"
 
 /** What responding asks. */
-export type RespondDeps = {
+type RespondDeps = {
   readonly exchange: ExchangeDeps
   readonly placement: PlacementPort
   readonly sealer: SessionSealer

@@ -25,7 +25,7 @@ export type AnswerSink = {
 }
 
 /** How a body is handed on. */
-export type PumpOptions = {
+type PumpOptions = {
   readonly clock: ClockPort
   /** Writes status and headers; called once, before anything else goes out. */
   readonly writeHead: () => void

@@ -6,7 +6,7 @@ import type { Answered, Known } from "../pipeline.ts"
 import { clientLeft, createRequestMetrics } from "./request-metrics.ts"
 
 /** What was decided on a request: `none` if it ended before anything was, e.g. because its body is no JSON. */
-export type Decision = "allowed" | "denied" | "none"
+type Decision = "allowed" | "denied" | "none"
 
 /** Errors by which identity and policy refuse. */
 const denials: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -20,13 +20,13 @@ const denials: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ])
 
 /** What was decided on a request that came so far and, if so, failed with `error`. */
-export const decisionOf = (known: Pick<Known, "messages">, error: AppError | undefined): Decision => {
+const decisionOf = (known: Pick<Known, "messages">, error: AppError | undefined): Decision => {
   if (error !== undefined && denials.has(error.code)) return "denied"
   return known.messages === undefined ? "none" : "allowed"
 }
 
 /** What became of a request: answered by its server, or by us with an error. `now` in milliseconds since the epoch. */
-export type Verdict = {
+type Verdict = {
   readonly known: Known
   readonly now: number
   readonly outcome?: Answered
@@ -36,7 +36,7 @@ export type Verdict = {
 }
 
 /** A request that never became an MCP request. */
-export type Refusal = {
+type Refusal = {
   /** What is known of it; nothing, if it could not be read. */
   readonly request: { readonly method?: string | undefined; readonly url?: string | undefined }
   readonly requestId: string
@@ -44,7 +44,7 @@ export type Refusal = {
 }
 
 /** Writes one line for each request and counts it. Bodies, arguments, tokens and session ids never appear. */
-export type Audit = {
+type Audit = {
   /** A request came in; the returned function says what became of it (once). */
   begin(): (verdict: Verdict) => void
   /** A request was refused before it was one. */

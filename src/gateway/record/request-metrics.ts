@@ -6,7 +6,7 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 export const clientLeft = 499
 
 /** What is counted of a request that is over. */
-export type Counted = {
+type Counted = {
   readonly verb: string
   readonly status: number
   /** Our own error; undefined = the server answered. */
@@ -18,7 +18,7 @@ export type Counted = {
 }
 
 /** Counts requests. Every label has a bounded set of values, whatever clients and servers send. */
-export type RequestMetrics = {
+type RequestMetrics = {
   began(): void
   ended(): void
   count(request: Counted): void

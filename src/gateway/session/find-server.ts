@@ -8,7 +8,7 @@ import type { Reinitializer } from "./reopen.ts"
 import type { OpenSession } from "./session.ts"
 
 /** What is known of the lives of servers that sessions were opened in. */
-export type Lives = {
+type Lives = {
   /**
    * True if the life that opened the session is over. Asks the API server, because the cache of this replica may be the
    * one that is behind; once for each life that is over, since none comes back. `seen` is what the cache says.
@@ -24,7 +24,7 @@ export const isSameLife = (session: OpenSession, placement: Placement): boolean 
   session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
 
 /** Knows nothing at first. */
-export const createLives = ({ currentIncarnation }: Pick<PlacementPort, "currentIncarnation">): Lives => {
+const createLives = ({ currentIncarnation }: Pick<PlacementPort, "currentIncarnation">): Lives => {
   const ended = new Set<string>()
   const remember = (life: string): void => {
     const [oldest] = ended.size >= rememberedLives ? ended : []
@@ -44,7 +44,7 @@ export const createLives = ({ currentIncarnation }: Pick<PlacementPort, "current
 }
 
 /** What finding a server asks. */
-export type FindServerDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
+type FindServerDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
 
 type Settling = FindServerDeps & { readonly lives: Lives }
 

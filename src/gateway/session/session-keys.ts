@@ -13,7 +13,7 @@ const pauseMs = 5_000
  * once in five seconds; who asks in between shares the last read's outcome. Rejects with ClusterUnavailable if that
  * read failed or took too long.
  */
-export const createCatchUp = (
+const createCatchUp = (
   clock: ClockPort,
   read: (signal: AbortSignal) => Promise<void>,
   stopped: AbortSignal,

@@ -20,7 +20,7 @@ export type OpenSession = {
 }
 
 /** Whose session it is: nobody else can open it. */
-export type SessionOwner = { readonly identity: Identity; readonly targetUID: string }
+type SessionOwner = { readonly identity: Identity; readonly targetUID: string }
 
 /** Seals and opens session ids. */
 export type SessionSealer = {

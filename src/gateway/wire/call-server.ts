@@ -8,7 +8,7 @@ import type { Upstream } from "./upstream.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** What is sent to a server, on whose behalf aside. */
-export type ServerCall = {
+type ServerCall = {
   readonly placement: Placement
   readonly verb: Verb
   /** By lower-case name; of these go on what {@link toUpstreamHeaders} lets pass. */

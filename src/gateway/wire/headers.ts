@@ -33,7 +33,7 @@ const passes = (name: string, mirrored: Mirrored): boolean =>
 const toClient: readonly string[] = ["content-type", "retry-after", "allow"]
 
 /** Request headers that a browser may send (besides `Mcp-Param-*`) and response headers that it may read. */
-export const corsRequestHeaders: ReadonlySet<string> = new Set([
+const corsRequestHeaders: ReadonlySet<string> = new Set([
   ...toUpstream,
   ...repeating,
   "authorization",

@@ -1,7 +1,7 @@
 import type { ClockPort } from "../../ports/clock.ts"
 
 /** A pool of connections to one address. */
-export type Pool = {
+type Pool = {
   /** Takes nothing new and ends when what runs has ended. */
   close(): Promise<void>
   /** Ends everything now. */
@@ -9,7 +9,7 @@ export type Pool = {
 }
 
 /** Which connections a request wants. */
-export type PoolKey = {
+type PoolKey = {
   readonly instance: string
   readonly incarnation: string
   /** `http://host:port`. */
@@ -25,7 +25,7 @@ export type PoolKey = {
 export type Lease<P> = { readonly pool: P; readonly release: () => void }
 
 /** Connection pools: one per incarnation (and address, and lane), closed when the next incarnation appears. */
-export type Pools<P> = {
+type Pools<P> = {
   lease(key: PoolKey): Lease<P>
   /** Ends all connections. */
   close(): Promise<void>

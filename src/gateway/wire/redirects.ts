@@ -69,7 +69,7 @@ const stem = (path: string): string => {
 }
 
 /** Paths on which servers answer instead of those that they are asked on, for one life of each server. */
-export type Detours = {
+type Detours = {
   /** The path to ask on. */
   pathOf(placement: Placement): string
   /**

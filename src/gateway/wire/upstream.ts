@@ -8,7 +8,7 @@ import { checkNoRedirect, createDetours, detourOf } from "./redirects.ts"
 import { type BodySink, dropBody, singleHeaders, toFailure, tooSlow, type UpstreamAnswer } from "./upstream-answer.ts"
 
 /** A request to a server. */
-export type UpstreamRequest = {
+type UpstreamRequest = {
   readonly placement: Placement
   readonly verb: Verb
   /** Flat list of names and values. */

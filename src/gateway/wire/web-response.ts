@@ -3,7 +3,7 @@ import type { BodyFilter } from "../../mcp/tool-filter.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** How an answer becomes a Response. */
-export type WebResponseOptions = {
+type WebResponseOptions = {
   /** Where its body is read under a tool policy; asked for only if there is a body. Throws UpstreamInvalid. */
   readonly filter?: (() => BodyFilter | undefined) | undefined
   /** Ends the exchange; called once the answer is over, also if nobody reads it to its end. */

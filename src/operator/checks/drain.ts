@@ -10,7 +10,7 @@ import { moment, nextAfter } from "../start.ts"
 import { pendingWords } from "../status.ts"
 
 /** What a drain is for, and what follows it. */
-export type DrainPlan = {
+type DrainPlan = {
   readonly reason: DrainReason
   readonly message: string
   /** What is done once nothing is open any more. */
@@ -18,7 +18,7 @@ export type DrainPlan = {
 }
 
 /** When the drain that goes on ends whatever is open; undefined while there is none. */
-export const drainDeadline = ({ instance }: Pick<Snapshot, "instance">): number | undefined =>
+const drainDeadline = ({ instance }: Pick<Snapshot, "instance">): number | undefined =>
   moment(instance.status?.drainDeadlineTime)
 
 /** The reason of the drain that goes on. */
@@ -32,7 +32,7 @@ const unaware = ({ gateways, instance: { status } }: Snapshot): readonly string[
   gateways.filter((each) => status?.drainSeenBy?.[each] !== status?.drainDeadlineTime)
 
 /** Until when the drain waits for gateways; undefined if it waits for none. */
-export const gatewaysUntil = (snapshot: Snapshot, reason: string): number | undefined => {
+const gatewaysUntil = (snapshot: Snapshot, reason: string): number | undefined => {
   const { drainSeenAt } = snapshot
   if (drainSeenAt === undefined || !waitsForGateways(reason) || unaware(snapshot).length === 0) return undefined
   return drainSeenAt + gatewaysMs

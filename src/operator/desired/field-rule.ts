@@ -9,7 +9,7 @@ export type PodFreedom = (typeof podFreedoms)[number]
 export type Asks = (value: unknown, instance: MCPInstance) => boolean
 
 /** A word that a value needs in kubernetes.allow_in_pods. */
-export type Need = { readonly word: PodFreedom; readonly when: Asks }
+type Need = { readonly word: PodFreedom; readonly when: Asks }
 
 /** What is decided of one field. */
 export type FieldRule = {
@@ -78,7 +78,7 @@ export const list = (fields: FieldRules, rule: FieldRule = plain): FieldRule => 
 })
 
 /** What was found in a Pod: a word that it needs, or the path of a field that is refused. */
-export type Finding = { readonly word: PodFreedom } | { readonly refused: string }
+type Finding = { readonly word: PodFreedom } | { readonly refused: string }
 
 /** Longest name of a field that is shown: whoever made the Pod chose it. */
 const longestName = 64

@@ -8,7 +8,7 @@ import { findIn, object, type PodFreedom, record } from "./field-rule.ts"
 import { podSpecFields } from "./pod-fields.ts"
 
 /** What a Pod takes besides what every Pod has. */
-export type Taken = {
+type Taken = {
   /** Words that kubernetes.allow_in_pods must have for it, in the order of the alphabet. */
   readonly words: readonly PodFreedom[]
   /** Paths of fields that no word allows: they are unknown, malformed, or have a value that is never allowed. */

@@ -23,7 +23,7 @@ import {
 export const lowPortsName = "net.ipv4.ip_unprivileged_port_start"
 
 /** Longest time, in seconds, that a Pod may take to end: its server holds credentials that may be withdrawn. */
-export const longestGrace = 3_600
+const longestGrace = 3_600
 
 /** Fields that are as the template says. */
 const authors = (names: string): FieldRules => Object.fromEntries(names.split(" ").map((name) => [name, author()]))

@@ -46,13 +46,13 @@ export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
 }
 
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
-export const templateRevision = "4"
+const templateRevision = "4"
 
 /** Seconds that a server still serves after its Pod was deleted or evicted: gateways learn of it meanwhile. */
-export const lingerSeconds = 2
+const lingerSeconds = 2
 
 /** Seconds that a server gets to end after SIGTERM. */
-export const graceSeconds = 10
+const graceSeconds = 10
 
 /** What a Pod is rendered from. */
 export type PodInput = { readonly instance: MCPInstance; readonly name: string; readonly settings: Settings }

@@ -26,7 +26,7 @@ export type ServiceSigns = {
 }
 
 /** The strangers of this network. */
-export type Strangers = {
+type Strangers = {
   /**
    * Takes the outcome of one probe of the Service, and says whether its answer is the server's. `listens`: the server
    * takes connections at its Pod's own address; asked only before the Pod is Ready. To be asked again until true.

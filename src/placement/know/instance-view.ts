@@ -4,7 +4,7 @@ import type { ClockPort } from "../../ports/clock.ts"
 import { type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/cluster.ts"
 
 /** How long one confirming read stands for the requests after it. */
-export const confirmedMs = 5_000
+const confirmedMs = 5_000
 /** An object that an answer told of is expected in the cache within this time; then it is read again. */
 const overdueMs = 5_000
 /** What is known of the instances: the cache, corrected by answers of the API server that are fresher. */
@@ -23,7 +23,7 @@ export type InstanceView = {
 }
 
 /** What the view rests on. */
-export type ViewDeps = {
+type ViewDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly instances: Reflection<MCPInstance>

@@ -4,13 +4,13 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { Placement, PlacementPort } from "../port.ts"
 
 /** How long one probe may take, in milliseconds. */
-export const probeTimeoutMs = 250
+const probeTimeoutMs = 250
 
 /** What one probe found: a server that answers, a connection that was refused, or anything else (silence, a wrong status). */
 export type Probed = "answered" | "refused" | "failed"
 
 /** How to ask by HTTP. */
-export type Health = { readonly path: string; readonly hostHeader: string | undefined }
+type Health = { readonly path: string; readonly hostHeader: string | undefined }
 
 /**
  * Asks once whether a server answers at the address of `url`: by HTTP (2xx or 3xx) if it has a `health` to ask for,
@@ -60,7 +60,7 @@ const noticeMs = 5_000
 const lookMs = 1_000
 
 /** What {@link livesOn} asks. */
-export type LivesOnDeps = Pick<PlacementPort, "currentIncarnation"> & {
+type LivesOnDeps = Pick<PlacementPort, "currentIncarnation"> & {
   readonly probe: Probe
   readonly clock: ClockPort
 }

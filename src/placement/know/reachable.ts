@@ -29,7 +29,7 @@ export type Reach = {
 }
 
 /** What reach needs. */
-export type ReachDeps = {
+type ReachDeps = {
   readonly clock: ClockPort
   readonly probe: Probe
   /** True while somebody waits for the instance. */

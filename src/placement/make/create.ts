@@ -13,7 +13,7 @@ import type { Logger } from "../../ports/telemetry.ts"
 import { refusal } from "../refusals.ts"
 
 /** What a new instance is made of. */
-export type InstancePlan = {
+type InstancePlan = {
   readonly name: string
   readonly namespace: string
   readonly target: MCPTarget
@@ -73,7 +73,7 @@ export const toInstance = (plan: InstancePlan): MCPInstance => {
 }
 
 /** Whose instance is to be made. */
-export type CreateOrder = {
+type CreateOrder = {
   readonly name: string
   readonly target: MCPTarget
   readonly subjectKey: string
@@ -85,7 +85,7 @@ export type CreateOrder = {
 }
 
 /** What making an instance needs. */
-export type CreateDeps = {
+type CreateDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly compose: Compose

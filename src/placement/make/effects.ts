@@ -34,7 +34,7 @@ export type Effects = {
 }
 
 /** What the effects need. */
-export type EffectDeps = {
+type EffectDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly compose: Compose

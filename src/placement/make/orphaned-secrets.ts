@@ -7,7 +7,7 @@ import type { Change, ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 
 /** What removing orphaned Secrets needs. */
-export type OrphanedSecretsDeps = {
+type OrphanedSecretsDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly instances: Pick<Reflection<MCPInstance>, "subscribe">

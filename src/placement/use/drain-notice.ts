@@ -19,7 +19,7 @@ export type DrainNotices = {
 }
 
 /** What saying so needs. */
-export type DrainNoticeDeps = {
+type DrainNoticeDeps = {
   readonly clock: ClockPort
   /** The instance as it is known now, by which requests are placed. */
   readonly find: (name: string) => MCPInstance | undefined

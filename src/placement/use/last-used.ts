@@ -36,7 +36,7 @@ export type UseStamps = {
 }
 
 /** What recording needs. */
-export type StampDeps = {
+type StampDeps = {
   readonly clock: ClockPort
   readonly write: WriteStamp
   /** Idle TTL of instances that set none, in milliseconds. */

@@ -14,7 +14,7 @@ const abandonedMs = 10 * 60_000
 const closeMs = 2_000
 
 /** What saying so needs. */
-export type PresenceDeps = {
+type PresenceDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly log: Logger

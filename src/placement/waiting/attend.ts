@@ -34,7 +34,7 @@ export type Service = {
 }
 
 /** What the service needs. */
-export type ServiceDeps = {
+type ServiceDeps = {
   readonly room: WaitingRoom<Visit>
   readonly view: InstanceView
   readonly reach: Reach

@@ -15,7 +15,7 @@ export type Waiter<Q> = {
 }
 
 /** One wait. */
-export type WaitRequest<Q> = {
+type WaitRequest<Q> = {
   /** Name of the instance. */
   readonly name: string
   readonly question: Q

@@ -7,7 +7,7 @@ import type { Finding } from "./finding.ts"
 type Issuer = Config["auth"]["issuers"][number]
 
 /** What the look at the issuers needs. */
-export type IssuersCheck = {
+type IssuersCheck = {
   readonly issuers: readonly Issuer[]
   /** gateway.public_url; empty if there is none. */
   readonly publicUrl: string

@@ -39,7 +39,7 @@ export type PluginCheck = {
 }
 
 /** Where the lines go, and who is told what is about to be tried. */
-export type PluginCheckOutput = {
+type PluginCheckOutput = {
   readonly write: (line: string) => void
   readonly begin?: (what: string) => void
 }

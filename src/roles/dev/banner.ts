@@ -1,10 +1,10 @@
 import type { Finding } from "./example.ts"
 
 /** A target as the banner names it. */
-export type BannerTarget = Finding & { readonly boundary: string }
+type BannerTarget = Finding & { readonly boundary: string }
 
 /** What the banner tells. */
-export type Banner = {
+type Banner = {
   readonly version: string
   readonly url: string
   /** What begins a command line of this program here, e.g. `reflow`. */

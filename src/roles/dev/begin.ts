@@ -19,7 +19,7 @@ export type Beginning = {
 }
 
 /** What was loaded from a document, by the UID that it got. */
-export type Origin = { readonly document: TargetDocument; readonly uid: string }
+type Origin = { readonly document: TargetDocument; readonly uid: string }
 
 /** What the cluster has begun with, as far as it is needed for keeping it. */
 export type Begun = {

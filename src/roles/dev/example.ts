@@ -9,7 +9,7 @@ import type { PluginHost } from "../../plugin/host.ts"
 import type { ClusterPort } from "../../ports/cluster.ts"
 
 /** What the judgement needs. */
-export type ExampleDeps = {
+type ExampleDeps = {
   readonly cluster: ClusterPort
   readonly config: Config
   readonly plugins: PluginHost

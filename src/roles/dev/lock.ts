@@ -49,7 +49,7 @@ const exists = (pid: number): boolean => {
 }
 
 /** True if the process that had this id when {@link startOf} said `start` still runs; also if that cannot be known. */
-export const isRunning = (pid: number, start: string | undefined): boolean => {
+const isRunning = (pid: number, start: string | undefined): boolean => {
   if (!exists(pid)) return false
   const now = startOf(pid)
   if (now === "ended") return false

@@ -22,7 +22,7 @@ export type Notice = {
 }
 
 /** What a start does with what was kept and with the documents that it is given. */
-export type Plan = {
+type Plan = {
   /** Owners before what they own. */
   readonly restore: readonly Restore[]
   readonly create: readonly TargetDocument[]

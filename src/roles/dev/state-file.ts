@@ -114,7 +114,7 @@ const isListOf = <T>(value: unknown, is: (each: unknown) => each is T): value is
   Array.isArray(value) && value.every(is)
 
 /** The state in a file's text; a text if it is none: what is wrong with it. */
-export const parseState = (text: string): DevState | string => {
+const parseState = (text: string): DevState | string => {
   let read: unknown
   try {
     read = JSON.parse(text)

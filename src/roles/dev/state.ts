@@ -23,7 +23,7 @@ import {
 } from "./state-file.ts"
 
 /** What is written, and how. */
-export type SaverInput = {
+type SaverInput = {
   /** The whole as it is now. */
   readonly text: () => string
   /** Writes the whole. Called once at a time. */
@@ -74,7 +74,7 @@ export const createSaver = ({ text, write, onError }: SaverInput): Saver => {
 }
 
 /** A state folder that this process works with, alone. */
-export type DevStateFolder = {
+type DevStateFolder = {
   /** What was kept there when it was opened. */
   readonly state: DevState
   /** Gives the folder back. */

@@ -10,7 +10,7 @@ import { type Manifest, readManifests } from "./manifests.ts"
 import type { TargetDocument } from "./plan.ts"
 
 /** Where targets are looked for if none are named. */
-export const examplesFolder = "examples/targets"
+const examplesFolder = "examples/targets"
 
 /** What is wrong with one field. */
 type Fault = { readonly path: string; readonly message: string }

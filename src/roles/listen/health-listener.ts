@@ -4,7 +4,7 @@ import type { Base } from "../role.ts"
 import { startHttpListener } from "./http-listener.ts"
 
 /** What `/readyz` asks. */
-export type HealthDeps = {
+type HealthDeps = {
   readonly telemetry: TelemetryPort
   /** True while requests should be sent here. */
   readonly isReady: () => boolean

@@ -11,7 +11,7 @@ import type { Unreadable } from "../../gateway/gateway.ts"
 import { newRequestId } from "../../gateway/incoming.ts"
 
 /** The connections of an HTTP server, and the answers that are not out on them. */
-export type Connections = {
+type Connections = {
   /** From now on a connection ends with the next answer whose head goes out; those that are on their way count. */
   endWithAnswers(): void
   /** True if this connection carries no answer, and none is due but that to a request which has not come whole. */
@@ -27,7 +27,7 @@ export type Connections = {
  * idle are connections that have carried an answer and carry none now: Node's own choice has also those whose answer was
  * given to it and is not out yet, which cuts it.
  */
-export const followConnections = (server: Server): Connections => {
+const followConnections = (server: Server): Connections => {
   const sockets = new Set<Socket>()
   const open = new Set<ServerResponse>()
   /** Those of each connection: whoever sends garbage must not have us look through all. */

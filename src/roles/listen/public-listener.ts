@@ -55,7 +55,7 @@ export const listenPublicly = async ({ config, started }: Base): Promise<PublicL
 const endpointsMs = 5_000
 
 /** What the end of serving needs. */
-export type EndServingDeps = {
+type EndServingDeps = {
   readonly clock: ClockPort
   readonly log: Logger
   readonly gateway: Pick<Gateway, "drain">
