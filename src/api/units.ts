@@ -1,6 +1,20 @@
 import { z } from "zod"
-import { form, matchesCEL } from "./form.ts"
 import type { Rule } from "./kinds/kind.ts"
+
+/** An expression of the Common Expression Language that holds for texts of a pattern. */
+export const matchesCEL = (self: string, pattern: RegExp): string =>
+  `${self}.matches(${JSON.stringify(pattern.source)})`
+
+/**
+ * A text of a form. `message` says what it must be, for people: the API server says only the pattern, so the CRD says
+ * the same once more as a rule.
+ */
+export const form = (pattern: RegExp, maxLength: number, message: string) =>
+  z
+    .string()
+    .max(maxLength)
+    .regex(pattern, message)
+    .meta({ "x-kubernetes-validations": [{ rule: matchesCEL("self", pattern), message }] })
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
 

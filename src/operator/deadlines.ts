@@ -2,9 +2,8 @@
  * From when on an instance goes: moments in milliseconds since the epoch. The checks compare the time with them. One that is
  * retained never goes: of the moments it has those alone at which its Pod is replaced.
  */
-
 import { parseDuration } from "../api/units.ts"
-import { clockSkewMs } from "../signals/clocks.ts"
+import { clockSkewMs } from "../ports/clock.ts"
 import { evictableIdleMs, idleFrom } from "../signals/last-used.ts"
 import { isRetained } from "../signals/restart.ts"
 import type { Snapshot } from "./snapshot.ts"

@@ -1,5 +1,4 @@
 /** What the program asks of plugins: subject keys, secrets, pod templates; each bounded, checked and counted. */
-
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { FindPluginFaults, MCPTarget, PluginFault } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"

@@ -1,6 +1,5 @@
 import { z } from "zod"
-import { form } from "../form.ts"
-import { durationField, durationRule, quantitiesRule, Resources } from "../units.ts"
+import { durationField, durationRule, form, quantitiesRule, Resources } from "../units.ts"
 import type { Rule } from "./kind.ts"
 
 /** A name that a server's environment variable may have. */

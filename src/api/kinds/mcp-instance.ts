@@ -1,6 +1,6 @@
 import { z } from "zod"
-import { form } from "../form.ts"
 import { targetNamePattern, targetNameText } from "../names.ts"
+import { form } from "../units.ts"
 import { containerFields, containerRules } from "./container.ts"
 import {
   apiVersion,

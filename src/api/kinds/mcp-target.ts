@@ -1,7 +1,6 @@
 import { z } from "zod"
-import { form } from "../form.ts"
 import { targetNamePattern } from "../names.ts"
-import { durationField, durationRule } from "../units.ts"
+import { durationField, durationRule, form } from "../units.ts"
 import { containerFields, containerRules, envName } from "./container.ts"
 import {
   apiVersion,

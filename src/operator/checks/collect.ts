@@ -1,7 +1,7 @@
 /** Who goes, and who waits for a place. */
 import { isTrue } from "../../api/kinds/kind.ts"
 import { parseDuration } from "../../api/units.ts"
-import { clockSkewMs } from "../../signals/clocks.ts"
+import { clockSkewMs } from "../../ports/clock.ts"
 import { asksForRestart } from "../../signals/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
 import type { Check, Snapshot } from "../snapshot.ts"

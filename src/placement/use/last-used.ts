@@ -1,7 +1,6 @@
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { parseDuration } from "../../api/units.ts"
-import type { ClockPort } from "../../ports/clock.ts"
-import { clockSkewMs } from "../../signals/clocks.ts"
+import { type ClockPort, clockSkewMs } from "../../ports/clock.ts"
 import { type StampNeed, stampNeed } from "../../signals/last-used.ts"
 import type { InstanceId, Written } from "./in-use.ts"
 
