@@ -1,5 +1,5 @@
 /** What can be said on the command line: one table, of which the parser, the help and the shells' completion are made. */
-import { type Role, roles } from "../config/rules.ts"
+import { type Role, roles } from "../config/schema.ts"
 
 /** What `reflow check` can look at: a role on a real cluster. */
 export type CheckedRole = Exclude<Role, "dev">

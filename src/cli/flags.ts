@@ -3,7 +3,7 @@ import { suggestion } from "../api/nearest.ts"
 import { parseDuration } from "../api/units.ts"
 import type { Assignment } from "../config/layer.ts"
 import type { Settings } from "../config/load.ts"
-import { type Role, roles } from "../config/rules.ts"
+import { type Role, roles } from "../config/schema.ts"
 import { type Caller, callerOf, type Values, wrong } from "./caller.ts"
 import {
   type CheckedRole,

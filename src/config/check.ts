@@ -3,7 +3,7 @@ import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
 import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./keys.ts"
 import { isTree, type Layer, type Problem } from "./layer.ts"
-import { configSchema } from "./schema.ts"
+import { type Config, configSchema, type Role } from "./schema.ts"
 
 const toPath = (path: readonly PropertyKey[]): Path => path.map((part) => (typeof part === "symbol" ? "" : part))
 
@@ -79,4 +79,163 @@ export const configError = (problems: readonly Problem[], subject = "the configu
     detail: [`${count} in ${subject}:`, ...lines].join("\n"),
     data: { problems },
   })
+}
+
+/** What is wrong with several keys together, and where. */
+type Finding = { readonly path: Path; readonly message: string }
+
+type Issuer = Config["auth"]["issuers"][number]
+
+/** Finds at most one thing that is wrong. */
+type Rule = (config: Config, role: Role | undefined) => Finding | undefined
+
+const isUrl = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text)
+
+/** The first issuer with something wrong, as a rule. */
+const each =
+  (key: keyof Issuer, message: string, isWrong: (issuer: Issuer, gateway: Config["gateway"]) => boolean): Rule =>
+  ({ auth, gateway }) => {
+    const index = auth.issuers.findIndex((issuer) => isWrong(issuer, gateway))
+    return index < 0 ? undefined : { path: ["auth", "issuers", index, key], message }
+  }
+
+/** An issuer that is a mere name has no place where its keys could be found. */
+const keysCanBeFound = each(
+  "jwks_url",
+  "is missing; it must be given where the issuer is no http(s) URL",
+  ({ issuer, jwks_url: keys }) => keys === "" && !isUrl(issuer),
+)
+
+const opensTargets = (audience: string, { public_url: url }: Config["gateway"]): boolean =>
+  url !== "" && (audience === url || audience === `${url}/` || audience.startsWith(`${url}/mcp/`))
+
+/** A token that a client got to use tools must not administer. */
+const apartForApi = each(
+  "api_audiences",
+  "must differ from what opens MCP endpoints: tokens for tools must not open the REST API",
+  ({ audiences, api_audiences: api }, gateway) =>
+    api.some((audience) => audiences.includes(audience) || opensTargets(audience, gateway)),
+)
+
+const apartForTargets = each(
+  "audiences",
+  "must not hold the public URL's /api, which opens the REST API",
+  ({ audiences }, { public_url: url }) => url !== "" && audiences.includes(`${url}/api`),
+)
+
+const loopback = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/]/
+
+const isOpen = (url: string): boolean => url.startsWith("http:") && !loopback.test(`${url}/`)
+
+const safeKeys = each(
+  "issuer",
+  "is reached over plain http: whoever is on the way can exchange its keys and then be anybody",
+  ({ issuer, jwks_url: keys }) => isOpen(keys === "" ? issuer : keys),
+)
+
+const knownUrl: Rule = ({ auth, gateway }, role) => {
+  if (auth.issuers.length === 0 || gateway.public_url !== "" || role === "operator" || role === "dev") return undefined
+  return {
+    path: ["gateway", "public_url"],
+    message: "is empty: issuers' tokens must then be for http://localhost:PORT, and clients cannot find the issuer",
+  }
+}
+
+/** What no key of an issuer can say alone. */
+const issuerErrors: readonly Rule[] = [keysCanBeFound, apartForApi, apartForTargets]
+
+/** What of an issuer is doubtful. */
+const issuerDoubts: readonly Rule[] = [safeKeys, knownUrl]
+
+/** What the keys say together: problems stop the start, warnings are logged. */
+type Verdict = { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }
+
+/** Time after which MCP clients give up a request by themselves. */
+const clientPatienceMs = 60_000
+
+const clusterNeeded: Rule = ({ kubernetes }, role) => {
+  if (kubernetes.enabled || role === undefined || role === "dev") return undefined
+  return {
+    path: ["kubernetes", "enabled"],
+    message: `must be true for --role ${role}; without a cluster use --role dev`,
+  }
+}
+
+const embeddedAnyway: Rule = ({ kubernetes }, role) => {
+  if (!kubernetes.enabled || role !== "dev") return undefined
+  return { path: ["kubernetes", "enabled"], message: "is true, but --role dev always runs the embedded cluster" }
+}
+
+/** Least number of largest bodies that all bodies together have room for: one caller alone gets a quarter, which is two. */
+const leastBodies = 8
+/** Largest body of the REST API, bytes; see admin/json-body.ts. */
+const largestOfRest = 2 ** 20
+
+const roomForBodies: Rule = ({ gateway }) => {
+  if (gateway.max_held >= leastBodies * Math.max(gateway.max_body, largestOfRest)) return undefined
+  const message = "must be at least 8MiB and 8 times gateway.max_body: one caller gets a quarter of it at most"
+  return { path: ["gateway", "max_held"], message }
+}
+
+const onePort: Rule = ({ gateway, metrics }) => {
+  if (metrics.listen === undefined || metrics.listen.endsWith(":0") || metrics.listen !== gateway.listen)
+    return undefined
+  return { path: ["metrics", "listen"], message: "must differ from gateway.listen" }
+}
+
+const patientHold: Rule = ({ kubernetes }) => {
+  if (kubernetes.hold_timeout <= clientPatienceMs) return undefined
+  return { path: ["kubernetes", "hold_timeout"], message: "is longer than the 60s after which MCP clients give up" }
+}
+
+const lifetimeBeyondIdle: Rule = ({ kubernetes }) => {
+  if (kubernetes.max_lifetime >= kubernetes.idle_ttl) return undefined
+  return {
+    path: ["kubernetes", "max_lifetime"],
+    message: "is shorter than kubernetes.idle_ttl, which then has no effect",
+  }
+}
+
+const adminRoles: Rule = ({ auth }) =>
+  auth.admin_roles.length > 0
+    ? undefined
+    : { path: ["auth", "admin_roles"], message: "is empty: nobody can use the administrative part of the REST API" }
+
+/** The first repeated value of a list, as a rule. */
+const distinct =
+  (path: Path, field: string, values: (config: Config) => readonly string[]): Rule =>
+  (config) => {
+    const all = values(config)
+    const index = all.findIndex((value, position) => all.indexOf(value) < position)
+    return index < 0 ? undefined : { path: [...path, index, field], message: "must differ from the others'" }
+  }
+
+const onePlugin: Rule = ({ plugins }) => {
+  const index = plugins.findIndex(({ path, name }) => (path === undefined) === (name === undefined))
+  if (index < 0) return undefined
+  return { path: ["plugins", index], message: "must have either a path or a name" }
+}
+
+const errors: readonly Rule[] = [
+  onePlugin,
+  clusterNeeded,
+  onePort,
+  roomForBodies,
+  distinct(["auth", "issuers"], "name", ({ auth }) => auth.issuers.map((each) => each.name)),
+  distinct(["auth", "issuers"], "issuer", ({ auth }) => auth.issuers.map((each) => each.issuer)),
+  distinct(["auth", "tokens"], "name", ({ auth }) => auth.tokens.map((each) => each.name)),
+  distinct(["auth", "tokens"], "sha256", ({ auth }) => auth.tokens.map((each) => each.sha256)),
+  ...issuerErrors,
+]
+const doubts: readonly Rule[] = [embeddedAnyway, patientHold, lifetimeBeyondIdle, adminRoles, ...issuerDoubts]
+
+/** Checks what no key can say alone. */
+export const checkTogether = (config: Config, role: Role | undefined, sourceOf: Layer["sourceOf"]): Verdict => {
+  const apply = (rules: readonly Rule[]): readonly Problem[] =>
+    rules.flatMap((rule) => {
+      const found = rule(config, role)
+      if (found === undefined) return []
+      return [{ source: sourceOf(found.path), key: pathText(found.path), message: found.message }]
+    })
+  return { problems: apply(errors), warnings: apply(doubts) }
 }

@@ -2,12 +2,11 @@ import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
 import { stringify } from "yaml"
 import { deepFreeze } from "../api/patch.ts"
-import { checkLayer, configError, problemText } from "./check.ts"
+import { checkLayer, checkTogether, configError, problemText } from "./check.ts"
 import { readConfigFile } from "./file.ts"
 import { configJsonSchema, type KeyNode, leafKeys, type Path, rootKey } from "./keys.ts"
 import { type Assignment, effectiveValues, isTree, type Layer, layerOf, mergeLayers, type Tree } from "./layer.ts"
-import { checkTogether, type Role } from "./rules.ts"
-import { type Config, configSchema } from "./schema.ts"
+import { type Config, configSchema, type Role } from "./schema.ts"
 
 /** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>

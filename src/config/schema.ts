@@ -1,6 +1,10 @@
 import { z } from "zod"
 import { claimPath, duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
+/** What one process does. */
+export const roles = ["gateway", "operator", "all", "dev"] as const
+export type Role = (typeof roles)[number]
+
 /** What a pod template, and of `rootGroup` a target too, may not do to a Pod unless kubernetes.allow_in_pods names it. */
 export const podFreedoms = [
   "hostPath",

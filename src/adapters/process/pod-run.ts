@@ -1,11 +1,10 @@
 import { type Container, type Pod, serverContainer } from "../../api/kinds/pod.ts"
 import type { LogQuery } from "../../ports/cluster.ts"
 import { type ResolvedContainer, resolveContainer } from "./environment.ts"
-import type { Child } from "./launch.ts"
+import { type Child, tellsPortTaken } from "./launch.ts"
 import { afterRestart, type Backoff, type LifeEnd, restartDelay, runLife } from "./life.ts"
 import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
 import { createPodReport, type NodeDeps, type PodCalls, type PodReport, persist, refOf } from "./pod-report.ts"
-import { tellsPortTaken } from "./port.ts"
 import { fieldValue, missingText, readSecrets, secretAppears, unsupportedSource } from "./sources.ts"
 import {
   type ContainerView,

@@ -5,7 +5,7 @@ import fc from "fast-check"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { parseCommand } from "../../../src/cli/flags.ts"
 import { loadConfig } from "../../../src/config/load.ts"
-import type { Role } from "../../../src/config/rules.ts"
+import type { Role } from "../../../src/config/schema.ts"
 import { isAppError } from "../../../src/errors.ts"
 
 let folder: string
