@@ -3,6 +3,8 @@ import { AppError, hasCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { type ListPage, type Reflection, type WatchOptions, watchSilenceMs } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
+import { backoffMs } from "../waiting/backoff.ts"
+import { unlessAborted } from "../waiting/until-aborted.ts"
 import { createLocalCopy, createWatchMetrics, type LocalCopy } from "./local-copy.ts"
 
 /** A frame of a watch as the API server sends it (Kubernetes WatchEvent). */
@@ -42,19 +44,6 @@ const longestDelayMs = 2_000
 const longestAskedMs = 4_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
-
-/** Follows `promise`, but rejects at once when the signal is aborted: a source may be deaf to it. */
-const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = () => aborted.reject(signal.reason)
-  if (signal.aborted) onAbort()
-  else signal.addEventListener("abort", onAbort, { once: true })
-  try {
-    return await Promise.race([aborted.promise, promise])
-  } finally {
-    signal.removeEventListener("abort", onAbort)
-  }
-}
 
 /** Applies a frame to the copy; returns the version that the copy has reached. Throws `ApiGone` on any doubt. */
 const applyFrame = <T>(copy: LocalCopy<T>, frame: WatchFrame): string => {
@@ -196,7 +185,7 @@ const follow = async <T extends KubeObject>(
     const { healthy, askedMs } = await attempt()
     failures = healthy ? 0 : failures + 1
     if (failures === 0) continue
-    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(failures - 1, 10))
+    const delay = backoffMs(failures, { firstMs: firstDelayMs, longestMs: longestDelayMs })
     const asked = Math.min(longestAskedMs, askedMs)
     await clock.sleep(Math.max(asked, delay * (0.5 + random() / 2)), closing).catch(() => {})
   }

@@ -1,8 +1,10 @@
 /** What is written into the Lease, and who may take it: pure. */
+
 import { type Lease, leaseKind } from "../api/kinds/kubernetes.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, ObjectRef } from "../ports/cluster.ts"
+import { unlessAborted } from "../waiting/until-aborted.ts"
 
 /** Timing of the election, as Kubernetes' own controllers have it. */
 export const leaseTiming = {
@@ -107,15 +109,6 @@ const createSighting = (clock: ClockPort) => {
     isOfAnother: (holder: string): boolean => lease !== undefined && holderOf(lease) !== holder,
     end: () => cancel(),
   }
-}
-
-/** Follows `promise`, but rejects at once when the signal is aborted: what is called may be deaf to it. */
-const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = () => aborted.reject(signal.reason)
-  if (signal.aborted) onAbort()
-  else signal.addEventListener("abort", onAbort, { once: true })
-  return await Promise.race([aborted.promise, promise])
 }
 
 /** Runs a call that has three seconds, or less if `signal` is aborted before. */

@@ -9,6 +9,7 @@ import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
+import { backoffMs } from "../waiting/backoff.ts"
 import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
 import { createPlanner } from "./planner.ts"
@@ -56,10 +57,8 @@ const targetWorkers = 1
 const stuckMs = 10 * 60_000
 
 /** After an error: 250 ms, doubling; to 2 s while the API server is away (to be back soon after it is), else to a minute. */
-const backoff = (attempt: number, error: unknown): number => {
-  const longest = isOutage(error) ? 2_000 : 60_000
-  return Math.min(250 * 2 ** (attempt - 1), longest)
-}
+const backoff = (attempt: number, error: unknown): number =>
+  backoffMs(attempt, { firstMs: 250, longestMs: isOutage(error) ? 2_000 : 60_000 })
 
 type Core = OperatorDeps & { readonly at: Observatory; readonly settings: Settings }
 

@@ -8,6 +8,7 @@ import { createOperator, type Operator } from "../operator/controller.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
+import { untilAborted } from "../waiting/until-aborted.ts"
 import { clusterIssuers } from "./bootstrap-token.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { startHealth } from "./listen/health-listener.ts"
@@ -38,13 +39,6 @@ export type OperatorHalf = {
   /** Ends the operator, then gives the lease back, so that another replica leads at once. */
   close(): Promise<void>
 }
-
-/** Resolves when the signal is aborted. */
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener("abort", () => resolve(), { once: true })
-  })
 
 /**
  * Takes part in the election and runs the operator while it leads. A standby follows nothing: it costs the API server one
@@ -91,7 +85,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
     election = current
     settle(current).catch(() => {})
     try {
-      await lead(current, aborted(AbortSignal.any([current.signal, closing.signal])))
+      await lead(current, untilAborted(AbortSignal.any([current.signal, closing.signal])))
       closing.signal.throwIfAborted()
       current.signal.throwIfAborted()
     } finally {

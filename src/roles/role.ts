@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts"
 import { AppError, type ErrorCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
+import { backoffMs } from "../waiting/backoff.ts"
 
 /** A role of this process, from its start to its end. */
 export type RunningRole<T = unknown> = {
@@ -95,8 +96,7 @@ type Patience = {
   readonly signal: AbortSignal
 }
 
-const firstWaitMs = 500
-const longestWaitMs = 2_000
+const pauses = { firstMs: 500, longestMs: 2_000 }
 
 /** What somebody can mend while this program waits. */
 const awaited: readonly ErrorCode[] = [
@@ -113,14 +113,14 @@ export const untilReached = async <T>(
   what: string,
   call: () => Promise<T>,
 ): Promise<T> => {
-  for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+  for (let failures = 1; ; failures++) {
     try {
       return await call()
     } catch (error) {
       signal.throwIfAborted()
       if (!isAppError(error) || !awaited.includes(error.code)) throw error
       log.warn("waiting for the API server", { what, error })
-      await clock.sleep(waitMs, signal)
+      await clock.sleep(backoffMs(failures, pauses), signal)
     }
   }
 }

@@ -12,6 +12,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   ports: ["api"],
   // What gateway and operator agree on in the cluster's objects.
   signals: ["api"],
+  // Waiting, bounded by signals; whoever waits uses it.
+  waiting: [],
   // What both know of the cluster: its watch caches, corrected by answers.
   cache: ["ports", "api"],
   config: ["api"],
@@ -22,12 +24,12 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   mcp: ["intake", "api"],
   identity: ["intake", "ports", "api", "plugin/contract"],
   credentials: ["intake", "ports", "api", "plugin/contract"],
-  operator: ["signals", "cache", "ports", "api", "plugin/contract"],
-  election: ["ports", "api"],
+  operator: ["waiting", "signals", "cache", "ports", "api", "plugin/contract"],
+  election: ["waiting", "ports", "api"],
   // What the gateway asks of placement, and nothing else of it.
   "placement/port": ["identity", "api"],
-  placement: ["placement/port", "signals", "cache", "intake", "identity", "credentials", "ports", "api"],
-  gateway: ["placement/port", "mcp", "signals", "intake", "identity", "ports", "api"],
+  placement: ["placement/port", "waiting", "signals", "cache", "intake", "identity", "credentials", "ports", "api"],
+  gateway: ["placement/port", "mcp", "waiting", "signals", "intake", "identity", "ports", "api"],
   admin: ["mcp", "signals", "intake", "identity", "credentials", "ports", "api"],
   // The public port, in front of gateway and REST API.
   door: ["gateway", "identity", "ports", "api"],
@@ -37,10 +39,10 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   "plugin/builtin": ["plugins"],
   plugins: ["plugin/contract"],
   // What both clusters share, the reflector and its copy, stands in src/adapters itself; adapters do not know each other.
-  adapters: ["ports", "api"],
-  "adapters/kube": ["adapters", "ports", "api"],
-  "adapters/memory": ["adapters", "ports", "api"],
-  "adapters/process": ["ports", "api"],
+  adapters: ["waiting", "ports", "api"],
+  "adapters/kube": ["adapters", "waiting", "ports", "api"],
+  "adapters/memory": ["adapters", "waiting", "ports", "api"],
+  "adapters/process": ["waiting", "ports", "api"],
   "adapters/system": ["ports", "api"],
   telemetry: ["ports", "api"],
   roles: [
@@ -62,6 +64,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "adapters/system",
     "telemetry",
     // A composition root builds what it hands over, so it names what the rooms above may name.
+    "waiting",
     "signals",
     "intake",
     "identity",

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream"
 import { StringDecoder } from "node:string_decoder"
 import type { LogQuery } from "../../ports/cluster.ts"
+import { untilAborted } from "../../waiting/until-aborted.ts"
 
 /** What a ring holds at most. */
 type LogLimits = {
@@ -98,7 +99,7 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
       return limitBytes === undefined ? text : firstBytes(text, limitBytes)
     },
     follow: async function* ({ tailLines }, signal) {
-      const stopped = new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true }))
+      const stopped = untilAborted(signal)
       let next = dropped + Math.max(first, lines.length - (tailLines ?? lines.length))
       let hasBegun = false
       while (signal?.aborted !== true) {

@@ -2,6 +2,7 @@ import { AppError, hasCode } from "../../errors.ts"
 import { createAsk, openSession, type Send } from "../../mcp/client.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
+import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Keyed } from "../pipeline.ts"
 import { callServer } from "../wire/call-server.ts"
 import type { Upstream } from "../wire/upstream.ts"
@@ -63,15 +64,6 @@ const openAgain = async (upstream: Upstream, opening: Opening, signal: AbortSign
 
 type Entry = { readonly incarnation: string; readonly id: Promise<string | undefined> }
 
-/** Waits for a shared attempt no longer than the client of this request does. */
-const whileThere = <T>(attempt: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) return onAbort()
-    signal.addEventListener("abort", onAbort, { once: true })
-    attempt.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort))
-  })
-
 /** Makes the reinitializer. An attempt goes on when the client that caused it leaves: its next request needs it. */
 export const createReinitializer = (deps: {
   readonly upstream: Upstream
@@ -102,7 +94,7 @@ export const createReinitializer = (deps: {
         throw new AppError("SessionNotFound", { detail: "The session's server is gone." })
       }
       const entry = find(session, placement) ?? start(session, placement, input)
-      return whileThere(entry.id, input.signal)
+      return unlessAborted(entry.id, input.signal)
     },
     isOpen: (session, placement) => find(session, placement) !== undefined,
     forget: (session) => void entries.delete(session.sealed),

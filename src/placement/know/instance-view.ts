@@ -2,6 +2,7 @@ import { type MCPInstance, mcpInstanceKind } from "../../api/kinds/mcp-instance.
 import { createFreshView } from "../../cache/fresh-view.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import { type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/cluster.ts"
+import { createSingleFlight } from "../../waiting/single-flight.ts"
 
 /** How long one confirming read stands for the requests after it. */
 const confirmedMs = 5_000
@@ -37,7 +38,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
   const { cluster, namespace, instances, clock } = deps
   const view = createFreshView(instances, { clock })
   const confirmed = new Map<string, number>()
-  const reads = new Map<string, Promise<MCPInstance | undefined>>()
+  const reads = createSingleFlight<MCPInstance | undefined>()
   const stop = new AbortController()
 
   const stamp = (name: string): void => {
@@ -65,13 +66,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
     return found
   }
 
-  const confirm = (name: string): Promise<MCPInstance | undefined> => {
-    const running = reads.get(name)
-    if (running !== undefined) return running
-    const started = read(name).finally(() => reads.delete(name))
-    reads.set(name, started)
-    return started
-  }
+  const confirm = (name: string): Promise<MCPInstance | undefined> => reads(name, () => read(name))
 
   const isOverdue = (name: string): boolean => {
     const since = view.unconfirmedSince(name)

@@ -7,6 +7,7 @@ import { readableSubject } from "../../identity/subject-key.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
+import { createSingleFlight } from "../../waiting/single-flight.ts"
 import type { Failure } from "../decide.ts"
 import { toInstanceFailed } from "../explain-failure.ts"
 import type { Seat } from "../instance-key.ts"
@@ -53,18 +54,6 @@ type EffectDeps = {
 
 /** How long the error of one failure is repeated before its log is read again. */
 const failureMs = 5_000
-
-/** Runs a task once at a time per key; those who come meanwhile share its outcome. */
-const singleFlight = () => {
-  const running = new Map<string, Promise<void>>()
-  return (key: string, task: () => Promise<void>): Promise<void> => {
-    const known = running.get(key)
-    if (known !== undefined) return known
-    const started = task().finally(() => running.delete(key))
-    running.set(key, started)
-    return started
-  }
-}
 
 const useWriter = (deps: EffectDeps) => {
   const { cluster, namespace, view, log } = deps
@@ -119,8 +108,8 @@ const createConflicts = (deps: EffectDeps): Effects["conflict"] => {
 /** Makes the effects. */
 export const createEffects = (deps: EffectDeps): Effects => {
   const { cluster, namespace, clock, view, replica, signal } = deps
-  const creating = singleFlight()
-  const restarting = singleFlight()
+  const creating = createSingleFlight<void>()
+  const restarting = createSingleFlight<void>()
   const writeUse = useWriter(deps)
   const nowText = (): string => new Date(clock.now()).toISOString()
 
