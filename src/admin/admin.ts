@@ -1,7 +1,7 @@
 import { H3, type H3Event } from "h3/node"
 import { AppError } from "../errors.ts"
 import { type Identity, ownerOf } from "../identity/identity.ts"
-import type { Holding } from "../intake/budget.ts"
+import type { Holding } from "../intake/bodies.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { patchTarget, replaceTarget } from "./change-target.ts"
 import { makeDocument } from "./document.ts"

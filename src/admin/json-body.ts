@@ -1,6 +1,5 @@
 import { AppError } from "../errors.ts"
-import { bodiesTooLarge } from "../intake/budget.ts"
-import { createGather, declaredLength, type Gather, type Overflow } from "../intake/gather.ts"
+import { bodiesTooLarge, createGather, declaredLength, type Gather, type Overflow } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { isUtf8, parseMediaType } from "../intake/media-type.ts"
 import type { ClockPort } from "../ports/clock.ts"

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { AppError } from "../errors.ts"
-import { createShares, type Shares } from "../intake/budget.ts"
+import { createShares, type Shares } from "../intake/bodies.ts"
 import { makeNeedles, type Needles } from "./needles.ts"
 
 /** Needles in use. */

@@ -1,3 +1,4 @@
+import { annotationOf } from "../api/kinds/kind.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { type CredentialScope, labels, scopeSecretName } from "../api/names.ts"
@@ -86,10 +87,8 @@ export const scopeNames = (target: MCPTarget, scopes: readonly ScopeRef[]): stri
 /** Scope Secrets as an instance records them in its annotation. */
 export const toRecord = (names: readonly string[]): string => names.join(",")
 
-/** The scope Secrets that an instance was composed of; undefined if no gateway composed it. */
-export const recordOf = (instance: MCPInstance): string | undefined =>
-  instance.metadata.annotations?.[labels.credentialScopes]
-
 /** The instances that were composed of a scope Secret, present or not: those that a change of it concerns. */
 export const instancesOf = (secret: string, instances: Iterable<MCPInstance>): MCPInstance[] =>
-  [...instances].filter((instance) => recordOf(instance)?.split(",").includes(secret) === true)
+  [...instances].filter(
+    (instance) => annotationOf(instance, labels.credentialScopes)?.split(",").includes(secret) === true,
+  )

@@ -1,12 +1,47 @@
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from "node:http"
+import { BlockList, isIP } from "node:net"
 import { type H3, toNodeHandler } from "h3/node"
 import { AppError } from "../errors.ts"
 import type { Gateway } from "../gateway/gateway.ts"
-import { mcpPrefix } from "../gateway/incoming.ts"
+import { type ClientOrigin, mcpPrefix } from "../gateway/incoming.ts"
 import { metadataPath, type ProtectedResources } from "../identity/protected-resources.ts"
-import type { Guard } from "./guard.ts"
-import { clientOrigin, trustNetworks } from "./proxy-trust.ts"
-import { checkFraming, collapseRepeated } from "./request-head.ts"
+import { checkFraming, collapseRepeated, type Guard } from "./guard.ts"
+
+/** What may be believed of the request's way to us. */
+type ProxyTrust = (address: string) => boolean
+
+const familyOf = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4")
+
+/** Decides by networks in CIDR notation (or single addresses) which proxies' X-Forwarded-* headers are believed. */
+export const trustNetworks = (networks: readonly string[]): ProxyTrust => {
+  if (networks.length === 0) return () => false
+  const list = new BlockList()
+  for (const network of networks) {
+    const [address = "", bits] = network.split("/")
+    if (bits === undefined) list.addAddress(address, familyOf(address))
+    else list.addSubnet(address, Number(bits), familyOf(address))
+  }
+  return (address) => {
+    const plain = address.startsWith("::ffff:") && isIP(address.slice(7)) === 4 ? address.slice(7) : address
+    return isIP(plain) !== 0 && list.check(plain, familyOf(plain))
+  }
+}
+
+/** Where the request came from: by its connection, or by X-Forwarded-* if the connection is a trusted proxy's. */
+export const clientOrigin = (request: IncomingMessage, trusts: ProxyTrust): ClientOrigin => {
+  const address = request.socket.remoteAddress ?? "unknown"
+  const host = request.headers.host ?? ""
+  const forwarded = request.headers["x-forwarded-for"]
+  if (forwarded === undefined || !trusts(address)) return { address, host, protocol: "http" }
+  const hops = String(forwarded)
+    .split(",")
+    .map((hop) => hop.trim())
+  return {
+    address: hops.findLast((hop) => !trusts(hop)) ?? hops[0] ?? address,
+    host: String(request.headers["x-forwarded-host"] ?? host),
+    protocol: request.headers["x-forwarded-proto"] === "https" ? "https" : "http",
+  }
+}
 
 /** How long clients may keep the metadata, seconds: it changes with the configuration only. */
 const maxAgeSeconds = 300

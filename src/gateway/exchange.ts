@@ -42,12 +42,18 @@ const toInterrupted = (error: AppError, { messages }: Placed): AppError => {
   return new AppError("UpstreamInterrupted", { detail: error.message, data: { phase }, cause: error.cause })
 }
 
+/** How long the head of an answer may take, milliseconds: by the target, else by the configuration. */
+const requestTimeoutOf = ({ target }: Placed, { requestTimeoutMs }: ExchangeDeps): number => {
+  const { requestTimeout } = target.spec
+  return (requestTimeout === undefined ? undefined : parseDuration(requestTimeout)) ?? requestTimeoutMs
+}
+
 const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   const { placement, verb, headers, body, signal, upstreamSession: session } = placed
   return callServer(deps.upstream, placed, {
     ...{ placement, verb, headers, session, body, signal },
     mirrored: mirroredOf(placed, headers),
-    headersTimeoutMs: parseDuration(placed.target.spec.requestTimeout ?? "") ?? deps.requestTimeoutMs,
+    headersTimeoutMs: requestTimeoutOf(placed, deps),
     lane: placed.openStream ? "stream" : "call",
   })
 }

@@ -1,6 +1,9 @@
 import { randomUUID } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http"
+import type { Readable } from "node:stream"
 import { AppError } from "../errors.ts"
+import { bodiesTooLarge, createGather, declaredLength, type Holding } from "../intake/bodies.ts"
+import { acceptsOneOf, isUtf8, parseMediaType } from "../intake/media-type.ts"
 
 /** The verbs of Streamable HTTP. */
 export type Verb = "POST" | "GET" | "DELETE"
@@ -59,3 +62,119 @@ export const receive = (
   }
   return { ...facts, verb: method, targetName }
 }
+
+/** How much of a refused body is still read, so that a client which is sending gets to read the answer. */
+const discardLimit = 64 * 2 ** 20
+
+/** Names and values of parameters that every parser reads alike: no escapes, and nothing that ends one for some of them. */
+const plainName = /^[\w-]+$/
+const plainValue = /^[\w.+ /:-]*$/
+
+/**
+ * True for a Content-Type that says JSON in UTF-8 and nothing else. A server decodes by the charset: in UTF-7, which
+ * Express servers know, text that the policy read inside a string is quotes and commas.
+ */
+const saysUtf8Json = (header: string): boolean => {
+  const type = header.includes("\\") ? undefined : parseMediaType(header)
+  if (type?.essence !== "application/json" || !isUtf8(type)) return false
+  return type.parameters.every(({ name, value }) => plainName.test(name) && plainValue.test(value))
+}
+
+const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
+/** What clients send (MCP 2025-11-25, Sending Messages to the Server); who sends nothing takes everything. */
+const usualAccept = answerTypes.join(", ")
+
+/** True unless an Accept header names neither JSON nor event streams. */
+const acceptsAnswer = (header = usualAccept): boolean => header === usualAccept || acceptsOneOf(header, answerTypes)
+
+/** Throws UnsupportedMediaType or NotAcceptable for a POST whose headers rule out an exchange of JSON-RPC messages. */
+export const checkMedia = (headers: IncomingHttpHeaders): void => {
+  const type = headers["content-type"] ?? ""
+  if (type !== "application/json" && !saysUtf8Json(type)) {
+    throw new AppError("UnsupportedMediaType", { detail: "The body is not declared as application/json in UTF-8." })
+  }
+  const encoding = headers["content-encoding"]
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+    throw new AppError("UnsupportedMediaType", { detail: "The body has a Content-Encoding." })
+  }
+  if (!acceptsAnswer(headers.accept)) {
+    throw new AppError("NotAcceptable", { detail: "Accept names neither application/json nor text/event-stream." })
+  }
+}
+
+const tooLarge = (limit: number): AppError =>
+  new AppError("BodyTooLarge", { detail: `The body is larger than ${limit} bytes.`, data: { limit } })
+
+/** Reads and forgets what still comes, up to a bound; then the connection ends. */
+const discard = (request: Readable): void => {
+  let seen = 0
+  request.on("data", (chunk: Buffer) => {
+    seen += chunk.length
+    if (seen > discardLimit) request.destroy()
+  })
+  request.on("error", () => {})
+}
+
+/** Where the body of a request comes from. */
+export type BodySource = {
+  /** Reads it whole, as bytes that `owner` holds. Throws what {@link readBody} throws. */
+  read(owner: string): Promise<Buffer>
+}
+
+/** How a body is read. */
+type BodyReading = {
+  /** Most bytes of it. */
+  readonly limit: number
+  /** Its Content-Length header. */
+  readonly declared: string | undefined
+  /** Ends the reading: the client is gone, or the gateway gives up on the request. */
+  readonly signal: AbortSignal
+  /** Takes bytes of the budget before they are held; see gather.ts. */
+  readonly take: (bytes: number) => boolean
+}
+
+/**
+ * Reads a whole request body. Throws BodyTooLarge; BodiesTooLarge when the caller may hold no more bytes; rejects with the
+ * signal's reason when the client goes away or the gateway gives up on it. How long it may take is the server's
+ * requestTimeout. Bytes that were taken stay taken, whatever becomes of the body: who gave `take` gives them back.
+ */
+export const readBody = (request: Readable, { limit, signal, take, ...head }: BodyReading): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const declared = declaredLength(head.declared)
+    const gather = createGather({ limit, declared, take })
+    const fail = (error: unknown) => {
+      request.removeListener("data", onData)
+      signal.removeEventListener("abort", stop)
+      // the listeners outlive the body
+      gather.whole()
+      discard(request)
+      reject(error)
+    }
+    const onData = (chunk: Buffer) => {
+      const overflow = gather.add(chunk)
+      if (overflow !== undefined) fail(overflow === "limit" ? tooLarge(limit) : bodiesTooLarge())
+    }
+    const leave = () => {
+      if (request.readableEnded) return
+      gather.whole()
+      reject(signal.reason ?? new DOMException("The client went away.", "AbortError"))
+    }
+    const stop = () => {
+      if (!request.readableEnded) fail(signal.reason)
+    }
+    if (declared !== undefined && declared > limit) return fail(tooLarge(limit))
+    request.on("data", onData)
+    request.on("end", () => resolve(gather.whole()))
+    request.on("error", leave)
+    request.on("close", leave)
+    if (signal.aborted) return stop()
+    signal.addEventListener("abort", stop, { once: true })
+  })
+
+/** The body of a request that comes as a stream; what is held of it is counted by `holding`. */
+export const bodyOf = (
+  request: Readable,
+  { holding, ...reading }: Omit<BodyReading, "take"> & { readonly holding: Holding },
+): BodySource => ({
+  read: (owner) => readBody(request, { ...reading, take: (bytes) => holding.take(owner, bytes) }),
+})

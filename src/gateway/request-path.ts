@@ -2,7 +2,7 @@ import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError } from "../errors.ts"
 import { type Identity, ownerOf, type Purpose } from "../identity/identity.ts"
 import type { LogNames, SubjectKey } from "../identity/subject-key.ts"
-import type { Budget } from "../intake/budget.ts"
+import type { Budget } from "../intake/bodies.ts"
 import type { Turns } from "../intake/turns.ts"
 import { readMessages } from "../mcp/message.ts"
 import type { ToolPolicies } from "../mcp/tool-policy.ts"
@@ -12,15 +12,15 @@ import type { Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { respond } from "./answer/respond.ts"
 import type { AnswerSink } from "./answer/stream.ts"
-import { type BodySource, checkMedia } from "./body.ts"
 import type { ExchangeDeps } from "./exchange.ts"
-import type { Incoming } from "./incoming.ts"
-import { key } from "./keying.ts"
+import { type BodySource, checkMedia, type Incoming } from "./incoming.ts"
 import {
   type Admitted,
   type Answered,
   type Identified,
+  type Keyed,
   type Known,
+  type Permitted,
   type Placed,
   pipeline,
   type Read,
@@ -28,10 +28,49 @@ import {
 import { permit } from "./policy.ts"
 import { findServer } from "./session/find-server.ts"
 import { createReinitializer } from "./session/reopen.ts"
-import { createSealer } from "./session/session.ts"
+import { createSealer, type OpenSession, type SessionSealer, targetUID } from "./session/session.ts"
 import type { SessionKeys } from "./session/session-keys.ts"
 import { type AskServer, createTrial } from "./trial.ts"
 import type { Upstream } from "./wire/upstream.ts"
+
+/** What keying asks: whose instance it is, and what a session id says. */
+type KeyingDeps = {
+  /** `requestId` is for the log. Throws SubjectKeyDenied. */
+  readonly subjectKeyOf: (target: MCPTarget, identity: Identity, requestId: string) => SubjectKey | Promise<SubjectKey>
+  readonly sealer: SessionSealer
+}
+
+type MaybeOpen = OpenSession | undefined
+
+const opensSession = ({ messages: [first] }: Permitted): boolean =>
+  first?.kind === "request" && first.method === "initialize"
+
+const sessionOf = (input: Permitted, sealer: SessionSealer): MaybeOpen | Promise<MaybeOpen> => {
+  const sealed = input.headers["mcp-session-id"]
+  // the modern era has no sessions, and who opens one has none yet: clients send an old id, or an empty one
+  if (sealed === undefined || input.era === "modern" || opensSession(input)) return undefined
+  return sealer.open({ identity: input.identity, targetUID: targetUID(input.target) }, String(sealed))
+}
+
+/** Only a POST makes an instance, and one with a session only if the target's sessions can be opened anew. */
+const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | "find" =>
+  input.verb === "POST" && (session === undefined || input.target.spec.statefulness === "stateless") ? "create" : "find"
+
+/** Finds out whose instance answers and opens the session, before anything is placed. Throws SessionNotFound. */
+export const key = (deps: KeyingDeps) => {
+  const withSession = (input: Permitted, session: MaybeOpen): Keyed | Promise<Keyed> => {
+    const mode = modeOf(input, session)
+    const subjectKey = deps.subjectKeyOf(input.target, input.identity, input.requestId)
+    if (subjectKey instanceof Promise)
+      return subjectKey.then((known) => ({ ...input, subjectKey: known, session, mode }))
+    return { ...input, subjectKey, session, mode }
+  }
+  return (input: Permitted): Keyed | Promise<Keyed> => {
+    const session = sessionOf(input, deps.sealer)
+    if (session instanceof Promise) return session.then((opened) => withSession(input, opened))
+    return withSession(input, session)
+  }
+}
 
 /** Who is calling, from an Authorization header; throws Unauthenticated. */
 type Authenticate = (credential: {

@@ -187,11 +187,11 @@ export const createAuthenticator = (options: {
   const identify = (authorization: Credentials["authorization"], use: Use): Identity | Promise<Identity> => {
     const token = parseBearer(authorization)
     const sha256 = createHash("sha256").update(token).digest()
-    const fixed = findStatic(sha256)
-    if (fixed !== undefined) return counted("static", fixed, use)
     const key = sha256.toString("base64")
     const cached = cache.get(key)
-    return cached === undefined ? verify(token, key, use) : counted("cached", cached, use)
+    if (cached !== undefined) return counted("cached", cached, use)
+    const fixed = findStatic(sha256)
+    return fixed === undefined ? verify(token, key, use) : counted("static", fixed, use)
   }
   return {
     authenticate: ({ authorization, ...use }) => {

@@ -1,4 +1,4 @@
-import { createGrowingBuffer } from "../intake/gather.ts"
+import { createGrowingBuffer } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { isRecord } from "./claims.ts"
 import { readable } from "./subject-key.ts"

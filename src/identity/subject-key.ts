@@ -134,6 +134,23 @@ export const subjectKeyFor = (
     : strategyKey(target, own.strategy, value)
 }
 
+/**
+ * Makes what gives subject keys as {@link subjectKeyFor} does, and remembers those of boundaries for as long as target and
+ * identity are the same objects: a key is a digest, and a warm request should not compute one.
+ */
+export const createSubjectKeys = (options: Omit<SubjectKeyOptions, "requestId">) => {
+  const keys = new WeakMap<MCPTarget, WeakMap<Identity, SubjectKey>>()
+  return (target: MCPTarget, identity: Identity, requestId: string): SubjectKey | Promise<SubjectKey> => {
+    if (target.spec.subjectKey !== undefined) return subjectKeyFor(target, identity, { ...options, requestId })
+    const known = keys.get(target)?.get(identity)
+    if (known !== undefined) return known
+    const made = sharerKey(sharerOf(target, identity, options.issuers))
+    const ofTarget = keys.get(target) ?? new WeakMap<Identity, SubjectKey>()
+    keys.set(target, ofTarget.set(identity, made))
+    return made
+  }
+}
+
 /** Longest readable name, in characters. */
 const readableLength = 256
 

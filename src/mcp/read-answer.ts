@@ -1,6 +1,6 @@
 import { z } from "zod"
 import { AppError } from "../errors.ts"
-import { createGrowingBuffer } from "../intake/gather.ts"
+import { createGrowingBuffer } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { createEventSplitter, isMessage, parseEvents } from "./sse.ts"
 

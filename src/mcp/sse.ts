@@ -1,4 +1,4 @@
-import { createGrowingBuffer } from "../intake/gather.ts"
+import { createGrowingBuffer } from "../intake/bodies.ts"
 
 const lineFeed = 10
 const carriageReturn = 13

@@ -1,5 +1,5 @@
 import { AppError } from "../errors.ts"
-import { createGrowingBuffer } from "../intake/gather.ts"
+import { createGrowingBuffer } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import {
   comment,
@@ -12,8 +12,7 @@ import {
   tailAfter,
   writeEvent,
 } from "./sse.ts"
-import { cutTools } from "./tool-cut.ts"
-import type { ToolPolicy } from "./tool-policy.ts"
+import { cutTools, type ToolPolicy } from "./tool-policy.ts"
 
 /** Splits a stream of bytes after each complete JSON object or array: some servers answer with one message a line. */
 type ValueSplitter = {

@@ -1,6 +1,6 @@
-import { findCondition, isTrue } from "../api/kinds/kind.ts"
+import { annotationOf, findCondition, isTrue } from "../api/kinds/kind.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
-import { recordOf } from "../credentials/scopes.ts"
+import { labels } from "../api/names.ts"
 import { isCancellable } from "../signals/drain.ts"
 import { asksForRestart } from "../signals/restart.ts"
 
@@ -94,7 +94,8 @@ const draining: Check = ({ status }, { continues }) => {
 
 /** Another set of credentials than the instance was made with; one that no gateway composed records none. */
 const otherCredentials: Check = (instance, { scopes, continues }) => {
-  const record = recordOf(instance)
+  // undefined if no gateway composed it
+  const record = annotationOf(instance, labels.credentialScopes)
   if (record === undefined || record === scopes || continues) return undefined
   return {
     verdict: "hold",

@@ -1,6 +1,4 @@
-import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError, hasCode, isAppError } from "../errors.ts"
-import type { Reflection } from "../ports/cluster.ts"
 import { isWebhookFailure } from "../signals/start.ts"
 import type { Hold } from "./decide.ts"
 
@@ -42,29 +40,6 @@ export const nameConflict = (name: string): AppError =>
 /** This replica stops. */
 export const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", { detail: "This replica is stopping.", retryAfterSeconds: 1 })
-
-/**
- * Refuses requests to a target that takes none.
- * @throws TargetPaused, TargetNotFound (it is being deleted)
- */
-export const ensureOpen = ({ metadata, spec }: MCPTarget): void => {
-  if (metadata.deletionTimestamp !== undefined)
-    throw new AppError("TargetNotFound", { detail: `The target ${metadata.name} is being deleted.` })
-  if (spec.paused === true)
-    throw new AppError("TargetPaused", { detail: `The target ${metadata.name} is paused.`, retryAfterSeconds: 60 })
-}
-
-/**
- * The same for a request that has waited: for a target that went meanwhile an instance would be made in vain, again and
- * again, because the cluster removes what has no owner.
- * @throws TargetPaused, TargetNotFound
- */
-export const ensureStillOpen = (targets: Pick<Reflection<MCPTarget>, "get">, { metadata }: MCPTarget): void => {
-  const now = targets.get(metadata.name)
-  if (now === undefined || now.metadata.uid !== metadata.uid)
-    throw new AppError("TargetNotFound", { detail: `The target ${metadata.name} was deleted.` })
-  ensureOpen(now)
-}
 
 /** Seconds after which a quota may have room: whoever ends an instance gives some back. */
 const quotaRetrySeconds = 30

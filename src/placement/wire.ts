@@ -7,7 +7,7 @@ import type { NeedleShare } from "../credentials/needle-share.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
-import { type Decision, decidePlacement } from "./decide.ts"
+import type { Decision } from "./decide.ts"
 import { createInstanceView, type InstanceView } from "./know/instance-view.ts"
 import { probe as networkProbe, type Probe } from "./know/probe.ts"
 import { createReach, type Reach } from "./know/reachable.ts"
@@ -15,7 +15,8 @@ import { createEffects, type Effects } from "./make/effects.ts"
 import { createDrainNotices, type DrainNotices } from "./use/drain-notice.ts"
 import { createInUseMarks, type InUseMarks } from "./use/in-use.ts"
 import { createUseStamps, type UseStamps } from "./use/last-used.ts"
-import { createService, isEarly, type Service, type Visit } from "./waiting/attend.ts"
+import { createLook, type Visit } from "./visit.ts"
+import { createService, type Service } from "./waiting/attend.ts"
 import { createWaitingRoom, type WaitingRoom } from "./waiting/waiting-room.ts"
 
 /** The settings that placement follows, under their names in the configuration. */
@@ -61,9 +62,6 @@ export type Parts = {
 const strangerWarning =
   "somebody else accepts connections to addresses of Services that are not routed yet, as a transparent proxy does: " +
   "servers are called by their Pod's address at first; keep the Service network from leaving the cluster"
-
-/** Share of max_instances above which use is recorded more often. */
-const crowdedShare = 0.8
 
 const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?.status?.conditions, "Ready")
 
@@ -132,16 +130,11 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     clock,
     write: effects.writeStamp,
     idleTTLMs: options.idle_ttl,
-    isCrowded: () => instances.size > crowdedShare * options.max_instances,
-    find: view.get,
+    maxInstances: options.max_instances,
+    view,
   })
   const notices = createDrainNotices({ clock, find: view.get, tellCalls: marks.hurry, write: effects.writeNotice })
-  const look = (visit: Visit): Decision => {
-    const { seat, wanted } = visit
-    const instance = view.get(seat.name)
-    const reachable = instance !== undefined && reach.url(instance, isEarly(visit, instance)) !== undefined
-    return decidePlacement({ instance, reachable, trusted: view.isTrusted(seat.name) }, wanted)
-  }
+  const look = createLook(view, reach)
   const service = createService({ room, view, reach, marks, effects, look })
   const parts = { view, reach, room, marks, stamps, notices, service, look }
   const onChange = createOnChange(parts)

@@ -17,8 +17,8 @@ import { createAuthenticator } from "../identity/authenticate.ts"
 import { createJwtIssuers } from "../identity/jwt-issuers.ts"
 import type { DevKey } from "../identity/own-tokens.ts"
 import { createProtectedResources } from "../identity/protected-resources.ts"
-import { createLogNames, type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
-import { type Budget, createBudget } from "../intake/budget.ts"
+import { createLogNames, createSubjectKeys, type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
+import { type Budget, createBudget } from "../intake/bodies.ts"
 import { createPlacement, type PlacementDeps } from "../placement/placement.ts"
 import type { PlacementPort } from "../placement/port.ts"
 import { announcePresence } from "../placement/use/presence.ts"
@@ -172,7 +172,7 @@ const startGateway = async (
     targets,
     placement,
     authenticate: authenticator.authenticate,
-    subjectKeyOf: (target, identity, requestId) => subjectKeyFor(target, identity, { issuers, strategies, requestId }),
+    subjectKeyOf: createSubjectKeys({ issuers, strategies }),
     mayUse: access.mayUse,
     metadataUrl: resources.url,
     sessionKeys,

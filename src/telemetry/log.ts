@@ -1,7 +1,155 @@
 import pino from "pino"
 import { errorTable } from "../errors.ts"
 import type { LogFields, Logger } from "../ports/telemetry.ts"
-import { redactFields, redactText } from "./redact.ts"
+
+/** What is logged of an error. Never its `data`, `headers` or other properties: they may hold what a caller sent. */
+type ErrorFields = {
+  readonly code?: string
+  readonly message: string
+  readonly stack?: string
+  /** The errors that caused it, the nearest first. */
+  readonly causes?: readonly { readonly code?: string; readonly message: string }[]
+}
+
+const maxCauses = 5
+
+const codeOf = (error: Error): { readonly code?: string } => {
+  const code = "code" in error ? error.code : undefined
+  if (typeof code === "string" || typeof code === "number") return { code: String(code) }
+  return error.name === "Error" ? {} : { code: error.name }
+}
+
+const fact = (cause: unknown) =>
+  cause instanceof Error
+    ? { ...codeOf(cause), message: cause.message }
+    : { message: typeof cause === "string" ? cause : typeof cause }
+
+const causesOf = (error: Error): readonly { readonly code?: string; readonly message: string }[] => {
+  const causes = []
+  let cause = error.cause
+  while (cause !== undefined && causes.length < maxCauses) {
+    causes.push(fact(cause))
+    cause = cause instanceof Error ? cause.cause : undefined
+  }
+  return causes
+}
+
+/** Stack lines without the message, which stands by itself; of the deepest cause, where the fault is. */
+const stackOf = (error: Error): string | undefined => {
+  let deepest = error
+  for (let depth = 0; depth < maxCauses && deepest.cause instanceof Error; depth++) deepest = deepest.cause
+  const lines = deepest.stack?.split("\n").filter((line) => /^\s+at /.test(line)) ?? []
+  return lines.length === 0
+    ? undefined
+    : lines
+        .slice(0, 10)
+        .map((line) => line.trim())
+        .join("\n")
+}
+
+/** The facts of an error for a log line. */
+const errorFields = (error: Error): ErrorFields => {
+  const causes = causesOf(error)
+  const stack = stackOf(error)
+  return {
+    ...codeOf(error),
+    message: error.message,
+    ...(causes.length === 0 ? {} : { causes }),
+    ...(stack === undefined ? {} : { stack }),
+  }
+}
+
+/** Field names whose values are never written, whoever logs them; compared without case, `-` and `_`. */
+const secretNames = new Set([
+  "accesstoken",
+  "apikey",
+  "assertion",
+  "authorization",
+  "body",
+  "clientsecret",
+  "cookie",
+  "credentials",
+  "data",
+  "env",
+  "headers",
+  "idtoken",
+  "mcpsessionid",
+  "passphrase",
+  "password",
+  "privatekey",
+  "proxyauthorization",
+  "refreshtoken",
+  "secret",
+  "secrets",
+  "setcookie",
+  "stringdata",
+  "token",
+  "tokens",
+])
+
+/** Stands for what was taken out. */
+const mark = "[redacted]"
+
+/** Credentials that found their way into a text, besides JWTs: bearer and basic headers, passwords in URLs. */
+const secretTexts: readonly (readonly [RegExp, string])[] = [
+  [/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${mark}`],
+  [/(\w:\/\/[^/\s:@]*):[^/\s@]+@/g, `$1:${mark}@`],
+]
+
+/**
+ * What letters and dots hold of JWTs is taken out: three parts, of which the first begins with `{"` in base64url. One
+ * expression for all three parts would begin anew at each `-eyJ`.
+ */
+const hideTokens = (run: string): string => {
+  const parts = run.split(".")
+  const shown: string[] = []
+  for (let at = 0; at < parts.length; at++) {
+    const [part = "", payload = "", signature] = parts.slice(at, at + 3)
+    const begin = payload.length < 8 || signature === undefined ? -1 : part.search(/\beyJ[\w-]{8}/)
+    shown.push(begin < 0 ? part : `${part.slice(0, begin)}${mark}`)
+    if (begin >= 0) at += 2
+  }
+  return shown.join(".")
+}
+
+const maxDepth = 5
+const maxItems = 50
+const maxText = 4_096
+
+/** `text` without credentials, at most 4,096 characters of it. */
+export const redactText = (text: string): string => {
+  const short = text.length > maxText ? `${text.slice(0, maxText)}…` : text
+  const open = secretTexts.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), short)
+  return open.replace(/[\w.-]+/g, hideTokens)
+}
+
+const redactEntries = (entries: readonly (readonly [string, unknown])[], depth: number): Record<string, unknown> =>
+  Object.fromEntries(
+    entries
+      .slice(0, maxItems)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => {
+        const secret = secretNames.has(name.replace(/[-_]/g, "").toLowerCase())
+        return [name, secret ? mark : redactValue(value, depth + 1)]
+      }),
+  )
+
+/** A value as it may be written: bounded in depth and size, errors as their facts. */
+const redactValue = (value: unknown, depth: number): unknown => {
+  if (typeof value === "string") return redactText(value)
+  if (typeof value === "bigint") return value.toString()
+  if (typeof value === "function" || typeof value === "symbol") return undefined
+  if (typeof value !== "object" || value === null) return value
+  if (value instanceof Error) return redactEntries(Object.entries(errorFields(value)), depth)
+  if (value instanceof URL) return redactText(value.href)
+  if (depth >= maxDepth) return "…"
+  if (Array.isArray(value)) return value.slice(0, maxItems).map((each) => redactValue(each, depth + 1))
+  return redactEntries(Object.entries(value), depth)
+}
+
+/** Fields of a line as they may be written: the second net, since callers log no secrets in the first place. */
+export const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  redactEntries(Object.entries(fields), 0)
 
 /** All that a line needs: printable ASCII. */
 const plain = /^[ -~]*$/

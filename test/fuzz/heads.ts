@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { expect } from "vitest"
 import { hasCode } from "../../src/errors.ts"
-import { checkMedia } from "../../src/gateway/body.ts"
+import { checkMedia } from "../../src/gateway/incoming.ts"
 import { acceptsOneOf, essenceOf, type MediaType, parseMediaType } from "../../src/intake/media-type.ts"
 import type { FuzzProperty } from "./property.ts"
 

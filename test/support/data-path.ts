@@ -14,8 +14,8 @@ import { createGateway } from "../../src/gateway/gateway.ts"
 import { createAuthenticator } from "../../src/identity/authenticate.ts"
 import { createJwtIssuers } from "../../src/identity/jwt-issuers.ts"
 import { createProtectedResources } from "../../src/identity/protected-resources.ts"
-import { subjectKeyFor } from "../../src/identity/subject-key.ts"
-import { createBudget } from "../../src/intake/budget.ts"
+import { createSubjectKeys } from "../../src/identity/subject-key.ts"
+import { createBudget } from "../../src/intake/bodies.ts"
 import { createPlacement } from "../../src/placement/placement.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { ClusterPort } from "../../src/ports/cluster.ts"
@@ -125,7 +125,7 @@ export const startDataPath = async (options: DataPathOptions): Promise<DataPath>
     targets,
     placement,
     authenticate,
-    subjectKeyOf: (target, identity) => subjectKeyFor(target, identity, { issuers }),
+    subjectKeyOf: createSubjectKeys({ issuers }),
     mayUse: () => true,
     sessionKeys: { current: () => sessionKey, find: () => sessionKey, lookUp: async () => sessionKey },
     clock,

@@ -1,6 +1,5 @@
 /** Checked by tsc alone: each expected error is a way that must not compile. */
 import type { Incoming } from "../../src/gateway/incoming.ts"
-import { key } from "../../src/gateway/keying.ts"
 import {
   type Admitted,
   type Identified,
@@ -12,6 +11,7 @@ import {
   type Step,
 } from "../../src/gateway/pipeline.ts"
 import { permit } from "../../src/gateway/policy.ts"
+import { key } from "../../src/gateway/request-path.ts"
 import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
 

@@ -150,3 +150,6 @@ export const withCondition = (
 
 /** A time as Kubernetes writes it: RFC 3339 in whole seconds, UTC. `ms` counts from the Unix epoch. */
 export const toKubeTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z")
+
+/** An object's annotation; undefined if it has none of this name. */
+export const annotationOf = ({ metadata }: KubeObject, name: string): string | undefined => metadata.annotations?.[name]

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto"
+import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
 import { AppError } from "../../errors.ts"
 import type { Identity } from "../../identity/identity.ts"
 import { isRecord, type Params } from "../../mcp/message.ts"
@@ -174,4 +175,11 @@ export const createSealer = (deps: {
       return session instanceof Promise ? session.then(unexpired) : unexpired(session)
     },
   }
+}
+
+/** The target's UID, which sessions are bound to. */
+export const targetUID = (target: MCPTarget): string => {
+  const { uid } = target.metadata
+  if (uid === undefined) throw new AppError("Internal", { detail: "The target has no UID." })
+  return uid
 }

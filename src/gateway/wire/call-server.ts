@@ -1,11 +1,168 @@
 import type { IncomingHttpHeaders } from "node:http"
+import type { Identity } from "../../identity/identity.ts"
 import type { Mirrored } from "../../mcp/mirrored-headers.ts"
 import type { Placement } from "../../placement/port.ts"
-import type { Verb } from "../incoming.ts"
-import type { Keyed } from "../pipeline.ts"
-import { acceptFor, identityHeadersFor, toUpstreamHeaders } from "./headers.ts"
+import type { ClientOrigin, Verb } from "../incoming.ts"
+import type { Admitted, Keyed } from "../pipeline.ts"
 import type { Upstream } from "./upstream.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
+
+/**
+ * Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). None of them says
+ * what is called: a server that reads the message from one of them would be led past the policy.
+ */
+const toUpstream: ReadonlySet<string> = new Set([
+  "accept",
+  "content-type",
+  "mcp-protocol-version",
+  "last-event-id",
+  "traceparent",
+  "tracestate",
+  "baggage",
+  "user-agent",
+])
+/** Headers that repeat the message (MCP 2026-07-28, standard request headers). */
+const repeating: ReadonlySet<string> = new Set(["mcp-method", "mcp-name"])
+/** Begins the names of headers that repeat an argument of a tool. */
+const paramPrefix = "mcp-param-"
+
+const passes = (name: string, mirrored: Mirrored): boolean =>
+  toUpstream.has(name) ||
+  (mirrored === "method" && name === "mcp-method") ||
+  ((mirrored === "message" || mirrored === "call") && repeating.has(name)) ||
+  (mirrored === "call" && name.startsWith(paramPrefix))
+
+/** Response headers that reach the client as they are; everything else of the server's answer is dropped. */
+const toClient: readonly string[] = ["content-type", "retry-after", "allow"]
+
+/** Request headers that a browser may send (besides `Mcp-Param-*`) and response headers that it may read. */
+const corsRequestHeaders: ReadonlySet<string> = new Set([
+  ...toUpstream,
+  ...repeating,
+  "authorization",
+  "mcp-session-id",
+  "if-match",
+])
+export const corsExposedHeaders = "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag, Location"
+
+/** True if a browser may send this header. */
+export const isCorsRequestHeader = (name: string): boolean =>
+  corsRequestHeaders.has(name) || (name.startsWith(paramPrefix) && /^[\w-]+$/.test(name))
+
+const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
+
+/**
+ * The Accept header for the server: the client's, with what MCP wants of a POST (both types) or a GET (event streams). Many
+ * servers look for the very names, and refuse a client that accepts whatever there is.
+ */
+export const acceptFor = (verb: Verb, header = ""): string => {
+  const needed = verb === "POST" ? answerTypes : answerTypes.slice(1)
+  const missing = needed.filter((type) => !header.includes(type))
+  if (missing.length === 0) return header
+  return header.trim() === "" ? missing.join(", ") : `${header}, ${missing.join(", ")}`
+}
+
+const noNames: ReadonlySet<string> = new Set()
+
+/** Header names that the Connection header makes hop-by-hop (RFC 9110 §7.6.1). */
+const connectionNames = (header: string | undefined): ReadonlySet<string> =>
+  header === undefined || header === "keep-alive" || header === "close"
+    ? noNames
+    : new Set(header.split(",").map((name) => name.trim().toLowerCase()))
+
+/**
+ * The headers of the request to the server, as a flat list of names and values: those of the table, the session id as
+ * the server knows it, no compression, and our own X-Forwarded-* and, where they are asked for, identity headers.
+ * Nothing else of the client's headers goes on, so neither its token nor headers that pretend an identity, or another
+ * message than the body's, can reach a server.
+ */
+export const toUpstreamHeaders = (
+  headers: IncomingHttpHeaders,
+  facts: {
+    readonly session: string | undefined
+    /** Accept header; see {@link acceptFor}. Absent: the client's own. */
+    readonly accept?: string
+    readonly origin: ClientOrigin
+    /** Host header for servers that check it; absent: the address that is asked. */
+    readonly host?: string | undefined
+    /** Which headers that repeat the body were compared with it; see mirroredOf. Default: none, and none goes on. */
+    readonly mirrored?: Mirrored
+    /** Headers of identityHeadersFor, for servers that get them. */
+    readonly identity?: readonly string[]
+  },
+): string[] => {
+  const dropped = connectionNames(headers.connection)
+  const list: string[] = []
+  for (const name in headers) {
+    if (!passes(name, facts.mirrored ?? "none") || (name === "accept" && facts.accept !== undefined)) continue
+    const value = headers[name]
+    if (value === undefined || dropped.has(name)) continue
+    list.push(name, Array.isArray(value) ? value.join(", ") : value)
+  }
+  if (facts.accept !== undefined) list.push("accept", facts.accept)
+  list.push("accept-encoding", "identity")
+  if (facts.host !== undefined) list.push("host", facts.host)
+  if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
+  const { address, host, protocol } = facts.origin
+  list.push(...(facts.identity ?? []))
+  list.push("x-forwarded-for", address, "x-forwarded-host", host, "x-forwarded-proto", protocol)
+  return list
+}
+
+/** The headers of the server's answer that the client gets, as a flat list of names and values. */
+export const toClientHeaders = (headers: IncomingHttpHeaders): string[] => {
+  const list: string[] = []
+  for (const name of toClient) {
+    const value = headers[name]
+    if (value !== undefined) list.push(name, Array.isArray(value) ? value.join(", ") : value)
+  }
+  return list
+}
+
+/** Longest list, bytes: a longer one is cut between two entries, which can only take something away. */
+const maxBytes = 4_096
+
+/**
+ * Text as a header value: printable ASCII as it is, all else and `%` and `,` percent-encoded as UTF-8 (RFC 3986 §2.1), so
+ * that no value can end its header, or its place in a list.
+ */
+const encode = (text: string): string =>
+  text
+    .toWellFormed()
+    .replace(/[^\x21-\x24\x26-\x2b\x2d-\x7e]/gu, (character) => encodeURIComponent(character).replace(",", "%2C"))
+
+const list = (values: readonly string[]): string => {
+  let text = ""
+  for (const value of values) {
+    const next = text === "" ? encode(value) : `${text},${encode(value)}`
+    if (next.length > maxBytes) break
+    text = next
+  }
+  return text
+}
+
+/**
+ * Who is calling, as headers for a server whose target asks for them (spec.identityHeaders), as a flat list of names and
+ * values. They are the caller's of this very request, so that a shared server can tell its users apart. A client cannot
+ * send them: none of its headers but those of headers.ts goes on.
+ */
+export const identityHeaders = ({ issuer, subject, email, groups, roles }: Identity): string[] => [
+  "x-reflow-issuer",
+  encode(issuer),
+  "x-reflow-subject",
+  encode(subject),
+  ...(email === undefined ? [] : ["x-reflow-email", encode(email)]),
+  "x-reflow-groups",
+  list(groups),
+  "x-reflow-roles",
+  list(roles),
+]
+
+const none: readonly string[] = []
+
+/** {@link identityHeaders} of the caller if the target asks for them. */
+export const identityHeadersFor = ({ target, identity }: Pick<Admitted, "target" | "identity">): readonly string[] =>
+  target.spec.identityHeaders === true ? identityHeaders(identity) : none
 
 /** What is sent to a server, on whose behalf aside. */
 type ServerCall = {

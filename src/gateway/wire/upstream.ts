@@ -4,8 +4,17 @@ import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Verb } from "../incoming.ts"
 import { createPools, type Lease } from "./pools.ts"
-import { checkNoRedirect, createDetours, detourOf } from "./redirects.ts"
-import { type BodySink, dropBody, singleHeaders, toFailure, tooSlow, type UpstreamAnswer } from "./upstream-answer.ts"
+import {
+  type BodySink,
+  checkNoRedirect,
+  createDetours,
+  detourOf,
+  dropBody,
+  singleHeaders,
+  toFailure,
+  tooSlow,
+  type UpstreamAnswer,
+} from "./upstream-answer.ts"
 
 /** A request to a server. */
 type UpstreamRequest = {

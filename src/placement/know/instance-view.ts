@@ -12,6 +12,8 @@ const overdueMs = 5_000
 export type InstanceView = {
   /** The freshest state known. */
   get(name: string): MCPInstance | undefined
+  /** How many are known. */
+  readonly size: number
   /** False if the watch has been silent too long, or the cache is overdue, and no read confirmed the instance lately. */
   isTrusted(name: string): boolean
   /** Takes an answer of the API server about an instance. */
@@ -85,6 +87,9 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
 
   return {
     get: view.get,
+    get size() {
+      return view.size
+    },
     isTrusted,
     learn,
     learnGone,

@@ -2,8 +2,11 @@ import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { parseDuration } from "../../api/units.ts"
 import { type ClockPort, clockSkewMs } from "../../ports/clock.ts"
 import { type StampNeed, stampNeed } from "../../signals/last-used.ts"
+import type { InstanceView } from "../know/instance-view.ts"
 import type { InstanceId, Written } from "./in-use.ts"
 
+/** Share of the limit of instances above which use is recorded more often. */
+const crowdedShare = 0.8
 /** After a failed write use is not told again for this long: the API server may be away. */
 const retryMs = 5_000
 
@@ -40,10 +43,10 @@ type StampDeps = {
   readonly write: WriteStamp
   /** Idle TTL of instances that set none, in milliseconds. */
   readonly idleTTLMs: number
-  /** True above 80% of the limit of instances. */
-  readonly isCrowded: () => boolean
-  /** The instance as it is known now, for streams that go on counting. */
-  readonly find: (name: string) => MCPInstance | undefined
+  /** The limit of instances: near it use is recorded more often. */
+  readonly maxInstances: number
+  /** The instances as they are known now. */
+  readonly view: Pick<InstanceView, "get" | "size">
 }
 
 type Stream = { until: number; cancel: () => void }
@@ -54,7 +57,7 @@ export const idleTTLOf = (instance: MCPInstance, fallbackMs: number): number =>
 
 /** Makes the recorder. Close it: streams stop counting. */
 export const createUseStamps = (deps: StampDeps): UseStamps => {
-  const { clock, write } = deps
+  const { clock, write, view } = deps
   const recorded = new Map<string, number>()
   const failedAt = new Map<string, number>()
   const writing = new Map<string, Promise<Written>>()
@@ -80,7 +83,7 @@ export const createUseStamps = (deps: StampDeps): UseStamps => {
     const now = clock.now()
     const ttl = idleTTLOf(instance, deps.idleTTLMs)
     const own = recorded.get(uid) ?? Number.NEGATIVE_INFINITY
-    const crowded = deps.isCrowded()
+    const crowded = view.size > crowdedShare * deps.maxInstances
     if (stampNeed(now - own, ttl, crowded) === "none") return "none"
     const latest = Math.max(own, recordedUse(instance, now))
     // remembered, so that the next requests need not read the stamps
@@ -100,7 +103,7 @@ export const createUseStamps = (deps: StampDeps): UseStamps => {
   const prolong = (name: string, uid: string, stepMs: number): void => {
     const stream = streams.get(uid)
     if (stream === undefined) return
-    const instance = deps.find(name)
+    const instance = view.get(name)
     if (instance?.metadata.uid !== uid || clock.now() >= stream.until) return void streams.delete(uid)
     void touch(instance)
     stream.cancel = clock.timer(stepMs, () => prolong(name, uid, stepMs))

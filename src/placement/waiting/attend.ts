@@ -1,27 +1,12 @@
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import type { Decision, Hold, Wanted } from "../decide.ts"
-import type { Seat } from "../instance-key.ts"
 import type { InstanceView } from "../know/instance-view.ts"
 import type { Reach } from "../know/reachable.ts"
 import type { Effects } from "../make/effects.ts"
-import type { PlacementRequest } from "../port.ts"
 import { capacityExceeded, sessionNotFound } from "../refusals.ts"
 import type { InUseMarks } from "../use/in-use.ts"
+import type { Visit } from "../visit.ts"
 import type { Waiter, WaitingRoom } from "./waiting-room.ts"
-
-/** One request on its way to its instance. */
-export type Visit = {
-  readonly request: PlacementRequest
-  readonly seat: Seat
-  readonly wanted: Wanted
-  /** Incarnation of the server that had an address when the request came. One that begins later is new to everybody. */
-  readonly met: string | undefined
-  /** Why it waits, as last decided. */
-  hold: Hold | undefined
-}
-
-/** True if the request came before this life of the server had an address: nobody else can have called it yet. */
-export const isEarly = ({ met }: Visit, { status }: MCPInstance): boolean => met !== status?.incarnation
 
 /** Serves those who wait: does what the decision about each asks for. */
 export type Service = {

@@ -1,5 +1,5 @@
 import { AppError } from "../../errors.ts"
-import { createShares, type Shares } from "../../intake/budget.ts"
+import { createShares, type Shares } from "../../intake/bodies.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 
 /** Most requests that wait for one instance. */

@@ -3,8 +3,8 @@ import { Socket } from "node:net"
 import { setImmediate as turn } from "node:timers/promises"
 import { systemClock } from "../../../src/adapters/system/clock.ts"
 import { readBytes } from "../../../src/admin/json-body.ts"
-import { readBody } from "../../../src/gateway/body.ts"
-import { createBudget } from "../../../src/intake/budget.ts"
+import { readBody } from "../../../src/gateway/incoming.ts"
+import { createBudget } from "../../../src/intake/bodies.ts"
 import type { Door, Family } from "../family.ts"
 
 const mebibyte = 2 ** 20

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http"
 import { describe, expect, test } from "vitest"
-import { clientOrigin, trustNetworks } from "../../../src/door/proxy-trust.ts"
+import { clientOrigin, trustNetworks } from "../../../src/door/front-door.ts"
 
 describe("the client's address", () => {
   const request = (remoteAddress: string, headers: Record<string, string> = {}) =>

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { isAppError } from "../../../src/errors.ts"
-import { checkMedia } from "../../../src/gateway/body.ts"
+import { checkMedia } from "../../../src/gateway/incoming.ts"
 
 const verdict = (headers: Record<string, string>): string => {
   try {

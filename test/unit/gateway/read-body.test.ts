@@ -2,7 +2,7 @@ import { IncomingMessage } from "node:http"
 import { Socket } from "node:net"
 import { setImmediate as turn } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
-import { readBody } from "../../../src/gateway/body.ts"
+import { readBody } from "../../../src/gateway/incoming.ts"
 
 /** A request as Node's server makes it, whose body the test sends. */
 const setUp = (headers: Readonly<Record<string, string>> = {}, room = Number.POSITIVE_INFINITY) => {

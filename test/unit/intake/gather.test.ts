@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { createGather, declaredLength, type Overflow } from "../../../src/intake/gather.ts"
+import { createGather, declaredLength, type Overflow } from "../../../src/intake/bodies.ts"
 
 /** A gather whose takes are counted. */
 const setUp = (options: { limit?: number; declared?: number; room?: number } = {}) => {

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { createShares, type Shares } from "../../../src/intake/budget.ts"
+import { createShares, type Shares } from "../../../src/intake/bodies.ts"
 
 /** Takes one unit after the other until no more is given; answers how many there were. */
 const takeAll = (shares: Shares, owner: string): number => {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { cutTools } from "../../../src/mcp/tool-cut.ts"
-import { createToolPolicies } from "../../../src/mcp/tool-policy.ts"
+import { createToolPolicies, cutTools } from "../../../src/mcp/tool-policy.ts"
 import { aTarget } from "../../support/build/target.ts"
 
 const policy = { allows: (tool: string) => !tool.startsWith("hidden") }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { AppError } from "../../../src/errors.ts"
-import { createPlacementMetrics, phaseOf } from "../../../src/placement/metrics.ts"
+import { createPlacementMetrics, phaseOf } from "../../../src/placement/placement.ts"
 import { createMetrics } from "../../../src/telemetry/telemetry.ts"
 import { instance, readyStatus } from "../../support/build/placed.ts"
 import { fakeClock } from "../../support/fake-clock.ts"

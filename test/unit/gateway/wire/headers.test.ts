@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { isCorsRequestHeader, toClientHeaders, toUpstreamHeaders } from "../../../../src/gateway/wire/headers.ts"
+import { isCorsRequestHeader, toClientHeaders, toUpstreamHeaders } from "../../../../src/gateway/wire/call-server.ts"
 import type { Mirrored } from "../../../../src/mcp/mirrored-headers.ts"
 
 const origin = { address: "1.2.3.4", host: "mcp.example.com", protocol: "https" } as const

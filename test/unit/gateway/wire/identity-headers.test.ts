@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { identityHeaders } from "../../../../src/gateway/wire/headers.ts"
+import { identityHeaders } from "../../../../src/gateway/wire/call-server.ts"
 import type { Identity } from "../../../../src/identity/identity.ts"
 
 const identity: Identity = {

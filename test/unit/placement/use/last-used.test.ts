@@ -25,8 +25,13 @@ const setUp = (outcome: () => Promise<Written> = async () => "written") => {
   const stamps = createUseStamps({
     clock,
     idleTTLMs: 30 * minute,
-    isCrowded: () => crowded,
-    find: () => known,
+    maxInstances: 100,
+    view: {
+      get: () => known,
+      get size() {
+        return crowded ? 81 : 80
+      },
+    },
     write: () => {
       writes++
       return outcome()

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { createBudget } from "../../../src/intake/budget.ts"
+import { createBudget } from "../../../src/intake/bodies.ts"
 
 test("a request gives back all it took at once, and only once", () => {
   const budget = createBudget(1_000)
