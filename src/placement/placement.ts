@@ -5,7 +5,7 @@ import { isAbort, toAppError } from "../errors.ts"
 import { ownerOf } from "../identity/identity.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
-import { livesOn, probe } from "./know/probe.ts"
+import { createLivesOn, probe } from "./know/probe.ts"
 import type { Reach } from "./know/reachable.ts"
 import { removeOrphanedSecrets } from "./make/orphaned-secrets.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "./port.ts"
@@ -224,7 +224,6 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
 
   const currentIncarnation: PlacementPort["currentIncarnation"] = (placement, signal) =>
     readIncarnation(deps, parts, placement, signal)
-  const lives = { currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }
 
   return {
     place: createPlacing(deps, parts, stop.signal),
@@ -238,7 +237,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
       if (found?.metadata.uid === instanceUID) stamps.touchStream(found, streamTTL(deps, found))
     },
     currentIncarnation,
-    livesOn: (placement, signal) => livesOn(lives, placement, signal),
+    livesOn: createLivesOn({ currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }),
     reportUnreachable: ({ instance, incarnation }) => {
       reach.forget(instance, incarnation)
       // whoever is placed next waits anyway, and is told what the answer changes

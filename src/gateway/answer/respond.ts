@@ -154,7 +154,7 @@ const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink):
     silenceMs: deps.silenceMs,
     filter: plan.filter,
     onBytes: touch,
-    lastWords: lastWordsOf(placed, deps),
+    lastWords: events ? lastWordsOf(placed, deps) : undefined,
     brokenOff: () => brokenOff(placed),
     onUnreadable: (error) =>
       deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {

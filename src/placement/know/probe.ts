@@ -1,6 +1,8 @@
 import { get } from "node:http"
 import { connect } from "node:net"
 import type { ClockPort } from "../../ports/clock.ts"
+import { createSingleFlight } from "../../waiting/single-flight.ts"
+import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Placement, PlacementPort } from "../port.ts"
 
 /** How long one probe may take, in milliseconds. */
@@ -59,18 +61,30 @@ export const probe: Probe = async (url, health, signal) => {
 const noticeMs = 5_000
 const lookMs = 1_000
 
-/** What {@link livesOn} asks. */
+/** What finding out whether a server lives on needs. */
 type LivesOnDeps = Pick<PlacementPort, "currentIncarnation"> & {
   readonly probe: Probe
   readonly clock: ClockPort
 }
 
-/** Whether the server of a broken connection lives on; see the port. */
-export const livesOn = async (deps: LivesOnDeps, placement: Placement, signal: AbortSignal): Promise<boolean> => {
-  const { clock } = deps
-  for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(lookMs, signal)) {
-    if ((await deps.probe(placement.url, undefined, signal)) === "refused") return false
-    if ((await deps.currentIncarnation(placement, signal)) !== placement.incarnation) return false
+/**
+ * Makes what tells whether the server of a broken connection lives on (see the port), once for all that broke at the same time:
+ * a server that breaks off a thousand streams must not have the API server asked for each.
+ */
+export const createLivesOn = ({ currentIncarnation, probe: ask, clock }: LivesOnDeps): PlacementPort["livesOn"] => {
+  const once = createSingleFlight<boolean>()
+  const look = async (at: Placement): Promise<boolean> => {
+    // whoever leaves must not end it for the others
+    const { signal } = new AbortController()
+    for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(lookMs, signal)) {
+      if ((await ask(at.url, undefined, signal)) === "refused") return false
+      if ((await currentIncarnation(at, signal)) !== at.incarnation) return false
+    }
+    return true
   }
-  return true
+  return (at, signal) =>
+    unlessAborted(
+      once(`${at.instanceUID} ${at.incarnation}`, () => look(at)),
+      signal,
+    )
 }

@@ -1,7 +1,6 @@
 import { expect, test } from "vitest"
-import { dropBody } from "../../../src/gateway/drop-body.ts"
-import type { BodySink } from "../../../src/gateway/upstream-answer.ts"
-import { fakeClock } from "../../support/fake-clock.ts"
+import { type BodySink, dropBody } from "../../../../src/gateway/wire/upstream-answer.ts"
+import { fakeClock } from "../../../support/fake-clock.ts"
 
 /** An answer whose body the test sends, and that fails when it is aborted, as a real one does. */
 const setUp = () => {
