@@ -173,7 +173,7 @@ const whyOf = (error: AppError): Record<string, unknown> => ({
 export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLogNames("digest")): Audit => {
   const metrics = createRequestMetrics(telemetry)
 
-  const tellInternal = (requestId: string, error: AppError | undefined): void => {
+  const logInternal = (requestId: string, error: AppError | undefined): void => {
     if (error?.code !== "Internal") return
     telemetry.log.error("A request failed inside the gateway.", { request_id: requestId, error })
   }
@@ -202,7 +202,7 @@ export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLo
       ...(placement?.timings === undefined ? {} : { start_seconds: placement.timings }),
       total_ms: now - known.receivedAt,
     })
-    if (!verdict.left) tellInternal(known.requestId, error)
+    if (!verdict.left) logInternal(known.requestId, error)
   }
   return {
     begin: () => {
@@ -218,7 +218,7 @@ export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLo
       metrics.count({ verb, status, error })
       const line = { request_id: requestId, verb, path: pathOf(request), decision: decisionOf({}, error) }
       telemetry.log.info("request refused", { ...line, status, ...whyOf(error) })
-      tellInternal(requestId, error)
+      logInternal(requestId, error)
     },
   }
 }

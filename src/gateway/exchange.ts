@@ -6,8 +6,8 @@ import { mirroredOf } from "../mcp/mirrored-headers.ts"
 import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Exchanged, Keyed, Placed } from "./pipeline.ts"
-import { isSameLife, sessionGone } from "./session/find-server.ts"
-import type { Reinitializer } from "./session/reopen.ts"
+import { isSameIncarnation, sessionGone } from "./session/find-server.ts"
+import type { Reopener } from "./session/reopen.ts"
 import type { OpenSession } from "./session/session.ts"
 import { callServer } from "./wire/call-server.ts"
 import type { Upstream } from "./wire/upstream.ts"
@@ -17,7 +17,7 @@ import { isDialFailure, type UpstreamAnswer } from "./wire/upstream-answer.ts"
 export type ExchangeDeps = {
   readonly upstream: Upstream
   readonly placement: PlacementPort
-  readonly reinitializer: Reinitializer
+  readonly reopener: Reopener
   /** Finds the server once more, after the first one turned out to be the wrong one. */
   readonly findServer: (input: Keyed) => Placed | Promise<Placed>
   readonly clock: ClockPort
@@ -105,7 +105,7 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
   // a session that we opened again has ended in the server: the client never knew it, so it need not know this either
-  return stateless && answer.status === 404 && !isSameLife(session, placement) ? "again" : "pass"
+  return stateless && answer.status === 404 && !isSameIncarnation(session, placement) ? "again" : "pass"
 }
 
 /** Sends it, and once more to the next incarnation of the server if the session's own turns out to be over. */
@@ -117,9 +117,9 @@ const sendToSession = async (deps: ExchangeDeps, first: Placed): Promise<Sent> =
   if (verdict === "pass") return sent
   sent.answer.abort()
   if (verdict === "ended") throw sessionGone()
-  deps.reinitializer.forget(session)
+  deps.reopener.forget(session)
   const placed = await deps.findServer(sent.placed)
-  if (isSameLife(session, placed.placement)) {
+  if (isSameIncarnation(session, placed.placement)) {
     throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
   }
   return sendPersistently(deps, placed)

@@ -9,7 +9,7 @@ import { createAudit } from "./audit.ts"
 import { bodyOf, type ClientOrigin, mcpPrefix, newRequestId, receive, targetNameIn } from "./incoming.ts"
 import type { Known } from "./pipeline.ts"
 import { admit, atExpiry, lostRight } from "./policy.ts"
-import { buildWay, type GatewayDeps, targetNamed } from "./request-path.ts"
+import { buildRequestPath, type GatewayDeps, targetNamed } from "./request-path.ts"
 import type { AskServer } from "./trial.ts"
 import { createUpstream } from "./wire/upstream.ts"
 
@@ -29,7 +29,7 @@ export type Gateway = {
   /** Answers a request that is no MCP request with a problem; its id is in the log. */
   refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
   /** Logs and counts what could not be read as a request, and was answered. */
-  tellUnreadable(unreadable: Unreadable): void
+  logUnreadable(unreadable: Unreadable): void
   /** Asks a server as a client's request would, for the test of a target; see trial.ts. */
   readonly ask: AskServer
   /**
@@ -110,7 +110,13 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   let over = false
   const toolPolicyOf = createToolPolicies()
   const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
-  const { run, ask } = buildWay(deps, { upstream, toolPolicyOf, admit: admitNow, isLeaving: () => leaving, turns })
+  const { run, ask } = buildRequestPath(deps, {
+    upstream,
+    toolPolicyOf,
+    admit: admitNow,
+    isLeaving: () => leaving,
+    turns,
+  })
 
   /** A call that began in time runs to its end; what only listens ends with the token that opened it. */
   const endInTime = (flight: Flight): void => {
@@ -208,7 +214,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   return {
     handle,
     refuse: (request, response, cause) => refuse(request, response, cause),
-    tellUnreadable: (unreadable) => audit.refuse({ request: {}, ...unreadable }),
+    logUnreadable: (unreadable) => audit.refuse({ request: {}, ...unreadable }),
     ask,
     drain,
     close,

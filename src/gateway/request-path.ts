@@ -27,7 +27,7 @@ import {
 } from "./pipeline.ts"
 import { permit } from "./policy.ts"
 import { findServer } from "./session/find-server.ts"
-import { createReinitializer } from "./session/reopen.ts"
+import { createReopener } from "./session/reopen.ts"
 import { createSealer, type OpenSession, type SessionSealer, targetUID } from "./session/session.ts"
 import type { SessionKeys } from "./session/session-keys.ts"
 import { type AskServer, createTrial } from "./trial.ts"
@@ -147,7 +147,7 @@ export const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) =>
 }
 
 /** What the way of a request shares with the gateway around it. */
-type WayParts = {
+type RequestPathParts = {
   readonly upstream: Upstream
   readonly toolPolicyOf: ToolPolicies
   readonly admit: (input: Identified) => Admitted
@@ -160,23 +160,26 @@ type WayParts = {
 type Carrier = { readonly body: BodySource; readonly sink: AnswerSink }
 
 /** The way of requests, and what tries a server on the same way. */
-type Way = {
+type RequestPath = {
   readonly run: (incoming: Incoming, by: Carrier, seen: (known: Known) => void) => Promise<Answered>
   readonly ask: AskServer
 }
 
 /** Puts the way of a request together; tsc rejects it if a step is missing. */
-export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isLeaving, turns }: WayParts): Way => {
+export const buildRequestPath = (
+  deps: GatewayDeps,
+  { upstream, toolPolicyOf, admit, isLeaving, turns }: RequestPathParts,
+): RequestPath => {
   const { clock, placement, options, telemetry } = deps
   const now = () => clock.now()
   const sealer = createSealer({ keys: deps.sessionKeys, now, lifetimeMs: options.sessionLifetimeMs })
-  const reinitializer = createReinitializer({ upstream, clock })
-  const find = findServer({ placement, reinitializer })
+  const reopener = createReopener({ upstream, clock })
+  const find = findServer({ placement, reopener })
   const { requestTimeoutMs } = options
   const exchange: ExchangeDeps = {
     upstream,
     placement,
-    reinitializer,
+    reopener,
     findServer: find,
     clock,
     requestTimeoutMs,

@@ -114,7 +114,7 @@ const passing: readonly ErrorCode[] = ["ApiConflict", "ApiNotFound", "ShuttingDo
  * Tells of an instance what stopped the operator: in its status and as an Event, as far as that can be written. An API server
  * that gives no answer at all gets no word of it either.
  */
-const tellTrouble = async (deps: ReconcileDeps, name: string, error: unknown, signal: AbortSignal): Promise<void> => {
+const reportTrouble = async (deps: ReconcileDeps, name: string, error: unknown, signal: AbortSignal): Promise<void> => {
   const { at, cluster, namespace, log } = deps
   if (signal.aborted || isAbort(error) || hasCode(error, ...passing) || isOutage(error)) return
   // words of an error that is not ours may hold anything
@@ -140,7 +140,7 @@ export const reconcileInstance = async (
   try {
     return await passes(deps, name, signal)
   } catch (error) {
-    await tellTrouble(deps, name, error, signal)
+    await reportTrouble(deps, name, error, signal)
     throw error
   }
 }

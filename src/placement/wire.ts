@@ -133,7 +133,7 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     maxInstances: options.max_instances,
     view,
   })
-  const notices = createDrainNotices({ clock, find: view.get, tellCalls: marks.hurry, write: effects.writeNotice })
+  const notices = createDrainNotices({ clock, find: view.get, markCalls: marks.hurry, write: effects.writeNotice })
   const look = createLook(view, reach)
   const service = createService({ room, view, reach, marks, effects, look })
   const parts = { view, reach, room, marks, stamps, notices, service, look }

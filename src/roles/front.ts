@@ -225,5 +225,5 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const api = createAdmin({ cluster, namespace, ...seen, ...whose, bodies, needles, clock, telemetry })
   const guard = createGuard({ publicUrl, allowedHosts, allowedOrigins, loopback: isLoopback(listen), anyHost })
   const handler = createFrontDoor({ guard, gateway, trustedProxies, resources, api })
-  return { ...seen, gateway, handler, tellUnreadable: gateway.tellUnreadable }
+  return { ...seen, gateway, handler, logUnreadable: gateway.logUnreadable }
 }

@@ -93,7 +93,7 @@ const judge = async (response: Response, expected: RegExp, ms: number): Promise<
   return words[1] === undefined ? { kind: "ok" } : { kind: "ok", found: words[1] }
 }
 
-/** Lives as a user: comes, calls tools for a while, goes away, comes again, until the signal. */
+/** Acts as a user: comes, calls tools for a while, goes away, comes again, until the signal. */
 export const live = async (deps: UserDeps): Promise<void> => {
   const { index, signal, tell, servedBy, stays = false } = deps
   const random = createRandom(index + 1)

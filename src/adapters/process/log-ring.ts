@@ -11,7 +11,7 @@ type LogLimits = {
   readonly bytes?: number
 }
 
-/** The newest lines that one life of a container wrote. */
+/** The newest lines that one run of a container wrote. */
 export type LogRing = {
   /** Adds a line, without its line end; the oldest ones give way. `isPart`: it goes on with the next one. */
   add(line: string, isPart?: boolean): void

@@ -34,7 +34,7 @@ export type ProcessNode = {
   readonly ready: Promise<void>
   /** The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`. */
   podLogs(ref: ObjectRef, query: LogQuery): Promise<string>
-  /** The same log in pieces; followed, until the container's life or the signal ends. Throws `ApiNotFound`. */
+  /** The same log in pieces; followed, until the container's run or the signal ends. Throws `ApiNotFound`. */
   streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
   /** Ends every server and what it started, waiting a bounded time. The Pods stay in the cluster. */
   close(): Promise<void>

@@ -1,15 +1,15 @@
 import { type Container, type Pod, serverContainer } from "../../api/kinds/pod.ts"
 import type { LogQuery } from "../../ports/cluster.ts"
+import { afterRestart, type Backoff, type RunEnd, restartDelay, runContainer } from "./container-run.ts"
 import { type ResolvedContainer, resolveContainer } from "./environment.ts"
 import { type Child, tellsPortTaken } from "./launch.ts"
-import { afterRestart, type Backoff, type LifeEnd, restartDelay, runLife } from "./life.ts"
 import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
 import { createPodReport, type NodeDeps, type PodCalls, type PodReport, persist, refOf } from "./pod-report.ts"
 import { fieldValue, missingText, readSecrets, secretAppears, unsupportedSource } from "./sources.ts"
 import {
   type ContainerView,
   firstView,
-  isLastLife,
+  isLastRun,
   toEnded,
   toRefused,
   toRunning,
@@ -22,9 +22,9 @@ import {
 export type PodRun = {
   /** Ends the container within `graceMs` milliseconds. Called again it can only hurry. */
   stop(graceMs: number): void
-  /** The container's log; empty before its first life. */
+  /** The container's log; empty before its first run. */
   logs(query: LogQuery): string
-  /** The log of the current life as it is written; ends with it, at once if there was none. */
+  /** The log of the current run as it is written; ends with it, at once if there was none. */
   follow(query: LogQuery, signal: AbortSignal | undefined): AsyncIterable<string>
   /** Resolves when no process of the Pod is left. Never rejects. */
   readonly done: Promise<void>
@@ -41,7 +41,7 @@ type Run = {
   view: ContainerView
   child: Child | undefined
   port: number | undefined
-  /** Logs by life, the newest last; at most two. */
+  /** Logs by run, the newest last; at most two. */
   rings: readonly LogRing[]
 }
 
@@ -102,7 +102,7 @@ const resolve = async (run: Run): Promise<Resolve | undefined> => {
   return undefined
 }
 
-type Lived = { readonly end: LifeEnd; readonly ring: LogRing; readonly secretValues: readonly string[] }
+type Ran = { readonly end: RunEnd; readonly ring: LogRing; readonly secretValues: readonly string[] }
 
 const onRunning = (run: Run, child: Child, log: LogRing, restartCount: number): void => {
   const { calls, container, deps, port, report } = run
@@ -113,12 +113,12 @@ const onRunning = (run: Run, child: Child, log: LogRing, restartCount: number): 
   report.tell("Normal", "Started", `Started container ${container.name}`)
 }
 
-const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, restartCount: number): Promise<Lived> => {
+const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, restartCount: number): Promise<Ran> => {
   const { deps, container, report } = run
   const { workingDirectory, clock } = deps
   const log = createLogRing()
   const restarts = `Container ${container.name} failed`
-  const end = await runLife({
+  const end = await runContainer({
     ...{ container, resolved, port, workingDirectory, log, clock },
     stop: run.stop.signal,
     graceMs: () => run.graceMs,
@@ -133,14 +133,14 @@ const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, resta
   return { end, ring: log, secretValues: resolved.secretValues }
 }
 
-const wasRobbed = ({ end, ring }: Lived): boolean =>
+const wasRobbed = ({ end, ring }: Ran): boolean =>
   end.kind === "ended" &&
   end.exit.code !== 0 &&
   end.endedAt - end.startedAt < stolenMs &&
   tellsPortTaken(ring.read({ tailLines: 80 }))
 
-/** One life, with a second try at another port if the first was stolen. Undefined once stopped. */
-const live = async (run: Run, restartCount: number): Promise<Lived | undefined> => {
+/** One run, with a second try at another port if the first was stolen. Undefined once stopped. */
+const live = async (run: Run, restartCount: number): Promise<Ran | undefined> => {
   const resolved = await resolve(run)
   if (resolved === undefined) return undefined
   const port = await takePort(run)
@@ -154,8 +154,8 @@ const live = async (run: Run, restartCount: number): Promise<Lived | undefined> 
   return liveAt(run, other, resolved(other), restartCount)
 }
 
-/** Shows how a life ended; returns its exit code. */
-const showEnd = async (run: Run, { end, ring, secretValues }: Lived, restartCount: number): Promise<number> => {
+/** Shows how a run ended; returns its exit code. */
+const showEnd = async (run: Run, { end, ring, secretValues }: Ran, restartCount: number): Promise<number> => {
   const { calls, container, deps, report } = run
   if (end.kind === "refused") {
     show(run, toRefused(restartCount, toStartError(end.message, deps.clock.now())))
@@ -172,7 +172,7 @@ const showEnd = async (run: Run, { end, ring, secretValues }: Lived, restartCoun
   return exitCode
 }
 
-/** Waits as long as the kubelet would before the next life. */
+/** Waits as long as the kubelet would before the next run. */
 const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number): Promise<void> => {
   const { deps, container, pod, report } = run
   const delay = restartDelay(backoff, endedAt)
@@ -184,8 +184,8 @@ const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number):
   await deps.clock.sleep(delay, run.stop.signal).catch(() => {})
 }
 
-/** One life after the other until stopped, or until the restart policy wants no more. */
-const runLives = async (run: Run): Promise<void> => {
+/** One run after the other until stopped, or until the restart policy wants no more. */
+const runAgain = async (run: Run): Promise<void> => {
   const { container, deps, pod, stop } = run
   if ((container.command ?? []).length === 0) {
     await run.report.bind(undefined)
@@ -204,7 +204,7 @@ const runLives = async (run: Run): Promise<void> => {
     const lived = await live(run, restarts)
     if (lived === undefined || stop.signal.aborted) return
     const endedAt = deps.clock.now()
-    if (isLastLife(pod.spec.restartPolicy, await showEnd(run, lived, restarts))) return
+    if (isLastRun(pod.spec.restartPolicy, await showEnd(run, lived, restarts))) return
     await backOff(run, backoff, endedAt)
     backoff = afterRestart(backoff, endedAt, deps.clock.now())
   }
@@ -212,7 +212,7 @@ const runLives = async (run: Run): Promise<void> => {
 
 const logsOf = (run: Run, { previous, ...query }: LogQuery): string => {
   const isWaiting = run.view.state.waiting !== undefined
-  // while the next life waits, the last one is both the newest and the one before the restart
+  // while the next run waits, the last one is both the newest and the one before the restart
   const ring = previous === true && !isWaiting ? run.rings.at(-2) : run.rings.at(-1)
   const exists = previous !== true || run.view.lastState !== undefined
   return exists ? (ring?.read(query) ?? "") : ""
@@ -236,7 +236,7 @@ export const runPod = (deps: NodeDeps, pod: Pod): PodRun => {
   const report = createPodReport(deps, pod, container, calls)
   const fresh = { graceMs: 0, view: firstView, child: undefined, port: undefined, rings: [] }
   const run: Run = { deps, pod, container, calls, report, stop, ...fresh }
-  const done = runLives(run)
+  const done = runAgain(run)
     .catch((error: unknown) => calls.log.error("a Pod's run broke off", { error }))
     .finally(() => {
       if (run.port !== undefined) deps.ports.release(run.port)

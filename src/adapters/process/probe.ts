@@ -139,7 +139,7 @@ export const afterLook = (
 /** Which of a container's probes. */
 export type ProbeName = "Startup" | "Readiness" | "Liveness"
 
-/** A container whose health is followed through one life. */
+/** A container whose health is followed through one run. */
 type HealthInput = {
   readonly container: Container
   readonly port: number

@@ -15,7 +15,7 @@ export type ContainerView = {
   readonly started: boolean
   /** It answers its readiness probe, or has none. */
   readonly ready: boolean
-  /** Process id of this life. */
+  /** Process id of this run. */
   readonly pid?: number
 }
 
@@ -42,24 +42,24 @@ export const toWaiting = (view: ContainerView, reason: string, message?: string)
   ready: false,
 })
 
-/** A life has begun at `now` (epoch milliseconds). */
+/** A run has begun at `now` (epoch milliseconds). */
 export const toRunning = (
   view: ContainerView,
   container: Container,
-  life: { readonly pid: number; readonly restartCount: number; readonly now: number },
+  run: { readonly pid: number; readonly restartCount: number; readonly now: number },
 ): ContainerView => {
   const started = container.startupProbe === undefined
   return {
-    state: { running: { startedAt: toKubeTime(life.now) } },
+    state: { running: { startedAt: toKubeTime(run.now) } },
     ...lastEnd(view),
-    restartCount: life.restartCount,
+    restartCount: run.restartCount,
     started,
     ready: started && container.readinessProbe === undefined,
-    pid: life.pid,
+    pid: run.pid,
   }
 }
 
-/** A life has ended. */
+/** A run has ended. */
 export const toEnded = (view: ContainerView, terminated: Terminated): ContainerView => ({
   state: { terminated },
   ...lastEnd(view),
@@ -81,8 +81,8 @@ export const toRefused = (restartCount: number, terminated: Terminated): Contain
 /** How a process ended, in Node's words. */
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
-/** What is known at the end of a life. Times are epoch milliseconds. */
-type EndOfLife = {
+/** What is known at the end of a run. Times are epoch milliseconds. */
+type EndOfRun = {
   readonly exit: Exit
   readonly startedAt: number
   readonly endedAt: number
@@ -93,7 +93,7 @@ type EndOfLife = {
  * The terminated state of a process. A signal gives exit code 128 + its number, as a shell and a container runtime tell
  * it. Out of memory looks like any SIGKILL here: nothing tells them apart.
  */
-export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfLife): Terminated => {
+export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfRun): Terminated => {
   const signal = exit.signal === null ? undefined : constants.signals[exit.signal]
   const exitCode = exit.code ?? 128 + (signal ?? 0)
   return {
@@ -115,13 +115,13 @@ export const toStartError = (message: string, at: number): Terminated => ({
   finishedAt: toKubeTime(at),
 })
 
-/** True if the restart policy wants no further life after this one. */
-export const isLastLife = (policy: Pod["spec"]["restartPolicy"], exitCode: number): boolean =>
+/** True if the restart policy wants no further run after this one. */
+export const isLastRun = (policy: Pod["spec"]["restartPolicy"], exitCode: number): boolean =>
   policy === "Never" || (policy === "OnFailure" && exitCode === 0)
 
 const phaseOf = (view: ContainerView, policy: Pod["spec"]["restartPolicy"]): PodStatus["phase"] => {
   const { waiting, terminated } = view.state
-  if (terminated !== undefined && isLastLife(policy, terminated.exitCode))
+  if (terminated !== undefined && isLastRun(policy, terminated.exitCode))
     return terminated.exitCode === 0 ? "Succeeded" : "Failed"
   return waiting !== undefined && view.lastState === undefined ? "Pending" : "Running"
 }

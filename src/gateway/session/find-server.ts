@@ -4,11 +4,11 @@ import { factsOf } from "../../mcp/methods.ts"
 import type { Placement, PlacementPort } from "../../placement/port.ts"
 import type { Keyed, Placed } from "../pipeline.ts"
 import { isDialFailure } from "../wire/upstream-answer.ts"
-import type { Reinitializer } from "./reopen.ts"
+import type { Reopener } from "./reopen.ts"
 import type { OpenSession } from "./session.ts"
 
 /** What is known of the lives of servers that sessions were opened in. */
-type Lives = {
+type EndedIncarnations = {
   /**
    * True if the life that opened the session is over. Asks the API server, because the cache of this replica may be the
    * one that is behind; once for each life that is over, since none comes back. `seen` is what the cache says.
@@ -17,17 +17,19 @@ type Lives = {
 }
 
 /** How many ended lives are remembered. */
-const rememberedLives = 10_000
+const rememberedIncarnations = 10_000
 
 /** True if the session was opened by that life of the server. */
-export const isSameLife = (session: OpenSession, placement: Placement): boolean =>
+export const isSameIncarnation = (session: OpenSession, placement: Placement): boolean =>
   session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
 
 /** Knows nothing at first. */
-const createLives = ({ currentIncarnation }: Pick<PlacementPort, "currentIncarnation">): Lives => {
+const createEndedIncarnations = ({
+  currentIncarnation,
+}: Pick<PlacementPort, "currentIncarnation">): EndedIncarnations => {
   const ended = new Set<string>()
   const remember = (life: string): void => {
-    const [oldest] = ended.size >= rememberedLives ? ended : []
+    const [oldest] = ended.size >= rememberedIncarnations ? ended : []
     if (oldest !== undefined) ended.delete(oldest)
     ended.add(life)
   }
@@ -44,9 +46,9 @@ const createLives = ({ currentIncarnation }: Pick<PlacementPort, "currentIncarna
 }
 
 /** What finding a server asks. */
-type FindServerDeps = { readonly placement: PlacementPort; readonly reinitializer: Reinitializer }
+type FindServerDeps = { readonly placement: PlacementPort; readonly reopener: Reopener }
 
-type Settling = FindServerDeps & { readonly lives: Lives }
+type Settling = FindServerDeps & { readonly lives: EndedIncarnations }
 
 /** The session's server is gone, and its state with it. */
 export const sessionGone = (): AppError =>
@@ -81,27 +83,27 @@ const behind = (): AppError =>
  * belongs. Throws SessionNotFound if its life is over and its state with it.
  */
 const settle = async (deps: Settling, input: Keyed, session: OpenSession, seen: Placement): Promise<Placement> => {
-  if (deps.reinitializer.isOpen(session, seen)) return seen
+  if (deps.reopener.isOpen(session, seen)) return seen
   const over = await deps.lives.isOver(session, seen, input.signal)
   if (over && input.target.spec.statefulness === "stateful") throw sessionGone()
   // what the API server said is known by now
   const again = await ask(deps, input)
-  if (over || isSameLife(session, again)) return again
+  if (over || isSameIncarnation(session, again)) return again
   throw behind()
 }
 
 /** Where the session stands now: on its own server, or opened again on the one that took its place. */
 const upstreamSessionOf = async (
-  { placement, reinitializer }: FindServerDeps,
+  { placement, reopener }: FindServerDeps,
   input: Keyed,
   session: OpenSession,
   found: Placement,
 ): Promise<string | undefined> => {
-  if (isSameLife(session, found)) return session.upstreamId
+  if (isSameIncarnation(session, found)) return session.upstreamId
   // counts as the call that follows: a drain must not end in between
   const end = placement.beginCall(found)
   try {
-    return await reinitializer.reopen(session, found, input)
+    return await reopener.reopen(session, found, input)
   } finally {
     end()
   }
@@ -114,7 +116,7 @@ const maxMoves = 2
 const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, first: Placement): Promise<Placed> => {
   let found = first
   for (let moves = 0; ; moves++) {
-    const placement = isSameLife(session, found) ? found : await settle(deps, input, session, found)
+    const placement = isSameIncarnation(session, found) ? found : await settle(deps, input, session, found)
     try {
       return { ...input, placement, upstreamSession: await upstreamSessionOf(deps, input, session, placement) }
     } catch (error) {
@@ -129,7 +131,7 @@ const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, 
 const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | Promise<Placed> => {
   const { session } = input
   if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
-  if (isSameLife(session, found)) return { ...input, placement: found, upstreamSession: session.upstreamId }
+  if (isSameIncarnation(session, found)) return { ...input, placement: found, upstreamSession: session.upstreamId }
   return placeSession(deps, input, session, found)
 }
 
@@ -138,7 +140,7 @@ const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | P
  * knows it; at once if the instance is warm. Throws or rejects with what placement throws, and SessionNotFound.
  */
 export const findServer = (deps: FindServerDeps) => {
-  const settling = { ...deps, lives: createLives(deps.placement) }
+  const settling = { ...deps, lives: createEndedIncarnations(deps.placement) }
   return (input: Keyed): Placed | Promise<Placed> => {
     const found = ask(deps, input)
     return found instanceof Promise

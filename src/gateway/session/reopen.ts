@@ -13,7 +13,7 @@ import type { OpenSession } from "./session.ts"
  * Opens sessions of stateless targets again when their instance was replaced, and remembers which session of the server
  * now stands for the id that the client knows: clients do not reliably adopt a changed id.
  */
-export type Reinitializer = {
+export type Reopener = {
   /**
    * The session that stands for the client's on this life of the server, opened if need be; one attempt at a time for
    * each id. Undefined if the server has no sessions. Throws SessionNotFound, UpstreamInvalid and what upstream throws.
@@ -64,11 +64,8 @@ const openAgain = async (upstream: Upstream, opening: Opening, signal: AbortSign
 
 type Entry = { readonly incarnation: string; readonly id: Promise<string | undefined> }
 
-/** Makes the reinitializer. An attempt goes on when the client that caused it leaves: its next request needs it. */
-export const createReinitializer = (deps: {
-  readonly upstream: Upstream
-  readonly clock: ClockPort
-}): Reinitializer => {
+/** Makes the reopener. An attempt goes on when the client that caused it leaves: its next request needs it. */
+export const createReopener = (deps: { readonly upstream: Upstream; readonly clock: ClockPort }): Reopener => {
   const entries = new Map<string, Entry>()
 
   const start = (session: OpenSession, placement: Placement, input: Keyed): Entry => {

@@ -24,12 +24,12 @@ type DrainNoticeDeps = {
   /** The instance as it is known now, by which requests are placed. */
   readonly find: (name: string) => MCPInstance | undefined
   /** Resolves when the instance tells of the calls that are open here; false if that could not be written. */
-  readonly tellCalls: (uid: string) => Promise<boolean>
+  readonly markCalls: (uid: string) => Promise<boolean>
   readonly write: WriteNotice
 }
 
 /** Makes the keeper of these words. Close it. */
-export const createDrainNotices = ({ clock, find, tellCalls, write }: DrainNoticeDeps): DrainNotices => {
+export const createDrainNotices = ({ clock, find, markCalls, write }: DrainNoticeDeps): DrainNotices => {
   /** By UID: the drain that was told of last. */
   const said = new Map<string, string>()
   /** By UID: what is under way. */
@@ -46,7 +46,7 @@ export const createDrainNotices = ({ clock, find, tellCalls, write }: DrainNotic
     const instance = find(id.name)
     const drain = instance === undefined ? undefined : unsaid(instance, id.uid)
     if (drain === undefined) return "gone"
-    if (!(await tellCalls(id.uid))) return "failed"
+    if (!(await markCalls(id.uid))) return "failed"
     const outcome = await write(id, drain)
     if (outcome === "written") said.set(id.uid, drain)
     return outcome

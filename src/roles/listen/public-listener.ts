@@ -10,7 +10,7 @@ import { type HttpListener, isLoopback, startHttpListener } from "./http-listene
 export type PublicServer = {
   readonly handler: RequestListener
   /** Hears of what could not be read as a request, and was refused. */
-  readonly tellUnreadable: (unreadable: Unreadable) => void
+  readonly logUnreadable: (unreadable: Unreadable) => void
 }
 
 /** The port of MCP endpoints and REST API. */
@@ -34,12 +34,12 @@ export const listenPublicly = async ({ config, started }: Base): Promise<PublicL
     handler: (_request, response) => {
       response.writeHead(503, { "retry-after": "1" }).end()
     },
-    tellUnreadable: () => {},
+    logUnreadable: () => {},
   }
   const listener = await startHttpListener(
     config.gateway.listen,
     (request, response) => server.handler(request, response),
-    (unreadable) => server.tellUnreadable(unreadable),
+    (unreadable) => server.logUnreadable(unreadable),
   )
   await started.add("listener", listener.close)
   return {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { afterRestart, type Backoff, restartDelay } from "../../../../src/adapters/process/life.ts"
+import { afterRestart, type Backoff, restartDelay } from "../../../../src/adapters/process/container-run.ts"
 
 /** Delays of containers that run for `uptimeMs` each, in seconds. */
 const delays = (lives: number, uptimeMs: number): number[] => {

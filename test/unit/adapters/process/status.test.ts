@@ -85,7 +85,7 @@ test("a signal gives its number and the exit code that a shell would give", () =
   expect(ended).toMatchObject({ exitCode: 137, signal: 9, reason: "Error" })
 })
 
-test("an end is kept as the last state through waiting and the next life, until the next end", () => {
+test("an end is kept as the last state through waiting and the next run, until the next end", () => {
   const waiting = toWaiting(crashed, "CrashLoopBackOff", "back-off")
   const again = toRunning(waiting, container, { pid: 43, restartCount: 1, now: at })
   const twice = toEnded(again, exit(4))

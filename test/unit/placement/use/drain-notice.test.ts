@@ -10,16 +10,16 @@ const ready = aReadyInstance()
 const deadline = stampAfter(60)
 const restarted = draining(ready, "Restarted", deadline)
 
-const setUp = (parts: { readonly tellCalls?: () => Promise<boolean> } = {}) => {
+const setUp = (parts: { readonly markCalls?: () => Promise<boolean> } = {}) => {
   const clock = fakeClock()
   const said: string[] = []
   const answers: Written[] = []
   let known: MCPInstance | undefined
-  const { tellCalls = async () => true } = parts
+  const { markCalls = async () => true } = parts
   const notices = createDrainNotices({
     clock,
     find: () => known,
-    tellCalls,
+    markCalls,
     write: async ({ uid }, drain) => {
       said.push(`${uid} ${drain}`)
       return answers.shift() ?? "written"
@@ -66,7 +66,7 @@ describe("a gateway's word that it saw a drain", () => {
 
   test("is not given before the open calls are told, and is tried again when that or it failed", async () => {
     const told = [false, true, true]
-    const { clock, said, answers, see } = setUp({ tellCalls: async () => told.shift() ?? false })
+    const { clock, said, answers, see } = setUp({ markCalls: async () => told.shift() ?? false })
     answers.push("failed")
     see(restarted)
     await clock.advance(100)

@@ -6,15 +6,15 @@ import type { LogRing } from "./log-ring.ts"
 import { type ProbeName, watchHealth } from "./probe.ts"
 import type { Exit } from "./status.ts"
 
-/** One life of a container, from its start to its end. */
-type LifeInput = {
+/** One run of a container, from its start to its end. */
+type RunInput = {
   readonly container: Container
   readonly resolved: ResolvedContainer
   readonly port: number
   readonly workingDirectory: string
   readonly log: LogRing
   readonly clock: ClockPort
-  /** Ends the life, with the grace that `graceMs` says then. */
+  /** Ends the run, with the grace that `graceMs` says then. */
   readonly stop: AbortSignal
   readonly graceMs: () => number
   readonly onRunning: (child: Child) => void
@@ -24,15 +24,15 @@ type LifeInput = {
   readonly onKilling: (probe: ProbeName) => void
 }
 
-/** How a life ended. Times are epoch milliseconds. */
-export type LifeEnd =
+/** How a run ended. Times are epoch milliseconds. */
+export type RunEnd =
   | { readonly kind: "ended"; readonly exit: Exit; readonly startedAt: number; readonly endedAt: number }
   | { readonly kind: "refused"; readonly message: string }
 
 /** Grace for a container that a probe demands to restart. */
 const probeGraceMs = 10_000
 
-const guard = async (input: LifeInput, child: Child, signal: AbortSignal): Promise<void> => {
+const guard = async (input: RunInput, child: Child, signal: AbortSignal): Promise<void> => {
   const { container, port, clock } = input
   const { onHealth: onChange, onUnhealthy } = input
   const failed = await watchHealth({ container, port, clock, signal, onChange, onUnhealthy })
@@ -42,7 +42,7 @@ const guard = async (input: LifeInput, child: Child, signal: AbortSignal): Promi
 }
 
 /** Runs a container once. Resolves when its process and everything in its group have ended. */
-export const runLife = async (input: LifeInput): Promise<LifeEnd> => {
+export const runContainer = async (input: RunInput): Promise<RunEnd> => {
   const { resolved, workingDirectory, log, clock, stop } = input
   const { argv, variables, program } = resolved
   const place = { path: variables.PATH ?? "", workingDirectory }
