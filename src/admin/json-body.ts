@@ -20,7 +20,7 @@ const malformed = (detail: string): AppError => new AppError("MalformedJson", { 
 
 /** What a body is read with. */
 type BodyReading = {
-  /** Takes bytes of the budget before they are held; see intake/gather.ts. */
+  /** Takes bytes of the budget before they are held; see intake/bodies.ts. */
   readonly take: (bytes: number) => boolean
   readonly clock: ClockPort
 }

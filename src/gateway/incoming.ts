@@ -11,7 +11,7 @@ export type Verb = "POST" | "GET" | "DELETE"
 /** Where a client is, by a trusted proxy in front or by the connection. */
 export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
 
-/** An MCP request as it came in: plain facts, of which nothing is believed yet. Its body stands apart; see body.ts. */
+/** An MCP request as it came in: plain facts, of which nothing is believed yet. Its body stands apart. */
 export type Incoming = {
   /** Our own name of the request: in the answer's x-request-id and in the log. */
   readonly requestId: string
@@ -129,7 +129,7 @@ type BodyReading = {
   readonly declared: string | undefined
   /** Ends the reading: the client is gone, or the gateway gives up on the request. */
   readonly signal: AbortSignal
-  /** Takes bytes of the budget before they are held; see gather.ts. */
+  /** Takes bytes of the budget before they are held; see intake/bodies.ts. */
   readonly take: (bytes: number) => boolean
 }
 

@@ -20,7 +20,7 @@ import {
 /** What some parsers leave out of a key: NUL, characters without a form, halves of surrogate pairs. */
 const invisible = /[\0\p{Cs}\p{Default_Ignorable_Code_Point}]/u
 
-/** Longest key that decides anything; see json-scan.ts and tool-cut.ts. A reading that is longer means none of them. */
+/** Longest key that decides anything; see json-scan.ts and tool-policy.ts. A reading that is longer means none of them. */
 const longestName = 64
 
 /** Upper before lower: then long s, the Kelvin sign and the dotless i become letters too. The dotted I is Turkish. */

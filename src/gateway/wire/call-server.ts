@@ -144,7 +144,7 @@ const list = (values: readonly string[]): string => {
 /**
  * Who is calling, as headers for a server whose target asks for them (spec.identityHeaders), as a flat list of names and
  * values. They are the caller's of this very request, so that a shared server can tell its users apart. A client cannot
- * send them: none of its headers but those of headers.ts goes on.
+ * send them: of its headers, the identity headers never go on.
  */
 export const identityHeaders = ({ issuer, subject, email, groups, roles }: Identity): string[] => [
   "x-reflow-issuer",

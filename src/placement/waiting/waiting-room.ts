@@ -19,7 +19,7 @@ type WaitRequest<Q> = {
   /** Name of the instance. */
   readonly name: string
   readonly question: Q
-  /** Whose request it is: each gets a share of the places; see intake/budget.ts. */
+  /** Whose request it is: each gets a share of the places; see intake/bodies.ts. */
   readonly owner: string
   /** Longest wait in milliseconds. */
   readonly timeoutMs: number

@@ -2,7 +2,8 @@ import { IncomingMessage } from "node:http"
 import { Socket } from "node:net"
 import { setImmediate as turn } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
-import { readBody } from "../../../src/gateway/incoming.ts"
+import { isAppError } from "../../../src/errors.ts"
+import { checkMedia, readBody } from "../../../src/gateway/incoming.ts"
 
 /** A request as Node's server makes it, whose body the test sends. */
 const setUp = (headers: Readonly<Record<string, string>> = {}, room = Number.POSITIVE_INFINITY) => {
@@ -83,4 +84,62 @@ describe("a body that is read", () => {
     expect(stopped.request.readableLength).toBe(0)
     expect(stopped.taken()).toBe(10)
   })
+})
+
+const verdict = (headers: Record<string, string>): string => {
+  try {
+    checkMedia(headers)
+    return "passes"
+  } catch (error) {
+    return isAppError(error) ? error.code : String(error)
+  }
+}
+
+describe("a Content-Type", () => {
+  test.each([
+    "application/json",
+    "Application/JSON",
+    "application/json;charset=utf-8",
+    'application/json; charset="UTF-8"',
+    "application/json ; charset=utf8 ;",
+    "application/json; profile=x; charset=utf-8",
+    'application/json; profile="http://example.com/charset:utf-7"',
+  ])("%s says JSON in UTF-8", (type) => {
+    expect(verdict({ "content-type": type })).toBe("passes")
+  })
+
+  test.each([
+    "",
+    "text/plain",
+    "application/jsonp",
+    "application/json-rpc",
+    "application/json, text/plain",
+    "application/json; charset=utf-7",
+    'application/json; CharSet="UTF-7"',
+    "application/json; charset=utf-16le",
+    "application/json; charset=iso-8859-1",
+    "application/json; charset=utf-8; charset=utf-7",
+    "application/json; charset=utf-7; charset=utf-8",
+    "application/json; charset*=utf-8''utf-7",
+    'application/json; a="\\";charset=utf-7;b=\\""',
+    "application/json; charset = utf-7",
+    "application/json; charset=",
+    "application/json charset=utf-7",
+    "application/json; charset='utf-7'",
+    `application/json${"; ".repeat(31)}!`,
+  ])("%s may say something else to the server, and is refused", (type) => {
+    expect(verdict({ "content-type": type })).toBe("UnsupportedMediaType")
+  })
+
+  test("is needed", () => {
+    expect(verdict({})).toBe("UnsupportedMediaType")
+  })
+})
+
+test.each([
+  ["gzip", "UnsupportedMediaType"],
+  ["identity, gzip", "UnsupportedMediaType"],
+  ["Identity", "passes"],
+])("the Content-Encoding %s: %s", (encoding, expected) => {
+  expect(verdict({ "content-type": "application/json", "content-encoding": encoding })).toBe(expected)
 })
