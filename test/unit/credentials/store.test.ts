@@ -6,6 +6,7 @@ import { labels } from "../../../src/api/names.ts"
 import { createCompose, type ResolveSecret } from "../../../src/credentials/compose.ts"
 import type { Holder } from "../../../src/credentials/scopes.ts"
 import { deleteScope, mergeScope, readScope, type ScopeCall, setScope } from "../../../src/credentials/store.ts"
+import { aroundWrites } from "../../support/around-port.ts"
 import { target as targetOf } from "../../support/build/who.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
@@ -124,6 +125,24 @@ describe("values of a scope", () => {
     expect(written.digest).not.toBe(digest)
     await cluster.mergePatch(secretKind, ref, { metadata: { ownerReferences: null, labels: null } })
     expect(await readScope(scope("default"))).toMatchObject({ names: ["A"] })
+  })
+
+  test("that lost their owner are removed only as they were found: what another one wrote in their place stays", async () => {
+    const { cluster, scope, valuesOf } = await setUp()
+    const { secret } = await setScope({ ...scope("default"), values: { A: "old" } })
+    const ref = { namespace, name: secret }
+    await cluster.mergePatch(secretKind, ref, { metadata: { ownerReferences: null } })
+    let replaced = false
+    const racing = aroundWrites(cluster, async ({ verb }, run) => {
+      if (verb === "delete" && !replaced) {
+        replaced = true
+        await setScope({ ...scope("default"), values: { B: "theirs" } })
+      }
+      return await run()
+    })
+    await mergeScope({ ...scope("default"), cluster: racing, values: { C: "ours" } })
+    expect(replaced).toBe(true)
+    expect(await valuesOf(secret)).toEqual({ B: "theirs", C: "ours" })
   })
 })
 

@@ -94,6 +94,11 @@ describe("making room", () => {
     expect(plan([idle, member("d")], limits(2), [{ ownerUID: "x", targetName: "files" }]).victims).toEqual([])
   })
 
+  it("counts each that leaves for one that waits", () => {
+    const members = [holder("a", idleSince(900)), holder("b", { leaving: true }), member("c"), member("d")]
+    expect(plan(members, limits(2)).victims).toEqual(["a"])
+  })
+
   it("is only within the target if the target is full", () => {
     const members = [holder("a", { ...idleSince(900), targetName: "search" }), holder("b"), member("d")]
     expect(plan(members, limits(9, { maxOf: () => 1 })).victims).toEqual([])
