@@ -1,11 +1,28 @@
-import { defineConfig } from "vitest/config"
-import { LastFileSequencer } from "./test/support/last-file.ts"
+import { defineConfig, type TestProjectConfiguration } from "vitest/config"
+
+/** Files that run against a real cluster, after those of a lower `groupOrder`, and so many at once. */
+const onCluster = (
+  name: string,
+  include: string[],
+  { groupOrder, maxWorkers }: { readonly groupOrder: number; readonly maxWorkers: number },
+): TestProjectConfiguration => ({
+  extends: true,
+  test: {
+    name,
+    include,
+    globalSetup: ["test/kubernetes/support/setup.ts"],
+    testTimeout: 120_000,
+    // what an earlier file left behind may take its time to go
+    hookTimeout: 300_000,
+    sequence: { groupOrder },
+    maxWorkers,
+  },
+})
 
 export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 30_000,
-    sequence: { sequencer: LastFileSequencer },
     coverage: {
       provider: "v8",
       include: ["src/**"],
@@ -45,7 +62,7 @@ export default defineConfig({
           name: "sdks",
           include: ["test/sdks/**/*.test.ts"],
           globalSetup: ["test/sdks/setup.ts"],
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 7 },
           maxWorkers: 2,
           // programs in four languages start on whatever cores are left
           testTimeout: 60_000,
@@ -57,22 +74,14 @@ export default defineConfig({
       // each family is measured in a process of its own, one after the other: nothing else may use the CPU meanwhile
       {
         extends: true,
-        test: { name: "growth", include: ["test/growth/**/*.test.ts"], maxWorkers: 1, sequence: { groupOrder: 4 } },
+        test: { name: "growth", include: ["test/growth/**/*.test.ts"], maxWorkers: 1, sequence: { groupOrder: 6 } },
       },
-      {
-        extends: true,
-        test: {
-          name: "kubernetes",
-          include: ["test/kubernetes/**/*.test.ts"],
-          globalSetup: ["test/kubernetes/support/setup.ts"],
-          testTimeout: 120_000,
-          // what an earlier file left behind may take its time to go
-          hookTimeout: 300_000,
-          // One cluster, often on the same few cores, and tests that measure time: one file after the other.
-          sequence: { groupOrder: 2 },
-          maxWorkers: 1,
-        },
-      },
+      // one cluster, often on the same few cores: two files that keep to namespaces of their own, and mostly wait
+      onCluster("kubernetes", ["test/kubernetes/*.test.ts"], { groupOrder: 2, maxWorkers: 2 }),
+      // these have the namespaces that the manifests name, and the kinds themselves: one after the other, with nothing beside
+      onCluster("installation", ["test/kubernetes/installation/*.test.ts"], { groupOrder: 3, maxWorkers: 1 }),
+      // reads what the files before it have made the API server log
+      onCluster("audit", ["test/kubernetes/audit/*.test.ts"], { groupOrder: 4, maxWorkers: 1 }),
       {
         extends: true,
         test: {
@@ -87,7 +96,7 @@ export default defineConfig({
           globalSetup: ["test/kubernetes/support/setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 5 },
           // the silent calls need no more than time
           maxWorkers: 2,
         },

@@ -11,4 +11,9 @@ const minutes = Number(process.env.REFLOW_SOAK_MINUTES ?? "10")
 const days = Math.min(Math.ceil(5 * minutes), 100)
 const short = ["test/soak/", "simulated-day"]
 const args = process.argv.slice(2)
-await runOnCluster("soak", args.length === 0 && minutes < 5 ? short : args, { REFLOW_SOAK: String(days) })
+await runOnCluster({
+  name: "soak",
+  projects: ["soak"],
+  args: args.length === 0 && minutes < 5 ? short : args,
+  env: { REFLOW_SOAK: String(days) },
+})

@@ -188,8 +188,12 @@ export const ensureImages = async (shorts: readonly ImageName[], cluster: FoundC
   await loadBuilt(shorts, cluster)
 }
 
+/** Makes all images known to the cluster's node. */
+export const ensureAllImages = (cluster: FoundCluster): Promise<void> =>
+  ensureImages(Object.keys(images) as ImageName[], cluster)
+
 if (import.meta.main) {
   const cluster = await findCluster()
   if (cluster === undefined) throw new Error(noCluster)
-  await ensureImages(Object.keys(images) as ImageName[], cluster)
+  await ensureAllImages(cluster)
 }

@@ -3,6 +3,7 @@ import { resolve } from "node:path"
 import { promisify } from "node:util"
 import type { TestProject } from "vitest/node"
 import { type FoundCluster, findCluster, noCluster } from "./find-cluster.ts"
+import { ensureAllImages } from "./images.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -23,5 +24,7 @@ export const setup = async (project: TestProject): Promise<void> => {
     promisify(execFile)(cluster.kubectl, ["--kubeconfig", cluster.kubeconfig, ...args], { timeout: 60_000 })
   await run("apply", "--server-side", "--force-conflicts", "-f", crds)
   await run("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+  // files that run beside each other must not make the same image at once
+  if (project.name === "kubernetes" && process.env.REFLOW_TEST_WHOLE === "1") await ensureAllImages(cluster)
   project.provide("cluster", cluster)
 }

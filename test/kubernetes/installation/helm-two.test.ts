@@ -1,13 +1,13 @@
 /** Two releases in one cluster, each with namespaces of its own; the second leaves the kinds to the first. */
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { type Grant, grants } from "../../src/adapters/kube/access.ts"
-import { actorName } from "../../src/adapters/kube/rbac.ts"
-import { cluster, kubectl, kubectlJson, makeNamespace } from "./support/cluster.ts"
-import { dualTarget, openSession, touch } from "./support/dual.ts"
-import { chart, describeChart, helm, makeRoomForChart, removeChart } from "./support/helm.ts"
-import { ensureImages } from "./support/images.ts"
-import { bootstrapToken, gatewayHost, instanceNamespace, ownNamespace } from "./support/install.ts"
-import { type Caller, createCaller } from "./support/load.ts"
+import { type Grant, grants } from "../../../src/adapters/kube/access.ts"
+import { actorName } from "../../../src/adapters/kube/rbac.ts"
+import { cluster, kubectl, kubectlJson, makeNamespace } from "../support/cluster.ts"
+import { dualTarget, openSession, touch } from "../support/dual.ts"
+import { chart, describeChart, helm, makeRoomForChart, removeChart } from "../support/helm.ts"
+import { ensureImages } from "../support/images.ts"
+import { bootstrapToken, gatewayHost, instanceNamespace, ownNamespace } from "../support/install.ts"
+import { type Caller, createCaller } from "../support/load.ts"
 
 /** A release, and somebody who uses it as its first administrator. */
 type Installed = {

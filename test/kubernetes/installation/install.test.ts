@@ -5,11 +5,11 @@ import { dirname } from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { parse } from "yaml"
-import { repositoryFile } from "../support/reflow.ts"
-import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
-import { blockOf, runCommands } from "./support/commands.ts"
-import { describeChart, helm, removeChart, settledVersions } from "./support/helm.ts"
-import { ensureImages } from "./support/images.ts"
+import { repositoryFile } from "../../support/reflow.ts"
+import { cluster, kubectl, kubectlJson } from "../support/cluster.ts"
+import { blockOf, runCommands } from "../support/commands.ts"
+import { describeChart, helm, removeChart, settledVersions } from "../support/helm.ts"
+import { ensureImages } from "../support/images.ts"
 import {
   applyFolders,
   bootstrapToken,
@@ -19,7 +19,7 @@ import {
   isRolledOut,
   makeRoom,
   ownNamespace,
-} from "./support/install.ts"
+} from "../support/install.ts"
 
 type Found = {
   readonly kind: string

@@ -1,10 +1,10 @@
 /** The life of a release: docs/install.md with Helm from its first line on, to the last one of the chart's notes. */
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { eventually } from "../support/processes.ts"
-import { repositoryFile } from "../support/reflow.ts"
-import { cluster, kubectl, kubectlJson } from "./support/cluster.ts"
-import { blockOf, runCommands } from "./support/commands.ts"
-import { dualTarget, openSession, touch } from "./support/dual.ts"
+import { eventually } from "../../support/processes.ts"
+import { repositoryFile } from "../../support/reflow.ts"
+import { cluster, kubectl, kubectlJson } from "../support/cluster.ts"
+import { blockOf, runCommands } from "../support/commands.ts"
+import { dualTarget, openSession, touch } from "../support/dual.ts"
 import {
   chart,
   describeChart,
@@ -13,10 +13,10 @@ import {
   readRelease,
   removeChart,
   settledVersions,
-} from "./support/helm.ts"
-import { ensureImages } from "./support/images.ts"
-import { bootstrapToken, forward, instanceNamespace, isRolledOut, ownNamespace } from "./support/install.ts"
-import { type Caller, createCaller } from "./support/load.ts"
+} from "../support/helm.ts"
+import { ensureImages } from "../support/images.ts"
+import { bootstrapToken, forward, instanceNamespace, isRolledOut, ownNamespace } from "../support/install.ts"
+import { type Caller, createCaller } from "../support/load.ts"
 
 const release = { name: "reflow-operator", namespace: ownNamespace }
 const own = ["--namespace", ownNamespace]

@@ -1,12 +1,12 @@
 /** A platform that has the last word: on the users of Pods, as OpenShift, and on the number of replicas. */
 import { createHash, randomBytes } from "node:crypto"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { eventually } from "../support/processes.ts"
-import { initialize, post } from "../support/reflow.ts"
-import { cluster, kubectl, makeNamespace } from "./support/cluster.ts"
-import { chart, describeChart, helm, makeRoomForChart, removeChart } from "./support/helm.ts"
-import { ensureImages, images } from "./support/images.ts"
-import { gatewayHost, instanceNamespace, isRolledOut, ownNamespace } from "./support/install.ts"
+import { eventually } from "../../support/processes.ts"
+import { initialize, post } from "../../support/reflow.ts"
+import { cluster, kubectl, makeNamespace } from "../support/cluster.ts"
+import { chart, describeChart, helm, makeRoomForChart, removeChart } from "../support/helm.ts"
+import { ensureImages, images } from "../support/images.ts"
+import { gatewayHost, instanceNamespace, isRolledOut, ownNamespace } from "../support/install.ts"
 
 const release = "reflow-operator"
 const policy = `reflow-test-users-${randomBytes(3).toString("hex")}`

@@ -5,11 +5,11 @@ import { appendFile, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { beforeAll, expect, test } from "vitest"
-import { callTool } from "../support/modern.ts"
-import { eventually } from "../support/processes.ts"
-import { documented } from "../support/tutorial.ts"
-import { cluster, kubectl, makeFolder } from "./support/cluster.ts"
-import { images } from "./support/images.ts"
+import { callTool } from "../../support/modern.ts"
+import { eventually } from "../../support/processes.ts"
+import { documented } from "../../support/tutorial.ts"
+import { cluster, kubectl, makeFolder } from "../support/cluster.ts"
+import { images } from "../support/images.ts"
 import {
   applyFolders,
   bootstrapToken,
@@ -18,7 +18,7 @@ import {
   makeRoom,
   ownNamespace,
   serviceIP,
-} from "./support/install.ts"
+} from "../support/install.ts"
 
 let folder: string
 let token: string

@@ -1,17 +1,17 @@
 /** Two users of an installed gateway, through its Service. The first test is the specification's «How It Works». */
 import { createHash, randomBytes } from "node:crypto"
 import { beforeAll, describe, expect, test } from "vitest"
-import { type Service, serviceKind } from "../../src/api/kinds/kubernetes.ts"
-import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
-import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
-import { instanceName } from "../../src/api/names.ts"
-import { sharerKey, sharerNamed } from "../../src/identity/subject-key.ts"
-import type { Reflection } from "../../src/ports/cluster.ts"
-import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
-import { toolText } from "../support/modern.ts"
-import { callerOf, readEntries } from "./support/audit.ts"
-import { cluster, kubectl, kubectlJson, openCluster, waitFor } from "./support/cluster.ts"
-import { ensureImages } from "./support/images.ts"
+import { type Service, serviceKind } from "../../../src/api/kinds/kubernetes.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../../src/api/kinds/mcp-instance.ts"
+import { type Pod, podKind } from "../../../src/api/kinds/pod.ts"
+import { instanceName } from "../../../src/api/names.ts"
+import { sharerKey, sharerNamed } from "../../../src/identity/subject-key.ts"
+import type { Reflection } from "../../../src/ports/cluster.ts"
+import { connectV1, connectV2, type Peer } from "../../support/mcp-peers.ts"
+import { toolText } from "../../support/modern.ts"
+import { callerOf, readEntries } from "../support/audit.ts"
+import { cluster, kubectl, kubectlJson, openCluster, waitFor } from "../support/cluster.ts"
+import { ensureImages } from "../support/images.ts"
 import {
   applyFolders,
   bootstrapToken,
@@ -21,7 +21,7 @@ import {
   makeRoom,
   reconfigure,
   serviceIP,
-} from "./support/install.ts"
+} from "../support/install.ts"
 
 type User = { readonly name: string; readonly token: string; readonly credential: string }
 

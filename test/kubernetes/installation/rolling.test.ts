@@ -4,10 +4,10 @@ import { EventEmitter, once } from "node:events"
 import { text } from "node:stream/consumers"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
-import { envelope } from "../support/modern.ts"
-import { initialize } from "../support/reflow.ts"
-import { cluster, kubectl } from "./support/cluster.ts"
-import { ensureImages } from "./support/images.ts"
+import { envelope } from "../../support/modern.ts"
+import { initialize } from "../../support/reflow.ts"
+import { cluster, kubectl } from "../support/cluster.ts"
+import { ensureImages } from "../support/images.ts"
 import {
   applyFolders,
   instanceNamespace,
@@ -16,8 +16,8 @@ import {
   ownNamespace,
   reconfigure,
   serviceIP,
-} from "./support/install.ts"
-import { answerTo, type Caller, createCaller, type Load, send, startLoad } from "./support/load.ts"
+} from "../support/install.ts"
+import { answerTo, type Caller, createCaller, type Load, send, startLoad } from "../support/load.ts"
 
 const perSecond = 200
 const names = ["alice", "bob", "carol", "dave"]

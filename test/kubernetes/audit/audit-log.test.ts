@@ -1,12 +1,12 @@
 /**
- * What the API server has logged of the roles in this run: reads what the files before it have made them do, so it is
- * the last one (test/support/last-file.ts).
+ * What the API server has logged of the roles in this run: reads what the files before it have made them do, so it is a
+ * project of its own that runs last (vitest.config.ts).
  */
 import { describe, expect, inject, test } from "vitest"
-import { grants } from "../../src/adapters/kube/access.ts"
-import { type AuditEntry, callerOf, deniedCalls, readEntries, unusedRights } from "./support/audit.ts"
-import { needlesOf } from "./support/canary.ts"
-import { cluster } from "./support/cluster.ts"
+import { grants } from "../../../src/adapters/kube/access.ts"
+import { type AuditEntry, callerOf, deniedCalls, readEntries, unusedRights } from "../support/audit.ts"
+import { needlesOf } from "../support/canary.ts"
+import { cluster } from "../support/cluster.ts"
 
 const { auditLog } = cluster
 /** Set by `npm run test:kubernetes` when it runs all files: single ones do not use every right. */

@@ -3,14 +3,14 @@ import { createHash, randomBytes } from "node:crypto"
 import { readdirSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { stringify } from "yaml"
-import { toNetworkPolicies } from "../../src/adapters/kube/network-policies.ts"
-import type { MCPInstance } from "../../src/api/kinds/mcp-instance.ts"
-import { namespaces } from "../../src/generate.ts"
-import { toolText } from "../support/modern.ts"
-import { eventually } from "../support/processes.ts"
-import { repositoryFile } from "../support/reflow.ts"
-import { cluster, kubectl, kubectlJson, makeNamespace } from "./support/cluster.ts"
-import { ensureImages, images } from "./support/images.ts"
+import { toNetworkPolicies } from "../../../src/adapters/kube/network-policies.ts"
+import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
+import { namespaces } from "../../../src/generate.ts"
+import { toolText } from "../../support/modern.ts"
+import { eventually } from "../../support/processes.ts"
+import { repositoryFile } from "../../support/reflow.ts"
+import { cluster, kubectl, kubectlJson, makeNamespace } from "../support/cluster.ts"
+import { ensureImages, images } from "../support/images.ts"
 import {
   applyFolders,
   gatewayHost,
@@ -20,9 +20,9 @@ import {
   ownNamespace,
   reconfigure,
   serviceIP,
-} from "./support/install.ts"
-import { playNode } from "./support/node-side.ts"
-import { type Address, type Asker, makeAsker, reached } from "./support/reach.ts"
+} from "../support/install.ts"
+import { playNode } from "../support/node-side.ts"
+import { type Address, type Asker, makeAsker, reached } from "../support/reach.ts"
 
 /** Only there is this machine the node. */
 const isNode = cluster.origin === "built"
