@@ -1,66 +1,38 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { leaseKind } from "../../src/api/kinds/kubernetes.ts"
 import type { MCPTarget } from "../../src/api/kinds/mcp-target.ts"
-import { createOperator } from "../../src/operator/controller.ts"
 import { presenceKey } from "../../src/signals/presence.ts"
-import { aroundWrites } from "../support/around-port.ts"
 import { someSettings } from "../support/build/settings.ts"
 import { beginsDrain } from "../support/collection-race.ts"
-import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
-import { quietTelemetry } from "../support/quiet-telemetry.ts"
+import type { OperatorWorld } from "../support/operator-world.ts"
+import { lease, namespace, startTwoGateways } from "../support/two-gateways.ts"
 import { type GatewayHalf, startGatewayHalf, type Visit, visit } from "../support/visits.ts"
-
-const namespace = "reflow"
-const lease = { namespace: "reflow-system", name: "reflow-gateways" }
-/** How late the watch of the one gateway is. */
-const lateMs = 20_000
 
 let world: OperatorWorld
 let target: MCPTarget
 let prompt: GatewayHalf
 let late: GatewayHalf
+let close: () => Promise<void>
 /** Called when a drain is about to be written. */
 let onDrain: () => void
 /** When the first drain was about to be written, and when what it was for was done. */
 let drained: { from: number; to: number }
-const closing: (() => Promise<void>)[] = []
 
 beforeEach(async () => {
-  world = operatorWorld()
-  const { clock, cluster } = world
-  target = await world.makeTarget({ spec: { maxLifetime: "5m" } })
-  // as on a network: a write takes a while
-  const far = aroundWrites(cluster, async (_write, run) => {
-    await clock.sleep(200)
-    return run()
-  })
-  const parts = { cluster: far, clock, namespace, lease }
-  const starting = Promise.all([
-    startGatewayHalf({ ...parts, replica: "gw-prompt" }),
-    startGatewayHalf({ ...parts, replica: "gw-late", lateMs }),
-  ])
-  await clock.advance(1_000)
-  ;[prompt, late] = await starting
   onDrain = () => {}
   drained = { from: Number.NaN, to: Number.NaN }
-  const watched = aroundWrites(cluster.client({ fieldManager: "reflow-operator" }), (write, run) => {
-    if (beginsDrain(write)) {
-      drained.from ||= clock.now()
-      onDrain()
-    } else if (write.verb === "delete" && ["MCPInstance", "Pod"].includes(write.kind)) drained.to ||= clock.now()
-    return run()
-  })
-  const telemetry = quietTelemetry()
-  const operator = createOperator({ cluster: watched, clock, telemetry, options: someSettings(), gateways: lease })
-  closing.push(operator.close, prompt.close, late.close)
-  await clock.advance(0)
+  ;({ world, target, prompt, late, close } = await startTwoGateways({
+    spec: { maxLifetime: "5m" },
+    settings: someSettings(),
+    onWrite: (write, now) => {
+      if (beginsDrain(write)) {
+        drained.from ||= now
+        onDrain()
+      } else if (write.verb === "delete" && ["MCPInstance", "Pod"].includes(write.kind)) drained.to ||= now
+    },
+  }))
 })
-afterEach(async () => {
-  const closed = Promise.all(closing.splice(0).map((close) => close()))
-  await world.clock.advance(5_000)
-  await closed
-  await world.close()
-})
+afterEach(() => close())
 
 const call = (gateway: GatewayHalf, callMs: number): Visit =>
   visit(gateway, { target, subject: "alice", callMs, truth: world.cluster, clock: world.clock })
@@ -182,7 +154,12 @@ describe("a drain that nothing cancels", () => {
     await world.pass(1)
     const { clock, cluster } = world
     const newcomer = await startGatewayHalf({ cluster, clock, namespace, lease, replica: "gw-new" })
-    closing.push(newcomer.close)
+    const closeBefore = close
+    close = async () => {
+      const closed = newcomer.close()
+      await closeBefore()
+      await closed
+    }
     await world.pass(30)
     expect(drained.to - drained.from).toBeLessThan(2_500)
     expect(call(newcomer, 10).lost).toBeUndefined()

@@ -1,65 +1,36 @@
 /** At the limit the instance that was used least recently makes room. Whoever uses it in that moment loses nothing. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import type { MCPTarget } from "../../src/api/kinds/mcp-target.ts"
-import { createOperator } from "../../src/operator/controller.ts"
-import { aroundWrites } from "../support/around-port.ts"
 import { someSettings } from "../support/build/settings.ts"
 import { beginsDrain } from "../support/collection-race.ts"
-import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
-import { quietTelemetry } from "../support/quiet-telemetry.ts"
-import { type GatewayHalf, startGatewayHalf, type Visit, visit } from "../support/visits.ts"
-
-const namespace = "reflow"
-const lease = { namespace: "reflow-system", name: "reflow-gateways" }
-/** How late the watch of the one gateway is. */
-const lateMs = 20_000
-/** Room for one. */
-const options = someSettings({ max_instances: 1 })
+import type { OperatorWorld } from "../support/operator-world.ts"
+import { startTwoGateways } from "../support/two-gateways.ts"
+import { type GatewayHalf, type Visit, visit } from "../support/visits.ts"
 
 let world: OperatorWorld
 let target: MCPTarget
 let prompt: GatewayHalf
 let late: GatewayHalf
+let close: () => Promise<void>
 /** Called when a drain is about to be written. */
 let onDrain: () => void
 let evictions: number
-const closing: (() => Promise<void>)[] = []
 
 beforeEach(async () => {
-  world = operatorWorld()
-  const { clock, cluster } = world
-  target = await world.makeTarget({ spec: { idleTTL: "30m" } })
-  // as on a network: a write takes a while
-  const far = aroundWrites(cluster, async (_write, run) => {
-    await clock.sleep(200)
-    return run()
-  })
-  const parts = { cluster: far, clock, namespace, lease, options }
-  const starting = Promise.all([
-    startGatewayHalf({ ...parts, replica: "gw-prompt" }),
-    startGatewayHalf({ ...parts, replica: "gw-late", lateMs }),
-  ])
-  await clock.advance(1_000)
-  ;[prompt, late] = await starting
   onDrain = () => {}
   evictions = 0
-  const watched = aroundWrites(cluster.client({ fieldManager: "reflow-operator" }), (write, run) => {
-    if (!beginsDrain(write)) return run()
-    evictions++
-    onDrain()
-    return run()
-  })
-  const telemetry = quietTelemetry()
-  const operator = createOperator({ cluster: watched, clock, telemetry, options, gateways: lease })
-  closing.push(operator.close, prompt.close, late.close)
-  await clock.advance(0)
+  ;({ world, target, prompt, late, close } = await startTwoGateways({
+    spec: { idleTTL: "30m" },
+    // room for one
+    settings: someSettings({ max_instances: 1 }),
+    onWrite: (write) => {
+      if (!beginsDrain(write)) return
+      evictions++
+      onDrain()
+    },
+  }))
 })
-afterEach(async () => {
-  const closed = Promise.all(closing.splice(0).map((close) => close()))
-  await world.clock.advance(5_000)
-  await closed
-  await world.close()
-})
+afterEach(() => close())
 
 const call = (gateway: GatewayHalf, subject: string, callMs: number): Visit =>
   visit(gateway, { target, subject, callMs, truth: world.cluster, clock: world.clock })

@@ -12,7 +12,7 @@ const overdueMs = 5_000
 export type InstanceView = {
   /** The freshest state known. */
   get(name: string): MCPInstance | undefined
-  /** How many are known. */
+  /** How many the watch has shown. */
   readonly size: number
   /** False if the watch has been silent too long, or the cache is overdue, and no read confirmed the instance lately. */
   isTrusted(name: string): boolean
@@ -88,7 +88,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
   return {
     get: view.get,
     get size() {
-      return view.size
+      return instances.size
     },
     isTrusted,
     learn,
