@@ -51,6 +51,8 @@ const spellings: Readonly<Record<string, (text: string) => string>> = {
 }
 const difficult = [
   "pässwörd12 / 100%",
+  // the first and the last characters of each length in UTF-8
+  "\u0080\u07ff\u0800\uffff\u{10000}\u{10ffff}",
   "a<b>&c12345",
   "key/with/slash99",
   'say"hi"12345\\',
