@@ -77,6 +77,6 @@ test("of four people, two of one tenant share a server, one has another, and one
 })
 
 test("the page's tables name every plugin that comes with the program, and every freedom of a pod template", () => {
-  expect([...documentedNames("Those that come with the program")].sort()).toEqual(Object.keys(builtinPlugins).sort())
+  expect([...documentedNames("Built-in plugins")].sort()).toEqual(Object.keys(builtinPlugins).sort())
   expect([...documentedNames("What a pod template may take")].sort()).toEqual([...podFreedoms].sort())
 })
