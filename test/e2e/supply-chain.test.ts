@@ -87,12 +87,13 @@ describe("the licences of what is in the program", () => {
     const row = ({ name, version, license }: Part) => `| \`${name}\` | ${version} | ${license} |`
     const page = `# What the program contains
 
-The packages in \`dist/reflow.mjs\` and \`dist/reflow\`, by package-lock.json; the single executable contains Node
-${manifest.devDependencies.node} (MIT) and its libraries besides. \`npm run build\` writes their licences' texts to \`dist/THIRD-PARTY.txt\`, which is
-in the image and in the package, and a bill of materials with digests to \`dist/reflow.cdx.json\` (CycloneDX 1.5).
+This table lists the packages in \`dist/reflow.mjs\` and \`dist/reflow\`, with versions and licences from package-lock.json. The single
+executable \`dist/reflow\` also contains Node ${manifest.devDependencies.node} (MIT) and its libraries. \`npm run build\` writes the texts of
+all licences to \`dist/THIRD-PARTY.txt\`, which is in the image and in the package. It also writes a bill of materials with digests to
+\`dist/reflow.cdx.json\` (CycloneDX 1.5).
 
-This page is made from the bundle; a test fails when it is stale (\`npx vitest run --update test/e2e/supply-chain.test.ts\`
-renews it).
+This page is generated from the bundle. A test fails when the page is stale; \`npx vitest run --update
+test/e2e/supply-chain.test.ts\` renews it.
 
 | package | version | licence |
 |---|---|---|
