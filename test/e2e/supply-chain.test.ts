@@ -92,8 +92,8 @@ executable \`dist/reflow\` also contains Node ${manifest.devDependencies.node} (
 all licences to \`dist/THIRD-PARTY.txt\`, which is in the image and in the package. It also writes a bill of materials with digests to
 \`dist/reflow.cdx.json\` (CycloneDX 1.5).
 
-This page is generated from the bundle. A test fails when the page is stale; \`npx vitest run --update
-test/e2e/supply-chain.test.ts\` renews it.
+This page is generated from the bundle. A test fails when the page is stale. This command renews it:
+\`npx vitest run --update test/e2e/supply-chain.test.ts\`
 
 | package | version | licence |
 |---|---|---|
