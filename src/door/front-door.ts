@@ -7,7 +7,7 @@ import { type ClientOrigin, mcpPrefix } from "../gateway/incoming.ts"
 import { metadataPath, type ProtectedResources } from "../identity/protected-resources.ts"
 import { checkFraming, collapseRepeated, type Guard } from "./guard.ts"
 
-/** What may be believed of the request's way to us. */
+/** True if the X-Forwarded-* headers on a connection from this IP address are believed. */
 type ProxyTrust = (address: string) => boolean
 
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4")
@@ -46,7 +46,9 @@ export const clientOrigin = (request: IncomingMessage, trusts: ProxyTrust): Clie
 /** How long clients may keep the metadata, seconds: it changes with the configuration only. */
 const maxAgeSeconds = 300
 
-/** The resource's path in the path of a metadata document; undefined if it is none. */
+/**
+ * The resource's path inside the URL of a metadata document; undefined if the URL is not one of a metadata document.
+ */
 const resourcePathIn = (url: string): string | undefined => {
   if (!url.startsWith(metadataPath)) return undefined
   const query = url.indexOf("?")
@@ -54,7 +56,10 @@ const resourcePathIn = (url: string): string | undefined => {
   return path === "" || path.startsWith("/") ? path.replace(/\/$/, "") : undefined
 }
 
-/** Answers with the metadata of a resource (RFC 9728 §3.2), to everybody. Throws RouteNotFound and MethodNotAllowed. */
+/**
+ * Answers with the metadata of a resource (RFC 9728 §3.2), without authentication. Throws RouteNotFound and
+ * MethodNotAllowed.
+ */
 const answerMetadata = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -76,7 +81,7 @@ const answerMetadata = (
 
 /**
  * Options of the node:http server that listens: bounds on how long a client may take to send its request, none on how
- * long an answer may take. Host is checked by the guard, which says what is wrong.
+ * long an answer may take. Node's own check of Host is off, because the guard checks Host with a more specific error.
  */
 export const httpServerOptions: ServerOptions = {
   requireHostHeader: false,
@@ -93,7 +98,7 @@ type FrontDoorDeps = {
   readonly gateway: Gateway
   /** Networks whose X-Forwarded-* headers are believed; default none. */
   readonly trustedProxies?: readonly string[]
-  /** Tells clients who issues tokens; absent: nobody is told. */
+  /** Metadata that names the issuers of tokens (RFC 9728); absent: none is served. */
   readonly resources?: ProtectedResources
   /** The REST API as an h3 app; it gets every path below `/api`. */
   readonly api?: H3

@@ -4,7 +4,7 @@ import { requestIdHeader, toProblem } from "../gateway/answer/error-answer.ts"
 import type { Unreadable } from "../gateway/gateway.ts"
 import { corsExposedHeaders, isCorsRequestHeader } from "../gateway/wire/call-server.ts"
 
-/** Which requests are let in at all. */
+/** Which requests the guard accepts. */
 export type GuardOptions = {
   /** Origin under which clients reach the gateway, e.g. `https://mcp.example.com`. */
   readonly publicUrl: string
@@ -12,20 +12,26 @@ export type GuardOptions = {
   readonly allowedHosts: readonly string[]
   /** Browser origins besides the public URL's. */
   readonly allowedOrigins: readonly string[]
-  /** True if only this machine can connect: then its own names are accepted too, as Host and as Origin. */
+  /**
+   * True if only this machine can connect: then localhost, 127.0.0.1 and [::1] are accepted too, as Host and as Origin.
+   */
   readonly loopback: boolean
   /**
-   * True if every Host is accepted, default false: without a configured name nobody can know under which ones a Service
-   * is reached. Origins are checked nevertheless, and a page of a rebound name has no token to send.
+   * True if every Host is accepted; default false. For a gateway without a configured public URL, since the names under
+   * which its Service is reached are unknown then. DNS rebinding is still harmless: Origins are checked, and a page on
+   * a rebound name has no token to send.
    */
   readonly anyHost?: boolean
 }
 
-/** Lets requests in or not, before anybody looks at them. */
+/** Checks path, Host and Origin of each request before the request is routed. */
 export type Guard = {
   /** Throws BadPath, BadHost, HostNotAllowed or OriginNotAllowed. */
   check(request: IncomingMessage): void
-  /** Sets the CORS headers for an allowed origin; true if the request was a preflight, which is answered then. */
+  /**
+   * Sets the CORS headers for an origin that {@link check} has accepted. True if the request was a preflight: then it
+   * is answered.
+   */
   cors(request: IncomingMessage, response: ServerResponse): boolean
 }
 
@@ -34,7 +40,10 @@ const plainPath = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~@:,+=-]*)*\/?$/
 const suspicious = /[\\\0-\x20\x7f]|%(?:2e|2f|5c|00)/i
 const dotSegment = /\/\.{1,2}(?:\/|$)/
 
-/** Names of roles, groups and users may hold slashes, as Keycloak's groups do; elsewhere no name has one. */
+/**
+ * What comes before the name of a role, group or user in a path. Such a name may hold an encoded slash, as Keycloak's
+ * groups do; other names in paths may not.
+ */
 const beforeWho = /^\/api\/targets\/[^/%]+\/env\/[^/%]+\//
 
 const withSlashesOfWho = (path: string): string => {
@@ -43,7 +52,8 @@ const withSlashesOfWho = (path: string): string => {
 }
 
 /**
- * True if the path is its own normal form: otherwise two routers could read it as two paths (`/mcp/../api/x`).
+ * True if the path is its own normal form. Otherwise two routers could read it as two different paths
+ * (`/mcp/../api/x`).
  * @param url path and query as they stand in the request line
  */
 export const isNormalPath = (url: string): boolean => {
@@ -65,7 +75,10 @@ const checkPath = (request: IncomingMessage): void => {
   throw new AppError("BadPath", { detail: "The path is not in its normal form." })
 }
 
-/** The one Host header. Node keeps only the first, a proxy in front may have looked at another. */
+/**
+ * The request's only Host header, in lower case. Throws BadHost if it is missing or repeated: Node keeps the first one,
+ * while a proxy in front may have used another one.
+ */
 const hostOf = (request: IncomingMessage): string => {
   const { rawHeaders } = request
   let host: string | undefined
@@ -81,7 +94,10 @@ const hostOf = (request: IncomingMessage): string => {
 
 const withoutPort = (host: string): string => host.replace(/:\d+$/, "")
 
-/** The Host values that stand for the public URL: with its port, or without and with the scheme's own one. */
+/**
+ * The Host values of the public URL: with its port if it names one; else without a port and with the scheme's default
+ * port.
+ */
 const publicHosts = (publicUrl: string): readonly string[] => {
   const { host, hostname, port, protocol } = new URL(publicUrl)
   return port === "" ? [host, `${hostname}:${protocol === "https:" ? 443 : 80}`] : [host]
@@ -106,7 +122,7 @@ const answerPreflight = (request: IncomingMessage, response: ServerResponse): vo
   response.end()
 }
 
-/** Makes the guard of one listener, for MCP endpoints and the REST API alike. */
+/** Creates the guard of one listener, for MCP endpoints and the REST API alike. */
 export const createGuard = (options: GuardOptions): Guard => {
   const allowed = options.allowedHosts.map((host) => host.toLowerCase())
   const hosts = new Set([...publicHosts(options.publicUrl), ...allowed])
@@ -147,7 +163,7 @@ export const createGuard = (options: GuardOptions): Guard => {
   }
 }
 
-/** Headers that say one thing, of those that we read. Host has a rule of its own: see guard.ts. */
+/** Headers that we read and that may have one value only. Host has a rule of its own: see `hostOf`. */
 const single: readonly string[] = [
   "authorization",
   "content-type",
@@ -161,13 +177,15 @@ const single: readonly string[] = [
 ]
 const paramPrefix = "mcp-param-"
 
-/** Of these a proxy may have joined repetitions to one line: no value of them has a comma. */
+/**
+ * Headers whose values never contain a comma. A comma in one of them means that a proxy or Node joined repeated lines.
+ */
 const withoutComma: readonly string[] = ["mcp-protocol-version", "mcp-session-id", "mcp-method"]
 
 const differing = (name: string): AppError =>
   new AppError("RepeatedHeader", { detail: `The header ${name} is there more than once, with different values.` })
 
-/** The one value of several; throws RepeatedHeader if they differ. */
+/** The common value of a repeated header; throws RepeatedHeader if the values differ. */
 const oneOf = (name: string, values: readonly string[]): string => {
   const [first = ""] = values
   if (values.some((value) => value !== first)) throw differing(name)
@@ -180,7 +198,7 @@ const countOf = (headers: object): number => {
   return count
 }
 
-/** The names and values as they came, of the given names the first only. */
+/** The raw headers, with only the first occurrence of each name in `names`. */
 const onlyFirst = (rawHeaders: readonly string[], names: ReadonlySet<string>): string[] => {
   const kept: string[] = []
   const seen = new Set<string>()
@@ -194,8 +212,9 @@ const onlyFirst = (rawHeaders: readonly string[], names: ReadonlySet<string>): s
 }
 
 /**
- * Makes one of each header that a client repeats with equal values, as some do with each of their requests. Node keeps the
- * first of some and joins others: what is read must not depend on that. Throws RepeatedHeader for different values.
+ * Merges each header that a client repeats with equal values into one; some clients repeat headers in all their
+ * requests. Node keeps the first of some headers and joins others, and what we read must not depend on this difference.
+ * Throws RepeatedHeader for different values.
  */
 export const collapseRepeated = (request: IncomingMessage): void => {
   const { headers, rawHeaders } = request
@@ -210,27 +229,27 @@ export const collapseRepeated = (request: IncomingMessage): void => {
       headers[name] = oneOf(name, values)
       collapsed.add(name)
     }
-  // the REST API reads some of them as they came
+  // the REST API's adapter reads some headers from rawHeaders
   if (collapsed.size > 0) request.rawHeaders = onlyFirst(rawHeaders, collapsed)
 }
 
 const codeOf = (fault: unknown): string => (fault instanceof Error && "code" in fault ? String(fault.code) : "")
 
 /**
- * What is wrong with bytes that Node could not read as a request: its parser's faults (HPE_…), and requests that did not
- * come in time. `undefined` if the connection broke: then nobody is there who could be told.
+ * The error for bytes that Node could not read as a request (the parser's codes HPE_…), or for a request that did not
+ * arrive in time. `undefined` if the connection broke: then no answer can be sent.
  */
 export const unreadable = (fault: unknown): AppError | undefined => {
   const code = codeOf(fault)
   if (code === "HPE_HEADER_OVERFLOW") return new AppError("HeadersTooLarge", { detail: "The headers are too large." })
   if (code === "ERR_HTTP_REQUEST_TIMEOUT")
-    return new AppError("RequestTimeout", { detail: "The request did not come whole in time." })
+    return new AppError("RequestTimeout", { detail: "The request did not arrive completely in time." })
   if (!code.startsWith("HPE_")) return undefined
-  // not the parser's words: they may quote the bytes
-  return new AppError("MalformedHttp", { detail: "What came is no HTTP/1.1 request." })
+  // without the parser's message, which may quote the bytes
+  return new AppError("MalformedHttp", { detail: "The received bytes are not an HTTP/1.1 request." })
 }
 
-/** A whole answer as it goes out on a connection that ends with it. */
+/** A complete HTTP response as text, with `Connection: close`. */
 export const unreadableAnswer = ({ error, requestId }: Unreadable): string => {
   const { status, headers, body } = toProblem(error, { headers: {} }, requestId)
   const lines = {
@@ -245,17 +264,17 @@ export const unreadableAnswer = ({ error, requestId }: Unreadable): string => {
 }
 
 /**
- * Checks what a request says of how it is sent. Node decodes chunks and hands over any other coding as it came; and asks us
- * about expectations that it does not know. Throws TransferCodingUnknown (RFC 9112 §6.1) or ExpectationFailed (RFC 9110
- * §10.1.1).
+ * Checks the headers Transfer-Encoding and Expect. Node decodes chunked bodies, passes on bodies of any other coding
+ * undecoded, and leaves unknown expectations to us. Throws TransferCodingUnknown (RFC 9112 §6.1) or ExpectationFailed
+ * (RFC 9110 §10.1.1).
  */
 export const checkFraming = ({ headers }: Pick<IncomingMessage, "headers">): void => {
   const coding = headers["transfer-encoding"]
   if (coding !== undefined && coding.toLowerCase() !== "chunked")
     throw new AppError("TransferCodingUnknown", {
-      detail: "The request has a Transfer-Encoding that is not read here.",
+      detail: "The request has a Transfer-Encoding other than chunked.",
       headers: { connection: "close" },
     })
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== "100-continue")
-    throw new AppError("ExpectationFailed", { detail: "The request expects what is not known here." })
+    throw new AppError("ExpectationFailed", { detail: "The Expect header has a value other than 100-continue." })
 }

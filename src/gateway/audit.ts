@@ -5,18 +5,20 @@ import type { Message } from "../mcp/message.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answered, Known } from "./pipeline.ts"
 
-/** Status that stands for a client that left before its answer (nginx' convention). */
+/** Status logged and counted for a client that disconnected before its answer (nginx' convention). */
 export const clientLeft = 499
 
-/** What is counted of a request that is over. */
+/** A finished request, as it is counted. */
 type Counted = {
   readonly verb: string
   readonly status: number
   /** Our own error; undefined = the server answered. */
   readonly error: AppError | undefined
-  /** Time until the head of the answer, seconds; undefined = it never was an MCP request. */
+  /**
+   * Time until the head of the answer, seconds; undefined if the request was refused before it became an MCP request.
+   */
   readonly seconds?: number
-  /** How the answer's body ended, if that was not as it should. */
+  /** `server_gone` or `unreadable` if the answer's body ended so. */
   readonly failedEnding?: string | undefined
 }
 
@@ -29,7 +31,7 @@ type RequestMetrics = {
 
 const verbs: ReadonlySet<string> = new Set(["GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"])
 
-/** A server may answer any three digits: what HTTP has no name for is one value. */
+/** The label of a status; `other` where HTTP has no name for it, because a server may answer any three digits. */
 const statusLabel = (status: number): string =>
   status === clientLeft || STATUS_CODES[status] !== undefined ? String(status) : "other"
 
@@ -74,10 +76,10 @@ export const createRequestMetrics = (telemetry: TelemetryPort): RequestMetrics =
   }
 }
 
-/** What was decided on a request: `none` if it ended before anything was, e.g. because its body is no JSON. */
+/** The decision on a request; `none` if the request failed before it, e.g. because its body is not JSON. */
 type Decision = "allowed" | "denied" | "none"
 
-/** Errors by which identity and policy refuse. */
+/** Errors by which the caller's identity or a policy denies access. */
 const denials: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "Unauthenticated",
   "Forbidden",
@@ -88,25 +90,28 @@ const denials: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "OriginNotAllowed",
 ])
 
-/** What was decided on a request that came so far and, if so, failed with `error`. */
+/** The decision on a request, from what is known of it and from the error with which it failed, if any. */
 const decisionOf = (known: Pick<Known, "messages">, error: AppError | undefined): Decision => {
   if (error !== undefined && denials.has(error.code)) return "denied"
   return known.messages === undefined ? "none" : "allowed"
 }
 
-/** What became of a request: answered by its server, or by us with an error. `now` in milliseconds since the epoch. */
+/**
+ * How a request ended: answered by its server (`outcome`), or by us with `error`. `now` in milliseconds since the
+ * epoch.
+ */
 type Verdict = {
   readonly known: Known
   readonly now: number
   readonly outcome?: Answered
   readonly error?: AppError
-  /** True if the client left before there was an answer. */
+  /** True if the client disconnected before there was an answer. */
   readonly left?: boolean
 }
 
 /** A request that never became an MCP request. */
 type Refusal = {
-  /** What is known of it; nothing, if it could not be read. */
+  /** What is known of the request; empty if it could not be read as HTTP. */
   readonly request: { readonly method?: string | undefined; readonly url?: string | undefined }
   readonly requestId: string
   readonly error: AppError
@@ -114,9 +119,9 @@ type Refusal = {
 
 /** Writes one line for each request and counts it. Bodies, arguments, tokens and session ids never appear. */
 type Audit = {
-  /** A request came in; the returned function says what became of it (once). */
+  /** Call it when a request arrives, and the returned function once, when the request is over. */
   begin(): (verdict: Verdict) => void
-  /** A request was refused before it was one. */
+  /** Call it for a request that was refused before it became an MCP request. */
   refuse(refusal: Refusal): void
 }
 
@@ -129,8 +134,8 @@ const toolOf = ({ method, params }: Call): string | undefined =>
   method === "tools/call" && typeof params.name === "string" ? params.name.slice(0, 128) : undefined
 
 /**
- * The method and tool that the body asks for, denied ones too; of a batch the first method and all tools. Short, so that
- * the line stays short whatever was sent.
+ * The method and tool that the body asks for, denied ones too; of a batch the first method and all tools. Names are
+ * cut, so that the line stays short whatever was sent.
  */
 const messageFields = ({ messages, reading }: Known): Record<string, unknown> => {
   const calls = (messages ?? reading?.messages)?.filter(isCall) ?? []
@@ -153,15 +158,15 @@ const failedEndings: readonly string[] = ["server gone", "unreadable"]
 const failedEndingOf = ({ outcome }: Verdict): string | undefined =>
   outcome !== undefined && failedEndings.includes(outcome.ending) ? outcome.ending.replace(" ", "_") : undefined
 
-/** The path without its query, in which clients put what is nobody's business. */
+/** The path without its query, because clients put secrets into queries; at most 128 characters. */
 const pathOf = ({ url = "" }: Refusal["request"]): string => (url.split("?", 1)[0] ?? "").slice(0, 128)
 
-/** Longest sentence of an error in a line. */
+/** Most characters of an error's message in a line. */
 const longestWhy = 300
 
 /**
- * Why a request was refused, as its caller was told it; and what caused that, if it was an error of ours, whose words have no
- * secrets. Others' words may quote a body.
+ * The error's code and its message, as the caller got them. The message of the cause is added only if the cause is an
+ * AppError, whose messages hold no secrets; other messages may quote a body.
  */
 const whyOf = (error: AppError): Record<string, unknown> => ({
   code: error.code,
@@ -169,7 +174,7 @@ const whyOf = (error: AppError): Record<string, unknown> => ({
   ...(isAppError(error.cause) ? { cause: error.cause.message.slice(0, longestWhy) } : {}),
 })
 
-/** Makes the audit log and the metrics of MCP requests. `names`: how it names callers; default by digest. */
+/** Creates the audit log and the metrics of MCP requests. `names`: how the log names callers; default by digest. */
 export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLogNames("digest")): Audit => {
   const metrics = createRequestMetrics(telemetry)
 

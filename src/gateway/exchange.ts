@@ -13,12 +13,12 @@ import { callServer } from "./wire/call-server.ts"
 import type { Upstream } from "./wire/upstream.ts"
 import { isDialFailure, type UpstreamAnswer } from "./wire/upstream-answer.ts"
 
-/** What an exchange asks. */
+/** What {@link exchange} depends on. */
 export type ExchangeDeps = {
   readonly upstream: Upstream
   readonly placement: PlacementPort
   readonly reopener: Reopener
-  /** Finds the server once more, after the first one turned out to be the wrong one. */
+  /** Finds the server again, after the first one could not be reached or did not know the session. */
   readonly findServer: (input: Keyed) => Placed | Promise<Placed>
   readonly clock: ClockPort
   /** For targets without a requestTimeout of their own, milliseconds. */
@@ -27,15 +27,15 @@ export type ExchangeDeps = {
 
 type Sent = Pick<Exchanged, "placed" | "answer">
 
-/** Waits before another attempt, milliseconds; as many attempts more as there are entries. */
+/** Waits before each repetition, milliseconds: as many repetitions as entries. */
 const retryDelaysMs: readonly number[] = [100, 400]
 
-/** True if asking for all of it twice does no harm. */
+/** True if all messages are requests that can be sent twice without harm (`repeatable` in src/mcp/methods.ts). */
 export const isRepeatable = (messages: readonly Message[]): boolean =>
   messages.length > 0 &&
   messages.every((message) => message.kind === "request" && factsOf(message.method).repeatable === true)
 
-/** What a request hears whose server broke off: «ask again» only where that is safe. */
+/** The error if a repetition is safe, else UpstreamInterrupted, which does not ask the client to retry. */
 const toInterrupted = (error: AppError, { messages }: Placed): AppError => {
   if (isDialFailure(error) || isRepeatable(messages)) return error
   const { phase = "head" } = error.data ?? {}
@@ -58,13 +58,16 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   })
 }
 
-/** Nothing was sent, or nothing is lost by sending it again on another connection. */
+/** True if nothing was sent, or if a connection broke that had been used before and the messages are repeatable. */
 const mayRetry = (error: unknown, placed: Placed): boolean => {
   if (isDialFailure(error)) return true
   return hasCode(error, "UpstreamUnreachable") && error.data?.reused === true && isRepeatable(placed.messages)
 }
 
-/** A refused connection can mean that the server lives elsewhere by now, or that the session's life is over. */
+/**
+ * After a failed connection: reports the address as unreachable. Throws SessionNotFound if the incarnation of a
+ * stateful session is over.
+ */
 const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError): Promise<void> => {
   if (!isDialFailure(error)) return
   deps.placement.reportUnreachable(placed.placement)
@@ -92,23 +95,27 @@ const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Sent
 
 type Verdict = "pass" | "ended" | "again"
 
-/** True for a status that servers answer to a session that they do not know, and to much else. */
+/** True for statuses that servers return for an unknown session, but for other reasons too. */
 const isDoubtful = ({ status }: UpstreamAnswer): boolean => status === 404 || status === 400
 
 /**
- * What a doubtful status to a request with a session means. The life of the server decides: still the session's own, then
- * the server's word stands.
+ * What to do with a doubtful status to a request with a session. `pass`: the incarnation still runs, so the answer is
+ * the server's decision. Otherwise the session is over: `ended` for a stateful target, `again` for a stateless one.
  */
 const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: OpenSession): Promise<Verdict> => {
   const { placement, target } = placed
   const current = await deps.placement.currentIncarnation(placement, placed.signal)
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
-  // a session that we opened again has ended in the server: the client never knew it, so it need not know this either
+  // a session that we opened again has ended in the server: open another one, because the client knows only its first
+  // session
   return stateless && answer.status === 404 && !isSameIncarnation(session, placement) ? "again" : "pass"
 }
 
-/** Sends it, and once more to the next incarnation of the server if the session's own turns out to be over. */
+/**
+ * Sends the request, and once more if the session turns out to be over in its server: to the next incarnation, or with
+ * a session that is opened again.
+ */
 const sendToSession = async (deps: ExchangeDeps, first: Placed): Promise<Sent> => {
   const sent = await sendPersistently(deps, first)
   const { session } = first
@@ -125,7 +132,7 @@ const sendToSession = async (deps: ExchangeDeps, first: Placed): Promise<Sent> =
   return sendPersistently(deps, placed)
 }
 
-/** Counts an open call as use of the instance that has it, also when that becomes another one while the call is on its way. */
+/** Counts an open call as use of its instance. When the call is sent to another instance, the use moves there. */
 const followUse = ({ placement, findServer }: ExchangeDeps, { placement: first }: Placed) => {
   let end = placement.beginCall(first)
   const findAgain: ExchangeDeps["findServer"] = async (input) => {
@@ -138,9 +145,10 @@ const followUse = ({ placement, findServer }: ExchangeDeps, { placement: first }
 }
 
 /**
- * Sends a request to its server and waits for the head of the answer; tries again where that cannot do harm, on the server's
- * next incarnation if need be. A call counts as use of its instance until the exchange is closed. Throws SessionNotFound,
- * UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout, UpstreamInvalid and what finding a server throws.
+ * Sends a request to its server and waits for the head of the answer; repeats it where that is safe, at the server's
+ * next incarnation if necessary. A call counts as use of its instance until the exchange is closed. Throws
+ * SessionNotFound, UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout, UpstreamInvalid and what finding a server
+ * throws.
  */
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
   const isCall = first.verb === "POST" && !first.openStream

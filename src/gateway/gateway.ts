@@ -13,7 +13,7 @@ import { buildRequestPath, type GatewayDeps, targetNamed } from "./request-path.
 import type { AskServer } from "./trial.ts"
 import { createUpstream } from "./wire/upstream.ts"
 
-/** A request that could not be read as HTTP, and what its client was told. */
+/** A request that could not be read as HTTP, and the error that its client got. */
 export type Unreadable = {
   readonly requestId: string
   readonly error: AppError
@@ -22,40 +22,43 @@ export type Unreadable = {
 /** The data path: MCP requests in, answers of the right instances out. */
 export type Gateway = {
   /**
-   * Serves one request to `/mcp/{target}`, errors included; `origin` is where it came from. Resolves when the answer is out;
-   * never rejects.
+   * Serves one request to `/mcp/{target}`, errors included; `origin` is where it came from. Resolves when the answer
+   * has been written; never rejects.
    */
   handle(request: IncomingMessage, response: ServerResponse, origin: ClientOrigin): Promise<void>
-  /** Answers a request that is no MCP request with a problem; its id is in the log. */
+  /** Answers a request that is not an MCP request with a problem document, and logs it with its request id. */
   refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void
-  /** Logs and counts what could not be read as a request, and was answered. */
+  /** Logs and counts a request that could not be read as HTTP. The caller answers it. */
   logUnreadable(unreadable: Unreadable): void
   /** Asks a server as a client's request would, for the test of a target; see trial.ts. */
   readonly ask: AskServer
   /**
-   * Ends streams that have no call, those without a head as soon as it is there, within 10 s; and waits for the calls until
-   * `signal` is aborted, then ends those too and takes no more. Until then whatever still comes is served, new streams to
-   * end at once.
+   * Ends the streams that have no call: those with a head at once, the others when their head arrives or after 10 s.
+   * Waits for the calls until `signal` is aborted; then ends them too and refuses new requests. Until then new requests
+   * are served, except that new streams end at once.
    */
   drain(signal: AbortSignal): Promise<void>
   /** Ends every exchange and connection. */
   close(): Promise<void>
 }
 
-/** How long a drain waits for the head of a stream, so that the client hears of an end and not of an error. */
+/**
+ * How long a drain waits for the head of a stream, milliseconds, so that the client sees the stream end instead of an
+ * error.
+ */
 const headMs = 10_000
 
 const isStream = ({ openStream, verb }: Known): boolean => openStream === true || verb === "GET"
 
-/** A request on its way. */
+/** A request in progress. */
 type Flight = {
-  readonly life: AbortController
+  readonly controller: AbortController
   readonly request: IncomingMessage
   readonly response: ServerResponse
   /** What it holds of the memory for bodies. */
   readonly holding: Holding
   known: Known
-  /** Takes back that it ends with its caller's token; absent while it does not. */
+  /** Cancels the timer that ends the request when its caller's token expires; absent without such a timer. */
   keep?: () => void
   done: Promise<void>
 }
@@ -70,13 +73,13 @@ const shuttingDown = (): AppError =>
 /** How long a connection that ends with an answer is still read, milliseconds. */
 const lingerMs = 2_000
 
-/** A request of Node's, and where its answer goes. */
+/** A request, and where its answer goes. */
 type Place = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly clock: ClockPort }
 
 /**
- * Ends an answer whose connection ends with it. While the client still sends, an end at once would be a reset (unread bytes
- * make it one), which takes the answer away from a client that has not read it yet: so the answer goes out whole, and the
- * end follows when the request is here or after a while. Whoever reads the answer sees that the connection is about to end.
+ * Sends an answer after which the connection closes. Closing it while the client still sends would be a reset, because
+ * of the unread bytes, and a reset can take the answer from a client that has not read it yet. So the answer is written
+ * whole, and the connection closes when the request has arrived or after `lingerMs`.
  */
 const endConnection = ({ request, response, clock }: Place, body: string): void => {
   response.write(body)
@@ -87,7 +90,7 @@ const endConnection = ({ request, response, clock }: Place, body: string): void 
   const cancel = clock.timer(lingerMs, end)
   request.once("end", end)
   response.once("close", cancel)
-  // what nobody reads stays in the way of what follows
+  // read and drop the body: otherwise its `end` never comes
   request.resume()
 }
 
@@ -100,7 +103,7 @@ const send = (place: Place, answer: ErrorAnswer, requestId: string): void => {
   else endConnection(place, answer.body)
 }
 
-/** Makes the gateway's data path. It starts nothing by itself; close what you make. */
+/** Creates the gateway's data path, which follows `targets` from now on. The caller must close it. */
 export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
   const upstream = createUpstream(clock)
@@ -118,15 +121,15 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     turns,
   })
 
-  /** A call that began in time runs to its end; what only listens ends with the token that opened it. */
+  /** Streams without a call end when their caller's token expires; a call that began in time runs to its end. */
   const endInTime = (flight: Flight): void => {
-    const { known, life, keep } = flight
+    const { known, controller, keep } = flight
     if (keep !== undefined || known.identity === undefined || !isStream(known)) return
-    flight.keep = atExpiry(clock, known.identity, (reason) => life.abort(reason))
+    flight.keep = atExpiry(clock, known.identity, (reason) => controller.abort(reason))
   }
   const fly = async (flight: Flight): Promise<void> => {
-    const { life, request, response, holding, known: incoming } = flight
-    const { signal } = life
+    const { controller, request, response, holding, known: incoming } = flight
+    const { signal } = controller
     const reading = { limit: deps.options.maxBodyBytes, declared: request.headers["content-length"], signal, holding }
     const end = audit.begin()
     try {
@@ -146,11 +149,11 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       holding.end()
     }
   }
-  /** Access that is taken away ends what it had opened. */
+  /** Ends the requests for a target that their callers may no longer use. */
   const judgeAgain = (target: string): void => {
-    for (const { known, life } of flights) {
+    for (const { known, controller } of flights) {
       const reason = known.targetName === target ? lostRight(known, admitNow) : undefined
-      if (reason !== undefined) life.abort(reason)
+      if (reason !== undefined) controller.abort(reason)
     }
   }
   const unsubscribe = deps.targets.subscribe(({ object }) => judgeAgain(object.metadata.name))
@@ -159,7 +162,10 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     audit.refuse({ request, requestId, error })
     send({ request, response, clock }, toProblem(error, request, requestId), requestId)
   }
-  /** Who shows no token hears of that first, whatever the verb: clients ask by HEAD who issues tokens. */
+  /**
+   * A caller without a valid token gets Unauthenticated instead of MethodNotAllowed: clients find out by HEAD who
+   * issues tokens.
+   */
   const challenged = async ({ url = "", headers: { authorization } }: IncomingMessage, error: unknown) => {
     if (!hasCode(error, "MethodNotAllowed")) return error
     try {
@@ -171,16 +177,23 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const handle: Gateway["handle"] = async (request, response, origin) => {
     const requestId = newRequestId()
-    const life = new AbortController()
+    const controller = new AbortController()
     response.on("close", () => {
-      if (!response.writableFinished) life.abort()
+      if (!response.writableFinished) controller.abort()
     })
     try {
       if (over) throw shuttingDown()
       const { headers } = request
-      const facts = { requestId, receivedAt: clock.now(), headers, origin, signal: life.signal }
+      const facts = { requestId, receivedAt: clock.now(), headers, origin, signal: controller.signal }
       const known: Known = receive(request, facts)
-      const flight: Flight = { life, request, response, holding: deps.bodies.open(), known, done: Promise.resolve() }
+      const flight: Flight = {
+        controller,
+        request,
+        response,
+        holding: deps.bodies.open(),
+        known,
+        done: Promise.resolve(),
+      }
       flights.add(flight)
       flight.done = fly(flight).finally(() => flights.delete(flight))
       await flight.done
@@ -189,7 +202,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     }
   }
   const end = (which: (flight: Flight) => boolean): void => {
-    for (const flight of flights) if (which(flight)) flight.life.abort(shuttingDown())
+    for (const flight of flights) if (which(flight)) flight.controller.abort(shuttingDown())
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
     leaving = true

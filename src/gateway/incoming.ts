@@ -11,23 +11,23 @@ export type Verb = "POST" | "GET" | "DELETE"
 /** Where a client is, by a trusted proxy in front or by the connection. */
 export type ClientOrigin = { readonly address: string; readonly host: string; readonly protocol: "http" | "https" }
 
-/** An MCP request as it came in: plain facts, of which nothing is believed yet. Its body stands apart. */
+/** An MCP request as it arrived, without its body (see {@link BodySource}). Nothing of it is verified yet. */
 export type Incoming = {
-  /** Our own name of the request: in the answer's x-request-id and in the log. */
+  /** The id that we give the request: in the answer's x-request-id and in the log. */
   readonly requestId: string
   /** Wall-clock time in milliseconds. */
   readonly receivedAt: number
   readonly verb: Verb
-  /** From the path; may be anything. */
+  /** From the path; not validated. */
   readonly targetName: string
   /** By lower-case name. */
   readonly headers: IncomingHttpHeaders
   readonly origin: ClientOrigin
-  /** Aborted when the client goes away or the gateway gives up on the request. */
+  /** Aborted when the client disconnects or the gateway ends the request. */
   readonly signal: AbortSignal
 }
 
-/** A name for a request. */
+/** A new random request id (UUID). */
 export const newRequestId = (): string => randomUUID()
 
 const verbs: readonly string[] = ["POST", "GET", "DELETE"]
@@ -46,7 +46,8 @@ export const targetNameIn = (url: string): string | undefined => {
 }
 
 /**
- * Takes in a request to `/mcp/{target}`. Throws RouteNotFound for other paths and MethodNotAllowed for other verbs.
+ * Reads verb and target name of a request to `/mcp/{target}`. Throws RouteNotFound for other paths and MethodNotAllowed
+ * for other verbs.
  */
 export const receive = (
   { method, url = "" }: { readonly method?: string | undefined; readonly url?: string | undefined },
@@ -63,16 +64,21 @@ export const receive = (
   return { ...facts, verb: method, targetName }
 }
 
-/** How much of a refused body is still read, so that a client which is sending gets to read the answer. */
+/**
+ * Most bytes of a refused body that are read and dropped, so that a client that is still sending can read the answer.
+ */
 const discardLimit = 64 * 2 ** 20
 
-/** Names and values of parameters that every parser reads alike: no escapes, and nothing that ends one for some of them. */
+/**
+ * Names and values of parameters that every parser reads alike: no escapes, and no character that ends a value for some
+ * parsers.
+ */
 const plainName = /^[\w-]+$/
 const plainValue = /^[\w.+ /:-]*$/
 
 /**
- * True for a Content-Type that says JSON in UTF-8 and nothing else. A server decodes by the charset: in UTF-7, which
- * Express servers know, text that the policy read inside a string is quotes and commas.
+ * True for a Content-Type that says JSON in UTF-8 and nothing else. A server decodes the body by its charset: in UTF-7,
+ * which Express servers know, text inside a string of the JSON that the policy read can become quotes and commas.
  */
 const saysUtf8Json = (header: string): boolean => {
   const type = header.includes("\\") ? undefined : parseMediaType(header)
@@ -81,7 +87,10 @@ const saysUtf8Json = (header: string): boolean => {
 }
 
 const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
-/** What clients send (MCP 2025-11-25, Sending Messages to the Server); who sends nothing takes everything. */
+/**
+ * The Accept header that clients send (MCP 2025-11-25, Sending Messages to the Server). A request without the header
+ * accepts everything.
+ */
 const usualAccept = answerTypes.join(", ")
 
 /** True unless an Accept header names neither JSON nor event streams. */
@@ -105,7 +114,7 @@ export const checkMedia = (headers: IncomingHttpHeaders): void => {
 const tooLarge = (limit: number): AppError =>
   new AppError("BodyTooLarge", { detail: `The body is larger than ${limit} bytes.`, data: { limit } })
 
-/** Reads and forgets what still comes, up to a bound; then the connection ends. */
+/** Reads and drops the rest of a body; closes the connection after `discardLimit` bytes. */
 const discard = (request: Readable): void => {
   let seen = 0
   request.on("data", (chunk: Buffer) => {
@@ -117,26 +126,27 @@ const discard = (request: Readable): void => {
 
 /** Where the body of a request comes from. */
 export type BodySource = {
-  /** Reads it whole, as bytes that `owner` holds. Throws what {@link readBody} throws. */
+  /** Reads the whole body; its bytes count for `owner`. Throws what {@link readBody} throws. */
   read(owner: string): Promise<Buffer>
 }
 
 /** How a body is read. */
 type BodyReading = {
-  /** Most bytes of it. */
+  /** Largest body that is accepted, bytes. */
   readonly limit: number
-  /** Its Content-Length header. */
+  /** The Content-Length header. */
   readonly declared: string | undefined
-  /** Ends the reading: the client is gone, or the gateway gives up on the request. */
+  /** Aborted when the client disconnects or the gateway ends the request; ends the reading. */
   readonly signal: AbortSignal
-  /** Takes bytes of the budget before they are held; see intake/bodies.ts. */
+  /** Reserves bytes of the budget before they are held; false if there are not enough. See src/intake/bodies.ts. */
   readonly take: (bytes: number) => boolean
 }
 
 /**
- * Reads a whole request body. Throws BodyTooLarge; BodiesTooLarge when the caller may hold no more bytes; rejects with the
- * signal's reason when the client goes away or the gateway gives up on it. How long it may take is the server's
- * requestTimeout. Bytes that were taken stay taken, whatever becomes of the body: who gave `take` gives them back.
+ * Reads a whole request body. Rejects with BodyTooLarge, with BodiesTooLarge when the caller may hold no more bytes, or
+ * with the signal's reason when the client disconnects or the gateway ends the request. The time limit is
+ * requestTimeout of the HTTP server. Bytes that were taken with `take` are not given back here, whatever becomes of the
+ * body: this is the duty of the caller that passes `take`.
  */
 export const readBody = (request: Readable, { limit, signal, take, ...head }: BodyReading): Promise<Buffer> =>
   new Promise((resolve, reject) => {
@@ -145,7 +155,7 @@ export const readBody = (request: Readable, { limit, signal, take, ...head }: Bo
     const fail = (error: unknown) => {
       request.removeListener("data", onData)
       signal.removeEventListener("abort", stop)
-      // the listeners outlive the body
+      // release the bytes: the listeners live longer than the body
       gather.whole()
       discard(request)
       reject(error)

@@ -19,7 +19,7 @@ export type Admitted = Identified & {
   readonly tools: ToolPolicy | undefined
 }
 
-/** The body is here. */
+/** The body has been read. */
 export type Read = Admitted & {
   /** The original bytes, which go upstream as they are; undefined for GET and DELETE. */
   readonly body: Buffer | undefined
@@ -31,7 +31,7 @@ declare const permission: unique symbol
 /** The policy allows the request. Only policy.ts makes one: the brand keeps a pipeline without it from compiling. */
 export type Permitted = Read & {
   readonly [permission]: true
-  /** Without the parameters that nobody asks for any more; see policy.ts. */
+  /** Without the parameters that no later step uses; see policy.ts. */
   readonly messages: readonly Message[]
   /** From the body: `modern` if its messages name the protocol version themselves; GET and DELETE are legacy. */
   readonly era: Era
@@ -39,26 +39,26 @@ export type Permitted = Read & {
   readonly openStream: boolean
 }
 
-/** It is known whose instance answers, and the session is open. */
+/** The subject key is known, and the session id has been opened. */
 export type Keyed = Permitted & {
   readonly subjectKey: SubjectKey
   readonly session: OpenSession | undefined
-  /** Whether an instance may be made for this request. */
+  /** Whether an instance may be created for this request. */
   readonly mode: "create" | "find"
 }
 
-/** There is an instance to send it to. */
+/** There is an instance to which the request can be sent. */
 export type Placed = Keyed & {
   readonly placement: Placement
-  /** The server's own session id, where the session stands now. */
+  /** The server's own session id at this placement; undefined without a session. */
   readonly upstreamSession: string | undefined
 }
 
-/** The server's answer is coming, from where the request was sent in the end. */
+/** The head of the server's answer has arrived. `placed` is where the request was sent in the end. */
 export type Exchanged = {
   readonly placed: Placed
   readonly answer: UpstreamAnswer
-  /** Ends the exchange, and the use of the instance that it counts as. Whoever has the exchange must call it. */
+  /** Ends the exchange, which then no longer counts as use of the instance. The caller of `exchange` must call it. */
   close(): void
 }
 
@@ -71,22 +71,22 @@ export type Answered = {
   readonly placed: Placed
 }
 
-/** How a body's way to the client ended. */
+/** How the transfer of a body to the client ended. */
 export type Ending = "complete" | "client gone" | "server gone" | "unreadable" | "stopped"
 
-/** What is known of a request at some point of its way, for errors and the log. */
+/** What is known of a request at some step, for errors and the log. */
 export type Known = Incoming & Partial<Omit<Placed, keyof Incoming>>
 
-/** One step of the way: takes what is known and only adds to it. The body is there for the one step that reads it. */
+/** One step of the request path: takes what is known and only adds to it. `body` is for the one step that reads it. */
 export type Step<A extends Incoming, B extends A> = (input: A, body: BodySource) => B | Promise<B>
 
-/** A way from the incoming request to what `B` knows. */
+/** The request path from the incoming request to what `B` knows. */
 export type Pipeline<B extends Incoming> = {
-  /** The same way with one more step, which must not need more than is known by then. */
+  /** The same path with one more step, which must not need more than is known by then. */
   readonly step: <C extends B>(next: Step<B, C>) => Pipeline<C>
   /**
-   * Goes the way; `seen` hears after each step what is known now, so that a failure can be told in its context. Steps
-   * that answer at once are not waited for: on a warm instance only the body and the server are.
+   * Runs the steps. `seen` is called after each step with what is known now, so that a failure can be logged with it. A
+   * step that returns no promise is not awaited: on a warm instance only the body and the server are.
    */
   readonly run: (incoming: Incoming, body: BodySource, seen: (known: Known) => void) => B | Promise<B>
 }
@@ -98,16 +98,16 @@ const extend = <B extends Known>(run: Pipeline<B>["run"]): Pipeline<B> => ({
   run,
   step: <C extends B>(next: Step<B, C>) =>
     extend<C>((incoming, body, seen) => {
-      const tell = (output: C): C => {
+      const report = (output: C): C => {
         seen(output)
         return output
       }
       return andThen(
         andThen(run(incoming, body, seen), (input) => next(input, body)),
-        tell,
+        report,
       )
     }),
 })
 
-/** The way that has no step yet. */
+/** The path without any step. */
 export const pipeline = (): Pipeline<Incoming> => extend<Incoming>((incoming) => incoming)

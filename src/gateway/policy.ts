@@ -16,14 +16,13 @@ const essential = (method: string, params: Params): Params => {
 }
 
 /**
- * What is still asked of a message once it is permitted: method and name for the log, and what opens a session again.
- * The rest of its parameters is in the body anyway, and takes up to fifteen times as much memory here: a request that
- * waits, or a call that runs for hours, must not hold it.
+ * The message with only those parameters that are used after it is permitted: the name, for the log, and what opens a
+ * session again. The body holds the others as bytes. Parsed, they take up to fifteen times as much memory, which a
+ * request that waits, or a call that runs for hours, must not hold.
  */
 const abridge = (message: Message): Message =>
   message.kind === "response" ? message : { ...message, params: essential(message.method, message.params) }
 
-/** What admission asks: the known targets, and who may use them. */
 type AdmissionDeps = {
   readonly targetNamed: (name: string) => MCPTarget | undefined
   readonly mayUse: (target: MCPTarget, identity: Identity) => boolean
@@ -35,7 +34,8 @@ type AdmissionDeps = {
 const checkScopes = (target: MCPTarget, identity: Identity, metadata: string | undefined): void => {
   const missing = (target.spec.requiredScopes ?? []).filter((scope) => !identity.scopes.includes(scope))
   if (missing.length === 0) return
-  // a challenge takes only what a scope may consist of (RFC 6749 §3.3), and a header not even all that a target may say
+  // keep only the characters that a challenge may have in a scope (RFC 6749 §3.3): requiredScopes may have others, even
+  // some that no header may have
   const scope = (target.spec.requiredScopes ?? []).join(" ").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, "")
   const where = metadata === undefined ? "" : `, resource_metadata="${metadata}"`
   throw new AppError("Forbidden", {
@@ -45,8 +45,8 @@ const checkScopes = (target: MCPTarget, identity: Identity, metadata: string | u
 }
 
 /**
- * Lets a caller through to a target. Throws TargetNotFound, the same for unknown targets and for those that the caller
- * may not use; Forbidden if the token lacks a scope.
+ * Checks that the caller may use the target. Throws TargetNotFound, the same for unknown targets and for those that the
+ * caller may not use; Forbidden if the token lacks a scope.
  */
 export const admit =
   (deps: AdmissionDeps) =>
@@ -70,8 +70,9 @@ const checkTool = (message: Message, tools: ToolPolicy | undefined): void => {
 }
 
 /**
- * Tasks are found by their id alone, and listed without one, so on an instance that several users share one could reach
- * another's. Whether its server keeps them apart, only the target's author knows.
+ * Throws Forbidden for methods of tasks on an instance that several users share. A task is found by its id alone, and
+ * listing needs no id, so a user could reach another user's tasks. Only the target's author knows whether the server
+ * keeps users apart; `sharedTasks` declares it.
  */
 const checkTasks = (message: Message, { spec }: MCPTarget): void => {
   if (message.kind === "response" || spec.sharedTasks === true || !factsOf(message.method).needsOwnInstance) return
@@ -82,7 +83,7 @@ const checkTasks = (message: Message, { spec }: MCPTarget): void => {
   })
 }
 
-/** Batches exist in revision 2025-03-26 only, which is also what a request without a version header speaks. */
+/** Batches exist in revision 2025-03-26 only, which is also the revision of a request without a version header. */
 const checkBatch = (input: Read, messages: readonly Message[]): void => {
   const version = input.headers["mcp-protocol-version"] ?? withBatches
   const modern = messages.some((message) => message.kind !== "response" && message.version !== undefined)
@@ -112,8 +113,8 @@ const grant = (input: Read, all: readonly Message[]): Permitted => {
 }
 
 /**
- * Applies the target's policy to every message of the body, never to what headers say of it. Throws the reading's own
- * error, HeaderMismatch, UnknownTool, Forbidden, InvalidParams or InvalidRequest.
+ * Applies the target's policy to every message of the body, never to the headers that repeat it. Throws the reading's
+ * own error, HeaderMismatch, UnknownTool, Forbidden, InvalidParams or InvalidRequest.
  */
 export const permit = (input: Read): Permitted => {
   const { reading } = input
@@ -128,18 +129,17 @@ export const permit = (input: Read): Permitted => {
   return grant(input, messages)
 }
 
-/** Longest timer that is set at once, milliseconds: those of the runtime end after 24.8 days. */
+/** Longest single timer, milliseconds: the runtime's timers cannot be longer than 24.8 days. */
 const longestTimerMs = 24 * 3_600_000
 
 const expired = (): AppError =>
   new AppError("Unauthenticated", {
-    detail: "The token has expired, and what it opened has ended with it: come back with a new one.",
+    detail: "The token has expired, and the stream that it opened has ended: open it again with a new token.",
     headers: { "www-authenticate": 'Bearer realm="reflow", error="invalid_token"' },
   })
 
 /**
- * Calls `end` when the token by which a caller is known expires. The returned function takes that back; nothing happens
- * for callers whose token never expires.
+ * Calls `end` when the caller's token expires, never for a token without expiry. The returned function cancels this.
  */
 export const atExpiry = (
   clock: ClockPort,
@@ -148,18 +148,18 @@ export const atExpiry = (
 ): (() => void) => {
   if (expiresAtMs === undefined) return () => {}
   let cancel = () => {}
-  const look = (): void => {
+  const check = (): void => {
     const left = expiresAtMs - clock.now()
     if (left <= 0) end(expired())
-    else cancel = clock.timer(Math.min(left, longestTimerMs), look)
+    else cancel = clock.timer(Math.min(left, longestTimerMs), check)
   }
-  look()
+  check()
   return () => cancel()
 }
 
 /**
- * Why a request that was let in would be refused now: TargetNotFound or Forbidden, by the same rule as at the door.
- * Undefined if it would be let in again, or was never.
+ * Why a request that was admitted would be refused now, by the rules of {@link admit}: TargetNotFound or Forbidden.
+ * Undefined if it would be admitted again, or never was.
  */
 export const lostRight = (known: Known, admit: (input: Identified) => unknown): AppError | undefined => {
   if (known.identity === undefined || known.target === undefined) return undefined
@@ -167,7 +167,7 @@ export const lostRight = (known: Known, admit: (input: Identified) => unknown): 
     admit({ ...known, identity: known.identity })
     return undefined
   } catch (error) {
-    // whatever else keeps it from being judged is no judgement
+    // other errors, such as ClusterUnavailable, do not say that access is lost
     return hasCode(error, "TargetNotFound", "Forbidden") ? error : undefined
   }
 }

@@ -33,7 +33,6 @@ import type { SessionKeys } from "./session/session-keys.ts"
 import { type AskServer, createTrial } from "./trial.ts"
 import type { Upstream } from "./wire/upstream.ts"
 
-/** What keying asks: whose instance it is, and what a session id says. */
 type KeyingDeps = {
   /** `requestId` is for the log. Throws SubjectKeyDenied. */
   readonly subjectKeyOf: (target: MCPTarget, identity: Identity, requestId: string) => SubjectKey | Promise<SubjectKey>
@@ -47,16 +46,18 @@ const opensSession = ({ messages: [first] }: Permitted): boolean =>
 
 const sessionOf = (input: Permitted, sealer: SessionSealer): MaybeOpen | Promise<MaybeOpen> => {
   const sealed = input.headers["mcp-session-id"]
-  // the modern era has no sessions, and who opens one has none yet: clients send an old id, or an empty one
+  // the modern era has no sessions, and `initialize` opens a new one, even if the client sends an old or empty id
   if (sealed === undefined || input.era === "modern" || opensSession(input)) return undefined
   return sealer.open({ identity: input.identity, targetUID: targetUID(input.target) }, String(sealed))
 }
 
-/** Only a POST makes an instance, and one with a session only if the target's sessions can be opened anew. */
+/** Only a POST creates an instance, and one with a session only if the target's sessions can be opened anew. */
 const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | "find" =>
   input.verb === "POST" && (session === undefined || input.target.spec.statefulness === "stateless") ? "create" : "find"
 
-/** Finds out whose instance answers and opens the session, before anything is placed. Throws SessionNotFound. */
+/**
+ * Determines the subject key and opens the session id, before placement. Throws SessionNotFound and SubjectKeyDenied.
+ */
 export const key = (deps: KeyingDeps) => {
   const withSession = (input: Permitted, session: MaybeOpen): Keyed | Promise<Keyed> => {
     const mode = modeOf(input, session)
@@ -72,11 +73,11 @@ export const key = (deps: KeyingDeps) => {
   }
 }
 
-/** Who is calling, from an Authorization header; throws Unauthenticated. */
+/** Returns who is calling, from an Authorization header; throws Unauthenticated. */
 type Authenticate = (credential: {
   readonly authorization: string | undefined
   readonly purpose: Purpose
-  /** Path of what is called: its URL may be a token's audience. */
+  /** Path of the called endpoint: its URL may be a token's audience. */
   readonly resource: string
 }) => Identity | Promise<Identity>
 
@@ -84,7 +85,7 @@ type Authenticate = (credential: {
 export type GatewayOptions = {
   /** Origin under which clients reach the gateway, e.g. `https://mcp.example.com`. */
   readonly publicUrl: string
-  /** How long a server may take until its answer begins, milliseconds; a target's own requestTimeout is stronger. */
+  /** How long a server may take until its answer begins, milliseconds; a target's own requestTimeout overrides it. */
   readonly requestTimeoutMs: number
   /** How long a sealed session id can be used, milliseconds. */
   readonly sessionLifetimeMs: number
@@ -104,7 +105,7 @@ export type GatewayDeps = {
   /** Where the metadata of the resource at a path is served; see protected-resources.ts. Absent: nowhere. */
   readonly metadataUrl?: (path: string) => string | undefined
   readonly sessionKeys: SessionKeys
-  /** Where the bytes of bodies are counted; the REST API's too. */
+  /** Counts the bytes of request bodies; shared with the REST API. */
   readonly bodies: Budget
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
@@ -124,7 +125,10 @@ const identify =
     return { ...input, identity }
   }
 
-/** A body of more bytes takes milliseconds to read: only so much of that is done in one turn of the event loop. */
+/**
+ * A body of more bytes takes milliseconds to read, so the time for such bodies in one turn of the event loop is
+ * bounded.
+ */
 const heavyBytes = 16 * 1_024
 
 const read =
@@ -146,12 +150,12 @@ export const targetNamed = (targets: Reflection<MCPTarget>) => (name: string) =>
   throw new AppError("ClusterUnavailable", { detail: "The targets are not known yet.", retryAfterSeconds: 1 })
 }
 
-/** What the way of a request shares with the gateway around it. */
+/** Parts that the request path shares with gateway.ts. */
 type RequestPathParts = {
   readonly upstream: Upstream
   readonly toolPolicyOf: ToolPolicies
   readonly admit: (input: Identified) => Admitted
-  /** True once the gateway is about to end. */
+  /** True once the gateway drains. */
   readonly isLeaving: () => boolean
   readonly turns: Turns
 }
@@ -159,13 +163,13 @@ type RequestPathParts = {
 /** Where a request's body comes from and its answer goes. */
 type Carrier = { readonly body: BodySource; readonly sink: AnswerSink }
 
-/** The way of requests, and what tries a server on the same way. */
+/** The path of requests, and what tests a server over the same path. */
 type RequestPath = {
   readonly run: (incoming: Incoming, by: Carrier, seen: (known: Known) => void) => Promise<Answered>
   readonly ask: AskServer
 }
 
-/** Puts the way of a request together; tsc rejects it if a step is missing. */
+/** Builds the request path; tsc rejects it if a step is missing. */
 export const buildRequestPath = (
   deps: GatewayDeps,
   { upstream, toolPolicyOf, admit, isLeaving, turns }: RequestPathParts,
@@ -185,7 +189,7 @@ export const buildRequestPath = (
     requestTimeoutMs,
   }
   const silenceMs = options.silenceMs ?? defaultSilenceMs
-  const way = pipeline()
+  const steps = pipeline()
     .step(identify(deps))
     .step(admit)
     .step(read(turns))
@@ -199,7 +203,7 @@ export const buildRequestPath = (
   const { log } = telemetry
   const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
   return {
-    run: async (incoming, { body, sink }, seen) => answer(await way.run(incoming, body, seen), sink),
+    run: async (incoming, { body, sink }, seen) => answer(await steps.run(incoming, body, seen), sink),
     ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),
   }
 }

@@ -8,18 +8,24 @@ import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
 /** An event stream, a JSON body, or something that is no MCP message. */
 type BodyKind = "events" | "json" | "other"
 
-/** How an answer's body goes on. */
+/** How an answer's body is passed to the client. */
 export type BodyPlan = {
   readonly kind: BodyKind
   readonly filter: BodyFilter | undefined
-  /** The type that the client is told, where it is not the server's own words: what was filtered is read as nothing else. */
+  /**
+   * The Content-Type for the client; absent: the server's own. Set under a tool policy, so that clients read the body
+   * as the type that it was filtered as.
+   */
   readonly type?: string
 }
 
-/** Names of codings that change nothing: `identity` (RFC 9110 §12.5.3), and what some servers say instead. */
+/**
+ * Content-Encodings that change nothing: `identity` (RFC 9110 §12.5.3), and values that some servers send instead of
+ * it.
+ */
 const noCodings: readonly string[] = ["", "identity", "none"]
 
-/** How a body is compressed, as its server says it; undefined if it is not. */
+/** The Content-Encoding of a body as its server sent it; undefined if the body is not compressed. */
 export const codingOf = ({ "content-encoding": header = "" }: IncomingHttpHeaders): string | undefined =>
   header.split(",").some((coding) => !noCodings.includes(coding.trim().toLowerCase())) ? header : undefined
 
@@ -37,7 +43,10 @@ const filteredTypes: Readonly<Record<"events" | "json", string>> = {
   json: "application/json",
 }
 
-/** Plans how a body goes on under the tool policy as it is now. Throws UpstreamInvalid for a body that cannot be read. */
+/**
+ * Plans how a body is passed on under the current tool policy. Throws UpstreamInvalid for a compressed body that the
+ * policy would have to read.
+ */
 export const planFor = (answer: UpstreamAnswer, policyNow: PolicyNow): BodyPlan => {
   const kind = kindOf(answer)
   const type = String(answer.headers["content-type"] ?? "")
@@ -56,9 +65,9 @@ export const planFor = (answer: UpstreamAnswer, policyNow: PolicyNow): BodyPlan 
 }
 
 /**
- * The status with which an answer goes on without its body: what answers no request (notifications, responses, the end of a
- * session) has no body that matters (MCP 2025-11-25, Streamable HTTP: 202), and servers put all sorts of text into it.
- * Undefined if the body belongs to the answer.
+ * The status of an answer that is passed on without its body; undefined if the body belongs to the answer. The answer
+ * to a DELETE, or to a POST without a request, has no meaningful body (MCP 2025-11-25, Streamable HTTP: 202), and
+ * servers put arbitrary text into it.
  */
 export const bodilessStatus = ({ verb, messages }: Placed, { status }: UpstreamAnswer): number | undefined => {
   if (status < 200 || status >= 300) return undefined
@@ -68,8 +77,9 @@ export const bodilessStatus = ({ verb, messages }: Placed, { status }: UpstreamA
 }
 
 /**
- * The answer with a body that comes no faster than its sink's work leaves turns of the event loop to others: in a turn that
- * is spent its pieces, and its end, wait for a later one of their owner, in order. Once `signal` is aborted nothing waits.
+ * The answer with a body that is delivered only as fast as the sink's work leaves turns of the event loop to others.
+ * Once the time of a turn is spent, the next pieces and the end wait, in order, for later turns of `owner`. Once
+ * `signal` is aborted, the sink fails without waiting.
  */
 export const paced = (
   answer: UpstreamAnswer,

@@ -2,13 +2,13 @@ import { type IncomingHttpHeaders, STATUS_CODES } from "node:http"
 import { type AppError, type ErrorCode, errorTable } from "../../errors.ts"
 import type { Known } from "../pipeline.ts"
 
-/** The header that tells a request's id, which is in the log too. */
+/** The response header with the request's id, which the log has as `request_id`. */
 export const requestIdHeader = "x-request-id"
 
-/** An error as it goes out. */
+/** An error as an HTTP response. */
 export type ErrorAnswer = { readonly status: number; readonly headers: Record<string, string>; readonly body: string }
 
-/** What an answer must know of its request. */
+/** The part of a request that an error answer depends on. */
 type Asked = { readonly headers: IncomingHttpHeaders }
 
 const challengeOf = (request: Asked): string =>
@@ -21,7 +21,7 @@ const headersOf = (error: AppError, request: Asked): Record<string, string> => (
   ...error.headers,
 })
 
-/** What every error answer of ours tells besides its sentence. */
+/** The fields of every error answer besides its message. */
 const factsOf = (error: AppError, requestId: string): Record<string, unknown> => {
   const { help, retryable } = errorTable[error.code]
   return { ...error.data, code: error.code, help, retryable, request_id: requestId }
@@ -37,8 +37,8 @@ export const toProblem = (error: AppError, request: Asked, requestId: string): E
 }
 
 /**
- * The sentence, what to do, and the code: most MCP libraries show nothing of an error but its message, and that is also all
- * that a model gets to read.
+ * The message, what to do, and the code. Most MCP libraries show only the message of an error, and a model reads
+ * nothing else of it.
  */
 const wholeMessage = ({ code, message }: AppError): string =>
   `${/[.!?]$/.test(message) ? message : `${message}.`} ${errorTable[code].help} (${code})`
@@ -58,23 +58,26 @@ export const toRpcError = (
   }
 }
 
-/** Errors of permitted requests whose status a revision of MCP demands (2025-11-25, Session Management: 404). */
+/**
+ * Errors that keep their status in answers to permitted requests, because MCP demands it (2025-11-25, Session
+ * Management: 404).
+ */
 const withStatus: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["SessionNotFound"])
 
 /**
- * The status of an error's answer. A permitted request with an id was understood, so its error is an answer in MCP's own
- * words: with another status than 200 many clients show the bare number and drop what the body says.
+ * The HTTP status of an error answer; `meant` is the status in errorTable. A permitted request with an id gets its
+ * error as a JSON-RPC answer with status 200: at any other status many clients show the bare number and drop the body.
  */
 const statusFor = ({ messages, reading }: Known, { code }: AppError, meant: number): number => {
   if (messages === undefined || reading?.idText === undefined || withStatus.has(code)) return meant
   const [first] = messages
-  // an error of 200 to this one says «I am a server of the older era», and the client would go on as with one
+  // clients take an error with status 200 for a server of the older era, and would continue with `initialize`
   return first?.kind === "request" && first.method === "server/discover" ? meant : 200
 }
 
 /**
- * The answer to an MCP request that failed: a problem until the caller is known to be allowed to the target, a JSON-RPC error
- * with the request's id from then on. What status was meant stands in the log and is counted.
+ * The answer to an MCP request that failed: a problem document until the caller is known to be allowed to use the
+ * target, from then on a JSON-RPC error with the request's id. Log and metrics have the status of errorTable.
  */
 export const errorAnswer = (known: Known, error: AppError): ErrorAnswer => {
   const { requestId, target, reading } = known

@@ -6,15 +6,18 @@ import { isRepeatable } from "../exchange.ts"
 import type { Placed } from "../pipeline.ts"
 import { toRpcError } from "./error-answer.ts"
 
-/** Knows whether an event stream has given the answer to its request. */
+/** Detects whether an event stream has carried the answer to its request. */
 export type AnswerWatch = {
-  /** Hears each piece that goes to the client. */
+  /** Must be called with each piece that goes to the client, in order. */
   sent(chunk: Buffer): void
-  /** Whether the answer was among the events that are complete by now; unknown if one of them was too long to be looked at. */
+  /**
+   * Whether the answer was among the events that are complete by now; `unknown` if one of the events was too long to be
+   * read.
+   */
   answered(): "yes" | "no" | "unknown"
 }
 
-/** Most bytes of the newest events that are held to be looked at; a longer answer is not recognized. */
+/** Most bytes that are buffered from one event boundary to the next; an answer in more bytes is not recognized. */
 const mostHeld = 64 * 2 ** 10
 
 const parsed = (data: string): unknown => {
@@ -25,7 +28,10 @@ const parsed = (data: string): unknown => {
   }
 }
 
-/** Some servers answer a number with its text, and an error without an id: there are clients that read both. */
+/**
+ * Compares ids as text and accepts a missing id: some servers return a numeric id as a string, or an error without an
+ * id, and some clients accept both.
+ */
 const answers = (value: unknown, id: unknown): boolean =>
   isRecord(value) && String(value.id ?? id) === String(id) && ("result" in value || "error" in value)
 
@@ -33,8 +39,8 @@ const hasAnswer = (text: string, id: unknown): boolean =>
   parseEvents(text).some((event) => event.data !== undefined && isMessage(event) && answers(parsed(event.data), id))
 
 /**
- * Watches for the answer to the request with this id, as JSON. What went by is parsed only where it can be one, so that a
- * stream of other messages costs next to nothing.
+ * Watches for the answer to the request with this id (JSON source). Only events with the text `"result"` or `"error"`
+ * are parsed, so that a stream of other messages costs next to nothing.
  */
 export const createAnswerWatch = (idText: string): AnswerWatch => {
   const id: unknown = JSON.parse(idText)
@@ -43,7 +49,7 @@ export const createAnswerWatch = (idText: string): AnswerWatch => {
   let held: Buffer[] = []
   let bytes = 0
   let tail = ""
-  const look = (): void => {
+  const check = (): void => {
     const isLong = bytes > mostHeld
     const [first] = held
     const whole = isLong || held.length < 2 ? first : Buffer.concat(held)
@@ -59,35 +65,41 @@ export const createAnswerWatch = (idText: string): AnswerWatch => {
       if (bytes > mostHeld) held = []
       else held.push(chunk)
       tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
-      if (endsBetweenEvents(tail)) look()
+      if (endsBetweenEvents(tail)) check()
     },
     answered: () => {
-      if (!isAnswered) look()
+      if (!isAnswered) check()
       if (isAnswered) return "yes"
       return isUnseen ? "unknown" : "no"
     },
   }
 }
 
-/** What an event stream still says when it ends too early, so that its client need not wait for what never comes. */
+/**
+ * Makes the last event of an event stream that ends before the answer to its request, so that the client does not wait
+ * for an answer that never comes.
+ */
 export type LastWords = {
-  /** Hears what goes to the client. */
+  /** Must be called with each piece that goes to the client, in order. */
   sent(chunk: Buffer): void
-  /** True once the answer itself has gone to the client: then nothing more is said of the call. */
+  /** True once the answer itself has gone to the client: then no event is added. */
   isAnswered(): boolean
-  /** Its server has ended it in order. undefined = nothing: for all that can be known the answer was in it. */
+  /**
+   * The event for a stream that its server ended regularly. undefined: none, because the answer was, or may have been,
+   * in the stream.
+   */
   serverEnded(): string | undefined
   /**
-   * Its server has broken it off. undefined = nothing: the stream is cut, and the client may take it up again, which makes
-   * sense only if it is `resumable` by the ids of its events and the server lives on.
+   * The event for a stream that its server broke off. undefined: none; the stream is cut, and the client may resume it.
+   * A resumption can succeed only if the events have ids (`resumable`) and the server's incarnation still runs.
    */
   serverGone(resumable: boolean): Promise<string | undefined>
   /**
-   * This gateway ends the stream for a reason. `resumable`: the client could take it up again by the ids of its events,
-   * which is good for nothing but a gateway that stops.
+   * The event for a stream that this gateway ends for `reason`. undefined: none, because the client can resume the
+   * stream by its event ids (`resumable`) at another replica; only if this replica shuts down.
    */
   stopped(reason: AppError, resumable: boolean): string | undefined
-  /** The rest of the server's answer cannot be read, so that its client would wait for it in vain. */
+  /** The event for a server's answer whose rest cannot be read. */
   unreadable(error: AppError): string
 }
 
@@ -96,17 +108,19 @@ const toEvent = (message: string): string => `event: message\ndata: ${message}\n
 const errorEvent = (placed: Placed, error: AppError): string =>
   toEvent(toRpcError(error, placed, { requestId: placed.requestId, idText: placed.reading?.idText }).body)
 
-/** What the last words are made of. */
 type LastWordsDeps = { readonly placement: Pick<PlacementPort, "livesOn"> }
 
-/** What a request hears whose server broke off in the middle of its answer: «ask again» only where that is safe. */
+/**
+ * The error of a request whose server broke off during its answer. It asks the client to retry only where a repetition
+ * is safe.
+ */
 export const brokenOff = ({ messages }: Placed): AppError =>
   new AppError(isRepeatable(messages) ? "UpstreamUnreachable" : "UpstreamInterrupted", {
     detail: "The server broke off before it had answered.",
     data: { phase: "body" },
   })
 
-/** The last words of a stream that answers a call. */
+/** For the stream that answers a call. */
 const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): LastWords => ({
   sent: watch.sent,
   isAnswered: () => watch.answered() === "yes",
@@ -125,7 +139,7 @@ const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): LastWo
   unreadable: (error) => errorEvent(placed, error),
 })
 
-/** A subscription ends in order with an empty result; without one the client takes its stream for broken. */
+/** For a subscription: it ends regularly with an empty result, without which clients take the stream for broken. */
 const ofSubscription = (placed: Placed, idText: string): LastWords => ({
   sent: () => {},
   isAnswered: () => false,
@@ -138,7 +152,10 @@ const ofSubscription = (placed: Placed, idText: string): LastWords => ({
   unreadable: (error) => errorEvent(placed, error),
 })
 
-/** The last words of a request's answer; undefined if it has none, as the legacy era's GET. */
+/**
+ * The {@link LastWords} for a request's event stream; undefined for a stream without a request id, as the legacy era's
+ * GET.
+ */
 export const lastWordsOf = (placed: Placed, deps: LastWordsDeps): LastWords | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined

@@ -26,7 +26,7 @@ const initializeParams = ({ messages, target }: Placed): Params | undefined => {
 /** The session id that the client gets: the one it has, or a sealed new one. */
 const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string | undefined => {
   const { "mcp-session-id": header } = answer.headers
-  // an empty one could not come back: a header without a value is none (RFC 9110 §5.5 allows it, MCP's visible ASCII not)
+  // an empty id is no session: a client could not send it back (RFC 9110 §5.5 allows it, MCP's visible ASCII does not)
   if (header === undefined || header === "" || placed.era === "modern") return undefined
   const upstreamId = String(header)
   if (placed.session !== undefined && upstreamId === placed.upstreamSession) return placed.session.sealed
@@ -35,20 +35,20 @@ const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSeale
 }
 
 /**
- * How long a cold answer was waited for, and the start steps known by then (W3C Server-Timing), milliseconds; undefined of a
- * warm one.
+ * The Server-Timing header (W3C) of a request that waited for its instance: the known start steps and the whole wait,
+ * in milliseconds; undefined for a warm instance.
  */
 const serverTiming = ({ timings = {}, waitedMs }: Placement): string | undefined => {
-  // an API server keeps them in the order of their names
-  const told = steps.flatMap((name) => {
+  // in the order of the start: an API server sorts the fields by name
+  const known = steps.flatMap((name) => {
     const seconds = timings[name]
     return seconds === undefined ? [] : [{ name, ms: seconds * 1_000 }]
   })
-  const all = waitedMs === undefined ? told : [...told, { name: "wait", ms: waitedMs }]
+  const all = waitedMs === undefined ? known : [...known, { name: "wait", ms: waitedMs }]
   return all.length === 0 ? undefined : all.map(({ name, ms }) => `${name};dur=${Math.round(ms)}`).join(", ")
 }
 
-/** What both heads below begin with: what every answer from upstream tells. */
+/** The headers of every answer from upstream: request id, session id, Server-Timing. */
 const commonHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => {
   const head = [requestIdHeader, placed.requestId]
   const session = sessionFor(placed, answer, sealer)
@@ -64,10 +64,12 @@ export const bodilessHead = (placed: Placed, answer: UpstreamAnswer, sealer: Ses
   ...(answer.status === 204 && placed.verb === "DELETE" ? [] : ["content-length", "0"]),
 ]
 
-/** Statuses that have no body, so that a length would be taken for that of the next answer's (RFC 9110 §8.6). */
+/** Statuses without a body: a Content-Length must not be passed on (RFC 9110 §8.6). */
 const withoutBody: readonly number[] = [204, 304]
 
-/** The head of an answer whose body goes on as planned, as a flat list of names and values. Throws UpstreamInvalid. */
+/**
+ * The head of an answer whose body is passed on as planned, as a flat list of names and values. Throws UpstreamInvalid.
+ */
 export const headFor = (
   placed: Placed,
   answer: UpstreamAnswer,
@@ -85,7 +87,6 @@ export const headFor = (
   return head
 }
 
-/** What responding asks. */
 type RespondDeps = {
   readonly exchange: ExchangeDeps
   readonly placement: PlacementPort
@@ -94,11 +95,14 @@ type RespondDeps = {
   readonly log: Logger
   /** Silence after which an event stream gets a comment, milliseconds. */
   readonly silenceMs: number
-  /** The tool policy of the request's target as it is now, which may have changed since the request was permitted. */
+  /** The current tool policy of the request's target, which may have changed since the request was permitted. */
   readonly toolsNow: (placed: Placed) => ToolPolicy | undefined
-  /** Among which answers whose messages are read share the turns of the event loop. */
+  /** Shares the turns of the event loop among answers whose messages are read. */
   readonly turns: Turns
-  /** True once the gateway is about to end: a stream without a call that begins now ends at once, and comes back elsewhere. */
+  /**
+   * True once the gateway drains: a stream without a call that begins now is ended at once, so that its client opens it
+   * at another replica.
+   */
   readonly isLeaving: () => boolean
 }
 
@@ -111,7 +115,7 @@ const checkStatus = (answer: UpstreamAnswer): void => {
 
 type Relayed = Pick<Answered, "status" | "ending">
 
-/** Answers without the server's body, which is read for its connection's sake. */
+/** Answers without the server's body. The body is still read, so that its connection can be used again. */
 const relayHead = async (
   { sealer, clock }: RespondDeps,
   { placed, answer }: Exchanged,
@@ -123,7 +127,7 @@ const relayHead = async (
   return { status, ending: "complete" }
 }
 
-/** Hands on head and body. */
+/** Passes head and body on. */
 const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink): Promise<Relayed> => {
   const { placed, answer } = exchanged
   const { signal, placement } = placed
@@ -167,8 +171,8 @@ const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink):
 }
 
 /**
- * Sends the request to its server and hands the answer to the client, both as they are. Throws only while nothing has
- * been written; whatever goes wrong later ends the client's stream and is told in the outcome.
+ * Sends the request to its server and streams the answer to the client. Throws only while nothing has been written; a
+ * later failure ends the client's stream and is reported as `ending`.
  */
 export const respond =
   (deps: RespondDeps) =>

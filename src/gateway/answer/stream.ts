@@ -6,44 +6,50 @@ import type { Ending } from "../pipeline.ts"
 import type { UpstreamAnswer } from "../wire/upstream-answer.ts"
 import type { LastWords } from "./last-words.ts"
 
-/** Where an answer goes: status and head once, then the body in pieces. Node's response to a client is one. */
+/** Where an answer goes: status and head once, then the body in pieces. Node's ServerResponse is one. */
 export type AnswerSink = {
   /** False: the connection ends with the answer. */
   shouldKeepAlive: boolean
-  /** True while the client is slower than what is written for it. */
+  /** True while the client reads more slowly than we write. */
   readonly writableNeedDrain: boolean
   /** `head` is a flat list of names and values. */
   writeHead(status: number, head: string[]): unknown
   /** Sends the head before there is a body. */
   flushHeaders(): void
-  /** False = wait for `drain`. */
+  /** False: wait for `drain` before the next piece. */
   write(piece: Buffer | string): boolean
   once(event: "drain", listener: () => void): unknown
   end(piece?: Buffer | string): unknown
-  /** Cuts the connection, so that nobody takes a part for the whole. */
+  /** Cuts the connection, so that the client does not take a part of the body for the whole. */
   destroy(): unknown
 }
 
-/** How a body is handed on. */
+/** How a body is passed on. */
 type PumpOptions = {
   readonly clock: ClockPort
   /** Writes status and headers; called once, before anything else goes out. */
   readonly writeHead: () => void
   /** Aborted when the client is gone, or with an AppError as its reason when the gateway ends the stream. */
   readonly signal: AbortSignal
-  /** True for event streams: they get a comment after `silenceMs` without bytes, so that nothing on the way ends them. */
+  /**
+   * True for event streams: they get a comment after `silenceMs` without bytes, so that no proxy closes an idle
+   * connection.
+   */
   readonly events: boolean
   readonly silenceMs: number
-  /** True: the head waits for the first piece, so that an answer which cannot be read is refused with a status of ours. */
+  /**
+   * True: the head waits for the first piece, so that an answer which cannot be read is still refused with an error
+   * status.
+   */
   readonly holdHead: boolean
   readonly filter: BodyFilter | undefined
   /** Called for each piece that goes to the client. */
   readonly onBytes: (() => void) | undefined
-  /** What an event stream still says when it ends too early; undefined for every other body. */
+  /** Makes the last event of an event stream that ends too early; undefined for other bodies. */
   readonly lastWords?: LastWords | undefined
-  /** The error of an answer that its server broke off before anything of it went out. */
+  /** Makes the error of an answer that its server broke off before anything of it was written. */
   readonly brokenOff: () => AppError
-  /** Hears why a filter gave up. */
+  /** Called with the error of a filter that fails after the head was written. */
   readonly onUnreadable: (error: unknown) => void
 }
 
@@ -53,15 +59,15 @@ const keepAlive = (sink: AnswerSink, options: PumpOptions) => {
   let tail = ""
   let resumable = false
   let writtenAt = clock.now()
-  const look = (): void => {
+  const check = (): void => {
     const silent = clock.now() - writtenAt
     if (silent >= silenceMs && endsBetweenEvents(tail) && !sink.writableNeedDrain) {
       sink.write(comment)
       writtenAt = clock.now()
     }
-    cancel = clock.timer(silent < silenceMs ? silenceMs - silent : silenceMs, look)
+    cancel = clock.timer(silent < silenceMs ? silenceMs - silent : silenceMs, check)
   }
-  let cancel = clock.timer(silenceMs, look)
+  let cancel = clock.timer(silenceMs, check)
   return {
     wrote: (chunk: Buffer): void => {
       writtenAt = clock.now()
@@ -74,17 +80,17 @@ const keepAlive = (sink: AnswerSink, options: PumpOptions) => {
   }
 }
 
-/** Ends an event in whichever place it is, as one of a type that is no message's, so that half a message is not read. */
+/** Ends an incomplete event and gives it a type that clients ignore, so that no client reads half a message. */
 const cutEvent = "\nevent: cut\n\n"
 
-/** Why the gateway ends the stream; undefined if it does not, but the client is gone. */
+/** Why the gateway ends the stream; undefined if the client disconnected instead. */
 const stopReason = ({ reason }: AbortSignal): AppError | undefined => (isAppError(reason) ? reason : undefined)
 
 /**
- * Hands a server's answer to the client: the head at once, every piece as it comes, waiting for a client that reads
- * slowly. When the server goes away in the middle the client's connection is cut, so that it cannot take the part for
- * the whole. Resolves when nothing more will be written; rejects while nothing has been: with a filter's error, or with why
- * the server or the gateway broke off.
+ * Streams a server's answer to the client: the head at once (see `holdHead`), each piece as it arrives, and no faster
+ * than the client reads. If the server breaks off, the stream gets a last event or the connection is cut, so that the
+ * client does not take a part for the whole. Resolves when nothing more will be written. Rejects only before anything
+ * was written: with the filter's error, or with the reason why the server or the gateway broke off.
  */
 export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOptions): Promise<Ending> =>
   new Promise((resolve, reject) => {
@@ -103,23 +109,25 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
     }
     const isBetween = () => alive?.isBetween() === true
     const cut = () => void sink.destroy()
-    /** Ends an event stream with last words, in a place of their own: an event that was cut becomes one that nobody reads. */
-    const endWith = (words: string): void => void sink.end(isBetween() ? words : `${cutEvent}${words}`)
+    /**
+     * Ends an event stream with a last event. An incomplete event before it is ended first, as one that clients ignore.
+     */
+    const endWith = (lastEvent: string): void => void sink.end(isBetween() ? lastEvent : `${cutEvent}${lastEvent}`)
     const isResumable = () => alive?.isResumable() === true
     const { lastWords } = options
     const isAnswered = () => lastWords?.isAnswered() === true
     const lose = async (): Promise<void> => {
-      // the answer is there, and only the end of its stream is missing
+      // the client has the answer, and only the end of its stream is missing
       if (isAnswered()) return finish("complete", () => void sink.end())
-      const words = await lastWords?.serverGone(isResumable()).catch(() => undefined)
+      const lastEvent = await lastWords?.serverGone(isResumable()).catch(() => undefined)
       const reason = stopReason(signal)
       if (reason !== undefined) return stop(reason)
-      finish("server gone", words === undefined || signal.aborted ? cut : () => endWith(words))
+      finish("server gone", lastEvent === undefined || signal.aborted ? cut : () => endWith(lastEvent))
     }
     const stop = (reason: AppError): void => {
       start()
-      const words = isAnswered() ? undefined : lastWords?.stopped(reason, isResumable())
-      finish("stopped", () => (words === undefined ? void sink.end() : endWith(words)))
+      const lastEvent = isAnswered() ? undefined : lastWords?.stopped(reason, isResumable())
+      finish("stopped", () => (lastEvent === undefined ? void sink.end() : endWith(lastEvent)))
     }
     const start = (): void => {
       if (!started) options.writeHead()
@@ -129,9 +137,9 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
       const error = toAppError(cause)
       if (!started) reject(error)
       else options.onUnreadable(error)
-      // after the answer nothing is missing: what cannot be read is left out
-      const words = isAnswered() ? "" : lastWords?.unreadable(error)
-      const end = words === undefined ? cut : () => endWith(words)
+      // after the answer nothing is missing: the unreadable rest is left out
+      const lastEvent = isAnswered() ? "" : lastWords?.unreadable(error)
+      const end = lastEvent === undefined ? cut : () => endWith(lastEvent)
       finish("unreadable", started ? end : () => {})
       answer.abort()
     }
@@ -168,10 +176,10 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
           return giveUp(error)
         }
         start()
-        // a server that stops ends its streams in order: without ids of events nobody could take this one up again
-        const words = isResumable() || answer.status >= 300 ? undefined : lastWords?.serverEnded()
-        if (words === undefined) finish("complete", () => void sink.end())
-        else finish("server gone", () => endWith(words))
+        // a server that stops ends its streams regularly; without event ids the client could not resume this one
+        const lastEvent = isResumable() || answer.status >= 300 ? undefined : lastWords?.serverEnded()
+        if (lastEvent === undefined) finish("complete", () => void sink.end())
+        else finish("server gone", () => endWith(lastEvent))
       },
       fail: () => {
         const reason = stopReason(signal)
@@ -182,7 +190,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
         finish(reason === undefined ? "client gone" : "stopped", cut)
       },
     })
-    // no piece came with the head: it must not wait for the first one
+    // no piece came with the head: send the head without waiting for the first one
     if (!started && !done && !options.holdHead) {
       start()
       sink.flushHeaders()

@@ -7,54 +7,56 @@ import { isDialFailure } from "../wire/upstream-answer.ts"
 import type { Reopener } from "./reopen.ts"
 import type { OpenSession } from "./session.ts"
 
-/** What is known of the lives of servers that sessions were opened in. */
+/** Knows which of the incarnations are over that sessions were opened in. */
 type EndedIncarnations = {
   /**
-   * True if the life that opened the session is over. Asks the API server, because the cache of this replica may be the
-   * one that is behind; once for each life that is over, since none comes back. `seen` is what the cache says.
+   * True if the incarnation that opened the session is over. Asks the API server, because the cache of this replica may
+   * be behind; does not ask again about an incarnation that is over, since none comes back. `seen` is the placement by
+   * the cache.
    */
   isOver(session: OpenSession, seen: Placement, signal: AbortSignal): Promise<boolean>
 }
 
-/** How many ended lives are remembered. */
+/** Most ended incarnations that are remembered; the oldest is forgotten first. */
 const rememberedIncarnations = 10_000
 
-/** True if the session was opened by that life of the server. */
+/** True if the session was opened by this incarnation of the server. */
 export const isSameIncarnation = (session: OpenSession, placement: Placement): boolean =>
   session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
 
-/** Knows nothing at first. */
 const createEndedIncarnations = ({
   currentIncarnation,
 }: Pick<PlacementPort, "currentIncarnation">): EndedIncarnations => {
   const ended = new Set<string>()
-  const remember = (life: string): void => {
+  const remember = (id: string): void => {
     const [oldest] = ended.size >= rememberedIncarnations ? ended : []
     if (oldest !== undefined) ended.delete(oldest)
-    ended.add(life)
+    ended.add(id)
   }
   return {
     isOver: async ({ instanceUID, incarnation }, seen, signal) => {
-      const life = `${instanceUID} ${incarnation}`
-      if (ended.has(life)) return true
-      // the instance that the cache shows may be another one than the session's: it is asked about the session's
+      const id = `${instanceUID} ${incarnation}`
+      if (ended.has(id)) return true
+      // the cache may show another instance than the session's: ask about the session's
       const over = (await currentIncarnation({ ...seen, instanceUID }, signal)) !== incarnation
-      if (over) remember(life)
+      if (over) remember(id)
       return over
     },
   }
 }
 
-/** What finding a server asks. */
 type FindServerDeps = { readonly placement: PlacementPort; readonly reopener: Reopener }
 
-type Settling = FindServerDeps & { readonly lives: EndedIncarnations }
+type Settling = FindServerDeps & { readonly ended: EndedIncarnations }
 
-/** The session's server is gone, and its state with it. */
+/** The error for a session whose incarnation, and with it its state, is over. */
 export const sessionGone = (): AppError =>
   new AppError("SessionNotFound", { detail: "The server that held this session is gone." })
 
-/** True if the messages belong to calls that are open already: without them a drain waits for those calls in vain. */
+/**
+ * True if all messages belong to calls that are open already. A draining instance still gets them: otherwise its drain
+ * would wait for those calls in vain.
+ */
 const belongToOpenCalls = (messages: readonly Message[]): boolean =>
   messages.length > 0 &&
   messages.every(
@@ -74,25 +76,29 @@ const ask = (deps: FindServerDeps, input: Keyed): Placement | Promise<Placement>
     signal: input.signal,
   })
 
-/** The session's server lives, but not where this replica looks for it. */
+/** The error for a session whose server runs, but is not in this replica's cache yet. */
 const behind = (): AppError =>
   new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
 
 /**
- * The session and the cache disagree about the server's life: finds out which of them is behind, and where the session
- * belongs. Throws SessionNotFound if its life is over and its state with it.
+ * For a session and a cache that name different incarnations: finds out which of the two is outdated, and where the
+ * session belongs. Throws SessionNotFound if the incarnation of a stateful session is over, InstanceStarting if the
+ * cache is behind.
  */
 const settle = async (deps: Settling, input: Keyed, session: OpenSession, seen: Placement): Promise<Placement> => {
   if (deps.reopener.isOpen(session, seen)) return seen
-  const over = await deps.lives.isOver(session, seen, input.signal)
+  const over = await deps.ended.isOver(session, seen, input.signal)
   if (over && input.target.spec.statefulness === "stateful") throw sessionGone()
-  // what the API server said is known by now
+  // by now the cache knows the API server's answer
   const again = await ask(deps, input)
   if (over || isSameIncarnation(session, again)) return again
   throw behind()
 }
 
-/** Where the session stands now: on its own server, or opened again on the one that took its place. */
+/**
+ * The server's session id at the placement: the session's own, or that of a session opened again on the new
+ * incarnation.
+ */
 const upstreamSessionOf = async (
   { placement, reopener }: FindServerDeps,
   input: Keyed,
@@ -100,7 +106,7 @@ const upstreamSessionOf = async (
   found: Placement,
 ): Promise<string | undefined> => {
   if (isSameIncarnation(session, found)) return session.upstreamId
-  // counts as the call that follows: a drain must not end in between
+  // count the opening as a call, so that a drain does not end before the call that follows
   const end = placement.beginCall(found)
   try {
     return await reopener.reopen(session, found, input)
@@ -109,10 +115,13 @@ const upstreamSessionOf = async (
   }
 }
 
-/** How often a session is opened elsewhere because its server could not be reached. */
+/** How many more placements a session is tried at while its server cannot be reached. */
 const maxMoves = 2
 
-/** Finds the session's place and what it is called there; looks for another one while the server cannot be reached. */
+/**
+ * Finds the placement of a session and the server's session id there; asks for another placement while the server
+ * cannot be reached.
+ */
 const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, first: Placement): Promise<Placed> => {
   let found = first
   for (let moves = 0; ; moves++) {
@@ -127,7 +136,7 @@ const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, 
   }
 }
 
-/** Where the session stands now: on its own server, or opened again on the one that took its place. */
+/** Adds the placement and the server's session id; synchronous unless the session belongs to another incarnation. */
 const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | Promise<Placed> => {
   const { session } = input
   if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
@@ -136,11 +145,12 @@ const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | P
 }
 
 /**
- * Finds the server of a request: finds the instance or has it made, and makes sure that a session meets the life of the server that
- * knows it; at once if the instance is warm. Throws or rejects with what placement throws, and SessionNotFound.
+ * Finds the server of a request: finds the instance or has it created, and makes sure that a session reaches the
+ * incarnation that knows it. Synchronous if the instance is warm. Throws or rejects with what placement throws,
+ * SessionNotFound, and what opening a session again throws.
  */
 export const findServer = (deps: FindServerDeps) => {
-  const settling = { ...deps, lives: createEndedIncarnations(deps.placement) }
+  const settling = { ...deps, ended: createEndedIncarnations(deps.placement) }
   return (input: Keyed): Placed | Promise<Placed> => {
     const found = ask(deps, input)
     return found instanceof Promise

@@ -10,22 +10,23 @@ import { toWebResponse } from "../wire/web-response.ts"
 import type { OpenSession } from "./session.ts"
 
 /**
- * Opens sessions of stateless targets again when their instance was replaced, and remembers which session of the server
- * now stands for the id that the client knows: clients do not reliably adopt a changed id.
+ * Opens sessions of stateless targets again when their instance was replaced, and remembers the new session of the
+ * server for the id that the client knows: clients do not reliably adopt a changed id.
  */
 export type Reopener = {
   /**
-   * The session that stands for the client's on this life of the server, opened if need be; one attempt at a time for
-   * each id. Undefined if the server has no sessions. Throws SessionNotFound, UpstreamInvalid and what upstream throws.
+   * The server's session id that stands for the client's session on this incarnation. Opens a session if there is none,
+   * with one attempt at a time for each id. Undefined if the server has no sessions. Throws SessionNotFound,
+   * UpstreamInvalid and what upstream throws.
    */
   reopen(session: OpenSession, placement: Placement, input: Keyed): Promise<string | undefined>
-  /** True if the session was opened again on this life of the server, or is about to be. */
+  /** True if the session was opened again on this incarnation of the server, or is about to be. */
   isOpen(session: OpenSession, placement: Placement): boolean
-  /** Forgets what stands for the session, because the server does not know it any more. */
+  /** Forgets the server's session that stands for this one, because the server does not know it any more. */
   forget(session: OpenSession): void
 }
 
-/** Longest time for the handshake. */
+/** Longest time to open a session, milliseconds. */
 const timeoutMs = 30_000
 const rememberedSessions = 10_000
 const maxAnswerBytes = 2 ** 20
@@ -35,7 +36,9 @@ const refused = (detail: string): AppError =>
 
 type Opening = { readonly session: OpenSession; readonly placement: Placement; readonly input: Keyed }
 
-/** Sends what opens the session to the placed server, for the caller of the request that needs it. */
+/**
+ * Sends the messages that open the session to the placed server, for the caller of the request that needs the session.
+ */
 const sendTo =
   (upstream: Upstream, { placement, input }: Opening, signal: AbortSignal): Send =>
   async ({ verb, body, headers: { "mcp-session-id": session, ...headers } }) => {
@@ -44,11 +47,11 @@ const sendTo =
     return toWebResponse(answer, { close: () => answer.abort() })
   }
 
-/** What the server did wrong, without its words: they may hold what is another's. */
+/** The error without the server's own text, which may hold data of another user. */
 const toRefused = ({ data, message }: AppError): AppError =>
   refused(typeof data?.status === "number" ? `the server answered ${data.status} to initialize` : message)
 
-/** Opens it by the client's own initialize. Resolves with the server's id. */
+/** Opens the session with the client's own `initialize`. Resolves with the server's session id. */
 const openAgain = async (upstream: Upstream, opening: Opening, signal: AbortSignal): Promise<string | undefined> => {
   const ask = createAsk(sendTo(upstream, opening, signal), { signal, maxBytes: maxAnswerBytes })
   try {
@@ -64,7 +67,10 @@ const openAgain = async (upstream: Upstream, opening: Opening, signal: AbortSign
 
 type Entry = { readonly incarnation: string; readonly id: Promise<string | undefined> }
 
-/** Makes the reopener. An attempt goes on when the client that caused it leaves: its next request needs it. */
+/**
+ * Creates the reopener. An attempt continues when the client that caused it disconnects, because its next request needs
+ * it.
+ */
 export const createReopener = (deps: { readonly upstream: Upstream; readonly clock: ClockPort }): Reopener => {
   const entries = new Map<string, Entry>()
 

@@ -5,13 +5,15 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { CallOptions, ClusterPort, ObjectRef } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 
-/** Shortest time from one read to the next, and the longest time that one may take: anybody can ask for what is not there. */
+/**
+ * Shortest time between two reads, and longest time of one, milliseconds: any caller can cause a read by an unknown key
+ * id.
+ */
 const pauseMs = 5_000
 
 /**
- * Reads anew for whoever asks for something that is not known here: once for all who ask at the same time, and at most
- * once in five seconds; who asks in between shares the last read's outcome. Rejects with ClusterUnavailable if that
- * read failed or took too long.
+ * Returns a function that reads the keys again, at most once in five seconds: calls in between, or during a read, share
+ * the outcome of the last read. Rejects with ClusterUnavailable if that read failed or took too long.
  */
 const createCatchUp = (
   clock: ClockPort,
@@ -26,7 +28,7 @@ const createCatchUp = (
     try {
       await read(AbortSignal.any([stopped, limit.signal]))
     } catch (cause) {
-      const detail = "This replica does not know whether the session lives: its key could not be looked up."
+      const detail = "This replica cannot check the session: its key could not be read."
       throw new AppError("ClusterUnavailable", { detail, retryAfterSeconds: 5, cause })
     } finally {
       cancel()
@@ -34,7 +36,7 @@ const createCatchUp = (
   }
   return () => {
     const now = clock.now()
-    // a clock that was set back must not put the next read off
+    // a clock that was set back must not delay the next read
     if (last === undefined || now < last.at || now - last.at >= pauseMs) last = { at: now, done: readOnce() }
     return last.done
   }
@@ -55,15 +57,15 @@ export type SessionKeys = {
   /** The key that sealed an id; undefined if it is not known or retired. */
   find(id: string): SessionKey | undefined
   /**
-   * The same for an id that {@link find} does not know: reads the keys anew first, because another replica may have
-   * made one meanwhile. Rejects with ClusterUnavailable while it cannot be known.
+   * Like {@link find}, for an id that it does not know: reads the keys again first, because another replica may have
+   * created a key meanwhile. Rejects with ClusterUnavailable while the keys cannot be read.
    */
   lookUp(id: string): Promise<SessionKey | undefined>
 }
 
-/** How often replicas read the Secret anew. */
+/** How often each replica reads the Secret again, milliseconds. */
 const refreshMs = 60_000
-/** A new key seals only when every replica has had time to read it. */
+/** Age from which a key seals, milliseconds: by then every replica has had time to read it. */
 const overlapMs = 5 * refreshMs
 /** Age at which the newest key gets a successor. */
 const rotationMs = 30 * 24 * 3_600_000
@@ -86,7 +88,7 @@ export const parseKeys = (data: Secret["data"]): readonly DatedKey[] =>
 export const sealingKey = (keys: readonly DatedKey[], now: number): DatedKey | undefined =>
   keys.findLast((key) => key.createdAt <= now - overlapMs) ?? keys[0]
 
-/** What a rotation changes in the Secret's data; undefined if nothing. */
+/** The merge patch of a rotation for the Secret's data; undefined if nothing changes. */
 export const rotation = (
   data: Secret["data"],
   now: number,
@@ -133,9 +135,9 @@ const readKeys = async (
 }
 
 /**
- * Reads the keys that seal session ids from a Secret, makes it if it is not there, and follows and rotates it until
- * closed. Keys rotate every 30 days; an old key opens what it sealed until the last session of it has expired. A read
- * that fails later is logged and tried again: the keys that are known go on.
+ * Reads the keys that seal session ids from a Secret and creates the Secret if it does not exist; then reads it again
+ * every minute and rotates its keys, until closed. Keys rotate every 30 days; an old key opens what it sealed until the
+ * last of these sessions has expired. A later read that fails is logged and repeated, while the known keys stay in use.
  */
 export const ensureSessionKeys = async (
   deps: { readonly cluster: ClusterPort; readonly clock: ClockPort; readonly log: Logger },
@@ -162,7 +164,7 @@ export const ensureSessionKeys = async (
     try {
       await read(stop.signal)
     } catch (error) {
-      if (!stop.signal.aborted) log.warn("The session keys could not be read; the known ones go on.", { error })
+      if (!stop.signal.aborted) log.warn("The session keys could not be read; the known keys stay in use.", { error })
     }
     if (!stop.signal.aborted) cancel = clock.timer(refreshMs, () => void refresh())
   }

@@ -6,7 +6,7 @@ import { isRecord, type Params } from "../../mcp/message.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { SessionKey, SessionKeys } from "./session-keys.ts"
 
-/** What a session id that we gave out says. */
+/** The content of a session id that the gateway issued. */
 export type OpenSession = {
   /** The id as the client knows it. */
   readonly sealed: string
@@ -20,20 +20,24 @@ export type OpenSession = {
   readonly initialize: Params | undefined
 }
 
-/** Whose session it is: nobody else can open it. */
+/** The user and the target of a session: for any other, its id cannot be opened. */
 type SessionOwner = { readonly identity: Identity; readonly targetUID: string }
 
 /** Seals and opens session ids. */
 export type SessionSealer = {
-  /** `base64url(key id ‖ iv ‖ tag ‖ AES-256-GCM)` of the server's id and where it lives. Throws UpstreamInvalid. */
+  /**
+   * `base64url(key id ‖ iv ‖ tag ‖ AES-256-GCM)` of the server's session id, its instance and its incarnation. Throws
+   * UpstreamInvalid if the result is too long for a header.
+   */
   seal(
     owner: SessionOwner,
     placement: Placement,
     session: { readonly upstreamId: string; readonly initialize: Params | undefined },
   ): string
   /**
-   * Throws SessionNotFound for what is not ours, another user's, another target's, or expired. Waits only for a key that
-   * this replica does not know yet; rejects with ClusterUnavailable if it cannot be looked up.
+   * Throws SessionNotFound for an id that no gateway sealed, that belongs to another user or another target, or that
+   * has expired. A promise only for a key that this replica does not know yet; rejects with ClusterUnavailable if the
+   * keys cannot be read.
    */
   open(owner: SessionOwner, sealed: string): OpenSession | Promise<OpenSession>
 }
@@ -81,7 +85,10 @@ const toSession = (sealed: string, plain: string): OpenSession => {
   }
 }
 
-/** What is sealed, and the id of the key that sealed it. Throws SessionNotFound for what no replica can have sealed. */
+/**
+ * The sealed bytes, and the id of the key that sealed them. Throws SessionNotFound for a text that no replica can have
+ * sealed.
+ */
 const unpack = (sealed: string): { readonly bytes: Buffer; readonly keyId: string } => {
   if (sealed.length > maxSealedLength || !/^[\w-]+$/.test(sealed)) throw gone()
   const bytes = Buffer.from(sealed, "base64url")
@@ -111,7 +118,7 @@ const sendable = (sealed: string, { length }: string): string => {
 
 type Opened = { readonly owner: SessionOwner; readonly session: OpenSession; readonly keyId: string }
 
-/** How many opened ids are remembered: opening one anew costs several microseconds of each request. */
+/** Most opened ids that are remembered: opening one anew costs several microseconds of each request. */
 const rememberedSessions = 5_000
 
 const isOwner = (left: SessionOwner, right: SessionOwner): boolean =>
@@ -121,8 +128,8 @@ const isOwner = (left: SessionOwner, right: SessionOwner): boolean =>
   left.identity.subject === right.identity.subject
 
 /**
- * Opens ids and remembers the last ones that it opened, each with the owner who may have it, for as long as the key that
- * sealed it is one.
+ * Opens ids and remembers the last opened ones, each with its owner. A remembered id counts only while its key is
+ * known.
  */
 const createOpener = (keys: SessionKeys) => {
   const remembered = new Map<string, Opened>()
@@ -147,7 +154,7 @@ const createOpener = (keys: SessionKeys) => {
   }
 }
 
-/** Makes the sealer of session ids. `lifetimeMs` counts from the initialize. */
+/** Creates the sealer of session ids. `lifetimeMs` counts from the initialize. */
 export const createSealer = (deps: {
   readonly keys: SessionKeys
   readonly now: () => number
@@ -177,7 +184,7 @@ export const createSealer = (deps: {
   }
 }
 
-/** The target's UID, which sessions are bound to. */
+/** The target's UID, which session ids are bound to. Throws Internal if the target has none. */
 export const targetUID = (target: MCPTarget): string => {
   const { uid } = target.metadata
   if (uid === undefined) throw new AppError("Internal", { detail: "The target has no UID." })
