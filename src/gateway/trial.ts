@@ -14,7 +14,7 @@ import type { Placed } from "./pipeline.ts"
 import { permit } from "./policy.ts"
 import { toWebResponse } from "./wire/web-response.ts"
 
-/** Whose server is tried, and where it is. */
+/** The server that is tested: its target, for which caller, and where it is. */
 type TriedServer = {
   readonly target: MCPTarget
   readonly identity: Identity
@@ -23,13 +23,12 @@ type TriedServer = {
 }
 
 /**
- * Asks a server as its callers' requests are sent: with the headers, limits and repetitions of real ones, and with the tool
- * policy in force. What the server answers is told as it is, with the server's own session id. Throws what an exchange
- * throws; the body fails with UpstreamInvalid where the policy cannot be applied.
+ * Sends a request to a server as a caller's request would be sent: with the same headers, limits and repetitions, and
+ * under the tool policy in force. Resolves with the server's answer, which keeps the server's own session id. Throws
+ * what an exchange throws; the body fails with UpstreamInvalid where the policy cannot be applied.
  */
 export type AskServer = (server: TriedServer, request: ServerRequest) => Promise<Response>
 
-/** What a trial is made of. */
 type TrialDeps = {
   readonly exchange: ExchangeDeps
   readonly toolPolicyOf: ToolPolicies
@@ -39,13 +38,13 @@ type TrialDeps = {
   readonly publicUrl: string
 }
 
-const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, seat: TriedServer, asked: ServerRequest): Placed => {
-  const { target, identity, subjectKey, placement } = seat
+const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, server: TriedServer, asked: ServerRequest): Placed => {
+  const { target, identity, subjectKey, placement } = server
   const { verb, signal, body } = asked
   const { "mcp-session-id": upstreamSession, ...headers } = asked.headers
   const permitted = permit({
     ...{ requestId: newRequestId(), receivedAt: clock.now(), verb, headers, signal, identity, target, body },
-    // there is no client's connection behind it
+    // a test has no client's connection
     origin: { address: "unknown", host: new URL(publicUrl).host, protocol: "http" },
     targetName: target.metadata.name,
     tools: toolPolicyOf(target),
@@ -54,12 +53,12 @@ const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, seat: TriedServ
   return { ...permitted, subjectKey, session: undefined, mode: "create", placement, upstreamSession }
 }
 
-/** Makes what asks servers for a trial. */
+/** Creates what sends requests to servers for the test of a target. */
 export const createTrial =
   (deps: TrialDeps): AskServer =>
-  async (seat, request) => {
-    const { placed, answer, close } = await exchange(deps.exchange, toPlaced(deps, seat, request))
-    const paces = { owner: ownerOf(seat.identity), signal: request.signal }
+  async (server, request) => {
+    const { placed, answer, close } = await exchange(deps.exchange, toPlaced(deps, server, request))
+    const paces = { owner: ownerOf(server.identity), signal: request.signal }
     return toWebResponse(paced(answer, deps.turns, paces), {
       filter: () => planFor(answer, () => deps.toolsNow(placed)).filter,
       close,

@@ -8,7 +8,7 @@ export const staticIssuer = "static"
 /** Issuer of the tokens that the embedded default mints. */
 export const devIssuer = "dev"
 
-/** Short names of everything that vouches for identities here; static and dev tokens count. */
+/** Short names of all issuers whose identities are accepted, those of static and dev tokens included. */
 export const configuredIssuers = (
   auth: Pick<Config["auth"], "issuers" | "tokens">,
   options: { readonly dev: boolean },
@@ -19,8 +19,8 @@ export const configuredIssuers = (
 ]
 
 /**
- * The first of a list's entries that means one of the issuer's values, as that value; undefined if none does. Costs the
- * entries and the values, not their product: a token has thousands of groups if its owner wants that.
+ * The first entry of a list that means one of the issuer's values, as that value; undefined if none does. Takes time
+ * linear in entries plus values, not in their product: a token may have thousands of groups.
  */
 export const firstMatch = (
   entries: readonly string[] | undefined,
@@ -38,19 +38,22 @@ export const firstMatch = (
 
 /** Who may use which target, and who administers. */
 export type Access = {
-  /** The issuers that bare entries are judged by. */
+  /**
+   * Configured issuers: entries without an issuer count only if they are unambiguous among these; see `meantBy` in
+   * src/api/access-entries.ts.
+   */
   readonly issuers: readonly string[]
   /** True if the target's access list names the identity; an empty or absent list lets every identity in. */
   mayUse(target: MCPTarget, identity: Identity): boolean
   /**
-   * True if one of the identity's roles is in `adminRoles`, and its credential may administer. A bare entry means the program's
-   * own tokens (static, dev), whose roles the platform's operator wrote down too, and an issuer's role only while that issuer
-   * is the only one.
+   * True if one of the identity's roles is in `adminRoles`, and its credential may administer. An entry without an
+   * issuer matches the roles of static and dev tokens, which the platform's operator also assigns. It matches an
+   * issuer's role only while that issuer is the only one.
    */
   isAdmin(identity: Identity): boolean
 }
 
-/** Makes the judge of access lists. `issuers`: see {@link configuredIssuers}; `adminRoles`: auth.admin_roles. */
+/** Creates the checks of access lists. `issuers`: see {@link configuredIssuers}; `adminRoles`: auth.admin_roles. */
 export const createAccess = (options: {
   readonly issuers: readonly string[]
   readonly adminRoles: readonly string[]

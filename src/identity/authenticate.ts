@@ -7,10 +7,10 @@ import type { JwtIssuers } from "./jwt-issuers.ts"
 import { createDevTokens, createStaticTokens, type DevKey, type StaticToken } from "./own-tokens.ts"
 import type { ProtectedResources } from "./protected-resources.ts"
 
-/** How long a checked signature is believed, in milliseconds. */
+/** How long a verified token is remembered, milliseconds. */
 const maxAgeMs = 5 * 60_000
 
-/** Tokens remembered at once; the one checked longest ago goes first. */
+/** Most tokens that are remembered; the one checked longest ago is dropped first. */
 const defaultLimit = 10_000
 
 /** Remembers tokens whose signature was checked. Keys are digests: the cache holds no token. */
@@ -21,7 +21,7 @@ type TokenCache = {
   readonly size: number
 }
 
-/** Makes an empty cache of at most `limit` tokens. */
+/** Creates an empty cache of at most `limit` tokens. */
 export const createTokenCache = (clock: Pick<ClockPort, "now">, limit = defaultLimit): TokenCache => {
   const entries = new Map<string, { readonly verified: VerifiedToken; readonly checkedAt: number }>()
   return {
@@ -29,7 +29,7 @@ export const createTokenCache = (clock: Pick<ClockPort, "now">, limit = defaultL
       const entry = entries.get(key)
       if (entry === undefined) return undefined
       const age = clock.now() - entry.checkedAt
-      // a clock set back must not prolong an entry's life
+      // a clock that was set back must not keep an entry longer
       if (age >= 0 && age < maxAgeMs) return entry.verified
       entries.delete(key)
       return undefined
@@ -56,7 +56,7 @@ const bearerPattern = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
 
 const purposeNames: Readonly<Record<Purpose, string>> = { mcp: "MCP endpoints", api: "the REST API" }
 
-/** What a caller shows. */
+/** A caller's credential and its use. */
 type Credentials = {
   /** The Authorization header; undefined or null if there was none. */
   readonly authorization: string | null | undefined
@@ -66,7 +66,7 @@ type Credentials = {
   readonly resource: string
 }
 
-/** The issuers whose tokens are accepted, and for what they may make them. */
+/** The issuers whose tokens are accepted, and the resources that their tokens open. */
 type KnownIssuers = {
   readonly tokens: Pick<JwtIssuers, "verify">
   readonly resources: ProtectedResources
@@ -74,14 +74,14 @@ type KnownIssuers = {
   readonly publicUrl: string
 }
 
-/** What is asked of a genuine token. */
+/** What a token is used for. */
 type Use = Pick<Credentials, "purpose" | "resource">
 
-/** Tells who is calling. */
+/** Identifies callers by their credentials. */
 export type Authenticator = {
   /**
-   * The identity of a valid credential; synchronous when it is known already. Throws (or rejects with) `Unauthenticated`
-   * with a WWW-Authenticate header and a detail that never repeats the token.
+   * The identity of a valid credential; synchronous for a static or remembered token. Throws (or rejects with)
+   * `Unauthenticated` with a WWW-Authenticate header and a detail that never repeats the token.
    */
   authenticate(credentials: Credentials): Identity | Promise<Identity>
 }
@@ -92,7 +92,7 @@ const refuse = (detail: string, error?: "invalid_request" | "invalid_token"): Ap
     headers: { "www-authenticate": `Bearer realm="reflow"${error === undefined ? "" : `, error="${error}"`}` },
   })
 
-/** The refusal, with the place that tells who issues tokens for the resource (RFC 9728 §5.1). */
+/** The refusal, with the URL of the metadata that names who issues tokens for the resource (RFC 9728 §5.1). */
 const challenged = (error: unknown, parameters: string | undefined): unknown => {
   if (parameters === undefined || !hasCode(error, "Unauthenticated")) return error
   const challenge = `${error.headers?.["www-authenticate"]}, ${parameters}`
@@ -110,7 +110,7 @@ const parseBearer = (authorization: string | null | undefined): string => {
   return token
 }
 
-/** How far a token opens what is asked: wholly, without the rights of an administrator, or not, and why. */
+/** Whether a token permits its use: wholly, without administrator rights, or not, and why. */
 type Opened = "wholly" | "own things" | { readonly why: string }
 
 type ByAudience = Extract<Opens, { by: "audience" }>
@@ -119,7 +119,7 @@ const openedByAudience = (opens: ByAudience, { purpose, resource }: Use, publicU
   const names = (accepted: readonly string[]): boolean => opens.audiences.some((each) => accepted.includes(each))
   const own = `${publicUrl}${resource}`
   const allTargets = [publicUrl, `${publicUrl}/`, ...opens.also.mcp]
-  // with a slash ask clients whose URL of a target ends so
+  // clients whose target URL ends with a slash request tokens for that URL
   const others = purpose === "api" ? opens.also.api : [`${own}/`, ...allTargets]
   // a token for all MCP endpoints must not administer, so the REST API has an audience of its own
   if (names([own, ...others])) return "wholly"
@@ -134,7 +134,7 @@ const opened = (opens: Opens, use: Use, publicUrl: string): Opened => {
   return { why: others.length === 0 ? "it opens nothing here" : `it opens ${others.join(" and ")} only` }
 }
 
-/** What can change between two requests with one token: its times, and what it is used for. */
+/** Checks what can change between two requests with one token: its times, and its use. Throws Unauthenticated. */
 const admit = (
   verified: VerifiedToken,
   use: Use,
@@ -151,8 +151,8 @@ const admit = (
 }
 
 /**
- * Makes the authenticator of static tokens (auth.tokens), of the issuers' (auth.issuers) and, with a `dev` key, of the
- * embedded default's own tokens. A checked signature is remembered, by the token's digest, for at most five minutes.
+ * Creates the authenticator of static tokens (auth.tokens), of the issuers' (auth.issuers) and, with a `dev` key, of
+ * the embedded default's own tokens. A verified token is remembered, by its digest, for at most five minutes.
  */
 export const createAuthenticator = (options: {
   readonly tokens: readonly StaticToken[]

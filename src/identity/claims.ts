@@ -7,12 +7,15 @@ import type { Identity } from "./identity.ts"
  */
 const maxSubject = 1_024
 
-/** Why a genuine credential names nobody: a part of a sentence that never repeats what the credential says. */
+/**
+ * Why a genuine credential gives no identity: a clause for an error's detail, which never repeats the credential's
+ * contents.
+ */
 export type Nobody = { readonly nobody: string }
 
 /**
- * Why a text cannot be a subject; undefined if it can. A text with half a surrogate pair has no UTF-8: every such half
- * becomes the same U+FFFD, and two users would be one.
+ * Why a text cannot be a subject; undefined if it can. Half a surrogate pair has no UTF-8: every such half becomes the
+ * same U+FFFD, so that two users could become one.
  */
 export const subjectFault = (subject: string): string | undefined => {
   if (!subject.isWellFormed()) return "its subject is no valid Unicode"
@@ -20,12 +23,15 @@ export const subjectFault = (subject: string): string | undefined => {
   return subject === "" ? "its subject is empty" : undefined
 }
 
-/** The names of a list: what is no text, empty or no valid Unicode cannot name a group, a role or a scope. */
+/**
+ * The distinct names in a list, for groups, roles or scopes. Entries that are not text, are empty or are not valid
+ * Unicode are left out.
+ */
 export const namesIn = (list: readonly unknown[]): readonly string[] => [
   ...new Set(list.filter((each) => typeof each === "string").filter((each) => each !== "" && each.isWellFormed())),
 ]
 
-/** Where an issuer's tokens say what (auth.issuers[].claims). */
+/** Paths of the claims that are read of an issuer's tokens (auth.issuers[].claims). */
 export type ClaimPaths = Config["auth"]["issuers"][number]["claims"]
 
 /** Where one claim is: text or the names of its steps, see {@link claimAt}. */
@@ -39,10 +45,10 @@ export const isRecord = (value: unknown): value is Claims =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**
- * A claim by its path, through nested objects. A list has the names of the steps as they are (Keycloak's clients are often
- * called by a URL: `["resource_access", "https://mcp.example.com", "roles"]`). A text is the claim of that very name if there
- * is one (Auth0's are URLs, with dots and slashes), else steps parted by dots (`realm_access.roles`). Undefined if there is
- * none.
+ * A claim by its path, through nested objects. A list holds the names of the steps literally (Keycloak's clients are
+ * often called by a URL: `["resource_access", "https://mcp.example.com", "roles"]`). A text is the claim of that very
+ * name if there is one (Auth0's are URLs, with dots and slashes), else steps separated by dots (`realm_access.roles`).
+ * Undefined if there is no such claim.
  */
 export const claimAt = (claims: Claims, path: ClaimPath): unknown => {
   if (typeof path === "string" && Object.hasOwn(claims, path)) return claims[path]
@@ -62,15 +68,15 @@ const scopesOf = ({ scope, scp }: Claims): readonly string[] =>
   namesIn([scope ?? scp].flat().flatMap((each) => (typeof each === "string" ? each.split(" ") : [])))
 
 /**
- * A mail address that its issuer does not vouch for could be anybody's. Whatever stands there and is not `true` is no such
- * word: some issuers write `"false"` as a text. Issuers that check all addresses leave the claim out.
+ * The e-mail address; undefined if `email_verified` is present and anything but `true`. An unverified address could be
+ * anybody's, and some issuers write `"false"` as a text. Issuers that verify all addresses leave `email_verified` out.
  */
 export const emailOf = (claims: Claims, path: ClaimPath): string | undefined =>
   Object.hasOwn(claims, "email_verified") && claims.email_verified !== true
     ? undefined
     : namesIn([claimAt(claims, path)])[0]
 
-/** Who a token's claims say is calling, or why nobody. `issuer`: its short name in the configuration. */
+/** The identity in a token's claims, or why there is none. `issuer`: the issuer's short name in the configuration. */
 export const identityOf = (claims: Claims, paths: ClaimPaths, issuer: string): Identity | Nobody => {
   const subject = claimAt(claims, paths.subject)
   if (typeof subject !== "string") return { nobody: "it names no subject" }

@@ -3,13 +3,13 @@ import { findJsonFault } from "../intake/json-text.ts"
 import { isRecord } from "./claims.ts"
 import { readable } from "./subject-key.ts"
 
-/** Asks an issuer: the built-in `fetch`, or a test's. */
+/** Sends a request to an issuer: the built-in `fetch`, or a test's. */
 export type Fetch = (
   url: string,
   init: { readonly signal: AbortSignal; readonly redirect: "error" },
 ) => Promise<Response>
 
-/** Longest wait for one document, and its largest size. */
+/** Longest wait for one document, milliseconds, and its largest size, bytes. */
 const timeoutMs = 5_000
 const maxBytes = 2 ** 20
 /** Most levels of nesting. */
@@ -40,7 +40,7 @@ export const fetchDocument = async (
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> => {
   try {
-    // a redirect could lead anywhere, an issuer's documents have addresses of their own
+    // no redirects: they could lead to any host, and an issuer's documents have fixed addresses
     const response = await fetch(url, {
       redirect: "error",
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
@@ -70,13 +70,16 @@ const metadataUrls = (issuer: string): readonly string[] => {
   ]
 }
 
-/** An issuer's keys may not come by a weaker way than its name promises. */
+/** False if the keys of an https issuer would be fetched over plain http. */
 const isAsSafe = (url: string, issuer: string): boolean =>
   URL.canParse(url) && (url.startsWith("https://") || (url.startsWith("http://") && issuer.startsWith("http://")))
 
 type Metadata = { readonly url: string; readonly document: Readonly<Record<string, unknown>> }
 
-/** Reads the issuer's metadata, which must be its own, wherever it may be. Throws the first reason why it cannot be used. */
+/**
+ * Reads the issuer's metadata, which must name this issuer, from the first address that has it. Throws the first reason
+ * why it cannot be used.
+ */
 const searchMetadata = async <T>(
   { fetch, issuer, signal }: { readonly fetch: Fetch; readonly issuer: string; readonly signal: AbortSignal },
   read: (metadata: Metadata) => T,
@@ -97,13 +100,13 @@ const searchMetadata = async <T>(
   throw failure
 }
 
-/** The address of an issuer's key set, from its metadata, which must be its own. Throws with a reason. */
+/** The address of an issuer's key set, from metadata that names this issuer. Throws with a reason. */
 export const discoverKeySet = (fetch: Fetch, issuer: string, signal: AbortSignal): Promise<string> =>
   searchMetadata({ fetch, issuer, signal }, ({ url, document: { jwks_uri: keys } }) => {
     if (typeof keys === "string" && isAsSafe(keys, issuer)) return keys
     throw new Error(`${url} names no usable jwks_uri`)
   })
 
-/** Where an issuer's metadata is. Throws with a reason if it has none of its own. */
+/** The address of an issuer's metadata. Throws with a reason if there is none that names this issuer. */
 export const findMetadata = (fetch: Fetch, issuer: string, signal: AbortSignal): Promise<string> =>
   searchMetadata({ fetch, issuer, signal }, ({ url }) => url)

@@ -4,28 +4,29 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { discoverKeySet, type Fetch, fetchDocument } from "./issuer-document.ts"
 
-/** From this age on a key set is fetched anew before it is used, unless its issuer is known to be away. */
+/** Age in milliseconds from which a key set is fetched again before it is used, unless the last fetch failed. */
 const freshMs = 10 * 60_000
-/** How long a key set is used while its issuer cannot be reached. */
+/** How long a key set is used while its issuer cannot be reached, milliseconds. */
 const usableMs = 24 * 60 * 60_000
-/** Shortest time between two fetches: tokens with invented key ids must not become requests to the issuer. */
+/**
+ * Shortest time between two fetches, milliseconds: tokens with invented key ids must not become requests to the issuer.
+ */
 const cooldownMs = 30_000
-/** Most keys of one issuer: a token that names none of them is checked with each. Issuers have two or three. */
+/** Most keys of one issuer: a token without a key id is checked with each. Issuers have two or three. */
 const maxKeys = 100
 
 /** The keys with which one issuer signs. */
 export type IssuerKeys = {
   /**
-   * The keys that a token with this header may be signed with: one, or several if it names none. Empty if the issuer has
-   * no such key. Throws IssuerUnavailable as long as no key set could be fetched, or none for a day, and for a key that is
-   * not known while the issuer cannot be asked for it.
+   * The keys that a token with this header may be signed with: one, or several if the header has no key id. Empty if
+   * the issuer has no such key. Throws IssuerUnavailable as long as no key set could be fetched, or none for a day, and
+   * for an unknown key while the issuer cannot be reached.
    */
   keysFor(header: JWSHeaderParameters): Promise<readonly CryptoKey[]>
-  /** Ends what is under way. */
+  /** Aborts a running fetch. */
   close(): void
 }
 
-/** What the keys of an issuer are fetched with. */
 type IssuerKeysDeps = {
   readonly fetch: Fetch
   readonly clock: Pick<ClockPort, "now">
@@ -49,7 +50,10 @@ const select = async (set: KeySet, header: JWSHeaderParameters): Promise<readonl
   }
 }
 
-/** What chooses from a key set. Throws with a reason. */
+/**
+ * The function that chooses a key of a set by a token's header. Throws with a reason if the document is no key set or
+ * has more than 100 keys.
+ */
 export const toSelect = (document: Readonly<Record<string, unknown>>): KeySet["select"] => {
   const { keys } = document
   if (Array.isArray(keys) && keys.length > maxKeys) throw new Error(`the key set has more than ${maxKeys} keys`)
@@ -57,12 +61,13 @@ export const toSelect = (document: Readonly<Record<string, unknown>>): KeySet["s
 }
 
 /**
- * Makes the keys of one issuer. They are fetched when they are needed first, so that a gateway starts while its issuer is
- * away; then they are kept: fetched anew every ten minutes in the background, and at once for a key id that is not known
- * (a rotation), at most every 30 s; used for a day while the issuer cannot be reached.
+ * Creates the keys of one issuer. They are fetched at their first use, so that a gateway starts while its issuer cannot
+ * be reached. A set that is older than ten minutes is fetched again before its next use; in the background if the last
+ * fetch failed. An unknown key id (a rotation) causes a fetch at once. There is at most one fetch in 30 s. A set is
+ * used for a day while the issuer cannot be reached.
  */
 export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps): IssuerKeys => {
-  const life = new AbortController()
+  const controller = new AbortController()
   let known: KeySet | undefined
   let triedAt = Number.NEGATIVE_INFINITY
   let failed = false
@@ -71,12 +76,14 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
   const load = async (): Promise<void> => {
     triedAt = clock.now()
     try {
-      const url = issuer.jwks_url === "" ? await discoverKeySet(fetch, issuer.issuer, life.signal) : issuer.jwks_url
-      known = { select: toSelect(await fetchDocument(fetch, url, life.signal)), fetchedAt: clock.now() }
+      const url =
+        issuer.jwks_url === "" ? await discoverKeySet(fetch, issuer.issuer, controller.signal) : issuer.jwks_url
+      known = { select: toSelect(await fetchDocument(fetch, url, controller.signal)), fetchedAt: clock.now() }
       failed = false
     } catch (error) {
       failed = true
-      if (!life.signal.aborted) log.warn("the keys of an issuer could not be fetched", { issuer: issuer.name, error })
+      if (!controller.signal.aborted)
+        log.warn("the keys of an issuer could not be fetched", { issuer: issuer.name, error })
     }
   }
   const unavailable = (): AppError =>
@@ -86,10 +93,10 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
     })
   const age = (since: number): number => {
     const ms = clock.now() - since
-    // a clock that was set back must not make anything look young for ever
+    // a clock that was set back must not keep a key set fresh for ever
     return ms < 0 ? Number.POSITIVE_INFINITY : ms
   }
-  /** Resolves when a fetch that is due has ended; all who ask meanwhile share it. */
+  /** Resolves when a fetch that is due has ended; calls during the fetch share it. */
   const refresh = (): Promise<void> => {
     if (fetching === undefined && age(triedAt) < cooldownMs) return Promise.resolve()
     fetching ??= load().finally(() => {
@@ -99,7 +106,8 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
   }
   const current = async (): Promise<KeySet> => {
     const isUsable = known !== undefined && age(known.fetchedAt) < usableMs
-    // a withdrawn key must not be believed because nobody came for hours; an outage is waited for once, not each time
+    // wait, so that a withdrawn key is not accepted after hours without requests; in an outage only the first request
+    // waits
     if (!isUsable || (age(known?.fetchedAt ?? 0) >= freshMs && !failed)) await refresh()
     else if (age(known?.fetchedAt ?? 0) >= freshMs) void refresh()
     if (known !== undefined && age(known.fetchedAt) < usableMs) return known
@@ -114,6 +122,6 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
       if (failed) throw unavailable()
       return known === undefined || known === before ? [] : select(known, header)
     },
-    close: () => life.abort(),
+    close: () => controller.abort(),
   }
 }

@@ -25,10 +25,13 @@ const signatureAlgorithms: readonly string[] = [
   "Ed25519",
 ]
 
-/** What `typ` may say (RFC 7519 §5.1, RFC 9068 §2.1): a logout token, say, has the same issuer and is no access token. */
+/**
+ * Accepted values of `typ` (RFC 7519 §5.1, RFC 9068 §2.1). Tokens of other types, such as logout tokens, have the same
+ * issuer but are no access tokens.
+ */
 const types: readonly (string | undefined)[] = [undefined, "jwt", "at+jwt", "application/at+jwt"]
 
-/** How far the clocks of an issuer and of this machine may be apart. */
+/** How far the clocks of an issuer and of this machine may differ, milliseconds. */
 const skewMs = 60_000
 
 type IssuerConfig = Config["auth"]["issuers"][number]
@@ -37,8 +40,9 @@ type Issuer = { readonly config: IssuerConfig; readonly keys: IssuerKeys }
 /** Checks tokens of the configured issuers. */
 export type JwtIssuers = {
   /**
-   * What a token says if one of the issuers signed it, else why it says nothing; undefined if it is no JWT at all. Expiry,
-   * beginning and audience are left to the caller, who checks them for each request. Throws IssuerUnavailable.
+   * The verified token if one of the issuers signed it, else why not; undefined if the token is no JWT, or no issuer is
+   * configured. Expiry, beginning and audience are left to the caller, who checks them for each request. Throws
+   * IssuerUnavailable.
    */
   verify(token: string): Promise<VerifiedToken | Nobody | undefined>
   close(): void
@@ -53,7 +57,7 @@ const toVerified = (
   payload: JWTPayload,
   { name, claims, audiences, api_audiences, mcp_tokens_open_api: mcpOpensApi }: IssuerConfig,
 ): VerifiedToken | Nobody => {
-  // a token that never expires could not be taken back
+  // a token that never expires could not be revoked
   if (payload.exp === undefined) return { nobody: "it has no expiry" }
   const identity = identityOf(payload, claims, name)
   if ("nobody" in identity) return identity
@@ -72,7 +76,7 @@ const toVerified = (
 /** The payload if the key made the signature. */
 const checked = async (token: string, key: CryptoKey, issuer: string): Promise<JWTPayload | undefined> => {
   try {
-    // times are the caller's to judge: an endless tolerance leaves them alone
+    // the caller checks the times: an endless tolerance turns jose's own checks off
     const options = { algorithms: [...signatureAlgorithms], issuer, clockTolerance: Number.MAX_SAFE_INTEGER }
     return (await jwtVerify(token, key, options)).payload
   } catch (error) {
@@ -81,7 +85,7 @@ const checked = async (token: string, key: CryptoKey, issuer: string): Promise<J
   }
 }
 
-/** Issuer and algorithm that a token names; nothing of it is believed yet. Undefined if it is no JWT. */
+/** Header and issuer of a token, nothing of it verified yet. Undefined if the token is no JWT. */
 const read = (token: string) => {
   try {
     return { header: decodeProtectedHeader(token), issuer: decodeJwt(token).iss }
@@ -108,7 +112,10 @@ const verifyBy = async (
   return { nobody: `no key of the issuer '${config.name}' made its signature` }
 }
 
-/** Makes the check of the issuers' tokens (auth.issuers). Nothing is fetched before the first token of an issuer comes. */
+/**
+ * Creates the check of the issuers' tokens (auth.issuers). Nothing is fetched before the first token of an issuer
+ * arrives.
+ */
 export const createJwtIssuers = (
   configs: readonly IssuerConfig[],
   deps: { readonly fetch: Fetch; readonly clock: Pick<ClockPort, "now">; readonly log: Logger },
@@ -129,13 +136,13 @@ export const createJwtIssuers = (
   }
 }
 
-/** What a key set is good for. */
+/** Which keys of a set the gateway can use. */
 type UsableKeys = {
   /** Keys of the set, usable or not. */
   readonly total: number
-  /** Those that can check a signature of an algorithm that is accepted. */
+  /** Keys that can check a signature of an accepted algorithm. */
   readonly usable: number
-  /** These algorithms, in the order of {@link signatureAlgorithms}. */
+  /** The accepted algorithms of the usable keys, in the order of {@link signatureAlgorithms}. */
   readonly algorithms: readonly string[]
 }
 
@@ -155,7 +162,10 @@ const serves = async (select: SelectKey, alg: string, kid: unknown): Promise<boo
   }
 }
 
-/** Looks which keys of a set the gateway would use, and for what. Throws with a reason if it is no key set. */
+/**
+ * Checks which keys of a set the gateway would use, and for which algorithms. Throws with a reason if the document is
+ * no key set.
+ */
 export const usableKeys = async (document: Readonly<Record<string, unknown>>): Promise<UsableKeys> => {
   toSelect(document)
   const keys = Array.isArray(document.keys) ? document.keys.filter(isRecord) : []

@@ -15,7 +15,7 @@ const keyBytes = 32
 
 const audiences: Readonly<Record<Purpose, string>> = { mcp: "reflow-mcp", api: "reflow-api" }
 
-/** What a dev token says. */
+/** The contents of a dev token. */
 export type DevToken = {
   readonly subject: string
   /** Default: none. */
@@ -24,7 +24,7 @@ export type DevToken = {
   readonly roles?: readonly string[]
   /** Other claims, e.g. `email` or those of a subject-key strategy; default none. */
   readonly claims?: Readonly<Record<string, unknown>>
-  /** What the token opens. */
+  /** What the token may be used for. */
   readonly for: readonly Purpose[]
   readonly ttlSeconds: number
 }
@@ -36,7 +36,7 @@ const checkKey = (key: DevKey): DevKey => {
 
 /**
  * Mints a token that {@link createDevTokens} with the same key accepts. Throws `ConfigInvalid` for a short key, and
- * `UsageInvalid` for what can be nobody's subject.
+ * `UsageInvalid` for an invalid subject.
  */
 export const mintDevToken = (key: DevKey, token: DevToken, clock: Pick<ClockPort, "now"> = Date): Promise<string> => {
   const fault = subjectFault(token.subject)
@@ -82,14 +82,15 @@ const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => 
 }
 
 /**
- * Makes the check of dev tokens: what a token says if its signature is ours (HS256 only) and its issuer `dev`, else
- * undefined. Expiry and purpose are left to the caller, who checks them for each request.
+ * Creates the check of dev tokens. It returns the verified token if the signature is ours (HS256 only) and the issuer
+ * `dev`, why not if the subject is invalid, else undefined. Expiry and purpose are left to the caller, who checks them
+ * for each request.
  */
 export const createDevTokens = (key: DevKey): ((token: string) => Promise<VerifiedToken | Nobody | undefined>) => {
   checkKey(key)
   return async (token) => {
     try {
-      // the epoch as current date keeps jose from judging the expiry, which is the caller's, by its own clock
+      // the caller checks the expiry by its own clock: with the epoch as current date, jose finds no token expired
       const options = { algorithms: [algorithm], issuer: devIssuer, currentDate: new Date(0) }
       return toVerified((await jwtVerify(token, key, options)).payload)
     } catch {
@@ -120,8 +121,8 @@ const toKnown = (token: StaticToken): Known => ({
 })
 
 /**
- * Makes the check of static tokens: the token of a SHA-256 digest, or undefined. Each token is compared, in constant
- * time, so the time taken tells nothing about the tokens.
+ * Creates the check of static tokens, which finds a token by its SHA-256 digest, else undefined. All tokens are
+ * compared, each in constant time, so that the duration reveals nothing about the tokens.
  */
 export const createStaticTokens = (tokens: readonly StaticToken[]): ((sha256: Buffer) => VerifiedToken | undefined) => {
   const known = tokens.map(toKnown)

@@ -1,6 +1,6 @@
 /**
- * What a client without a token is told: who issues tokens for the resource that it wants (OAuth 2.0 Protected Resource
- * Metadata, RFC 9728; MCP authorization, revision 2025-06-18 and later).
+ * Metadata for clients without a token: who issues tokens for the resource that they request (OAuth 2.0 Protected
+ * Resource Metadata, RFC 9728; MCP authorization, revision 2025-06-18 and later).
  */
 import { targetNamePattern } from "../api/names.ts"
 
@@ -30,19 +30,25 @@ export type ProtectedResources = {
 
 const mcpPath = "/mcp/"
 
-/** Any well-formed name counts: which targets exist is nobody's business before they are known. */
+/** Any well-formed name of a target counts: a client without a token must not find out which targets exist. */
 const isResource = (path: string): boolean =>
   path === "" || path === "/api" || (path.startsWith(mcpPath) && targetNamePattern.test(path.slice(mcpPath.length)))
 
-/** Makes the resources of a gateway. Without issuers there are none: nobody could be sent anywhere for a token. */
+/**
+ * Creates the resources of a gateway. Without issuers there are none, because no metadata could name an issuer of
+ * tokens.
+ */
 export const createProtectedResources = (options: {
   readonly publicUrl: string
-  /** Values of their `iss` claim, which are the URLs of the authorization servers, and what clients ask them for. */
+  /**
+   * `issuer`: the `iss` claim of its tokens, which is the URL of the authorization server. `scopes`: those that clients
+   * request there.
+   */
   readonly issuers: readonly { readonly issuer: string; readonly scopes: readonly string[] }[]
 }): ProtectedResources => {
   const { publicUrl } = options
   const issuers = options.issuers.map(({ issuer }) => issuer)
-  // of all issuers and never of a target: what a target needs would tell that it exists
+  // the scopes of issuers, never of a target: they would reveal that the target exists
   const scopes = [...new Set(options.issuers.flatMap((each) => each.scopes))]
   const isServed = (path: string) => issuers.length > 0 && isResource(path)
   const url = (path: string) => (isServed(path) ? `${publicUrl}${metadataPath}${path}` : undefined)

@@ -21,7 +21,7 @@ type Sharer =
     }
 
 /**
- * Asks the plugin's strategy that the target names. Its answer is digested; undefined or empty denies.
+ * Calls the plugin's strategy that the target names. The returned text is digested; undefined or empty denies access.
  * Must only be called for targets with `spec.subjectKey`. `requestId` is for the log.
  */
 export type AskStrategy = (
@@ -57,7 +57,7 @@ const whoDigest = (source: Identity["source"], issuer: string, name: string): st
 /** Identifies a user in logs without their name: the digest that is also in their `user:` subject key. */
 export const subjectDigest = ({ source, issuer, subject }: Identity): string => whoDigest(source, issuer, subject)
 
-/** The one of several roles or groups that counts: the first of the access list that matches, else the claim's first. */
+/** The role or group that counts, of several: the first one of the access list that matches, else the claim's first. */
 const chosen = (
   entries: readonly string[] | undefined,
   values: readonly string[],
@@ -97,7 +97,10 @@ export const sharerKey = (sharer: Sharer): SubjectKey => {
 /** A sharer that has a name. */
 type NamedSharer = Exclude<Sharer, { kind: "shared" }>
 
-/** The sharer that somebody names. The configuration reserves the issuer `static`, so an issuer tells the source. */
+/**
+ * The sharer of this kind, issuer and name. The source follows from the issuer, because the configuration reserves the
+ * name `static`.
+ */
 export const sharerNamed = (
   kind: "role" | "group" | "user",
   who: { readonly issuer: string; readonly name: string },
@@ -135,8 +138,8 @@ export const subjectKeyFor = (
 }
 
 /**
- * Makes what gives subject keys as {@link subjectKeyFor} does, and remembers those of boundaries for as long as target and
- * identity are the same objects: a key is a digest, and a warm request should not compute one.
+ * Creates a {@link subjectKeyFor} that remembers the keys of isolation boundaries for as long as target and identity
+ * are the same objects, so that a warm request computes no digest.
  */
 export const createSubjectKeys = (options: Omit<SubjectKeyOptions, "requestId">) => {
   const keys = new WeakMap<MCPTarget, WeakMap<Identity, SubjectKey>>()
@@ -154,7 +157,10 @@ export const createSubjectKeys = (options: Omit<SubjectKeyOptions, "requestId">)
 /** Longest readable name, in characters. */
 const readableLength = 256
 
-/** A name for people, in annotations and in the log: at most 256 characters, those that control or mislead a screen replaced. */
+/**
+ * A name in a readable form, for annotations and the log: at most 256 characters, with control and format characters
+ * and line separators replaced by U+FFFD.
+ */
 export const readable = (name: string): string =>
   [...name.slice(0, 2 * readableLength)]
     .slice(0, readableLength)
@@ -163,8 +169,9 @@ export const readable = (name: string): string =>
     .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
 
 /**
- * The sharer for people, e.g. for the annotation `mcp.reflow.io/subject`: `shared`, else `issuer/name`; for a target
- * with a strategy of its own the caller who made the instance. At most 256 characters, control characters replaced.
+ * The sharer in a readable form, e.g. for the annotation `mcp.reflow.io/subject`: `shared`, else `issuer/name`; for a
+ * target with a strategy of its own the caller whose request created the instance. At most 256 characters, control
+ * characters replaced.
  */
 export const readableSubject = (target: MCPTarget, identity: Identity, issuers: readonly string[]): string => {
   const sharer: Sharer =
@@ -178,11 +185,11 @@ export const readableSubject = (target: MCPTarget, identity: Identity, issuers: 
 /** Fields of a log line that name a caller. */
 type CallerFields = { readonly subject: string; readonly email?: string }
 
-/** How the log names people (log.subjects). */
+/** How the log names callers and sharers (log.subjects). */
 export type LogNames = {
-  /** Who called. */
+  /** The fields that name the caller. */
   caller(identity: Identity): CallerFields
-  /** The role, group or user whose values are meant, without its kind. */
+  /** The role, group or user that owns credentials, without its kind. */
   owner(sharer: NamedSharer): string
 }
 
@@ -191,7 +198,7 @@ const byDigest: LogNames = {
   owner: (sharer) => sharerKey(sharer).slice(sharer.kind.length + 1),
 }
 
-/** Issuers name many a user by a number alone, so their verified mail address stands beside it. */
+/** Many issuers use a mere number as subject, so the verified e-mail address is added. */
 const byName: LogNames = {
   caller: ({ issuer, subject, email }) => ({
     subject: readable(`${issuer}/${subject}`),
@@ -201,8 +208,9 @@ const byName: LogNames = {
 }
 
 /**
- * Makes the names: `digest`, the one that stands in subject keys too, tells nobody who somebody is; `name` is issuer/subject,
- * at most 256 characters without control characters. A known token gives the same identity each time: it is named once.
+ * Creates the names: `digest` is the digest of subject keys, which does not reveal who the user is; `name` is
+ * issuer/subject, at most 256 characters without control characters. Fields are remembered for each identity object: a
+ * remembered token gives the same object each time.
  */
 export const createLogNames = (subjects: "digest" | "name"): LogNames => {
   const names = subjects === "name" ? byName : byDigest

@@ -8,8 +8,8 @@ import type { Upstream } from "./upstream.ts"
 import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /**
- * Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). None of them says
- * what is called: a server that reads the message from one of them would be led past the policy.
+ * Request headers that reach the server as they are (MCP transport, W3C Trace Context and Baggage). None of them names
+ * a method or a tool: a server that read these from a header could be led past the policy.
  */
 const toUpstream: ReadonlySet<string> = new Set([
   "accept",
@@ -35,7 +35,7 @@ const passes = (name: string, mirrored: Mirrored): boolean =>
 /** Response headers that reach the client as they are; everything else of the server's answer is dropped. */
 const toClient: readonly string[] = ["content-type", "retry-after", "allow"]
 
-/** Request headers that a browser may send (besides `Mcp-Param-*`) and response headers that it may read. */
+/** Request headers that a browser may send, besides `Mcp-Param-*`. */
 const corsRequestHeaders: ReadonlySet<string> = new Set([
   ...toUpstream,
   ...repeating,
@@ -43,6 +43,7 @@ const corsRequestHeaders: ReadonlySet<string> = new Set([
   "mcp-session-id",
   "if-match",
 ])
+/** Response headers that a browser may read. */
 export const corsExposedHeaders = "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag, Location"
 
 /** True if a browser may send this header. */
@@ -52,8 +53,8 @@ export const isCorsRequestHeader = (name: string): boolean =>
 const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
 
 /**
- * The Accept header for the server: the client's, with what MCP wants of a POST (both types) or a GET (event streams). Many
- * servers look for the very names, and refuse a client that accepts whatever there is.
+ * The Accept header for the server: the client's, with what MCP demands of a POST (both types) or a GET (event
+ * streams). Many servers search for these very names and refuse a client that accepts all types by a wildcard.
  */
 export const acceptFor = (verb: Verb, header = ""): string => {
   const needed = verb === "POST" ? answerTypes : answerTypes.slice(1)
@@ -71,10 +72,10 @@ const connectionNames = (header: string | undefined): ReadonlySet<string> =>
     : new Set(header.split(",").map((name) => name.trim().toLowerCase()))
 
 /**
- * The headers of the request to the server, as a flat list of names and values: those of the table, the session id as
- * the server knows it, no compression, and our own X-Forwarded-* and, where they are asked for, identity headers.
- * Nothing else of the client's headers goes on, so neither its token nor headers that pretend an identity, or another
- * message than the body's, can reach a server.
+ * The headers of the request to the server, as a flat list of names and values: the client's of `toUpstream`, those
+ * that repeat the body as far as `mirrored` permits, the server's session id, no compression, the identity headers, and
+ * our own X-Forwarded-*. No other header of the client is passed on. So neither its token, nor a forged identity, nor a
+ * header that contradicts the body can reach a server.
  */
 export const toUpstreamHeaders = (
   headers: IncomingHttpHeaders,
@@ -83,9 +84,11 @@ export const toUpstreamHeaders = (
     /** Accept header; see {@link acceptFor}. Absent: the client's own. */
     readonly accept?: string
     readonly origin: ClientOrigin
-    /** Host header for servers that check it; absent: the address that is asked. */
+    /** Host header for servers that check it; absent: the server's address. */
     readonly host?: string | undefined
-    /** Which headers that repeat the body were compared with it; see mirroredOf. Default: none, and none goes on. */
+    /**
+     * Which headers that repeat the body were compared with it; see mirroredOf. Default: none, and none is passed on.
+     */
     readonly mirrored?: Mirrored
     /** Headers of identityHeadersFor, for servers that get them. */
     readonly identity?: readonly string[]
@@ -142,9 +145,9 @@ const list = (values: readonly string[]): string => {
 }
 
 /**
- * Who is calling, as headers for a server whose target asks for them (spec.identityHeaders), as a flat list of names and
- * values. They are the caller's of this very request, so that a shared server can tell its users apart. A client cannot
- * send them: of its headers, the identity headers never go on.
+ * Who is calling, as headers for a server whose target asks for them (spec.identityHeaders), as a flat list of names
+ * and values. They name the caller of this very request, so that a shared server can distinguish its users. A client
+ * cannot send them, because its own headers of these names are never passed on.
  */
 export const identityHeaders = ({ issuer, subject, email, groups, roles }: Identity): string[] => [
   "x-reflow-issuer",
@@ -164,27 +167,27 @@ const none: readonly string[] = []
 export const identityHeadersFor = ({ target, identity }: Pick<Admitted, "target" | "identity">): readonly string[] =>
   target.spec.identityHeaders === true ? identityHeaders(identity) : none
 
-/** What is sent to a server, on whose behalf aside. */
+/** A request to a server, without its caller. */
 type ServerCall = {
   readonly placement: Placement
   readonly verb: Verb
-  /** By lower-case name; of these go on what {@link toUpstreamHeaders} lets pass. */
+  /** By lower-case name; only those are sent that {@link toUpstreamHeaders} passes on. */
   readonly headers: IncomingHttpHeaders
   /** The server's own session id. */
   readonly session: string | undefined
-  /** Which headers that repeat the body were compared with it; default: none, and none goes on. */
+  /** Which headers that repeat the body were compared with it; default: none, and none is passed on. */
   readonly mirrored?: Mirrored
   readonly body: Buffer | undefined
   /** How long the head of the answer may take, milliseconds. */
   readonly headersTimeoutMs: number
-  /** Streams that are open for hours must not take the connections of calls. */
+  /** `stream` for answers that stay open for hours: they must not take the connections of calls. */
   readonly lane: "call" | "stream"
   readonly signal: AbortSignal
 }
 
 /**
- * Sends a call to the server of an instance for the caller of `input`: with what the server may learn of that caller, and with
- * the Host header that the target names. Throws what {@link Upstream.send} throws.
+ * Sends a call to the server of an instance for the caller of `input`: with the headers that the server may get about
+ * that caller, and with the Host header that the target names. Throws what {@link Upstream.send} throws.
  */
 export const callServer = (
   upstream: Upstream,

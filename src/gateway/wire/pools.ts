@@ -2,20 +2,20 @@ import type { ClockPort } from "../../ports/clock.ts"
 
 /** A pool of connections to one address. */
 type Pool = {
-  /** Takes nothing new and ends when what runs has ended. */
+  /** Refuses new requests; resolves when the running ones have ended. */
   close(): Promise<void>
-  /** Ends everything now. */
+  /** Ends all requests and connections now. */
   destroy(): Promise<void>
 }
 
-/** Which connections a request wants. */
+/** Which pool a request uses. */
 type PoolKey = {
   readonly instance: string
   readonly incarnation: string
   /** `http://host:port`. */
   readonly origin: string
   /**
-   * Streams stay open for hours and have connections of their own: looking for a free connection among thousands of
+   * Streams stay open for hours and have connections of their own: searching for a free connection among thousands of
    * busy ones would slow down every call.
    */
   readonly lane: "call" | "stream"
@@ -37,7 +37,7 @@ const idleMs = 60_000
 type Entry<P> = { readonly pool: P; active: number; usedAt: number }
 type Home<P> = { readonly incarnation: string; readonly entries: Map<string, Entry<P>> }
 
-/** Makes the pools; `open` makes one for an origin. Pools that nobody has used for a minute are closed. */
+/** Creates the pools; `open` creates one for an origin. Pools that were not used for a minute are closed. */
 export const createPools = <P extends Pool>(open: (origin: string) => P, clock: ClockPort): Pools<P> => {
   const homes = new Map<string, Home<P>>()
   const closing = new Set<P>()

@@ -9,22 +9,22 @@ export type BodySink = {
   /** False = pause until {@link UpstreamAnswer.resume}. */
   data(chunk: Buffer): boolean
   end(): void
-  /** The body is not complete: the server or the client went away. */
+  /** The body is incomplete: the server broke off, or the exchange was aborted. */
   fail(error: unknown): void
 }
 
-/** An answer whose head is here and whose body is coming. */
+/** An answer whose head has arrived; its body follows. */
 export type UpstreamAnswer = {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** Hands the body to a sink, what came already first, in order, synchronously. */
+  /** Passes the body to a sink. Pieces that have already arrived are passed synchronously, in order. */
   consume(sink: BodySink): void
   resume(): void
-  /** Ends the exchange; harmless when it has ended. */
+  /** Ends the exchange; harmless when it has already ended. */
   abort(): void
 }
 
-/** Headers that say one thing, of those that are read of a server's answer. */
+/** Headers that we read of a server's answer and that may have one value only. */
 const single: readonly string[] = ["content-type", "location", "mcp-session-id", "retry-after"]
 
 const oneOf = (name: string, values: readonly string[]): string => {
@@ -37,9 +37,9 @@ const oneOf = (name: string, values: readonly string[]): string => {
 }
 
 /**
- * The headers of an answer, each of them one text: equal repetitions of what says one thing are one, and repeated lists are
- * joined (RFC 9110 §5.3). Throws UpstreamInvalid for different values: who reads the first and who reads the last would
- * read two answers.
+ * The headers of an answer, each with one text: equal repetitions of a header with one value are merged, and repeated
+ * lists are joined (RFC 9110 §5.3). Throws UpstreamInvalid for different values of a header with one value: readers of
+ * the first and readers of the last would read different answers.
  */
 export const singleHeaders = (headers: IncomingHttpHeaders): IncomingHttpHeaders => {
   if (!Object.values(headers).some(Array.isArray)) return headers
@@ -57,7 +57,10 @@ const failureCode = (error: unknown): string =>
 /** True if the connection had carried an answer before: then the server may have closed it before it saw the request. */
 const mayBeReused = (error: unknown): boolean => !(error instanceof errors.SocketError && error.socket?.bytesRead === 0)
 
-/** What undici says of a head that is none, or of one that says two things: two lengths, a status that nobody asked for. */
+/**
+ * undici's codes for a head that is not HTTP or that is contradictory: two lengths, or a status that the request does
+ * not permit.
+ */
 const noHTTP: ReadonlySet<string> = new Set([
   "UND_ERR_HEADERS_OVERFLOW",
   "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
@@ -69,11 +72,11 @@ const isNoHTTP = (error: unknown, code: string): boolean =>
   noHTTP.has(code) ||
   (error instanceof errors.SocketError && (error.message === "bad response" || error.message === "bad upgrade"))
 
-/** What is told of a server that sends no head in time. */
+/** The error for a server that sends no head in time. */
 export const tooSlow = (): AppError =>
   new AppError("UpstreamTimeout", { detail: "The server took too long to answer.", data: { phase: "head" } })
 
-/** What a request hears that got no head: `started` is false while nothing was sent. */
+/** The error of a request that got no head. `started`: false if nothing was sent. */
 export const toFailure = (error: unknown, started: boolean): AppError => {
   const code = failureCode(error)
   if (!started) {
@@ -93,16 +96,16 @@ export const toFailure = (error: unknown, started: boolean): AppError => {
   })
 }
 
-/** True if nothing was sent, because the server took no connection. */
+/** True if nothing was sent, because the server accepted no connection. */
 export const isDialFailure = (error: unknown): boolean =>
   hasCode(error, "UpstreamUnreachable") && error.data?.phase === "connect"
 
-/** Most of a body without meaning that is read, so that its connection can carry the next request. */
+/** Most bytes of a meaningless body that are read, so that its connection can carry the next request. */
 const mostDropped = 64 * 2 ** 10
-/** Longest time that its end is waited for, in milliseconds: some servers keep such a body open for good. */
+/** Longest wait for the end of such a body, milliseconds: some servers never end it. */
 const longestMs = 1_000
 
-/** Reads and forgets a short body; ends the exchange with one that is longer, or that does not end in time. Never rejects. */
+/** Reads and drops a short body. Aborts the exchange if the body is longer, or does not end in time. Never rejects. */
 export const dropBody = (answer: UpstreamAnswer, clock: ClockPort): Promise<void> =>
   new Promise((resolve) => {
     let bytes = 0
@@ -128,14 +131,17 @@ const redirects: readonly number[] = [301, 302, 303, ...faithful]
 
 /** Longest path that is followed, in UTF-16 units. */
 const longestPath = 2_048
-/** Longest place that an error repeats. */
+/** Most characters of a Location that an error repeats. */
 const longestShown = 200
 
-/** Where an answer sends its reader; undefined if it is no redirect. */
+/** The Location of a redirect; undefined for other answers. */
 const locationOf = ({ status, headers }: UpstreamAnswer): string | undefined =>
   redirects.includes(status) && headers.location !== undefined ? String(headers.location) : undefined
 
-/** Names by which a server may mean itself: what it was asked by, and what it was told that the client asks. */
+/**
+ * Hosts by which a server may name itself: the one that was asked, and those of the headers Host and X-Forwarded-Host
+ * that were sent.
+ */
 const ownNames = ({ host }: URL, headers: readonly string[]): readonly string[] => {
   const names = [host]
   for (let at = 0; at < headers.length; at += 2)
@@ -144,8 +150,9 @@ const ownNames = ({ host }: URL, headers: readonly string[]): readonly string[] 
 }
 
 /**
- * The path, with its query, that a faithful redirect names on the same server; undefined for every other answer. The scheme
- * is not looked at: a server that believes X-Forwarded-Proto names https. Nothing but the path is taken from the answer.
+ * The path, with its query, of a redirect that keeps method and body (307, 308) and stays on the same server; undefined
+ * for every other answer. The scheme is not compared, because a server that believes X-Forwarded-Proto names https.
+ * Only the path is taken from the answer.
  */
 export const detourOf = (answer: UpstreamAnswer, asked: URL, sent: readonly string[]): string | undefined => {
   const location = locationOf(answer)
@@ -157,7 +164,7 @@ export const detourOf = (answer: UpstreamAnswer, asked: URL, sent: readonly stri
   return ownNames(asked, sent).includes(host) ? path : undefined
 }
 
-/** A place without what credentials stand in: the part of a user before the host, query and fragment. */
+/** A Location without the parts that may hold credentials: user information, query and fragment. */
 const withoutSecrets = (location: string): string => {
   const place = location.split(/[?#]/, 1)[0] ?? ""
   const host = place.indexOf("//") + 2
@@ -166,10 +173,10 @@ const withoutSecrets = (location: string): string => {
   return host > 1 && user >= host ? place.slice(0, host) + place.slice(user + 1) : place
 }
 
-/** A place for people, and for the log: what does not print is left out. */
+/** A Location for messages and logs: without credentials and without characters that do not print. */
 const shown = (location: string): string => withoutSecrets(location.replace(/[^\x21-\x7e]/g, "")).slice(0, longestShown)
 
-/** Throws UpstreamInvalid for a redirect: no client could follow it, since only we reach the server. */
+/** Throws UpstreamInvalid for a redirect: clients cannot follow it, because only the gateway reaches the server. */
 export const checkNoRedirect = (answer: UpstreamAnswer): void => {
   const location = locationOf(answer)
   if (location === undefined) return
@@ -188,21 +195,23 @@ const stem = (path: string): string => {
   return path.slice(0, end) + path.slice(until)
 }
 
-/** Paths on which servers answer instead of those that they are asked on, for one life of each server. */
+/**
+ * Remembers on which path a server answers instead of the one that it is asked on, for one incarnation of each server.
+ */
 type Detours = {
-  /** The path to ask on. */
+  /** The path for the next request. */
   pathOf(placement: Placement): string
   /**
-   * Remembers the path on which the server answered instead, if only slashes at its end make the difference: any other one may
-   * have been chosen for this caller, and those who share the server must not be led there.
+   * Remembers the path on which the server answered instead, only if the two differ in nothing but slashes at the end.
+   * Any other path may have been chosen for this caller, and must not be used for others who share the server.
    */
   remember(placement: Placement, path: string): void
 }
 
-/** Most servers whose detour is remembered; the others are redirected anew. */
+/** Most servers whose path is remembered; the others redirect each request. */
 const remembered = 10_000
 
-/** Makes an empty memory of detours. */
+/** Creates an empty memory of paths. */
 export const createDetours = (): Detours => {
   const known = new Map<string, { readonly incarnation: string; readonly from: string; readonly path: string }>()
   return {

@@ -31,13 +31,14 @@ type UpstreamRequest = {
   readonly signal: AbortSignal
 }
 
-/** The way to the servers. */
+/** Sends requests to servers over pooled connections. */
 export type Upstream = {
   /**
    * Sends a request; resolves with the head of the answer. Throws UpstreamUnreachable, UpstreamTimeout and
-   * UpstreamInvalid with `data.phase`: `connect` = nothing was sent, `head` = the server may have seen it. Rejects with
-   * the signal's reason once the client is gone. A redirect (307, 308) to another path of the same server is followed once,
-   * and remembered for this life of the server where it is the same but for a slash; any other one is UpstreamInvalid.
+   * UpstreamInvalid with `data.phase`: `connect` = nothing was sent, `head` = the server may have seen the request.
+   * Rejects with the signal's reason once the client is gone. A redirect (307, 308) to another path of the same server
+   * is followed once, and remembered for this incarnation if the paths differ only in slashes at the end; any other
+   * redirect is UpstreamInvalid.
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
   /** Ends all connections. */
@@ -45,11 +46,14 @@ export type Upstream = {
 }
 
 const connectTimeoutMs = 2_000
-/** A reused connection dies if the server closes it first: servers without a hint get less than Node's default 5 s. */
+/**
+ * How long an idle connection is kept if the server sends no Keep-Alive header, milliseconds: less than Node's default
+ * of 5 s, because a request fails on a connection that the server closes first.
+ */
 const keepAliveMs = 4_000
 const longestKeepAliveMs = 60_000
 const keepAliveMarginMs = 1_000
-/** How much of a body is held until somebody takes it. */
+/** Most bytes of a body that are held before it is consumed; then reading pauses. */
 const maxEarlyBytes = 64 * 2 ** 10
 
 const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
@@ -134,12 +138,15 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   abort(): void {
     if (this.#state !== "open" || this.#aborted) return
     this.#aborted = true
-    // still connecting: whoever waits is told now, undici when it has a connection
+    // still connecting: reject now, and abort undici's request when it has a connection (onRequestStart)
     if (this.#controller === undefined) this.#waiting.reject(this.#reason())
     else this.#controller.abort(aborted())
   }
 
-  /** Ends it unless the head of the answer is here: undici counts anew with each 1xx that a server sends. */
+  /**
+   * Ends the exchange unless the head of the answer has arrived: undici's own timeout restarts with each 1xx of a
+   * server.
+   */
   expire(): void {
     if (this.status === 0) this.#giveUp(tooSlow())
   }
@@ -163,8 +170,8 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
 }
 
 /**
- * Options of the connections to servers. A body may be silent for as long as it likes; how long the head of an answer may
- * take is said with each request, since undici's own default would end a call after five minutes.
+ * Options of the connections to servers. The silence of a body has no limit. The limit for the head of an answer is set
+ * with each request, because undici's default would end a call after five minutes.
  */
 export const connectionOptions: Pool.Options = {
   pipelining: 1,
@@ -200,7 +207,7 @@ const refuseRedirect = (answer: UpstreamAnswer): void => {
   }
 }
 
-/** Makes the way to the servers: connections are kept per incarnation and never survive it. */
+/** Creates the upstream: connections are kept per incarnation and never survive it. */
 export const createUpstream = (clock: ClockPort): Upstream => {
   const pools = createPools(openPool, clock)
   const detours = createDetours()
@@ -227,7 +234,7 @@ export const createUpstream = (clock: ClockPort): Upstream => {
       const path = detours.pathOf(request.placement)
       const answer = await ask(request, path)
       if (answer.status < 300 || answer.status >= 400) return answer
-      // not resolved: a path that begins with two slashes would name a host
+      // concatenated, not resolved: a path that begins with two slashes would name a host
       const detour = detourOf(answer, new URL(`${request.placement.url.origin}${path}`), request.headers)
       if (detour !== undefined) return follow(request, answer, detour)
       refuseRedirect(answer)

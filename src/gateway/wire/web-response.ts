@@ -4,15 +4,15 @@ import type { UpstreamAnswer } from "./upstream-answer.ts"
 
 /** How an answer becomes a Response. */
 type WebResponseOptions = {
-  /** Where its body is read under a tool policy; asked for only if there is a body. Throws UpstreamInvalid. */
+  /** Makes the filter of the tool policy; called only if there is a body. Throws UpstreamInvalid. */
   readonly filter?: (() => BodyFilter | undefined) | undefined
-  /** Ends the exchange; called once the answer is over, also if nobody reads it to its end. */
+  /** Ends the exchange; called when the body has ended, has failed or was cancelled. */
   readonly close: () => void
 }
 
 type Reading = { readonly filter: BodyFilter | undefined; readonly close: () => void }
 
-/** The body as a stream that is read as fast as it is taken. */
+/** The body as a stream with backpressure. */
 const streamOf = (answer: UpstreamAnswer, { filter, close }: Reading): ReadableStream<Uint8Array> =>
   new ReadableStream<Uint8Array>({
     start: (controller) => {
@@ -50,13 +50,13 @@ const streamOf = (answer: UpstreamAnswer, { filter, close }: Reading): ReadableS
     cancel: close,
   })
 
-/** Headers of an answer that whoever asks in MCP's words needs. */
-const told: readonly string[] = ["content-type", "mcp-session-id"]
+/** Headers of an answer that an MCP client needs. */
+const passed: readonly string[] = ["content-type", "mcp-session-id"]
 const withoutBody: readonly number[] = [204, 205, 304]
 
 /**
- * A server's answer as the Fetch standard has it, for code that speaks MCP itself; the session id is the server's own. Throws
- * UpstreamInvalid for a status that no answer has, and what `filter` throws; then the exchange is closed.
+ * A server's answer as a Response of the Fetch standard, for our own MCP client. The session id is the server's own.
+ * Throws UpstreamInvalid for a status outside 200 to 599, and what `filter` throws; the exchange is closed then.
  */
 export const toWebResponse = (answer: UpstreamAnswer, { filter, close }: WebResponseOptions): Response => {
   try {
@@ -64,7 +64,7 @@ export const toWebResponse = (answer: UpstreamAnswer, { filter, close }: WebResp
     if (status < 200 || status > 599)
       throw new AppError("UpstreamInvalid", { detail: `The server answered with HTTP status ${status}.` })
     const headers = new Headers()
-    for (const name of told) {
+    for (const name of passed) {
       const value = answer.headers[name]
       if (value !== undefined) headers.set(name, String(value))
     }
