@@ -167,7 +167,7 @@ export const createAuthenticator = (options: {
   const cache = createTokenCache(clock)
   const checks = options.telemetry.counter({
     name: "reflow_token_checks_total",
-    help: "Bearer tokens looked at, by how they were recognised: static, cached, verified, unknown.",
+    help: "Bearer tokens checked, by how they were recognised: static, cached, verified, unknown.",
     labels: ["result"],
   })
   const counted = (result: string, verified: VerifiedToken, use: Use): Identity => {

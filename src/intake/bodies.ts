@@ -1,32 +1,32 @@
 import { AppError } from "../errors.ts"
 
-/** How much of something that has a limit is held by whom. Units are the caller's: bytes, requests. */
+/** Shares of something that has a limit, by owner. The caller chooses the unit: bytes, requests. */
 export type Shares = {
   /**
-   * Takes `amount` more for an owner, a whole number of units, or nothing at all: false if that would be more than the
-   * owner's share. Each unit is let in while the owner held before it at most a third of what is free after it. So an owner
-   * alone gets a quarter of the limit, each of `k` who want all they can get `limit / (3 + k)`, and whoever holds nothing
-   * yet gets at least one unit as long as one is free.
+   * Takes `amount` more units (a whole number) for an owner, all or none: false if that would exceed the owner's share.
+   * Each unit is granted while the owner held before it at most a third of what is free after it. So a single owner
+   * gets a quarter of the limit. Of `k` owners who take all they can get, each gets `limit / (3 + k)`. An owner who
+   * holds nothing gets at least one unit as long as one is free.
    */
   take(owner: string, amount: number): boolean
-  /** Gives back what was taken; never more than that. An owner who holds nothing is forgotten. */
+  /** Gives back what was taken, at most what the owner holds. An owner who holds nothing is forgotten. */
   give(owner: string, amount: number): void
-  /** True if somebody who holds nothing would get so much now. */
+  /** True if an owner who holds nothing would get `amount` now. */
   fits(amount: number): boolean
-  /** What all hold together, at most {@link limit}. */
+  /** What all owners hold together, at most {@link limit}. */
   readonly held: number
   readonly limit: number
-  /** How many hold something. */
+  /** How many owners hold something. */
   readonly owners: number
 }
 
-/** How much must stay free for each unit that an owner holds: 3 leaves a quarter to one who is alone. */
+/** How much must stay free for each unit that an owner holds: 3 leaves a quarter of the limit to a single owner. */
 const spare = 3
 
 /**
- * Shares out a limit by what is free at the moment (dynamic thresholds: Choudhury and Hahne, «Dynamic Queue Length
- * Thresholds for Shared-Memory Packet Switches», 1998): no list of those who might come is needed, and a part always stays
- * free for whoever comes next.
+ * Shares a limit by what is free at the moment (dynamic thresholds: Choudhury and Hahne, «Dynamic Queue Length
+ * Thresholds for Shared-Memory Packet Switches», 1998). It needs no list of possible owners, and a part always stays
+ * free for the next owner.
  */
 export const createShares = (limit: number): Shares => {
   const holdings = new Map<string, number>()
@@ -60,33 +60,36 @@ export const createShares = (limit: number): Shares => {
   }
 }
 
-/** Seconds after which a body that found no room may come again. */
+/** Retry-After of a body that does not fit into the budget, seconds. */
 const retrySeconds = 5
 
 /**
- * The refusal of a body that finds no room in the budget. The connection ends with it: what still comes on it is read by
- * nobody.
+ * The error for a body that does not fit into the budget. The connection ends with it, because the rest of the body has
+ * no use.
  */
 export const bodiesTooLarge = (): AppError =>
   new AppError("BodiesTooLarge", {
-    detail: "The bodies of your requests, or of all, fill this replica's memory for them.",
+    detail: "The bodies of your requests, or of all requests, fill this replica's memory for bodies.",
     retryAfterSeconds: retrySeconds,
     headers: { connection: "close" },
   })
 
 /** What one request holds of a budget. */
 export type Holding = {
-  /** Takes so many bytes more for the request's owner, always the same one; false: too many, or the request is over. */
+  /**
+   * Takes `bytes` more for the request's owner, always the same one; false if they do not fit, or if the holding has
+   * ended.
+   */
   take(owner: string, bytes: number): boolean
-  /** Gives back everything that was taken, once and for all. Ending twice is harmless. */
+  /** Gives back everything that was taken; afterwards nothing can be taken. Ending twice is harmless. */
   end(): void
 }
 
-/** The bytes of all request bodies of a replica: counted while they are read, until nobody needs them any more. */
+/** The bytes of all request bodies of a replica, counted from their reading until their request ends. */
 export type Budget = {
   /**
-   * Begins to count for one request. Whoever opens ends, in a `finally` around all that the request does: nothing else
-   * gives bytes back, so that no way out of a request can forget it.
+   * Begins to count for one request. The caller must call `end` in a `finally` around the whole request, because
+   * nothing else gives bytes back.
    */
   open(): Holding
   /** Bytes that all requests hold. */
@@ -95,8 +98,8 @@ export type Budget = {
 }
 
 /**
- * Makes a budget of `limit` bytes, of which each owner gets a share. `refused` hears of each refusal:
- * because the owner holds too much, or because somebody new would not get the bytes either.
+ * Creates a budget of `limit` bytes, of which each owner gets a share. `refused` is called for each refusal: with
+ * `owner` if the owner holds too much, with `replica` if a new owner would not get the bytes either.
  */
 export const createBudget = (limit: number, refused: (by: "owner" | "replica") => void = () => {}): Budget => {
   const shares = createShares(limit)
@@ -133,11 +136,11 @@ export const createBudget = (limit: number, refused: (by: "owner" | "replica") =
   }
 }
 
-/** Bytes to which pieces are added. Each is copied twice at most on average, however small the pieces are. */
+/** Bytes to which pieces are appended. Each byte is copied at most twice on average, however small the pieces are. */
 type GrowingBuffer = {
   readonly length: number
   add(piece: Uint8Array): void
-  /** All bytes, which are the caller's now; the buffer is empty again. */
+  /** Returns all bytes, not copied, and empties the buffer. */
   take(): Buffer
 }
 
@@ -145,8 +148,8 @@ const smallest = 1_024
 const nothing = Buffer.alloc(0)
 
 /**
- * Makes an empty buffer. It takes the memory of its bytes at most twice; a list of the pieces instead costs some 200 bytes
- * for each piece, and joining them anew at each one is quadratic. Whoever adds to it bounds it.
+ * Creates an empty buffer. It takes the memory of its bytes at most twice; a list of the pieces instead costs some 200
+ * bytes for each piece, and joining them anew at each one is quadratic. The caller must bound the size.
  */
 export const createGrowingBuffer = (): GrowingBuffer => {
   let bytes = nothing
@@ -174,24 +177,35 @@ export const createGrowingBuffer = (): GrowingBuffer => {
   }
 }
 
-/** Why no more of a body is taken in: it is too large, or its owner may hold no more bytes now. */
+/**
+ * Why a piece of a body was refused: `limit` = the body is too large, `share` = its owner may hold no more bytes now.
+ */
 export type Overflow = "limit" | "share"
 
-/** What a body may take. */
+/** The bounds of a body. */
 type GatherOptions = {
   /** Most bytes of the body. */
   readonly limit: number
-  /** What Content-Length says; undefined if it says nothing. No byte is held on its word: only what came is. */
+  /**
+   * The value of Content-Length; undefined if there is none. It reserves nothing: memory is held only for bytes that
+   * have arrived.
+   */
   readonly declared: number | undefined
-  /** Takes bytes of the budget before they are held; false refuses them. Nothing is given back here. */
+  /** Reserves bytes of the budget before they are held; false refuses them. Nothing is given back here. */
   readonly take: (bytes: number) => boolean
 }
 
 /** A body that comes in pieces. */
 export type Gather = {
-  /** Takes a piece in. Answers why not, if not; from then on nothing is held any more and the body cannot be had. */
+  /**
+   * Appends a piece. Returns why the piece was refused, else undefined. After a refusal nothing is held, and every
+   * further piece is refused.
+   */
   add(piece: Buffer): Overflow | undefined
-  /** What came, as one buffer; holds nothing any more itself. Whoever holds the buffer holds what was taken. */
+  /**
+   * Returns what arrived as one buffer, and releases it here. The bytes that were taken still count, for the returned
+   * buffer.
+   */
   whole(): Buffer
 }
 
@@ -202,16 +216,19 @@ export const declaredLength = (header: string | null | undefined): number | unde
 }
 
 /**
- * Gathers a body. The first piece is held as it came. With a second one they are copied into one buffer, whose room is
- * doubled whenever it is full: a byte is copied as it comes and, on the average, less than twice when the room grows. What a
- * body holds is less than twice what came of it, or 1 KiB, however small its pieces are.
+ * Gathers a body. The first piece is held without a copy. With a second one both are copied into one buffer, whose size
+ * is doubled whenever it is full: a byte is copied when it arrives and, on average, less than twice when the buffer
+ * grows. A body holds less than twice the bytes that arrived, or 1 KiB, however small its pieces are.
  */
 export const createGather = ({ limit, declared, take }: GatherOptions): Gather => {
   let held: Buffer = nothing
   let size = 0
   let overflow: Overflow | undefined
 
-  /** Room for `needed` bytes, and for as many more as probably come. */
+  /**
+   * The size of a new buffer for `needed` bytes: doubled for the bytes that follow, within the limit and
+   * Content-Length.
+   */
   const roomFor = (needed: number): number => {
     const most = declared === undefined || declared < needed ? limit : Math.min(declared, limit)
     return Math.max(needed, Math.min(Math.max(2 * held.length, smallest), most))
@@ -220,7 +237,7 @@ export const createGather = ({ limit, declared, take }: GatherOptions): Gather =
   const grow = (needed: number): boolean => {
     const room = roomFor(needed)
     if (!take(room - held.length)) return false
-    // from no pool: a pool would outlive the body, and nobody would have counted it
+    // not from Node's pool, which would outlive the body and is not counted
     const larger = Buffer.allocUnsafeSlow(room)
     held.copy(larger, 0, 0, size)
     held = larger

@@ -1,6 +1,6 @@
 import { passNumber, passString, type TextPlace } from "./json-tokens.ts"
 
-/** How much of JSON is taken, and how strictly. */
+/** Bounds and strictness of the check of a JSON text. */
 export type JsonRules = {
   /** Most levels of nesting; a lone number has none. */
   readonly maxDepth: number
@@ -13,15 +13,18 @@ export type JsonRules = {
   readonly strict?: boolean
 }
 
-/** The first thing that is wrong with a JSON text. */
+/** The first fault of a JSON text. */
 type JsonFault = {
-  /** Goes on after the text's name, without a full stop: `is nested deeper than 64 levels at line 1, character 65`. */
+  /**
+   * A clause that follows the name of the text, without a full stop: `is nested deeper than 64 levels at line 1,
+   * character 65`.
+   */
   readonly words: string
-  /** Where, in UTF-16 units from the beginning of the text. */
+  /** Where the fault is, in UTF-16 units from the beginning of the text. */
   readonly at: number
 }
 
-/** Members of a request's body, if nothing else is said. */
+/** Most members, unless the rules say otherwise. */
 const defaultMaxMembers = 50_000
 
 /** Longest part of a key that {@link JsonFault.words} repeat, in UTF-16 units. */
@@ -41,13 +44,13 @@ const closeBrace = 125
 type Scan = TextPlace & {
   readonly rules: Required<JsonRules>
   members: number
-  /** What closes each open container, the innermost last. */
+  /** The closing bracket of each open container, the innermost last. */
   readonly closers: number[]
-  /** Keys of each open container, as far as they matter. */
+  /** Keys of each open container, recorded only for objects in strict mode. */
   readonly keys: (Set<string> | undefined)[]
 }
 
-/** Tells what is wrong; false, so that the scan ends. */
+/** Records the first fault; returns false, so that the scan ends. */
 const fail = (scan: Scan, fault: string, at = scan.at): false => {
   scan.fault ??= { what: fault, at }
   return false
@@ -62,18 +65,19 @@ const peek = (scan: Scan): number => {
   return code
 }
 
-/** A key for people, cut; in quotes, with whatever does not print escaped. */
+/** A key for the text of a fault: cut, in quotes, with control characters escaped. */
 const shown = (key: string): string =>
   JSON.stringify(key.length > maxKeyLength ? `${key.slice(0, maxKeyLength)}…` : key)
 
 /**
- * Remembers a key of the innermost object, with the scan behind it. What is remembered begins with a quote: keys of
- * digits alone have hashes that everybody can foresee, and a set of them could be made slow.
+ * Records a key of the innermost object; the scan stands behind the key. False if the key is `__proto__` or there
+ * already. Recorded keys begin with a quote: the hashes of keys of digits alone are predictable, so that a set of them
+ * could be made slow.
  */
 const isNewKey = (scan: Scan, start: number): boolean => {
   const source = scan.text.slice(start, scan.at)
   const key: string = scan.escaped ? JSON.parse(source) : source.slice(1, -1)
-  if (key === prototypeKey) return fail(scan, `has the key "${prototypeKey}", which no object of ours has`, start)
+  if (key === prototypeKey) return fail(scan, `has the key "${prototypeKey}", which is not allowed`, start)
   const innermost = scan.keys.length - 1
   const seen = scan.keys[innermost] ?? new Set()
   scan.keys[innermost] = seen
@@ -156,7 +160,7 @@ const passValue = (scan: Scan): boolean => {
   return passEnds(scan)
 }
 
-/** A place for people, who count from one. */
+/** The line and the character of a position, both counted from one. */
 const placeOf = (text: string, at: number): string => {
   let line = 1
   let start = 0
@@ -168,9 +172,9 @@ const placeOf = (text: string, at: number): string => {
 }
 
 /**
- * What is wrong with a JSON text, or undefined. Reads the text once and builds nothing, with the grammar of RFC 8259 to
- * the letter: what passes, `JSON.parse` takes. Needs no memory but for the keys of open objects, if it is strict. The
- * words quote nothing of the text but a key.
+ * The first fault of a JSON text, or undefined. Reads the text once and builds no values. Follows the grammar of RFC
+ * 8259 exactly: `JSON.parse` accepts every text that passes. Needs memory for the nesting only and, if strict, for the
+ * keys of open objects. The fault's clause quotes nothing of the text but a key.
  */
 export const findJsonFault = (text: string, rules: JsonRules): JsonFault | undefined => {
   const { maxDepth, maxMembers = defaultMaxMembers, strict = false } = rules

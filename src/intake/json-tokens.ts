@@ -1,10 +1,10 @@
-/** A place in a JSON text that is scanned. */
+/** A position in a JSON text that is scanned. */
 export type TextPlace = {
   readonly text: string
   at: number
   /** True if the string that was passed last has escapes. */
   escaped: boolean
-  /** What is wrong, as soon as something is; goes on after the text's name. */
+  /** The first fault, if there is one; `what` follows the name of the text in a sentence. */
   fault: { readonly what: string; readonly at: number } | undefined
 }
 
@@ -24,10 +24,10 @@ const fault = (place: TextPlace, what: string): false => {
   return false
 }
 
-/** What a hexadecimal digit stands for; -1 if it is none. */
+/** The value of a hexadecimal digit; -1 for any other character. */
 const hexOf = (code: number): number => {
   if (isDigit(code)) return code - 48
-  // the bit by which small letters differ
+  // sets the bit that makes a letter lower-case
   const letter = code | 32
   return letter >= 97 && letter <= 102 ? letter - 87 : -1
 }
@@ -43,7 +43,10 @@ const isShortEscape = (code: number): boolean =>
   code === 114 ||
   code === 116
 
-/** Passes an escape; gives the UTF-16 unit that it stands for if that is written in digits, else 0; -1 if it is none. */
+/**
+ * Passes an escape. Returns the UTF-16 unit of an escape with four digits, 0 for any other escape, -1 if there is no
+ * valid one.
+ */
 const passEscape = (place: TextPlace): number => {
   const { text, at } = place
   const code = text.charCodeAt(at + 1)
@@ -69,7 +72,7 @@ const passUnit = (place: TextPlace, code: number): number => {
     if (unit === -1) fault(place, "an escape that does not exist")
     return unit
   }
-  // at the end the code is NaN, which is less than nothing
+  // at the end of the text the code is NaN, which fails every comparison
   if (!(code >= 32)) {
     fault(place, Number.isNaN(code) ? "a string has no end" : "a control character in a string")
     return -1
@@ -129,7 +132,7 @@ export const passNumber = (place: TextPlace): boolean => {
     place.at++
     if (!passDigits(place)) return false
   }
-  // the bit by which small letters differ
+  // sets the bit that makes a letter lower-case
   if ((text.charCodeAt(place.at) | 32) !== 101) return true
   const sign = text.charCodeAt(++place.at)
   if (sign === plus || sign === minus) place.at++

@@ -1,13 +1,13 @@
 /**
- * Media types as headers write them (RFC 9110 §8.3.1, §12.5.1): one pass from left to right, each character looked at
- * once, so that no header of whatever length costs more than its length.
+ * Media types in headers (RFC 9110 §8.3.1, §12.5.1), read in one pass from left to right: the time is linear in the
+ * header's length.
  */
 
 /** A parameter of a media type. */
 type Parameter = {
-  /** In lower case: names are compared without it. */
+  /** In lower case, because names are compared without their case. */
   readonly name: string
-  /** As it is meant: without quotes and escapes. */
+  /** Without quotes and escapes. */
   readonly value: string
 }
 
@@ -18,7 +18,7 @@ export type MediaType = {
   readonly parameters: readonly Parameter[]
 }
 
-/** A piece of a header, and where the text goes on behind it. */
+/** A piece of a header, and the index behind it. */
 type Piece = { readonly text: string; readonly end: number }
 
 const marks = "!#$%&'*+-.^_`|~"
@@ -28,7 +28,7 @@ const isBlank = (char: string): boolean => char === " " || char === "\t"
 /** What a quoted string holds besides escapes: no control character but the tab (RFC 9110 §5.6.4). */
 const isQuotable = (char: string): boolean => char === "\t" || (char >= " " && char !== "\x7f")
 
-/** Where the characters of a kind end that begin at `at`. */
+/** The index behind the characters of a kind that begin at `at`. */
 const past = (header: string, at: number, is: (char: string) => boolean): number => {
   let end = at
   while (end < header.length && is(header.charAt(end))) end++
@@ -72,8 +72,8 @@ const readParameter = (header: string, at: number): (Parameter & { readonly end:
 }
 
 /**
- * The one media type that a header says; undefined for whatever is not exactly that, such as a list of several. Blanks
- * may stand around each `;`, and parameters may be empty (RFC 9110 §5.6.6).
+ * The media type of a header that has exactly one; undefined for anything else, such as a list of several. Blanks may
+ * be around each `;`, and parameters may be empty (RFC 9110 §5.6.6).
  */
 export const parseMediaType = (header: string): MediaType | undefined => {
   const essence = readEssence(header, 0)
@@ -94,13 +94,13 @@ export const parseMediaType = (header: string): MediaType | undefined => {
 
 const utf8Names: readonly string[] = ["utf-8", "utf8"]
 
-/** True unless a charset is named that is not UTF-8: whoever decodes by it would read another text. */
+/** True unless a charset other than UTF-8 is named: a server that decodes by that charset would read another text. */
 export const isUtf8 = ({ parameters }: MediaType): boolean =>
   parameters.every(({ name, value }) => name !== "charset" || utf8Names.includes(value.toLowerCase()))
 
 /**
- * Where the element of a list that begins at `at` ends: its comma, or the header's end. Commas in quotes are its own;
- * undefined if a quoted string does not end, so that nobody can tell.
+ * The end of the list element that begins at `at`: the index of its comma, or the header's length. Commas in quotes
+ * belong to the element. Undefined if a quoted string does not end.
  */
 const endOfElement = (header: string, at: number): number | undefined => {
   let index = at
@@ -113,8 +113,8 @@ const endOfElement = (header: string, at: number): number | undefined => {
 }
 
 /**
- * `type/subtype` of a Content-Type in lower case; undefined if there is none, or more than one value. Parameters that are
- * malformed do not matter: servers write much, and what their type is can be told nevertheless.
+ * `type/subtype` of a Content-Type in lower case; undefined if there is none, or more than one value. Malformed
+ * parameters are ignored: some servers send them, and the type is clear without them.
  */
 export const essenceOf = (header: string | readonly string[] | undefined): string | undefined => {
   const [text = "", ...others] = typeof header === "string" ? [header] : (header ?? [])
@@ -129,8 +129,8 @@ const covers = (range: string, essence: string): boolean =>
   range === "*/*" || range === essence || (range.endsWith("/*") && essence.startsWith(range.slice(0, -1)))
 
 /**
- * True if an Accept header names one of `essences` (lower case), by itself or in a range. Weights are not looked at:
- * whoever names a type at all can read it. What is no range is passed over.
+ * True if an Accept header names one of `essences` (lower case), by itself or in a range. Weights are ignored: a client
+ * that names a type at all can read it. Elements that are no ranges are skipped.
  */
 export const acceptsOneOf = (header: string, essences: readonly string[]): boolean => {
   let at = 0

@@ -1,27 +1,31 @@
-/** Shares out the turns of the event loop among work on foreign text that takes milliseconds. */
+/** Shares the turns of the event loop among tasks that read foreign text and take milliseconds. */
 export type Turns = {
-  /** True once the work that was measured in this turn has taken its time: more of it waits for {@link next}. */
+  /**
+   * True once the measured tasks have used the time of this turn, or while others wait: a further task waits for {@link
+   * next}.
+   */
   isSpent(): boolean
-  /** Does work now, and counts how long it takes. */
+  /** Runs a task now, and counts how long it takes. */
   measure<T>(task: () => T): T
   /**
-   * Waits for a later turn, in each of which one goes on: owners by turns, and of one owner whoever came first. So however
-   * much one owner has to do, others wait no longer than a turn for each owner. Rejects with the signal's reason.
+   * Waits for a later turn. In each turn one waiting task continues: owners alternate, and the tasks of one owner keep
+   * their order. So an owner with many tasks delays others by at most one turn for each owner. Rejects with the
+   * signal's reason.
    */
   next(owner: string, signal: AbortSignal): Promise<void>
 }
 
-/** How long such work may take in one turn until the next piece of it waits, milliseconds. */
+/** The time for such tasks in one turn, milliseconds. Once it is used, the next task waits. */
 const turnMs = 50
 
 type Waiting = { readonly go: () => void }
 
 /**
- * Makes turns; see {@link loopTurns}. One answer of 4 MiB takes up to 200 ms to filter, and a server can complete many at
- * the same moment: done in one turn they would add up for everybody else.
+ * Creates turns; see {@link loopTurns}. One answer of 4 MiB takes up to 200 ms to filter, and a server can complete
+ * many at the same moment: in one turn they would block all other requests for the sum of these times.
  */
 export const createTurns = (now: () => number = () => performance.now()): Turns => {
-  /** Who waits, by owner; the owner who is next stands first. */
+  /** Waiting tasks by owner; the next owner is the first. */
   const lines = new Map<string, Set<Waiting>>()
   let spentMs = 0
   let isTurning = false
@@ -35,7 +39,7 @@ export const createTurns = (now: () => number = () => performance.now()): Turns 
     const [waiting] = line
     lines.delete(owner)
     if (waiting !== undefined) line.delete(waiting)
-    // behind all others
+    // this owner is now the last
     if (line.size > 0) lines.set(owner, line)
     waiting?.go()
     arrange()
@@ -53,7 +57,7 @@ export const createTurns = (now: () => number = () => performance.now()): Turns 
         return task()
       } finally {
         spentMs += now() - begun
-        // less than that adds up to nothing worth a turn of its own
+        // shorter times are only added up: they need no turn of their own
         if (spentMs >= 1) arrange()
       }
     },
@@ -80,5 +84,8 @@ export const createTurns = (now: () => number = () => performance.now()): Turns 
   }
 }
 
-/** The turns of this process: it has one event loop, so whatever work on foreign text takes milliseconds shares these. */
+/**
+ * The turns of this process, which has one event loop: all tasks that read foreign text and take milliseconds share
+ * them.
+ */
 export const loopTurns: Turns = createTurns()

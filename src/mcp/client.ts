@@ -4,7 +4,7 @@ import { version } from "../version.ts"
 import { type Answered, readAnswer } from "./read-answer.ts"
 import { firstModern as modern, newestLegacy } from "./versions.ts"
 
-/** One request to a server, by lower-case names of its headers. */
+/** One request to a server, with the names of headers in lower case. */
 export type ServerRequest = {
   readonly verb: "POST" | "DELETE"
   readonly headers: Readonly<Record<string, string>>
@@ -12,23 +12,23 @@ export type ServerRequest = {
   readonly signal: AbortSignal
 }
 
-/** Sends a request to the one server that is meant, and resolves with its answer as it is; the session id is the server's own. */
+/** Sends a request to one fixed server and resolves with its answer; the session id is the server's own. */
 export type Send = (request: ServerRequest) => Promise<Response>
 
 /** How a server is asked. */
 type AskOptions = {
-  /** Ends what is under way. */
+  /** Aborts the request that is in progress. */
   readonly signal: AbortSignal
   /** Most bytes of an answer that are read; default 4 MiB. */
   readonly maxBytes?: number
 }
 
 const defaultMaxBytes = 4 * 2 ** 20
-/** Most pages of tools, and most tools, that are asked for. */
+/** Most pages of tools, and most tools, that are requested. */
 const maxPages = 20
 const maxTools = 1_000
 
-/** What a server says of itself. */
+/** What a server reports about itself. */
 export type Handshake = {
   readonly era: "modern" | "legacy"
   readonly protocolVersion: string
@@ -58,11 +58,14 @@ const envelope = {
 
 type Sent = { readonly method: string; readonly params: object; readonly headers?: Readonly<Record<string, string>> }
 
-/** What was heard of a server. */
-type Heard = Answered & { readonly status: number; readonly headers: Headers }
+/** A server's answer, with its status and headers. */
+type Reply = Answered & { readonly status: number; readonly headers: Headers }
 
-/** Sends one message, as a request or, if the method is a notification's, as that. Throws AppErrors of the upstream kind. */
-type Ask = (message: Sent) => Promise<Heard>
+/**
+ * Sends one message: as a notification if the method begins with `notifications/`, else as a request. Throws AppErrors
+ * of the upstream kind.
+ */
+type Ask = (message: Sent) => Promise<Reply>
 
 const failed = (error: unknown, signal: AbortSignal): AppError => {
   if (isAppError(error)) return error
@@ -70,13 +73,13 @@ const failed = (error: unknown, signal: AbortSignal): AppError => {
   return new AppError("UpstreamUnreachable", { detail: "The server does not answer.", cause: error })
 }
 
-/** What to do about a status that tells it. */
+/** Advice for statuses with a known cause. */
 const advice: Readonly<Record<number, string>> = {
   404: " Is 'path' where the server has its MCP endpoint?",
   421: " It checks the Host header: set 'host_header' to what it expects.",
 }
 
-const unexpected = (method: string, { status, message, said }: Heard): AppError => {
+const unexpected = (method: string, { status, message, said }: Reply): AppError => {
   const data = { status, ...(said === undefined ? {} : { said }) }
   if (status === 401)
     return new AppError("UpstreamUnauthorized", {
@@ -89,7 +92,7 @@ const unexpected = (method: string, { status, message, said }: Heard): AppError 
   return new AppError("UpstreamInvalid", { detail, data })
 }
 
-/** Makes what asks a server, one request after the other. */
+/** Creates what sends messages to a server, one after the other. */
 export const createAsk = (send: Send, { signal, maxBytes = defaultMaxBytes }: AskOptions): Ask => {
   let id = 0
   return async ({ method, params, headers }) => {
@@ -116,11 +119,11 @@ const listTools = async (ask: Ask, meta: object, headers: Readonly<Record<string
   let cursor: string | undefined
   for (let page = 0; page < maxPages && tools.length < maxTools; page++) {
     const params = { ...meta, ...(cursor === undefined ? {} : { cursor }) }
-    const heard = await ask({ method: "tools/list", params, headers })
+    const reply = await ask({ method: "tools/list", params, headers })
     // a server without tools does not know the method
-    if (page === 0 && heard.message?.error?.code === -32601) return []
-    const { data } = Tools.safeParse(heard.message?.result)
-    if (data === undefined) throw unexpected("tools/list", heard)
+    if (page === 0 && reply.message?.error?.code === -32601) return []
+    const { data } = Tools.safeParse(reply.message?.result)
+    if (data === undefined) throw unexpected("tools/list", reply)
     tools.push(...data.tools.map(({ name }) => name))
     cursor = data.nextCursor
     if (cursor === undefined) break
@@ -131,8 +134,8 @@ const listTools = async (ask: Ask, meta: object, headers: Readonly<Record<string
 const tryModern = async (ask: Ask): Promise<Handshake | undefined> => {
   const meta = { _meta: envelope }
   const headers = (method: string) => ({ "mcp-protocol-version": modern, "mcp-method": method })
-  const heard = await ask({ method: "server/discover", params: meta, headers: headers("server/discover") })
-  const { data } = Discovery.safeParse(heard.message?.result)
+  const reply = await ask({ method: "server/discover", params: meta, headers: headers("server/discover") })
+  const { data } = Discovery.safeParse(reply.message?.result)
   if (data === undefined || !data.supportedVersions.includes(modern)) return undefined
   const server = data._meta?.[serverKey] ?? data.serverInfo
   const tools = await listTools(ask, meta, headers("tools/list"))
@@ -149,24 +152,24 @@ const endSession = (send: Send, headers: Record<string, string>, signal: AbortSi
 type ServerSession = {
   /** The server's own id; undefined if the server has no sessions. */
   readonly id: string | undefined
-  /** What every request of the session says in its headers. */
+  /** Headers of every request in the session. */
   readonly headers: Readonly<Record<string, string>>
   readonly protocolVersion: string | undefined
   readonly server: z.infer<typeof ServerInfo> | undefined
-  /** Status with which the server took the notification that it is opened. */
+  /** Status of the server's answer to `notifications/initialized`. */
   readonly noted: number
 }
 
 /**
- * Opens a session: `initialize` with these parameters, and the notification that it is understood. Throws UpstreamUnauthorized
- * and UpstreamInvalid with the server's `status`, and what asking throws.
+ * Opens a session: sends `initialize` with these parameters, then `notifications/initialized`. Throws
+ * UpstreamUnauthorized and UpstreamInvalid with the server's `status`, and what `ask` throws.
  */
 export const openSession = async (ask: Ask, params: object): Promise<ServerSession> => {
-  const heard = await ask({ method: "initialize", params })
-  const { data } = Opening.safeParse(heard.message?.result)
-  if (data === undefined || heard.status !== 200) throw unexpected("initialize", heard)
+  const reply = await ask({ method: "initialize", params })
+  const { data } = Opening.safeParse(reply.message?.result)
+  if (data === undefined || reply.status !== 200) throw unexpected("initialize", reply)
   const { protocolVersion, serverInfo: server } = data
-  const id = heard.headers.get("mcp-session-id") ?? undefined
+  const id = reply.headers.get("mcp-session-id") ?? undefined
   const headers = {
     ...(protocolVersion === undefined ? {} : { "mcp-protocol-version": protocolVersion }),
     ...(id === undefined ? {} : { "mcp-session-id": id }),
@@ -189,9 +192,9 @@ const inspectLegacy = async (ask: Ask, send: Send, signal: AbortSignal): Promise
 }
 
 /**
- * Opens an MCP server as a client would, asks for its tools, and leaves nothing behind: `server/discover` first, else
- * `initialize`. Throws UpstreamUnreachable, UpstreamTimeout, UpstreamUnauthorized, UpstreamInvalid with
- * `data`: `status`, and `said` where the server said something else than MCP.
+ * Opens an MCP server as a client would, asks for its tools, and ends the session that it opened: `server/discover`
+ * first, else `initialize`. Throws UpstreamUnreachable, UpstreamTimeout, UpstreamUnauthorized, and UpstreamInvalid with
+ * `data`: `status`, and `said`, the beginning of an answer that is not MCP.
  */
 export const handshake = async (send: Send, signal: AbortSignal): Promise<Handshake> => {
   const ask = createAsk(send, { signal })

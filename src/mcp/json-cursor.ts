@@ -1,6 +1,9 @@
 import { AppError } from "../errors.ts"
 
-/** A place in a JSON text. What passes it by these functions is still to be parsed: they only find out where things are. */
+/**
+ * A position in a JSON text. The functions below find only where values begin and end: they do not check that the text
+ * is valid JSON, so it must still be parsed.
+ */
 export type Cursor = {
   readonly text: string
   /** Most levels of nesting; deeper ones are refused. */
@@ -12,7 +15,7 @@ export type Cursor = {
   members: number
 }
 
-/** Characters that say what a value is, and what follows one. */
+/** Codes of the characters that begin, end and separate values. */
 export const quote = 34
 const comma = 44
 export const colon = 58
@@ -101,7 +104,7 @@ const skipLiteral = (cursor: Cursor): void => {
   if (cursor.at === start) throw malformed()
 }
 
-/** Passes a value that decides nothing, inside `depth` levels. */
+/** Passes a value without reading it; the value is inside `depth` levels. Throws MalformedJson and InvalidRequest. */
 export const skipValue = (cursor: Cursor, depth: number): void => {
   const code = peek(cursor)
   if (code === quote) skipString(cursor)
@@ -109,7 +112,7 @@ export const skipValue = (cursor: Cursor, depth: number): void => {
   else skipLiteral(cursor)
 }
 
-/** The text of a string whose source this is, without its quotes. */
+/** The text of a string, from its source without the quotes. Throws MalformedJson. */
 export const plainText = (source: string): string => {
   if (!source.includes("\\")) return source
   try {
@@ -119,7 +122,7 @@ export const plainText = (source: string): string => {
   }
 }
 
-/** Passes a string; gives its text. */
+/** Passes a string and returns its text. Throws MalformedJson. */
 export const readString = (cursor: Cursor): string => {
   if (peek(cursor) !== quote) throw malformed()
   const start = cursor.at + 1
@@ -127,7 +130,7 @@ export const readString = (cursor: Cursor): string => {
   return plainText(cursor.text.slice(start, cursor.at - 1))
 }
 
-/** Passes an object; `visit` gets each key, with the cursor before its value, which it passes. */
+/** Passes an object; `visit` gets each key, with the cursor before the value, and must pass the value. */
 export const eachMember = (cursor: Cursor, visit: (key: string) => void): void => {
   expect(cursor, openBrace)
   if (peek(cursor) === closeBrace) return void cursor.at++
@@ -138,7 +141,7 @@ export const eachMember = (cursor: Cursor, visit: (key: string) => void): void =
   } while (!isLast(cursor, closeBrace))
 }
 
-/** Passes an array; `visit` is called with the cursor before each element, which it passes. */
+/** Passes an array; `visit` is called with the cursor before each element, and must pass the element. */
 export const eachElement = (cursor: Cursor, visit: () => void): void => {
   expect(cursor, openBracket)
   if (peek(cursor) === closeBracket) return void cursor.at++

@@ -20,10 +20,13 @@ import {
 /** What some parsers leave out of a key: NUL, characters without a form, halves of surrogate pairs. */
 const invisible = /[\0\p{Cs}\p{Default_Ignorable_Code_Point}]/u
 
-/** Longest key that decides anything; see json-scan.ts and tool-policy.ts. A reading that is longer means none of them. */
+/** Longest name that a key is compared with, here and in tool-policy.ts. A longer reading means none of them. */
 const longestName = 64
 
-/** Upper before lower: then long s, the Kelvin sign and the dotless i become letters too. The dotted I is Turkish. */
+/**
+ * Folds the case of ASCII. Upper case first: then the long s, the Kelvin sign and the dotless i become ASCII letters
+ * too. The Turkish dotted I is replaced by itself.
+ */
 const foldCase = (key: string): string => key.toUpperCase().replaceAll("\u0130", "I").toLowerCase()
 
 const plain = /^[!-~]*$/
@@ -31,7 +34,7 @@ const plain = /^[!-~]*$/
 /** The dot of a dotted I that is written as two characters: composed they are one letter, which Turkish folds to i. */
 const dotAbove = "\u0307"
 
-/** What one more character adds to a reading; undefined if no plain reading has it. */
+/** The reading with one more character; undefined if no ASCII reading has that character. */
 const read = (before: string, character: string): string | undefined => {
   const code = character.charCodeAt(0)
   if (code !== 0 && code < 128) return before + character
@@ -42,10 +45,10 @@ const read = (before: string, character: string): string | undefined => {
 }
 
 /**
- * A key folded in case and compatibility forms, if that is plain ASCII of at most 64 characters; else undefined, because
- * no key that decides is anything else. It goes from character to character: a text's compatibility form is ASCII if and
- * only if that of each character is, since composition never makes ASCII (UAX #15; the dotted I, which is folded to it,
- * is composed here). Normalising a whole key instead is quadratic in its combining marks.
+ * A key folded in case and compatibility forms, if the result is plain ASCII of at most 64 characters. Else undefined,
+ * because all names that it is compared with are such. Works character by character: a text's compatibility form is
+ * ASCII if and only if that of each character is, since composition never makes ASCII (UAX #15; the dotted I, which is
+ * folded to it, is composed here). Normalising a whole key instead is quadratic in its combining marks.
  */
 const fold = (key: string): string | undefined => {
   let reading: string | undefined = ""
@@ -57,9 +60,9 @@ const fold = (key: string): string | undefined => {
 }
 
 /**
- * As what lenient parsers may take a key, as far as that is plain ASCII: folded in case and compatibility forms (Go's
- * encoding/json matches keys so, CVE-2026-27896), with NUL left out, and cut off at NUL, where strings end in C. Linear
- * in the key's length.
+ * Every name that a lenient parser may read in this key, as far as that is plain ASCII: folded in case and
+ * compatibility forms (Go's encoding/json matches keys so, CVE-2026-27896), with NUL left out, and cut off at NUL,
+ * where strings end in C. Linear in the key's length.
  */
 const readingsOf = (key: string): readonly string[] => {
   const nul = key.indexOf("\0")
@@ -89,15 +92,18 @@ const maxBatch = 100
 /** Longest id that an error echoes. */
 const maxIdLength = 1_024
 
-/** A key that makes what a JavaScript server copies by assignment inherit other members: never one of ours. */
+/**
+ * A key that changes the prototype of an object to which a JavaScript server copies members by assignment. No message
+ * has it.
+ */
 const prototypeKey = "__proto__"
 
 type Level = {
-  /** The keys that decide, by their length: most other keys are passed by their length alone. */
+  /** The keys that are read at this level, by their length: most other keys are passed by their length alone. */
   readonly keys: ReadonlyMap<number, readonly string[]>
   /** The keys by their readings, as lenient parsers might spell them. */
   readonly folded: ReadonlyMap<string, string>
-  /** Which key's object is the next level that decides, and that level. */
+  /** The key whose object is scanned as the next level, and that level. */
   readonly child?: readonly [key: string, level: Level]
 }
 
@@ -111,13 +117,13 @@ const metaLevel = level([versionKey])
 const paramsLevel = level(["name", "uri", "taskId", "_meta"], ["_meta", metaLevel])
 const messageLevel = level(["jsonrpc", "id", "method", "params", "result", "error"], ["params", paramsLevel])
 
-/** The place in a body, and what was found on the way. */
+/** The position in a body, and what was found so far. */
 type BodyCursor = Cursor & {
   /** Source text of the id of a lone message, kept even if the scan fails later. */
   idText: string | undefined
 }
 
-/** What a scan found out. */
+/** The result of a scan. */
 type Scan = { readonly idText: string | undefined; readonly error: AppError | undefined }
 
 const ambiguous = (source: string, key: string): AppError =>
@@ -135,8 +141,8 @@ const isPlain = (text: string, start: number, end: number): boolean => {
 }
 
 /**
- * The key between two places of the text if it decides. Throws if it could be taken for one that does, after unescaping
- * or by a lenient parser.
+ * The key between two positions of the text if it is one of this level. Throws InvalidRequest for another spelling of
+ * such a key, by escapes or for a lenient parser.
  */
 const decidingKey = (text: string, start: number, end: number, at: Level): string | undefined => {
   const candidates = at.keys.get(end - start)
@@ -151,7 +157,7 @@ const decidingKey = (text: string, start: number, end: number, at: Level): strin
   return undefined
 }
 
-/** Passes a key; gives it if it decides, and throws if it is there for the second time. */
+/** Passes a key and returns it if it is one of this level. Throws InvalidRequest if it is there for the second time. */
 const scanKey = (cursor: Cursor, at: Level, seen: string[]): string | undefined => {
   if (peek(cursor) !== quote) throw malformed()
   const start = cursor.at + 1
@@ -191,9 +197,9 @@ const scanBatch = (cursor: BodyCursor): void => {
 }
 
 /**
- * Looks at a body's structure before it is parsed: depth, and at the levels that decide what a message is (the message,
- * its params, their `_meta`) keys that are there twice or that other parsers would read as another key. Assumes nothing
- * about the text; what it accepts must still be parsed.
+ * Checks a body's structure before it is parsed: depth, number of members, and keys at the levels that decide what a
+ * message is (the message, its params, their `_meta`). There it refuses keys that are there twice, or that other
+ * parsers would read as another key. Assumes nothing about the text; what it accepts must still be parsed.
  */
 export const scanBody = (text: string): Scan => {
   const cursor: BodyCursor = { text, maxDepth, maxMembers, at: 0, members: 0, idText: undefined }

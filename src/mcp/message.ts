@@ -10,12 +10,12 @@ export type Message =
       readonly kind: "request" | "notification"
       readonly method: string
       readonly params: Params
-      /** The protocol version that the message itself names: present makes it one of the modern era. */
+      /** The protocol version in `params._meta`; a message with one is of the modern era. */
       readonly version: string | undefined
     }
   | { readonly kind: "response" }
 
-/** What a body says, or what is wrong with it. */
+/** The messages of a body, or the error of reading it. */
 export type Reading = {
   /** JSON source of the request's id, for error answers; undefined if there is none or it could not be read. */
   readonly idText: string | undefined
@@ -57,7 +57,10 @@ const parse = (text: string): unknown => {
 
 const invalid = (detail: string): AppError => new AppError("InvalidRequest", { detail })
 
-/** The version that `params._meta` names; a claim that is there but broken is refused, never taken for legacy. */
+/**
+ * The version that `params._meta` names; undefined if there is none. Throws InvalidParams for an invalid one, which
+ * must not count as a message of the legacy era.
+ */
 const versionIn = (params: Params): string | undefined => {
   if (!Object.hasOwn(params, "_meta")) return undefined
   const meta = params._meta
@@ -83,7 +86,7 @@ const toMessage = (value: unknown): Message => {
     throw invalid("A message has a method and a result or an error.")
   }
   const { method, id, params: given } = value
-  // some clients write what they have not as null
+  // some clients send null for params that they do not have
   const params = given ?? {}
   if (typeof method !== "string" || !methodPattern.test(method)) throw invalid("The method is not a plain string.")
   const hasId = Object.hasOwn(value, "id")
@@ -92,7 +95,7 @@ const toMessage = (value: unknown): Message => {
   return { kind: hasId ? "request" : "notification", method, params, version: versionIn(params) }
 }
 
-/** The same text without the body that it was cut out of: an engine keeps the whole for as long as the part. */
+/** A copy of the text: a JavaScript engine keeps a whole string in memory for as long as a slice of it. */
 const copy = (text: string): string => Buffer.from(text).toString()
 
 /** The id's source if an answer can repeat it: a string or a number. */
@@ -112,8 +115,8 @@ const refuse = (error: unknown, idText?: string): Reading => {
 }
 
 /**
- * Reads the body of a POST strictly: what two parsers could understand differently is refused, because the server will
- * parse the same bytes again with a parser of its own.
+ * Reads the body of a POST strictly: a body that two parsers could understand differently is refused, because the
+ * server will parse the same bytes again with its own parser. Faults are returned as `error`.
  */
 export const readMessages = (bytes: Uint8Array): Reading => {
   let idText: string | undefined

@@ -1,8 +1,8 @@
-/** What the gateway has to know of MCP's methods, whatever it does with a message (revisions 2025-11-25 and 2026-07-28). */
+/** The properties of MCP's methods that the gateway uses (revisions 2025-11-25 and 2026-07-28). */
 
-/** What is so of a method; what is absent is not so. */
+/** Properties of a method; an absent one is false. */
 type MethodFacts = {
-  /** It changes nothing, so that asking twice does no harm. */
+  /** The method changes nothing, so that sending it twice does no harm. */
   readonly repeatable?: true
   /** A notification that belongs to a call which is open already. */
   readonly continuesCall?: true
@@ -10,7 +10,7 @@ type MethodFacts = {
   readonly opensStream?: true
   /** Which parameter the header `Mcp-Name` repeats, and whether the header must be there. */
   readonly nameParameter?: { readonly name: string; readonly isRequired: boolean }
-  /** It reaches what belongs to one caller alone by nothing but an id, or lists it without one. */
+  /** The method reaches data of one caller by an id alone, or lists such data without an id. */
   readonly needsOwnInstance?: true
 }
 
@@ -43,6 +43,9 @@ const table: ReadonlyMap<string, MethodFacts> = new Map(
 
 const nothing: MethodFacts = {}
 
-/** What is known of a method, whatever text names it: nothing of most. All of the tasks extension needs an instance of one's own. */
+/**
+ * The properties of a method: none for most, and for unknown ones. All methods of the tasks extension (`tasks/…`) need
+ * an instance of the caller's own.
+ */
 export const factsOf = (method: string): MethodFacts =>
   table.get(method) ?? (method.startsWith("tasks/") ? ofTasks : nothing)

@@ -4,11 +4,17 @@ import type { Message } from "./message.ts"
 import { factsOf } from "./methods.ts"
 import { type Era, isOfModernEra } from "./versions.ts"
 
-/** Which headers that repeat the body go on: none, the method's, those of any message, or also those of a tool's arguments. */
+/**
+ * Which headers that repeat the body are passed on: none, the method's, those of any message, or also those of a tool's
+ * arguments.
+ */
 export type Mirrored = "none" | "method" | "message" | "call"
 
 const versionPattern = /^[0-9A-Za-z._-]{1,64}$/
-/** Both marks, in these letters: a value with one of them, or in capitals, is itself (MCP 2026-07-28, value encoding). */
+/**
+ * Both marks, in lower case: a value with one mark only, or with capitals, is taken literally (MCP 2026-07-28, value
+ * encoding).
+ */
 const encodedPattern = /^=\?base64\?(.*)\?=$/s
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -30,7 +36,10 @@ export const decodeMirrored = (value: string): string | undefined => {
 
 const mismatch = (detail: string): AppError => new AppError("HeaderMismatch", { detail })
 
-/** Compares one header with what the body says. A header that repeats nothing of the body differs from it too. */
+/**
+ * Compares one header with the body. Throws HeaderMismatch if they differ, if a required header is missing, or if the
+ * header repeats nothing of the body.
+ */
 const compare = (name: string, header: string | undefined, body: string | undefined, required: boolean): void => {
   if (header === undefined) {
     if (required && body !== undefined) throw mismatch(`The header ${name} is missing.`)
@@ -49,14 +58,15 @@ const compareName = (header: string | undefined, message: Exclude<Message, { kin
   compare("Mcp-Name", decoded, text, nameParameter?.isRequired === true && message.kind === "request")
 }
 
-/** Node joins repeated headers of these names with a comma; a list is never what the body says. */
+/** Node joins repeated headers of these names with a comma; such a list never equals the value in the body. */
 const single = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value.join(", ") : value
 
 /**
- * Checks what headers repeat of the messages: for the modern era equality (HeaderMismatch), for the legacy era only that
- * a version header is one (InvalidRequest), and on requests none of the modern era (InvalidParams: they lack what that era
- * demands). The modern era's headers are required on requests; on notifications they are compared if there.
+ * Checks the headers that repeat the messages. In the modern era they must equal the body (HeaderMismatch): on requests
+ * they are required, on notifications they are compared if present. In the legacy era a version header must be a
+ * version (InvalidRequest), and a request's must not name a version of the modern era (InvalidParams, because the
+ * request lacks what that era demands).
  */
 export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Message[]): void => {
   const version = single(headers["mcp-protocol-version"])
@@ -66,7 +76,7 @@ export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Me
       throw new AppError("InvalidRequest", { detail: "The header MCP-Protocol-Version is not a protocol version." })
     if (first?.kind === "request" && version !== undefined && isOfModernEra(version))
       throw new AppError("InvalidParams", {
-        detail: `Requests of the version ${version}, which the header MCP-Protocol-Version tells, name it in params._meta too.`,
+        detail: `The header MCP-Protocol-Version names ${version}; a request of this version names it in params._meta too.`,
       })
     return
   }
@@ -77,8 +87,9 @@ export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Me
 }
 
 /**
- * A notification of the modern era need not name its version (Go's `notifications/cancelled` does not), so it reads as one
- * of the legacy era; but its server refuses it without the header, and its client then gives the connection up.
+ * True for a notification of the modern era that does not name its version, as Go's `notifications/cancelled`. It reads
+ * as one of the legacy era. But its server refuses it without the header Mcp-Method, and then its client closes the
+ * connection.
  */
 const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message[]): boolean => {
   const [first] = messages
@@ -86,10 +97,10 @@ const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message
 }
 
 /**
- * Which mirrored headers the server gets: none in the legacy era, where they do not exist and nobody compared them, so
- * that a server which routes by them nevertheless could be led past the policy; only the method of a notification, if it
- * is the body's. `Mcp-Param-*` repeat arguments of a tool by the tool's own schema, which only the server knows: it gets
- * them with `tools/call`, and must compare them.
+ * Which headers that repeat the body the server gets. In the legacy era none: they do not exist there and were not
+ * compared, so that they could lead a server that routes by them past the policy. The exception is the method of a
+ * notification, if it equals the body's. `Mcp-Param-*` repeat arguments of a tool by the tool's own schema, which only
+ * the server knows: it gets them with `tools/call`, and must compare them.
  */
 export const mirroredOf = (
   { era, messages }: { readonly era: Era; readonly messages: readonly Message[] },

@@ -14,20 +14,23 @@ type Message = z.infer<typeof Message>
 
 const tooLong = (): AppError => new AppError("UpstreamInvalid", { detail: "The server's answer is too long." })
 
-/** Deepest nesting of an answer; its members are bounded too, because each that breaks a schema costs a finding. */
+/**
+ * Deepest nesting of an answer. Its members are bounded too (by findJsonFault), because zod records an issue for each
+ * member that breaks the schema.
+ */
 const maxDepth = 100
 
 const parse = (text: string, id: number): Message | undefined => {
   if (findJsonFault(text, { maxDepth }) !== undefined) return undefined
   const { data } = Message.safeParse(JSON.parse(text))
-  // some servers cannot tell the id of a request that they refuse
+  // some servers return no id for a request that they refuse
   return data !== undefined && (data.id === id || (data.id ?? null) === null) ? data : undefined
 }
 
-/** Which answer is read: the id of its request, and most bytes of it. */
+/** The id of the request that is answered, and the most bytes of the answer. */
 type Wanted = { readonly id: number; readonly maxBytes: number }
 
-/** The body's pieces, up to the limit. Throws `UpstreamInvalid` beyond it; leaving the loop ends the body. */
+/** The body's pieces, up to the limit. Throws `UpstreamInvalid` beyond it. Leaving the loop cancels the body. */
 async function* piecesOf(body: ReadableStream<Uint8Array>, maxBytes: number): AsyncGenerator<Buffer> {
   let bytes = 0
   for await (const chunk of body) {
@@ -37,7 +40,7 @@ async function* piecesOf(body: ReadableStream<Uint8Array>, maxBytes: number): As
   }
 }
 
-/** The answer to request `id` in an event stream; what else the server says is passed over. */
+/** The answer to request `id` in an event stream; other messages are skipped. */
 const findInStream = async (
   body: ReadableStream<Uint8Array>,
   { id, maxBytes }: Wanted,
@@ -59,13 +62,16 @@ const readText = async (body: ReadableStream<Uint8Array>, maxBytes: number): Pro
   return text.take().toString()
 }
 
-/** What a server answered: the JSON-RPC response, or if it was none, the beginning of what it said. */
+/** A server's answer: `message`, the JSON-RPC response, or `said`, the beginning of a body that is no such response. */
 export type Answered = { readonly message?: Message; readonly said?: string }
 
-/** Longest part of an answer that is no MCP message, in UTF-16 units. */
+/** Longest part of a body that is no such response, in UTF-16 units. */
 const longestSaid = 500
 
-/** The JSON-RPC response to a request of ours, or what was said instead. Throws `UpstreamInvalid` if it is too long. */
+/**
+ * Reads the JSON-RPC response to our request, or the beginning of another body. Throws `UpstreamInvalid` if the body is
+ * too long.
+ */
 export const readAnswer = async (response: Response, wanted: Wanted): Promise<Answered> => {
   const { body } = response
   if (body === null) return {}

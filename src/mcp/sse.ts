@@ -5,11 +5,14 @@ const carriageReturn = 13
 
 /** Finds where events end in a stream of bytes: with a blank line (WHATWG HTML, server-sent events). */
 type EventEnds = {
-  /** The place after the first event that ends in the chunk at or behind `from`; -1 if none does. Asks for each byte once. */
+  /**
+   * The index behind the first event that ends in the chunk at or after `from`; -1 if none does. Each byte must be
+   * passed once, in order.
+   */
   next(chunk: Buffer, from: number): number
 }
 
-/** Follows a stream from here on; `before` are the last bytes of what went by, empty at its beginning. */
+/** Follows a stream from here on. `before`: the last bytes before it; empty at the stream's beginning. */
 export const followEvents = (before = ""): EventEnds => {
   let atLineStart = before === "" || before.endsWith("\n") || before.endsWith("\r")
   let afterReturn = before.endsWith("\r")
@@ -35,7 +38,7 @@ export const followEvents = (before = ""): EventEnds => {
 
 /** Holds a stream of bytes back up to the end of an event. */
 type EventSplitter = {
-  /** The events that this chunk completes, all in one; may be empty. Each byte is looked at once, and copied once. */
+  /** The events that this chunk completes, in one buffer; may be empty. Takes time linear in the bytes. */
   push(chunk: Buffer): Buffer
   /** How many bytes came after the last complete event. */
   readonly held: number
@@ -43,7 +46,7 @@ type EventSplitter = {
 
 const nothing = Buffer.alloc(0)
 
-/** Makes a splitter; throws what `tooLong` makes when one event is longer than `limit` bytes. */
+/** Creates a splitter. Its `push` throws the error of `tooLong` for an event of more than `limit` bytes. */
 export const createEventSplitter = (limit: number, tooLong: () => Error): EventSplitter => {
   const held = createGrowingBuffer()
   const ends = followEvents()
@@ -75,11 +78,11 @@ export const createEventSplitter = (limit: number, tooLong: () => Error): EventS
   }
 }
 
-/** What an event says (WHATWG HTML, «interpreting an event stream»): all other fields and comments say nothing. */
+/** The fields of an event (WHATWG HTML, «interpreting an event stream»); other fields and comments are ignored. */
 export type ServerEvent = {
   /** Its type; absent = `message`. */
   readonly event?: string
-  /** What a client sends as Last-Event-ID from now on. */
+  /** The value that a client sends as Last-Event-ID from now on. */
   readonly id?: string
   /** Milliseconds, in digits, until a client connects anew. */
   readonly retry?: string
@@ -87,10 +90,10 @@ export type ServerEvent = {
   readonly data?: string
 }
 
-/** True for events of the type that MCP has a use for: clients pass over those of another type, such as pings of some servers. */
+/** True for events of the type that MCP uses: clients ignore those of other types, such as pings of some servers. */
 export const isMessage = ({ event = "" }: ServerEvent): boolean => event === "" || event === "message"
 
-/** Calls `visit` with each line that the text ends, without its end. Each character is looked at once. */
+/** Calls `visit` with each line that the text ends, without its end. Takes time linear in the text's length. */
 const eachLine = (text: string, visit: (line: string) => void): void => {
   const after = (mark: string, from: number): number => {
     const at = text.indexOf(mark, from)
@@ -109,7 +112,7 @@ const eachLine = (text: string, visit: (line: string) => void): void => {
 
 type Fields = { event?: string; id?: string; retry?: string; data?: string[] }
 
-/** Takes in one line of an event. */
+/** Adds one line to the fields of an event. */
 const readField = (fields: Fields, line: string): void => {
   const colon = line.indexOf(":")
   const name = colon === -1 ? line : line.slice(0, colon)
@@ -122,31 +125,31 @@ const readField = (fields: Fields, line: string): void => {
   else if (name === "retry" && /^\d+$/.test(value)) fields.retry = value
 }
 
-/** Reads the text of complete events; those that say nothing are left out. */
+/** Reads the text of complete events; events without a field are left out. */
 export const parseEvents = (text: string): readonly ServerEvent[] => {
   const events: ServerEvent[] = []
   let fields: Fields = {}
-  let says = false
+  let hasLines = false
   eachLine(text, (line) => {
     if (line !== "") {
       readField(fields, line)
-      says = true
+      hasLines = true
       return
     }
-    if (!says) return
+    if (!hasLines) return
     const { data, ...others } = fields
     if (data !== undefined) events.push({ ...others, data: data.join("\n") })
     else if (Object.keys(others).length > 0) events.push(others)
     fields = {}
-    says = false
+    hasLines = false
   })
   return events
 }
 
-/** Characters at which some reader of lines ends one, though the specification does not (Python's `splitlines`). */
+/** Characters at which some programs end a line, though the specification does not (Python's `splitlines`). */
 const doubtful = /[\p{Cc}\p{Zl}\p{Zp}]/u
 
-/** An event that says nothing but that the stream lives. */
+/** A comment, which clients ignore: keeps a silent stream open. */
 export const comment = ":\n\n"
 
 const field = (name: string, value: string | undefined): string =>
@@ -169,7 +172,10 @@ const betweenEvents: readonly string[] = ["\n\n", "\n\r\n", "\n\r", "\r\r"]
 export const endsBetweenEvents = (tail: string): boolean =>
   tail === "" || betweenEvents.some((end) => tail.endsWith(end))
 
-/** The last four bytes of a stream that a chunk goes on, which tell where in an event it is. */
+/**
+ * The last four bytes of a stream after this chunk, as latin1: what {@link endsBetweenEvents} and {@link hasEventId}
+ * need.
+ */
 export const tailAfter = (tail: string, chunk: Buffer): string =>
   (tail + chunk.toString("latin1", Math.max(0, chunk.length - 4))).slice(-4)
 

@@ -16,9 +16,9 @@ import { cutTools, type ToolPolicy } from "./tool-policy.ts"
 
 /** Splits a stream of bytes after each complete JSON object or array: some servers answer with one message a line. */
 type ValueSplitter = {
-  /** The values that this chunk completes, each with the blanks before it. Each byte is looked at once. */
+  /** The values that this chunk completes, each with the blanks before it. */
   push(chunk: Buffer): readonly Buffer[]
-  /** Takes what came after the last value. */
+  /** Returns and removes the bytes after the last value. */
   rest(): Buffer
   /** True in the middle of a value. */
   isInside(): boolean
@@ -38,7 +38,7 @@ const isOpen = (code: number): boolean => code === 123 || code === 91
 const isClose = (code: number): boolean => code === 125 || code === 93
 const isSpace = (code: number): boolean => code === 32 || code === 10 || code === 13 || code === 9
 
-/** Tells of each byte whether it ends a value. */
+/** Returns for each byte whether it ends a value; throws `noValue` for a byte that belongs to none. */
 const createStep = (noValue: () => Error) => {
   let depth = 0
   let inString = false
@@ -59,7 +59,7 @@ const createStep = (noValue: () => Error) => {
   return { step, isInside: () => depth > 0 }
 }
 
-/** Makes a splitter of values of at most `limit` bytes. */
+/** Creates a splitter of values of at most `limit` bytes. */
 const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter => {
   const held = createGrowingBuffer()
   const { step, isInside } = createStep(errors.noValue)
@@ -89,9 +89,9 @@ const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter 
 
 /** Changes a body on its way to the client. Both functions throw UpstreamInvalid for what they cannot read. */
 export type BodyFilter = {
-  /** What of the body can go on now; may be nothing. */
+  /** Takes a piece; returns the filtered bytes that are ready, may be none. */
   push(chunk: Buffer): Buffer
-  /** What is left at the end. */
+  /** Returns the remaining bytes at the body's end. */
   end(): Buffer
 }
 
@@ -117,7 +117,10 @@ const notJson = (cause?: unknown): AppError =>
 const isJson = (text: string): boolean =>
   findJsonFault(text, { maxDepth: text.length, maxMembers: text.length }) === undefined
 
-/** Longer texts are scanned: as values their small members take up to 100 MiB, twenty times what came. */
+/**
+ * Longest text that is checked with JSON.parse. Longer ones are scanned: parsed, their small members take up to 100
+ * MiB, twenty times the text.
+ */
 const mostParsed = 64 * 1_024
 
 /** Throws UpstreamInvalid for a text that is no JSON. */
@@ -147,14 +150,20 @@ const decode = (bytes: Buffer): string => {
   }
 }
 
-/** What some reader of lines takes for the end of one: in JSON it stands in strings only, where it can be written so. */
+/**
+ * Characters that some programs take for the end of a line. In JSON they stand in strings only, where they can be
+ * escaped.
+ */
 const lineEnds = /[\u007f-\u009f\u2028\u2029]/g
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
-/** JSON in one line for every reader of lines. Line ends between its tokens become blanks; strings have none. */
+/** JSON in one line for every program. Line ends between its tokens become blanks; inside strings there are none. */
 const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
 
-/** The event anew, of nothing but what was read of it, without hidden tools; without its data if nobody can use that. */
+/**
+ * The event written anew, of its known fields only, without hidden tools. Data of another type than `message` is left
+ * out if it is not JSON.
+ */
 const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
   const { data, event: _, ...others } = event
   if (data === undefined || data === "" || policy === undefined) return writeEvent(event)
@@ -162,7 +171,10 @@ const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string
   return writeEvent({ ...event, data: toLine(filterText(data, policy) ?? data) })
 }
 
-/** Filters a stream from between two events on; `atStart` if it has only begun. */
+/**
+ * Filters a stream from the boundary of two events on. `atStart`: from the stream's beginning, where a byte order mark
+ * is left out.
+ */
 const createEventFilter = (policyNow: PolicyNow, atStart: boolean) => {
   const splitter = createEventSplitter(maxHeldBytes, tooLong)
   let first = atStart
@@ -174,12 +186,12 @@ const createEventFilter = (policyNow: PolicyNow, atStart: boolean) => {
     first = false
     const policy = policyNow()
     const out = events.map((event) => filterEvent(event, policy)).join("")
-    // what only shows that the server lives goes on as that, once however often it came
+    // events without fields and comments show that the server is alive: they become one comment
     return Buffer.from(out === "" ? comment : out)
   }
 }
 
-/** Filters a stream from its next event on: the one that is under way is the client's already. */
+/** Filters a stream from its next event on: the beginning of the current one has been sent already. */
 const createLateFilter = (policyNow: PolicyNow, tail: string) => {
   const filter = createEventFilter(policyNow, tail === "")
   const ends = followEvents(tail)
@@ -194,8 +206,9 @@ const createLateFilter = (policyNow: PolicyNow, tail: string) => {
 }
 
 /**
- * Filters the messages of an event stream, holding one event at a time: each is written anew. While there is no policy
- * the bytes go by as they are; one that comes holds from the next event on, and then for good.
+ * Filters the messages of an event stream, holding one event at a time: each is written anew. While there is no policy,
+ * the bytes pass unchanged. A policy that comes applies from the next event on, and from then on every event is written
+ * anew.
  * @param canChange false if the stream cannot be read (compressed, another charset): a policy that comes ends it
  */
 export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter => {
@@ -211,7 +224,7 @@ export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter
       tail = tailAfter(tail, chunk)
       return chunk
     },
-    // an event that was not ended is not one: clients discard it too
+    // an incomplete event is dropped: clients discard it too
     end: () => nothing,
   }
 }

@@ -13,11 +13,11 @@ import {
 } from "./json-cursor.ts"
 import { mayMean } from "./json-scan.ts"
 
-/** A list of globs made ready: `*` stands for any characters, `?` for one (UTF-16 unit), all else for itself. */
+/** A compiled list of globs: `*` stands for any characters, `?` for one (UTF-16 unit), all else for itself. */
 type Globs = {
   /** True if one of them matches the text as a whole. */
   readonly match: (text: string) => boolean
-  /** Steps that a text costs for each of its characters: what bounds the work is this times what is compared. */
+  /** Steps that each character of a compared text costs. A bound on the work multiplies them by the text's length. */
   readonly steps: number
 }
 
@@ -26,7 +26,7 @@ const bits = 32
 
 const asks = (glob: string): boolean => glob.includes("*") || glob.includes("?")
 
-/** The beginning that a glob such as `read_*` demands; undefined for other globs. */
+/** The prefix that a glob such as `read_*` demands; undefined for other globs. */
 const prefixOf = (glob: string): string | undefined => {
   const prefix = glob.slice(0, -1)
   return glob.endsWith("*") && !asks(prefix) ? prefix : undefined
@@ -35,7 +35,7 @@ const prefixOf = (glob: string): string | undefined => {
 /** A set of states, a word of them in each element. */
 type States = Uint32Array<ArrayBuffer>
 
-/** The same where most words are empty: those that are not, by their place. Globs of many characters stay small so. */
+/** A sparse set of states: its words that are not empty, by their index. Keeps globs of many characters small. */
 type FewStates = Map<number, number>
 
 /** What a glob's states do: state n means that its first n characters have been matched. */
@@ -97,7 +97,7 @@ const follow =
     return ((states[last >>> 5] ?? 0) & (1 << (last % bits))) !== 0
   }
 
-/** Makes globs ready. Plain names and beginnings, which most of them are, cost next to nothing. */
+/** Compiles globs. Plain names and prefixes, which most of them are, cost next to nothing. */
 export const compileGlobs = (globs: readonly string[]): Globs => {
   const names = new Set(globs.filter((glob) => !asks(glob)))
   const others = [...new Set(globs)].filter(asks)
@@ -125,7 +125,7 @@ const maxNameLength = 1_024
 
 /**
  * Characters by which two programs can read one name differently: a C program ends it at NUL, others leave out control
- * characters or halves of surrogate pairs. No tool is called so (MCP 2025-11-25, tool names).
+ * characters or halves of surrogate pairs. No valid tool name has one (MCP 2025-11-25, tool names).
  */
 const doubtful = /[\p{Cc}\p{Cs}]/u
 
@@ -147,7 +147,7 @@ const compile = ({ spec }: MCPTarget): ToolPolicy | undefined => {
 /** The target's policy on tools; undefined if it shows all of them. `deny` is stronger than `allow`. */
 export type ToolPolicies = (target: MCPTarget) => ToolPolicy | undefined
 
-/** Makes policies, each once for a state of a target. */
+/** Creates what compiles policies, once for each target object. */
 export const createToolPolicies = (): ToolPolicies => {
   const made = new WeakMap<MCPTarget, { readonly policy: ToolPolicy | undefined }>()
   return (target) => {
@@ -163,8 +163,8 @@ export const createToolPolicies = (): ToolPolicies => {
 const maxSteps = 2 ** 23
 
 /**
- * The policy for the names of one answer: it refuses to be asked for more than some 100 ms, which only a server that
- * lists many long names reaches, under a target of many long globs. Throws UpstreamInvalid then.
+ * The policy for the names of one answer. `allows` throws UpstreamInvalid after some 100 ms of comparisons in all,
+ * which only many long names under many long globs need.
  */
 export const boundPolicy = ({ allows, steps = 1 }: ToolPolicy): ToolPolicy => {
   let taken = 0
@@ -180,16 +180,16 @@ export const boundPolicy = ({ allows, steps = 1 }: ToolPolicy): ToolPolicy => {
   }
 }
 
-/** A part of a text and what comes in its place. */
+/** A part of a text and its replacement. */
 type Edit = { readonly start: number; readonly end: number; readonly text: string }
 
-/** What a text has in it if any key of it may mean `tools`: the word itself, or what can be read as something else. */
+/** Matches every text with a key that may mean `tools`: the word itself, an escape, or a character outside of ASCII. */
 const mayList = /tools|\\u|[^\0-\x7f]/i
 
-/** Most arrays around a message: one is a batch, more are nothing that a client understands. */
+/** Most arrays around a message: a batch is one, and no client understands more. */
 const maxArrays = 10
 
-/** Passes one tool; true if its name is plain to everybody and allowed. */
+/** Passes one tool; true if its name is unambiguous and allowed. */
 const isShown = (cursor: Cursor, policy: ToolPolicy): boolean => {
   if (peek(cursor) !== openBrace) {
     skipValue(cursor, 0)
@@ -205,7 +205,7 @@ const isShown = (cursor: Cursor, policy: ToolPolicy): boolean => {
   return names.length === 1 && name !== undefined && policy.allows(name)
 }
 
-/** Passes a list of tools; adds what must change in it to `edits`. Only tools that are shown are kept in hand. */
+/** Passes a list of tools; adds its changes to `edits`. Only the tools that are shown are copied. */
 const cutList = (cursor: Cursor, policy: ToolPolicy, edits: Edit[]): void => {
   const kept: string[] = []
   let [count, first, end] = [0, cursor.at, cursor.at]
@@ -220,14 +220,16 @@ const cutList = (cursor: Cursor, policy: ToolPolicy, edits: Edit[]): void => {
   if (kept.length < count) edits.push({ start: first, end, text: kept.join(",") })
 }
 
-/** Passes a `cacheScope`: what one caller may see must not be cached for others. */
+/**
+ * Passes a `cacheScope`; changes `public` to `private`, because a list for one caller must not be cached for others.
+ */
 const narrowScope = (cursor: Cursor, edits: Edit[]): void => {
   const start = cursor.at
   if (peek(cursor) !== quote) skipValue(cursor, 0)
   else if (readString(cursor) === "public") edits.push({ start, end: cursor.at, text: '"private"' })
 }
 
-/** Passes a message's result; adds what must change in it to `all`, which is nothing where no tools are listed. */
+/** Passes a message's result; adds its changes to `all`, none if it lists no tools. */
 const cutResult = (cursor: Cursor, policy: ToolPolicy, all: Edit[]): void => {
   const edits: Edit[] = []
   let lists = false
@@ -257,9 +259,9 @@ const cutValue = (cursor: Cursor, policy: ToolPolicy, edits: Edit[], arrays: num
 }
 
 /**
- * The text of a message or batch without the tools that the policy hides, all else of it as it was: numbers of any size,
- * keys in any order. Undefined if nothing must change. The text must be valid JSON. Every key counts that some parser
- * could take for the one that is meant, as often as it is there; a tool whose name is not beyond doubt is hidden.
+ * The text of a message or batch without the tools that the policy hides; all else stays as it was: numbers of any
+ * size, keys in any order. Undefined if nothing must change. The text must be valid JSON. Every key counts that some
+ * parser could read as `result`, `tools` or `name`, as often as it is there; a tool with an ambiguous name is hidden.
  * @throws UpstreamInvalid if comparing the names would take too long, or batches are nested
  */
 export const cutTools = (text: string, policy: ToolPolicy): string | undefined => {

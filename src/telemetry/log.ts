@@ -34,7 +34,7 @@ const causesOf = (error: Error): readonly { readonly code?: string; readonly mes
   return causes
 }
 
-/** Stack lines without the message, which stands by itself; of the deepest cause, where the fault is. */
+/** At most ten stack lines of the deepest cause, where the fault is, without the message, which has its own field. */
 const stackOf = (error: Error): string | undefined => {
   let deepest = error
   for (let depth = 0; depth < maxCauses && deepest.cause instanceof Error; depth++) deepest = deepest.cause
@@ -59,7 +59,7 @@ const errorFields = (error: Error): ErrorFields => {
   }
 }
 
-/** Field names whose values are never written, whoever logs them; compared without case, `-` and `_`. */
+/** Field names whose values are never written; compared without case, `-` and `_`. */
 const secretNames = new Set([
   "accesstoken",
   "apikey",
@@ -87,18 +87,18 @@ const secretNames = new Set([
   "tokens",
 ])
 
-/** Stands for what was taken out. */
+/** Replaces a removed value. */
 const mark = "[redacted]"
 
-/** Credentials that found their way into a text, besides JWTs: bearer and basic headers, passwords in URLs. */
+/** Credentials inside texts, besides JWTs: bearer and basic headers, passwords in URLs. */
 const secretTexts: readonly (readonly [RegExp, string])[] = [
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${mark}`],
   [/(\w:\/\/[^/\s:@]*):[^/\s@]+@/g, `$1:${mark}@`],
 ]
 
 /**
- * What letters and dots hold of JWTs is taken out: three parts, of which the first begins with `{"` in base64url. One
- * expression for all three parts would begin anew at each `-eyJ`.
+ * Removes JWTs from a run of letters, digits, dots, `_` and `-`: three parts, of which the first begins with `{"` in
+ * base64url. One expression for all three parts would begin anew at each `-eyJ`, in quadratic time.
  */
 const hideTokens = (run: string): string => {
   const parts = run.split(".")
@@ -134,7 +134,7 @@ const redactEntries = (entries: readonly (readonly [string, unknown])[], depth: 
       }),
   )
 
-/** A value as it may be written: bounded in depth and size, errors as their facts. */
+/** A value that may be written: bounded in depth and size, without credentials, errors as their facts. */
 const redactValue = (value: unknown, depth: number): unknown => {
   if (typeof value === "string") return redactText(value)
   if (typeof value === "bigint") return value.toString()
@@ -147,20 +147,22 @@ const redactValue = (value: unknown, depth: number): unknown => {
   return redactEntries(Object.entries(value), depth)
 }
 
-/** Fields of a line as they may be written: the second net, since callers log no secrets in the first place. */
+/** Fields of a line without secrets. This is the second protection: callers must not log secrets in the first place. */
 export const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   redactEntries(Object.entries(fields), 0)
 
-/** All that a line needs: printable ASCII. */
+/** A text that needs no escapes: printable ASCII. */
 const plain = /^[ -~]*$/
-/** Control and format characters and line separators: of them consist commands to terminals, colours, writing turned around. */
+/**
+ * Control and format characters and line separators: commands to terminals, colours and reversed text consist of them.
+ */
 const misleading = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /**
- * A text with all that controls or misleads a screen written as JSON escapes it, so that a logged name cannot write lines or
- * colours of its own; of a JSON text the same value.
+ * The text with all characters that control or mislead a terminal as JSON escapes, so that a logged name cannot write
+ * its own lines or colours. A JSON text keeps its value.
  */
 const visible = (text: string): string =>
   plain.test(text)
@@ -184,7 +186,7 @@ const fieldText = (name: string, value: unknown): string => {
   return `${name}=${JSON.stringify(value)}`
 }
 
-/** Where an error that nobody foresaw was made: the first stack line outside Node and the libraries. */
+/** Where an unexpected error was thrown: the first stack line outside Node and the libraries. */
 const placeOf = (error: unknown): readonly string[] => {
   if (!isRecord(error) || typeof error.stack !== "string") return []
   const foreseen = typeof error.code === "string" && error.code !== "Internal" && Object.hasOwn(errorTable, error.code)
@@ -195,7 +197,9 @@ const placeOf = (error: unknown): readonly string[] => {
 /** Most lines of a plugin's stack that are shown. */
 const mostFrames = 5
 
-/** Where a plugin threw: whoever writes it reads this log. Nothing for failures that the host itself found. */
+/**
+ * The stack of an error that a plugin threw, for the plugin's author. Nothing for failures that the host itself found.
+ */
 const framesOf = (error: unknown): readonly string[] => {
   if (!isRecord(error) || error.code !== "PluginFailed" || typeof error.stack !== "string") return []
   if (!Array.isArray(error.causes) || error.causes.length === 0) return []
@@ -204,7 +208,7 @@ const framesOf = (error: unknown): readonly string[] => {
 }
 
 /**
- * A line of JSON as a line for people: `12:00:00.000 INFO  message  key=value`. Only the failure of a plugin has more, its
+ * A JSON line as readable text: `12:00:00.000 INFO  message  key=value`. Only the failure of a plugin has more, its
  * stack, each line of it indented.
  */
 const formatText = (json: string): string => {
@@ -221,7 +225,7 @@ const formatText = (json: string): string => {
 /** How and where lines are written. */
 export type LogOptions = {
   readonly level: "debug" | "info" | "warn" | "error"
-  /** json for machines, text for people. */
+  /** `json` for programs, `text` for reading in a terminal. */
   readonly format: "json" | "text"
   /** Takes one line with its newline; must not throw. */
   readonly write: (line: string) => void
@@ -255,7 +259,7 @@ export const createLogger = ({ level, format, write }: LogOptions): Logger =>
         timestamp: pino.stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
       },
-      // what ends the line is the only control character that JSON leaves as it is below U+007F
+      // the line end is the only control character below U+007F that JSON does not escape
       { write: (line) => write(format === "json" ? `${visible(line.trimEnd())}\n` : formatText(line)) },
     ),
   )

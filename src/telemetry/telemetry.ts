@@ -77,7 +77,7 @@ export const createMetrics = (processMetrics: boolean): Omit<TelemetryPort, "log
   return { ...makers(registry), metrics: () => registry.metrics() }
 }
 
-/** What telemetry needs to know. */
+/** Options of {@link createTelemetry}. */
 type TelemetryOptions = LogOptions & {
   /** Also measure the process itself; only worth it where /metrics is served. */
   readonly processMetrics: boolean

@@ -108,8 +108,8 @@ describe("strictly", () => {
     ['{"":1,"":2}', 'has the key "" twice in one object, at line 1, character 7'],
     ['{"1":1,"1":2}', 'has the key "1" twice in one object, at line 1, character 8'],
     ['{"a":{"b":1},"a":{}}', 'has the key "a" twice in one object, at line 1, character 14'],
-    ['{"__proto__":1}', 'has the key "__proto__", which no object of ours has, at line 1, character 2'],
-    ['{"a":{"__pr\\u006fto__":1}}', 'has the key "__proto__", which no object of ours has, at line 1, character 7'],
+    ['{"__proto__":1}', 'has the key "__proto__", which is not allowed, at line 1, character 2'],
+    ['{"a":{"__pr\\u006fto__":1}}', 'has the key "__proto__", which is not allowed, at line 1, character 7'],
   ])("%s has a key that is refused", (text, words) => {
     expect(strictly(text)).toBe(words)
     expect(wordsOf(text)).toBeUndefined()
