@@ -54,7 +54,7 @@ const withSlashesOfWho = (path: string): string => {
 /**
  * True if the path is its own normal form. Otherwise two routers could read it as two different paths
  * (`/mcp/../api/x`).
- * @param url path and query as they stand in the request line
+ * @param url path and query of the request line
  */
 export const isNormalPath = (url: string): boolean => {
   const query = url.indexOf("?")

@@ -127,7 +127,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     if (keep !== undefined || known.identity === undefined || !isStream(known)) return
     flight.keep = atExpiry(clock, known.identity, (reason) => controller.abort(reason))
   }
-  const fly = async (flight: Flight): Promise<void> => {
+  const serve = async (flight: Flight): Promise<void> => {
     const { controller, request, response, holding, known: incoming } = flight
     const { signal } = controller
     const reading = { limit: deps.options.maxBodyBytes, declared: request.headers["content-length"], signal, holding }
@@ -150,13 +150,13 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     }
   }
   /** Ends the requests for a target that their callers may no longer use. */
-  const judgeAgain = (target: string): void => {
+  const endLostRights = (target: string): void => {
     for (const { known, controller } of flights) {
       const reason = known.targetName === target ? lostRight(known, admitNow) : undefined
       if (reason !== undefined) controller.abort(reason)
     }
   }
-  const unsubscribe = deps.targets.subscribe(({ object }) => judgeAgain(object.metadata.name))
+  const unsubscribe = deps.targets.subscribe(({ object }) => endLostRights(object.metadata.name))
   const refuse = (request: IncomingMessage, response: ServerResponse, cause: unknown, requestId = newRequestId()) => {
     const error = toAppError(cause)
     audit.refuse({ request, requestId, error })
@@ -195,7 +195,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
         done: Promise.resolve(),
       }
       flights.add(flight)
-      flight.done = fly(flight).finally(() => flights.delete(flight))
+      flight.done = serve(flight).finally(() => flights.delete(flight))
       await flight.done
     } catch (error) {
       refuse(request, response, await challenged(request, error), requestId)

@@ -106,8 +106,8 @@ export const createIssuerKeys = ({ fetch, clock, log, issuer }: IssuerKeysDeps):
   }
   const current = async (): Promise<KeySet> => {
     const isUsable = known !== undefined && age(known.fetchedAt) < usableMs
-    // wait, so that a withdrawn key is not accepted after hours without requests; in an outage only the first request
-    // waits
+    // wait for the fetch, so that a key that was withdrawn hours ago is not accepted; in an outage only the first
+    // request waits
     if (!isUsable || (age(known?.fetchedAt ?? 0) >= freshMs && !failed)) await refresh()
     else if (age(known?.fetchedAt ?? 0) >= freshMs) void refresh()
     if (known !== undefined && age(known.fetchedAt) < usableMs) return known

@@ -27,7 +27,7 @@ type JsonFault = {
 /** Most members, unless the rules say otherwise. */
 const defaultMaxMembers = 50_000
 
-/** Longest part of a key that {@link JsonFault.words} repeat, in UTF-16 units. */
+/** Longest part of a key that {@link JsonFault.words} repeats, in UTF-16 units. */
 const maxKeyLength = 64
 
 /** A key by which assigning members, as many servers do, would change what the object inherits. */
@@ -133,7 +133,7 @@ const passScalar = (scan: Scan, code: number): boolean => {
   return true
 }
 
-/** Goes from behind a value to the next one. False at the end, and where something is wrong. */
+/** Passes what follows a value, up to the next value. False at the end of the text, and after a fault. */
 const passEnds = (scan: Scan): boolean => {
   for (;;) {
     const code = peek(scan)

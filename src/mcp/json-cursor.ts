@@ -47,7 +47,10 @@ const count = (cursor: Cursor): void => {
   throw new AppError("InvalidRequest", { detail: `The body has more than ${cursor.maxMembers} members and elements.` })
 }
 
-/** Passes what stands after a member or an element; true if it ends the container. */
+/**
+ * Passes the comma or the closing bracket after a member or an element; true if it ends the container. Throws
+ * MalformedJson for any other character, InvalidRequest for too many members.
+ */
 export const isLast = (cursor: Cursor, close: number): boolean => {
   const code = peek(cursor)
   cursor.at++

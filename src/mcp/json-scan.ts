@@ -84,7 +84,8 @@ export const versionKey = "io.modelcontextprotocol/protocolVersion"
 /** Most levels of nesting in a body. */
 const maxDepth = 100
 /**
- * Most members and elements of a body together: parsing 4 MiB of small ones takes 280 ms, in which nobody else is served.
+ * Most members and elements of a body together: parsing 4 MiB of small ones takes 280 ms, in which no other request is
+ * served.
  */
 const maxMembers = 50_000
 /** Most messages in a batch. */

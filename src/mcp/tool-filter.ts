@@ -28,7 +28,7 @@ type ValueSplitter = {
 type SplitErrors = {
   /** A value is longer than the limit. */
   readonly tooLong: () => Error
-  /** Something stands between values that is neither an object, nor an array, nor blank. */
+  /** There is something between values that is neither an object, nor an array, nor blank. */
   readonly noValue: () => Error
 }
 
@@ -87,7 +87,10 @@ const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter 
   }
 }
 
-/** Changes a body on its way to the client. Both functions throw UpstreamInvalid for what they cannot read. */
+/**
+ * Changes a body before it is passed to the client. Both functions throw UpstreamInvalid for a body that they cannot
+ * read.
+ */
 export type BodyFilter = {
   /** Takes a piece; returns the filtered bytes that are ready, may be none. */
   push(chunk: Buffer): Buffer
@@ -151,8 +154,7 @@ const decode = (bytes: Buffer): string => {
 }
 
 /**
- * Characters that some programs take for the end of a line. In JSON they stand in strings only, where they can be
- * escaped.
+ * Characters that some programs take for the end of a line. JSON has them in strings only, where they can be escaped.
  */
 const lineEnds = /[\u007f-\u009f\u2028\u2029]/g
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`

@@ -24,12 +24,12 @@ type Globs = {
 /** Bits in a word of a set of states. */
 const bits = 32
 
-const asks = (glob: string): boolean => glob.includes("*") || glob.includes("?")
+const hasWildcard = (glob: string): boolean => glob.includes("*") || glob.includes("?")
 
 /** The prefix that a glob such as `read_*` demands; undefined for other globs. */
 const prefixOf = (glob: string): string | undefined => {
   const prefix = glob.slice(0, -1)
-  return glob.endsWith("*") && !asks(prefix) ? prefix : undefined
+  return glob.endsWith("*") && !hasWildcard(prefix) ? prefix : undefined
 }
 
 /** A set of states, a word of them in each element. */
@@ -99,8 +99,8 @@ const follow =
 
 /** Compiles globs. Plain names and prefixes, which most of them are, cost next to nothing. */
 export const compileGlobs = (globs: readonly string[]): Globs => {
-  const names = new Set(globs.filter((glob) => !asks(glob)))
-  const others = [...new Set(globs)].filter(asks)
+  const names = new Set(globs.filter((glob) => !hasWildcard(glob)))
+  const others = [...new Set(globs)].filter(hasWildcard)
   const prefixes = others.flatMap((glob) => prefixOf(glob) ?? [])
   const machines = others.filter((glob) => prefixOf(glob) === undefined).map(machineOf)
   const matchers = machines.map(follow)

@@ -1,6 +1,9 @@
 /** The revisions of MCP that the gateway distinguishes. They are dates, so a later one compares as greater. */
 
-/** The revision with which the modern era began: each request names its version itself, in `params._meta`, and stands alone. */
+/**
+ * The revision with which the modern era began: each request names its version itself, in `params._meta`, and needs no
+ * session.
+ */
 export const firstModern = "2026-07-28"
 
 /** The newest revision of the legacy era, whose sessions open with `initialize`. */

@@ -189,9 +189,9 @@ const fieldText = (name: string, value: unknown): string => {
 /** Where an unexpected error was thrown: the first stack line outside Node and the libraries. */
 const placeOf = (error: unknown): readonly string[] => {
   if (!isRecord(error) || typeof error.stack !== "string") return []
-  const foreseen = typeof error.code === "string" && error.code !== "Internal" && Object.hasOwn(errorTable, error.code)
+  const expected = typeof error.code === "string" && error.code !== "Internal" && Object.hasOwn(errorTable, error.code)
   const place = error.stack.split("\n").find((line) => !line.includes("node:") && !line.includes("node_modules"))
-  return foreseen || place === undefined ? [] : [`(${place})`]
+  return expected || place === undefined ? [] : [`(${place})`]
 }
 
 /** Most lines of a plugin's stack that are shown. */

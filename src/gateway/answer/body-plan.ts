@@ -11,6 +11,7 @@ type BodyKind = "events" | "json" | "other"
 /** How an answer's body is passed to the client. */
 export type BodyPlan = {
   readonly kind: BodyKind
+  /** Applies the tool policy; undefined: the body is passed on unchanged. */
   readonly filter: BodyFilter | undefined
   /**
    * The Content-Type for the client; absent: the server's own. Set under a tool policy, so that clients read the body
@@ -77,9 +78,9 @@ export const bodilessStatus = ({ verb, messages }: Placed, { status }: UpstreamA
 }
 
 /**
- * The answer with a body that is delivered only as fast as the sink's work leaves turns of the event loop to others.
- * Once the time of a turn is spent, the next pieces and the end wait, in order, for later turns of `owner`. Once
- * `signal` is aborted, the sink fails without waiting.
+ * Delays the body of an answer, so that the work of its sink leaves turns of the event loop to others. Once the time of
+ * a turn is spent, the next pieces and the end wait, in order, for later turns of `owner`. Once `signal` is aborted,
+ * the sink fails without waiting.
  */
 export const paced = (
   answer: UpstreamAnswer,

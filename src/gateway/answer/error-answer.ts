@@ -71,7 +71,7 @@ const withStatus: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["SessionNotFound"
 const statusFor = ({ messages, reading }: Known, { code }: AppError, meant: number): number => {
   if (messages === undefined || reading?.idText === undefined || withStatus.has(code)) return meant
   const [first] = messages
-  // clients take an error with status 200 for a server of the older era, and would continue with `initialize`
+  // clients take an error with status 200 to `server/discover` for that of a server of the older era
   return first?.kind === "request" && first.method === "server/discover" ? meant : 200
 }
 

@@ -95,8 +95,8 @@ export type LastWords = {
    */
   serverGone(resumable: boolean): Promise<string | undefined>
   /**
-   * The event for a stream that this gateway ends for `reason`. undefined: none, because the client can resume the
-   * stream by its event ids (`resumable`) at another replica; only if this replica shuts down.
+   * The event for a stream that this gateway ends for `reason`. undefined: none, if this replica shuts down and the
+   * client can resume the stream at another replica by the ids of its events (`resumable`).
    */
   stopped(reason: AppError, resumable: boolean): string | undefined
   /** The event for a server's answer whose rest cannot be read. */

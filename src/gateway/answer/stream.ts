@@ -116,7 +116,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
     const isResumable = () => alive?.isResumable() === true
     const { lastWords } = options
     const isAnswered = () => lastWords?.isAnswered() === true
-    const lose = async (): Promise<void> => {
+    const breakOff = async (): Promise<void> => {
       // the client has the answer, and only the end of its stream is missing
       if (isAnswered()) return finish("complete", () => void sink.end())
       const lastEvent = await lastWords?.serverGone(isResumable()).catch(() => undefined)
@@ -133,7 +133,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
       if (!started) options.writeHead()
       started = true
     }
-    const giveUp = (cause: unknown): void => {
+    const failWith = (cause: unknown): void => {
       const error = toAppError(cause)
       if (!started) reject(error)
       else options.onUnreadable(error)
@@ -164,7 +164,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
         try {
           return write(filter === undefined ? chunk : filter.push(chunk))
         } catch (error) {
-          giveUp(error)
+          failWith(error)
           return true
         }
       },
@@ -173,7 +173,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
         try {
           if (filter !== undefined) write(filter.end())
         } catch (error) {
-          return giveUp(error)
+          return failWith(error)
         }
         start()
         // a server that stops ends its streams regularly; without event ids the client could not resume this one
@@ -184,8 +184,8 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
       fail: () => {
         const reason = stopReason(signal)
         if (!started && !options.events && (!signal.aborted || reason !== undefined))
-          return giveUp(reason ?? options.brokenOff())
-        if (!signal.aborted) return void lose()
+          return failWith(reason ?? options.brokenOff())
+        if (!signal.aborted) return void breakOff()
         if (reason !== undefined && options.events) return stop(reason)
         finish(reason === undefined ? "client gone" : "stopped", cut)
       },

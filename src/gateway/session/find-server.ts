@@ -7,7 +7,7 @@ import { isDialFailure } from "../wire/upstream-answer.ts"
 import type { Reopener } from "./reopen.ts"
 import type { OpenSession } from "./session.ts"
 
-/** Knows which of the incarnations are over that sessions were opened in. */
+/** Remembers which incarnations are over, of those in which sessions were opened. */
 type EndedIncarnations = {
   /**
    * True if the incarnation that opened the session is over. Asks the API server, because the cache of this replica may
@@ -115,7 +115,7 @@ const upstreamSessionOf = async (
   }
 }
 
-/** How many more placements a session is tried at while its server cannot be reached. */
+/** Most further placements that are tried for a session whose server cannot be reached. */
 const maxMoves = 2
 
 /**

@@ -15,14 +15,14 @@ import type { OpenSession } from "./session.ts"
  */
 export type Reopener = {
   /**
-   * The server's session id that stands for the client's session on this incarnation. Opens a session if there is none,
-   * with one attempt at a time for each id. Undefined if the server has no sessions. Throws SessionNotFound,
-   * UpstreamInvalid and what upstream throws.
+   * The server's session id that the gateway uses for the client's session on this incarnation. Opens a session if
+   * there is none, with one attempt at a time for each id. Undefined if the server has no sessions. Throws
+   * SessionNotFound, UpstreamInvalid and what upstream throws.
    */
   reopen(session: OpenSession, placement: Placement, input: Keyed): Promise<string | undefined>
   /** True if the session was opened again on this incarnation of the server, or is about to be. */
   isOpen(session: OpenSession, placement: Placement): boolean
-  /** Forgets the server's session that stands for this one, because the server does not know it any more. */
+  /** Forgets the server's session that is used for this one, because the server does not know it any more. */
   forget(session: OpenSession): void
 }
 

@@ -35,11 +35,12 @@ const sweepMs = 30_000
 const idleMs = 60_000
 
 type Entry<P> = { readonly pool: P; active: number; usedAt: number }
-type Home<P> = { readonly incarnation: string; readonly entries: Map<string, Entry<P>> }
+/** The pools of an instance, all of them for its newest incarnation. */
+type Group<P> = { readonly incarnation: string; readonly entries: Map<string, Entry<P>> }
 
 /** Creates the pools; `open` creates one for an origin. Pools that were not used for a minute are closed. */
 export const createPools = <P extends Pool>(open: (origin: string) => P, clock: ClockPort): Pools<P> => {
-  const homes = new Map<string, Home<P>>()
+  const groups = new Map<string, Group<P>>()
   const closing = new Set<P>()
   let cancelSweep: (() => void) | undefined
 
@@ -52,27 +53,27 @@ export const createPools = <P extends Pool>(open: (origin: string) => P, clock: 
   }
   const sweep = (): void => {
     const limit = clock.now() - idleMs
-    for (const [instance, home] of homes) {
-      for (const [key, entry] of home.entries) {
+    for (const [instance, group] of groups) {
+      for (const [key, entry] of group.entries) {
         if (entry.active > 0 || entry.usedAt > limit) continue
-        home.entries.delete(key)
+        group.entries.delete(key)
         retire(entry)
       }
-      if (home.entries.size === 0) homes.delete(instance)
+      if (group.entries.size === 0) groups.delete(instance)
     }
-    cancelSweep = homes.size === 0 ? undefined : clock.timer(sweepMs, sweep)
+    cancelSweep = groups.size === 0 ? undefined : clock.timer(sweepMs, sweep)
   }
-  const homeOf = ({ instance, incarnation }: PoolKey): Home<P> => {
-    const known = homes.get(instance)
+  const groupOf = ({ instance, incarnation }: PoolKey): Group<P> => {
+    const known = groups.get(instance)
     if (known?.incarnation === incarnation) return known
     for (const entry of known?.entries.values() ?? []) retire(entry)
-    const home: Home<P> = { incarnation, entries: new Map() }
-    homes.set(instance, home)
+    const group: Group<P> = { incarnation, entries: new Map() }
+    groups.set(instance, group)
     cancelSweep ??= clock.timer(sweepMs, sweep)
-    return home
+    return group
   }
   const lease = (key: PoolKey): Lease<P> => {
-    const { entries } = homeOf(key)
+    const { entries } = groupOf(key)
     const name = key.lane === "call" ? key.origin : `${key.origin} ${key.lane}`
     let entry = entries.get(name)
     if (entry === undefined) {
@@ -92,10 +93,10 @@ export const createPools = <P extends Pool>(open: (origin: string) => P, clock: 
   const close = async (): Promise<void> => {
     cancelSweep?.()
     const pools = [
-      ...[...homes.values()].flatMap((home) => [...home.entries.values()].map((each) => each.pool)),
+      ...[...groups.values()].flatMap((group) => [...group.entries.values()].map((each) => each.pool)),
       ...closing,
     ]
-    homes.clear()
+    groups.clear()
     await Promise.allSettled(pools.map((pool) => pool.destroy()))
   }
   return { lease, close }

@@ -8,6 +8,7 @@ import type { ClockPort } from "../../ports/clock.ts"
 export type BodySink = {
   /** False = pause until {@link UpstreamAnswer.resume}. */
   data(chunk: Buffer): boolean
+  /** The body is complete. */
   end(): void
   /** The body is incomplete: the server broke off, or the exchange was aborted. */
   fail(error: unknown): void
@@ -19,6 +20,7 @@ export type UpstreamAnswer = {
   readonly headers: IncomingHttpHeaders
   /** Passes the body to a sink. Pieces that have already arrived are passed synchronously, in order. */
   consume(sink: BodySink): void
+  /** Continues a body that its sink has paused. */
   resume(): void
   /** Ends the exchange; harmless when it has already ended. */
   abort(): void

@@ -95,7 +95,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
       this.status = status
       this.#waiting.resolve(this)
     } catch (error) {
-      this.#giveUp(error)
+      this.#fail(error)
     }
   }
 
@@ -148,10 +148,10 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
    * server.
    */
   expire(): void {
-    if (this.status === 0) this.#giveUp(tooSlow())
+    if (this.status === 0) this.#fail(tooSlow())
   }
 
-  #giveUp(error: unknown): void {
+  #fail(error: unknown): void {
     this.#waiting.reject(error)
     this.abort()
   }
