@@ -79,7 +79,7 @@ export const createRequestMetrics = (telemetry: TelemetryPort): RequestMetrics =
 /** The decision on a request; `none` if the request failed before a decision, e.g. because its body is not JSON. */
 type Decision = "allowed" | "denied" | "none"
 
-/** Errors by which the caller's identity or a policy denies access. */
+/** Errors that deny access, because of the caller's identity or a policy. */
 const denials: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "Unauthenticated",
   "Forbidden",

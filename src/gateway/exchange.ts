@@ -107,7 +107,7 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
   const current = await deps.placement.currentIncarnation(placement, placed.signal)
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
-  // a session that we opened again has ended in the server: open another one, because the client knows only its first
+  // the server ended a session that we had opened again: open another one, because the client knows only its first
   // session
   return stateless && answer.status === 404 && !isSameIncarnation(session, placement) ? "again" : "pass"
 }
@@ -127,7 +127,10 @@ const sendToSession = async (deps: ExchangeDeps, first: Placed): Promise<Sent> =
   deps.reopener.forget(session)
   const placed = await deps.findServer(sent.placed)
   if (isSameIncarnation(session, placed.placement)) {
-    throw new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
+    throw new AppError("InstanceStarting", {
+      detail: "This replica does not know the session's server yet.",
+      retryAfterSeconds: 1,
+    })
   }
   return sendPersistently(deps, placed)
 }

@@ -53,7 +53,7 @@ const toPlaced = ({ toolPolicyOf, clock, publicUrl }: TrialDeps, server: TriedSe
   return { ...permitted, subjectKey, session: undefined, mode: "create", placement, upstreamSession }
 }
 
-/** Creates what sends requests to servers for the test of a target. */
+/** Creates the function that sends requests to servers for the test of a target. */
 export const createTrial =
   (deps: TrialDeps): AskServer =>
   async (server, request) => {

@@ -1,8 +1,8 @@
 /** Shares the turns of the event loop among tasks that read foreign text and take milliseconds. */
 export type Turns = {
   /**
-   * True once the measured tasks have used the time of this turn, or while others wait: a further task waits for {@link
-   * next}.
+   * True once the measured tasks have used the time of this turn, or while others wait: then the caller must await
+   * {@link next} before its task.
    */
   isSpent(): boolean
   /** Runs a task now, and counts how long it takes. */

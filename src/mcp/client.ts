@@ -92,7 +92,7 @@ const unexpected = (method: string, { status, message, said }: Reply): AppError 
   return new AppError("UpstreamInvalid", { detail, data })
 }
 
-/** Creates what sends messages to a server, one after the other. */
+/** Creates the function that sends messages to a server, one after the other. */
 export const createAsk = (send: Send, { signal, maxBytes = defaultMaxBytes }: AskOptions): Ask => {
   let id = 0
   return async ({ method, params, headers }) => {

@@ -24,8 +24,8 @@ const invisible = /[\0\p{Cs}\p{Default_Ignorable_Code_Point}]/u
 const longestName = 64
 
 /**
- * Folds the case of ASCII. Upper case first: then the long s, the Kelvin sign and the dotless i become ASCII letters
- * too. The Turkish dotted I is replaced by itself.
+ * Folds the case. Upper case comes first: it turns the long s, the Kelvin sign and the dotless i into ASCII letters.
+ * The Turkish dotted I needs a replacement of its own.
  */
 const foldCase = (key: string): string => key.toUpperCase().replaceAll("\u0130", "I").toLowerCase()
 

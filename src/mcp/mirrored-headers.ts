@@ -87,9 +87,9 @@ export const checkHeaders = (headers: IncomingHttpHeaders, messages: readonly Me
 }
 
 /**
- * True for a notification of the modern era that does not name its version, as Go's `notifications/cancelled`. It reads
- * as one of the legacy era. But its server refuses it without the header Mcp-Method, and then its client closes the
- * connection.
+ * True for a notification whose header Mcp-Method equals its method: it is of the modern era, even if it names no
+ * version (Go's `notifications/cancelled` does not) and reads as one of the legacy era. Its server refuses it without
+ * this header, and then its client closes the connection.
  */
 const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message[]): boolean => {
   const [first] = messages
@@ -98,9 +98,9 @@ const isModernNotice = (headers: IncomingHttpHeaders, messages: readonly Message
 
 /**
  * Which headers that repeat the body the server gets. In the legacy era none: they do not exist there and were not
- * compared, so that they could lead a server that routes by them past the policy. The exception is the method of a
- * notification, if it equals the body's. `Mcp-Param-*` repeat arguments of a tool by the tool's own schema, which only
- * the server knows: it gets them with `tools/call`, and must compare them.
+ * compared. A server that routes by them could be led past the policy. The exception is the method of a notification,
+ * if it equals the body's. `Mcp-Param-*` repeat arguments of a tool by the tool's own schema, which only the server
+ * knows: it gets them with `tools/call`, and must compare them.
  */
 export const mirroredOf = (
   { era, messages }: { readonly era: Era; readonly messages: readonly Message[] },

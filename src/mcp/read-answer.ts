@@ -65,7 +65,7 @@ const readText = async (body: ReadableStream<Uint8Array>, maxBytes: number): Pro
 /** A server's answer: `message`, the JSON-RPC response, or `said`, the beginning of a body that is no such response. */
 export type Answered = { readonly message?: Message; readonly said?: string }
 
-/** Longest part of a body that is no such response, in UTF-16 units. */
+/** Longest `said`, in UTF-16 units. */
 const longestSaid = 500
 
 /**

@@ -92,7 +92,7 @@ const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter 
  * read.
  */
 export type BodyFilter = {
-  /** Takes a piece; returns the filtered bytes that are ready, may be none. */
+  /** Takes a piece; returns the filtered bytes that are ready, which may be none. */
   push(chunk: Buffer): Buffer
   /** Returns the remaining bytes at the body's end. */
   end(): Buffer

@@ -147,7 +147,7 @@ const compile = ({ spec }: MCPTarget): ToolPolicy | undefined => {
 /** The target's policy on tools; undefined if it shows all of them. `deny` is stronger than `allow`. */
 export type ToolPolicies = (target: MCPTarget) => ToolPolicy | undefined
 
-/** Creates what compiles policies, once for each target object. */
+/** Creates the function that compiles policies, once for each target object. */
 export const createToolPolicies = (): ToolPolicies => {
   const made = new WeakMap<MCPTarget, { readonly policy: ToolPolicy | undefined }>()
   return (target) => {

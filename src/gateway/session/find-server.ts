@@ -78,7 +78,10 @@ const ask = (deps: FindServerDeps, input: Keyed): Placement | Promise<Placement>
 
 /** The error for a session whose server runs, but is not in this replica's cache yet. */
 const behind = (): AppError =>
-  new AppError("InstanceStarting", { detail: "This replica has not caught up yet.", retryAfterSeconds: 1 })
+  new AppError("InstanceStarting", {
+    detail: "This replica does not know the session's server yet.",
+    retryAfterSeconds: 1,
+  })
 
 /**
  * For a session and a cache that name different incarnations: finds out which of the two is outdated, and where the
