@@ -1,4 +1,4 @@
-import { AppError } from "../errors.ts"
+import { AppError, isAppError } from "../errors.ts"
 import {
   backslash,
   type Cursor,
@@ -210,7 +210,7 @@ export const scanBody = (text: string): Scan => {
     else if (first === openBrace) scanObject(cursor, messageLevel, 1, true)
     return { idText: cursor.idText, error: undefined }
   } catch (error) {
-    if (error instanceof AppError) return { idText: cursor.idText, error }
+    if (isAppError(error)) return { idText: cursor.idText, error }
     throw error
   }
 }

@@ -1,4 +1,4 @@
-import { AppError } from "../errors.ts"
+import { AppError, isAppError } from "../errors.ts"
 import { scanBody, versionKey } from "./json-scan.ts"
 
 /** Parameters of a message. */
@@ -110,7 +110,7 @@ const echoable = (idText: string | undefined): string | undefined => {
 }
 
 const refuse = (error: unknown, idText?: string): Reading => {
-  if (error instanceof AppError) return { idText: echoable(idText), batch: false, messages: [], error }
+  if (isAppError(error)) return { idText: echoable(idText), batch: false, messages: [], error }
   throw error
 }
 
