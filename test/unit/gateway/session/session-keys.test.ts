@@ -183,6 +183,23 @@ describe("replicas", () => {
     expect(clock.pending).toBe(0)
   })
 
+  test("that are being read when the replica closes are not read again", async () => {
+    const cluster = clusterWith()
+    const clock = fakeClock(now)
+    const keys = await start(cluster, clock)
+    const { get } = cluster
+    const slow = Promise.withResolvers<void>()
+    cluster.get = async (...args) => {
+      await slow.promise
+      return get(...args)
+    }
+    await clock.advance(60_000)
+    keys.close()
+    slow.resolve()
+    await clock.advance(0)
+    expect(clock.pending).toBe(0)
+  })
+
   test("open what the former key sealed until its last session has expired, and not longer", async () => {
     const cluster = clusterWith()
     const clock = fakeClock(now)
