@@ -7,21 +7,26 @@ import { readValues, type ScopeState } from "./store.ts"
 
 /** A credential without a value. */
 type Missing = {
-  /** Of the variable. */
+  /** Name of the environment variable. */
   readonly name: string
-  /** By the target: what it is. */
+  /** Description in the target's `credentials`. */
   readonly description?: string | undefined
-  /** By the plugin that was asked for it: why there is none. */
+  /** Why the plugin that resolves the value found none; in the plugin's text. */
   readonly reason?: string
 }
 
-/** Most credentials that the sentence describes, and most characters of a description in it; the error's data has all. */
+/**
+ * Most credentials that the detail describes, and most UTF-16 units of a description in it; the error's data has all.
+ */
 const maxDescribed = 5
 const maxDescription = 300
-/** Most names in the sentence and in the command. */
+/** Most names in the detail and in the command. */
 const maxNamed = 20
 
-/** A description by whoever wrote the target, in one line, without what controls or misleads a screen. */
+/**
+ * A text of a target's author or of a plugin in one line, without control and format characters, which could mislead a
+ * reader.
+ */
 const oneLine = (text: string): string =>
   text
     .toWellFormed()
@@ -39,8 +44,8 @@ const listed = (names: readonly string[]): string =>
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
 
-/** ` NAME: what it is. Why there is none.` of each of which something is said. */
-const wordsOf = (missing: readonly Missing[]): string =>
+/** ` NAME: description. Reason.` for each credential that has a description or a reason. */
+const descriptionsOf = (missing: readonly Missing[]): string =>
   missing
     .map(({ name, description = "", reason = "" }) => ({
       name,
@@ -51,23 +56,23 @@ const wordsOf = (missing: readonly Missing[]): string =>
     .map(({ name, texts }) => ` ${name}: ${texts.map((text) => sentence(cut(text))).join(" ")}`)
     .join("")
 
-/** What the error's data tells of one. */
+/** One missing credential as the error's data has it. */
 const toFact = ({ name, description, reason = "" }: Missing) => ({
   name,
   ...(description === undefined ? {} : { description: oneLine(description) }),
   ...(reason === "" ? {} : { reason: oneLine(reason) }),
 })
 
-/** Sets these values and leaves others as they are. Names of credentials need no quoting. */
+/** A command that sets these values and leaves others as they are. Names of credentials need no quoting. */
 const commandFor = (url: string, names: readonly string[]): string => {
   const body = Object.fromEntries(names.slice(0, maxNamed).map((name) => [name, "VALUE"]))
   return `curl -X PATCH ${url} -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/merge-patch+json' -d '${JSON.stringify(body)}'`
 }
 
 /**
- * Says which values are missing, what they are by the target's own words, why by those of a plugin, and how they are set: by
- * callers where instances are theirs alone, else by an administrator. The sentence is for the person behind an MCP client, who
- * often sees no more.
+ * The error CredentialMissing. Its detail has the missing names with the target's descriptions and the plugin's
+ * reasons, and the command that sets the values: callers set them on per_user targets, an administrator on all others.
+ * MCP clients often show their user nothing but the detail.
  *
  * @param apiUrl URL of the REST API, e.g. `https://mcp.example.com/api`; absent where there is none.
  */
@@ -78,7 +83,7 @@ export const credentialMissing = (
 ): AppError => {
   const names = missing.map(({ name }) => name)
   const { name: targetName } = target.metadata
-  const needs = `${targetName} needs ${names.length === 1 ? "the credential" : "the credentials"} ${listed(names)}.${wordsOf(missing)}`
+  const needs = `${targetName} needs ${names.length === 1 ? "the credential" : "the credentials"} ${listed(names)}.${descriptionsOf(missing)}`
   const credentials = missing.map(toFact)
   if (apiUrl === undefined) return new AppError("CredentialMissing", { detail: needs, data: { names, credentials } })
   const own = scopesAllowed(target).includes("user")
@@ -91,15 +96,15 @@ export const credentialMissing = (
   })
 }
 
-/** What an instance's Secret is made of. */
+/** The content of an instance's Secret, and the scope Secrets that it comes from. */
 export type Composition = {
   /** Environment variables; secret. */
   readonly values: Readonly<Record<string, string>>
-  /** Names of the scope Secrets that were looked at, present or not, weakest first. */
+  /** Names of the scope Secrets that were read, present or not, weakest first. */
   readonly scopes: readonly string[]
   /** When the first of the resolved values expires, in milliseconds since the epoch. */
   readonly expiresAt?: number
-  /** True if one of the scope Secrets was written since: then these values are not the ones that apply. */
+  /** True if one of the scope Secrets was written, created or deleted since: then these values are outdated. */
   readonly changed: (signal: AbortSignal) => Promise<boolean>
 }
 
@@ -107,8 +112,9 @@ export type Composition = {
 type ResolvedValue = { readonly value: string; readonly expiresAt?: number }
 
 /**
- * Resolves one entry of the target's `secrets` for the sharer, never for the caller of the moment. Throws CredentialMissing,
- * with the plugin's reason as its text, if the sharer has none, and another AppError with the plugin's name if it failed.
+ * Resolves one entry of the target's `secrets` for the sharer of the instance, not for the caller of the current
+ * request. Throws CredentialMissing, with the plugin's reason as its text, if the sharer has no value, and another
+ * AppError with the plugin's name if the plugin failed.
  */
 export type ResolveSecret = (request: {
   readonly target: MCPTarget
@@ -117,7 +123,7 @@ export type ResolveSecret = (request: {
   readonly name: string
   /** `scheme:reference`. */
   readonly from: string
-  /** Id of the request that began it, for the log. */
+  /** Id of the request that started the creation of the instance, for the log. */
   readonly requestId?: string | undefined
   readonly signal: AbortSignal
 }) => Promise<ResolvedValue>
@@ -133,7 +139,7 @@ export type Compose = (
   requestId?: string,
 ) => Promise<Composition>
 
-/** What composition needs. */
+/** Dependencies of composition. */
 type ComposeDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
@@ -143,7 +149,7 @@ type ComposeDeps = {
   readonly apiUrl?: string
 }
 
-/** Scope Secrets that are read at once. */
+/** Most scope Secrets that are read in parallel. */
 const parallelReads = 16
 
 const noResolver: ResolveSecret = async ({ from, name }) => {
@@ -172,7 +178,10 @@ const versionsOf = (states: readonly ScopeState[]): string => states.map(({ vers
 type Layer = Pick<ScopeState, "values" | "garbled">
 type Together = Layer & { readonly values: Readonly<Record<string, string>> }
 
-/** What layers say together, the later ones stronger, whatever their names are; and which of it is garbled. */
+/**
+ * Merges layers: of several values for one name the last layer's counts. `garbled` has the names whose merged value is
+ * garbled.
+ */
 const overlay = (layers: readonly Layer[]): Together => {
   const values = new Map<string, string>()
   const garbled = new Set<string>()
@@ -198,8 +207,8 @@ const ensureUsable = (target: MCPTarget, { values, garbled }: Together): void =>
 }
 
 /**
- * Throws CredentialMissing for required credentials without a value, and for values that a resolver says there are none of,
- * unless the target lists them as credentials that it can do without.
+ * Throws CredentialMissing for required credentials without a value, and for each entry of `secrets` for which the
+ * resolver has no value, unless the target's `credentials` list its name as not required.
  */
 const ensureComplete = (
   deps: ComposeDeps,
@@ -219,7 +228,7 @@ const ensureComplete = (
 
 type Resolved = { readonly name: string } & ({ readonly value: ResolvedValue } | { readonly none: string })
 
-/** What a resolver says of one variable: a value, or that there is none and why. */
+/** Resolves one variable: its value, or the plugin's reason why it has none. */
 const ask = async (resolve: ResolveSecret, request: Parameters<ResolveSecret>[0]): Promise<Resolved> => {
   const { name } = request
   try {
@@ -231,8 +240,8 @@ const ask = async (resolve: ResolveSecret, request: Parameters<ResolveSecret>[0]
 }
 
 /**
- * Makes the composer: what the target's resolvers say, overlaid by its scopes from the weakest to the strongest, so
- * that a user's own value is stronger than one that everyone gets.
+ * Makes the composer. It merges the values of the target's resolvers with those of its scopes, from the weakest to the
+ * strongest, so that a user's own value replaces one that everyone gets.
  */
 export const createCompose =
   (deps: ComposeDeps): Compose =>

@@ -1,12 +1,15 @@
-/** Hears of a UTF-16 unit that a text means, and from where to where it stands in it. */
+/**
+ * Takes one UTF-16 unit of a decoded text. `from` (inclusive) and `to` (exclusive) are where it is written in the raw
+ * text; `isDecoded` is true if an escape stood there.
+ */
 export type Emit = (unit: number, from: number, to: number, isDecoded: boolean) => void
 
-/** Says what a text means that may be escaped, unit by unit. What is no escape means itself. */
+/** Decodes a text that may have escapes, unit by unit. What is no escape is emitted unchanged. */
 export type Decoder = {
   push(unit: number, from: number, to: number): void
-  /** No more comes: what was begun means itself. */
+  /** Call it at the end of the text: emits an incomplete escape unchanged. */
   end(): void
-  /** Where the escape begins that is not whole yet; undefined if there is none. */
+  /** Where an incomplete escape begins in the raw text; undefined if there is none. */
   readonly openFrom: number | undefined
 }
 
@@ -18,7 +21,7 @@ const plus = 43
 const blank = 32
 const letterU = 117
 
-/** What a letter behind a backslash means (RFC 8259 §7, and the apostrophe of other languages). */
+/** The character for each letter behind a backslash (RFC 8259 §7, and the apostrophe of other languages). */
 const meanings: ReadonlyMap<number, number> = new Map(
   [..."\"\\/'bfnrt"].map((letter, at) => [letter.charCodeAt(0), "\"\\/'\b\f\n\r\t".charCodeAt(at)]),
 )
@@ -32,12 +35,16 @@ const digitOf = (unit: number): number => {
 
 const numberOf = (pieces: readonly Piece[]): number => pieces.reduce((sum, { unit }) => 16 * sum + digitOf(unit), 0)
 
-/** What is known of an escape after one more unit: how many of its pieces mean themselves, or that it goes on or is whole. */
+/**
+ * State of an escape after one more unit: incomplete (`more`), complete and emitted (`whole`), or no escape: then its
+ * first `plain` pieces are emitted unchanged.
+ */
 type Step = "more" | "whole" | { readonly plain: number }
 
 /**
- * Gathers the pieces of escapes. `isOpening` says where one begins, and `step` how it stands; the pieces that mean
- * themselves are told as such, and those behind them read anew.
+ * Makes a decoder that collects the pieces of escapes. An escape begins with a unit for which `isOpening` is true;
+ * `step` gets all its pieces after each unit. When `step` returns `plain`, so many pieces are emitted unchanged and the
+ * rest is read again.
  */
 const createGatherer = (
   emit: Emit,
@@ -45,7 +52,7 @@ const createGatherer = (
   step: (pieces: readonly Piece[]) => Step,
 ): Decoder => {
   let pieces: Piece[] = []
-  const tellPlain = (plain: readonly Piece[]): void => {
+  const emitPlain = (plain: readonly Piece[]): void => {
     for (const { unit, from, to } of plain) emit(unit, from, to, false)
   }
   const push = (unit: number, from: number, to: number): void => {
@@ -59,13 +66,13 @@ const createGatherer = (
     const all = pieces
     pieces = []
     if (next === "whole") return
-    tellPlain(all.slice(0, next.plain))
+    emitPlain(all.slice(0, next.plain))
     for (const each of all.slice(next.plain)) push(each.unit, each.from, each.to)
   }
   return {
     push,
     end: () => {
-      tellPlain(pieces)
+      emitPlain(pieces)
       pieces = []
     },
     get openFrom() {
@@ -94,7 +101,7 @@ export const createJsonDecoder = (emit: Emit): Decoder =>
     },
   )
 
-/** How many bytes a character of UTF-8 has by its first one; 0 if none begins so. */
+/** Length in bytes of a UTF-8 character, by its first byte; 0 if no character begins with this byte. */
 const lengthOf = (byte: number): number =>
   byte < 0x80 ? 1 : byte < 0xc2 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf5 ? 4 : 0
 
@@ -102,14 +109,17 @@ const isContinuation = (byte: number): boolean => byte >= 0x80 && byte < 0xc0
 
 const characterOf = (bytes: readonly number[]): string => Buffer.from(bytes).toString("utf8")
 
-/** The bytes that complete groups of a percent sign and two digits stand for. */
+/** The decoded bytes of the complete groups: a percent sign and two digits each. */
 const bytesOf = (pieces: readonly Piece[]): readonly number[] =>
   Array.from({ length: Math.floor(pieces.length / 3) }, (_, at) => numberOf(pieces.slice(3 * at + 1, 3 * at + 3)))
 
-const stepOfURL = (pieces: readonly Piece[], tell: (character: string, pieces: readonly Piece[]) => void): Step => {
+const stepOfURL = (
+  pieces: readonly Piece[],
+  emitCharacter: (character: string, pieces: readonly Piece[]) => void,
+): Step => {
   const last = pieces.at(-1)?.unit ?? 0
   const place = (pieces.length - 1) % 3
-  /** Where the group begins that the last piece is of. */
+  /** Index of the first piece of the last group. */
   const group = pieces.length - 1 - place
   const isFitting = place === 0 ? last === percent : !Number.isNaN(digitOf(last))
   if (!isFitting) return { plain: group === 0 ? pieces.length - 1 : group }
@@ -120,16 +130,16 @@ const stepOfURL = (pieces: readonly Piece[], tell: (character: string, pieces: r
   if (needed === 0) return { plain: pieces.length }
   if (!bytes.slice(1).every(isContinuation)) return { plain: group }
   if (bytes.length < needed) return "more"
-  tell(characterOf(bytes), pieces)
+  emitCharacter(characterOf(bytes), pieces)
   return "whole"
 }
 
 /**
- * Decodes percent encoding (RFC 3986 §2.1) of UTF-8, whatever was encoded and in whichever case.
+ * Decodes percent encoding (RFC 3986 §2.1) of UTF-8: of every character, and with digits in upper or lower case.
  * @param isForm true if a plus is a blank, as in forms (WHATWG URL, application/x-www-form-urlencoded)
  */
 export const createURLDecoder = (emit: Emit, isForm: boolean): Decoder => {
-  const tell = (character: string, pieces: readonly Piece[]): void => {
+  const emitCharacter = (character: string, pieces: readonly Piece[]): void => {
     const [from, to] = [pieces[0]?.from ?? 0, pieces.at(-1)?.to ?? 0]
     for (let at = 0; at < character.length; at++) emit(character.charCodeAt(at), from, to, true)
   }
@@ -138,6 +148,6 @@ export const createURLDecoder = (emit: Emit, isForm: boolean): Decoder => {
   return createGatherer(
     isForm ? emitOfForm : emit,
     (unit) => unit === percent,
-    (pieces) => stepOfURL(pieces, tell),
+    (pieces) => stepOfURL(pieces, emitCharacter),
   )
 }

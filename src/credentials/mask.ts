@@ -2,27 +2,30 @@ import { loopTurns } from "../intake/turns.ts"
 import { makeNeedles, type Needles } from "./needles.ts"
 import { createReadings, type Reading } from "./readings.ts"
 
-/** What stands where a secret stood, or several in a row. */
+/** Replacement for a secret, or for several that touch each other. */
 export const masked = "•••"
 
-/** How a text ends. */
+/** Whether a text is complete. */
 type TextEnd = {
-  /** True: more stood behind it. Then an end that may be the beginning of a secret is masked. Default false. */
+  /** True if more text followed: then an end that may be the beginning of a secret is masked. Default false. */
   readonly cut?: boolean
 }
 
-/** For whom a text is masked, and until when. */
+/** On whose behalf a text is masked, and the signal that ends it. */
 type MaskingFor = {
-  /** Among owners the turns of the event loop are shared; see turns.ts. */
+  /** Turns of the event loop are divided fairly among owners; see intake/turns.ts. */
   readonly owner: string
   readonly signal: AbortSignal
 }
 
-/** Masks a text that comes in pieces: where it is cut makes no difference. */
+/** Masks a text that comes in pieces; the result does not depend on where it is cut. */
 type Masker = {
-  /** What can be shown by now; holds back at most 31 UTF-16 units, if they may be the beginning of a secret or a character. */
+  /**
+   * Takes a piece and returns the masked text that can be shown now. Holds back the end of the text as long as that may
+   * be the beginning of a secret, of an escape or of a character.
+   */
   push(piece: string): string
-  /** The rest: nothing more comes. */
+  /** Returns the rest of the masked text. Call it once, after the last piece. */
   end(end?: TextEnd): string
 }
 
@@ -30,16 +33,19 @@ type Masking = {
   readonly readings: Reading
   /** UTF-16 units of the text so far. */
   length: number
-  /** What was held back, the end of the text so far. */
+  /** The end of the text so far that was held back. */
   held: string
-  /** Parts of the text that are secret and not shown yet, in order; none touches another. */
+  /** Begins and ends of the secret parts of the text that are not shown yet, in order; no two parts touch. */
   readonly froms: number[]
   readonly tos: number[]
-  /** True if the last that was shown is a mask. */
+  /** True if the text shown so far ends with a mask. */
   hidden: boolean
 }
 
-/** Notes that a part is secret. Parts come nearly in order: what decodes tells them a little later. */
+/**
+ * Adds a secret part and merges it with parts that it touches. Parts come nearly in order; those of decoders a little
+ * later.
+ */
 const cover = ({ froms, tos }: Pick<Masking, "froms" | "tos">, from: number, to: number): void => {
   let [start, end] = [from, to]
   while (froms.length > 0 && (tos.at(-1) ?? 0) >= start) {
@@ -54,7 +60,7 @@ const take = (masking: Masking, piece: string): void => {
   for (let at = 0; at < piece.length; at++) masking.readings.push(piece.charCodeAt(at), masking.length++)
 }
 
-/** The first place of the text from which it must be held back. */
+/** The place from which the text must be held back. */
 const holdFrom = ({ readings, length }: Masking, text: string): number => {
   const grows = readings.growsFrom()
   if (grows !== undefined) return Math.max(grows, length - text.length)
@@ -63,7 +69,7 @@ const holdFrom = ({ readings, length }: Masking, text: string): number => {
   return unit >= 0xd800 && unit <= 0xdbff ? length - 1 : length
 }
 
-/** Shows what was held back and came, up to a place, and holds back the rest. */
+/** Returns `text` up to the place `until`, masked, and holds back the rest. `text` is the end of the text so far. */
 const show = (masking: Masking, text: string, until: number): string => {
   const { froms, tos, length } = masking
   const begin = length - text.length
@@ -110,12 +116,13 @@ export const createMasker = (needles: Needles): Masker => {
   }
 }
 
-/** So much is masked at once, in UTF-16 units: less than 10 ms in the worst case. */
+/** Most UTF-16 units that are masked in one turn of the event loop: less than 10 ms in the worst case. */
 const atOnce = 2 ** 13
 
 /**
- * What a masker shows of one more piece, however long it is. It takes turns of the event loop with all other work of its
- * kind: many logs that are read at the same moment do not add up for everybody else. Rejects with the signal's reason.
+ * Pushes a piece of any length into a masker and yields the masked text. All such work of the process shares the turns
+ * of the event loop (intake/turns.ts), so that many logs at the same time do not delay other requests. Throws the
+ * signal's reason.
  */
 export async function* pushInTurns(
   masker: Masker,
@@ -136,20 +143,20 @@ export const mask = async (text: string, needles: Needles, by: MaskingFor, end?:
   return shown.join("") + masker.end(end)
 }
 
-/** {@link mask} for a text that is masked once, by the process itself. */
+/** {@link mask} for a single short text; without an owner and without cancellation. */
 export const withoutSecrets = async (text: string, values: readonly string[]): Promise<string> =>
   await mask(text, await makeNeedles(values), { owner: "", signal: new AbortController().signal })
 
 /**
- * {@link mask} of a log that was read up to `limitBytes`. A read that was cut may have cut a secret: its last line is
- * left out, or if there is one endless line, its end is masked if it may be the beginning of a secret.
+ * {@link mask} of a log of which at most `limitBytes` were read. The limit may have cut a secret. So the last line of a
+ * log that was cut is left out; if the log has only one line, its end is masked if it may be the beginning of a secret.
  */
 export const maskRead = async (
   text: string,
   needles: Needles,
   { limitBytes, ...by }: MaskingFor & { readonly limitBytes: number },
 ): Promise<string> => {
-  // what was cut inside a character is longer or shorter than the limit by that one at most
+  // a cut inside a character changes the length by the bytes of that character, 4 at most
   if (Buffer.byteLength(text) < limitBytes - 3) return await mask(text, needles, by)
   const lines = text.slice(0, text.lastIndexOf("\n") + 1)
   if (lines !== "") return await mask(lines, needles, by, { cut: true })

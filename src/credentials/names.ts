@@ -7,7 +7,7 @@ export const maxValueBytes = 64 * 1024
 /** Most bytes of all names and values of one instance or scope together. */
 export const maxTotalBytes = 512 * 1024
 
-/** One broken rule, as the answer names it. Never holds a value. */
+/** One broken rule, as the error's data has it. Never holds a value. */
 export type FieldError = { readonly path: string; readonly rule: string; readonly message: string }
 
 const refused: readonly RegExp[] = [/^PORT$/, /^PATH$/, /^HOME$/, /^LD_/, /^NODE_OPTIONS$/, /_PROXY$/i]
@@ -21,14 +21,19 @@ const isDeclared = (target: MCPTarget, name: string): boolean =>
 const isPlainEnv = (target: MCPTarget, name: string): boolean =>
   target.spec.env?.some((variable) => variable.name === name) === true
 
-/** Whose values are checked: users may set only what the target declares. */
+/**
+ * Rules that depend on the caller. `declaredOnly`: only names in the target's `credentials` are allowed, as for users.
+ */
 export type NameRules = { readonly declaredOnly?: boolean }
 
 const nameError = (name: string, rule: string, message: string): FieldError[] => [
   { path: `values.${name.slice(0, 256)}`, rule, message },
 ]
 
-/** What is wrong with a text as the name of a variable, whichever target it is for; enough to know of one that is removed. */
+/**
+ * Checks a text as the name of a variable for any target; the only check for names that are removed. Empty if it is
+ * valid.
+ */
 export const findNameErrors = (name: string): FieldError[] =>
   name.length > 256 || !envNamePattern.test(name)
     ? nameError(name, "pattern", "must be letters, digits and '_', not beginning with a digit, at most 256 characters")
@@ -96,8 +101,8 @@ export const checkValues = (
 }
 
 /**
- * What is wrong with the credential names that a target itself declares: refused ones, and ones that `env` sets too.
- * Paths begin at the target's spec.
+ * Checks the credential names that a target itself declares: finds refused ones, and ones that its `env` sets too.
+ * Paths are relative to the target's spec.
  */
 export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => {
   const plain = new Set(spec.env?.map((variable) => variable.name))

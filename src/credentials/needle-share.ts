@@ -6,25 +6,27 @@ import { makeNeedles, type Needles } from "./needles.ts"
 /** Needles in use. */
 export type NeedleLease = {
   readonly needles: Needles
-  /** Lets go of them. Calling it twice is harmless. */
+  /** Releases the needles. Calling it twice is harmless. */
   end(): void
 }
 
-/** Needles of secret values, shared by all who mask the same values at a time. */
+/** Needles of secret values, shared by all log readers that mask the same values at the same time. */
 export type NeedleShare = {
   /**
-   * The needles of values; end the lease when the log has been read. They count for the owner who asked first, whose
-   * share is a quarter of all at most, and so it is with logs that are read at a time. Rejects with TooManyLogs beyond
-   * it, and with the signal's reason.
+   * The needles of values; end the lease when the log has been read. Their bytes count for the owner who asked first.
+   * One owner may hold at most a quarter of all bytes, and a quarter of all logs. Rejects with TooManyLogs beyond these
+   * limits, and with the signal's reason.
    */
   take(owner: string, values: readonly string[], signal: AbortSignal): Promise<NeedleLease>
 }
 
-/** Bytes that all needles may have together. One set has 20 MiB at most, which is within the quarter that one owner gets. */
+/** Most bytes of all needles together. One set has 20 MiB at most, which is within the quarter that one owner gets. */
 const defaultMostBytes = 128 * 2 ** 20
-/** Logs that are read at a time: each has a connection to its reader, one to the API server, and what is on its way. */
+/**
+ * Most logs that are read at a time. Each has a connection to its reader, a connection to the API server, and buffers.
+ */
 const defaultMostLogs = 512
-/** Values of so many UTF-16 units together are neither counted nor waited for: their needles cost what a reader does. */
+/** Needles of at most so many UTF-16 units are not counted and not queued: they cost as much as the reader of a log. */
 const fewUnits = 512
 
 type Entry = { readonly owner: string; readonly needles: Promise<Needles>; bytes: number; users: number }
@@ -45,7 +47,7 @@ const tooManyBytes = (): AppError =>
 
 const tooManyLogs = (): AppError => tooMany("Too many logs are being read, by you or by all: end some of them.")
 
-/** What gives back a place of an owner, once. */
+/** Takes a place for an owner. The returned function gives it back, once. Throws TooManyLogs. */
 const takePlace = (places: Shares, owner: string): (() => void) => {
   if (!places.take(owner, 1)) throw tooManyLogs()
   let held = true
@@ -55,7 +57,7 @@ const takePlace = (places: Shares, owner: string): (() => void) => {
   }
 }
 
-/** Rejects with the signal's reason if it comes first. */
+/** The promise's result; rejects with the signal's reason if the signal aborts first. */
 const orAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
   signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()
@@ -69,8 +71,8 @@ const orAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T
 }
 
 /**
- * Makes a share for one process. Needles of long values are made one after the other, so that the memory of their making
- * is needed once, and live as long as somebody holds them.
+ * Makes a share for one process. Needles of long values are made one after the other, so that the memory for making
+ * them is needed only once. They are kept until the last lease on them ends.
  */
 export const createNeedleShare = ({
   mostBytes = defaultMostBytes,
@@ -85,7 +87,7 @@ export const createNeedleShare = ({
   let last: Promise<unknown> = Promise.resolve()
 
   const makeInTurn = async (entry: Entry, values: readonly string[]): Promise<Needles> => {
-    // those who asked may have gone while others were served
+    // all who asked may have ended their lease while they were queued
     if (entry.users === 0) throw tooManyBytes()
     const needles = await makeNeedles(values)
     if (entry.users === 0) return needles

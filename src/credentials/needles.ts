@@ -3,8 +3,8 @@ import { setImmediate as turn } from "node:timers/promises"
 import { base64Parts, blockLength, eachBlock, plainParts } from "./secret-parts.ts"
 
 /**
- * Rolling hashes of UTF-16 units, of which two make a fingerprint: polynomials modulo 2³² in a random odd base, so that
- * the hash of a part follows from those of two beginnings.
+ * Rolling hashes of UTF-16 units: polynomials modulo 2³² in a random odd base. Two of them make a fingerprint. The hash
+ * of a part of a text is computed from the hashes of two prefixes of the text.
  */
 type Hashing = {
   readonly base1: number
@@ -21,21 +21,21 @@ const powersOf = (base: number, longest: number): Int32Array => {
   return powers
 }
 
-/** Chooses two hashes of parts of at most `longest` units. */
+/** Chooses two random hash functions for parts of at most `longest` units. */
 const createHashing = (longest: number): Hashing => {
   const [base1, base2] = [randomInt(2 ** 31) | 1, randomInt(2 ** 31) | 1]
   return { base1, base2, powers1: powersOf(base1, longest), powers2: powersOf(base2, longest) }
 }
 
-/** Spreads the bits of a hash, whose low ones depend on few bits of the text. */
+/** Mixes the bits of a hash: without that its low bits depend on few bits of the text. */
 const spread = (hash: number): number => {
   const mixed = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b)
   return (mixed ^ (mixed >>> 15)) >>> 0
 }
 
-/** A set of fingerprints, 8 bytes each, at most half full. It tells nothing of what they were taken of. */
+/** A hash set of fingerprints, 8 bytes each, at most half full. The texts cannot be recovered from it. */
 type Fingerprints = {
-  /** Pairs of hashes by place; two zeros where there is none. */
+  /** Pairs of hashes by place; two zeros in a free place. */
   slots: Int32Array
   count: number
 }
@@ -45,7 +45,7 @@ const fewest = 16
 /** Makes an empty set. */
 const createFingerprints = (): Fingerprints => ({ slots: new Int32Array(2 * fewest), count: 0 })
 
-/** Where a fingerprint stands, or the free place where it belongs. The place's mask is one less than a power of two. */
+/** The slot of a fingerprint, or the free slot where it belongs. The mask is one less than a power of two. */
 const placeOf = (slots: Int32Array, hash1: number, hash2: number): number => {
   const mask = slots.length / 2 - 1
   for (let place = spread(hash1) & mask; ; place = (place + 1) & mask) {
@@ -54,10 +54,12 @@ const placeOf = (slots: Int32Array, hash1: number, hash2: number): number => {
   }
 }
 
-/** True if the set may have a fingerprint: never false if it has; else true once in some quadrillion times. */
+/**
+ * True if the set may have a fingerprint. Never false if it was added; true by chance about once in 10¹⁵ other cases.
+ */
 export const hasFingerprint = ({ slots }: Fingerprints, hash1: number, hash2: number): boolean => {
   const place = placeOf(slots, hash1, hash2)
-  // two zeros are the free place: what has that fingerprint is masked rather than missed
+  // two zeros mark a free place: a text with that fingerprint counts as secret, so that it is never missed
   return (slots[place] === hash1 && slots[place + 1] === hash2) || (hash1 === 0 && hash2 === 0)
 }
 
@@ -84,7 +86,7 @@ const addFingerprint = (set: Fingerprints, hash1: number, hash2: number): void =
   if (4 * set.count > set.slots.length) grow(set)
 }
 
-/** Texts that must not show, in a form that tells none of them. */
+/** Texts that must be masked, in a form from which they cannot be recovered. */
 export type NeedleSet = {
   readonly hashing: Hashing
   /** The lengths that needles have, longest first; at most {@link blockLength}. */
@@ -92,29 +94,31 @@ export type NeedleSet = {
   readonly fingerprints: Readonly<Fingerprints>
   /** A bit for each UTF-16 unit: set if a needle begins with it. */
   readonly firsts: Uint32Array
-  /** A bit for the hash of each beginning of a needle. Others may have the same bit: then a text is held back in vain. */
+  /**
+   * A Bloom filter of all prefixes of needles. On a false positive a text is held back although no needle begins there.
+   */
   readonly beginnings: Uint32Array
 }
 
-/** Everything that must not show of some secret values. */
+/** All texts that must be masked for some secret values. */
 export type Needles = {
-  /** What is looked for in a text, and in what it means once its escapes are decoded. */
+  /** Searched for in a text, and in the text with its escapes decoded. */
   readonly plain: NeedleSet
-  /** What is looked for in base64. */
+  /** Searched for in a text read as base64. */
   readonly base64: NeedleSet
   /** Bytes of memory. */
   readonly bytes: number
 }
 
-/** Bits for beginnings, for each UTF-16 unit of the values: of 30,000 texts that begin no secret one is held back. */
+/** Bits of the prefix filter per UTF-16 unit of the values: about one of 30,000 texts is held back without need. */
 const bitsPerUnit = 1_024
 const fewestBits = 2 ** 13
 /** 4 MiB, which are enough for values of 512 KiB. */
 const mostBits = 2 ** 25
 
-/** Work that is done at once, in UTF-16 units: some milliseconds. */
+/** Most work in one turn of the event loop, in UTF-16 units: some milliseconds. */
 const workAtOnce = 2 ** 17
-/** Work that a needle costs besides its length. */
+/** Cost of a needle in addition to its length, in the same unit. */
 const workOfOne = 64
 
 /** Sets a bit. */
@@ -125,13 +129,13 @@ const mark = (bits: Uint32Array, at: number): void => {
 /** True if a bit is set. */
 export const isMarked = (bits: Uint32Array, at: number): boolean => ((bits[at >>> 5] ?? 0) & (1 << (at & 31))) !== 0
 
-/** The bits of a beginning by its hashes; the number of bits is a power of two. */
+/** The three bits of a prefix in the filter, by its hashes; the size of the filter is a power of two. */
 const bitsOf = (bits: Uint32Array, hash1: number, hash2: number): readonly number[] => {
   const mask = bits.length * 32 - 1
   return [spread(hash1) & mask, spread(hash2) & mask, spread((hash1 ^ Math.imul(hash2, 0x9e3779b1)) | 0) & mask]
 }
 
-/** True if a needle may begin with the text of these hashes; some other texts count too, never too few. */
+/** True if a needle may begin with the text of these hashes: never false if one does, sometimes true if none does. */
 export const isBeginning = ({ beginnings }: NeedleSet, hash1: number, hash2: number): boolean =>
   bitsOf(beginnings, hash1, hash2).every((bit) => isMarked(beginnings, bit))
 
@@ -151,7 +155,7 @@ const addBlock = (building: Building, text: string, from: number, to: number): v
   let [hash1, hash2] = [0, 0]
   for (let at = from; at < to; at++) {
     if (at > from) for (const bit of bitsOf(beginnings, hash1, hash2)) mark(beginnings, bit)
-    // one more than the unit, so that NULs in front count
+    // one more than the unit, so that leading NULs change the hash
     const unit = text.charCodeAt(at) + 1
     hash1 = (Math.imul(hash1, base1) + unit) | 0
     hash2 = (Math.imul(hash2, base2) + unit) | 0
@@ -189,9 +193,10 @@ const makeSet = async (
 }
 
 /**
- * Prepares secret values to be masked. What is longer than 32 UTF-16 units is known by blocks of it: whoever finds them
- * all finds the whole, and one alone is a part of the secret, which had better not show either. Costs time and memory
- * in proportion to the values (20 MiB at most for 512 KiB), and gives the event loop a turn again and again.
+ * Prepares secret values to be masked. A value longer than 32 UTF-16 units is split into blocks that cover it. Each
+ * block found in a text is masked: all together mask the whole value, and a single block is a part of the secret too.
+ * Costs time and memory in proportion to the values (20 MiB at most for 512 KiB), and yields to the event loop every
+ * few milliseconds.
  */
 export const makeNeedles = async (values: readonly string[]): Promise<Needles> => {
   const plain = await makeSet(values, plainParts)

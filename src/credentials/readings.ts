@@ -2,18 +2,20 @@ import { createJsonDecoder, createURLDecoder, type Decoder, type Emit } from "./
 import { hasFingerprint, isBeginning, isMarked, type NeedleSet, type Needles } from "./needles.ts"
 import { blockLength } from "./secret-parts.ts"
 
-/** Hears that a part of the text is secret, from one place to another. */
+/** Called for each secret part of the text: from a place (inclusive) to a place (exclusive). */
 type Cover = (from: number, to: number) => void
 
-/** So many of the last units are kept; a power of two, more than the longest needle. */
+/** Number of last units that are kept: a power of two, more than the longest needle. */
 const kept = 2 * blockLength
 const keptMask = kept - 1
 
-/** The last UTF-16 units of a text, or of what it means once it is decoded, as far as a needle may stand in them. */
+/** The last UTF-16 units of a text, or of a decoded text: as many as a needle may have. */
 class Window {
-  /** Units so far. */
+  /** Number of units so far. */
   length = 0
-  /** A needle counts only if it holds a unit before this place: behind it nothing was decoded, and the text itself has it too. */
+  /**
+   * End of the last decoded escape. A needle that begins behind it is ignored: the search in the raw text finds it too.
+   */
   decodedUntil = 0
   /** No needle begins before this place. */
   floor = 0
@@ -23,7 +25,7 @@ class Window {
   readonly #hashes1 = new Int32Array(kept)
   readonly #hashes2 = new Int32Array(kept)
   readonly #units = new Uint16Array(kept)
-  /** Where each unit begins in the text. */
+  /** Where each unit begins in the raw text. */
   readonly #froms = new Float64Array(kept)
 
   constructor(set: NeedleSet, cover: Cover) {
@@ -31,7 +33,7 @@ class Window {
     this.#cover = cover
   }
 
-  /** Adds a unit, which stands in the text from one place to another. */
+  /** Adds a unit. `from` and `to` are where it is written in the raw text. */
   add(unit: number, from: number, to: number): void {
     const { base1, base2 } = this.#set.hashing
     const before = this.length & keptMask
@@ -44,12 +46,12 @@ class Window {
     if (found > 0) this.#cover(this.#froms[(this.length - found) & keptMask] ?? 0, to)
   }
 
-  /** The unit at one of the last places. */
+  /** The unit at a place, which must be one of the last. */
   unitAt(place: number): number {
     return this.#units[place & keptMask] ?? 0
   }
 
-  /** Forgets what came. */
+  /** Forgets all units. */
   reset(): void {
     this.length = 0
     this.decodedUntil = 0
@@ -59,8 +61,8 @@ class Window {
   }
 
   /**
-   * The first place of the text from which a needle may stand that has not ended; undefined if there is none.
-   * @param isOpen true if what comes next is decoded together with what came, so that any beginning counts
+   * The first place of the raw text where an unfinished needle may begin; undefined if there is none.
+   * @param isOpen true if the next units may be decoded: then a beginning without decoded units counts too
    */
   growsFrom(isOpen: boolean): number | undefined {
     const until = isOpen ? this.length : Math.min(this.length, this.decodedUntil)
@@ -69,12 +71,12 @@ class Window {
     return undefined
   }
 
-  /** Hash of the `length` units up to `end`, by those of the beginnings. */
+  /** Hash of the `length` units up to `end`, computed from the hashes of two prefixes. */
   #hash(hashes: Int32Array, powers: Int32Array, end: number, length: number): number {
     return ((hashes[end & keptMask] ?? 0) - Math.imul(hashes[(end - length) & keptMask] ?? 0, powers[length] ?? 0)) | 0
   }
 
-  /** Length of the longest needle that ends where the units do; 0 if none does. */
+  /** Length of the longest needle that ends with the last unit; 0 if none does. */
   #longestNeedle(): number {
     const { hashing, lengths, fingerprints } = this.#set
     const end = this.length
@@ -87,7 +89,7 @@ class Window {
     return 0
   }
 
-  /** True if what stands from a place to the end may be the beginning of a longer needle, also of a later block. */
+  /** True if the units from a place to the end may be the beginning of a longer needle. */
   #mayGrow(place: number): boolean {
     const { firsts, hashing, lengths } = this.#set
     if (this.length - place >= (lengths[0] ?? 0) || !isMarked(firsts, this.unitAt(place))) return false
@@ -100,20 +102,20 @@ class Window {
   }
 }
 
-/** A way of reading a text, or several: what it means then is looked through for needles. */
+/** One encoding, or several, in which a text is searched for needles. */
 export type Reading = {
-  /** Takes the unit at a place of the text. */
+  /** Takes the unit at a place of the raw text. Places come in order and without gaps. */
   push(unit: number, at: number): void
-  /** No more comes. */
+  /** Call it at the end of the text. */
   end(): void
-  /** The first place of the text that a needle may still begin at, or an escape that has not ended. */
+  /** The first place of the raw text where an unfinished needle or escape may begin; undefined if there is none. */
   growsFrom(): number | undefined
 }
 
 const lineFeed = 10
 const carriageReturn = 13
 
-/** A decoder, and what was decoded by it. */
+/** A decoder, and the window that its output is searched in. */
 type Stage = { readonly window: Window; readonly decoder: Decoder }
 
 const createStage = (window: Window, decoderOf: (emit: Emit) => Decoder, next?: Decoder): Stage => ({
@@ -129,9 +131,9 @@ const isIdle = ({ window, decoder }: Stage): boolean =>
   decoder.openFrom === undefined && window.length - window.decodedUntil >= blockLength
 
 /**
- * Reads a text by stages, of which the first gets the units of the text, and each next one what the one before decoded. It
- * sleeps while nothing is escaped, since `plain` reads the text itself; once a unit comes that may begin an escape, it begins
- * with the last units before.
+ * Reads a text in stages: the first stage gets the raw units, each next stage gets the output of the stage before. It
+ * sleeps while the text has no escapes, since `plain` searches the raw text. When a unit may begin an escape, it wakes
+ * up and first reads the last units before that one.
  */
 const createEscaped = (
   plain: Window,
@@ -174,10 +176,12 @@ const earliest = (places: readonly (number | undefined)[]): number | undefined =
 const isBase64 = (unit: number): boolean =>
   (unit >= 97 && unit <= 122) || (unit >= 65 && unit <= 90) || (unit >= 47 && unit <= 57) || unit === 43 || unit === 61
 
-/** The letter of base64 for one of its URL-safe form (RFC 4648 §5). */
+/** Maps a letter of the URL-safe base64 alphabet (RFC 4648 §5) to the standard one; others stay. */
 const standard = (unit: number): number => (unit === 45 ? 43 : unit === 95 ? 47 : unit)
 
-/** Shorter lines are no lines of base64, which are 64 or 76 letters long: the next one stands for itself. */
+/**
+ * Lines of broken base64 are 64 or 76 letters long. A needle does not go on from a line shorter than this to the next.
+ */
 const shortestBroken = 32
 
 /** Reads a text as base64 of either alphabet, also where it is broken into lines. */
@@ -206,8 +210,8 @@ const isPercent = (unit: number): boolean => unit === 37
 const isPercentOrPlus = (unit: number): boolean => unit === 37 || unit === 43
 
 /**
- * Makes all readings of one text: as it is, as base64, with the escapes of JSON once and twice (JSON in JSON), percent-encoded,
- * and as a form. Where one finds a needle, `cover` hears where it stands in the text.
+ * Makes all readings of one text: as it is, as base64, with the escapes of JSON once and twice (JSON in JSON),
+ * percent-encoded, and as a form. `cover` is called with the place of each needle in the raw text.
  */
 export const createReadings = ({ plain, base64 }: Needles, cover: Cover): Reading => {
   const whole = new Window(plain, cover)

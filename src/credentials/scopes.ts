@@ -13,7 +13,7 @@ export type Holder = {
   readonly subject: string
   readonly groups: readonly string[]
   readonly roles: readonly string[]
-  /** Who it is, where one person alone shares the instance: per_user targets without a strategy of their own. */
+  /** The user's identity; only where one user has the instance alone: per_user targets without a plugin's strategy. */
   readonly identity?: PluginIdentity
   /** The role or group that the subject key stands for; only on per_role and per_group targets. */
   readonly shared?: string
@@ -25,12 +25,12 @@ export type ScopeOwner = { readonly issuer: string; readonly name: string }
 /** One scope of credential values. */
 export type ScopeRef = { readonly scope: CredentialScope; readonly who?: ScopeOwner }
 
-/** Most roles, and most groups, of one identity that are looked at: those of `access` first, then by name. */
+/** Most roles, and most groups, of one identity whose scopes are read: those of `access` first, then by name. */
 export const maxScopesOfOneKind = 100
 
 /**
- * The scopes that a target takes values from: none narrower than its boundary, so that nobody's own value reaches an
- * instance that others share. A target with a subject key strategy of its own takes only `default`.
+ * The scopes that a target takes values from. None is narrower than its isolation boundary, so that a user's own value
+ * never reaches an instance that others share. A target with a plugin's subject-key strategy takes only `default`.
  */
 export const scopesAllowed = (target: MCPTarget): readonly CredentialScope[] => {
   if (target.spec.subjectKey !== undefined) return ["default"]
@@ -46,7 +46,10 @@ export const scopesAllowed = (target: MCPTarget): readonly CredentialScope[] => 
   }
 }
 
-/** `held` from the weakest to the strongest: the first match of the `access` list wins, what it does not name is weakest. */
+/**
+ * `held` from the weakest to the strongest: what the `access` list names first is strongest, what it does not name
+ * weakest.
+ */
 const byAccess = (held: readonly string[], issuer: string, access: readonly string[] | undefined): string[] => {
   const place = (value: string): number => {
     const index = access?.findIndex((entry) => entry === `${issuer}/${value}` || entry === value) ?? -1
@@ -84,10 +87,10 @@ export const scopesOf = (target: MCPTarget, holder: Holder): ScopeRef[] => {
 export const scopeNames = (target: MCPTarget, scopes: readonly ScopeRef[]): string[] =>
   scopes.map(({ scope, who }) => scopeSecretName(target.metadata.name, scope, who))
 
-/** Scope Secrets as an instance records them in its annotation. */
+/** Names of scope Secrets in the form of an instance's annotation {@link labels.credentialScopes}. */
 export const toRecord = (names: readonly string[]): string => names.join(",")
 
-/** The instances that were composed of a scope Secret, present or not: those that a change of it concerns. */
+/** The instances whose composition read a scope Secret, present or not: a change of the Secret concerns them. */
 export const instancesOf = (secret: string, instances: Iterable<MCPInstance>): MCPInstance[] =>
   [...instances].filter(
     (instance) => annotationOf(instance, labels.credentialScopes)?.split(",").includes(secret) === true,

@@ -1,7 +1,12 @@
-/** Lines of a multi-line value that are masked on their own: keys and certificates are printed line by line. */
+/**
+ * Fewest characters of a line that is masked on its own: private keys and certificates are often printed line by line.
+ */
 const shortestLine = 8
 
-/** What must not show of a secret value: itself, and its lines of at least 8 characters if it has several. */
+/**
+ * What is masked of a secret value, blanks around it removed: the value, and if it has several lines each of 8
+ * characters or more.
+ */
 export function* plainParts(value: string): Generator<string> {
   const text = value.trim()
   if (text === "") return
@@ -13,10 +18,10 @@ export function* plainParts(value: string): Generator<string> {
   }
 }
 
-/** Shortest part of a longer text in base64 that is masked: words of fewer letters are too common. */
+/** Fewest letters of base64 from inside a longer text that are masked: shorter ones match ordinary words too often. */
 const shortestInside = 8
 
-/** What base64 makes of bytes behind `before` others, as far as it depends on nothing but these bytes. */
+/** The base64 letters of `bytes` behind `before` other bytes, without letters that depend on the bytes around them. */
 const inside = (bytes: Buffer, before: number): string => {
   const text = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64")
   return text.slice(Math.ceil((before * 4) / 3), Math.floor(((before + bytes.length) * 4) / 3))
@@ -28,8 +33,8 @@ function* withoutPadding(text: string): Generator<string> {
 }
 
 /**
- * The base64 of {@link plainParts}, and of the value with the blanks around it; and what base64 makes of the value inside
- * another text, as of a password behind a name. Of a blank value there is nothing to hide.
+ * The base64 of {@link plainParts}, and of the value with the blanks around it; also the base64 of the value inside a
+ * longer text, such as `name:password`. Nothing for a blank value.
  */
 export function* base64Parts(value: string): Generator<string> {
   const text = value.trim()
@@ -43,12 +48,15 @@ export function* base64Parts(value: string): Generator<string> {
   }
 }
 
-/** Length of a block, in UTF-16 units: what is as long as this in a log is no coincidence. */
+/** Length of a block, in UTF-16 units: long enough that a match in a log is not by chance. */
 export const blockLength = 32
 
-/** Furthest that the beginning of a block is moved. */
+/** Most UTF-16 units by which the beginning of a block is moved. */
 const furthest = 8
-/** A block that begins so near to a line's end would let the end of many a line look like its beginning. */
+/**
+ * A block does not begin so near to a line's end if it can be moved: else the end of many lines looks like its
+ * beginning.
+ */
 const nearEnd = 4
 
 const isNearEnd = (text: string, at: number): boolean => {
@@ -59,13 +67,13 @@ const isNearEnd = (text: string, at: number): boolean => {
   return false
 }
 
-/** The last place from which a block still touches what ends at `at`, and does not begin near a line's end if it can. */
+/** Where to begin a block so that it touches the block that ends at `at`: not near a line's end if possible. */
 const beginBefore = (text: string, at: number): number => {
   for (let begin = at; begin > at - furthest; begin--) if (!isNearEnd(text, begin)) return begin
   return at
 }
 
-/** The beginning of a last block that may be shorter, so that it does not begin near a line's end. */
+/** Where to begin the last block: it may be shorter than others, so that it does not begin near a line's end. */
 const lastBegin = (text: string, latest: number): number => {
   const earliest = text.length - blockLength
   for (let begin = earliest; begin <= Math.min(earliest + furthest, latest); begin++)
@@ -75,8 +83,9 @@ const lastBegin = (text: string, latest: number): number => {
 }
 
 /**
- * Where the blocks of a text begin and end: none is longer than {@link blockLength}, each begins inside or right behind
- * the one before, and the last one ends with the text. So whatever covers every block covers the text.
+ * Calls `visit` with the begin and end of each block of a text. No block is longer than {@link blockLength}. Each
+ * begins inside or right behind the one before, and the last one ends with the text: the blocks together cover the
+ * text.
  */
 export const eachBlock = (text: string, visit: (from: number, to: number) => void): void => {
   let end = Math.min(blockLength, text.length)

@@ -5,8 +5,8 @@ import { labels, recommendedLabels, secretName } from "../api/names.ts"
 import type { CallOptions, ClusterPort } from "../ports/cluster.ts"
 
 /**
- * The immutable Secret of one composition, under a new random name `<instance>-<5>`. Owned by the target until
- * {@link giveToInstance}: a crash between the two leaves it to the target's end.
+ * The immutable Secret of one composition, under a new name: `<instance>-` and 5 random characters. Owned by the target
+ * until {@link giveToInstance}: after a crash between the two it is deleted together with the target.
  */
 export const toCompositionSecret = (input: {
   readonly instance: string
@@ -38,14 +38,18 @@ export const toCompositionSecret = (input: {
   data: toSecretData(input.values),
 })
 
-/** True if a gateway made the Secret for this instance; false of one that a person made, whatever instance names it. */
+/**
+ * True if a gateway made the Secret for this instance; false for a Secret that a person made and an instance refers to.
+ */
 export const isCompositionOf = ({ metadata, immutable }: Secret, instance: MCPInstance): boolean => {
   const { name } = instance.metadata
   const made = { ...recommendedLabels(name), [labels.instance]: name, [labels.target]: instance.spec.targetName }
   return immutable === true && Object.entries(made).every(([key, value]) => metadata.labels?.[key] === value)
 }
 
-/** Makes the instance the only owner of its Secret, without blockOwnerDeletion (which would need rights on finalizers). */
+/**
+ * Makes the instance the only owner of its Secret, without blockOwnerDeletion (which would need rights on finalizers).
+ */
 export const giveToInstance = async (
   cluster: ClusterPort,
   secret: Secret,
@@ -58,7 +62,7 @@ export const giveToInstance = async (
   await cluster.mergePatch(secretKind, { namespace, name }, { metadata: { ownerReferences: [owner] } }, options)
 }
 
-/** The values that an instance's process was started with; undefined if they cannot be told. */
+/** The values that an instance's process was started with; undefined if its Secret no longer exists. */
 export const readComposition = async (
   cluster: ClusterPort,
   instance: MCPInstance,

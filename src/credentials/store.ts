@@ -7,7 +7,7 @@ import type { ClusterPort } from "../ports/cluster.ts"
 import { checkValues, type NameRules } from "./names.ts"
 import { type ScopeOwner, scopesAllowed } from "./scopes.ts"
 
-/** Names one scope of a target in the cluster. */
+/** A call about one scope of a target. */
 export type ScopeCall = {
   readonly cluster: ClusterPort
   readonly target: MCPTarget
@@ -18,7 +18,7 @@ export type ScopeCall = {
   readonly signal: AbortSignal
 }
 
-/** What may be told of a scope: never its values. */
+/** What a caller may see of a scope: never its values. */
 export type ScopeSummary = {
   /** Name of the Secret. */
   readonly secret: string
@@ -26,7 +26,10 @@ export type ScopeSummary = {
   readonly names: readonly string[]
   /** When a gateway last wrote it (RFC 3339); its creation if only kubectl did. */
   readonly updatedTime: string
-  /** Changes when a value does; keyed by the Secret's UID, so that short values cannot be guessed from it. */
+  /**
+   * HMAC-SHA256 of the values, keyed with the Secret's UID so that short values cannot be guessed from it; 16 hex
+   * digits.
+   */
   readonly digest: string
 }
 
@@ -39,8 +42,9 @@ const isOwner = (target: MCPTarget) => (reference: { readonly kind: string; read
 const managedBy = "app.kubernetes.io/managed-by"
 
 /**
- * False for what a deleted target of the same name left behind: its values are nobody's any more, and its users gave them to
- * another server. Without an owner, that is a Secret of ours that lost it (`--cascade=orphan`), not one that a person made.
+ * False for a Secret of a deleted target of the same name: its users gave the values to another server, so they must
+ * not be used. A Secret without an owner belonged to such a target if a gateway made it (then `--cascade=orphan`
+ * removed the owner); if a person made it, it belongs to this target.
  */
 const belongsTo = (target: MCPTarget, { metadata }: Secret): boolean => {
   const owners = metadata.ownerReferences ?? []
@@ -57,9 +61,9 @@ const fetchScope = async (call: ScopeCall): Promise<{ name: string; secret: Secr
 export type ScopeState = {
   /** Undefined if the scope has none. */
   readonly values: Readonly<Record<string, string>> | undefined
-  /** Names whose bytes are no UTF-8, so that their values are others than the Secret's. */
+  /** Names whose bytes in the Secret are not UTF-8: their decoded values differ from the Secret's. */
   readonly garbled: readonly string[]
-  /** Another one whenever the Secret was written, made or removed. */
+  /** Changes whenever the Secret is written, created or deleted. */
   readonly version: string
 }
 
@@ -97,7 +101,7 @@ export const ensureAllowed = ({ target, scope }: Pick<ScopeCall, "target" | "sco
   })
 }
 
-/** What may be told of a scope, or undefined if it has no values. Throws `ScopeTooNarrow`. */
+/** The summary of a scope, or undefined if it has no Secret. Throws `ScopeTooNarrow`. */
 export const readScope = async (call: ScopeCall): Promise<ScopeSummary | undefined> => {
   ensureAllowed(call)
   const { secret } = await fetchScope(call)
@@ -141,7 +145,10 @@ const newScopeSecret = (
 type Write = ScopeCall & { readonly now: string }
 type Values = Readonly<Record<string, string>>
 
-/** One try: creates the Secret or changes the very version that was read. */
+/**
+ * One try: creates the Secret, or changes the resource version that was read. Deletes a Secret of a deleted target of
+ * the same name first. Throws ApiConflict, ApiAlreadyExists or ApiNotFound if another write came in between.
+ */
 const writeOnce = async (call: Write, next: (before: Values) => Values): Promise<ScopeSummary> => {
   const { cluster, namespace, target, scope, signal, now } = call
   const { name, secret: found } = await fetchScope(call)
@@ -184,13 +191,13 @@ const write = async (call: Write, next: (before: Values) => Values): Promise<Sco
   }
 }
 
-/** Options of a write, besides the scope. */
+/** A write to one scope. `now` is in milliseconds since the epoch, by default the current time. */
 export type ScopeWrite = ScopeCall & NameRules & { readonly now?: number }
 
 const nowOf = ({ now }: ScopeWrite): string => new Date(now ?? Date.now()).toISOString()
 
 /**
- * Makes `values` the values of a scope, and no others.
+ * Replaces all values of a scope by `values`.
  * @throws ScopeTooNarrow, ValidationFailed, Conflict
  */
 export const setScope = async (call: ScopeWrite & { readonly values: Values }): Promise<ScopeSummary> => {
@@ -199,7 +206,7 @@ export const setScope = async (call: ScopeWrite & { readonly values: Values }): 
 }
 
 /**
- * Changes single values of a scope: null removes one (RFC 7396), names that are not given stay.
+ * Changes single values of a scope: null removes a value (RFC 7396), names that are not given stay.
  * @throws ScopeTooNarrow, ValidationFailed (also if the result is too large), Conflict
  */
 export const mergeScope = async (
@@ -215,7 +222,7 @@ export const mergeScope = async (
   })
 }
 
-/** Removes all values of a scope. `absent` if there were none. */
+/** Deletes the Secret of a scope. `absent` if there was none. */
 export const deleteScope = async (call: ScopeCall): Promise<"deleted" | "absent"> => {
   const name = scopeSecretName(call.target.metadata.name, call.scope, call.who)
   return await call.cluster.delete(secretKind, { namespace: call.namespace, name }, { signal: call.signal })

@@ -1,33 +1,40 @@
-/** The election: the loop that takes and renews the Lease, and what follows from it. */
+/** The leader election: the loop that takes and renews the Lease, and the state that it reports. */
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { createLeaseCalls, type LeaseCallsDeps, leaseTiming } from "./lease.ts"
 
-/** What an election needs. */
+/** Dependencies of an election. */
 type ElectionDeps = LeaseCallsDeps & { readonly telemetry: TelemetryPort }
 
 /** A running election. */
 export type Election = {
-  /** Resolves when the API server has answered for the first time: this process leads, or knows that another one does. */
+  /**
+   * Resolves when this process leads, or first reads that another process does; rejects with the reason if the election
+   * ends before.
+   */
   readonly answered: Promise<void>
-  /** Resolves when this process leads for the first time. */
+  /** Resolves when this process leads for the first time; rejects with the reason if the election ends before. */
   readonly acquired: Promise<void>
   /** Aborted with `LeadershipLost` when leadership is lost, or with an AbortError on close. */
   readonly signal: AbortSignal
   isLeader(): boolean
-  /** False if no try has ended for far longer than any try can take: the loop is stuck, whatever the API server does. */
+  /**
+   * False if no try has ended for 30 s: then the loop is stuck, since a try that the API server does not answer ends
+   * earlier.
+   */
   isAlive(): boolean
-  /** Stops and, if leading, releases the lease so that another replica starts at once. */
+  /** Stops and, if leading, releases the Lease so that another replica can take it at once. */
   close(): Promise<void>
 }
 
-/** A try is two calls and a wait, 8 s at most. */
+/** Far more than the longest try: up to three calls of 3 s each, and a pause of 2 s. */
 const stuckMs = 30_000
 
 /**
- * Ends leadership that is not renewed. A term counts from the beginning of the try that renewed it, since the API server
- * may have written it then; timers measure it, so that a clock that is set changes nothing.
+ * Calls `onEnd` 10 s after the beginning of the last try that renewed the Lease. Terms count from the beginning of a
+ * try, since the API server may have written the Lease at that moment. Timers measure them, so that a change of the
+ * system clock has no effect.
  */
 const createTerms = (clock: ClockPort, onEnd: () => void) => {
   let end = () => {}
@@ -46,7 +53,7 @@ const createTerms = (clock: ClockPort, onEnd: () => void) => {
   }
 }
 
-/** What others see of an election, and how its loop moves it on. */
+/** The state of an election: what {@link Election} shows of it, and the transitions that the loop makes. */
 const createState = ({ telemetry, lease, holder, clock }: ElectionDeps) => {
   const log = telemetry.log.child({ lease: `${lease.namespace}/${lease.name}`, holder })
   const gauge = telemetry.gauge({
@@ -100,8 +107,8 @@ const createState = ({ telemetry, lease, holder, clock }: ElectionDeps) => {
  * Takes part in the election for a Lease (coordination.k8s.io), until closed or until leadership is lost.
  *
  * Guarantee: a leader whose renewals fail aborts `signal` after 10 s, while others wait 15 s from the last renewal that
- * they saw. A Lease has no fence, so two may act for a moment if one is frozen in between: what leaders write must
- * tolerate that.
+ * they saw. A Lease has no fencing token: if a leader's process is frozen and resumes later, two leaders may act at the
+ * same time for a moment. So the writes of a leader must tolerate a second one.
  */
 export const electLeader = (deps: ElectionDeps): Election => {
   const { clock } = deps

@@ -1,4 +1,4 @@
-/** What is written into the Lease, and who may take it: pure. */
+/** The content of the Lease, and the rules for taking it (pure functions); below them the calls to the API server. */
 
 import { type Lease, leaseKind } from "../api/kinds/kubernetes.ts"
 import { AppError, hasCode } from "../errors.ts"
@@ -6,19 +6,19 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import { unlessAborted } from "../waiting/until-aborted.ts"
 
-/** Timing of the election, as Kubernetes' own controllers have it. */
+/** Timing of the election: the defaults of Kubernetes' own controllers. */
 export const leaseTiming = {
-  /** Others may take the lease when its renewal was not seen to change for this long. */
+  /** Others may take the lease when they have not seen a renewal for this long. */
   durationMs: 15_000,
-  /** A leader that could not renew for this long stops, well before others may start. */
+  /** A leader that could not renew for this long stops; others may start 5 s later at the earliest. */
   renewDeadlineMs: 10_000,
   /** Time between two tries. */
   retryMs: 2_000,
-  /** Bound of one call. */
+  /** Time limit of one call to the API server. */
   callMs: 3_000,
 } as const
 
-/** A Kubernetes MicroTime, which has six decimals, of a moment in milliseconds since the epoch. */
+/** A moment in milliseconds since the epoch as a Kubernetes MicroTime, which has six decimals. */
 const microTime = (ms: number): string => new Date(ms).toISOString().replace(/\.(\d{3})Z$/, ".$1000Z")
 
 /** Name of the process that holds the lease; empty = it is free. */
@@ -32,7 +32,9 @@ export const durationOf = (lease: Lease): number =>
 export const sameRenewal = (before: Lease, after: Lease): boolean =>
   before.spec?.renewTime === after.spec?.renewTime && before.spec?.holderIdentity === after.spec?.holderIdentity
 
-/** True if `holder` may write its name: the lease is absent, free, its own, or has run out (as watched by itself). */
+/**
+ * True if `holder` may write its name: the lease is absent, free or its own, or this process saw no renewal in time.
+ */
 export const mayBeTaken = (lease: Lease | undefined, holder: string, hasRunOut: boolean): boolean =>
   lease === undefined || holderOf(lease) === "" || holderOf(lease) === holder || hasRunOut
 
@@ -54,39 +56,41 @@ export const heldBy = (before: Lease | undefined, ref: ObjectRef, holder: string
   }
 }
 
-/** The lease without a holder: whoever looks next may take it at once. */
+/** The lease without a holder: any process may take it at once. */
 export const freed = (lease: Lease): Lease => ({
   ...lease,
   spec: { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1 },
 })
 
-/** The calls about the Lease, and what they have told. */
-
-/** What the calls need. */
+/** Dependencies of the calls about the Lease. */
 export type LeaseCallsDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   /** The Lease to hold. */
   readonly lease: ObjectRef
-  /** Name of this process, unlike any other's. */
+  /** Name of this process, unique among all processes. */
   readonly holder: string
 }
 
 /** One lease, as one process holds it. */
 type LeaseCalls = {
-  /** One try to take or renew: a look, a write, and another look if the write met one of somebody else. True = it is ours. */
+  /**
+   * One try to take or renew: a read, a write, and another read if the write met a conflict. True = this process holds
+   * it.
+   */
   hold(signal: AbortSignal): Promise<boolean>
-  /** Frees the lease if it is ours. Looks first: a renewal that was given up may have been written. */
+  /** Frees the lease if this process holds it. Reads it first, since a renewal that timed out may have been written. */
   release(): Promise<void>
-  /** True if another process was the holder at the last look. */
+  /** True if another process was the holder at the last read. */
   isOfAnother(): boolean
   /** Ends the timer that watches the holder's renewals. */
   end(): void
 }
 
 /**
- * What this process knows of the lease. Whether it has run out is told by a timer of our own that starts when a renewal
- * is seen: times that others wrote are never compared with ours, and a clock that is set does not end anybody's lease.
+ * What this process knows of the lease. The lease has run out when a timer of this process ends that starts at each
+ * renewal seen. Times that other processes wrote are never compared with the own clock, so that a wrong clock ends no
+ * lease.
  */
 const createSighting = (clock: ClockPort) => {
   let lease: Lease | undefined
@@ -111,7 +115,7 @@ const createSighting = (clock: ClockPort) => {
   }
 }
 
-/** Runs a call that has three seconds, or less if `signal` is aborted before. */
+/** Runs a call with a limit of 3 s. Rejects with ClusterUnavailable at the limit, or with the reason of `signal`. */
 const bounded = async <T>(
   clock: ClockPort,
   signal: AbortSignal | undefined,
@@ -132,10 +136,10 @@ const bounded = async <T>(
 /** Makes the calls about one lease, each bounded in time. Close it with `end`. */
 export const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: LeaseCallsDeps): LeaseCalls => {
   const sighting = createSighting(clock)
-  /** True from the moment we may have written our name until a look says otherwise. */
+  /** True from the first attempt to write our name until a read shows another holder. */
   let mayHold = false
 
-  const look = async (signal?: AbortSignal): Promise<Lease | undefined> => {
+  const read = async (signal?: AbortSignal): Promise<Lease | undefined> => {
     const found = await bounded(clock, signal, (bound) => cluster.get(leaseKind, ref, { signal: bound }))
     mayHold = found !== undefined && holderOf(found) === holder
     sighting.see(found)
@@ -152,7 +156,7 @@ export const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: LeaseCa
   }
   return {
     hold: async (signal) => {
-      const found = await look(signal)
+      const found = await read(signal)
       if (!sighting.mayBeTakenBy(holder)) return false
       const wanted = heldBy(found, ref, holder, clock.now())
       try {
@@ -160,14 +164,14 @@ export const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: LeaseCa
         return true
       } catch (error) {
         if (!hasCode(error, "ApiConflict", "ApiAlreadyExists", "ApiNotFound")) throw error
-        // someone wrote at the same moment, perhaps this very call, which was repeated after a lost answer
-        const now = await look(signal)
+        // a write came in between: another process's, or ours, which was repeated after its response was lost
+        const now = await read(signal)
         return now !== undefined && sameRenewal(now, wanted)
       }
     },
     release: async () => {
       if (!mayHold) return
-      const found = await look()
+      const found = await read()
       if (found !== undefined && holderOf(found) === holder) await write(freed(found), false)
     },
     isOfAnother: () => sighting.isOfAnother(holder),

@@ -4,60 +4,68 @@ import { labels } from "../api/names.ts"
 import { isCancellable } from "../signals/drain.ts"
 import { asksForRestart } from "../signals/restart.ts"
 
-/** Whom the instance must belong to, and how it is wanted. */
+/** What a request asks for: whose instance, and with which credentials. */
 export type Wanted = {
+  /** As in {@link PlacementRequest}: `create` may create an instance, `find` may not. */
   readonly mode: "create" | "find"
   readonly targetUID: string
   readonly subjectKey: string
-  /** The scope Secrets that the identity yields now, as an instance records them. */
+  /** The scope Secrets that apply to the identity now, in the form of the instance's annotation. */
   readonly scopes: string
-  /** True if the message belongs to a call that is open already (an answer, a cancellation): a drain lets it through. */
+  /**
+   * True if the message belongs to a call that is open already (a response, a cancellation): it is sent during a drain
+   * too.
+   */
   readonly continues: boolean
 }
 
-/** Everything that a decision rests on. */
+/** Everything that a decision depends on. */
 export type Snapshot = {
-  /** The freshest state known; undefined = there is none. */
+  /** The newest state known; undefined = no such instance is known. */
   readonly instance: MCPInstance | undefined
-  /** False while the cache may be stale: nothing is sent on its word alone. */
+  /** False while the cache may be stale: then a read of the API server must confirm it before a request is sent. */
   readonly trusted: boolean
-  /** True if this incarnation has answered a probe of this replica. */
+  /** True if an address of this incarnation has answered a probe of this replica and may be used for this request. */
   readonly reachable: boolean
 }
 
-/** Why a request waits, for the answer at the end of the hold. */
+/** Why a request waits; reason and message are in the error if the hold times out. */
 export type Hold = {
   readonly verdict: "hold"
   readonly reason: string
   readonly message: string
-  /** What should be done meanwhile, if anything. */
+  /** What to do meanwhile: ask for a restart, probe the addresses, or confirm the cache by a read. Absent = nothing. */
   readonly act?: "restart" | "probe" | "confirm"
-  /** True if waiting counts as use: the operator must neither collect nor give up the instance. */
+  /** True if waiting counts as use: an in-use mark then keeps the operator from deleting the instance. */
   readonly counts: boolean
-  /** True if the operator must hear of that use at once, because it cancels a drain. */
+  /** True if the in-use mark must be written at once, because it cancels a drain. */
   readonly urgent?: boolean
-  /** True if the wait is for a free place: the hold then ends with 429. */
+  /** True if the instance waits for a place under the limits: the hold then times out with CapacityExceeded (429). */
   readonly queued?: boolean
 }
 
 /** Why an instance cannot run. */
 export type Failure = { readonly reason: string; readonly message: string; readonly exitCode?: number }
 
-/** What is to happen to a request now. */
+/** What to do with a request now. */
 export type Decision =
   | Hold
+  /** The instance takes the request. */
   | { readonly verdict: "warm" }
-  /** No instance lives: make one. */
+  /** No instance is known: create one. */
   | { readonly verdict: "create" }
-  /** No instance lives, and none may be made. `sure` = the API server itself said so. */
+  /** No instance is known, and this request may not create one. */
   | { readonly verdict: "gone" }
+  /** An object of this name belongs to another sharer or target. */
   | { readonly verdict: "conflict" }
   | { readonly verdict: "full"; readonly message: string }
   | { readonly verdict: "failed"; readonly failure: Failure }
 
 type Check = (instance: MCPInstance, wanted: Wanted, snapshot: Snapshot) => Decision | undefined
 
-/** The name is a digest: what it stands for is compared in full. */
+/**
+ * The instance's name has a digest, which may collide: so the subject key and the target's UID are compared in full.
+ */
 const stranger: Check = ({ spec }, wanted) =>
   spec.subjectKey === wanted.subjectKey && spec.targetUID === wanted.targetUID ? undefined : { verdict: "conflict" }
 
@@ -67,12 +75,14 @@ const stale: Check = (_instance, _wanted, { trusted }) =>
     : {
         verdict: "hold",
         reason: "CacheStale",
-        message: "The cluster is being asked again.",
+        message: "The instance is being read from the cluster again.",
         act: "confirm",
         counts: false,
       }
 
-/** Being deleted: a newcomer waits for the end and makes a new one; use would be written to nobody. */
+/**
+ * Being deleted: the request waits for the end, and then creates a new instance. An in-use mark would have no effect.
+ */
 const terminating: Check = ({ metadata }) =>
   metadata.deletionTimestamp === undefined
     ? undefined
@@ -81,7 +91,7 @@ const terminating: Check = ({ metadata }) =>
 const draining: Check = ({ status }, { continues }) => {
   const condition = findCondition(status?.conditions, "Draining")
   if (condition?.status !== "True" || continues) return undefined
-  // the others go on to their end, and a key of ours would only delay it
+  // a drain that cannot be cancelled goes on to its end: an in-use mark of ours would only delay the end
   const cancels = isCancellable(condition.reason)
   return {
     verdict: "hold",
@@ -92,9 +102,9 @@ const draining: Check = ({ status }, { continues }) => {
   }
 }
 
-/** Another set of credentials than the instance was made with; one that no gateway composed records none. */
+/** The identity has other scope Secrets than the instance was created with. */
 const otherCredentials: Check = (instance, { scopes, continues }) => {
-  // undefined if no gateway composed it
+  // undefined if a person applied the instance by hand
   const record = annotationOf(instance, labels.credentialScopes)
   if (record === undefined || record === scopes || continues) return undefined
   return {
@@ -125,9 +135,10 @@ const admission: Check = ({ status }) => {
 }
 
 /**
- * A failure counts while the operator stands by it: phase Failed, Ready=False, computed from the current spec, and not
- * older than the running start. As soon as the operator starts anew (another phase, or a later startTime) or the spec
- * changes, the failure belongs to an earlier start and the request waits for the new one.
+ * The failure of the current start; undefined if there is none. A failure counts while the phase is Failed, Ready is
+ * False, the status was computed from the current spec, and the failure is not older than the current start. With a new
+ * start (another phase, or a later startTime) or a changed spec the failure belongs to an earlier start, and the
+ * request waits.
  */
 export const currentFailure = ({ metadata, status }: MCPInstance): Failure | undefined => {
   if (status?.phase !== "Failed") return undefined
@@ -172,7 +183,7 @@ const unreached: Check = ({ status }, _wanted, { reachable }) => {
   }
 }
 
-/** Read from top to bottom: the first check that speaks decides. */
+/** The checks, in order: the first that returns a decision decides. */
 const checks: readonly Check[] = [
   stranger,
   stale,
@@ -186,7 +197,7 @@ const checks: readonly Check[] = [
   unreached,
 ]
 
-/** What is to happen to a request, given what is known. Pure. */
+/** Decides what to do with a request. Pure. */
 export const decidePlacement = (snapshot: Snapshot, wanted: Wanted): Decision => {
   const { instance } = snapshot
   if (instance === undefined) return { verdict: wanted.mode === "create" ? "create" : "gone" }

@@ -12,21 +12,21 @@ import type { Failure } from "./decide.ts"
 const maxLogLines = 20
 /** Most bytes of log in an error. */
 const maxLogBytes = 4 * 1024
-/** Most bytes that are read for it; more than are told, so that masking comes before cutting. */
+/** Most bytes that are read; more than are shown, so that secrets are masked before the text is cut. */
 const maxReadBytes = 64 * 1024
-/** How long the log may take: an error without it is better than a late one. */
+/** Time limit for the log: without it in time the error is sent without log lines. */
 const logTimeoutMs = 2_000
 
-/** What telling a failure needs. */
+/** Dependencies of {@link toInstanceFailed}. */
 type FailureDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly log: Logger
-  /** What is masked in the log. */
+  /** Prepares the secret values that are masked in the log. */
   readonly needles: NeedleShare
 }
 
-/** The end of a log whose secret values are masked: at most 20 lines and 4 KiB. Pure. */
+/** The last lines of a log that is masked already: at most 20 lines and 4 KiB, without blank lines. Pure. */
 export const logTail = (text: string): string[] => {
   const lines = text.split("\n")
   const kept: string[] = []
@@ -49,7 +49,7 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
   const query = { tailLines: maxLogLines, limitBytes: maxReadBytes }
   const read = (previous: boolean) =>
     deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
-  // one share for all instances of a user, however many of them fail
+  // all instances of a user share one quota, so that many failing ones do not take the quota of others
   const { subjectKey: owner } = instance.spec
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets === undefined) return []
@@ -63,7 +63,7 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
   }
 }
 
-/** The last log lines of an instance, secret values masked; empty if they cannot be had within two seconds. */
+/** The last log lines of an instance, secret values masked; empty if they cannot be read within two seconds. */
 const recentLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSignal): Promise<string[]> => {
   const limit = new AbortController()
   const cancel = deps.clock.timer(logTimeoutMs, () => limit.abort())
@@ -78,7 +78,10 @@ const recentLog = async (deps: FailureDeps, instance: MCPInstance, signal: Abort
   }
 }
 
-/** The error for an instance that cannot run. `withLog`: the instance is the caller's own, so its log may be shown. */
+/**
+ * The error InstanceFailed for an instance that cannot run. `withLog`: add its last log lines, which only the
+ * instance's single user may see. Never rejects.
+ */
 export const toInstanceFailed = async (
   deps: FailureDeps,
   instance: MCPInstance,

@@ -14,19 +14,22 @@ import { idleTTLOf } from "./use/last-used.ts"
 import { createSeating, ensureOpen, isEarly, toWanted, type Visit } from "./visit.ts"
 import { createParts, type Parts, type PlacementDeps } from "./wire.ts"
 
-/** What an instance's status says when a request comes; `None` = there is no instance, or nothing is said of it yet. */
+/** The phase of an instance when a request comes; `None` = there is no instance, or it has no phase yet. */
 type FoundPhase = Phase | "None"
 
-/** The phase that a request finds. */
+/** The phase of an instance; `None` without an instance or phase. */
 export const phaseOf = (instance: MCPInstance | undefined): FoundPhase => instance?.status?.phase ?? "None"
 
-/** What placement counts. */
+/** Counts the outcomes of placement. */
 type PlacementMetrics = {
-  /** A request that went on without waiting. */
+  /** Counts a request that was placed without waiting. */
   warm(phase: FoundPhase): void
-  /** A request that was refused before anybody looked for its instance. */
+  /** Counts a request that was refused before its instance was searched. */
   refused(error: unknown): void
-  /** Runs a placement that may wait, and counts its outcome and duration; `phase` is the instance's as it came. */
+  /**
+   * Runs a placement that may wait, and counts its outcome and duration. `phase` is the instance's when the request
+   * came.
+   */
   timed<T>(phase: FoundPhase, task: () => Promise<T>): Promise<T>
 }
 
@@ -48,7 +51,7 @@ export const createPlacementMetrics = (
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45],
   })
   const waiting = telemetry.gauge({ name: "reflow_waiting_requests", help: "Requests that wait for an instance now." })
-  const tell = (): void => waiting.set(room.size)
+  const showSize = (): void => waiting.set(room.size)
   const outcomeOf = (error: unknown): string => (isAbort(error) ? "left" : toAppError(error).code)
   const count = (outcome: string, phase: FoundPhase, since: number): void => {
     outcomes.inc({ outcome, phase })
@@ -61,7 +64,7 @@ export const createPlacementMetrics = (
       const since = clock.now()
       try {
         const running = task()
-        tell()
+        showSize()
         const result = await running
         count("waited", phase, since)
         return result
@@ -69,16 +72,19 @@ export const createPlacementMetrics = (
         count(outcomeOf(error), phase, since)
         throw error
       } finally {
-        tell()
+        showSize()
       }
     },
   }
 }
 
-/** How long a request waits for the record of its use before it goes on without. */
+/** How long a request waits until its use is written to the instance; after that it is sent without. */
 const touchTimeoutMs = 3_000
 
-/** Waits for the record of use, or goes on without: an API server that is too slow to take it does not collect either. */
+/**
+ * Waits for the write of use, 3 s at most. While the API server is too slow for it, the operator can delete nothing
+ * either.
+ */
 const settled = async (clock: ClockPort, written: Promise<unknown>): Promise<void> => {
   const limit = new AbortController()
   await Promise.race([written, clock.sleep(touchTimeoutMs, limit.signal).catch(() => {})])
@@ -97,13 +103,13 @@ const toPlacement = (reach: Reach, instance: MCPInstance, visit: Visit, waitedMs
 
 type Warm = {
   readonly placement: Placement
-  /** Settles when use is recorded; if it is there the request waits for it and looks again. */
+  /** Settles when use is written. If present, the request must wait for it, and the decision be made again. */
   readonly touched: Promise<unknown> | undefined
 }
 
-/** Where the request may be sent now, if anywhere. No I/O but the record of use. */
-const tryWarm = ({ look, view, reach, stamps }: Parts, visit: Visit, waitedMs?: number): Warm | undefined => {
-  if (look(visit).verdict !== "warm") return undefined
+/** Where to send the request now; undefined if it must wait. Does no I/O except that it may start the write of use. */
+const tryWarm = ({ decide, view, reach, stamps }: Parts, visit: Visit, waitedMs?: number): Warm | undefined => {
+  if (decide(visit).verdict !== "warm") return undefined
   const instance = view.get(visit.seat.name)
   const placement = instance === undefined ? undefined : toPlacement(reach, instance, visit, waitedMs)
   if (instance === undefined || placement === undefined) return undefined
@@ -123,7 +129,7 @@ const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): 
   await room.wait(wait, service.enter)
 }
 
-/** Makes `place` of the placement port. */
+/** Makes {@link PlacementPort.place}. */
 const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal): PlacementPort["place"] => {
   const { clock, options } = deps
   const seatOf = createSeating(options.issuers)
@@ -147,7 +153,7 @@ const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal):
     }
   }
 
-  /** Looks, waits, records use, and looks again, until the request may go or the hold is over. */
+  /** Decides, waits, writes use, and decides again, until the request may be sent or the hold times out. */
   const placeSlowly = async (visit: Visit, first: Warm | undefined): Promise<Placement> => {
     const since = clock.now()
     const deadline = since + options.hold_timeout
@@ -156,7 +162,7 @@ const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal):
       if (warm?.touched !== undefined) {
         await settled(clock, warm.touched)
         visit.request.signal.throwIfAborted()
-        if (parts.look(visit).verdict === "warm") return warm.placement
+        if (parts.decide(visit).verdict === "warm") return warm.placement
       } else if (warm !== undefined) return warm.placement
       const left = deadline - clock.now()
       if (left <= 0) throw holdOver(visit.seat.name, visit.hold)
@@ -177,7 +183,10 @@ const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal):
 
 export type { PlacementDeps, PlacementOptions } from "./wire.ts"
 
-/** How long a stream without a call counts as use after its last byte: the target's word, else the configuration's. */
+/**
+ * How long a stream without a call counts as use after its last byte, in ms: from the target, else the configuration,
+ * else the idle TTL.
+ */
 const streamTTL = ({ targets, options }: PlacementDeps, instance: MCPInstance): number => {
   const own = targets.get(instance.spec.targetName)?.spec.streamTTL
   const parsed = own === undefined ? undefined : parseDuration(own)
@@ -197,7 +206,7 @@ const readIncarnation = async (
   return lives ? found.status?.incarnation : undefined
 }
 
-/** Makes placement. Close it: waiting requests end, this replica's in-use marks are removed. */
+/** Makes placement. Its `close` rejects waiting requests with ShuttingDown and removes this replica's in-use marks. */
 export const createPlacement = (deps: PlacementDeps): PlacementPort => {
   const stop = new AbortController()
   const parts = createParts(deps, stop.signal)
@@ -240,7 +249,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
     livesOn: createLivesOn({ currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }),
     reportUnreachable: ({ instance, incarnation }) => {
       reach.forget(instance, incarnation)
-      // whoever is placed next waits anyway, and is told what the answer changes
+      // the next request waits for a probe; if the read changes the instance, its decision is made again
       view.confirm(instance).catch(() => {})
     },
     close,

@@ -2,19 +2,19 @@ import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
 
-/** What the pipeline asks of placement. */
+/** A request that needs an instance, as the gateway's pipeline passes it to placement. */
 export type PlacementRequest = {
   readonly target: MCPTarget
   readonly identity: Identity
   readonly subjectKey: SubjectKey
   /**
-   * `create`: find or make the sharer's instance and wait until it answers.
-   * `find`: only an instance that lives already (GET, DELETE, sessions of a stateful target); else `SessionNotFound`.
+   * `create`: find or create the sharer's instance and wait until it answers.
+   * `find`: only an instance that exists already (GET, DELETE, sessions of a stateful target); else `SessionNotFound`.
    */
   readonly mode: "create" | "find"
   /**
-   * True if the message belongs to a call that is open already (an answer to a server's request, a cancellation): an
-   * instance that drains still takes it, or the call could not end. Default false.
+   * True if the message belongs to a call that is open already (a response to a server's request, a cancellation): it
+   * is sent to an instance that drains too, since the call could not end without it. Default false.
    */
   readonly continues?: boolean
   /** Id of the request, for the log. */
@@ -23,49 +23,56 @@ export type PlacementRequest = {
   readonly signal: AbortSignal
 }
 
-/** Where to send the request, and what was learnt on the way. */
+/** Where to send the request, and how long it waited for that. */
 export type Placement = {
+  /** Name of the instance. */
   readonly instance: string
   readonly instanceUID: string
-  /** Pod UID and container restart: one life of the server process. Sessions and connection pools belong to one. */
+  /** Pod UID and container restart count. Sessions and connection pools belong to one incarnation. */
   readonly incarnation: string
   /** Full URL of the MCP endpoint. */
   readonly url: URL
   /**
-   * Seconds of each start step that is known, if this request waited for a start; for Server-Timing. The first answer often
-   * comes before the last steps are told.
+   * Seconds of each known step of the start, if this request waited; for the header Server-Timing. The last steps are
+   * often missing, because the server answers before the operator has written them.
    */
   readonly timings?: Readonly<Record<string, number>>
   /** How long this request waited for its instance, in milliseconds; absent if it did not. */
   readonly waitedMs?: number
 }
 
-/** Placement as the pipeline sees it. */
+/** Placement, as the gateway's pipeline uses it. */
 export type PlacementPort = {
   /**
-   * Where this request belongs. Warm: answers at once, without I/O. Cold: creates and waits, bounded by hold_timeout.
-   * Throws or rejects with InstanceFailed, InstanceStarting, CapacityExceeded, QuotaExceeded, TooManyWaiting, CredentialMissing,
-   * NameConflict, SessionNotFound, TargetPaused, ClusterUnavailable.
+   * Finds the server for a request. If the instance is ready, returns at once and waits for no I/O. Else creates the
+   * instance if it must and waits, at most `hold_timeout`. Throws or rejects with InstanceFailed, InstanceStarting,
+   * CapacityExceeded, QuotaExceeded, TooManyWaiting, CredentialMissing, PluginFailed, NameConflict, SessionNotFound,
+   * TargetPaused, TargetNotFound, ClusterUnavailable, ShuttingDown, or with the reason of the request's signal.
    */
   place(request: PlacementRequest): Placement | Promise<Placement>
-  /** Marks an open call on the placed instance as use; the returned function ends it (once). */
+  /**
+   * Counts an open call on the placed instance as use until the returned function is called; calling it twice is
+   * harmless.
+   */
   beginCall(placement: Placement): () => void
-  /** Marks bytes that flowed on a stream without a call (GET, subscriptions/listen) as use. */
+  /** Counts bytes of a stream without a call (GET, subscriptions/listen) as use. */
   touchStream(placement: Placement): void
   /**
-   * The incarnation that the cluster has now for the placed instance, read once from the API server: decides whether an
-   * upstream's 400/404 to a session, or a refused connection, means «another life». Undefined if the instance is gone.
+   * The current incarnation of the placed instance, by one read of the API server. If it is another one than the
+   * placement's, a 400 or 404 for a session, or a refused connection, means that the server was replaced. Undefined if
+   * the instance was deleted.
    */
   currentIncarnation(placement: Placement, signal: AbortSignal): Promise<string | undefined>
   /**
-   * True if the server whose connection broke lives on: it takes connections, and its incarnation is still the same when its
-   * node must have noticed an end. Takes up to 5 s; rejects with the signal's reason.
+   * True if the server of a broken connection still runs: it takes connections, and its incarnation stays the same for
+   * the 5 s within which its node reports an end. Rejects with the signal's reason, or with the cluster's error.
    */
   livesOn(placement: Placement, signal: AbortSignal): Promise<boolean>
   /**
-   * The upstream could not be reached there: forget what was learnt about its address and ask the API server, so that the
-   * next place looks anew, also while the watch is behind.
+   * Reports that the server could not be reached at the placement's address. The address is forgotten and the instance
+   * read from the API server, so that the next `place` probes again, even if the watch lags.
    */
   reportUnreachable(placement: Placement): void
+  /** Rejects all waiting requests with ShuttingDown and removes this replica's in-use marks. */
   close(): Promise<void>
 }

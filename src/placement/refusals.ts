@@ -2,16 +2,16 @@ import { AppError, hasCode, isAppError } from "../errors.ts"
 import { isWebhookFailure } from "../signals/start.ts"
 import type { Hold } from "./decide.ts"
 
-/** Seconds after which a request that was held in vain may come again. */
+/** Retry-After, in seconds, of a request whose hold timed out. */
 const startingRetrySeconds = 2
-/** The same for one that waited for a free place. */
+/** Retry-After, in seconds, if the instance waited for a free place. */
 const capacityRetrySeconds = 10
 
-/** Nobody's instance lives, and the request may not make one. */
+/** The error for a request that may not create an instance, if there is none. */
 export const sessionNotFound = (): AppError =>
   new AppError("SessionNotFound", { detail: "The server that held this session is gone." })
 
-/** There is no room, not even to wait. */
+/** The error if no place becomes free in time, or too many instances wait for one. */
 export const capacityExceeded = (instance: string, reason: string, message: string): AppError =>
   new AppError("CapacityExceeded", {
     detail: message === "" ? "All instances are in use." : message,
@@ -19,7 +19,7 @@ export const capacityExceeded = (instance: string, reason: string, message: stri
     retryAfterSeconds: capacityRetrySeconds,
   })
 
-/** The hold is over; the start goes on, and the next request joins it. */
+/** The error if the hold times out. The start goes on, and the next request waits for the same start. */
 export const holdOver = (instance: string, hold: Hold | undefined): AppError => {
   const { reason = "Pending", message = "The instance is being started." } = hold ?? {}
   if (hold?.queued === true) return capacityExceeded(instance, reason, message)
@@ -37,14 +37,14 @@ export const nameConflict = (name: string): AppError =>
     data: { instance: name },
   })
 
-/** This replica stops. */
+/** The error while this replica stops. */
 export const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", { detail: "This replica is stopping.", retryAfterSeconds: 1 })
 
-/** Seconds after which a quota may have room: whoever ends an instance gives some back. */
+/** Retry-After, in seconds, for a quota: the end of any instance frees some of it. */
 const quotaRetrySeconds = 30
 
-/** A quota's words hold names and amounts: they are for the caller too. */
+/** The API server's message about a quota has only names and amounts, so the caller may see it. */
 const quotaRefusal = (name: string, error: AppError): AppError => {
   const message = `A quota of the namespace has no room for the instance: ${error.message}`
   return new AppError("QuotaExceeded", {
@@ -55,21 +55,21 @@ const quotaRefusal = (name: string, error: AppError): AppError => {
   })
 }
 
-/** By the operator's own word for it. */
+/** Uses the reason that the operator uses for the same fault. */
 const webhookRefusal = (name: string, verb: string, error: AppError): AppError =>
   new AppError("InstanceFailed", {
-    detail: `The API server cannot ${verb} the instance: an admission webhook of the cluster cannot be asked.`,
+    detail: `The API server cannot ${verb} the instance: an admission webhook of the cluster cannot be called.`,
     data: {
       reason: "WebhookFailed",
-      message: "An admission webhook cannot be asked: an administrator finds its name in the log",
+      message: "An admission webhook cannot be called: an administrator finds its name in the log",
       instance: name,
     },
     cause: error,
   })
 
 /**
- * What the API server refused, told to the caller without its words: they may quote the object. They are the error's cause,
- * which is in the audit line of each request that waited for the instance.
+ * The error for a refusal of the API server. It leaves out the API server's message, which may quote the object. The
+ * message is in the error's cause, which is in the audit line of each request that waited for the instance.
  */
 export const refusal = (name: string, verb: "make" | "change", error: unknown): unknown => {
   if (hasCode(error, "QuotaExceeded")) return quotaRefusal(name, error)
@@ -79,10 +79,10 @@ export const refusal = (name: string, verb: "make" | "change", error: unknown): 
       cause: error,
     })
   if (isWebhookFailure(error)) return webhookRefusal(name, verb, error)
-  // its words may name addresses of the cluster
+  // the cause's message may contain addresses of the cluster
   if (hasCode(error, "ClusterUnavailable"))
     return new AppError("ClusterUnavailable", {
-      detail: `The API server failed, or gave no answer, when it was to ${verb} the instance.`,
+      detail: `The API server failed, or did not respond, when asked to ${verb} the instance.`,
       ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
       cause: error,
     })

@@ -11,14 +11,14 @@ import type { InstanceView } from "./know/instance-view.ts"
 import type { Reach } from "./know/reachable.ts"
 import type { PlacementRequest } from "./port.ts"
 
-/** Whose instance a request belongs to. */
+/** The instance that a request belongs to, and its sharer. */
 export type Seat = {
   /** Name of the instance. */
   readonly name: string
   readonly subjectKey: string
-  /** Who shares it, as credentials see them. */
+  /** The sharer, as far as credentials depend on it. */
   readonly holder: Holder
-  /** The scope Secrets that apply, as an instance records them. */
+  /** The scope Secrets that apply, in the form of the instance's annotation. */
   readonly scopes: string
 }
 
@@ -43,8 +43,8 @@ const makeSeat = (request: PlacementRequest, issuers: readonly string[]): Seat =
 }
 
 /**
- * Finds seats, remembering them for as long as target and identity are the same objects: names are digests, and a warm
- * request should not compute a handful of them.
+ * Makes the function that finds the seat of a request. Seats are cached for as long as target and identity are the same
+ * objects, because computing a seat computes several digests, which would slow down every request.
  */
 export const createSeating = (issuers: readonly string[]): ((request: PlacementRequest) => Seat) => {
   const seats = new WeakMap<MCPTarget, WeakMap<Identity, Seat>>()
@@ -60,7 +60,7 @@ export const createSeating = (issuers: readonly string[]): ((request: PlacementR
   }
 }
 
-/** What the decision needs to know of a request. */
+/** The part of a request that {@link decidePlacement} uses. */
 export const toWanted = ({ target, mode, continues }: PlacementRequest, { subjectKey, scopes }: Seat): Wanted => ({
   mode,
   targetUID: target.metadata.uid ?? "",
@@ -69,22 +69,22 @@ export const toWanted = ({ target, mode, continues }: PlacementRequest, { subjec
   continues: continues === true,
 })
 
-/** One request on its way to its instance. */
+/** The placement of one request. */
 export type Visit = {
   readonly request: PlacementRequest
   readonly seat: Seat
   readonly wanted: Wanted
-  /** Incarnation of the server that had an address when the request came. One that begins later is new to everybody. */
+  /** Incarnation that had a Pod address when the request came; undefined if none had. */
   readonly met: string | undefined
-  /** Why it waits, as last decided. */
+  /** Why the request waits, by the last decision; undefined if it does not. */
   hold: Hold | undefined
 }
 
-/** True if the request came before this life of the server had an address: nobody else can have called it yet. */
+/** True if the request came before the current incarnation had an address, so that it waits for this start. */
 export const isEarly = ({ met }: Visit, { status }: MCPInstance): boolean => met !== status?.incarnation
 
-/** Makes what decides about a visit by what is known now. */
-export const createLook =
+/** Makes the function that decides about a visit by the current knowledge. */
+export const createVisitDecision =
   (view: Pick<InstanceView, "get" | "isTrusted">, reach: Pick<Reach, "url">) =>
   (visit: Visit): Decision => {
     const { seat, wanted } = visit
@@ -94,7 +94,7 @@ export const createLook =
   }
 
 /**
- * Refuses requests to a target that takes none.
+ * Refuses requests to a target that is paused or being deleted.
  * @throws TargetPaused, TargetNotFound (it is being deleted)
  */
 export const ensureOpen = ({ metadata, spec }: MCPTarget): void => {
@@ -105,8 +105,9 @@ export const ensureOpen = ({ metadata, spec }: MCPTarget): void => {
 }
 
 /**
- * The same for a request that has waited: for a target that went meanwhile an instance would be made in vain, again and
- * again, because the cluster removes what has no owner.
+ * As {@link ensureOpen}, by the newest state of the target, for a request that has waited. If the target was deleted
+ * meanwhile, an instance must not be created: the garbage collector would delete it at once, and the request would
+ * create it again.
  * @throws TargetPaused, TargetNotFound
  */
 export const ensureStillOpen = (targets: Pick<Reflection<MCPTarget>, "get">, { metadata }: MCPTarget): void => {

@@ -15,11 +15,11 @@ import { createEffects, type Effects } from "./make/effects.ts"
 import { createDrainNotices, type DrainNotices } from "./use/drain-notice.ts"
 import { createInUseMarks, type InUseMarks } from "./use/in-use.ts"
 import { createUseStamps, type UseStamps } from "./use/last-used.ts"
-import { createLook, type Visit } from "./visit.ts"
+import { createVisitDecision, type Visit } from "./visit.ts"
 import { createService, type Service } from "./waiting/attend.ts"
 import { createWaitingRoom, type WaitingRoom } from "./waiting/waiting-room.ts"
 
-/** The settings that placement follows, under their names in the configuration. */
+/** The settings of placement, under their names in the configuration. */
 export type PlacementOptions = Pick<
   Config["kubernetes"],
   "namespace" | "hold_timeout" | "idle_ttl" | "stream_ttl" | "max_instances" | "expose_subjects"
@@ -29,13 +29,13 @@ export type PlacementOptions = Pick<
     readonly issuers: readonly string[]
   }
 
-/** What placement rests on. The reflections belong to the caller, who closes them after placement. */
+/** Dependencies of placement. The caller owns the reflections and closes them after placement. */
 export type PlacementDeps = {
   readonly cluster: ClusterPort
   readonly instances: Reflection<MCPInstance>
   readonly targets: Reflection<MCPTarget>
   readonly compose: Compose
-  /** What must be masked in logs; the REST API's too. */
+  /** Secret values to mask in logs; shared with the REST API. */
   readonly needles: NeedleShare
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
@@ -46,7 +46,7 @@ export type PlacementDeps = {
   readonly probe?: Probe
 }
 
-/** The parts of placement, wired to each other. */
+/** The parts of placement, connected to each other. */
 export type Parts = {
   readonly view: InstanceView
   readonly reach: Reach
@@ -55,8 +55,8 @@ export type Parts = {
   readonly stamps: UseStamps
   readonly notices: DrainNotices
   readonly service: Service
-  /** What is to happen to a request now. */
-  readonly look: (visit: Visit) => Decision
+  /** Decides what to do with a request now. */
+  readonly decide: (visit: Visit) => Decision
 }
 
 const strangerWarning =
@@ -65,7 +65,7 @@ const strangerWarning =
 
 const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?.status?.conditions, "Ready")
 
-/** Tells the parts that something is known anew of an instance. */
+/** Makes the function that passes each change of an instance to the parts. */
 const createOnChange =
   ({ view, reach, marks, stamps, notices, service }: Parts) =>
   (name: string, previous: MCPInstance | undefined): void => {
@@ -78,7 +78,7 @@ const createOnChange =
       reach.forget(name)
     }
     if (instance !== undefined) {
-      // what answered may be dead: its address is believed again when it answers again
+      // the server that answered may have ended: its address must answer a probe again before it is used
       if (isReady(previous) && !isReady(instance)) reach.forget(name)
       if (isTrue(instance.status?.conditions, "Draining")) void marks.hurry(instance.metadata.uid ?? "")
       notices.see(instance)
@@ -106,7 +106,7 @@ const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal)
 const roomOf = ({ clock, options }: PlacementDeps, onEmpty: (name: string) => void): WaitingRoom<Visit> =>
   createWaitingRoom(clock, options.max_waiting, onEmpty)
 
-/** Makes the parts. `signal` ends what they have begun. */
+/** Makes the parts. `signal` aborts their calls to the cluster. */
 export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => {
   const { cluster, instances, clock, options } = deps
   const view = createInstanceView({
@@ -134,11 +134,11 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     view,
   })
   const notices = createDrainNotices({ clock, find: view.get, markCalls: marks.hurry, write: effects.writeNotice })
-  const look = createLook(view, reach)
-  const service = createService({ room, view, reach, marks, effects, look })
-  const parts = { view, reach, room, marks, stamps, notices, service, look }
+  const decide = createVisitDecision(view, reach)
+  const service = createService({ room, view, reach, marks, effects, decide })
+  const parts = { view, reach, room, marks, stamps, notices, service, decide }
   const onChange = createOnChange(parts)
-  // what drains already is no change
+  // instances already draining at start cause no change event; report them here
   for (const instance of instances.items()) notices.see(instance)
   return parts
 }

@@ -1,51 +1,58 @@
 /**
- * Who answers at the address of a Service? It routes to a Ready Pod only, and a node that knows it refuses connections
- * before. Until the node knows it, packets to its address leave by the default route, where a stranger (a transparent
- * proxy, a firewall) may accept the connection: requests sent there would be lost to it. The same happens for a moment
- * when a node begins to route: kube-proxy ends the refusal before it adds the route (its tables filter and nat are
- * written one after the other; 5 to 30 ms were measured).
+ * Decides whether the server itself answers at the address of its Service.
+ *
+ * A Service routes to a Ready Pod only. Before that, a node that knows the Service refuses connections. A node that
+ * does not know the Service yet sends packets to its address by the default route. There a stranger (a transparent
+ * proxy, a firewall) may accept the connection, and requests sent to it are lost. The same happens for a moment when a
+ * node begins to route: kube-proxy removes the refusal before it adds the route, since it writes its tables filter and
+ * nat one after the other (5 to 30 ms were measured).
  */
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Probed } from "./probe.ts"
 
-/** A network where a stranger answered once is taken for one with strangers for this long. */
+/** After a stranger has answered, the network is assumed to have strangers for this long. */
 const rememberMs = 60 * 60_000
-/** From this long after the Pod became Ready, every node is taken to know the Service. */
+/** This long after the Pod became Ready, every node is assumed to know the Service. */
 const settledMs = 15_000
-/** An answer after a refusal counts once another one came this much later: then the node has finished its change. */
+/**
+ * An answer after a refusal counts when a probe this much later is answered too: then the node has finished its change.
+ */
 const confirmMs = 250
 
-/** What a replica has seen of one life of a server. */
+/** What this replica has seen of one incarnation of a server. */
 export type ServiceSigns = {
-  /** When the Pod was first seen Ready; undefined = it has not been. */
+  /** When the Pod was first seen Ready, by this process's clock; undefined = it has not been. */
   readyAt?: number
-  /** What the last probe told that tells anything: nobody answers yet, as it should be, or somebody who is not the server. */
-  told?: "nobody" | "stranger"
-  /** Since when every probe was answered, after one that was refused. */
+  /**
+   * The last probe that proves something: refused (`nobody`), or answered although the server cannot be routed to
+   * (`stranger`).
+   */
+  proof?: "nobody" | "stranger"
+  /** Since when every probe has been answered. */
   answeredSince?: number
 }
 
-/** The strangers of this network. */
+/** Knowledge about strangers in this network. */
 type Strangers = {
   /**
-   * Takes the outcome of one probe of the Service, and says whether its answer is the server's. `listens`: the server
-   * takes connections at its Pod's own address; asked only before the Pod is Ready. To be asked again until true.
+   * Takes the outcome of one probe of the Service; true if the answer is the server's. Probe again until it is true.
+   * `listens`: the server takes connections at its Pod's own address; only used before the Pod is Ready.
    */
   judge(signs: ServiceSigns, probed: Probed, listens: boolean): boolean
 }
 
-/** Knows no stranger yet. `onStranger` is told of the first one in an hour. */
+/** Makes it without any known stranger. `onStranger` is called when a stranger answers and none has for an hour. */
 export const createStrangers = (clock: ClockPort, onStranger: () => void): Strangers => {
   let metAt = Number.NEGATIVE_INFINITY
   const isKnown = (): boolean => clock.now() - metAt < rememberMs
 
-  /** True if what was told of a Ready Pod's Service before speaks for its answer now. */
-  const isSafe = ({ told, answeredSince = clock.now() }: ServiceSigns): boolean =>
-    told === undefined ? !isKnown() : told === "nobody" && clock.now() - answeredSince >= confirmMs
+  /** True if an answer of a Ready Pod's Service is the server's, by what earlier probes have proved. */
+  const isSafe = ({ proof, answeredSince = clock.now() }: ServiceSigns): boolean =>
+    proof === undefined ? !isKnown() : proof === "nobody" && clock.now() - answeredSince >= confirmMs
 
   const notAnswered = (signs: ServiceSigns, probed: Probed): void => {
     delete signs.answeredSince
-    if (probed === "refused") signs.told = "nobody"
+    if (probed === "refused") signs.proof = "nobody"
   }
 
   return {
@@ -56,9 +63,10 @@ export const createStrangers = (clock: ClockPort, onStranger: () => void): Stran
       }
       signs.answeredSince ??= clock.now()
       if (signs.readyAt !== undefined) return isSafe(signs) || clock.now() - signs.readyAt >= settledMs
-      // a server that listens may be routed to a moment before its Pod is seen Ready here: that tells nothing
+      // a node may route to a server that listens a moment before its Pod is seen Ready here: so this answer proves
+      // nothing
       if (listens) return false
-      signs.told = "stranger"
+      signs.proof = "stranger"
       if (!isKnown()) onStranger()
       metAt = clock.now()
       return false

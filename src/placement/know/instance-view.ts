@@ -4,34 +4,41 @@ import type { ClockPort } from "../../ports/clock.ts"
 import { type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/cluster.ts"
 import { createSingleFlight } from "../../waiting/single-flight.ts"
 
-/** How long one confirming read stands for the requests after it. */
+/** How long a read of the API server confirms an instance. */
 const confirmedMs = 5_000
-/** An object that an answer told of is expected in the cache within this time; then it is read again. */
+/** How long the cache may lack an object that a response of the API server had; after this it is no longer trusted. */
 const overdueMs = 5_000
-/** What is known of the instances: the cache, corrected by answers of the API server that are fresher. */
+
+/** The known instances: the cache, corrected by newer responses of the API server. */
 export type InstanceView = {
-  /** The freshest state known. */
+  /** The newest state known; undefined if there is no such instance. */
   get(name: string): MCPInstance | undefined
-  /** How many the watch has shown. */
+  /** Number of instances that the watch has shown. */
   readonly size: number
-  /** False if the watch has been silent too long, or the cache is overdue, and no read confirmed the instance lately. */
+  /**
+   * True if the cache is up to date for this instance, or a read confirmed the instance in the last 5 s. The cache is
+   * not up to date if the watch has been silent too long, or lacks a response for more than 5 s.
+   */
   isTrusted(name: string): boolean
-  /** Takes an answer of the API server about an instance. */
+  /** Takes an instance as the API server returned it; an older state than the known one is ignored. */
   learn(instance: MCPInstance): void
-  /** Takes the knowledge that the instance with this UID is gone. */
+  /** Records that the API server has no instance with this UID any more. */
   learnGone(name: string, uid: string): void
-  /** Reads an instance from the API server, once for all who ask at the same time. */
+  /**
+   * Reads an instance from the API server; parallel calls for one name share one read. Rejects with the cluster's
+   * error.
+   */
   confirm(name: string): Promise<MCPInstance | undefined>
   close(): void
 }
 
-/** What the view rests on. */
+/** Dependencies of the view. */
 type ViewDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly instances: Reflection<MCPInstance>
   readonly clock: ClockPort
-  /** Told, after the view has it, of each instance that changed, by cache or by answer. */
+  /** Called after each change of an instance, by the watch or by a response. The view has the new state already. */
   readonly onChange: (name: string, previous: MCPInstance | undefined) => void
 }
 

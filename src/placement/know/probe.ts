@@ -8,22 +8,23 @@ import type { Placement, PlacementPort } from "../port.ts"
 /** How long one probe may take, in milliseconds. */
 const probeTimeoutMs = 250
 
-/** What one probe found: a server that answers, a connection that was refused, or anything else (silence, a wrong status). */
+/** Result of one probe: the server answered, the connection was refused, or anything else (timeout, wrong status). */
 export type Probed = "answered" | "refused" | "failed"
 
-/** How to ask by HTTP. */
+/** An HTTP health check: its path, and the Host header if the server wants a certain one. */
 type Health = { readonly path: string; readonly hostHeader: string | undefined }
 
 /**
- * Asks once whether a server answers at the address of `url`: by HTTP (2xx or 3xx) if it has a `health` to ask for,
- * else by a TCP connect. Never on the MCP path: a GET there could take the server's only stream. Resolves, never rejects.
+ * Checks once whether a server answers at the host and port of `url`: with `health` by an HTTP GET (2xx or 3xx), else
+ * by a TCP connect. Never on the MCP path, since a GET there could take the server's only stream. Takes at most 250 ms;
+ * never rejects.
  */
 export type Probe = (url: URL, health: Health | undefined, signal: AbortSignal) => Promise<Probed>
 
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, "")
 const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
 
-/** Said by the node or the host itself, at once; a limit that passed says nothing about who is there. */
+/** The node or the host refuses a connection at once; after a timeout it is unknown whether a server is there. */
 const outcomeOf = (error: NodeJS.ErrnoException): Probed => (error.code === "ECONNREFUSED" ? "refused" : "failed")
 
 const askHTTP = (url: URL, { path, hostHeader: host }: Health, signal: AbortSignal): Promise<Probed> =>
@@ -57,26 +58,27 @@ export const probe: Probe = async (url, health, signal) => {
   return health === undefined ? await askTCP(url, limit) : await askHTTP(url, health, limit)
 }
 
-/** How long the end of a server may be unknown to the API server: its node looks once a second. */
+/** How long the API server may not know that a server has ended: its node checks once a second. */
 const noticeMs = 5_000
-const lookMs = 1_000
+/** Pause between two checks. */
+const checkMs = 1_000
 
-/** What finding out whether a server lives on needs. */
+/** Dependencies of {@link createLivesOn}. */
 type LivesOnDeps = Pick<PlacementPort, "currentIncarnation"> & {
   readonly probe: Probe
   readonly clock: ClockPort
 }
 
 /**
- * Makes what tells whether the server of a broken connection lives on (see the port), once for all that broke at the same time:
- * a server that breaks off a thousand streams must not have the API server asked for each.
+ * Makes {@link PlacementPort.livesOn}. Connections to one incarnation that break at the same time share one check: a
+ * server that breaks a thousand streams must not cause a thousand reads of the API server.
  */
 export const createLivesOn = ({ currentIncarnation, probe: ask, clock }: LivesOnDeps): PlacementPort["livesOn"] => {
   const once = createSingleFlight<boolean>()
-  const look = async (at: Placement): Promise<boolean> => {
-    // whoever leaves must not end it for the others
+  const check = async (at: Placement): Promise<boolean> => {
+    // a caller that aborts must not end the check for the others
     const { signal } = new AbortController()
-    for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(lookMs, signal)) {
+    for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(checkMs, signal)) {
       if ((await ask(at.url, undefined, signal)) === "refused") return false
       if ((await currentIncarnation(at, signal)) !== at.incarnation) return false
     }
@@ -84,7 +86,7 @@ export const createLivesOn = ({ currentIncarnation, probe: ask, clock }: LivesOn
   }
   return (at, signal) =>
     unlessAborted(
-      once(`${at.instanceUID} ${at.incarnation}`, () => look(at)),
+      once(`${at.instanceUID} ${at.incarnation}`, () => check(at)),
       signal,
     )
 }

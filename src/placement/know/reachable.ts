@@ -4,43 +4,51 @@ import type { ClockPort } from "../../ports/clock.ts"
 import { createStrangers, type ServiceSigns } from "./foreign-answers.ts"
 import type { Probe } from "./probe.ts"
 
-/** Pauses between two probes of one address: from the first, growing to the longest. */
+/** Pauses between two probes of one address: each is 1.5 times the one before, up to the longest. */
 const firstPauseMs = 50
 const longestPauseMs = 250
-/** How long the Service is tried after the Pod has answered. Without success the Pod's address stays in use. */
+/** How long the Service is probed after the Pod has answered. Without success the Pod's address stays in use. */
 const serviceTrialMs = 60_000
-/** How long the Service alone is tried for a Pod that is Ready: it routes there by then, except in the first moment. */
+/** How long only the Service is probed if the Pod is Ready: normally it routes there by then. */
 const serviceLeadMs = 50
-/** How long the Service may lag behind the Pod's answer before requests that came later go to the Pod as well. */
+/** How long the Service may answer later than the Pod before all requests go to the Pod, not only early ones. */
 const serviceLagMs = 5_000
 
-/** Which addresses of the running instances have answered this replica. */
+/** The addresses of running instances that have answered a probe of this replica. */
 export type Reach = {
   /**
-   * Where to send a request: the Service from its own first answer on. Before that the Pod, to an `early` request at
-   * once, to others when the Service lags too far behind. undefined = nothing to send it to yet.
+   * Where to send a request: to the Service once it has answered. Before that to the Pod: an `early` request (see
+   * {@link isEarly} in visit.ts) at once, others when the Service is more than 5 s late. undefined = no address has
+   * answered yet.
    */
   url(instance: MCPInstance, early: boolean): URL | undefined
-  /** Begins to probe the instance's addresses, unless that runs already; it ends when `isWanted` says no. */
+  /**
+   * Starts to probe the instance's addresses if that does not run yet. It ends when an address answers, or nobody
+   * waits.
+   */
   ensure(instance: MCPInstance): void
-  /** Drops what is known of an incarnation: the next request probes anew. Without `incarnation`: of whichever there is. */
+  /**
+   * Forgets the addresses of an incarnation, so that the next request probes again. Without `incarnation`: of the
+   * current one.
+   */
   forget(name: string, incarnation?: string): void
   close(): void
 }
 
-/** What reach needs. */
+/** Dependencies of reach. */
 type ReachDeps = {
   readonly clock: ClockPort
   readonly probe: Probe
-  /** True while somebody waits for the instance. */
+  /** True while requests wait for the instance. */
   readonly isWanted: (name: string) => boolean
-  /** Told when an address of the instance answered for the first time, and when its Service has lagged long enough. */
+  /** Called when an address of the instance answered for the first time, and 5 s after the Pod's did. */
   readonly onReached: (name: string) => void
-  /** Told when somebody else answered at the address of a Service, at most once an hour; see foreign-answers.ts. */
+  /** Called when a stranger answered at the address of a Service and none has for an hour; see foreign-answers.ts. */
   readonly onStranger?: () => void
 }
 
-type Life = {
+/** What is known of the addresses of one incarnation. */
+type Reached = {
   readonly incarnation: string
   readonly stop: AbortController
   readonly probing: Set<string>
@@ -54,86 +62,92 @@ const addresses = ({ status }: MCPInstance): string[] => [
   ...new Set([status?.podURL, status?.url].filter((url) => url !== undefined)),
 ]
 
-/** How long to wait with the probe of an address. */
+/** How long to wait before an address is probed, in milliseconds. */
 const delayOf = ({ status }: MCPInstance, address: string): number =>
   status?.url !== undefined && address !== status.url && isTrue(status.conditions, "Ready") ? serviceLeadMs : 0
 
 /** Makes an empty reach. Close it: its probes end. */
 export const createReach = (deps: ReachDeps): Reach => {
   const { clock, probe, isWanted, onReached } = deps
-  const lives = new Map<string, Life>()
+  const known = new Map<string, Reached>()
   const strangers = createStrangers(clock, deps.onStranger ?? (() => {}))
   let closed = false
 
   const forget = (name: string, incarnation?: string): void => {
-    const life = lives.get(name)
-    if (life === undefined || (incarnation !== undefined && life.incarnation !== incarnation)) return
-    life.stop.abort()
-    lives.delete(name)
+    const reached = known.get(name)
+    if (reached === undefined || (incarnation !== undefined && reached.incarnation !== incarnation)) return
+    reached.stop.abort()
+    known.delete(name)
   }
 
-  const lifeOf = (instance: MCPInstance, incarnation: string): Life => {
+  const reachedOf = (instance: MCPInstance, incarnation: string): Reached => {
     const { name } = instance.metadata
-    const known = lives.get(name)
-    if (known?.incarnation === incarnation) return known
+    const before = known.get(name)
+    if (before?.incarnation === incarnation) return before
     forget(name)
-    const life: Life = { incarnation, stop: new AbortController(), probing: new Set(), answered: new Map(), signs: {} }
-    lives.set(name, life)
-    return life
+    const reached: Reached = {
+      incarnation,
+      stop: new AbortController(),
+      probing: new Set(),
+      answered: new Map(),
+      signs: {},
+    }
+    known.set(name, reached)
+    return reached
   }
 
-  const goesOn = (name: string, { stop, reachedAt }: Life): boolean => {
+  const goesOn = (name: string, { stop, reachedAt }: Reached): boolean => {
     if (stop.signal.aborted) return false
     return isWanted(name) || (reachedAt !== undefined && clock.now() - reachedAt < serviceTrialMs)
   }
 
-  /** Those who would rather use the Service have waited long enough. */
-  const afterLag = async (name: string, { stop }: Life): Promise<void> => {
+  /** Calls `onReached` when requests that prefer the Service may use the Pod. */
+  const afterLag = async (name: string, { stop }: Reached): Promise<void> => {
     await clock.sleep(serviceLagMs, stop.signal).catch(() => {})
     if (!stop.signal.aborted) onReached(name)
   }
 
-  /** One probe: true if the server itself has answered. */
-  const ask = async ({ spec, status }: MCPInstance, life: Life, url: URL, address: string): Promise<boolean> => {
-    const { signal } = life.stop
+  /** Probes one address once; true if the server itself has answered. */
+  const ask = async ({ spec, status }: MCPInstance, reached: Reached, url: URL, address: string): Promise<boolean> => {
+    const { signal } = reached.stop
     const podURL = status?.podURL
     const { healthPath: path, hostHeader } = spec
     const health = path === undefined ? undefined : { path, hostHeader }
     if (address === podURL || podURL === undefined) return (await probe(url, health, signal)) === "answered"
-    // before it is Ready only a connection: a stranger gets no request
-    const isReady = life.signs.readyAt !== undefined
+    // before the Pod is Ready only a TCP connect, so that a stranger gets no request
+    const isReady = reached.signs.readyAt !== undefined
     const probed = await probe(url, isReady ? health : undefined, signal)
     const isOpen = async () =>
-      life.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)) === "answered"
-    return strangers.judge(life.signs, probed, probed === "answered" && !isReady && (await isOpen()))
+      reached.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)) === "answered"
+    return strangers.judge(reached.signs, probed, probed === "answered" && !isReady && (await isOpen()))
   }
 
-  const pursue = async (instance: MCPInstance, life: Life, address: string): Promise<void> => {
+  const pursue = async (instance: MCPInstance, reached: Reached, address: string): Promise<void> => {
     const { name } = instance.metadata
     const url = new URL(address)
     const delay = delayOf(instance, address)
-    if (delay > 0) await clock.sleep(delay, life.stop.signal).catch(() => {})
-    if (delay > 0 && (life.stop.signal.aborted || life.reachedAt !== undefined)) return
+    if (delay > 0) await clock.sleep(delay, reached.stop.signal).catch(() => {})
+    if (delay > 0 && (reached.stop.signal.aborted || reached.reachedAt !== undefined)) return
     let pause = firstPauseMs
     do {
-      if (await ask(instance, life, url, address)) {
-        if (life.stop.signal.aborted) return
-        life.answered.set(address, url)
-        life.reachedAt ??= clock.now()
-        if (address !== instance.status?.url) void afterLag(name, life)
+      if (await ask(instance, reached, url, address)) {
+        if (reached.stop.signal.aborted) return
+        reached.answered.set(address, url)
+        reached.reachedAt ??= clock.now()
+        if (address !== instance.status?.url) void afterLag(name, reached)
         return onReached(name)
       }
-      await clock.sleep(pause, life.stop.signal).catch(() => {})
+      await clock.sleep(pause, reached.stop.signal).catch(() => {})
       pause = Math.min(pause * 1.5, longestPauseMs)
-    } while (goesOn(name, life))
+    } while (goesOn(name, reached))
   }
 
-  const current = ({ metadata, status }: MCPInstance): Life | undefined => {
-    const life = lives.get(metadata.name)
-    return status === undefined || life?.incarnation !== status.incarnation ? undefined : life
+  const current = ({ metadata, status }: MCPInstance): Reached | undefined => {
+    const reached = known.get(metadata.name)
+    return status === undefined || reached?.incarnation !== status.incarnation ? undefined : reached
   }
 
-  const podURL = ({ status }: MCPInstance, { answered, reachedAt }: Life, early: boolean): URL | undefined => {
+  const podURL = ({ status }: MCPInstance, { answered, reachedAt }: Reached, early: boolean): URL | undefined => {
     if (!early && reachedAt !== undefined && clock.now() - reachedAt < serviceLagMs) return undefined
     return answered.get(status?.podURL ?? "")
   }
@@ -141,26 +155,26 @@ export const createReach = (deps: ReachDeps): Reach => {
   const ensure = (instance: MCPInstance): void => {
     const { incarnation } = instance.status ?? {}
     if (closed || incarnation === undefined) return
-    const life = lifeOf(instance, incarnation)
-    if (isTrue(instance.status?.conditions, "Ready")) life.signs.readyAt ??= clock.now()
-    if (life.answered.has(instance.status?.url ?? "")) return
+    const reached = reachedOf(instance, incarnation)
+    if (isTrue(instance.status?.conditions, "Ready")) reached.signs.readyAt ??= clock.now()
+    if (reached.answered.has(instance.status?.url ?? "")) return
     for (const address of addresses(instance)) {
-      if (life.probing.has(address) || life.answered.has(address) || !URL.canParse(address)) continue
-      life.probing.add(address)
-      void pursue(instance, life, address).finally(() => life.probing.delete(address))
+      if (reached.probing.has(address) || reached.answered.has(address) || !URL.canParse(address)) continue
+      reached.probing.add(address)
+      void pursue(instance, reached, address).finally(() => reached.probing.delete(address))
     }
   }
 
   return {
     url: (instance, early) => {
-      const life = current(instance)
-      return life?.answered.get(instance.status?.url ?? "") ?? (life && podURL(instance, life, early))
+      const reached = current(instance)
+      return reached?.answered.get(instance.status?.url ?? "") ?? (reached && podURL(instance, reached, early))
     },
     ensure,
     forget,
     close: () => {
       closed = true
-      for (const name of [...lives.keys()]) forget(name)
+      for (const name of [...known.keys()]) forget(name)
     },
   }
 }

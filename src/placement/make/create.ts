@@ -12,7 +12,7 @@ import type { ClusterPort } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { refusal } from "../refusals.ts"
 
-/** What a new instance is made of. */
+/** The content of a new instance. */
 type InstancePlan = {
   readonly name: string
   readonly namespace: string
@@ -22,15 +22,15 @@ type InstancePlan = {
   readonly secretName: string
   /** When the Secret's values expire, in milliseconds since the epoch. */
   readonly expiresAt?: number | undefined
-  /** The scope Secrets that were looked at. */
+  /** Names of the scope Secrets that were read. */
   readonly scopes: readonly string[]
-  /** The sharer for people; absent unless subjects may be shown. */
+  /** The sharer in readable form; absent unless kubernetes.expose_subjects is true. */
   readonly subject?: string | undefined
 }
 
 type ContainerSpec = Pick<MCPTarget["spec"], keyof typeof containerFields>
 
-/** What target and instance say alike, as the target says it. */
+/** The fields that target and instance have in common, with the target's values. */
 const containerSpec = (spec: MCPTarget["spec"]): ContainerSpec => {
   const { image, port } = spec
   const fields = Object.keys(containerFields) as (keyof typeof containerFields)[]
@@ -72,19 +72,19 @@ export const toInstance = (plan: InstancePlan): MCPInstance => {
   }
 }
 
-/** Whose instance is to be made. */
+/** The sharer and the target that an instance is created for. */
 type CreateOrder = {
   readonly name: string
   readonly target: MCPTarget
   readonly subjectKey: string
   readonly holder: Holder
-  /** The sharer for people; absent unless subjects may be shown. */
+  /** The sharer in readable form; absent unless kubernetes.expose_subjects is true. */
   readonly subject?: string | undefined
   /** Id of the request that asked first, for the log. */
   readonly requestId?: string | undefined
 }
 
-/** What making an instance needs. */
+/** Dependencies of {@link createInstance}. */
 type CreateDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
@@ -93,25 +93,33 @@ type CreateDeps = {
   readonly log: Logger
 }
 
-/** How often a vanished rival is tried again. */
+/**
+ * Most tries to create an instance: one is repeated if another writer's instance of the name was deleted before it was
+ * read.
+ */
 const maxRaces = 3
-/** How often the Secret's owner is written before it is left to the target. */
+/** Most tries to make the instance the owner of its Secret; after that the target stays the owner. */
 const maxOwnerTries = 3
-/** Pause between those. */
+/** Pause between these tries. */
 const ownerPauseMs = 1_000
 
-/** Removes a Secret that no instance refers to. Best effort: what stays goes with the target. */
+/**
+ * Deletes a Secret that no instance refers to. Never rejects: if it fails, the Secret is deleted together with the
+ * target.
+ */
 const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): Promise<void> => {
   const { name, uid } = secret.metadata
   try {
     const preconditions = uid === undefined ? {} : { uid }
     await deps.cluster.delete(secretKind, { namespace: deps.namespace, name }, { signal, preconditions })
   } catch (error) {
-    deps.log.warn("an unused Secret could not be removed; it goes with its target", { name, error })
+    deps.log.warn("an unused Secret could not be deleted; it is deleted together with its target", { name, error })
   }
 }
 
-/** Gives the Secret to its instance. Never rejects: what stays with the target goes with the target. */
+/**
+ * Makes the instance the Secret's owner. Never rejects: if it fails, the Secret is deleted together with the target.
+ */
 const handOver = async (deps: CreateDeps, secret: Secret, made: MCPInstance, signal: AbortSignal): Promise<void> => {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -119,15 +127,18 @@ const handOver = async (deps: CreateDeps, secret: Secret, made: MCPInstance, sig
     } catch (error) {
       if (signal.aborted || hasCode(error, "ApiNotFound")) return
       if (attempt === maxOwnerTries)
-        return deps.log.warn("a Secret stays with its target", { name: secret.metadata.name, error })
+        return deps.log.warn("a Secret could not be given to its instance; it is deleted together with its target", {
+          name: secret.metadata.name,
+          error,
+        })
       await deps.clock.sleep(ownerPauseMs, signal).catch(() => {})
     }
   }
 }
 
 /**
- * Asks for a restart if a credential was written between its reading and the instance's making: whoever wrote it restarted
- * the instances that were there, and this one was not yet. Never rejects.
+ * Asks for a restart if a credential was written after it was read for this instance and before the instance was
+ * created. The writer of a credential restarts the instances that exist, and this one did not exist yet. Never rejects.
  */
 const ensureCurrent = async (
   { cluster, namespace, clock, log }: CreateDeps,
@@ -148,7 +159,9 @@ const ensureCurrent = async (
 
 type Made = { readonly instance: MCPInstance; readonly created: boolean } | undefined
 
-/** Creates the instance, or joins the one that somebody else made; undefined if that one vanished at once. */
+/**
+ * Creates the instance, or returns the existing one of this name; undefined if that one was deleted before it was read.
+ */
 const createOrJoin = async (
   deps: CreateDeps,
   order: CreateOrder,
@@ -162,7 +175,7 @@ const createOrJoin = async (
     const ref = { namespace: deps.namespace, name: order.name }
     const found = await deps.cluster.get(mcpInstanceKind, ref, { signal })
     if (found === undefined) return undefined
-    // a create that was repeated after its answer was lost finds itself
+    // a create that was repeated after its response was lost finds its own object
     return { instance: found, created: found.spec.secretName === wanted.spec.secretName }
   }
 }
@@ -189,7 +202,9 @@ const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: Abort
   }
 }
 
-/** After a create that failed: its answer may only have been lost, and then the instance needs this Secret. */
+/**
+ * Deletes the Secret after a failed create, unless the instance exists and uses it: then only the response was lost.
+ */
 const discardUnlessUsed = async (
   deps: CreateDeps,
   { name }: CreateOrder,
@@ -203,10 +218,11 @@ const discardUnlessUsed = async (
 }
 
 /**
- * Makes a sharer's instance: composes its credentials, creates the Secret, then the instance, then gives the one to the
- * other. If an instance of the name is there already it is returned as it is, and the own Secret removed: whether it is
- * the sharer's, and lives, is for the decision to say.
- * @throws CredentialMissing, InstanceFailed, QuotaExceeded, PluginFailed, ClusterUnavailable
+ * Creates a sharer's instance: composes its credentials, creates the Secret, then the instance, then makes the instance
+ * the Secret's owner. If an instance of the name exists already, it is returned and the new Secret deleted; decide.ts
+ * checks whether it is the sharer's and can be used.
+ * @throws InstanceStarting if the name is created and deleted by others again and again; CredentialMissing,
+ * InstanceFailed, QuotaExceeded, PluginFailed, ClusterUnavailable
  */
 export const createInstance = async (
   deps: CreateDeps,
@@ -222,7 +238,7 @@ export const createInstance = async (
     throw refusal(order.name, "make", error)
   }
   throw new AppError("InstanceStarting", {
-    detail: `The instance ${order.name} is made and deleted by others at the moment.`,
+    detail: `The instance ${order.name} is being created and deleted by others at the same time.`,
     retryAfterSeconds: 2,
   })
 }

@@ -19,22 +19,31 @@ import type { WriteStamp } from "../use/last-used.ts"
 import { ensureStillOpen, type Seat } from "../visit.ts"
 import { createInstance } from "./create.ts"
 
-/** What placement does to the cluster. Each effect runs once at a time per instance, whoever asks. */
+/** What placement changes in the cluster. */
 export type Effects = {
-  /** Makes the instance; outlives the request that asked first. Rejects with the error for everyone who waits for it. */
+  /**
+   * Creates the instance. Parallel calls for one name share one creation, which goes on if the first request is
+   * cancelled. Rejects with the error for all requests that wait for it.
+   */
   create(request: PlacementRequest, seat: Seat): Promise<void>
-  /** Asks the operator for a draining restart. */
+  /** Asks the operator for a restart with a drain. Parallel calls for one instance share one write. */
   restart(instance: MCPInstance): Promise<void>
-  /** The error that tells why the instance cannot run; asked again within seconds the same one. */
+  /**
+   * The error with the reason why the instance cannot run. Calls for the same failure within 5 s return the same error.
+   */
   failure(instance: MCPInstance, failure: Failure, request: PlacementRequest): Promise<AppError>
-  /** The error for an instance that is somebody else's, told as an event too. */
+  /** The error for an instance of another sharer or target; also records an Event on the instance. */
   conflict(instance: MCPInstance): AppError
+  /**
+   * These three write use and acknowledgements into the instance's status; see in-use.ts, last-used.ts and
+   * drain-notice.ts.
+   */
   readonly writeMark: WriteMark
   readonly writeStamp: WriteStamp
   readonly writeNotice: WriteNotice
 }
 
-/** What the effects need. */
+/** Dependencies of the effects. */
 type EffectDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
@@ -58,7 +67,8 @@ const failureMs = 5_000
 const useWriter = (deps: EffectDeps) => {
   const { cluster, namespace, view, log } = deps
   return async ({ name, uid }: InstanceId, status: Readonly<Record<string, unknown>>): Promise<Written> => {
-    // a status patch does not heed the uid before it has written: a namesake that is known is not written at all
+    // the API server may write a status patch before it checks the uid: so never patch a known newer object of the same
+    // name
     if ((view.get(name)?.metadata.uid ?? uid) !== uid) return "gone"
     try {
       const patch = { metadata: { uid }, status }
@@ -76,18 +86,18 @@ const useWriter = (deps: EffectDeps) => {
 }
 
 const createFailures = (deps: EffectDeps): Effects["failure"] => {
-  const told = new Map<string, { readonly at: number; readonly error: Promise<AppError> }>()
+  const recent = new Map<string, { readonly at: number; readonly error: Promise<AppError> }>()
   return (instance, failure, { target }) => {
     const now = deps.clock.now()
-    for (const [key, { at }] of told) if (now - at > failureMs) told.delete(key)
+    for (const [key, { at }] of recent) if (now - at > failureMs) recent.delete(key)
     const { uid = "" } = instance.metadata
     const { starts = 0, restarts = 0 } = instance.status ?? {}
     const key = [uid, starts, restarts, failure.reason, failure.message].join("\n")
-    const known = told.get(key)
+    const known = recent.get(key)
     if (known !== undefined) return known.error
     const own = target.spec.isolationBoundary === "per_user" && target.spec.subjectKey === undefined
     const error = toInstanceFailed(deps, instance, failure, { withLog: own, signal: deps.signal })
-    told.set(key, { at: now, error })
+    recent.set(key, { at: now, error })
     return error
   }
 }

@@ -6,35 +6,39 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { Change, ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 
-/** What removing orphaned Secrets needs. */
+/** Dependencies of {@link removeOrphanedSecrets}. */
 type OrphanedSecretsDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly instances: Pick<Reflection<MCPInstance>, "subscribe">
   readonly clock: ClockPort
   readonly log: Logger
-  /** Ends it. */
+  /** Aborts what is under way. */
   readonly signal: AbortSignal
 }
 
-/** How often the API server is asked, and the pause in between: the Secret holds a credential that is nobody's any more. */
+/** Most tries for one Secret, and the pause between them. The Secret holds a credential that must not stay. */
 const maxTries = 5
 const pauseMs = 2_000
 
 /**
- * True if the cluster's own collector may have left the Secret behind: `--cascade=orphan` takes the owner from it and marks the
- * instance before it goes, as other finalizers do. An instance that goes without such a mark is followed by its Secret.
+ * True if Kubernetes' garbage collector may have left the Secret behind. `kubectl delete --cascade=orphan` removes the
+ * owner from the Secret and sets a finalizer, and with it a deletionTimestamp, on the instance. The Secret of an
+ * instance that was deleted without a deletionTimestamp is deleted by the garbage collector.
  */
 const mayLeaveSecret = ({ type, object, previous }: Change<MCPInstance>): boolean =>
   type === "deleted" && [object, previous].some((each) => each?.metadata.deletionTimestamp !== undefined)
 
-/** Deletes the Secret of an instance that is gone, if it was made for that and has no owner; the very version that said so. */
+/**
+ * Deletes the Secret of a deleted instance if a gateway made it for that instance and it has no owner: the version that
+ * was read.
+ */
 const removeOrphan = async (deps: OrphanedSecretsDeps, instance: MCPInstance, name: string): Promise<void> => {
   const { cluster, namespace, signal, log } = deps
   const secret = await cluster.get(secretKind, { namespace, name }, { signal })
   if (secret === undefined || !isCompositionOf(secret, instance)) return
   const { uid, resourceVersion, ownerReferences = [] } = secret.metadata
-  // whoever has an owner goes with it
+  // a Secret with an owner is deleted together with the owner
   if (ownerReferences.length > 0 || uid === undefined || resourceVersion === undefined) return
   const preconditions = { uid, resourceVersion }
   const done = await cluster.delete(secretKind, { namespace, name }, { signal, preconditions })
@@ -46,7 +50,7 @@ const removeOrphan = async (deps: OrphanedSecretsDeps, instance: MCPInstance, na
     })
 }
 
-/** The same, again after a pause while the API server is away. Never rejects. */
+/** As {@link removeOrphan}, tried again after a pause while the API server does not answer. Never rejects. */
 const settle = async (deps: OrphanedSecretsDeps, instance: MCPInstance, name: string): Promise<void> => {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -54,15 +58,16 @@ const settle = async (deps: OrphanedSecretsDeps, instance: MCPInstance, name: st
     } catch (error) {
       if (deps.signal.aborted) return
       if (attempt === maxTries || !hasCode(error, "ClusterUnavailable", "ApiTooManyRequests", "ApiConflict"))
-        return deps.log.warn("the Secret of an instance that is gone may be left", { name, error })
+        return deps.log.warn("the Secret of a deleted instance may be left", { name, error })
       await deps.clock.sleep(pauseMs, deps.signal).catch(() => {})
     }
   }
 }
 
 /**
- * Removes the Secret, with a user's credentials in it, of each instance that this gateway sees go without it. One after the
- * other, so that many instances at once are no burst; several gateways may do it at once. Returns what ends it.
+ * Deletes the Secret, which holds a user's credentials, of each instance that was deleted without it. Works on one
+ * Secret after the other, so that many deleted instances cause no burst of calls. Several gateways may do it at the
+ * same time. Returns the function that stops it.
  */
 export const removeOrphanedSecrets = (deps: OrphanedSecretsDeps): (() => void) => {
   let last = Promise.resolve()

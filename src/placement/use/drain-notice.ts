@@ -6,59 +6,67 @@ import type { InstanceId, Written } from "./in-use.ts"
 /** Pause after a write that failed. */
 const retryMs = 1_000
 
-/** Says in the instance that this replica sends nothing new while `drain` goes on. Never rejects. */
+/**
+ * Writes into `status.drainSeenBy` that this replica starts no new calls during `drain` (its deadline). Never rejects.
+ */
 export type WriteNotice = (instance: InstanceId, drain: string) => Promise<Written>
 
-/** This replica's words about drains that end only when every gateway has said that it saw them. */
+/** Acknowledges, in `status.drainSeenBy`, drains that wait for every gateway. */
 export type DrainNotices = {
-  /** Takes note of an instance's state. */
+  /** Schedules the acknowledgement if the instance's drain needs one. Call it for each new state of an instance. */
   see(instance: MCPInstance): void
-  /** The instance is gone. */
+  /** Forgets an instance that was deleted. */
   forget(uid: string): void
+  /** Cancels all acknowledgements that are scheduled. */
   close(): void
 }
 
-/** What saying so needs. */
+/** Dependencies of {@link createDrainNotices}. */
 type DrainNoticeDeps = {
   readonly clock: ClockPort
-  /** The instance as it is known now, by which requests are placed. */
+  /** The newest state of an instance; requests are placed by the same state. */
   readonly find: (name: string) => MCPInstance | undefined
-  /** Resolves when the instance tells of the calls that are open here; false if that could not be written. */
+  /**
+   * Resolves when the calls that are open here have an in-use mark on the instance; false if it could not be written.
+   */
   readonly markCalls: (uid: string) => Promise<boolean>
   readonly write: WriteNotice
 }
 
-/** Makes the keeper of these words. Close it. */
+/** Makes it without any pending acknowledgement. Close it. */
 export const createDrainNotices = ({ clock, find, markCalls, write }: DrainNoticeDeps): DrainNotices => {
-  /** By UID: the drain that was told of last. */
-  const said = new Map<string, string>()
-  /** By UID: what is under way. */
+  /** By UID: the drain that was acknowledged last. */
+  const acknowledged = new Map<string, string>()
+  /** By UID: cancels the acknowledgement that is scheduled. */
   const pending = new Map<string, () => void>()
   let closed = false
 
-  const unsaid = (instance: MCPInstance, uid: string): string | undefined => {
+  const unacknowledged = (instance: MCPInstance, uid: string): string | undefined => {
     const drain = drainToAcknowledge(instance)
-    return instance.metadata.uid === uid && drain !== said.get(uid) ? drain : undefined
+    return instance.metadata.uid === uid && drain !== acknowledged.get(uid) ? drain : undefined
   }
 
-  /** One try. The open calls come first: who sees that this replica has seen the drain sees them too. */
-  const tell = async (id: InstanceId): Promise<Written> => {
+  /**
+   * One try. Writes the in-use mark for open calls first, so that whoever reads the acknowledgement sees these calls
+   * too.
+   */
+  const acknowledge = async (id: InstanceId): Promise<Written> => {
     const instance = find(id.name)
-    const drain = instance === undefined ? undefined : unsaid(instance, id.uid)
+    const drain = instance === undefined ? undefined : unacknowledged(instance, id.uid)
     if (drain === undefined) return "gone"
     if (!(await markCalls(id.uid))) return "failed"
     const outcome = await write(id, drain)
-    if (outcome === "written") said.set(id.uid, drain)
+    if (outcome === "written") acknowledged.set(id.uid, drain)
     return outcome
   }
 
-  const tellIn = (ms: number, id: InstanceId): void => {
+  const acknowledgeIn = (ms: number, id: InstanceId): void => {
     const cancel = clock.timer(ms, () => {
-      void tell(id).then((outcome) => {
+      void acknowledge(id).then((outcome) => {
         if (closed || pending.get(id.uid) !== cancel) return
         pending.delete(id.uid)
         const instance = find(id.name)
-        if (outcome === "failed") tellIn(retryMs, id)
+        if (outcome === "failed") acknowledgeIn(retryMs, id)
         else if (instance !== undefined) see(instance)
       })
     })
@@ -67,13 +75,14 @@ export const createDrainNotices = ({ clock, find, markCalls, write }: DrainNotic
 
   const see = (instance: MCPInstance): void => {
     const { name, uid = "" } = instance.metadata
-    if (!closed && !pending.has(uid) && unsaid(instance, uid) !== undefined) tellIn(acknowledgeDelayMs, { name, uid })
+    if (!closed && !pending.has(uid) && unacknowledged(instance, uid) !== undefined)
+      acknowledgeIn(acknowledgeDelayMs, { name, uid })
   }
 
   const forget = (uid: string): void => {
     pending.get(uid)?.()
     pending.delete(uid)
-    said.delete(uid)
+    acknowledged.delete(uid)
   }
 
   return {

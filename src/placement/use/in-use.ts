@@ -3,51 +3,59 @@ import { markDelayMs, markRenewMs } from "../../signals/in-use.ts"
 
 /** Pause after a write that failed. */
 const retryMs = 5_000
-/** How long {@link InUseMarks.close} may take: a mark that could not be removed dies by itself. */
+/**
+ * How long {@link InUseMarks.close} may take. An in-use mark that could not be removed expires on the operator's side.
+ */
 const closeMs = 2_000
 
-/** Which instance, and which one of that name. */
+/** Name and UID of an instance: a newer instance of the same name has another UID. */
 export type InstanceId = { readonly name: string; readonly uid: string }
 
-/** What became of a write about use. */
+/** Result of a write of use; `gone` = the instance was deleted. */
 export type Written = "written" | "gone" | "failed"
 
-/** Sets (`open`) or removes this replica's mark in the instance's `inUseBy`. Never rejects. */
+/** Sets (`open`) or removes this replica's in-use mark in the instance's `status.inUseBy`. Never rejects. */
 export type WriteMark = (instance: InstanceId, open: boolean) => Promise<Written>
 
-/** This replica's in-use marks, in `inUseBy`: they say that calls run or requests wait, so that nothing is collected under them. */
+/**
+ * This replica's in-use marks in `status.inUseBy`, one for each instance with open calls or waiting requests here.
+ * While an instance has a mark, the operator does not delete it as unused. A mark is written after a delay and renewed
+ * regularly.
+ */
 export type InUseMarks = {
-  /** An open call; the returned function ends it, once. */
+  /** Counts an open call on an instance until the returned function is called; calling it twice is harmless. */
   beginCall(instance: InstanceId): () => void
-  /** Whether requests wait for the instance. `urgent`: the operator must hear of it at once. */
+  /** Sets whether requests wait for the instance. `urgent`: write the in-use mark at once, without the delay. */
   setWaiting(instance: InstanceId, waiting: boolean, urgent: boolean): void
   /**
-   * The instance drains: if calls are open the mark is written at once. Resolves with whether the object now tells of
-   * them; with true if there are none.
+   * Writes the in-use mark of a draining instance at once if calls are open. Resolves with true if the object now has
+   * the mark, or if no calls are open.
    */
   hurry(uid: string): Promise<boolean>
-  /** The instance is gone, and its mark with it. */
+  /** Forgets an instance that was deleted, without a write. */
   forget(uid: string): void
-  /** Removes all own marks, within two seconds. */
+  /** Removes all in-use marks of this replica; takes two seconds at most. */
   close(): Promise<void>
 }
 
 type Entry = InstanceId & {
   calls: number
   waiting: boolean
-  /** True if the object holds our mark, as far as we know. */
+  /** True if the object has our in-use mark, by the last write. */
   written: boolean
-  /** True if the mark should be written now. */
+  /** True if the mark must be written now. */
   due: boolean
-  /** True if the write under way removes the mark. */
+  /** True if the current write removes the mark. */
   removing: boolean
+  /** The current writes; undefined if there are none. */
   running: Promise<void> | undefined
+  /** Cancels the next write that is scheduled; undefined if there is none. */
   cancel: (() => void) | undefined
 }
 
 const isOpen = ({ calls, waiting }: Entry): boolean => calls > 0 || waiting
 
-/** Makes the keeper of this replica's marks. Close it. */
+/** Makes the in-use marks of this replica, none at first. Close them. */
 export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly write: WriteMark }): InUseMarks => {
   const { clock, write } = deps
   const entries = new Map<string, Entry>()
@@ -67,7 +75,7 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
     if (entries.get(entry.uid) === entry) entries.delete(entry.uid)
   }
 
-  /** Writes until the object says what is true here. */
+  /** Writes until the object's in-use mark matches the calls and waiting requests here. */
   const converge = async (entry: Entry): Promise<void> => {
     while (isOpen(entry) ? entry.due : entry.written) {
       const open = isOpen(entry)
@@ -79,14 +87,14 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
       entry.written = open
     }
     if (!isOpen(entry)) return drop(entry)
-    // opened again while the mark was being removed: it starts over
+    // a call began again while the mark was being removed: `written` is false, so the delay begins again
     schedule(entry, entry.written ? markRenewMs : markDelayMs)
   }
 
   const settle = (entry: Entry): void => {
     entry.running ??= converge(entry).finally(() => {
       entry.running = undefined
-      // what changed between the last look and now
+      // calls may have changed since the last check in `converge`
       if (entries.get(entry.uid) === entry && (isOpen(entry) ? entry.due : true)) settle(entry)
     })
   }

@@ -5,14 +5,15 @@ import { type StampNeed, stampNeed } from "../../signals/last-used.ts"
 import type { InstanceView } from "../know/instance-view.ts"
 import type { InstanceId, Written } from "./in-use.ts"
 
-/** Share of the limit of instances above which use is recorded more often. */
+/** Share of `max_instances` above which use is written more often. */
 const crowdedShare = 0.8
-/** After a failed write use is not told again for this long: the API server may be away. */
+/** Pause after a failed write: the API server may not be reachable. */
 const retryMs = 5_000
 
 /**
- * When use was last recorded, at the earliest, as far as the object tells: its stamps are of other machines, whose clocks
- * may be ahead of ours. One from a future that no clock is allowed tells nothing; a start counts as use.
+ * The earliest moment at which the last recorded use can have happened, in milliseconds since the epoch; -Infinity if
+ * none is recorded. The stamps are from other machines, whose clocks may be ahead of ours, so the allowed clock skew is
+ * subtracted. A stamp further in the future is ignored. Creation and start count as use.
  */
 export const recordedUse = ({ metadata, status }: MCPInstance, now: number): number => {
   let latest = Number.NEGATIVE_INFINITY
@@ -26,26 +27,32 @@ export const recordedUse = ({ metadata, status }: MCPInstance, now: number): num
 /** Writes `lastUsedTime`. Never rejects. */
 export type WriteStamp = (instance: InstanceId) => Promise<Written>
 
-/** Records use in `lastUsedTime`: rarely, once at a time per instance. */
+/**
+ * Writes use into `status.lastUsedTime`: at intervals that depend on the idle TTL, one write at a time per instance.
+ */
 export type UseStamps = {
-  /** Records use if that is due; a promise only if it must be awaited before anything is sent. */
+  /** Writes use if that is due. Returns a promise only if the request must wait for the write before it is sent. */
   touch(instance: MCPInstance): Promise<Written> | undefined
-  /** As {@link UseStamps.touch} for bytes of a stream, which count for `ttlMs` after them. Never awaited. */
+  /**
+   * Writes use if that is due, and again until `ttlMs` after this call less the idle TTL. Call it for bytes of a
+   * stream.
+   */
   touchStream(instance: MCPInstance, ttlMs: number): void
-  /** The instance is gone. */
+  /** Forgets an instance that was deleted. */
   forget(uid: string): void
+  /** Ends all timers: streams no longer count as use. */
   close(): void
 }
 
-/** What recording needs. */
+/** Dependencies of {@link createUseStamps}. */
 type StampDeps = {
   readonly clock: ClockPort
   readonly write: WriteStamp
   /** Idle TTL of instances that set none, in milliseconds. */
   readonly idleTTLMs: number
-  /** The limit of instances: near it use is recorded more often. */
+  /** The limit of instances (`max_instances`): above 80 % of it use is written more often. */
   readonly maxInstances: number
-  /** The instances as they are known now. */
+  /** The known instances. */
   readonly view: Pick<InstanceView, "get" | "size">
 }
 
@@ -55,7 +62,7 @@ type Stream = { until: number; cancel: () => void }
 export const idleTTLOf = (instance: MCPInstance, fallbackMs: number): number =>
   (instance.spec.idleTTL === undefined ? undefined : parseDuration(instance.spec.idleTTL)) ?? fallbackMs
 
-/** Makes the recorder. Close it: streams stop counting. */
+/** Makes it without any stamp. Close it. */
 export const createUseStamps = (deps: StampDeps): UseStamps => {
   const { clock, write, view } = deps
   const recorded = new Map<string, number>()
@@ -86,7 +93,7 @@ export const createUseStamps = (deps: StampDeps): UseStamps => {
     const crowded = view.size > crowdedShare * deps.maxInstances
     if (stampNeed(now - own, ttl, crowded) === "none") return "none"
     const latest = Math.max(own, recordedUse(instance, now))
-    // remembered, so that the next requests need not read the stamps
+    // kept, so that the next requests need not parse the stamps
     recorded.set(uid, latest)
     const wanted = stampNeed(now - latest, ttl, crowded)
     return wanted !== "none" && now - (failedAt.get(uid) ?? Number.NEGATIVE_INFINITY) < retryMs ? "none" : wanted

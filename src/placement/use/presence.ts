@@ -1,4 +1,4 @@
-/** This gateway says that it lives, so that a drain waits until it has seen it. */
+/** Announces in a Lease that this gateway runs, so that drains wait until it has acknowledged them. */
 import { type Lease, leaseKind } from "../../api/kinds/kubernetes.ts"
 import { hasCode } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
@@ -8,29 +8,29 @@ import { presenceKey, presencesIn, presenceTiming } from "../../signals/presence
 
 /** Pause after a renewal that failed. */
 const retryMs = 2_000
-/** What another gateway left is removed when it has not changed for this long. */
+/** An annotation of another gateway is removed when it has not changed for this long. */
 const abandonedMs = 10 * 60_000
-/** How long {@link Presence.close} may take: what could not be removed counts as dead by itself. */
+/** How long {@link Presence.close} may take. An annotation that could not be removed expires on the operator's side. */
 const closeMs = 2_000
 
-/** What saying so needs. */
+/** Dependencies of {@link announcePresence}. */
 type PresenceDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly log: Logger
-  /** The Lease that all gateways share. */
+  /** The Lease that all gateways share; each has an annotation on it. */
   readonly lease: ObjectRef
   /** This gateway's name in `inUseBy`. */
   readonly replica: string
 }
 
-/** A gateway's word that it lives. */
+/** The announcement of a gateway that runs. */
 export type Presence = {
-  /** Takes it back, within two seconds. Call it after the last call has ended. */
+  /** Removes the announcement; takes two seconds at most. Call it after the last call has ended. */
   close(): Promise<void>
 }
 
-/** Which annotations of others have not changed for so long that nobody renews them any more. */
+/** Finds the annotations of gateways that have not been renewed for 10 minutes. */
 const createAbandoned = (clock: ClockPort) => {
   const seen = new Map<string, { readonly value: string; readonly at: number }>()
   return {
@@ -77,9 +77,9 @@ const createWriter = ({ cluster, clock, lease, replica }: PresenceDeps) => {
 }
 
 /**
- * Says that this gateway lives, and goes on saying so until it is closed; a renewal that fails is tried again and disturbs
- * nothing. Rejects if it cannot be said the first time. Say it before the first look at the instances: a drain that begins
- * later waits for this gateway, an earlier one is seen by that look.
+ * Announces this gateway and renews the announcement until it is closed; a renewal that fails is logged and tried
+ * again. Rejects if the first announcement fails. Call it before the first list of the instances: a drain that begins
+ * later waits for this gateway, and an earlier drain is in that list.
  */
 export const announcePresence = async (deps: PresenceDeps, signal: AbortSignal): Promise<Presence> => {
   const { clock, log, replica } = deps
@@ -96,7 +96,7 @@ export const announcePresence = async (deps: PresenceDeps, signal: AbortSignal):
         failing = false
       } catch (error) {
         if (!failing && !stop.signal.aborted)
-          log.warn("this gateway could not say that it lives: drains may end before it knows of them", { error })
+          log.warn("this gateway could not announce that it runs: drains may end before it knows of them", { error })
         failing = true
       }
     }
@@ -109,7 +109,7 @@ export const announcePresence = async (deps: PresenceDeps, signal: AbortSignal):
       const limit = new AbortController()
       const removed = running
         .then(() => remove(limit.signal))
-        .catch((error) => log.debug("a gateway's end could not be told", { replica, error }))
+        .catch((error) => log.debug("a gateway's announcement could not be removed", { replica, error }))
       await Promise.race([removed, clock.sleep(closeMs, limit.signal).catch(() => {})])
       limit.abort()
     },

@@ -8,42 +8,44 @@ import type { InUseMarks } from "../use/in-use.ts"
 import type { Visit } from "../visit.ts"
 import type { Waiter, WaitingRoom } from "./waiting-room.ts"
 
-/** Serves those who wait: does what the decision about each asks for. */
+/** Carries out the decisions about requests that wait. */
 export type Service = {
-  /** Serves one who just came. */
+  /** Decides about a new waiter and carries the decision out. */
   enter(waiter: Waiter<Visit>): void
-  /** Serves all who wait for an instance: something about it changed. */
+  /** Decides about all waiters of an instance again. Call it when something about the instance has changed. */
   attend(name: string): void
-  /** Tells the operator, by this replica's in-use mark, whether requests wait for the instance. */
+  /** Sets or removes this replica's in-use mark according to the requests that wait for the instance. */
   settleUse(name: string): void
 }
 
-/** What the service needs. */
+/** Dependencies of the service. */
 type ServiceDeps = {
   readonly room: WaitingRoom<Visit>
   readonly view: InstanceView
   readonly reach: Reach
   readonly marks: InUseMarks
   readonly effects: Effects
-  readonly look: (visit: Visit) => Decision
+  readonly decide: (visit: Visit) => Decision
 }
 
 const creating: Hold = {
   verdict: "hold",
   reason: "Creating",
-  message: "The instance is being made.",
+  message: "The instance is being created.",
   counts: false,
 }
 
-/** Makes the service. */
+/** Makes the service; it does nothing until one of its functions is called. */
 export const createService = (deps: ServiceDeps): Service => {
-  const { room, view, reach, marks, effects, look } = deps
+  const { room, view, reach, marks, effects, decide } = deps
 
   const rejectAll = (name: string, error: unknown, which: (wanted: Wanted) => boolean = () => true): void => {
     for (const waiter of room.of(name)) if (which(waiter.question.wanted)) waiter.reject(error)
   }
 
-  /** Asks the API server; whoever may not create and hears «gone» has no session any more. */
+  /**
+   * Reads the instance from the API server. If it does not exist, waiters that may not create one get SessionNotFound.
+   */
   const confirm = (name: string): void => {
     const finds = ({ mode }: Wanted): boolean => mode === "find"
     void view.confirm(name).then(
@@ -81,7 +83,7 @@ export const createService = (deps: ServiceDeps): Service => {
 
   const serve = (waiter: Waiter<Visit>): void => {
     const { name, question } = waiter
-    const decision = look(question)
+    const decision = decide(question)
     const instance = view.get(name)
     question.hold = decision.verdict === "hold" ? decision : undefined
     switch (decision.verdict) {

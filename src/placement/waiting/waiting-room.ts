@@ -5,12 +5,14 @@ import type { ClockPort } from "../../ports/clock.ts"
 /** Most requests that wait for one instance. */
 export const maxWaitersPerInstance = 1_000
 
-/** Somebody who waits for an instance. `Q` is what they wait for. */
+/** A request that waits for an instance. `Q` describes the request. */
 export type Waiter<Q> = {
+  /** Name of the instance. */
   readonly name: string
   readonly question: Q
-  /** Lets the waiter go on. Once settled, a waiter is out of the room; settling twice is harmless. */
+  /** Ends the wait with success and gives its place back. After the first release or reject both have no effect. */
   release(): void
+  /** Ends the wait with an error and gives its place back. */
   reject(error: unknown): void
 }
 
@@ -19,39 +21,42 @@ type WaitRequest<Q> = {
   /** Name of the instance. */
   readonly name: string
   readonly question: Q
-  /** Whose request it is: each gets a share of the places; see intake/bodies.ts. */
+  /** Owner of the request; the places are divided among owners, see intake/bodies.ts. */
   readonly owner: string
   /** Longest wait in milliseconds. */
   readonly timeoutMs: number
-  /** The error at the end of that time. */
+  /** Makes the error for the end of that time. */
   readonly onTimeout: (question: Q) => unknown
-  /** Ends the wait with its client. */
+  /** Aborted when the client disconnects: ends the wait. */
   readonly signal: AbortSignal
 }
 
-/** Those who wait, by instance. */
+/** The waiting requests, by instance. */
 export type WaitingRoom<Q> = {
   /**
-   * Waits until released. `onEntered` is called with the waiter before anything is awaited.
-   * @throws TooManyWaiting at once if nobody more may wait, or the owner no more; what `onTimeout` says; the signal's reason
+   * Waits until the waiter is released. `onEntered` is called synchronously with the waiter.
+   * @throws TooManyWaiting at once if there is no place left, or none for this owner; the error of `onTimeout`; the
+   * signal's reason; the error of a reject
    */
   wait(request: WaitRequest<Q>, onEntered: (waiter: Waiter<Q>) => void): Promise<void>
-  /** Those who wait for an instance now. */
+  /** The waiters of an instance. */
   of(name: string): readonly Waiter<Q>[]
+  /** True if requests wait for an instance. */
   has(name: string): boolean
+  /** Number of all waiters. */
   readonly size: number
-  /** Rejects everyone. */
+  /** Rejects all waiters. */
   close(error: unknown): void
 }
 
 const tooMany = (detail: string): AppError => new AppError("TooManyWaiting", { detail, retryAfterSeconds: 5 })
 
-/** Those who wait for one instance. */
+/** The waiters of one instance. */
 type Room<Q> = { readonly waiters: Set<Waiter<Q>>; readonly places: Shares }
 
 /**
  * Makes an empty waiting room for `maxWaiting` requests, of which at most {@link maxWaitersPerInstance} wait for one
- * instance. `onEmpty` is told of each instance that lost its last waiter.
+ * instance. `onEmpty` is called with the name of each instance that lost its last waiter.
  */
 export const createWaitingRoom = <Q>(
   clock: ClockPort,
@@ -61,7 +66,7 @@ export const createWaitingRoom = <Q>(
   const rooms = new Map<string, Room<Q>>()
   const places = createShares(maxWaiting)
 
-  /** Takes a place in the instance's room and on the replica, or none. */
+  /** Takes a place in the instance's room and on the replica. Throws TooManyWaiting, and then takes neither. */
   const enter = (name: string, owner: string): Room<Q> => {
     const room = rooms.get(name) ?? { waiters: new Set(), places: createShares(maxWaitersPerInstance) }
     if (!room.places.take(owner, 1)) throw tooMany("Too many requests, of you or of all, wait for this server.")
