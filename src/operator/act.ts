@@ -11,7 +11,7 @@ import type { Observatory } from "./observe.ts"
 import type { Action, Decision, Note, Refusal, Snapshot } from "./snapshot.ts"
 import type { View } from "./view.ts"
 
-/** What acting needs. The signal ends every write when the operator closes. */
+/** Dependencies of acting. The signal aborts every write when the operator closes. */
 type Actor = {
   readonly cluster: ClusterPort
   readonly namespace: string
@@ -20,10 +20,10 @@ type Actor = {
   readonly signal: AbortSignal
 }
 
-/** What came of a decision: `done`, `stale` (look again: the cluster had moved on) or the API server's refusal. */
+/** Result of an effect: `done`, `stale` (the object had changed, so decide again) or the API server's refusal. */
 type Outcome = "done" | "stale" | Refusal
 
-/** Reads one object from the API server into the view. */
+/** Reads one object from the API server into the view. Rejects with the cluster's error. */
 export const refresh = async <T extends KubeObject>(
   { cluster, namespace, signal }: Pick<Actor, "cluster" | "namespace" | "signal">,
   kind: Kind<T>,
@@ -42,15 +42,18 @@ const refusalOf = (refused: string, error: AppError): Refusal => {
     message: `${what} It is tried again, ever less often. ${error.message}`.slice(0, 900),
   })
   if (error.code === "ApiInvalid")
-    return refusal(`${kind}Invalid`, `The API server finds the ${kind} invalid: correct what it names in the target.`)
+    return refusal(
+      `${kind}Invalid`,
+      `The API server rejects the ${kind} as invalid, for the reason below: correct the target.`,
+    )
   if (error.code === "QuotaExceeded")
     return refusal("QuotaExceeded", `The namespace's quota has no room for the ${kind}: raise it, or free some of it.`)
   if (isWebhookFailure(error))
-    return refusal("WebhookFailed", `An admission webhook cannot be asked about the ${kind}: mend it, or remove it.`)
+    return refusal("WebhookFailed", `An admission webhook cannot be called for the ${kind}: repair it, or remove it.`)
   const rules = "(Pod Security, webhook, RBAC)"
   return refusal(
     `${kind}Forbidden`,
-    `The API server forbids the ${kind}: change what it names in the target, or the rule ${rules}.`,
+    `The API server forbids the ${kind}, for the reason below: change the target, or the rule ${rules}.`,
   )
 }
 
@@ -67,7 +70,7 @@ const create = async <T extends KubeObject>(
     if (hasCode(error, "ApiForbidden", "ApiInvalid", "QuotaExceeded") || isWebhookFailure(error))
       return refusalOf(kind.kind, error)
     if (!hasCode(error, "ApiAlreadyExists")) throw error
-    // ours from a try whose answer was lost, or a stranger's: the next look tells
+    // ours from a try whose response was lost, or a foreign object: the next decision finds out
     await refresh(actor, kind, view, object.metadata.name)
     return "stale"
   }
@@ -86,7 +89,7 @@ const remove = async <T extends KubeObject>(
   return "done"
 }
 
-/** A write that must meet the very state that was looked at; a failed precondition is a reason to look again. */
+/** Runs a write with preconditions. If the object has changed or was deleted, reads it again and returns `stale`. */
 const ifUnchanged = async <T extends KubeObject>(
   actor: Actor,
   kind: Kind<T>,
@@ -109,7 +112,7 @@ const preconditions = ({ metadata }: KubeObject, guarded: boolean): MergePatch =
   ...(guarded && metadata.resourceVersion !== undefined ? { resourceVersion: metadata.resourceVersion } : {}),
 })
 
-/** Deletes an object in exactly this state. */
+/** Deletes an object if it still has this UID and resourceVersion; else `stale`. */
 const removeUnchanged = <T extends KubeObject>(
   actor: Actor,
   kind: Kind<T>,
@@ -134,10 +137,10 @@ const perform = (actor: Actor, instance: MCPInstance, action: Action): Promise<O
     case "deleteService":
       return remove(actor, serviceKind, views.services, action.service)
     case "deletePod":
-      // its server may answer by now, and must be drained then
+      // its server may have answered meanwhile: then it must be drained first
       return removeUnchanged(actor, podKind, views.pods, action.pod)
     case "deleteInstance":
-      // a touch in between wins
+      // use that was written meanwhile prevents the deletion
       return removeUnchanged(actor, mcpInstanceKind, views.instances, instance)
     case "patchService": {
       const { name } = action.service.metadata
@@ -166,11 +169,8 @@ const writeStatus = async (actor: Actor, instance: MCPInstance, decision: Decisi
   )
 }
 
-/**
- * Tells people what became of an instance: in the log, where whoever is on call reads it, and as Events on the object.
- * That no Event can be recorded is no reason to stop.
- */
-const tell = async (actor: Actor, instance: MCPInstance, notes: readonly Note[]): Promise<void> => {
+/** Reports notes in the log and as Events on the instance. Rejects only on abort: an Event that fails is logged. */
+const report = async (actor: Actor, instance: MCPInstance, notes: readonly Note[]): Promise<void> => {
   const about = { instance: instance.metadata.name, target: instance.spec.targetName }
   for (const { type, reason, note } of notes) {
     actor.log[type === "Warning" ? "warn" : "info"]("an instance changed", { ...about, reason, note })
@@ -183,7 +183,9 @@ const tell = async (actor: Actor, instance: MCPInstance, notes: readonly Note[])
   }
 }
 
-/** Does what was decided: the actions in order, then the status, then the Events. Stops at the first that is not done. */
+/**
+ * Carries out a decision: the actions in order, then the status, then the Events. Stops at the first result but `done`.
+ */
 export const act = async (actor: Actor, { instance }: Snapshot, decision: Decision): Promise<Outcome> => {
   const { name } = instance.metadata
   for (const action of decision.actions) {
@@ -191,7 +193,7 @@ export const act = async (actor: Actor, { instance }: Snapshot, decision: Decisi
     actor.log.debug("acted", { instance: name, action: action.do, check: decision.check, outcome })
     if (outcome !== "done") return outcome
     const note = noteOf(action)
-    if (note !== undefined) await tell(actor, instance, [note])
+    if (note !== undefined) await report(actor, instance, [note])
   }
   const outcome = await writeStatus(actor, instance, decision)
   if (decision.statusPatch !== undefined)
@@ -201,6 +203,6 @@ export const act = async (actor: Actor, { instance }: Snapshot, decision: Decisi
       check: decision.check,
       outcome,
     })
-  if (outcome === "done") await tell(actor, instance, decision.notes)
+  if (outcome === "done") await report(actor, instance, decision.notes)
   return outcome
 }

@@ -2,17 +2,19 @@ import { type Container, type ContainerStatus, type Pod, serverContainer } from 
 import type { ReadyReason } from "./reasons.ts"
 import { moment } from "./start.ts"
 
-/** What else than its server keeps a Pod from being Ready. */
+/** A cause other than the server that keeps a Pod from being Ready; as reason and message of the condition Ready. */
 type Bystander = { readonly reason: ReadyReason; readonly message: string }
 
-/** Reasons whose words quote the container's command line or environment, which may hold a secret. */
+/** Reasons whose message quotes the container's command line or environment, which may hold a secret. */
 const mayQuote = /^(?:Run|Create)Container/
-/** What a container that is not started yet says in passing. */
+/** Reasons of a container that is starting without trouble. */
 const inPassing: readonly string[] = ["PodInitializing", "ContainerCreating"]
-/** A container that must end, or start, may take so long before it is called a trouble. */
+/** A container that must end, or become ready, may take this long before it counts as trouble. */
 const patienceMs = 10_000
 
-/** A container that crashes again and again runs in between, waits and ends: what it ended with stays true meanwhile. */
+/**
+ * Trouble of a container that crashes repeatedly: its last exit code, also while it waits or runs between two crashes.
+ */
 const crashOf = ({ state = {}, lastState, ready }: ContainerStatus): string | undefined => {
   const { waiting, terminated = lastState?.terminated } = state
   if (ready || terminated === undefined || terminated.exitCode === 0) return undefined
@@ -21,7 +23,7 @@ const crashOf = ({ state = {}, lastState, ready }: ContainerStatus): string | un
   return isBetween ? `it ended with exit code ${terminated.exitCode}` : undefined
 }
 
-/** What is wrong with a container; undefined if nothing is, or not yet. */
+/** What is wrong with a container; undefined if nothing is, or if it has not taken too long yet. */
 const troubleOf = (status: ContainerStatus, now: number): string | undefined => {
   const { state = {}, ready } = status
   const { waiting, terminated, running } = state
@@ -48,21 +50,26 @@ const withTrouble = (statuses: readonly ContainerStatus[], now: number) => {
   return undefined
 }
 
-/** A sidecar among the init containers, once it has started: what comes after it does not wait for it to be ready. */
+/**
+ * True for a sidecar (an init container with restartPolicy Always) that has started: later containers do not wait for
+ * it.
+ */
 const isStartedSidecar = ({ spec }: Pod, { name, started }: ContainerStatus): boolean =>
   started === true &&
   spec.initContainers?.some((each) => each.name === name && each.restartPolicy === "Always") === true
 
-/** An init container that holds a Pod up: the server is not even started before it has done its work. */
+/**
+ * The init container that delays a Pod: the kubelet starts the server only after it. Undefined if none is in trouble.
+ */
 export const initTrouble = (pod: Pod, now: number): Bystander | undefined => {
   const statuses = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
   const found = withTrouble(statuses, now)
   if (found === undefined) return undefined
-  const message = `The init container '${found.name}' holds the Pod up: ${found.trouble}. Who adds it: a pod template, or a webhook?`
+  const message = `The init container '${found.name}' delays the Pod: ${found.trouble}. Correct what adds it: a pod template, or a webhook.`
   return { reason: "InitContainerNotReady", message }
 }
 
-/** When the first init container that runs has taken too long; undefined if none will have. */
+/** The next moment at which a running init container counts as trouble; undefined if there is none. */
 export const initTroubleAt = (pod: Pod, now: number): number | undefined => {
   const running = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
   const ends = running.map(({ state }) => (moment(state?.running?.startedAt) ?? 0) + patienceMs)
@@ -77,16 +84,16 @@ const gateTrouble = (pod: Pod): Bystander | undefined => {
   const gate = pod.spec.readinessGates?.find(({ conditionType }) => !isTrue(pod, conditionType))
   if (gate === undefined) return undefined
   const { message = "" } = pod.status?.conditions?.find(({ type }) => type === gate.conditionType) ?? {}
-  const words = message === "" ? "nobody has said that it is fulfilled" : message
+  const cause = message === "" ? "its condition is not True" : message
   return {
     reason: "ReadinessGate",
-    message: `The readiness gate '${gate.conditionType}' keeps the Pod back: ${words}.`,
+    message: `The readiness gate '${gate.conditionType}' keeps the Pod from being ready: ${cause}.`,
   }
 }
 
 const isServer = ({ name }: ContainerStatus): boolean => name === serverContainer
 
-/** Another container that is not ready; where the server is, it must be that even if nothing is wrong with it yet. */
+/** Another container that is not ready. If the server is ready, a container that only starts is reported too. */
 const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
   const containers = pod.status?.containerStatuses ?? []
   const sidecars = (pod.status?.initContainerStatuses ?? []).filter(({ state }) => state?.terminated?.exitCode !== 0)
@@ -102,32 +109,34 @@ const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
   return { reason: "ContainerNotReady", message }
 }
 
-/** What keeps a Pod from being Ready whose server answers: another container, a readiness gate, or its node. */
+/**
+ * The cause that keeps a Pod from being Ready although its server has answered: a container, a readiness gate, or the
+ * node.
+ */
 export const readyTrouble = (pod: Pod, now: number): Bystander | undefined => {
   const other = besideTrouble(pod, now) ?? gateTrouble(pod)
   if (other !== undefined || !isTrue(pod, "ContainersReady")) return other
-  const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it does, or until others take their place.`
+  const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it reports again, or until other Pods replace them.`
   return { reason: "NodeNotReady", message }
 }
 
-/** What may be repeated of the words in which the kubelet and the container runtime tell why a container did not start. */
-
-/** Reasons whose words are written after `$(NAME)` was replaced, which may stand for a secret. */
+/** Reasons whose message is written after `$(NAME)` was expanded: the expanded text may be a secret. */
 const afterExpansion = new Set(["RunContainerError", "CreateContainerError", "CreateContainerConfigError"])
 
-/** Words about a Secret that is missing or has no such key: they name it, and no value. */
+/** Messages about a missing Secret or a missing key in one: they have names only, no value. */
 const secretWords = /^(secret "[-.a-z0-9]+" not found|couldn't find key [-._a-zA-Z0-9]+ in Secret [-./a-z0-9]+)$/
 
-/** What stands for words that are not repeated. */
-const unrepeated = "its Pod's status tells, where $(NAME) may have become a secret"
+/** Replacement for a message that is not repeated. */
+const unrepeated = "see the status of its Pod; the cause is not repeated here, since its $(NAME) may be a secret"
 
 const expands = ({ command = [], args = [], volumeMounts = [] }: Container): boolean =>
   JSON.stringify([command, args, volumeMounts]).includes("$(")
 
 /**
- * `words` of a container that did not start for `reason`, as they may be repeated in status, Events, logs and answers. A
- * runtime quotes the program that it did not find, which is the first argument where the image has no entrypoint: where
- * the Pod has a `$(NAME)` in its command line, they are not repeated. The operator has no right to know what NAME is.
+ * `words`, the kubelet's message about a container that did not start for `reason`, as it may be shown in status,
+ * Events, logs and responses. A runtime quotes the program that it did not find; without an entrypoint that is the
+ * first argument. So the message is replaced if the container has a `$(NAME)` in its command line or mounts: the
+ * operator may not read the value of NAME.
  */
 export const repeatable = (pod: Pod, reason: string, words: string): string => {
   if (words === "" || !afterExpansion.has(reason) || secretWords.test(words)) return words

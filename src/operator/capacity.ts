@@ -7,47 +7,50 @@ import type { QueueReason } from "./reasons.ts"
 import type { Use } from "./snapshot.ts"
 import { moment } from "./start.ts"
 
-/** An instance as the limits see it. */
+/** An instance, as far as the limits depend on it. Times are in milliseconds since the epoch. */
 export type Member = {
   readonly uid: string
   readonly name: string
   readonly targetName: string
   readonly createdAt: number
-  /** It has a place: admitted, or granted one a moment ago. */
+  /** True if it has a place: it is admitted, has a Pod, or was granted a place that its status does not show yet. */
   readonly holds: boolean
-  /** It failed and nobody waits for it. */
+  /** True if it failed and no request waits for it. */
   readonly failed: boolean
-  /** It can make room: Ready, not draining, not in use. */
+  /** True if it can make room: Ready, not draining, not in use. */
   readonly idle: boolean
-  /** It is on its way out already. */
+  /** True if it drains and is deleted after that, so that its place becomes free. */
   readonly leaving: boolean
-  /** Somebody waits for it or uses it. */
+  /** True if it has a live in-use mark, or is new. */
   readonly wanted: boolean
-  /** When it was last used, or made. */
+  /** When it was last used, became Ready or was created, whichever is latest. */
   readonly lastUse: number
 }
 
-/** A Pod whose instance is gone still takes its place until it has ended. */
+/** A Pod that still runs although its instance was deleted: it takes a place until it has ended. */
 export type Remnant = { readonly ownerUID: string; readonly targetName: string }
 
-/** The limits: of all instances, and of single targets. */
+/** The limits of all instances together, and of the instances of each target. */
 export type Limits = {
   readonly maxInstances: number
+  /** A target's `maxInstances`; undefined = no limit of its own. */
   readonly maxOf: (targetName: string) => number | undefined
+  /** True if idle instances may be drained to make room. */
   readonly evictIdle: boolean
 }
 
-/** Who gets a place, who waits for what, and who makes room. */
+/** Which instances have a place, wait for one, or must make room. */
 export type Plan = {
-  /** Places that are left when everybody has been served. */
+  /** Places that are left after all grants. */
   readonly free: number
-  /** UIDs of those that have or get a place. */
+  /** UIDs of the instances that have or get a place. */
   readonly granted: ReadonlySet<string>
+  /** By UID: why an instance waits for a place. */
   readonly queued: ReadonlyMap<string, QueueReason>
-  /** UIDs of those that must make room. */
+  /** UIDs of the instances that must make room. */
   readonly victims: ReadonlySet<string>
-  /** Names of those that should look at themselves when somebody waits: newly granted ones and victims. */
-  readonly nudge: readonly string[]
+  /** Names of the instances that must be reconciled now: those with a new place, and those that must make room. */
+  readonly wake: readonly string[]
 }
 
 const byAge = (a: Member, b: Member): number => a.createdAt - b.createdAt || (a.name < b.name ? -1 : 1)
@@ -58,7 +61,10 @@ const counter = (keys: Iterable<string>): Map<string, number> => {
   return counts
 }
 
-/** Grants free places in order of creation, then name; a full target holds up nobody else's. */
+/**
+ * Grants free places in order of creation, then name. An instance of a full target does not delay those of other
+ * targets.
+ */
 const grant = (members: readonly Member[], remnants: readonly Remnant[], limits: Limits) => {
   const holders = members.filter(({ holds }) => holds)
   const granted = new Set(holders.map(({ uid }) => uid))
@@ -82,7 +88,7 @@ const grant = (members: readonly Member[], remnants: readonly Remnant[], limits:
   return { granted, waiting, free, ending: [...owners.values()] }
 }
 
-/** At most as many wait as there are places; the rest are told at once. */
+/** Queues at most as many instances as there are places; the others get QueueFull. */
 const queue = (waiting: readonly { member: Member; reason: QueueReason }[], limits: Limits) => {
   const queued = new Map<string, QueueReason>()
   const lengths = new Map<string, number>()
@@ -105,8 +111,9 @@ type Need = {
 }
 
 /**
- * One for each that waits and is wanted, less the places that become free anyway (`ending`: the target of each Pod
- * whose instance is gone): failed ones first, then the least recently used.
+ * Chooses the instances that must make room: one for each queued and wanted instance that no place becomes free for
+ * anyway. Places become free when `leaving` instances and the Pods of deleted instances (`ending` has their targets)
+ * end. Failed instances are chosen first, then the least recently used idle ones.
  */
 const choose = ({ members, queued, now }: Need, ending: readonly string[], limits: Limits) => {
   const victims = new Set<string>()
@@ -132,7 +139,7 @@ const choose = ({ members, queued, now }: Need, ending: readonly string[], limit
   return victims
 }
 
-/** Divides the places. Pure: equal input gives an equal plan, whichever instance asks. */
+/** Plans the places. Pure: equal input gives an equal plan. `now` is in milliseconds since the epoch. */
 export const planPlaces = (
   members: readonly Member[],
   remnants: readonly Remnant[],
@@ -142,15 +149,15 @@ export const planPlaces = (
   const { granted, waiting, free, ending } = grant(members, remnants, limits)
   const queued = queue(waiting, limits)
   const victims = choose({ members, queued, now }, ending, limits)
-  const nudge = members
+  const wake = members
     .filter(({ uid, holds }) => victims.has(uid) || (granted.has(uid) && !holds))
     .map(({ name }) => name)
-  return { free, granted, queued, victims, nudge }
+  return { free, granted, queued, victims, wake }
 }
 
 const queueReasons: readonly string[] = ["MaxInstancesReached", "TargetMaxInstancesReached", "QueueFull"]
 
-/** True for a reason of Admitted=False that waiting can end; others need a mended spec and ask for no place. */
+/** True for a reason of Admitted=False that ends when a place becomes free; the others need a corrected spec. */
 export const isQueueReason = (reason: string): boolean => queueReasons.includes(reason)
 
 const asksForPlace = ({ status }: MCPInstance): boolean => {
@@ -163,15 +170,15 @@ const drainsToEnd = ({ status }: MCPInstance): boolean => {
   return draining?.status === "True" && draining.reason !== "SpecChanged"
 }
 
-/** What the limits need to know of an instance besides itself. */
+/** What the limits depend on besides the instance itself. */
 type MemberFacts = {
   readonly use: Use
-  /** It has a Pod, or was granted a place that its status does not show yet. */
+  /** True if it has a Pod, or was granted a place that its status does not show yet. */
   readonly holdsOtherwise: boolean
   readonly now: number
 }
 
-/** How the limits see an instance; undefined if it neither has nor asks for a place. */
+/** An instance as a member; undefined if it neither has nor asks for a place. */
 export const toMember = (instance: MCPInstance, { use, holdsOtherwise, now }: MemberFacts): Member | undefined => {
   const { metadata, spec, status } = instance
   const admitted = findCondition(status?.conditions, "Admitted")?.status === "True"
@@ -181,7 +188,7 @@ export const toMember = (instance: MCPInstance, { use, holdsOtherwise, now }: Me
   const createdAt = moment(metadata.creationTimestamp) ?? 0
   const wanted = use.live.length > 0 || now - createdAt < freshMs
   const draining = findCondition(status?.conditions, "Draining")?.status === "True"
-  // it makes room for nobody, and keeps its place while its Pod is replaced
+  // a retained instance never makes room, and keeps its place while its Pod is replaced
   const stays = isRetained(instance)
   return {
     uid: metadata.uid ?? "",
@@ -191,7 +198,7 @@ export const toMember = (instance: MCPInstance, { use, holdsOtherwise, now }: Me
     holds,
     wanted,
     failed: status?.phase === "Failed" && !wanted && !stays,
-    // one that was chosen stays chosen until its drain ends, unless somebody comes
+    // an instance whose drain has begun counts as `leaving` instead, until the drain ends or use cancels it
     idle: ready && !draining && !wanted && !stays,
     leaving: drainsToEnd(instance) && !stays,
     lastUse: Math.max(use.lastUse ?? 0, moment(status?.readyTime) ?? createdAt),

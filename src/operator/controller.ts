@@ -21,42 +21,45 @@ import { sweep } from "./sweep.ts"
 import { countDebounceMs, instancesOf, reconcileTarget } from "./target.ts"
 import { createView } from "./view.ts"
 
-/** What the operator is told. */
+/** The operator's configuration. */
 type OperatorOptions = Config["kubernetes"] & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
 }
 
-/** What the operator works with. */
+/** Dependencies of the operator. */
 type OperatorDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly options: OperatorOptions
-  /** What plugins and issuers there are; default none, and issuers unknown. */
+  /** Settings of plugins and issuers; by default no plugins, and issuers unknown. */
   readonly outside?: Partial<OutsideSettings>
-  /** The Lease in which gateways say that they live; without it drains wait for none. */
+  /** The Lease in which gateways announce that they run; without it drains wait for no gateway. */
   readonly gateways?: ObjectRef
 }
 
 /** A running operator. */
 export type Operator = {
-  /** Resolves when its caches are filled and it works; rejects if it is closed before. */
+  /** Resolves when its caches are filled and it reconciles; rejects with ShuttingDown if it is closed before. */
   readonly ready: Promise<void>
-  /** False if its work is stuck: only a new process can help. */
+  /** False if a reconcile has run for more than 10 minutes: then only a new process can help. */
   isAlive(): boolean
-  /** Aborts its writes and ends everything it started. What is half done, the next operator finishes. */
+  /** Aborts its writes and ends everything it started. The next operator finishes what is incomplete. */
   close(): Promise<void>
 }
 
-/** Instances that are worked on at once. */
+/** Most instances that are reconciled at the same time. */
 const instanceWorkers = 10
-/** Targets that are worked on at once. */
+/** Most targets that are reconciled at the same time. */
 const targetWorkers = 1
-/** Work on one key that takes longer is stuck: each of its calls has a limit of seconds. */
+/** A reconcile that takes longer is stuck, since each of its calls has a limit of seconds. */
 const stuckMs = 10 * 60_000
 
-/** After an error: 250 ms, doubling; to 2 s while the API server is away (to be back soon after it is), else to a minute. */
+/**
+ * Pause before a failed reconcile is tried again: 250 ms, doubling with each failure. The longest pause is a minute,
+ * but 2 s while the API server does not answer, so that work goes on soon after it does.
+ */
 const backoff = (attempt: number, error: unknown): number =>
   backoffMs(attempt, { firstMs: 250, longestMs: isOutage(error) ? 2_000 : 60_000 })
 
@@ -69,7 +72,7 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
   const timeInstance = reconcileMetrics(telemetry, clock, { controller: "mcpinstance", workers: instanceWorkers })
   const timeTarget = reconcileMetrics(telemetry, clock, { controller: "mcptarget", workers: targetWorkers })
   const onError = (key: string, error: unknown) => {
-    // an API server that is away fails every key: the election says so once a try, the metrics count the rest
+    // without the API server every reconcile fails: the election logs that, and the metrics count the failures
     const level = isOutage(error) ? "debug" : "warn"
     log[level]("a reconcile failed and is tried again", { key, error })
   }
@@ -81,7 +84,7 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
     work: (name, signal) =>
       timeInstance(() =>
         reconcileInstance(
-          { cluster, namespace, at, metrics, log, nudge: (other) => instances.add(other) },
+          { cluster, namespace, at, metrics, log, wake: (other) => instances.add(other) },
           name,
           signal,
         ),
@@ -99,7 +102,7 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
 
 type Queues = ReturnType<typeof createQueues>
 
-/** A place may have become free, or somebody to make room was found: those that wait look again. */
+/** Reconciles all instances that wait for a place: one may have become free. */
 const wakeWaiting = ({ at }: Core, { instances }: Queues): void => {
   for (const name of at.planner.waiting()) instances.add(name)
 }
@@ -133,7 +136,7 @@ const onTarget = (core: Core, queues: Queues, { type, object, previous }: Change
     queues.instances.add(instance.metadata.name)
 }
 
-/** A Pod or a Service: its owner looks, and whoever needs its name. */
+/** After a change of a Pod or a Service: reconciles its owner, and an instance that needs the object's name. */
 const onChild = (core: Core, queues: Queues, { type, object }: Change<KubeObject>): void => {
   core.at.planner.changed(controllerUID(object))
   const owner = object.metadata.ownerReferences?.find(({ kind }) => kind === mcpInstanceKind.kind)?.name
@@ -157,7 +160,7 @@ const subscribeAll = (core: Core, queues: Queues): (() => void) => {
   }
 }
 
-/** Sweeps every `gc_interval` until the signal ends it. */
+/** Sweeps every `gc_interval` until the signal aborts. Never rejects. */
 const sweepForever = async (core: Core, { log, metrics }: Queues, signal: AbortSignal): Promise<void> => {
   const { cluster, clock, settings, at } = core
   const deps = { cluster, namespace: settings.namespace, ...at, log, onSwept: metrics.swept }
@@ -173,7 +176,7 @@ const sweepForever = async (core: Core, { log, metrics }: Queues, signal: AbortS
   }
 }
 
-/** Works on what is synced, until it is closed. */
+/** Starts queues, subscriptions and the sweep. The caches must be filled. */
 const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
   const queues = createQueues(core)
   const ending = new AbortController()
@@ -198,8 +201,9 @@ const nothingOutside: OutsideSettings = {
 }
 
 /**
- * Starts the operator: it follows instances, targets, Pods and Services of one namespace, brings each instance to where it
- * should be, and writes their conditions. It keeps nothing that the cluster does not have: close it and create another one.
+ * Starts the operator. It watches instances, targets, Pods and Services of one namespace, reconciles each instance, and
+ * writes conditions. It has no state that cannot be rebuilt from the cluster, so it can be closed and created again at
+ * any time.
  */
 export const createOperator = ({ cluster, clock, telemetry, options, outside, gateways }: OperatorDeps): Operator => {
   const selection = { namespace: options.namespace }
@@ -232,7 +236,7 @@ export const createOperator = ({ cluster, clock, telemetry, options, outside, ga
     working = work({ cluster, clock, telemetry, options, settings, at })
   }
   const ready = start()
-  // whoever closes before it is ready need not listen
+  // a caller that closes the operator before it is ready need not handle the rejection
   ready.catch(() => {})
   return {
     ready,

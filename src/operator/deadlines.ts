@@ -1,6 +1,6 @@
 /**
- * From when on an instance goes: moments in milliseconds since the epoch. The checks compare the time with them. One that is
- * retained never goes: of the moments it has those alone at which its Pod is replaced.
+ * When an instance is deleted or drained: moments in milliseconds since the epoch, which the checks compare with the
+ * time. A retained instance is never deleted: its moments are those at which its Pod is replaced.
  */
 import { parseDuration } from "../api/units.ts"
 import { clockSkewMs } from "../ports/clock.ts"
@@ -9,12 +9,12 @@ import { isRetained } from "../signals/restart.ts"
 import type { Snapshot } from "./snapshot.ts"
 import { moment, wasReady } from "./start.ts"
 
-/** How long a failed instance that nobody waits for tells its failure. */
+/** How long a failed instance that no request waits for is kept, so that its failure can be read. */
 const failedMs = 5 * 60_000
-/** How long an instance waits for a place without anybody waiting for it. */
+/** How long an instance that no request waits for stays in the queue for a place. */
 const queuedMs = 60_000
 
-/** What the moments follow from. */
+/** What the moments depend on. */
 type Facts = Pick<Snapshot, "instance" | "use" | "settings" | "pod" | "sight">
 
 const never = Number.POSITIVE_INFINITY
@@ -24,20 +24,20 @@ const createdAt = ({ instance }: Facts): number => moment(instance.metadata.crea
 const latest = (...moments: readonly (number | undefined)[]): number =>
   Math.max(...moments.map((each) => each ?? Number.NEGATIVE_INFINITY))
 
-/** When a failed instance goes, if nobody waits for it until then; undefined while it has not failed. */
+/** When a failed instance is deleted if no request waits for it; undefined while it has not failed. */
 export const failedUntil = (facts: Facts): number | undefined => {
   const { phase, failure } = facts.instance.status ?? {}
   if (phase !== "Failed" || failure === undefined || isRetained(facts.instance)) return undefined
   return latest(moment(failure.time), createdAt(facts), facts.use.lastUse) + failedMs
 }
 
-/** When a queued instance goes, if nobody waits for it until then. */
+/** When a queued instance is deleted if no request waits for it; infinite for a retained one. */
 export const queuedUntil = (facts: Facts): number =>
   isRetained(facts.instance) ? never : latest(createdAt(facts), facts.use.lastUse) + queuedMs
 
 /**
- * When an instance that is not in use is collected; undefined before it was ever Ready, since a start has a time limit
- * of its own.
+ * When an unused instance is drained; undefined before it was ever Ready, since a start has its own time limit, and for
+ * a retained one.
  */
 export const idleUntil = (facts: Facts): number | undefined => {
   const { spec, status } = facts.instance
@@ -47,25 +47,32 @@ export const idleUntil = (facts: Facts): number | undefined => {
   return idleFrom(latest(readyAt, facts.use.lastUse), ttl)
 }
 
-/** When the Pod of an instance that is retained was made; never, before it took requests: another one would be no younger. */
+/**
+ * When the Pod of a retained instance was created; undefined until it was Ready, since replacing it before would gain
+ * nothing.
+ */
 const podBirth = ({ instance, pod }: Facts): number | undefined =>
   wasReady({ instance }) ? moment(pod?.metadata.creationTimestamp) : undefined
 
-/** When an instance is too old; of one that is retained, its Pod. */
+/** When an instance has reached its maximum lifetime; for a retained instance, when its Pod has. */
 export const lifetimeUntil = (facts: Facts): number => {
   const born = isRetained(facts.instance) ? podBirth(facts) : createdAt(facts)
   return (born ?? never) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
 }
 
-/** True if the Pod was made since `at`: by its stamp, or as this operator saw it, since the API server's clock may be behind. */
+/**
+ * True if the Pod was created at `at` or later: by its creationTimestamp, or by when this operator first saw it, since
+ * the API server's clock may be behind.
+ */
 const isMadeSince = ({ pod, sight }: Facts, at: number): boolean => {
   const made = moment(pod?.metadata.creationTimestamp) ?? never
   return made >= at || ((sight?.seenAt ?? 0) >= at && made >= at - clockSkewMs)
 }
 
 /**
- * When a drain must begin to be over before the Secret's values expire; at half their life if that is short. Undefined of an
- * instance that is retained once its Pod has been replaced for it: what the Secret holds then is its author's business.
+ * When a drain must begin so that it ends before the Secret's values expire; not before half of their validity has
+ * passed. Undefined if they do not expire. Also undefined for a retained instance whose Pod was already replaced for
+ * that: it is its author's task to renew the Secret.
  */
 export const secretUntil = (facts: Facts): number | undefined => {
   const expires = moment(facts.instance.spec.secretExpireTime)
@@ -75,6 +82,6 @@ export const secretUntil = (facts: Facts): number | undefined => {
   return isRetained(facts.instance) && isMadeSince(facts, at) ? undefined : at
 }
 
-/** Since when an instance can make room for another. */
+/** When an unused instance may be drained to make room for another; infinite for a retained one. */
 export const evictableAt = ({ instance, use }: Facts): number =>
   isRetained(instance) ? never : latest(use.lastUse, moment(instance.status?.readyTime)) + evictableIdleMs

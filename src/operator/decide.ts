@@ -1,19 +1,19 @@
 /**
  * How a decision is made. Start here.
  *
- * An instance is looked at whenever something about it changed, and when the next of its deadlines comes. One look is
- * one pass of reconcile.ts: `observe` (everything known of the instance, as a {@link Snapshot}; no call to the API
- * server) → `decide` (this file: pure) → `act` (the effects, then the status, then Events). It passes again until a
- * decision has nothing left to do.
+ * An instance is reconciled whenever something about it changes, and when its next deadline comes. One pass of
+ * reconcile.ts has three steps: `observe` collects everything known of the instance (a {@link Snapshot}; no call to the
+ * API server), `decide` (this file, pure) decides, and `act` carries the decision out: first the effects, then the
+ * status, then Events. Passes are repeated until a decision has nothing left to do.
  *
- * The decision is the verdict of one check: {@link checks} are asked in order, and the first that has something to say
- * decides. A verdict says what is to be done (actions) and what the status shall tell; what it leaves out follows from
- * how the Pod stands (standing.ts). From the verdict follow the status (status.ts), the Events (notes.ts) and when time
- * alone is a reason to look again: each check says until when it holds.
+ * The decision is the verdict of one check: {@link checks} run in order, and the first one with a verdict decides. A
+ * verdict has actions and changes of the status; what it leaves out follows from the state of the Pod (standing.ts).
+ * The verdict determines the status (status.ts) and the Events (notes.ts). Each check also returns until when its
+ * result holds, which determines when the instance is reconciled again.
  *
- * So to change what the operator does: find the check below, read its docstring, and mind what comes before it. What a
- * check compares the time with stands in deadlines.ts, who gets a place in capacity.ts, what a Pod looks like in
- * desired/. Every check is shown by an example in decide.test.ts.
+ * To change what the operator does, find the check below, read its docstring, and consider the checks before it.
+ * Deadlines are computed in deadlines.ts, places in capacity.ts, Pods in desired/. decide.test.ts has an example for
+ * every check.
  */
 import { findCondition, isTrue, withCondition } from "../api/kinds/kind.ts"
 import type { MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
@@ -44,63 +44,63 @@ import { startTimeoutOf } from "./desired/pod.ts"
 import { notesOf } from "./notes.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { Check, Decision, Observation, Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { judge, probeLookMs, puzzlingFrom } from "./standing.ts"
+import { judge, probeCheckMs, puzzlingFrom } from "./standing.ts"
 import { nextAfter, stamp } from "./start.ts"
 import { nextStatus, pendingWords, statusPatch, statusUntil } from "./status.ts"
 
-/** The checks, in order. Each is a question; the comment behind it says what follows from a yes. */
+/** The checks, in order. The comment behind a check is its verdict if it applies; its subject is the instance. */
 export const checks = {
-  beingDeleted, // no more than a word: the API server takes its children away
+  beingDeleted, // only its condition is written: the garbage collector deletes Pod and Service
 
-  // what it starts from
-  predecessors, // what an earlier instance of this name left is deleted, never adopted
+  // preparation
+  predecessors, // objects that an earlier instance of this name left are deleted, never adopted
   followTarget, // a newer generation of its target is copied into its spec
 
-  // it has come to its end: drained if its server has answered, then deleted
-  failedAndUnwaited, // deleted: nobody waits for it
+  // it must end: drained if its server has answered, then deleted
+  failedAndUnwaited, // deleted: no request waits for it
   restarted,
   pastLifetime,
   secretExpiring,
 
-  // no start can mend this: not admitted until the spec is mended
+  // no start can succeed: not admitted until the spec is corrected
   invalidSpec,
   unknownTemplate,
   tooPrivileged,
   expandsTooFar,
 
-  // whether it has a place, and whether anybody needs it there
-  queued, // waits for a place; deleted if nobody waits with it
-  evicted, // drained and deleted: it makes room for one that waits
-  idle, // drained and deleted: nobody used it for its idle TTL
+  // whether it has a place, and is used
+  queued, // waits for a place; deleted if no request waits for it
+  evicted, // drained and deleted: it makes room for a queued instance
+  idle, // drained and deleted: not used for its idle TTL
 
   // a Pod that must not stay
-  nameConflict, // fails: a stranger's object has the name of its Service or Pod
+  nameConflict, // fails: a foreign object has the name of its Service or Pod
   surplusPods, // all but the newest are deleted
   lostPod, // deleted: it will never run again
   specChanged, // deleted, drained first if its server has answered: it was made from other inputs
 
   // no new Pod yet
-  refusedCreate, // fails and backs off: the API server refused what this very look wanted to make
+  refusedCreate, // fails and backs off: the API server refused the create in the pass before
   backingOff, // waits for the end of its backoff
-  vanishedPod, // backs off: its Pod went away before it was Ready
+  vanishedPod, // backs off: its Pod was deleted before it was Ready
 
-  // what is missing, one step at a time
+  // missing objects, one step at a time
   missingService, // created
   staleService, // patched, to select the Pod of this start
   nextStart, // counted, before the Pod is made
   missingPod, // created
 } as const satisfies Record<string, Check>
 
-/** What the checks found together. */
+/** The result of running the checks. */
 type Found = {
   /** Name of the check that decided; `running` if none did. */
   readonly check: string
   readonly verdict: Verdict
-  /** When time alone can change that. */
+  /** When time alone can change the result, milliseconds since the epoch; undefined = never. */
   readonly until: number | undefined
 }
 
-/** Asks the checks in order, until one decides. Those after it can say nothing before that one says something else. */
+/** Runs the checks in order until one decides. Later checks do not matter as long as that one decides. */
 export const firstVerdict = (snapshot: Snapshot): Found => {
   let until: number | undefined
   for (const [check, ask] of Object.entries<Check>(checks)) {
@@ -108,11 +108,11 @@ export const firstVerdict = (snapshot: Snapshot): Found => {
     until = nextAfter(snapshot.now, until, found?.until)
     if (found?.verdict !== undefined) return { check, verdict: found.verdict, until }
   }
-  // nothing is to be done: the status tells how its Pod stands
+  // nothing to do: the status shows the state of the Pod
   return { check: "running", verdict: {}, until }
 }
 
-/** How the server of what was gathered stands. */
+/** The state of the observed server. */
 const standingOf = ({ instance, pod, sight, settings, now }: Observation): Standing => {
   if (pod === undefined || sight === undefined) return { ready: false, ...pendingWords }
   const { spec, status } = instance
@@ -120,47 +120,48 @@ const standingOf = ({ instance, pod, sight, settings, now }: Observation): Stand
   return judge({ pod, spec, failure, sight, startTimeoutMs: startTimeoutOf(spec, settings), now })
 }
 
-/** What a decision rests on. */
+/** Adds the state of the server to an observation. */
 export const toSnapshot = (observation: Observation): Snapshot => ({
   ...observation,
   standing: standingOf(observation),
 })
 
-/** When the startup probe's reason is to be asked for next. */
+/** When the cause of a failing startup probe is to be read next; undefined if it need not be. */
 const probeUntil = ({ pod, now }: Snapshot): number | undefined => {
   const from = puzzlingFrom(pod)
-  return from === undefined || now < from ? from : now + probeLookMs
+  return from === undefined || now < from ? from : now + probeCheckMs
 }
 
 /** Milliseconds until time alone may change the decision, at most `gc_interval`. */
-const nextLook = (snapshot: Snapshot, until: number | undefined): number => {
+const nextReconcile = (snapshot: Snapshot, until: number | undefined): number => {
   const { now, settings } = snapshot
   const next = nextAfter(now, until, statusUntil(snapshot), probeUntil(snapshot))
   return Math.min(settings.gc_interval, next === undefined ? Number.POSITIVE_INFINITY : next - now)
 }
 
-/** True if the patch rests on the absence of use: it must not meet a state that was touched meanwhile. */
+/** True if the patch depends on the absence of use: then it must fail if the instance was used meanwhile. */
 const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, dead: number): boolean =>
   dead > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
 
-/** Words without the ports, ids and times in them, which differ from try to try. */
+/** A message without its numbers: ports, ids and times differ from try to try. */
 const withoutNumbers = (words: string): string => words.replaceAll(/\d+/g, "0")
 
 /**
- * What to tell of an instance that the operator could not bring further, in the words of what stopped it: by the condition
- * Ready alone, since nothing else is known by it. Of a server that takes requests an Event alone tells: it goes on doing that.
- * Undefined if nothing is to be told: the same words once more would be a write that begins the next try at once.
+ * Decides how to report an error that stopped the reconcile of an instance; `message` is the error's. It sets only the
+ * condition Ready, since the rest of the status is not known to have changed. If the server takes requests, it only
+ * records an Event. Undefined if the condition already has this message: a write would cause the next reconcile at
+ * once.
  */
 export const decideTrouble = (snapshot: Snapshot, message: string): Decision | undefined => {
   const { instance, standing, now } = snapshot
   if (instance.metadata.deletionTimestamp !== undefined) return undefined
   const before = instance.status ?? {}
   const reason = "ReconcileFailed" satisfies ReadyReason
-  const silent = { check: "trouble", actions: [], guarded: false, nudge: [], requeueAfter: 0 } as const
+  const silent = { check: "trouble", actions: [], guarded: false, wake: [], requeueAfter: 0 } as const
   if (standing.ready)
     return { ...silent, status: before, statusPatch: undefined, notes: [{ type: "Warning", reason, note: message }] }
-  const told = findCondition(before.conditions, "Ready")
-  if (told?.reason === reason && withoutNumbers(told.message) === withoutNumbers(message)) return undefined
+  const reported = findCondition(before.conditions, "Ready")
+  if (reported?.reason === reason && withoutNumbers(reported.message) === withoutNumbers(message)) return undefined
   const { generation } = instance.metadata
   const seen = generation === undefined ? {} : { observedGeneration: generation }
   const ready = { type: "Ready", status: "False", reason, message, ...seen } as const
@@ -169,7 +170,7 @@ export const decideTrouble = (snapshot: Snapshot, message: string): Decision | u
   return { ...silent, status, statusPatch: statusPatch(snapshot, status), notes: notesOf(before, status) }
 }
 
-/** What is to be done about an instance. Pure: the snapshot has everything, the clock and the settings included. */
+/** Decides what to do about an instance. Pure: the snapshot has all input, the time and the settings included. */
 export const decide = (snapshot: Snapshot): Decision => {
   const { check, verdict, until } = firstVerdict(snapshot)
   const before = snapshot.instance.status ?? {}
@@ -184,7 +185,7 @@ export const decide = (snapshot: Snapshot): Decision => {
     statusPatch: silent ? undefined : statusPatch(snapshot, status),
     guarded: isGuarded(before, status, snapshot.use.dead.length),
     notes: notesOf(before, status),
-    nudge: verdict.nudge ?? [],
-    requeueAfter: nextLook(snapshot, until),
+    wake: verdict.wake ?? [],
+    requeueAfter: nextReconcile(snapshot, until),
   }
 }

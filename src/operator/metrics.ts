@@ -6,7 +6,7 @@ import type { QueueObserver } from "./queue.ts"
 const seconds = [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60] as const
 const startSeconds = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600] as const
 
-/** The metrics of a work queue, by the names that controller-runtime uses. */
+/** The metrics of a work queue, with the names that controller-runtime uses. */
 export const queueMetrics = (telemetry: TelemetryPort, name: string): QueueObserver => {
   const labels = ["name"]
   const own = { name }
@@ -34,7 +34,7 @@ export const queueMetrics = (telemetry: TelemetryPort, name: string): QueueObser
   }
 }
 
-/** Counts and times each reconcile of a controller. */
+/** Makes the function that runs, counts and times each reconcile of a controller; names as in controller-runtime. */
 export const reconcileMetrics = (
   telemetry: TelemetryPort,
   clock: ClockPort,
@@ -58,7 +58,7 @@ export const reconcileMetrics = (
     labels,
     buckets: seconds,
   })
-  /** Runs a reconcile and counts it. */
+  /** Runs a reconcile, counts and times it, and returns or throws what it does. */
   return async (reconcile: () => Promise<number | undefined>): Promise<number | undefined> => {
     const begun = clock.now()
     active.inc({ controller })
@@ -77,19 +77,21 @@ export const reconcileMetrics = (
   }
 }
 
-/** What is known of the instances: how many are in each phase, and how long starts take. */
+/** Metrics of the instances: how many are in each phase, and how long starts take. */
 export type InstanceMetrics = {
+  /** Records the phase of an instance; undefined counts as Pending. */
   see(uid: string, phase: Phase | undefined): void
+  /** Removes a deleted instance from the counts. */
   forget(uid: string): void
-  /** Observes the steps of a start that has just been written. */
+  /** Observes the steps of a start, if it is complete in `after` and was not in `before`. */
   started(before: MCPInstanceStatus | undefined, after: MCPInstanceStatus): void
-  /** Counts an object that the sweep removed. */
+  /** Counts an object that the sweep deleted. */
   swept(kind: string): void
-  /** Who no longer follows the instances must not go on telling of them. */
+  /** Sets the counts to 0: an operator that no longer watches the instances must not report them. */
   close(): void
 }
 
-/** Makes the metrics of instances. */
+/** Makes the metrics of instances; the gauge of each phase begins with 0. */
 export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
   const known = new Map<string, Phase>()
   const gauge = telemetry.gauge({ name: "reflow_instances", help: "Instances by phase.", labels: ["phase"] })
@@ -123,7 +125,7 @@ export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
     see: (uid, phase) => put(uid, phase ?? "Pending"),
     forget: (uid) => put(uid, undefined),
     started: (before, { timings }) => {
-      // before its last step a start tells only what is over
+      // before its last step the timings are incomplete
       if (timings?.ready === undefined || before?.timings?.ready !== undefined) return
       for (const [step, took] of Object.entries(timings)) start.observe(took, { step })
     },

@@ -6,7 +6,7 @@ import type { Action, Note } from "./snapshot.ts"
 const normal = (reason: EventReason, note: string): Note => ({ type: "Normal", reason, note })
 const warning = (reason: string, note: string): Note => ({ type: "Warning", reason, note })
 
-/** What an action says of itself, once it is done. */
+/** The Event of an action that was carried out; undefined if it has none. */
 export const noteOf = (action: Action): Note | undefined => {
   switch (action.do) {
     case "createPod":
@@ -24,7 +24,7 @@ export const noteOf = (action: Action): Note | undefined => {
 
 type Transition = (before: MCPInstanceStatus, after: MCPInstanceStatus) => Note | undefined
 
-/** A condition that turned to `status`, or stayed there for another reason. */
+/** Reason and message of a condition that has turned to `status`, or has it for another reason; else undefined. */
 const turned =
   (type: string, status: string): ((...states: Parameters<Transition>) => readonly [string, string] | undefined) =>
   (before, after) => {
@@ -39,8 +39,8 @@ const ready = turned("Ready", "True")
 const drains = turned("Draining", "True")
 const waits = turned("Ready", "False")
 
-/** What a start that has not failed waits for, if somebody should do something about it. */
-const worthTelling: readonly string[] = [
+/** Reasons of Ready=False for which somebody should do something although the start has not failed. */
+const worthAnEvent: readonly string[] = [
   "Unschedulable",
   "PortClosed",
   "NotReady",
@@ -63,13 +63,13 @@ const transitions: readonly Transition[] = [
   },
   (before, after) => {
     const found = waits(before, after)
-    return found === undefined || !worthTelling.includes(found[0]) ? undefined : warning(...found)
+    return found === undefined || !worthAnEvent.includes(found[0]) ? undefined : warning(...found)
   },
   ({ failure: old }, { failure }) =>
     failure === undefined || old?.reason === failure.reason ? undefined : warning(failure.reason, failure.message),
 ]
 
-/** What a change of status says to people. A status that says the same again says nothing. */
+/** The Events for a change of status, one for each reason; none if the status has not changed. */
 export const notesOf = (before: MCPInstanceStatus, after: MCPInstanceStatus): readonly Note[] => {
   const notes = transitions.flatMap((transition) => transition(before, after) ?? [])
   return notes.filter((note, index) => notes.findIndex(({ reason }) => reason === note.reason) === index)

@@ -12,7 +12,7 @@ import { plannedStart } from "./start.ts"
 import { isOurs } from "./sweep.ts"
 import type { View } from "./view.ts"
 
-/** What an observation looks at. All of it is in memory. */
+/** The sources of an observation. All of them are in memory. */
 export type Observatory = {
   readonly instances: View<MCPInstance>
   readonly targets: View<MCPTarget>
@@ -27,7 +27,7 @@ export type Observatory = {
 
 const isLive = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp === undefined
 
-/** The newest Pod that is not terminating; of two made in one second, the one that the status names. */
+/** The newest Pod that is not terminating; of two created in the same second, the one that the status names. */
 const currentPod = (pods: readonly Pod[], known: string | undefined): Pod | undefined =>
   pods.filter(isLive).sort((a, b) => {
     const [first = "", second = ""] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
@@ -35,11 +35,14 @@ const currentPod = (pods: readonly Pod[], known: string | undefined): Pod | unde
     return Number(b.metadata.name === known) - Number(a.metadata.name === known)
   })[0]
 
-/** An object of ours that has lost its owner: its instance was deleted with `--cascade=orphan`, or a backup came back. */
+/**
+ * True for an object of ours without an owner: its instance was deleted with `--cascade=orphan`, or a backup was
+ * restored.
+ */
 const isOrphan = <T extends KubeObject>(object: T | undefined): object is T =>
   object !== undefined && controllerUID(object) === undefined && isOurs(object)
 
-/** What an earlier instance of this name left, and orphans of ours that have the names it needs. */
+/** Objects that an earlier instance of this name left, and orphans of ours that have the names it needs. */
 const leftOf = (
   { pods, services }: Observatory,
   { kind, metadata }: MCPInstance,
@@ -59,7 +62,10 @@ const leftOf = (
   }
 }
 
-/** Everything about an instance at this moment; undefined if there is none of this name. Changes nothing but memory. */
+/**
+ * Collects everything known of an instance; undefined if there is none of this name. Makes no call to the API server;
+ * updates the sightings and the plan. `refusal` is the API server's refusal in the pass before.
+ */
 export const observe = (at: Observatory, name: string, refusal?: Refusal): Observation | undefined => {
   const instance = at.instances.get(name)
   if (instance === undefined) return undefined

@@ -10,12 +10,12 @@ import type { Place, Settings } from "./snapshot.ts"
 import { moment } from "./start.ts"
 import type { View } from "./view.ts"
 
-/** How long after its grace a terminating Pod still counts, if its node says nothing. */
+/** How long after its grace period a terminating Pod still takes a place, if its node does not report its end. */
 const remnantMs = 30_000
-/** A plan changes with time alone (an instance becomes evictable), so it is not kept longer. */
+/** Longest time that a plan is kept, since time alone can change it (an instance becomes evictable). */
 const planLifeMs = 1_000
 
-/** What the planner looks at. */
+/** Dependencies of the planner. */
 type PlannerDeps = {
   readonly instances: View<MCPInstance>
   readonly targets: View<MCPTarget>
@@ -25,20 +25,23 @@ type PlannerDeps = {
   readonly settings: Settings
 }
 
-/** What the plan says of one instance. */
+/** The part of the plan that concerns one instance. `makesRoom`: it must make room for a queued instance. */
 type PlaceInPlan = { readonly place: Place; readonly makesRoom: boolean }
 
-/** Keeps the plan of places, and the places granted a moment ago that no status shows yet. */
+/** Keeps the plan of places, and the granted places that no status shows yet. */
 export type Planner = {
-  /** What the plan as of now says of an instance. */
+  /** The current plan for an instance; plans again if necessary. */
   placeOf(instance: MCPInstance): PlaceInPlan
-  /** An instance is there, or changed. */
+  /** Call it for each new or changed instance. */
   see(instance: MCPInstance): void
-  /** Something else changed that a plan rests on: what belongs to the instance of this UID, or anything. */
+  /**
+   * Call it when something else changed that a plan depends on: an object of the instance with this UID, or without UID
+   * any.
+   */
   changed(uid?: string): void
-  /** The instance was told that it has a place: nobody else gets it, even before the status is written. */
+  /** Keeps the place of an instance even before its status shows it, so that no other instance gets the place. */
   reserve(uid: string): void
-  /** The instance is gone. */
+  /** Forgets an instance that was deleted. */
   forget(uid: string): void
   /** Names of the instances that are not admitted. */
   waiting(): Iterable<string>
@@ -80,25 +83,25 @@ const isAdmitted = ({ status }: MCPInstance): boolean => isTrue(status?.conditio
 
 const toPlace = (plan: Plan, uid: string): Place => {
   if (plan.granted.has(uid)) return { kind: "granted" }
-  // one whose spec was refused has not asked yet: it asks by joining the queue
-  return { kind: "queued", reason: plan.queued.get(uid) ?? "MaxInstancesReached", nudge: plan.nudge }
+  // an instance whose spec was refused is not in the plan yet: being queued makes it ask for a place
+  return { kind: "queued", reason: plan.queued.get(uid) ?? "MaxInstancesReached", wake: plan.wake }
 }
 
-/** A plan that is kept. */
+/** A plan that is kept for a moment. */
 type Kept = {
   readonly plan: Plan
-  /** When it was made. */
+  /** When it was made, milliseconds since the epoch. */
   readonly at: number
-  /** UIDs of newcomers that got a place since. */
+  /** UIDs of new instances that got a place since. */
   readonly late: Set<string>
 }
 
-/** True if there is room for all: whoever has a place, or is promised one, keeps it whatever becomes of the others. */
+/** True if there is room for all: then each instance keeps its place, whatever happens to the others. */
 const isRoomy = ({ queued, victims }: Plan): boolean => queued.size === 0 && victims.size === 0
 
 /**
- * Makes a planner. A plan reads every instance, so it is kept for a moment: with thousands that start at once nearly
- * every change is one that it foresaw, or a newcomer for whom there is room.
+ * Makes a planner. Planning reads every instance, so a plan is kept for up to a second. When thousands of instances
+ * start at once, nearly every change is already in the kept plan, or is a new instance that there is room for.
  */
 export const createPlanner = (deps: PlannerDeps): Planner => {
   const { clock, settings, targets } = deps
@@ -115,7 +118,7 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
     if (kept !== undefined && isRoomy(kept.plan) && isGranted(uid)) return
     kept = undefined
   }
-  /** The plan, unless it is too old. */
+  /** The kept plan; undefined if it is too old. */
   const current = (): Kept | undefined => {
     if (kept !== undefined && clock.now() - kept.at >= planLifeMs) kept = undefined
     return kept
@@ -125,11 +128,11 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
     kept = { plan, at: clock.now(), late: new Set() }
     return plan
   }
-  /** Gives a newcomer one of the places that are left, if nothing but their number decides. */
+  /** Gives a new instance one of the places that are left, if there are enough for all that wait. True if it did. */
   const letIn = (instance: MCPInstance): boolean => {
     const now = current()
     if (now === undefined || !isRoomy(now.plan)) return false
-    // when it becomes tight, the order of creation decides
+    // with too few places for all, a new plan decides by the order of creation
     if (now.plan.free - now.late.size < waiting.size) return false
     if (limits.maxOf(instance.spec.targetName) !== undefined) return false
     if (memberOf(deps, reserved, instance) === undefined) return false
@@ -140,7 +143,7 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
     const { uid = "", name } = instance.metadata
     if (isAdmitted(instance)) waiting.delete(uid)
     else waiting.set(uid, name)
-    // a newcomer takes nobody's place: it is counted when it asks
+    // with room for all, a new instance does not change the plan: it is counted in placeOf
     if (kept === undefined || !isRoomy(kept.plan)) changed()
   }
   return {
@@ -149,7 +152,7 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
     waiting: () => waiting.values(),
     placeOf: (instance) => {
       const { uid = "" } = instance.metadata
-      // without anybody who waits, and that is nearly always, nothing needs to be counted
+      // normally no instance waits: then no plan is needed
       if (waiting.size === 0 && isAdmitted(instance)) return { place: { kind: "granted" }, makesRoom: false }
       const known = current()
       if (known?.late.has(uid) || (!isGranted(uid) && letIn(instance)))
@@ -160,7 +163,7 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
     reserve: (uid) => {
       if (reserved.has(uid)) return
       reserved.add(uid)
-      // the plan that granted it has counted it
+      // a plan that granted the place has counted it already
       if (!isGranted(uid)) changed()
     },
     forget: (uid) => {

@@ -1,25 +1,27 @@
 import type { ClockPort } from "../ports/clock.ts"
 
-/** What the queue tells about itself. */
+/** Called by a queue with what happens in it, for metrics. */
 export type QueueObserver = {
   /** How many keys wait to be worked on. */
   depth(count: number): void
   /** A key was added. */
   added(): void
-  /** A key's work begins after it waited so long. */
+  /** The work on a key begins after the key waited for this long. */
   started(waitedMs: number): void
-  /** A key's work ended. */
+  /** The work on a key ended after this long. */
   finished(workedMs: number): void
   /** A key will be tried again after an error. */
   retried(): void
 }
 
-/** What a queue works with. */
+/** Options of a queue. */
 type QueueOptions = {
   readonly clock: ClockPort
-  /** Keys worked on at once. */
+  /** Most keys that are worked on at the same time. */
   readonly workers: number
-  /** Works on a key. The answer is the delay in milliseconds after which to do so again; undefined = when added again. */
+  /**
+   * Works on a key. Returns after how many milliseconds to do so again; undefined = only when the key is added again.
+   */
   readonly work: (key: string, signal: AbortSignal) => Promise<number | undefined>
   /** Milliseconds before the `attempt`-th (from 1) consecutive failure of a key is tried again. */
   readonly backoff: (attempt: number, error: unknown) => number
@@ -27,21 +29,21 @@ type QueueOptions = {
   readonly observer: QueueObserver
 }
 
-/** A queue of keys: one worker per key, each key at most once in line. */
+/** A queue of keys. A key is worked on by one worker at a time, and waits at most once. */
 export type Queue = {
-  /** Works on the key as soon as a worker is free, once more if it is being worked on. */
+  /** Works on the key as soon as a worker is free; if it is being worked on, once more after that. */
   add(key: string): void
   /** Adds the key after a delay; of several delays the earliest counts. */
   addAfter(key: string, ms: number): void
-  /** Forgets the delays and failures of a key that is gone. */
+  /** Forgets the delays and failures of a key whose object was deleted. */
   forget(key: string): void
-  /** For how many milliseconds the key that has been worked on longest has been; 0 while nothing runs. */
+  /** Milliseconds since the oldest work that still runs began; 0 while nothing runs. */
   longestMs(): number
-  /** Aborts what runs and resolves when it has ended. */
+  /** Aborts running work and resolves when it has ended. */
   close(): Promise<void>
 }
 
-/** Makes a queue that works at once on what is added. */
+/** Makes an empty queue. It starts work as soon as a key is added. */
 export const createQueue = (options: QueueOptions): Queue => {
   const { clock, observer } = options
   const ending = new AbortController()
@@ -50,7 +52,7 @@ export const createQueue = (options: QueueOptions): Queue => {
   const again = new Set<string>()
   const delayed = new Map<string, { at: number; cancel: () => void }>()
   const failures = new Map<string, number>()
-  /** When the work on a key began, the first one first. */
+  /** When the work on each key began, in this order. */
   const begun = new Map<string, number>()
 
   const cancelDelay = (key: string): void => {
@@ -98,7 +100,7 @@ export const createQueue = (options: QueueOptions): Queue => {
     for (const [key, since] of waiting) {
       if (working.size >= options.workers || ending.signal.aborted) break
       waiting.delete(key)
-      // not before this turn ends, so that `working` has the key when its work begins
+      // begins in a microtask, so that `working` has the key before its work begins
       working.set(
         key,
         Promise.resolve().then(() => run(key, since)),

@@ -1,9 +1,9 @@
 /**
- * Every word that the operator puts into a condition or an Event. docs/operate.md says of each what it means and what to
- * do; a test holds the two together.
+ * Every reason that the operator writes into a condition or an Event. docs/operate.md explains each reason and what to
+ * do; a test checks that both have the same reasons.
  */
 
-/** Reasons why an instance has no place, or may not have one, besides the limits. */
+/** Reasons why an instance's spec is refused. */
 const refusals = ["InvalidSpec", "PodTemplateUnknown", "PodForbidden"] as const
 const limits = ["MaxInstancesReached", "TargetMaxInstancesReached", "QueueFull"] as const
 
@@ -40,7 +40,7 @@ export const readyReasons = [
   "ServiceForbidden",
   "ServiceInvalid",
   "WebhookFailed",
-  // an operator that cannot go on
+  // the operator could not reconcile the instance
   "ReconcileFailed",
   // the instance itself ends
   "Terminating",
@@ -97,9 +97,12 @@ export const eventReasons = [
 ] as const
 /** Why an instance is deleted. */
 export type DeleteReason = DrainReason | "FailedAndUnwaited" | "QueuedAndUnwaited"
-/** Reason of an Event that tells no warning. */
+/** Reason of an Event of type Normal. */
 export type EventReason = (typeof eventReasons)[number] | DeleteReason | "Ready"
 
-/** The reason that a status tells, which another version may have written. */
+/**
+ * A reason from a status as one of this version; PodFailed if another version wrote a reason that this one does not
+ * have.
+ */
 export const toReadyReason = (reason: string): ReadyReason =>
   readyReasons.find((each) => each === reason) ?? "PodFailed"

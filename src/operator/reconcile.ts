@@ -10,9 +10,9 @@ import { decide, decideTrouble, toSnapshot } from "./decide.ts"
 import type { InstanceMetrics } from "./metrics.ts"
 import { type Observatory, observe } from "./observe.ts"
 import type { Decision, ProbeFinding, Refusal, Snapshot } from "./snapshot.ts"
-import { probeLookMs, puzzlingFrom, restartsOf } from "./standing.ts"
+import { probeCheckMs, puzzlingFrom, restartsOf } from "./standing.ts"
 
-/** What the kubelet's words about a failed startup probe mean. Pod status is the same for all of them. */
+/** The cause of a failed startup probe, by the kubelet's Events, since the Pod's status is the same for all causes. */
 export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): ProbeFinding | undefined => {
   const words = events
     .filter(({ reason, message }) => reason === "Unhealthy" && message?.startsWith("Startup probe failed"))
@@ -34,15 +34,15 @@ const eventsOf = async (cluster: ClusterPort, pod: Pod, signal: AbortSignal): Pr
   return page.items.filter(({ involvedObject }) => involvedObject.uid === pod.metadata.uid)
 }
 
-/** The Pod whose startup probe has failed for so long that the reason should be asked for. */
+/** The Pod whose startup probe has failed for so long that the cause should be read from the API server. */
 const puzzling = ({ sightings, clock, pods }: Observatory, uid: string): Pod | undefined =>
   pods.controlledBy(uid).find((pod) => {
     const from = puzzlingFrom(pod)
     if (pod.metadata.deletionTimestamp !== undefined || from === undefined) return false
-    return clock.now() >= from && !sightings.probeKnown(uid, String(restartsOf(pod)), probeLookMs)
+    return clock.now() >= from && !sightings.probeKnown(uid, String(restartsOf(pod)), probeCheckMs)
   })
 
-/** Asks, on demand and rarely, why a startup probe fails. */
+/** Reads, at most every 30 s, why a startup probe fails. */
 const learnProbe = async (cluster: ClusterPort, at: Observatory, name: string, signal: AbortSignal): Promise<void> => {
   const instance = at.instances.get(name)
   const uid = instance?.metadata.uid
@@ -52,27 +52,30 @@ const learnProbe = async (cluster: ClusterPort, at: Observatory, name: string, s
   at.sightings.learnProbe(uid, String(restartsOf(pod)), findingOf(events, instance.spec))
 }
 
-/** How long the cache may lack what we wrote before the API server is asked. */
+/** How long the cache may lack our own write before the object is read from the API server. */
 const doubtMs = 10_000
-/** Passes of observe → decide → act in one reconcile; a start needs five. */
+/** Most passes of observe → decide → act in one reconcile; a start needs five. */
 const maxPasses = 12
 
-/** True if the API server itself is in trouble, not what was asked of it: it gives no answer, or says that it is busy. */
+/** True if the API server did not respond or was too busy, so that the error is not about the request. */
 export const isOutage = (error: unknown): boolean =>
   hasCode(error, "ApiTooManyRequests") || (hasCode(error, "ClusterUnavailable") && error.data?.status !== 500)
 
-/** What a reconcile of instances works with. */
+/** Dependencies of a reconcile of instances. */
 type ReconcileDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly at: Observatory
   readonly metrics: InstanceMetrics
   readonly log: Logger
-  /** Makes other instances look at themselves. */
-  readonly nudge: (name: string) => void
+  /** Puts another instance into the queue. */
+  readonly wake: (name: string) => void
 }
 
-/** Asks the API server about whatever the cache should have confirmed long ago. True if something is unconfirmed yet. */
+/**
+ * Reads objects that the cache has not confirmed for 10 s from the API server. True if the cache still lacks one of our
+ * writes.
+ */
 const settleDoubts = async ({ cluster, namespace, at }: ReconcileDeps, name: string, signal: AbortSignal) => {
   const reader = { cluster, namespace, signal }
   const uid = at.instances.get(name)?.metadata.uid ?? ""
@@ -84,8 +87,8 @@ const settleDoubts = async ({ cluster, namespace, at }: ReconcileDeps, name: str
 }
 
 /**
- * Asks the API server, once for each, for a Pod that the status names and the cache does not have: it is gone, or another
- * operator made it a moment ago and only the watch of Pods does not say so yet.
+ * Makes the function that reads a Pod from the API server if the status names it and the cache does not have it; each
+ * Pod once. It was deleted, or another operator created it a moment ago and the watch of Pods lags.
  */
 const createPodFinder = ({ cluster, namespace, at }: ReconcileDeps, signal: AbortSignal) => {
   const asked = new Set<string>()
@@ -97,28 +100,28 @@ const createPodFinder = ({ cluster, namespace, at }: ReconcileDeps, signal: Abor
   }
 }
 
-/** Decides, and takes note of what others must know before the first effect: a granted place is nobody else's. */
-const decideAndReserve = ({ at, nudge }: ReconcileDeps, snapshot: Snapshot): Decision => {
+/** Decides, and before the first effect reserves a granted place, so that no other instance gets it. */
+const decideAndReserve = ({ at, wake }: ReconcileDeps, snapshot: Snapshot): Decision => {
   const decision = decide(snapshot)
   const { name, uid = "" } = snapshot.instance.metadata
   const begins = decision.actions.some((action) => action.do === "createService")
   if (begins || isTrue(decision.status.conditions, "Admitted")) at.planner.reserve(uid)
-  for (const other of decision.nudge) if (other !== name) nudge(other)
+  for (const other of decision.wake) if (other !== name) wake(other)
   return decision
 }
 
-/** Errors of the moment: a cluster that had moved on, or an operator that ends. */
+/** Errors that are not reported: the object had changed, or the operator is closing. */
 const passing: readonly ErrorCode[] = ["ApiConflict", "ApiNotFound", "ShuttingDown"]
 
 /**
- * Tells of an instance what stopped the operator: in its status and as an Event, as far as that can be written. An API server
- * that gives no answer at all gets no word of it either.
+ * Reports an error that stopped a reconcile in the instance's status and as an Event. Does nothing if the API server
+ * does not respond. Never rejects.
  */
 const reportTrouble = async (deps: ReconcileDeps, name: string, error: unknown, signal: AbortSignal): Promise<void> => {
   const { at, cluster, namespace, log } = deps
   if (signal.aborted || isAbort(error) || hasCode(error, ...passing) || isOutage(error)) return
-  // words of an error that is not ours may hold anything
-  const words = isAppError(error) ? error.message : "something went wrong inside the operator; its log tells what."
+  // the message of an error that is no AppError may contain anything
+  const words = isAppError(error) ? error.message : "an internal error of the operator; its log has the details."
   const message = `It is tried again, ever less often: ${words}`.slice(0, 900)
   try {
     const seen = observe(at, name)
@@ -126,12 +129,12 @@ const reportTrouble = async (deps: ReconcileDeps, name: string, error: unknown, 
     const snapshot = toSnapshot(seen)
     const decision = decideTrouble(snapshot, message)
     if (decision !== undefined) await act({ cluster, namespace, views: at, log, signal }, snapshot, decision)
-  } catch (untold) {
-    log.debug("what stopped the operator could not be told", { instance: name, error: untold })
+  } catch (unreported) {
+    log.debug("the error of a reconcile could not be reported", { instance: name, error: unreported })
   }
 }
 
-/** {@link passes}; what stops it is told before it is tried again. */
+/** Runs {@link passes}. Rejects with its error, after the error was reported on the instance. */
 export const reconcileInstance = async (
   deps: ReconcileDeps,
   name: string,
@@ -146,8 +149,8 @@ export const reconcileInstance = async (
 }
 
 /**
- * Brings one instance to where it should be: observe → decide → act, again until nothing is left to do. The answer is
- * when to look again, in milliseconds; undefined if the instance is gone.
+ * Reconciles one instance: observe → decide → act, repeated until nothing is left to do. Returns after how many
+ * milliseconds to reconcile again; undefined if the instance was deleted.
  */
 const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): Promise<number | undefined> => {
   const { at, cluster, namespace, log, metrics } = deps

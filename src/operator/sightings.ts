@@ -18,29 +18,36 @@ type Sighting = {
     | undefined
 }
 
-type ProbeSight = { readonly at: number; readonly life: string; readonly finding: ProbeFinding | undefined }
+type ProbeSight = { readonly at: number; readonly restart: string; readonly finding: ProbeFinding | undefined }
 
 /**
- * What this operator saw and when, on its own clock: stamps of other machines tell that something changed, never when.
- * It is rebuilt from the cluster after a restart, so that nothing happens earlier than it would have without one.
+ * What this operator saw and when, by its own clock. Timestamps of other machines only show that something changed, not
+ * when. After a restart it is rebuilt from the cluster, such that nothing is deleted earlier than without the restart.
  */
 export type Sightings = {
-  /** Takes note of the instance's state: of each change of use and of the drain. */
+  /** Records each change of the instance's use and of its drain. Call it for each new state. */
   see(instance: MCPInstance): void
+  /** How the instance is used now. */
   use(uid: string): Use
+  /** When this operator first saw the current drain, milliseconds since the epoch; undefined while there is none. */
   drainSeenAt(uid: string): number | undefined
-  /** Takes note of a Pod and of the sign of trouble it shows. */
+  /** Records a Pod and the sign of trouble it shows (see `signOf` in standing.ts). */
   seePod(uid: string, podUID: string, sign: string | undefined): PodSight
-  /** What was found out about the startup probe in this life of the container; asked again after `keepMs`. */
-  probeKnown(uid: string, life: string, keepMs: number): boolean
-  learnProbe(uid: string, life: string, finding: ProbeFinding | undefined): void
+  /** True if `learnProbe` was called for this container restart less than `keepMs` ago. */
+  probeKnown(uid: string, restart: string, keepMs: number): boolean
+  /** Records why the startup probe fails after this container restart; undefined = the cause is unknown. */
+  learnProbe(uid: string, restart: string, finding: ProbeFinding | undefined): void
+  /** Forgets an instance that was deleted. */
   forget(uid: string): void
 }
 
 const latest = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : Math.max(a, b)
 
-/** Use that was recorded before this operator looked happened at the latest then, and at the latest at stamp + skew. */
+/**
+ * The latest moment of a use recorded before this operator saw the instance: its timestamp plus clock skew, at most
+ * `now`.
+ */
 const firstUse = (recorded: string | undefined, now: number): number | undefined => {
   const at = moment(recorded)
   return at === undefined ? undefined : Math.min(at + clockSkewMs, now)
@@ -55,12 +62,12 @@ const seeMarks = (sighting: Sighting, inUseBy: Readonly<Record<string, string>>,
   for (const [replica, { seenAt }] of sighting.marks) {
     if (replica in inUseBy) continue
     sighting.marks.delete(replica)
-    // its gateway took it away, so use ended just now; a dead mark was taken away by us
+    // its gateway removed the in-use mark, so use ended just now; an expired mark was removed by the operator
     if (now - seenAt < markLifeMs) sighting.lastUse = latest(sighting.lastUse, now)
   }
 }
 
-/** Makes an empty memory. */
+/** Makes it without any sighting. */
 export const createSightings = (clock: ClockPort): Sightings => {
   const known = new Map<string, Sighting>()
 
@@ -111,29 +118,31 @@ export const createSightings = (clock: ClockPort): Sightings => {
     use,
     seePod,
     drainSeenAt: (uid) => known.get(uid)?.drainSeenAt,
-    probeKnown: (uid, life, keepMs) => {
+    probeKnown: (uid, restart, keepMs) => {
       const probe = known.get(uid)?.pod?.probe
-      return probe !== undefined && probe.life === life && clock.now() - probe.at < keepMs
+      return probe !== undefined && probe.restart === restart && clock.now() - probe.at < keepMs
     },
-    learnProbe: (uid, life, finding) => {
+    learnProbe: (uid, restart, finding) => {
       const pod = known.get(uid)?.pod
-      if (pod !== undefined) pod.probe = { at: clock.now(), life, finding }
+      if (pod !== undefined) pod.probe = { at: clock.now(), restart, finding }
     },
     forget: (uid) => void known.delete(uid),
   }
 }
 
-/** The gateways that live. */
+/** The running gateways. */
 export type Gateways = {
   /** Their names in `inUseBy`. */
   living(): readonly string[]
+  /** Ends the subscription. */
   close(): void
 }
 
 /**
- * Follows what gateways say of themselves. What they wrote tells that they live, never since when: times are this
- * operator's own. While the API server is not heard nobody dies; right after a start everybody lives who has not taken
- * back the word.
+ * Watches the announcements of gateways in their Lease. A gateway counts as running until its annotation is removed, or
+ * has not changed for 40 s by this operator's clock; the times in annotations are not used. While the watch is silent
+ * no gateway expires. After a start, every gateway with an annotation counts as running at first. Without `leases`
+ * there are no gateways.
  */
 export const createGateways = (leases: Reflection<Lease> | undefined, clock: ClockPort): Gateways => {
   const known = new Map<string, { readonly value: string; readonly seenAt: number }>()

@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 
-/** What the operator is told once, at its start. */
+/** Settings of the operator, fixed at its start. */
 export type Settings = Config["kubernetes"] & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
@@ -14,58 +14,58 @@ export type Settings = Config["kubernetes"] & {
   readonly podTemplates: ReadonlySet<string>
   /** Lets the instance's pod templates change its Pod, in order. Pure; throws PluginFailed. */
   readonly template: (pod: Pod, instance: MCPInstance) => Pod
-  /** What a target's choices of plugins are wrong about. Pure. */
+  /** Finds faults in a target's choice of plugins. Pure. */
   readonly pluginFaults: FindPluginFaults
-  /** Short names of everything that vouches for identities; undefined if that is not known here. */
+  /** Short names of all identity issuers; undefined if they are not known to this process. */
   readonly knownIssuers: readonly string[] | undefined
 }
 
-/** What of the settings stands in no configuration of the operator itself. */
+/** The settings that are not in the operator's own configuration. */
 export type OutsideSettings = Pick<Settings, "podTemplates" | "template" | "pluginFaults" | "knownIssuers">
 
-/** How an instance is used, on the operator's own clock (milliseconds since the epoch). */
+/** How an instance is used, by the operator's own clock (milliseconds since the epoch). */
 export type Use = {
-  /** Gateways that use it now: their in-use marks changed less than 90 s ago. */
+  /** Gateways whose in-use marks changed less than 90 s ago: they use the instance. */
   readonly live: readonly string[]
-  /** Marks whose gateways are gone without removing them. */
+  /** Gateways whose in-use marks did not change for 90 s: the marks have expired. */
   readonly dead: readonly string[]
-  /** When the first of the live marks dies, if it is not renewed. */
+  /** When the first of the live in-use marks expires, if it is not renewed; undefined without live marks. */
   readonly nextDeath: number | undefined
   /** The latest moment at which it can have been used; undefined = never used. */
   readonly lastUse: number | undefined
 }
 
-/** What an instance's place under the limits is. */
+/** Whether an instance has a place under the limits, or waits for one. */
 export type Place =
   | { readonly kind: "granted" }
   | {
       readonly kind: "queued"
       readonly reason: QueueReason
-      /** Names of instances that should look at themselves now, because they are to make room or were granted a place. */
-      readonly nudge: readonly string[]
+      /** Names of instances to reconcile now, because they must make room or were granted a place. */
+      readonly wake: readonly string[]
     }
 
-/** How the server of an instance stands, in the words of the Ready condition. */
+/** The state of an instance's server, with reason and message of the condition Ready. */
 export type Standing = {
   readonly ready: boolean
   readonly reason: ReadyReason
-  /** What a person needs to know, and what to do. */
+  /** Message for a person: what happened, and what to do. */
   readonly message: string
-  /** Present = the start counts as failed; `exitCode` of the server process where there is one. */
+  /** Present = the start counts as failed; `exitCode` of the server process if it has ended. */
   readonly failed?: { readonly exitCode?: number }
   /** True if this Pod will never run again and must be replaced. */
   readonly lost?: boolean
-  /** When time alone can change this judgement. */
+  /** When time alone can change this state, milliseconds since the epoch; absent = never. */
   readonly until?: number
 }
 
-/** What the operator itself saw of a Pod, on its own clock. */
+/** What the operator itself saw of a Pod, in milliseconds since the epoch by its own clock. */
 export type PodSight = {
   /** When this operator first saw the Pod. */
   readonly seenAt: number
-  /** When it first saw the sign of trouble that the Pod shows now. */
+  /** When it first saw the sign of trouble that the Pod shows now; undefined if it shows none. */
   readonly signAt: number | undefined
-  /** What the kubelet's events say of the startup probe. */
+  /** The cause of a failing startup probe, by the kubelet's Events; undefined if unknown. */
   readonly probe: ProbeFinding | undefined
 }
 
@@ -75,7 +75,7 @@ export type ProbeFinding = { readonly reason: "HealthPathNotFound" | "PortClosed
 /** The API server's refusal to create an object. */
 export type Refusal = { readonly reason: ReadyReason; readonly message: string }
 
-/** What was gathered of one instance at one moment. */
+/** Everything known of one instance at one moment. */
 export type Observation = {
   readonly instance: MCPInstance
   readonly target: MCPTarget | undefined
@@ -85,29 +85,33 @@ export type Observation = {
   readonly pod: Pod | undefined
   /** Its Service (by controller UID), unless that is terminating. */
   readonly service: Service | undefined
-  /** Whatever holds the name that its Service needs. */
+  /** The Service that has the name its own Service needs, whoever owns it. */
   readonly serviceNamesake: Service | undefined
-  /** Whatever holds the name that its next Pod needs. */
+  /** The Pod that has the name its next Pod needs, whoever owns it; undefined while it has a Pod. */
   readonly podNamesake: Pod | undefined
   /** Pods and Services that an earlier instance of this name left. */
   readonly left: { readonly pods: readonly Pod[]; readonly services: readonly Service[] }
   readonly place: Place
-  /** True if it is to make room for a queued instance. */
+  /** True if it must make room for a queued instance. */
   readonly makesRoom: boolean
   readonly use: Use
   /** What this operator saw of the Pod, and when; undefined while there is none. */
   readonly sight: PodSight | undefined
   /** When this operator first saw the drain; undefined while there is none. */
   readonly drainSeenAt: number | undefined
-  /** Gateways that live, by their names in `inUseBy`. */
+  /** Running gateways, by their names in `inUseBy`. */
   readonly gateways: readonly string[]
-  /** What the API server just said to a create of this pass. */
+  /** The API server's refusal of a create in the pass before. */
   readonly refusal: Refusal | undefined
+  /** Milliseconds since the epoch. */
   readonly now: number
   readonly settings: Settings
 }
 
-/** Everything that a decision about one instance rests on: what was gathered, and how its server stands by that. */
+/**
+ * Everything that a decision about one instance depends on: the observation, and the state of the server that follows
+ * from it.
+ */
 export type Snapshot = Observation & { readonly standing: Standing }
 
 /** An effect on the cluster. Each is idempotent. */
@@ -120,56 +124,62 @@ export type Action =
   | { readonly do: "patchInstance"; readonly patch: MergePatch }
   | { readonly do: "deleteInstance"; readonly reason: DeleteReason; readonly message: string }
 
-/** What one check says. Fields that are absent leave the matter as the cluster shows it. */
+/** The decision of one check. Absent fields are derived from what the cluster shows. */
 export type Verdict = {
-  /** Effects, in order, before the status is written. */
+  /** Effects, in order; they come before the write of the status. */
   readonly actions?: readonly Action[]
-  /** How the server stands, where that does not follow from its Pod. */
+  /** The state of the server; absent if it follows from the Pod. */
   readonly standing?: Standing
   /** Present = not admitted, for this reason. */
   readonly refused?: { readonly reason: RefusedReason; readonly message: string }
   /** Present = Draining is True. */
   readonly drain?: { readonly reason: DrainReason; readonly message: string }
-  /** Number of the start that begins: everything known of the Pod before it is forgotten. */
+  /** Number of the start that begins: the status fields of the Pod before it are removed. */
   readonly starts?: number
   /** No new Pod before `until` (milliseconds since the epoch). */
   readonly backoff?: { readonly seconds: number; readonly until: number }
-  /** Names of other instances that should look at themselves now. */
-  readonly nudge?: readonly string[]
-  /** True = the status is left as it is; a next pass will see what the actions did. */
+  /** Names of other instances to reconcile now. */
+  readonly wake?: readonly string[]
+  /** True = the status is not written; the next pass decides with the result of the actions. */
   readonly quiet?: true
 }
 
-/** What one check finds. */
+/** The result of one check. */
 export type Finding = {
-  /** Present = this check decides, and none after it is asked. */
+  /** Present = this check decides, and later checks do not run. */
   readonly verdict?: Verdict
   /**
-   * When time alone can change what this check finds, milliseconds since the epoch; absent = never. Every moment that a check
-   * compares `now` with is among them.
+   * When time alone can change what this check finds, milliseconds since the epoch; absent = never. Every moment that a
+   * check compares `now` with is among them.
    */
   readonly until?: number | undefined
 }
 
-/** A named step of the decision. The first one that has a verdict decides; undefined = nothing, whatever the time. */
+/**
+ * One check of the decision. Pure. The first check with a verdict decides; undefined = no verdict, and time cannot
+ * change that.
+ */
 export type Check = (snapshot: Snapshot) => Finding | undefined
 
-/** A line for `kubectl describe`. */
+/** An Event, as `kubectl describe` shows it. */
 export type Note = { readonly type: "Normal" | "Warning"; readonly reason: string; readonly note: string }
 
-/** What is to be done about one instance. */
+/** What to do about one instance. */
 export type Decision = {
-  /** Name of the check that decided. */
+  /** Name of the check that decided; `running` if none did. */
   readonly check: string
+  /** Effects, in order. */
   readonly actions: readonly Action[]
   /** The status as it should be. */
   readonly status: MCPInstanceStatus
   /** Merge patch of the status; undefined = nothing to write. */
   readonly statusPatch: MergePatch | undefined
-  /** True if the patch must only meet the very state that was looked at. */
+  /** True if the patch must fail if the instance has changed since it was read. */
   readonly guarded: boolean
+  /** Events to record after the status was written. */
   readonly notes: readonly Note[]
-  readonly nudge: readonly string[]
-  /** Milliseconds until the next look, if nothing happens before. */
+  /** Names of other instances to reconcile now. */
+  readonly wake: readonly string[]
+  /** Milliseconds until the next reconcile, if nothing changes before. */
   readonly requeueAfter: number
 }

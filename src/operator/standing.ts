@@ -6,18 +6,21 @@ import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./start.ts"
 
-/** How long a sign that may heal by itself (a failed pull, a first crash) is watched before the start counts as failed. */
+/**
+ * How long a sign of trouble that may end by itself (a failed pull, a first crash) may last before the start counts as
+ * failed.
+ */
 const graceMs = 10_000
-/** How long a container may stay terminated before that is called a crash for good. */
+/** How long a container may stay terminated before the start counts as failed. */
 const restartMs = 2_000
-/** A server that has answered becomes Ready within this time after its start, or something is wrong with it. */
+/** Longest time from the start of a server that has answered to Ready; after this its trouble is reported. */
 const settlingMs = 30_000
 
-/** What the judgement of a Pod rests on. */
+/** What the state of a server depends on. */
 type Patient = {
   readonly pod: Pod
   readonly spec: MCPInstanceSpec
-  /** Why the start failed, as the status has it; of this Pod. */
+  /** Why the start of this Pod failed, by the status; undefined if it has not failed. */
   readonly failure: MCPInstanceStatus["failure"]
   readonly sight: PodSight
   readonly startTimeoutMs: number
@@ -29,23 +32,23 @@ const cut = (text: string): string => (text.length <= 900 ? text : `${text.slice
 const serverStatus = (pod: Pod): ContainerStatus | undefined =>
   pod.status?.containerStatuses?.find(({ name }) => name === serverContainer)
 
-/** The Pod's condition of a type. */
+/** The Pod's condition of a type; undefined if it has none. */
 export const podCondition = (pod: Pod, type: string) => pod.status?.conditions?.find((each) => each.type === type)
 
 /** True if the kubelet says that the Pod can take requests. */
 export const isPodReady = (pod: Pod | undefined): boolean =>
   pod !== undefined && podCondition(pod, "Ready")?.status === "True"
 
-/** True once the server has answered its startup probe in this life of its container. */
+/** True once the server has answered its startup probe since the last start of its container. */
 export const hasStarted = (pod: Pod): boolean => isPodReady(pod) || serverStatus(pod)?.started === true
 
-/** How often the kubelet restarted the server. */
+/** How often the kubelet restarted the server's container. */
 export const restartsOf = (pod: Pod): number => serverStatus(pod)?.restartCount ?? 0
 
-/** When this life of the server process began; undefined while none runs. */
+/** When the current server process was started, milliseconds since the epoch; undefined while none runs. */
 export const runningSince = (pod: Pod): number | undefined => moment(serverStatus(pod)?.state?.running?.startedAt)
 
-/** The kubelet's reasons for an image that it could not pull; it goes on trying. */
+/** The kubelet's reasons for an image that it could not pull and will try again. */
 const pulls = new Set(["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"])
 
 const lastCrash = (pod: Pod) => {
@@ -53,7 +56,7 @@ const lastCrash = (pod: Pod) => {
   return status?.state?.terminated ?? status?.lastState?.terminated
 }
 
-/** The kind of trouble that a Pod shows and that may pass, for measuring how long it lasts. */
+/** The kind of trouble that a Pod shows and that may end by itself; sightings.ts measures how long it lasts. */
 export const signOf = (pod: Pod): string | undefined => {
   const waiting = serverStatus(pod)?.state?.waiting?.reason ?? ""
   if (pulls.has(waiting)) return "pull"
@@ -62,14 +65,14 @@ export const signOf = (pod: Pod): string | undefined => {
 
 type Explain = (spec: MCPInstanceSpec, words: string) => string
 
-/** Reasons of a waiting container that no waiting cures, each with what to do. */
+/** Reasons of a waiting container that do not end by themselves, each with its message. */
 const atOnce = {
   InvalidImageName: (spec) => `'${spec.image}' is no image name: correct the target's image.`,
   ErrImageNeverPull: (spec, words) =>
     words || `The image ${spec.image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
   CreateContainerConfigError: (_, words) => {
-    const mend = /^secret .*not found$/.test(words) ? "Create that Secret, or correct secretName" : "Mend that"
-    return `The container cannot be set up: ${words || "unknown cause"}. ${mend}; the server then starts by itself.`
+    const remedy = /^secret .*not found$/.test(words) ? "Create that Secret, or correct secretName" : "Correct that"
+    return `The container cannot be set up: ${words || "unknown cause"}. ${remedy}; the server then starts by itself.`
   },
   ImageUserNotAllowed: (_, words) =>
     `The image wants a user that is not allowed (${words}): set security.runAsUser to a numeric id other than 0.`,
@@ -83,10 +86,10 @@ const atOnce = {
 
 const isAtOnce = (reason: string): reason is keyof typeof atOnce => Object.hasOwn(atOnce, reason)
 
-/** The kubelet's words about a user that runAsNonRoot forbids. */
+/** Matches the kubelet's message about a user that runAsNonRoot forbids. */
 const userWords = /runAsNonRoot|non-numeric user|run as root/
 
-/** The kubelet's words when it or the runtime is too busy: it tries again by itself, and mostly succeeds. */
+/** Matches the kubelet's messages when it or the runtime is too busy: it tries again by itself, and mostly succeeds. */
 const busyWords = /^failed to sync (secret|configmap) cache|context deadline exceeded/
 
 const failedNow = (reason: ReadyReason, message: string, exitCode?: number): Standing => ({
@@ -102,7 +105,7 @@ const waitingFor = (reason: ReadyReason, message: string, until?: number): Stand
   ...(until === undefined ? {} : { until }),
 })
 
-/** The Pod ended for good: restartPolicy Always never ends one, so the node or the control plane did. */
+/** A Pod that will never run again: with restartPolicy Always only the node or the control plane can end a Pod. */
 const lostPod = ({ pod }: Patient): Standing | undefined => {
   const { phase, reason = "", message = "" } = pod.status ?? {}
   if (phase !== "Failed" && phase !== "Succeeded" && phase !== "Unknown" && reason !== "NodeLost") return undefined
@@ -137,7 +140,7 @@ const failedPull = ({ pod, spec, sight, failure, now }: Patient): Standing | und
     `The image ${spec.image} cannot be pulled: check its name, its tag and imagePullSecrets. ${words}`.trim()
   const at = (sight.signAt ?? now) + graceMs
   const sticks = failure !== undefined && pulls.has(failure.reason)
-  // the kubelet goes to and fro between its words for one cause: the first ones stay
+  // the kubelet alternates between several messages for one cause: the first one is kept
   if (sticks) return failedNow("ErrImagePull", failure.message)
   return now >= at ? failedNow("ErrImagePull", message) : waitingFor("ErrImagePull", message, at)
 }
@@ -151,7 +154,9 @@ const crashMessage = (patient: Patient, exitCode: number, oom: boolean): string 
   return `The server process ended with ${code}. Look into its log, and check command, args, env and credentials.`
 }
 
-/** Keyed on the last termination, since a crashing container's state flaps between running, terminated and waiting. */
+/**
+ * A server that crashed: by its last termination, since its state alternates between running, terminated and waiting.
+ */
 const crashed = (patient: Patient): Standing | undefined => {
   const { pod, sight, failure, now } = patient
   const ended = lastCrash(pod)
@@ -177,7 +182,7 @@ const probeTrouble = ({ pod, sight, now }: Patient): Standing | undefined => {
 const unschedulable = (words = "no reason given."): string =>
   `No node can take the Pod: ${words} It starts as soon as one can: add a node, free room, or ask for less in resources.`
 
-/** What a start that has not failed waits for. */
+/** The state of a start that has not failed: what it waits for. */
 const progress = (patient: Patient): Standing => {
   const { pod, now } = patient
   const scheduled = podCondition(pod, "PodScheduled")
@@ -193,13 +198,13 @@ const progress = (patient: Patient): Standing => {
   const init = mayInitialize ? initTrouble(pod, now) : undefined
   const until = initTroubleAt(pod, now)
   if (init !== undefined) return waitingFor(init.reason, init.message)
-  // a node that has taken the Pod and tells nothing yet is setting it up
-  const untold = server === undefined && scheduled?.status === "True"
-  if (untold || waiting === "ContainerCreating" || waiting === "PodInitializing")
+  // a scheduled Pod without container status is being set up by its node
+  const isBeingSetUp = server === undefined && scheduled?.status === "True"
+  if (isBeingSetUp || waiting === "ContainerCreating" || waiting === "PodInitializing")
     return waitingFor("ContainerCreating", "The node sets up the container and pulls its image.", until)
   const trouble = probeTrouble(patient)
   if (!hasStarted(pod)) return trouble ?? waitingFor("Starting", "The server is starting.")
-  // between its first answer and Ready lies a moment: not worth a word, which would be a write
+  // Ready follows the first answer soon: another reason for this moment would cost a write
   const at = (runningSince(pod) ?? now) + settlingMs
   if (now < at) return { ...(trouble ?? waitingFor("Starting", "The server is starting.")), until: at }
   const other = readyTrouble(pod, now)
@@ -210,7 +215,10 @@ const progress = (patient: Patient): Standing => {
   )
 }
 
-/** Past startTimeout without an answer. A kubelet that gives up at the same time kills the container: no crash. */
+/**
+ * A start that took longer than startTimeout. After a StartTimeout the kubelet's kill of the container does not count
+ * as a crash.
+ */
 const timedOut = (patient: Patient): Standing | undefined => {
   const { pod, sight, failure, startTimeoutMs, now } = patient
   const created = moment(pod.metadata.creationTimestamp) ?? sight.seenAt
@@ -223,7 +231,7 @@ const timedOut = (patient: Patient): Standing | undefined => {
   return failedNow("StartTimeout", `The server did not become ready within ${seconds} s (startTimeout): ${words}`)
 }
 
-/** The causes of trouble, from the most certain to the least. */
+/** The checks of a Pod's state, from the most certain to the least. */
 const causes: readonly ((patient: Patient) => Standing | undefined)[] = [
   lostPod,
   (patient) =>
@@ -234,7 +242,7 @@ const causes: readonly ((patient: Patient) => Standing | undefined)[] = [
   crashed,
 ]
 
-/** How the server in this Pod stands. */
+/** The state of the server in a Pod. Pure. */
 export const judge = (patient: Patient): Standing => {
   for (const cause of causes) {
     const standing = cause(patient)
@@ -246,10 +254,10 @@ export const judge = (patient: Patient): Standing => {
   return { ...standing, until: standing.until ?? created + patient.startTimeoutMs }
 }
 
-/** How often a start that takes long is a reason to ask what the kubelet says of its startup probe. */
-export const probeLookMs = 30_000
+/** How often the kubelet's Events about a failing startup probe are read. */
+export const probeCheckMs = 30_000
 
-/** From when on the startup probe has failed for so long that its reason should be asked for; undefined while that cannot be. */
+/** From when on the cause of a failing startup probe should be read; undefined if no server runs or it has answered. */
 export const puzzlingFrom = (pod: Pod | undefined): number | undefined => {
   const since = pod === undefined ? undefined : runningSince(pod)
   return pod === undefined || since === undefined || hasStarted(pod) ? undefined : since + graceMs

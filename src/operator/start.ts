@@ -11,13 +11,13 @@ type PlannedStart = {
 type StartFacts = Pick<Snapshot, "instance" | "pods">
 
 /**
- * True once the Pod of the start that the status counts was seen: its name is used up. Before that a create of it may
- * be repeated: it either makes the Pod or finds it.
+ * True once the Pod of the current start (`status.starts`) was seen: its name must not be used again. Before that its
+ * create may be repeated: it creates the Pod, or finds it.
  */
 const isUsedUp = ({ instance, pods }: StartFacts, name: string): boolean =>
   instance.status?.podName === name || pods.some(({ metadata }) => metadata.name === name)
 
-/** The start that comes next; the same one as long as its Pod was not seen. */
+/** The next start; it stays the same until its Pod was seen. */
 export const plannedStart = (facts: StartFacts): PlannedStart => {
   const { instance } = facts
   const { name, uid = "" } = instance.metadata
@@ -33,18 +33,21 @@ export const servedPod = (snapshot: Snapshot): string => snapshot.pod?.metadata.
 /** True if the Pod of the current start was Ready at some time. */
 export const wasReady = ({ instance }: Pick<Snapshot, "instance">): boolean => instance.status?.readyTime !== undefined
 
-/** True if the status was computed from an older spec. */
+/** True if the spec has changed since the status was computed. */
 export const isSpecNews = ({ instance }: Pick<Snapshot, "instance">): boolean =>
   instance.status?.observedGeneration !== instance.metadata.generation
 
-/** Longest wait between two failed starts. */
+/** Longest wait after a failed start. */
 const maxBackoffSeconds = 300
-/** The same where it is not the start's fault, and whoever mends the fault does not know who waits for it. */
+/**
+ * Longest wait after a failure of an admission webhook: an administrator repairs that, and cannot know which instances
+ * wait.
+ */
 const maxWebhookBackoffSeconds = 30
 
 /**
- * The wait after one more failed start: 1 s, doubling up to five minutes, or to 30 s while an admission webhook cannot be
- * asked; from the beginning after a spec change.
+ * The wait after one more failed start: 1 s, doubling up to five minutes, or to 30 s while an admission webhook fails.
+ * Begins with 1 s again after a change of the spec. `until` is in milliseconds since the epoch.
  */
 export const nextBackoff = (snapshot: Snapshot): { readonly seconds: number; readonly until: number } => {
   const before = isSpecNews(snapshot) ? 0 : (snapshot.instance.status?.backoffSeconds ?? 0)
@@ -56,13 +59,13 @@ export const nextBackoff = (snapshot: Snapshot): { readonly seconds: number; rea
 /** The RFC 3339 text of a moment in milliseconds since the epoch. */
 export const stamp = (ms: number): string => new Date(ms).toISOString()
 
-/** Milliseconds since the epoch of an RFC 3339 text; undefined if it is absent or none. */
+/** Milliseconds since the epoch of an RFC 3339 text; undefined if it is absent or invalid. */
 export const moment = (text: string | undefined): number | undefined => {
   const ms = text === undefined ? Number.NaN : Date.parse(text)
   return Number.isNaN(ms) ? undefined : ms
 }
 
-/** The first of some moments that is still to come; undefined if none is. */
+/** The earliest of some moments after `now`; undefined if there is none. */
 export const nextAfter = (now: number, ...moments: readonly (number | undefined)[]): number | undefined => {
   const coming = moments.filter((each) => each !== undefined).filter((each) => each > now)
   return coming.length === 0 ? undefined : Math.min(...coming)

@@ -14,13 +14,13 @@ import { isSpecNews, moment, nextAfter, stamp } from "./start.ts"
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
 
-/** The port that the embedded cluster's node gave to the Pod. */
+/** The port that the embedded cluster's node gave to the Pod; undefined if it has none yet. */
 const nodePort = (pod: Pod | undefined): number | undefined => {
   const port = Number(pod?.metadata.annotations?.[labels.nodePort])
   return Number.isInteger(port) && port > 0 ? port : undefined
 }
 
-/** Where the instance's MCP endpoint is: through its Service, and at the Pod itself; undefined while not known. */
+/** URLs of the instance's MCP endpoint: of its Service, and of the Pod itself; undefined while not known. */
 const addressesOf = (
   { instance, service, settings }: Pick<Snapshot, "instance" | "service" | "settings">,
   pod: Pod | undefined,
@@ -36,10 +36,11 @@ const addressesOf = (
 export { steps }
 
 /**
- * Seconds of each step of a start, from the objects' own stamps: queue (until admitted), create (until the Pod exists),
- * schedule (until it has a node), pull (until the container runs), start (until the kubelet calls it ready), ready
- * (until the operator says so, at `now`). A step whose stamps are missing is left out; clocks that differ give 0, never less.
- * Without `now` the start still goes on: the steps that are over, by stamps alone, so that the same Pod gives the same ones.
+ * Seconds of each step of a start, from the timestamps of the objects: queue (until admitted), create (until the Pod
+ * exists), schedule (until it has a node), pull (until the container runs), start (until the kubelet reports it ready),
+ * ready (until the operator reports it ready, at `now`). A step whose timestamps are missing is left out. Steps are
+ * never negative: different clocks give 0. Without `now` the start is not complete: only the steps that are over, so
+ * that the same Pod gives the same steps.
  */
 export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record<string, number> => {
   const ready = podCondition(pod, "Ready")
@@ -53,7 +54,7 @@ export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record
     moment(pod.metadata.creationTimestamp),
     moment(podCondition(pod, "PodScheduled")?.lastTransitionTime),
     runningSince(pod),
-    // before the end of the start it is the time since when it is not ready
+    // while the condition is not True this is the time when it became False
     now === undefined && ready?.status !== "True" ? undefined : moment(ready?.lastTransitionTime),
     now,
   ]
@@ -68,13 +69,16 @@ export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record
   return timings
 }
 
-/** How long a new Pod without an address is left out of the status: normally its address is next, in the same write. */
+/**
+ * How long a new Pod without an address is left out of the status: normally its address comes soon, so that one write
+ * is saved.
+ */
 const quietMs = 10_000
 
-/** What a start that goes well passes through: not worth a write of its own. */
+/** Reasons that a start without trouble passes through: they do not need a write of their own. */
 const ordinary: readonly string[] = ["Starting", "ContainerCreating"]
 
-/** What is said of an instance whose Pod is about to be made, or was made a moment ago. */
+/** Reason and message of an instance whose Pod is about to be created, or was created a moment ago. */
 export const pendingWords = { reason: "Pending", message: "The Pod is being created." } as const
 
 type Draft = { -readonly [K in keyof MCPInstanceStatus]: MCPInstanceStatus[K] }
@@ -91,38 +95,43 @@ const forgetStart = {
   backoffUntilTime: undefined,
 } as const
 
-/** From when on a new Pod is in the status even if it has no address. */
+/** From when on a new Pod is in the status even without an address; undefined while there is no Pod. */
 const shownFrom = ({ sight }: Pick<Snapshot, "sight">): number | undefined =>
   sight === undefined ? undefined : sight.seenAt + quietMs
 
-/** When time alone can change what the status says, whichever check has decided. */
+/**
+ * When time alone can change the status, whichever check has decided; milliseconds since the epoch, undefined = never.
+ */
 export const statusUntil = (snapshot: Snapshot): number | undefined => {
   const { use, standing, pod, now } = snapshot
   const isStarting = pod !== undefined && !hasStarted(pod)
   return nextAfter(now, use.nextDeath, standing.until, isStarting ? shownFrom(snapshot) : undefined)
 }
 
-/** The Pod as far as the status shall tell of it. */
+/** The Pod, unless the status must not show it yet. */
 const shownPod = (snapshot: Snapshot): Pod | undefined => {
   const { pod, standing, now, instance } = snapshot
   if (pod === undefined) return undefined
   const known = instance.status?.podName === pod.metadata.name
-  const tells = pod.status?.podIP !== undefined || !ordinary.includes(standing.reason)
-  return known || tells || now >= (shownFrom(snapshot) ?? Number.POSITIVE_INFINITY) ? pod : undefined
+  const hasNews = pod.status?.podIP !== undefined || !ordinary.includes(standing.reason)
+  return known || hasNews || now >= (shownFrom(snapshot) ?? Number.POSITIVE_INFINITY) ? pod : undefined
 }
 
 const podFacts = (pod: Pod): Draft => ({
   podName: pod.metadata.name,
   podIP: pod.status?.podIP,
-  // no process lives before the Pod has an address; and whoever asked its Service then might be answered by a stranger,
-  // since the nodes may not route to it yet
+  // no process runs before the Pod has an address; and a gateway that probed its Service then might reach a stranger,
+  // since
+  // the nodes may not route to it yet
   incarnation: pod.status?.podIP === undefined ? undefined : `${pod.metadata.uid ?? ""}.${restartsOf(pod)}`,
   secretName: pod.spec.containers[0]?.envFrom?.find(({ secretRef }) => secretRef !== undefined)?.secretRef?.name,
   startTime: pod.metadata.creationTimestamp,
   restarts: restartsOf(pod),
 })
 
-/** What the status tells of the Pod. Without one its name stays: it says that the start it belongs to is used up. */
+/**
+ * The status fields about the Pod. `podName` stays after the Pod's end: it shows that the name of this start was used.
+ */
 const aboutPod = (snapshot: Snapshot, starts: number | undefined): Draft => {
   if (starts !== undefined) return { ...forgetStart, starts, url: addressesOf(snapshot, undefined).url }
   const shown = shownPod(snapshot)
@@ -144,7 +153,7 @@ const aboutBackoff = (snapshot: Snapshot, { backoff }: Verdict, ready: boolean):
 const aboutFailure = (snapshot: Snapshot, { reason, message, failed }: Standing): Draft => {
   if (failed === undefined) return { failure: undefined }
   const before = snapshot.instance.status?.failure
-  // never before the Pod that it is about, or it would read as an older start's
+  // not before the creation of its Pod, else gateways would take it for a failure of an earlier start
   const created = moment(snapshot.pod?.metadata.creationTimestamp) ?? snapshot.now
   const time = before?.reason === reason ? before.time : stamp(Math.max(snapshot.now, created))
   const { exitCode } = failed
@@ -164,13 +173,14 @@ const aboutUse = ({ instance, use }: Snapshot): Draft => {
   return { inUseBy: Object.fromEntries(Object.entries(inUseBy).filter(([key]) => !use.dead.includes(key))) }
 }
 
-type Told = { readonly standing: Standing; readonly pod: Pod | undefined }
+/** The state and the Pod that the status shows. */
+type Shown = { readonly standing: Standing; readonly pod: Pod | undefined }
 
 /**
- * How long the steps of a start took. Whoever is told of an address may call it before the Pod is Ready: with it go the steps
- * that are over by then, in a write that is made anyway.
+ * The status fields about the duration of a start. A gateway may call a Pod before it is Ready: so the steps that are
+ * over are written together with the Pod's address.
  */
-const aboutStart = ({ instance, now }: Snapshot, { standing, pod }: Told): Draft => {
+const aboutStart = ({ instance, now }: Snapshot, { standing, pod }: Shown): Draft => {
   if (pod === undefined || instance.status?.readyTime !== undefined) return {}
   if (standing.ready) return { readyTime: stamp(now), timings: timingsOf(instance, pod, now) }
   return pod.status?.podIP === undefined ? {} : { timings: timingsOf(instance, pod) }
@@ -186,7 +196,7 @@ type NewCondition =
   | Because<"Ready", ReadyReason>
   | Because<"Draining", (typeof drainingReasons)[number]>
 
-const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: Told): readonly Condition[] => {
+const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: Shown): readonly Condition[] => {
   const { instance, now } = snapshot
   const before = instance.status?.conditions ?? []
   const truth = (ready: boolean) => (ready ? "True" : "False")
@@ -228,13 +238,13 @@ const phaseOf = ({ refused, drain }: Verdict, standing: Standing, hasPod: boolea
   return hasPod ? "Starting" : "Pending"
 }
 
-/** The status as it should be. Equal input gives an equal status, so that a steady state causes no write. */
+/** The wanted status. Pure: equal input gives an equal status, so that a stable state causes no write. */
 export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceStatus => {
   const { instance } = snapshot
   const before = instance.status ?? {}
   const fresh = verdict.starts === undefined || verdict.starts === before.starts ? undefined : verdict.starts
   const pod = fresh === undefined ? shownPod(snapshot) : undefined
-  // a start that nobody was told of yet is still pending
+  // a Pod that the status does not show yet is reported as pending
   const hidden = verdict.standing === undefined && snapshot.pod !== undefined && pod === undefined
   const shown: Standing = hidden ? { ...snapshot.standing, ...pendingWords } : snapshot.standing
   const standing = verdict.standing ?? shown
@@ -253,7 +263,7 @@ export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceSta
   }
 }
 
-/** The patch that makes the status so; undefined if it is so already. */
+/** The merge patch from the current to the wanted status; undefined if they are equal. */
 export const statusPatch = (snapshot: Snapshot, next: MCPInstanceStatus) => {
   const patch = mergePatchBetween(snapshot.instance.status ?? {}, next)
   return patch === undefined ? undefined : { status: patch }

@@ -7,7 +7,7 @@ import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import type { View } from "./view.ts"
 
-/** What the sweep looks at. */
+/** Dependencies of the sweep. */
 type SweepDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
@@ -15,11 +15,11 @@ type SweepDeps = {
   readonly pods: View<Pod>
   readonly services: View<Service>
   readonly log: Logger
-  /** Counts a removed object. */
+  /** Called for each deleted object, with its kind. */
   readonly onSwept: (kind: string) => void
 }
 
-/** True if the object carries all labels of what we make. */
+/** True if the object has all labels that the operator sets on its objects. */
 export const isOurs = ({ metadata }: KubeObject): boolean => {
   const instance = metadata.labels?.[labels.instance]
   if (instance === undefined) return false
@@ -29,14 +29,14 @@ export const isOurs = ({ metadata }: KubeObject): boolean => {
 const ownerOf = ({ metadata }: KubeObject) =>
   metadata.ownerReferences?.find(({ controller, kind }) => controller === true && kind === mcpInstanceKind.kind)
 
-/** True if the object has no owner that lives, as far as the cache knows. */
+/** True if the object's owner does not exist, by the cache. */
 const seemsOrphaned = (object: KubeObject, instances: Pick<View<MCPInstance>, "get">): boolean => {
   if (!isOurs(object) || object.metadata.deletionTimestamp !== undefined) return false
   const owner = ownerOf(object)
   return owner === undefined || instances.get(owner.name)?.metadata.uid !== owner.uid
 }
 
-/** The API server's word, since the cache may be behind. */
+/** True if the object's owner does not exist, by a read of the API server, since the cache may be behind. */
 const isOrphaned = async (deps: SweepDeps, object: KubeObject, signal: AbortSignal): Promise<boolean> => {
   const owner = ownerOf(object)
   if (owner === undefined) return true
@@ -61,7 +61,10 @@ const sweepKind = async <T extends KubeObject>(
   }
 }
 
-/** Removes Pods and Services of ours whose instance is gone, by uid. The cluster's own collector normally came first. */
+/**
+ * Deletes Pods and Services of ours whose instance (by UID) does not exist any more. Normally Kubernetes' garbage
+ * collector has deleted them before. Rejects with the cluster's error.
+ */
 export const sweep = async (deps: SweepDeps, signal: AbortSignal): Promise<void> => {
   await sweepKind(deps, podKind, deps.pods, signal)
   await sweepKind(deps, serviceKind, deps.services, signal)

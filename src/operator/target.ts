@@ -14,13 +14,13 @@ import type { Settings } from "./snapshot.ts"
 import { stamp } from "./start.ts"
 import type { View } from "./view.ts"
 
-/** How long changes of instances are gathered before the counts of their target are written. */
+/** How long changes of instances are collected before the counts of their target are written. */
 export const countDebounceMs = 5_000
 
-/** What the status of a target is made from. */
+/** Input of a target's status. */
 type TargetSnapshot = {
   readonly target: MCPTarget
-  /** The instances that name it. */
+  /** The instances whose spec names the target. */
   readonly instances: readonly MCPInstance[]
   readonly settings: Settings
   readonly now: number
@@ -66,7 +66,7 @@ const available = ({ target, instances }: TargetSnapshot, verdict: Accepted): Av
 /** Most entries that the condition's message names. */
 const mostEntries = 3
 
-/** Undefined if it is not known who vouches for identities. */
+/** The condition AccessResolved; undefined if the issuers are not known to this process. */
 const accessResolved = ({ target, settings }: TargetSnapshot): Resolved | undefined => {
   if (settings.knownIssuers === undefined) return undefined
   const idle = idleEntries(target.spec.access, settings.knownIssuers)
@@ -77,7 +77,7 @@ const accessResolved = ({ target, settings }: TargetSnapshot): Resolved | undefi
   return no("EntryMatchesNobody", `${some.join(" ")}${more}`)
 }
 
-/** The status as it should be. Pure; equal input gives an equal status. */
+/** The wanted status of a target. Pure; equal input gives an equal status. */
 export const targetStatus = (snapshot: TargetSnapshot): MCPTargetStatus => {
   const { target, instances, now } = snapshot
   const observedGeneration = target.metadata.generation
@@ -103,7 +103,7 @@ export const targetStatus = (snapshot: TargetSnapshot): MCPTargetStatus => {
   }
 }
 
-/** What a reconcile of targets works with. */
+/** Dependencies of a reconcile of targets. */
 type TargetDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
@@ -114,7 +114,7 @@ type TargetDeps = {
   readonly log: Logger
 }
 
-/** Instances that name a target. */
+/** The instances whose spec names a target. */
 export const instancesOf = (instances: View<MCPInstance>, targetName: string): MCPInstance[] =>
   [...instances.items()].filter(({ spec }) => spec.targetName === targetName)
 
@@ -130,8 +130,8 @@ const write = async (deps: TargetDeps, target: MCPTarget, patch: MergePatch, sig
   }
 }
 
-/** Says once in the log what is wrong with a target: with a cluster on a laptop nobody looks at conditions. */
-const tell = ({ log }: TargetDeps, { metadata: { name }, status }: MCPTarget, next: MCPTargetStatus): void => {
+/** Logs each new fault of a target once, for users of `--role dev`, who do not read conditions. */
+const logFaults = ({ log }: TargetDeps, { metadata: { name }, status }: MCPTarget, next: MCPTargetStatus): void => {
   for (const type of ["Accepted", "AccessResolved"]) {
     const [before, now] = [status, next].map((each) => findCondition(each?.conditions, type))
     if (now?.status !== "False" || now.message === before?.message) continue
@@ -139,7 +139,9 @@ const tell = ({ log }: TargetDeps, { metadata: { name }, status }: MCPTarget, ne
   }
 }
 
-/** Writes what is known of a target, if it changed. */
+/**
+ * Writes the status of a target if it changed. Rejects with the cluster's error; undefined = no next time is planned.
+ */
 export const reconcileTarget = async (deps: TargetDeps, name: string, signal: AbortSignal): Promise<undefined> => {
   const target = deps.targets.get(name)
   if (target === undefined || target.metadata.deletionTimestamp !== undefined) return undefined
@@ -148,6 +150,6 @@ export const reconcileTarget = async (deps: TargetDeps, name: string, signal: Ab
   const patch = mergePatchBetween(target.status ?? {}, next)
   if (patch === undefined) return undefined
   await write(deps, target, patch, signal)
-  tell(deps, target, next)
+  logFaults(deps, target, next)
   return undefined
 }

@@ -5,8 +5,8 @@ import type { Change, Reflection } from "../ports/cluster.ts"
 import { stamp } from "./start.ts"
 
 /**
- * A reflection plus what this operator wrote and the reflection has not seen yet. A cache that lags behind can
- * therefore never make us create twice or decide on a state that we changed ourselves.
+ * A reflection, plus the writes of this operator that the reflection has not seen yet. So a cache that lags never makes
+ * the operator create an object twice, or decide by a state that it has changed itself.
  */
 export type View<T extends KubeObject> = {
   get(name: string): T | undefined
@@ -16,20 +16,23 @@ export type View<T extends KubeObject> = {
   controlledBy(uid: string): readonly T[]
   /** Objects with an owner of this kind and name, whatever its UID. */
   ownedByName(kind: string, name: string): readonly T[]
-  /** An object as the API server answered: to a write of ours, or to an authoritative read. */
+  /** Takes an object as the API server returned it, for a write or a read. */
   learn(object: T): void
-  /** We deleted this object: from now on it counts as terminating. */
+  /** Records that this operator deleted the object: from now on it counts as terminating. */
   ended(object: T): void
-  /** An authoritative read found nothing (left) under this name. */
+  /** Records that a read of the API server found no object of this name. */
   gone(name: string): void
-  /** Names under which the reflection has not confirmed, for `ms`, what we know. */
+  /** True if for at least `ms` the reflection has not confirmed what the view has under this name. */
   doubtful(name: string, ms: number): boolean
-  /** Called after the view has the change; the object is the view's. */
+  /**
+   * The listener is called after the view has the change; its object is the view's. Returns the function that
+   * unsubscribes.
+   */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): void
 }
 
-/** An index of names by a set of keys of each object. */
+/** An index from keys to the names of the objects that have them. An object may have several keys. */
 const createIndex = <T extends KubeObject>(keysOf: (object: T) => readonly string[]) => {
   const names = new Map<string, Set<string>>()
   return {
@@ -58,7 +61,7 @@ const controllerKeys = (object: KubeObject): readonly string[] => {
 const ownerKeys = (object: KubeObject): readonly string[] =>
   (object.metadata.ownerReferences ?? []).map((owner) => `${owner.kind}/${owner.name}`)
 
-/** The object as one that terminates. */
+/** The object with a deletionTimestamp: its own, or `now`. */
 const terminating = <T extends KubeObject>(object: T, now: number): T =>
   object.metadata.deletionTimestamp !== undefined
     ? object
@@ -68,7 +71,7 @@ const terminating = <T extends KubeObject>(object: T, now: number): T =>
 export const createView = <T extends KubeObject>(reflection: Reflection<T>, clock: ClockPort): View<T> => {
   const byController = createIndex<T>(controllerKeys)
   const byOwner = createIndex<T>(ownerKeys)
-  /** UIDs that we deleted, until the reflection tells of their end. */
+  /** UIDs of objects that this operator deleted, until the reflection reports their end. */
   const ending = new Set<string>()
   const stored = (before: T | undefined, after: T | undefined): void => {
     for (const index of [byController, byOwner]) {

@@ -1,4 +1,4 @@
-/** Who goes, and who waits for a place. */
+/** Checks that delete or drain an instance, and the one that queues it for a place. */
 import { isTrue } from "../../api/kinds/kind.ts"
 import { parseDuration } from "../../api/units.ts"
 import { clockSkewMs } from "../../ports/clock.ts"
@@ -9,11 +9,16 @@ import { isPodReady } from "../standing.ts"
 import { isSpecNews, moment, nextAfter } from "../start.ts"
 import { drainAndEnd, drainingReason, inWords } from "./drain.ts"
 
-/** Its failure is over: its server answers again, though the status does not say so yet. No server mends a refused spec. */
+/**
+ * True if the server answers again, though the status does not say so yet. A refused spec fails even if its server
+ * answers.
+ */
 const hasHealed = ({ pod, instance }: Snapshot): boolean =>
   isPodReady(pod) && isTrue(instance.status?.conditions, "Admitted")
 
-/** A failed instance goes when nobody waits for it: after five minutes, or at once if it takes another one's place. */
+/**
+ * Deletes a failed instance that no request waits for: after five minutes, or at once if another one needs its place.
+ */
 export const failedAndUnwaited: Check = (snapshot) => {
   const until = failedUntil(snapshot)
   if (until === undefined || hasHealed(snapshot) || isSpecNews(snapshot)) return undefined
@@ -29,10 +34,10 @@ const queueMessages = {
   QueueFull: "All places are taken and as many instances wait already: try again later or raise max_instances.",
 } as const
 
-/** How often a queued instance looks whether another one became idle enough to make room. */
-const queueLookMs = 5_000
+/** How often a queued instance is checked again: another one may have become idle enough to make room. */
+const queueCheckMs = 5_000
 
-/** Without a place it waits, in order of creation; without anybody who waits for it, it goes. */
+/** Queues an instance without a place, in order of creation. Deletes it after a minute if no request waits for it. */
 export const queued: Check = (snapshot) => {
   const { place, use, now } = snapshot
   if (place.kind === "granted") return undefined
@@ -41,28 +46,31 @@ export const queued: Check = (snapshot) => {
     const why = "It waited for a place and nobody waited for it."
     return { verdict: { actions: [{ do: "deleteInstance", reason: "QueuedAndUnwaited", message: why }] } }
   }
-  const until = nextAfter(now, use.live.length === 0 ? queuedUntil(snapshot) : use.nextDeath, now + queueLookMs)
-  return { verdict: { refused: { reason: place.reason, message }, nudge: place.nudge }, until }
+  const until = nextAfter(now, use.live.length === 0 ? queuedUntil(snapshot) : use.nextDeath, now + queueCheckMs)
+  return { verdict: { refused: { reason: place.reason, message }, wake: place.wake }, until }
 }
 
-/** A restart was asked for of this instance, and not of an earlier one whose manifest was applied again and edited at once. */
+/**
+ * True if a restart was asked for of this instance. A restartTime older than the instance is ignored: it was meant for
+ * an earlier instance whose manifest was applied again.
+ */
 const restartAsked = ({ instance }: Snapshot): boolean => {
   const at = moment(instance.spec.restartTime)
   const born = moment(instance.metadata.creationTimestamp) ?? 0
   return asksForRestart(instance) && at !== undefined && at >= born - clockSkewMs
 }
 
-/** A restart was asked for. */
+/** Drains an instance that a restart was asked for; then it is deleted, or its Pod replaced if it is retained. */
 export const restarted: Check = (snapshot) =>
   restartAsked(snapshot) ? drainAndEnd(snapshot, "Restarted", "A restart was asked for.") : undefined
 
-/** It is too old. */
+/** Drains and deletes an instance that has reached its maximum lifetime. */
 export const pastLifetime: Check = (snapshot) => {
   const until = lifetimeUntil(snapshot)
   return snapshot.now < until ? { until } : drainAndEnd(snapshot, "MaxLifetime", "It reached its maximum lifetime.")
 }
 
-/** Its credentials are about to expire. */
+/** Drains and deletes an instance before the values of its Secret expire. */
 export const secretExpiring: Check = (snapshot) => {
   const until = secretUntil(snapshot)
   return until === undefined || snapshot.now < until
@@ -70,7 +78,7 @@ export const secretExpiring: Check = (snapshot) => {
     : drainAndEnd(snapshot, "SecretExpired", "The values of its Secret expire.")
 }
 
-/** It makes room for another, unless somebody came meanwhile. */
+/** Drains and deletes an idle instance to make room for a queued one. Use cancels it. */
 export const evicted: Check = (snapshot) => {
   const { makesRoom, use, now } = snapshot
   if (!makesRoom && drainingReason(snapshot) !== "Evicted") return undefined
@@ -80,7 +88,7 @@ export const evicted: Check = (snapshot) => {
   return drainAndEnd(snapshot, "Evicted", "It was the least recently used one while others waited for a place.")
 }
 
-/** Nobody used it for its idle TTL, and nobody came meanwhile. */
+/** Drains and deletes an instance that was not used for its idle TTL. Use cancels it. */
 export const idle: Check = (snapshot) => {
   const { use, now, instance, settings, standing } = snapshot
   const until = idleUntil(snapshot)

@@ -9,39 +9,39 @@ import { hasStarted } from "../standing.ts"
 import { moment, nextAfter } from "../start.ts"
 import { pendingWords } from "../status.ts"
 
-/** What a drain is for, and what follows it. */
+/** Why an instance is drained, and what follows the drain. */
 type DrainPlan = {
   readonly reason: DrainReason
   readonly message: string
-  /** What is done once nothing is open any more. */
+  /** The verdict once no call is open any more, or at the deadline. */
   readonly finish: Verdict
 }
 
-/** When the drain that goes on ends whatever is open; undefined while there is none. */
+/** When the current drain ends even if calls are open; undefined while there is no drain. */
 const drainDeadline = ({ instance }: Pick<Snapshot, "instance">): number | undefined =>
   moment(instance.status?.drainDeadlineTime)
 
-/** The reason of the drain that goes on. */
+/** The reason of the current drain; undefined while there is none. */
 export const drainingReason = ({ instance }: Pick<Snapshot, "instance">): string | undefined => {
   const draining = findCondition(instance.status?.conditions, "Draining")
   return draining?.status === "True" ? draining.reason : undefined
 }
 
-/** Living gateways that have not said of the drain that goes on that they saw it: they may send new calls. */
+/** Running gateways that have not acknowledged the current drain: they may send new calls. */
 const unaware = ({ gateways, instance: { status } }: Snapshot): readonly string[] =>
   gateways.filter((each) => status?.drainSeenBy?.[each] !== status?.drainDeadlineTime)
 
-/** Until when the drain waits for gateways; undefined if it waits for none. */
+/** Until when the drain waits for acknowledgements, in milliseconds since the epoch; undefined if it waits for none. */
 const gatewaysUntil = (snapshot: Snapshot, reason: string): number | undefined => {
   const { drainSeenAt } = snapshot
   if (drainSeenAt === undefined || !waitsForGateways(reason) || unaware(snapshot).length === 0) return undefined
   return drainSeenAt + gatewaysMs
 }
 
-/** How often a drain looks whether the gateways that it waits for still live. */
-const gatewaysLookMs = 1_000
+/** How often a drain checks whether the gateways that it waits for still run. */
+const gatewaysCheckMs = 1_000
 
-/** A drain that goes on, and when time alone can change that. */
+/** The drain continues; `until` is when time alone can change that. */
 const goesOn = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => {
   const { drainSeenAt, now, use } = snapshot
   const verdict = { drain: { reason, message } }
@@ -50,14 +50,14 @@ const goesOn = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => 
   if (now < least) return { verdict, until: least }
   const gateways = gatewaysUntil(snapshot, reason)
   const waits = gateways !== undefined && now < gateways
-  const looks = waits ? [gateways, now + gatewaysLookMs] : []
+  const looks = waits ? [gateways, now + gatewaysCheckMs] : []
   return { verdict, until: nextAfter(now, drainDeadline(snapshot), use.nextDeath, ...looks) }
 }
 
 /**
- * The next step of a drain: say so (guarded by the state that was looked at), give gateways time to notice, wait until
- * each has said so, wait for the open calls up to the deadline, then act. A server that never answered has nothing open
- * and needs no drain.
+ * The next step of a drain. First the condition Draining is written, guarded by the resourceVersion that was read. Then
+ * the drain waits for the shortest drain time, for the acknowledgement of each gateway, and for open calls, up to the
+ * deadline. Then its `finish` is the verdict. A server that never answered has no open calls and needs no drain.
  */
 export const drainStep = (snapshot: Snapshot, plan: DrainPlan): Finding => {
   const { pod, drainSeenAt, use, now } = snapshot
@@ -69,14 +69,14 @@ export const drainStep = (snapshot: Snapshot, plan: DrainPlan): Finding => {
   return { verdict: plan.finish }
 }
 
-/** The next start takes the Pod's place. */
+/** Deletes the Pod; the next start creates another one. */
 export const replacement = (pod: Pod, { instance }: Snapshot, reason: DrainReason): Verdict => ({
   actions: [{ do: "deletePod", pod, reason }],
   standing: { ready: false, ...pendingWords },
   starts: (instance.status?.starts ?? 0) + 1,
 })
 
-/** A drain that ends with the deletion of the instance; of one that is retained with that of its Pod, which is replaced. */
+/** A drain, after which the instance is deleted. A retained instance stays: only its Pod is deleted, and replaced. */
 export const drainAndEnd = (snapshot: Snapshot, reason: DrainReason, message: string): Finding | undefined => {
   const { pod, instance } = snapshot
   if (!isRetained(instance))
@@ -84,5 +84,5 @@ export const drainAndEnd = (snapshot: Snapshot, reason: DrainReason, message: st
   return pod && drainStep(snapshot, { reason, message, finish: replacement(pod, snapshot, reason) })
 }
 
-/** A duration for a message: whole seconds. */
+/** A duration as text for a message, rounded to whole seconds. */
 export const inWords = (ms: number): string => formatDuration(Math.round(ms / 1000) * 1000)

@@ -10,7 +10,7 @@ import { drainStep, replacement } from "./drain.ts"
 
 const pending: Standing = { ready: false, ...pendingWords }
 
-/** Only the newest Pod may live. */
+/** Deletes all Pods of the instance except the newest. */
 export const surplusPods: Check = ({ pod, pods }) => {
   const surplus = pods.filter((each) => each !== pod && each.metadata.deletionTimestamp === undefined)
   if (surplus.length === 0) return undefined
@@ -31,7 +31,7 @@ export const lostPod: Check = (snapshot) => {
   return { verdict: { actions, standing: { ...standing, failed: {} }, backoff: nextBackoff(snapshot) } }
 }
 
-/** The Pod was made from other inputs: replaced at once, or drained first if its server has answered. */
+/** Replaces a Pod that was made from other inputs; drains it first if its server has answered. */
 export const specChanged: Check = (snapshot) => {
   const { pod, instance } = snapshot
   if (pod === undefined || pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance)) return undefined
@@ -40,7 +40,7 @@ export const specChanged: Check = (snapshot) => {
   return drainStep(snapshot, { reason, message, finish: replacement(pod, snapshot, reason) })
 }
 
-/** The API server refused the create of this very pass. */
+/** The start fails and backs off if the API server refused the create in the pass before. */
 export const refusedCreate: Check = (snapshot) => {
   const { refusal } = snapshot
   if (refusal === undefined) return undefined
@@ -48,7 +48,7 @@ export const refusedCreate: Check = (snapshot) => {
   return { verdict: { standing: { ready: false, reason, message, failed: {} }, backoff: nextBackoff(snapshot) } }
 }
 
-/** A failed start waits before the next one, unless the spec was mended. */
+/** After a failed start the next one waits for the end of the backoff, unless the spec was changed. */
 export const backingOff: Check = (snapshot) => {
   const { pod, service, instance, now } = snapshot
   const { backoffUntilTime, failure } = instance.status ?? {}
@@ -61,7 +61,9 @@ export const backingOff: Check = (snapshot) => {
   return { verdict: { standing: { ready: false, reason: toReadyReason(reason), message, failed } }, until }
 }
 
-/** A Pod that went away before its server was ever Ready: not at once again, or a hot loop of creates begins. */
+/**
+ * Backs off after a Pod that was deleted before its server was Ready: an immediate create could become an endless loop.
+ */
 export const vanishedPod: Check = (snapshot) => {
   const { pod, instance } = snapshot
   const { starts = 0, backoffUntilTime } = instance.status ?? {}
@@ -72,25 +74,25 @@ export const vanishedPod: Check = (snapshot) => {
   return { verdict: { standing: { ready: false, reason: "PodGone", message }, backoff: nextBackoff(snapshot) } }
 }
 
-/** The count of starts is written before the Pod is made, so that a create can be repeated under the same name. */
+/** Writes the count of starts before the Pod is created, so that a create can be repeated under the same name. */
 export const nextStart: Check = (snapshot) => {
   const { number } = plannedStart(snapshot)
   if (snapshot.pod !== undefined || number === snapshot.instance.status?.starts) return undefined
   return { verdict: { standing: pending, starts: number } }
 }
 
-/** The Pod, or why its templates made none. */
+/** The Pod, or the message if its pod templates failed. */
 const renderedPod = (input: PodInput): Pod | string => {
   try {
     return desiredPod(input)
   } catch (error) {
     if (!hasCode(error, "PluginFailed")) throw error
-    // what the plugin threw may hold a secret: it is in the log only
+    // the error that the plugin threw may hold a secret: it is in the log only
     return `${error.message} Correct spec.podTemplates of the target, or the plugin.`.slice(0, 900)
   }
 }
 
-/** No Pod yet. */
+/** Creates the Pod if there is none; the start fails and backs off if its pod templates fail. */
 export const missingPod: Check = (snapshot) => {
   if (snapshot.pod !== undefined || snapshot.podNamesake !== undefined) return undefined
   const { instance, settings } = snapshot

@@ -12,19 +12,22 @@ import type { RefusedReason } from "../reasons.ts"
 import type { Action, Check, Finding, Snapshot } from "../snapshot.ts"
 import { servedPod } from "../start.ts"
 
-/** Not admitted, and failed until the spec is mended. */
+/** The instance is not admitted, and its phase is Failed until its spec is corrected. */
 const refuse = (reason: RefusedReason, message: string): Finding => ({
   verdict: { refused: { reason, message }, standing: { ready: false, reason, message, failed: {} } },
 })
 
-/** An instance that is being deleted is left to the API server: its children go with it. Nothing is sent to it any more. */
+/**
+ * Only sets the condition of an instance that is being deleted: Kubernetes' garbage collector deletes its Pod and
+ * Service.
+ */
 export const beingDeleted: Check = ({ instance }) => {
   if (instance.metadata.deletionTimestamp === undefined) return undefined
   const standing = { ready: false, reason: "Terminating", message: "The instance is being deleted." } as const
   return { verdict: { standing } }
 }
 
-/** What a CRD of another version let through. */
+/** Refuses a spec that is invalid for this version, for example because a CRD of another version allowed it. */
 export const invalidSpec: Check = ({ instance }) => {
   const result = MCPInstanceSpec.safeParse(instance.spec)
   if (result.success) return undefined
@@ -32,18 +35,18 @@ export const invalidSpec: Check = ({ instance }) => {
   return refuse("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`.slice(0, 900))
 }
 
-/** A pod template that no loaded plugin has. */
+/** Refuses a pod template that no loaded plugin has. */
 export const unknownTemplate: Check = ({ instance, settings }) => {
   const unknown = instance.spec.podTemplates?.find(({ name }) => !settings.podTemplates.has(name))
   if (unknown === undefined) return undefined
   return refuse("PodTemplateUnknown", `No plugin has the pod template '${unknown.name}': load it or correct the name.`)
 }
 
-/** True if the Pod was made from this very spec: what a newer version of ours asks for must not end it. */
+/** True if the Pod was made from the current spec: stricter rules of a newer operator version must not end it. */
 const runsAsItIs = ({ pod, instance }: Snapshot): boolean =>
   pod !== undefined && pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance)
 
-/** Less than the Pod Security Standard that the operator is told to keep. */
+/** Refuses a spec below the Pod Security Standard that `kubernetes.pod_security` demands. */
 export const tooPrivileged: Check = (snapshot) => {
   const { instance, settings } = snapshot
   const what = belowFloor(instance.spec, settings, runsAsItIs(snapshot))
@@ -51,7 +54,7 @@ export const tooPrivileged: Check = (snapshot) => {
   return refuse("PodForbidden", `${what}: kubernetes.pod_security is ${settings.pod_security}. Change one of them.`)
 }
 
-/** `$(NAME)` in its environment or command line makes more of them than a program can be started with. */
+/** Refuses a spec whose `$(NAME)` expand its environment or command line beyond what a program can be started with. */
 export const expandsTooFar: Check = (snapshot) => {
   if (runsAsItIs(snapshot)) return undefined
   const what = overExpanded(snapshot.instance.spec)
@@ -64,8 +67,8 @@ const pick = (spec: MCPInstance["spec"] | MCPTarget["spec"]): Record<string, unk
   Object.fromEntries(shared.map((name) => [name, spec[name]]))
 
 /**
- * A newer generation of the target reaches its instance, field by field. Only gateways make instances that follow:
- * one that was applied by hand names no target UID and stays as it was written.
+ * Copies the changed fields of a newer generation of the target into the instance's spec. Only instances that a gateway
+ * created follow their target: an instance that was applied by hand has no targetUID and stays unchanged.
  */
 export const followTarget: Check = ({ instance, target }) => {
   const { targetUID, targetGeneration = 0 } = instance.spec
@@ -80,7 +83,7 @@ export const followTarget: Check = ({ instance, target }) => {
 
 const isTerminating = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp !== undefined
 
-/** What an earlier instance of this name left is in the way: its children are never adopted. */
+/** Deletes Pods and Services that an earlier instance of this name left; they are never adopted. */
 export const predecessors: Check = ({ left }) => {
   const reason = "LeftByPredecessor"
   const actions: Action[] = [
@@ -92,7 +95,7 @@ export const predecessors: Check = ({ left }) => {
   return actions.length === 0 ? undefined : { verdict: { actions, quiet: true } }
 }
 
-/** A name that the instance needs is taken by an object of somebody else, which stays untouched. */
+/** Fails if a foreign object has a name that the instance needs. The object is not changed. */
 export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, left }) => {
   const known: readonly KubeObject[] = [...left.services, ...left.pods]
   const isOwn = (object: KubeObject) => controllerUID(object) === instance.metadata.uid || known.includes(object)
@@ -102,14 +105,14 @@ export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, le
   return { verdict: { standing: { ready: false, reason: "NameConflict", message, failed: {} } } }
 }
 
-/** The Service comes first: the nodes need about a second to route to it. */
+/** Creates the Service, before the Pod: nodes need about a second until they route to it. */
 export const missingService: Check = (snapshot) => {
   if (snapshot.service !== undefined || snapshot.serviceNamesake !== undefined) return undefined
   const service = desiredService(snapshot.instance, servedPod(snapshot))
   return { verdict: { actions: [{ do: "createService", service }], quiet: true } }
 }
 
-/** The Service selects another Pod, or has another port. */
+/** Patches a Service that selects another Pod, or has another port. */
 export const staleService: Check = (snapshot) => {
   const { service, instance } = snapshot
   const wanted = serviceRoute(instance, servedPod(snapshot))

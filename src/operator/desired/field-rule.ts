@@ -1,86 +1,94 @@
-/** What can be decided of a field of a Pod, and how a Pod is held against a table of such decisions. */
+/** Rules for fields of a Pod that a pod template sets, and the check of a Pod against a table of such rules. */
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import type { podFreedoms } from "../../config/schema.ts"
 
-/** A freedom that kubernetes.allow_in_pods can name. */
+/** An entry of kubernetes.allow_in_pods. */
 export type PodFreedom = (typeof podFreedoms)[number]
 
-/** Whether a value of a field does what the rule is about. Asked of values that are there: never undefined or null. */
+/** True if a rule applies to a value of its field. Never called with undefined or null. */
 export type Asks = (value: unknown, instance: MCPInstance) => boolean
 
-/** A word that a value needs in kubernetes.allow_in_pods. */
+/** The entry (`word`) that kubernetes.allow_in_pods must have for a value that `when` is true for. */
 type Need = { readonly word: PodFreedom; readonly when: Asks }
 
-/** What is decided of one field. */
+/** The rule for one field. */
 export type FieldRule = {
-  /** `ours`: put back whatever a template says; `template`: as it says, but for what is needed and refused below. */
+  /**
+   * `ours`: the operator overwrites what a template sets; `template`: the template's value stays, within `needs` and
+   * `refuses`.
+   */
   readonly decides: "ours" | "template"
   readonly needs: readonly Need[]
-  /** Values that no word allows; undefined if there are none. */
+  /** Values that no entry allows; undefined if there are none. */
   readonly refuses: Asks | undefined
-  /** Decisions about the fields of the object, or of each object in the list, that is the value. */
+  /** Rules for the fields of the value if it is an object, or of each object in it if it is a list (`list`). */
   readonly parts: { readonly list: boolean; readonly fields: FieldRules } | undefined
-  /** For people: what it is about. May be empty. */
+  /** A note for readers of docs/plugins.md; may be empty. */
   readonly note: string
 }
 
-/** A decision for each field that there is. A field without one is refused. */
+/** A rule for each known field. A field without a rule is refused. */
 export type FieldRules = Readonly<Record<string, FieldRule>>
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** `value` as an object; one without fields if it is none. */
+/** `value` if it is an object, else an object without fields. */
 export const record = (value: unknown): Fields => (isObject(value) ? value : {})
 
-/** `value` as a list of objects; empty if it is none. */
+/** `value` as a list of objects, by {@link record}; an empty list if it is no list. */
 export const records = (value: unknown): readonly Fields[] => (Array.isArray(value) ? value.map(record) : [])
 
 const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** False for what Kubernetes takes for nothing said. */
+/** False for values that Kubernetes treats like an absent field. */
 const says: Asks = (value) => value !== false && value !== "" && !(Array.isArray(value) && value.length === 0)
 
 const plain: FieldRule = { decides: "template", needs: [], refuses: undefined, parts: undefined, note: "" }
 
-/** The field is put back, whatever a template says. */
+/** Rule: the operator overwrites the field, whatever a template sets. */
 export const ours = (note: string): FieldRule => ({ ...plain, decides: "ours", note })
 
-/** The field is as the template says, with all that is in it. */
+/** Rule: any value of a template is allowed, with all its parts. */
 export const author = (note = ""): FieldRule => ({ ...plain, note })
 
-/** The field needs a word, if `when` holds; by default if anything is said. */
+/**
+ * Rule: values that `when` is true for need an entry of kubernetes.allow_in_pods; by default every value that is not
+ * empty.
+ */
 export const needs = (word: PodFreedom, note = "", when: Asks = says): FieldRule => ({
   ...plain,
   needs: [{ word, when }],
   note,
 })
 
-/** Values that `when` holds for are refused, whatever is allowed. */
+/** Rule: values that `when` is true for are refused, whatever kubernetes.allow_in_pods has. */
 export const never = (note: string, when: Asks = says): FieldRule => ({ ...plain, refuses: when, note })
 
-/** The same field needs another word, too. */
+/** The rule, with one more entry that values need. */
 export const andNeeds = (rule: FieldRule, word: PodFreedom, when: Asks = says): FieldRule => ({
   ...rule,
   needs: [...rule.needs, { word, when }],
 })
 
-/** An object whose fields are decided one by one. */
+/** Rule: the value is an object; each of its fields has its own rule. */
 export const object = (fields: FieldRules, rule: FieldRule = plain): FieldRule => ({
   ...rule,
   parts: { list: false, fields },
 })
 
-/** A list of objects whose fields are decided one by one. */
+/** Rule: the value is a list of objects; each of their fields has its own rule. */
 export const list = (fields: FieldRules, rule: FieldRule = plain): FieldRule => ({
   ...rule,
   parts: { list: true, fields },
 })
 
-/** What was found in a Pod: a word that it needs, or the path of a field that is refused. */
+/**
+ * Something found in a Pod: an entry that it needs in kubernetes.allow_in_pods, or the path of a field that is refused.
+ */
 type Finding = { readonly word: PodFreedom } | { readonly refused: string }
 
-/** Longest name of a field that is shown: whoever made the Pod chose it. */
+/** Most characters of a field's name that are shown: a plugin may choose any name. */
 const longestName = 64
 
 const findInFields = function* (value: unknown, fields: FieldRules, at: string, instance: MCPInstance) {
@@ -104,14 +112,17 @@ const findInParts = function* (
   for (const each of value) yield* findInFields(each, fields, `${at}[]`, instance)
 }
 
-/** Holds a value against the rule of its field. `at` is the field's path, such as `spec.containers[].name`. Linear in the value. */
+/**
+ * Checks a value against the rule of its field, parts included. `at` is the field's path, such as
+ * `spec.containers[].name`. Takes time linear in the size of the value.
+ */
 export const findIn = function* (
   value: unknown,
   rule: FieldRule,
   at: string,
   instance: MCPInstance,
 ): Generator<Finding> {
-  // null is nothing said; what is put back needs no look
+  // null counts as absent; a field that the operator overwrites needs no check
   if (value === undefined || value === null || rule.decides === "ours") return
   if (rule.refuses?.(value, instance) === true) yield { refused: at }
   for (const { word, when } of rule.needs) if (when(value, instance)) yield { word }

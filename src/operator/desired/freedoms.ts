@@ -1,4 +1,7 @@
-/** What a pod template took for a Pod that lowers isolation: nothing of it is allowed unless the configuration names it. */
+/**
+ * Checks what lowers a Pod's isolation: set by pod templates, which need kubernetes.allow_in_pods for it, or by the
+ * target.
+ */
 import { overExpanded } from "../../api/expansion.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import type { Pod } from "../../api/kinds/pod.ts"
@@ -7,15 +10,15 @@ import type { Settings } from "../snapshot.ts"
 import { findIn, object, type PodFreedom, record } from "./field-rule.ts"
 import { podSpecFields } from "./pod-fields.ts"
 
-/** What a Pod takes besides what every Pod has. */
+/** What a Pod has beyond the Pods that need no permission. */
 type Taken = {
-  /** Words that kubernetes.allow_in_pods must have for it, in the order of the alphabet. */
+  /** Entries that kubernetes.allow_in_pods must have for it, in alphabetical order. */
   readonly words: readonly PodFreedom[]
-  /** Paths of fields that no word allows: they are unknown, malformed, or have a value that is never allowed. */
+  /** Paths of fields that no entry allows: they are unknown, malformed, or have a value that is never allowed. */
   readonly refused: readonly string[]
 }
 
-/** True if AppArmor or seccomp is turned off by annotation, as before there were fields for it. */
+/** True if AppArmor or seccomp is turned off by annotation, the way to do it before there were fields for it. */
 const isUnconfinedByName = ({ annotations }: Readonly<Record<string, unknown>>): boolean =>
   Object.entries(record(annotations)).some(
     ([name, value]) => /^container\.(apparmor|seccomp)\.security\./.test(name) && value === "unconfined",
@@ -23,7 +26,7 @@ const isUnconfinedByName = ({ annotations }: Readonly<Record<string, unknown>>):
 
 const spec = object(podSpecFields)
 
-/** What a Pod takes, by the table of pod-fields.ts. Linear in the Pod. */
+/** What a Pod takes, by the table of pod-fields.ts. Takes time linear in the size of the Pod. */
 export const takenBy = (pod: Pod, instance: MCPInstance): Taken => {
   const found = [...findIn(pod.spec, spec, "spec", instance)]
   const words = new Set(found.flatMap((each) => ("word" in each ? [each.word] : [])))
@@ -34,10 +37,13 @@ export const takenBy = (pod: Pod, instance: MCPInstance): Taken => {
   }
 }
 
-/** How many refused fields an error names. */
+/** Most refused fields that an error names. */
 const shown = 5
 
-/** Throws PluginFailed if what templates made takes what the configuration does not allow, or what nothing allows. */
+/**
+ * Throws PluginFailed if the Pod of the templates has something that kubernetes.allow_in_pods does not allow, or cannot
+ * allow.
+ */
 export const checkTaken = (made: Pod, instance: MCPInstance, settings: Settings): void => {
   const { words, refused } = takenBy(made, instance)
   const missing = words.filter((word) => !settings.allow_in_pods.includes(word))
@@ -50,13 +56,14 @@ export const checkTaken = (made: Pod, instance: MCPInstance, settings: Settings)
   if (faults.length > 0) throw new AppError("PluginFailed", { detail: `A pod template ${faults.join(" and ")}.` })
 }
 
-/** Throws PluginFailed if `$(NAME)` makes more of what templates made than a program can be started with. */
+/**
+ * Throws PluginFailed if `$(NAME)` expand a container's environment or command line beyond what a program can be
+ * started with.
+ */
 export const checkExpanded = ({ spec: { containers, initContainers = [] } }: Pod): void => {
   const tooMuch = [...containers, ...initContainers].map(overExpanded).find((each) => each !== undefined)
   if (tooMuch !== undefined) throw new AppError("PluginFailed", { detail: `A pod template went too far. ${tooMuch}` })
 }
-
-/** What a target may not ask for its servers, whatever its pod templates do. */
 
 /** The fields of a target's security that name a group. */
 const groups = ["runAsGroup", "fsGroup"] as const
@@ -64,8 +71,9 @@ const groups = ["runAsGroup", "fsGroup"] as const
 const rootGroup = "the group of root, which owns files in many images, and kubernetes.allow_in_pods has no rootGroup"
 
 /**
- * What of `spec` is less than the Pod Security Standard that the operator's configuration demands, and besides it group
- * 0. `running`: a Pod of this spec is there; it may keep its group, which an earlier version allowed.
+ * The first setting of a spec that is below the Pod Security Standard `restricted`, or sets group 0, as text for a
+ * message; undefined if there is none or `kubernetes.pod_security` is not `restricted`. `running`: a Pod of this spec
+ * runs already; it may keep group 0, which earlier versions allowed.
  */
 export const belowFloor = (
   { security }: Pick<MCPInstanceSpec, "security">,

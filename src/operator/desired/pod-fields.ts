@@ -1,6 +1,6 @@
 /**
- * Every field of a Pod's spec and of a container that Kubernetes 1.35 knows (k8s.io/api/core/v1), with what is decided of
- * it where a pod template sets it. A field that is not here is refused. docs/plugins.md shows this table.
+ * Every field of a Pod's spec and of a container in Kubernetes 1.35 (k8s.io/api/core/v1), with the rule for pod
+ * templates that set it. A field that is not here is refused. docs/plugins.md shows this table.
  */
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { serverContainer } from "../../api/kinds/pod.ts"
@@ -19,16 +19,16 @@ import {
   records,
 } from "./field-rule.ts"
 
-/** The kernel setting that every Pod has: servers that listen on port 80 get EACCES without it. */
+/** The kernel setting (sysctl) that every Pod gets: without it servers that listen on port 80 get EACCES. */
 export const lowPortsName = "net.ipv4.ip_unprivileged_port_start"
 
-/** Longest time, in seconds, that a Pod may take to end: its server holds credentials that may be withdrawn. */
+/** Longest grace period of a Pod, in seconds: its server holds credentials that may be withdrawn. */
 const longestGrace = 3_600
 
-/** Fields that are as the template says. */
+/** Rules for several fields, separated by blanks, in which any value is allowed. */
 const authors = (names: string): FieldRules => Object.fromEntries(names.split(" ").map((name) => [name, author()]))
 
-/** Texts that are expanded: what is none cannot be. */
+/** Rules for texts in which Kubernetes expands `$(NAME)`: other types cannot be checked and are refused. */
 const text = never("", (value) => typeof value !== "string")
 const texts = never("", (value) => !Array.isArray(value) || value.some((each) => typeof each !== "string"))
 
@@ -42,7 +42,7 @@ const isOtherPullSecret: Asks = (value, { spec: { imagePullSecrets = [] } }: MCP
 /** Taints of Kubernetes itself: nodes of the control plane and nodes in trouble. */
 const ownTaints =
   /^(node-role\.kubernetes\.io|node\.kubernetes\.io|node\.cloudprovider\.kubernetes\.io)\/|^CriticalAddonsOnly$/
-/** What Kubernetes lets every Pod tolerate for some minutes: templates may say how long. */
+/** Taints that every Pod tolerates for some minutes by default: templates may change the time. */
 const lostNode = new Set(["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"])
 
 const toleratesMuch: Asks = (value) =>
@@ -188,7 +188,7 @@ const volume: FieldRules = {
 const besideServer = (value: unknown): boolean =>
   !Array.isArray(value) || value.length !== 1 || record(value[0]).name !== serverContainer
 
-/** The decisions about a Pod's spec. */
+/** The rules for a Pod's spec. */
 export const podSpecFields: FieldRules = {
   containers: list(container, needs("otherContainers", "more than the server's", besideServer)),
   initContainers: list(container, needs("otherContainers")),

@@ -1,4 +1,6 @@
-/** What of a Pod must fit together, as the API server checks it: names, mounts and volumes, values of a known few. */
+/**
+ * Checks of the API server that concern several fields of a Pod, or the values of one: names, mounts, volumes, enums.
+ */
 import type { Pod } from "../../api/kinds/pod.ts"
 import { record, records } from "./field-rule.ts"
 
@@ -19,7 +21,7 @@ const isKey = (key: string): boolean => {
   )
 }
 
-/** Labels, and what selects nodes by them. */
+/** Faults in the names and values of labels, or of a node selector. */
 const labelFaults = function* (value: unknown, at: string): Generator<string> {
   for (const [key, each] of Object.entries(record(value))) {
     if (!isKey(key)) yield `${at}: ${quote(key)} is no name of a label`
@@ -28,7 +30,7 @@ const labelFaults = function* (value: unknown, at: string): Generator<string> {
   }
 }
 
-/** Each name that a list has twice. */
+/** A fault for each name that a list has more than once. */
 const repeated = function* (names: readonly unknown[], at: string): Generator<string> {
   const seen = new Set<unknown>()
   for (const name of names) {
@@ -37,7 +39,7 @@ const repeated = function* (names: readonly unknown[], at: string): Generator<st
   }
 }
 
-/** Each value that is not one of a known few. */
+/** A fault if a value is none of the known ones; an absent or empty value is none. */
 const oneOf = function* (value: unknown, known: readonly string[], at: string): Generator<string> {
   if (value !== undefined && value !== "" && !known.includes(String(value)))
     yield `${at} must be one of ${known.join(", ")}, and is ${quote(value)}`
@@ -114,7 +116,9 @@ const tolerationFaults = function* (tolerations: readonly Fields[]): Generator<s
   }
 }
 
-/** What does not fit together in a Pod whose fields have the right types, a sentence for each. Linear in the Pod. */
+/**
+ * The faults of a Pod whose fields have the right types, one sentence each. Takes time linear in the size of the Pod.
+ */
 export const mismatches = function* ({ metadata, spec }: Pod): Generator<string> {
   const fields: Fields = spec
   const volumes = records(fields.volumes)

@@ -1,4 +1,6 @@
-/** Whether a Pod has the shape that the API server takes: fields, types, what is required, and what must fit together. */
+/**
+ * Checks whether the API server would accept a Pod: fields, types, required fields, and the checks of pod-relations.ts.
+ */
 import type { Pod } from "../../api/kinds/pod.ts"
 import { suggestion } from "../../api/nearest.ts"
 import { podShapes } from "../../api/pod-shapes.ts"
@@ -40,7 +42,7 @@ const int32 = 2 ** 31 - 1
 
 type Basic = { readonly holds: (value: unknown) => boolean; readonly must: string }
 
-/** Types that are no objects, and what they must be, for people. */
+/** Types other than objects and lists, each with its check and the text for a fault. */
 const basics: Readonly<Record<string, Basic>> = {
   text: { holds: (value) => typeof value === "string", must: "must be text" },
   boolean: { holds: (value) => typeof value === "boolean", must: "must be true or false" },
@@ -60,7 +62,7 @@ const basics: Readonly<Record<string, Basic>> = {
 
 const steps = /^[A-Za-z][\w-]{0,63}$/
 
-/** A path with one step more: names that are no plain words are quoted, whoever chose them. */
+/** A path with one more step. Names with special characters are quoted and cut, since a plugin may choose any name. */
 const below = (at: string, name: string): string =>
   steps.test(name) ? `${at}.${name}` : `${at}[${JSON.stringify(name.slice(0, 64))}]`
 
@@ -77,7 +79,7 @@ const inFields = function* (value: unknown, shape: Shape, at: string): Generator
 }
 
 const inType = function* (value: unknown, type: string, at: string): Generator<string> {
-  // null is nothing said
+  // null counts as absent
   if (value === undefined || value === null) return
   if (type.endsWith("[]")) {
     if (!Array.isArray(value)) return void (yield `${at} must be a list, and is ${kindOf(value)}`)
@@ -99,15 +101,17 @@ const inType = function* (value: unknown, type: string, at: string): Generator<s
   if (shape !== undefined) yield* inFields(value, shape, at)
 }
 
-/** Fields that are decided for this program though the table's release has none of the name. */
+/**
+ * Faults that are ignored: pod-fields.ts has a rule for these fields, and the release of the table does not have them.
+ */
 const elsewhere: ReadonlySet<string> = new Set(["spec.workloadRef is no field of Kubernetes"])
 
 /**
- * What the API server would refuse of a Pod, a sentence for each fault; empty if nothing. Quantities, names and what fits
- * together are looked at only where types are right. Linear in the Pod.
+ * The faults for which the API server would refuse a Pod, one sentence each; empty if there are none. The checks of
+ * pod-relations.ts run only if all types are right. Takes time linear in the size of the Pod.
  */
 export const shapeFaults = (pod: Pod): readonly string[] => {
   const faults = [...inType(pod.metadata, "ObjectMeta", "metadata"), ...inType(pod.spec, "PodSpec", "spec")]
-  const told = faults.filter((fault) => ![...elsewhere].some((each) => fault.startsWith(each)))
-  return told.length > 0 ? told : [...mismatches(pod)]
+  const counted = faults.filter((fault) => ![...elsewhere].some((each) => fault.startsWith(each)))
+  return counted.length > 0 ? counted : [...mismatches(pod)]
 }

@@ -10,7 +10,7 @@ import { checkExpanded, checkTaken } from "./freedoms.ts"
 import { lowPortsName } from "./pod-fields.ts"
 import { resourcesOf } from "./resources.ts"
 
-/** The fields of an instance that a running Pod cannot follow: a change of one of them needs another Pod. */
+/** The fields of an instance that its Pod is made from: a change of one of them needs another Pod. */
 const inputs = [
   "image",
   "imagePullPolicy",
@@ -36,9 +36,9 @@ const stableJson = (value: unknown): string =>
   )
 
 /**
- * Hash of the instance's inputs to its Pod. Not of the rendered Pod: then an upgrade of the operator, with other
- * defaults, would replace every Pod at once. An instance that is retained is restarted by another Pod: there the restartTime
- * is an input too.
+ * Hash of the instance's fields that its Pod is made from. It is not a hash of the rendered Pod: with that an upgrade
+ * of the operator that changes defaults would replace all Pods at once. For a retained instance, restartTime counts
+ * too, since a restart replaces its Pod.
  */
 export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "spec">): string => {
   const names = isRetained({ metadata, spec }) ? [...inputs, "restartTime" as const] : inputs
@@ -48,20 +48,23 @@ export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
 const templateRevision = "4"
 
-/** Seconds that a server still serves after its Pod was deleted or evicted: gateways learn of it meanwhile. */
+/**
+ * Seconds that a server still runs after its Pod was deleted or evicted (preStop), so that gateways learn of that
+ * before.
+ */
 const lingerSeconds = 2
 
-/** Seconds that a server gets to end after SIGTERM. */
+/** Seconds between SIGTERM and SIGKILL. */
 const graceSeconds = 10
 
-/** What a Pod is rendered from. */
+/** Input for rendering a Pod. */
 export type PodInput = { readonly instance: MCPInstance; readonly name: string; readonly settings: Settings }
 
 /** How long a start of this instance may take, in milliseconds. */
 export const startTimeoutOf = (spec: MCPInstanceSpec, settings: Settings): number =>
   parseDuration(spec.startTimeout ?? "") ?? settings.start_timeout
 
-/** Labels of everything made for an instance. */
+/** Labels of the Pods and the Service of an instance. */
 export const childLabels = (instance: MCPInstance): Readonly<Record<string, string>> => ({
   ...recommendedLabels(instance.metadata.name),
   [labels.target]: instance.spec.targetName,
@@ -75,8 +78,9 @@ const check = ({ healthPath: path, hostHeader, port }: MCPInstanceSpec): Probe =
 }
 
 /**
- * PORT is ours alone, so that the probe and the server agree; HOME may be said otherwise. Both come first: Kubernetes
- * expands `$(NAME)` in a value by what stands before it.
+ * The environment: PORT, always from the spec's port so that probe and server agree, HOME unless the spec's `env` sets
+ * it, then the spec's `env`. PORT and HOME come first, since Kubernetes expands `$(NAME)` in a value only by variables
+ * before it.
  */
 const environment = ({ env = [], port }: MCPInstanceSpec): Container["env"] => [
   ...(env.some(({ name }) => name === "HOME") ? [] : [{ name: "HOME", value: "/tmp" }]),
@@ -91,11 +95,11 @@ const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "sta
     timeoutSeconds: 2,
     failureThreshold: Math.ceil(startTimeoutOf(spec, settings) / 1000),
   },
-  // patient, since a long call must not make the server unready; no liveness probe, since that kills busy servers
+  // long limits, since a long call must not make the server unready; no liveness probe, since that kills busy servers
   readinessProbe: { ...check(spec), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
 })
 
-/** The last log lines may hold secrets: they stay in the log, and out of the Pod's status. */
+/** Keeps the last log lines out of the Pod's status, since they may hold secrets. */
 const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" } as const
 
 const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
@@ -110,7 +114,7 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   resources: resourcesOf(spec.resources),
   ...probes(spec, settings),
   volumeMounts: [{ name: "tmp", mountPath: "/tmp" }],
-  // without it the server ends in the moment of an eviction, with the calls that gateways are sending it
+  // without it an eviction ends the server, and the calls on it, before gateways can know
   lifecycle: { preStop: { sleep: { seconds: lingerSeconds } } },
   ...messages,
 })
@@ -120,7 +124,7 @@ const metadata = ({ instance, name }: Pick<PodInput, "instance" | "name">): Obje
   ...(instance.metadata.namespace === undefined ? {} : { namespace: instance.metadata.namespace }),
 })
 
-/** The Pod as our defaults make it, before pod templates and the floor. */
+/** The Pod with the operator's defaults, before pod templates and {@link withFloor}. */
 const defaultPod = (input: PodInput): Pod => {
   const { instance, settings } = input
   const { imagePullSecrets } = instance.spec
@@ -144,7 +148,7 @@ const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unkn
 
 const lowPorts = { name: lowPortsName, value: "0" }
 
-/** Users and profile of the Pod, as the Pod Security Standard `restricted` wants them. */
+/** Users, groups and seccomp profile of the Pod, as the Pod Security Standard `restricted` requires them. */
 const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] =>
   defined({
     runAsNonRoot: security?.runAsNonRoot ?? security?.runAsUser !== 0,
@@ -166,27 +170,30 @@ const privilegesOf = ({ securityContext = {} }: Container): Container["securityC
   return defined({ privileged, procMount, appArmorProfile, seLinuxOptions, windowsOptions, ...escalates })
 }
 
-/** Fields of a Pod's security that are ours alone, also where the platform chooses them. */
+/** Fields of a Pod's securityContext that a template never sets, also where the platform chooses their values. */
 const ownSecurity: ReadonlySet<string> = new Set(["runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup"])
 
 const othersSecurity = ({ securityContext = {} }: PodSpec): PodSpec["securityContext"] =>
   Object.fromEntries(Object.entries(securityContext).filter(([field]) => !ownSecurity.has(field)))
 
-/** Kernel settings of templates besides ours, where the configuration allows them. */
+/** Kernel settings of templates other than ours, if kubernetes.allow_in_pods has `capabilities`. */
 const otherSysctls = ({ securityContext }: PodSpec, settings: Settings): readonly unknown[] => {
   const { sysctls } = securityContext ?? {}
   if (!settings.allow_in_pods.includes("capabilities") || !Array.isArray(sysctls)) return []
   return sysctls.filter((each) => each?.name !== lowPorts.name)
 }
 
-/** Ours over what a template may add. */
+/** The Pod's securityContext: the operator's fields, and the template's for all others. */
 const securityOf = (spec: PodSpec, instance: MCPInstance, settings: Settings): Record<string, unknown> => ({
   ...othersSecurity(spec),
   ...podSecurity(instance.spec, settings),
   sysctls: [lowPorts, ...otherSysctls(spec, settings)],
 })
 
-/** The containers of one kind with the floor under each; capabilities that the configuration allows stay. */
+/**
+ * The containers of one kind, each with the operator's securityContext and what kubernetes.allow_in_pods allows
+ * besides.
+ */
 const secured = (
   kind: "containers" | "initContainers",
   pod: Pod,
@@ -200,7 +207,7 @@ const secured = (
     [kind]: containers.map((each) => ({
       ...each,
       ...messages,
-      // anything else would be stronger than what the Pod says, such as its user
+      // other fields of a container, such as its user, would override those of the Pod
       securityContext: {
         ...containerSecurity(instance.spec),
         ...(may("privileged") ? privilegesOf(each) : {}),
@@ -210,7 +217,7 @@ const secured = (
   }
 }
 
-/** Puts owner, labels, annotations and the security floor on a Pod, whatever was there. */
+/** Sets owner, labels, annotations and the least security on a Pod, and overwrites what templates set there. */
 const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   apiVersion: podKind.apiVersion,
   kind: podKind.kind,
@@ -227,7 +234,7 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   spec: {
     ...pod.spec,
     automountServiceAccountToken: false,
-    // the environment would tell of the Services of all others
+    // else the environment would have the addresses of all other Services
     enableServiceLinks: false,
     securityContext: securityOf(pod.spec, instance, settings),
     ...secured("containers", pod, instance, settings),
@@ -235,7 +242,7 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
   },
 })
 
-/** What the instance's pod templates make of the Pod, in order. Throws what a template threw, and PodTemplateFailed's own. */
+/** Applies the instance's pod templates to the Pod, in order. Throws PluginFailed. */
 const templated = (pod: Pod, input: PodInput): Pod => {
   const { instance, settings } = input
   if ((instance.spec.podTemplates ?? []).length === 0) return pod
@@ -245,5 +252,5 @@ const templated = (pod: Pod, input: PodInput): Pod => {
   return made
 }
 
-/** The Pod that runs an instance's server. Throws PluginFailed if its pod templates fail or go too far. */
+/** The Pod that runs an instance's server. Throws PluginFailed if its pod templates fail or do what is not allowed. */
 export const desiredPod = (input: PodInput): Pod => withFloor(templated(defaultPod(input), input), input)

@@ -18,7 +18,7 @@ const factors: Readonly<Record<string, number>> = {
   Ei: 2 ** 60,
 }
 
-/** A quantity as a number of its unit; the schema has checked its form. */
+/** A Kubernetes quantity as a number, e.g. 0.1 for `100m`; the schema has checked its form. */
 const amount = (quantity: string): number => {
   const plain = Number(quantity)
   if (!Number.isNaN(plain)) return plain
@@ -27,7 +27,7 @@ const amount = (quantity: string): number => {
   return Number(quantity.slice(0, suffix)) * (factors[quantity.slice(suffix)] ?? 1)
 }
 
-/** Each default that does not contradict what the other side says. */
+/** The own values, and each default that `fits` allows. */
 const withDefaults = (
   own: Readonly<Record<string, string>>,
   defaults: Readonly<Record<string, string>>,
@@ -38,8 +38,8 @@ const withDefaults = (
 })
 
 /**
- * Requests and limits of the container: what the instance says, else our defaults. Where a default would lie on the
- * wrong side of what is said (a request above its limit), what is said stands for both.
+ * Requests and limits of the container: the instance's (`said`), else the defaults. A default request above the
+ * instance's limit is left out; a default limit below the instance's request is raised to the request.
  */
 export const resourcesOf = (said: Resources | undefined): Resources => {
   const requests = said?.requests ?? {}

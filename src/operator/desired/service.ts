@@ -4,13 +4,16 @@ import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { labels } from "../../api/names.ts"
 import { childLabels } from "./pod.ts"
 
-/** The parts of the Service that follow the instance: which Pod it selects, and the port. */
+/** The parts of the Service that change with the instance: which Pod it selects, and the port. */
 export const serviceRoute = (instance: MCPInstance, pod: string): Service["spec"] => ({
   selector: { [labels.pod]: pod },
   ports: [{ name: "mcp", port: instance.spec.port, targetPort: instance.spec.port, protocol: "TCP" }],
 })
 
-/** The ClusterIP Service in front of the instance's Pod: of that Pod alone, so that a terminating one gets nothing. */
+/**
+ * The ClusterIP Service in front of the instance's Pod. It selects only this Pod, so that a terminating one gets no
+ * requests.
+ */
 export const desiredService = (instance: MCPInstance, pod: string): Service => ({
   apiVersion: serviceKind.apiVersion,
   kind: serviceKind.kind,
@@ -24,8 +27,8 @@ export const desiredService = (instance: MCPInstance, pod: string): Service => (
 })
 
 /**
- * True if the Service already routes so. Fields that the API server adds (nodePort, appProtocol) do not count, nor do ports
- * that a webhook adds beside ours: to take them away again and again would settle nothing.
+ * True if the Service already has this selector and port. Fields that the API server adds (nodePort, appProtocol) do
+ * not count. Nor do ports that a webhook adds: the webhook would add them again after each patch.
  */
 export const routes = (service: Service, wanted: Service["spec"]): boolean => {
   const [want] = wanted.ports ?? []

@@ -92,7 +92,7 @@ export const kinds: Readonly<Record<string, Kind>> = {
   "pod-security": {
     spec: { security: { runAsUser: 0 } },
     reason: "PodForbidden",
-    says: [/violates PodSecurity/, /change what it names in the target, or the rule/],
+    says: [/violates PodSecurity/, /change the target, or the rule/],
     within: 5,
     fails: 5,
   },

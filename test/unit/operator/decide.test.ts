@@ -142,7 +142,7 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     "in the queue one that is retained stays",
     aSnapshot({
       instance: anInstance({ spec: retain }),
-      place: { kind: "queued", reason: "QueueFull", nudge: [] },
+      place: { kind: "queued", reason: "QueueFull", wake: [] },
       now: msAfter(99 * minute),
     }),
     "queued",
@@ -209,13 +209,13 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
   ],
   [
     "without a place it is queued",
-    aSnapshot({ place: { kind: "queued", reason: "MaxInstancesReached", nudge: ["b"] } }),
+    aSnapshot({ place: { kind: "queued", reason: "MaxInstancesReached", wake: ["b"] } }),
     "queued",
     [],
   ],
   [
     "in the queue without anybody who waits it goes after a minute",
-    aSnapshot({ place: { kind: "queued", reason: "QueueFull", nudge: [] }, now: msAfter(minute) }),
+    aSnapshot({ place: { kind: "queued", reason: "QueueFull", wake: [] }, now: msAfter(minute) }),
     "queued",
     ["deleteInstance"],
   ],
@@ -603,9 +603,9 @@ describe("the status", () => {
   })
 
   it("tells a queued one's reason, and nudges those who could make room", () => {
-    const place = { kind: "queued", reason: "TargetMaxInstancesReached", nudge: ["b"] } as const
+    const place = { kind: "queued", reason: "TargetMaxInstancesReached", wake: ["b"] } as const
     const decision = decide(aSnapshot({ place }))
-    expect(decision).toMatchObject({ nudge: ["b"], status: { phase: "Queued" } })
+    expect(decision).toMatchObject({ wake: ["b"], status: { phase: "Queued" } })
     expect(decision.status.conditions?.[0]).toMatchObject({ type: "Admitted", status: "False", reason: place.reason })
   })
 
@@ -622,7 +622,7 @@ describe("what stopped the operator", () => {
   const readyOf = ({ conditions }: MCPInstanceStatus) => conditions?.find(({ type }) => type === "Ready")
 
   it("is told by the condition Ready, and changes nothing else", () => {
-    const place = { kind: "queued", reason: "MaxInstancesReached", nudge: [] } as const
+    const place = { kind: "queued", reason: "MaxInstancesReached", wake: [] } as const
     const failed = failedAt(9, { conditions: [aCondition("Ready", "False", "CrashLoop")], backoffSeconds: 8 })
     const unseen = { ...failed, metadata: { ...failed.metadata, generation: 2 } }
     const waiting = anInstance({ status: decide(aSnapshot({ place })).status })

@@ -186,7 +186,7 @@ describe("the runtime's words quote a command line in which $(NAME) may have bec
       for (const seconds of [0, 600])
         for (const standing of told(spec, said, seconds)) {
           expect(JSON.stringify(standing)).not.toContain("canary")
-          if (said === words) expect(standing.message).toContain("its Pod's status tells, where $(NAME) may have")
+          if (said === words) expect(standing.message).toContain("see the status of its Pod")
         }
   })
   it("and are repeated where there is none, and of a Secret that is missing", () => {
