@@ -110,7 +110,7 @@ export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => 
     if (isRefusedName(name))
       return [{ path, rule: "refused", message: `${name} changes how the process runs and cannot be a credential` }]
     return plain.has(name)
-      ? [{ path, rule: "duplicate", message: `${name} stands in env too; keep it in one place` }]
+      ? [{ path, rule: "duplicate", message: `${name} is set in env too; keep it in one place` }]
       : []
   }
   return [

@@ -51,13 +51,13 @@ export const idleUntil = (facts: Facts): number | undefined => {
  * When the Pod of a retained instance was created; undefined until it was Ready, since replacing it before would gain
  * nothing.
  */
-const podBirth = ({ instance, pod }: Facts): number | undefined =>
+const podCreatedAt = ({ instance, pod }: Facts): number | undefined =>
   wasReady({ instance }) ? moment(pod?.metadata.creationTimestamp) : undefined
 
 /** When an instance has reached its maximum lifetime; for a retained instance, when its Pod has. */
 export const lifetimeUntil = (facts: Facts): number => {
-  const born = isRetained(facts.instance) ? podBirth(facts) : createdAt(facts)
-  return (born ?? never) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
+  const created = isRetained(facts.instance) ? podCreatedAt(facts) : createdAt(facts)
+  return (created ?? never) + (parseDuration(facts.instance.spec.maxLifetime ?? "") ?? facts.settings.max_lifetime)
 }
 
 /**

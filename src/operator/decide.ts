@@ -46,7 +46,7 @@ import type { ReadyReason } from "./reasons.ts"
 import type { Check, Decision, Observation, Snapshot, Standing, Verdict } from "./snapshot.ts"
 import { judge, probeCheckMs, puzzlingFrom } from "./standing.ts"
 import { nextAfter, stamp } from "./start.ts"
-import { nextStatus, pendingWords, statusPatch, statusUntil } from "./status.ts"
+import { nextStatus, pendingReason, statusPatch, statusUntil } from "./status.ts"
 
 /** The checks, in order. The comment behind a check is its verdict if it applies; its subject is the instance. */
 export const checks = {
@@ -114,7 +114,7 @@ export const firstVerdict = (snapshot: Snapshot): Found => {
 
 /** The state of the observed server. */
 const standingOf = ({ instance, pod, sight, settings, now }: Observation): Standing => {
-  if (pod === undefined || sight === undefined) return { ready: false, ...pendingWords }
+  if (pod === undefined || sight === undefined) return { ready: false, ...pendingReason }
   const { spec, status } = instance
   const failure = status?.podName === pod.metadata.name ? status?.failure : undefined
   return judge({ pod, spec, failure, sight, startTimeoutMs: startTimeoutOf(spec, settings), now })
@@ -140,11 +140,11 @@ const nextReconcile = (snapshot: Snapshot, until: number | undefined): number =>
 }
 
 /** True if the patch depends on the absence of use: then it must fail if the instance was used meanwhile. */
-const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, dead: number): boolean =>
-  dead > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
+const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, expired: number): boolean =>
+  expired > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
 
 /** A message without its numbers: ports, ids and times differ from try to try. */
-const withoutNumbers = (words: string): string => words.replaceAll(/\d+/g, "0")
+const withoutNumbers = (message: string): string => message.replaceAll(/\d+/g, "0")
 
 /**
  * Decides how to report an error that stopped the reconcile of an instance; `message` is the error's. It sets only the
@@ -183,7 +183,7 @@ export const decide = (snapshot: Snapshot): Decision => {
     actions,
     status,
     statusPatch: silent ? undefined : statusPatch(snapshot, status),
-    guarded: isGuarded(before, status, snapshot.use.dead.length),
+    guarded: isGuarded(before, status, snapshot.use.expired.length),
     notes: notesOf(before, status),
     wake: verdict.wake ?? [],
     requeueAfter: nextReconcile(snapshot, until),

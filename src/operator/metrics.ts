@@ -10,7 +10,7 @@ const startSeconds = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600] as co
 export const queueMetrics = (telemetry: TelemetryPort, name: string): QueueObserver => {
   const labels = ["name"]
   const own = { name }
-  const depth = telemetry.gauge({ name: "workqueue_depth", help: "Keys that wait to be worked on.", labels })
+  const depth = telemetry.gauge({ name: "workqueue_depth", help: "Keys in the queue.", labels })
   const adds = telemetry.counter({ name: "workqueue_adds_total", help: "Keys added.", labels })
   const retries = telemetry.counter({ name: "workqueue_retries_total", help: "Keys tried again.", labels })
   const waited = telemetry.histogram({
@@ -51,7 +51,11 @@ export const reconcileMetrics = (
     help: "Reconciles by result.",
     labels: ["controller", "result"],
   })
-  const errors = telemetry.counter({ name: "controller_runtime_reconcile_errors_total", help: "Failed.", labels })
+  const errors = telemetry.counter({
+    name: "controller_runtime_reconcile_errors_total",
+    help: "Reconciles that failed.",
+    labels,
+  })
   const time = telemetry.histogram({
     name: "controller_runtime_reconcile_time_seconds",
     help: "How long reconciles took.",
@@ -103,7 +107,7 @@ export const instanceMetrics = (telemetry: TelemetryPort): InstanceMetrics => {
   })
   const garbage = telemetry.counter({
     name: "reflow_garbage_collected_total",
-    help: "Objects without a living owner that were removed.",
+    help: "Objects that the sweep deleted because their owner did not exist.",
     labels: ["kind"],
   })
   const put = (uid: string, phase: Phase | undefined): void => {

@@ -39,7 +39,7 @@ const ready = turned("Ready", "True")
 const drains = turned("Draining", "True")
 const waits = turned("Ready", "False")
 
-/** Reasons of Ready=False for which somebody should do something although the start has not failed. */
+/** Reasons of Ready=False that are recorded as an Event before the start fails, since a person may have to act. */
 const worthAnEvent: readonly string[] = [
   "Unschedulable",
   "PortClosed",

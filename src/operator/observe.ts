@@ -89,7 +89,7 @@ export const observe = (at: Observatory, name: string, refusal?: Refusal): Obser
     use: at.sightings.use(uid),
     sight,
     drainSeenAt: at.sightings.drainSeenAt(uid),
-    gateways: at.gateways.living(),
+    gateways: at.gateways.running(),
     refusal,
     now: at.clock.now(),
     settings: at.settings,

@@ -13,7 +13,7 @@ import type { View } from "./view.ts"
 /** How long after its grace period a terminating Pod still takes a place, if its node does not report its end. */
 const remnantMs = 30_000
 /** Longest time that a plan is kept, since time alone can change it (an instance becomes evictable). */
-const planLifeMs = 1_000
+const planKeptMs = 1_000
 
 /** Dependencies of the planner. */
 type PlannerDeps = {
@@ -120,7 +120,7 @@ export const createPlanner = (deps: PlannerDeps): Planner => {
   }
   /** The kept plan; undefined if it is too old. */
   const current = (): Kept | undefined => {
-    if (kept !== undefined && clock.now() - kept.at >= planLifeMs) kept = undefined
+    if (kept !== undefined && clock.now() - kept.at >= planKeptMs) kept = undefined
     return kept
   }
   const count = (): Plan => {

@@ -14,15 +14,15 @@ import { probeCheckMs, puzzlingFrom, restartsOf } from "./standing.ts"
 
 /** The cause of a failed startup probe, by the kubelet's Events, since the Pod's status is the same for all causes. */
 export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): ProbeFinding | undefined => {
-  const words = events
+  const failure = events
     .filter(({ reason, message }) => reason === "Unhealthy" && message?.startsWith("Startup probe failed"))
     .sort((a, b) => ((a.lastTimestamp ?? "") < (b.lastTimestamp ?? "") ? 1 : -1))[0]?.message
-  if (words === undefined) return undefined
-  if (/statuscode: 404/.test(words)) {
+  if (failure === undefined) return undefined
+  if (/statuscode: 404/.test(failure)) {
     const message = `The server answers 404 at ${spec.healthPath}: correct healthPath, or leave it out for a TCP check.`
     return { reason: "HealthPathNotFound", message }
   }
-  if (!/connection refused|dial tcp/.test(words)) return undefined
+  if (!/connection refused|dial tcp/.test(failure)) return undefined
   const message = `Nothing listens on port ${spec.port}: the server must listen there, on all addresses (0.0.0.0).`
   return { reason: "PortClosed", message }
 }
@@ -121,8 +121,8 @@ const reportTrouble = async (deps: ReconcileDeps, name: string, error: unknown, 
   const { at, cluster, namespace, log } = deps
   if (signal.aborted || isAbort(error) || hasCode(error, ...passing) || isOutage(error)) return
   // the message of an error that is no AppError may contain anything
-  const words = isAppError(error) ? error.message : "an internal error of the operator; its log has the details."
-  const message = `It is tried again, ever less often: ${words}`.slice(0, 900)
+  const cause = isAppError(error) ? error.message : "an internal error of the operator; its log has the details."
+  const message = `It is tried again, ever less often: ${cause}`.slice(0, 900)
   try {
     const seen = observe(at, name)
     if (seen === undefined) return

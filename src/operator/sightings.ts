@@ -93,11 +93,11 @@ export const createSightings = (clock: ClockPort): Sightings => {
     const sighting = known.get(uid)
     const marks = [...(sighting?.marks ?? [])]
     const live = marks.filter(([, { seenAt }]) => now - seenAt < markLifeMs)
-    const dead = marks.filter(([, { seenAt }]) => now - seenAt >= markLifeMs)
+    const expired = marks.filter(([, { seenAt }]) => now - seenAt >= markLifeMs)
     return {
       live: live.map(([replica]) => replica),
-      dead: dead.map(([replica]) => replica),
-      nextDeath: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + markLifeMs)),
+      expired: expired.map(([replica]) => replica),
+      nextExpiry: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + markLifeMs)),
       lastUse: sighting?.lastUse,
     }
   }
@@ -133,7 +133,7 @@ export const createSightings = (clock: ClockPort): Sightings => {
 /** The running gateways. */
 export type Gateways = {
   /** Their names in `inUseBy`. */
-  living(): readonly string[]
+  running(): readonly string[]
   /** Ends the subscription. */
   close(): void
 }
@@ -155,7 +155,7 @@ export const createGateways = (leases: Reflection<Lease> | undefined, clock: Clo
   for (const lease of leases?.items() ?? []) see(lease)
   const close = leases?.subscribe(({ type, object }) => see(type === "deleted" ? undefined : object))
   return {
-    living: () => {
+    running: () => {
       const heardAt = clock.now() - (leases?.silenceMs() ?? 0)
       return [...known].filter(([, { seenAt }]) => heardAt - seenAt < presenceTiming.lifeMs).map(([replica]) => replica)
     },

@@ -28,9 +28,9 @@ export type Use = {
   /** Gateways whose in-use marks changed less than 90 s ago: they use the instance. */
   readonly live: readonly string[]
   /** Gateways whose in-use marks did not change for 90 s: the marks have expired. */
-  readonly dead: readonly string[]
+  readonly expired: readonly string[]
   /** When the first of the live in-use marks expires, if it is not renewed; undefined without live marks. */
-  readonly nextDeath: number | undefined
+  readonly nextExpiry: number | undefined
   /** The latest moment at which it can have been used; undefined = never used. */
   readonly lastUse: number | undefined
 }

@@ -63,34 +63,35 @@ export const signOf = (pod: Pod): string | undefined => {
   return !hasStarted(pod) && lastCrash(pod) !== undefined ? "crash" : undefined
 }
 
-type Explain = (spec: MCPInstanceSpec, words: string) => string
+type Explain = (spec: MCPInstanceSpec, detail: string) => string
 
 /** Reasons of a waiting container that do not end by themselves, each with its message. */
 const atOnce = {
   InvalidImageName: (spec) => `'${spec.image}' is no image name: correct the target's image.`,
-  ErrImageNeverPull: (spec, words) =>
-    words || `The image ${spec.image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
-  CreateContainerConfigError: (_, words) => {
-    const remedy = /^secret .*not found$/.test(words) ? "Create that Secret, or correct secretName" : "Correct that"
-    return `The container cannot be set up: ${words || "unknown cause"}. ${remedy}; the server then starts by itself.`
+  ErrImageNeverPull: (spec, detail) =>
+    detail ||
+    `The image ${spec.image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
+  CreateContainerConfigError: (_, detail) => {
+    const remedy = /^secret .*not found$/.test(detail) ? "Create that Secret, or correct secretName" : "Correct that"
+    return `The container cannot be set up: ${detail || "unknown cause"}. ${remedy}; the server then starts by itself.`
   },
-  ImageUserNotAllowed: (_, words) =>
-    `The image wants a user that is not allowed (${words}): set security.runAsUser to a numeric id other than 0.`,
-  RunContainerError: (_, words) =>
-    `The container could not be run: ${words || "unknown cause"}. Check the target's command and args.`,
-  CreateContainerError: (_, words) =>
-    `The container could not be made: ${words || "unknown cause"}. Look at the Pod's Events and at its node.`,
-  ImageInspectError: (spec, words) =>
-    `The image ${spec.image} cannot be read on the node: ${words || "unknown cause"}. Remove it there, or use another tag.`,
+  ImageUserNotAllowed: (_, detail) =>
+    `The image wants a user that is not allowed (${detail}): set security.runAsUser to a numeric id other than 0.`,
+  RunContainerError: (_, detail) =>
+    `The container could not be run: ${detail || "unknown cause"}. Check the target's command and args.`,
+  CreateContainerError: (_, detail) =>
+    `The container could not be made: ${detail || "unknown cause"}. Check the Pod's Events and its node.`,
+  ImageInspectError: (spec, detail) =>
+    `The image ${spec.image} cannot be read on the node: ${detail || "unknown cause"}. Remove it there, or use another tag.`,
 } satisfies Partial<Record<ReadyReason, Explain>>
 
 const isAtOnce = (reason: string): reason is keyof typeof atOnce => Object.hasOwn(atOnce, reason)
 
 /** Matches the kubelet's message about a user that runAsNonRoot forbids. */
-const userWords = /runAsNonRoot|non-numeric user|run as root/
+const userMessage = /runAsNonRoot|non-numeric user|run as root/
 
 /** Matches the kubelet's messages when it or the runtime is too busy: it tries again by itself, and mostly succeeds. */
-const busyWords = /^failed to sync (secret|configmap) cache|context deadline exceeded/
+const busyMessage = /^failed to sync (secret|configmap) cache|context deadline exceeded/
 
 const failedNow = (reason: ReadyReason, message: string, exitCode?: number): Standing => ({
   ready: false,
@@ -111,12 +112,12 @@ const lostPod = ({ pod }: Patient): Standing | undefined => {
   if (phase !== "Failed" && phase !== "Succeeded" && phase !== "Unknown" && reason !== "NodeLost") return undefined
   const unreachable = reason === "NodeLost" || (reason === "" && phase === "Unknown")
   const why: ReadyReason = unreachable ? "NodeLost" : reason === "Evicted" ? "Evicted" : "PodFailed"
-  const words = [reason, message].filter((each) => each !== "").join(": ") || `phase ${phase}`
+  const detail = [reason, message].filter((each) => each !== "").join(": ") || `phase ${phase}`
   return {
     ready: false,
     lost: true,
     reason: why,
-    message: cut(`The Pod is lost (${words}); another one takes its place.`),
+    message: cut(`The Pod is lost (${detail}); another one takes its place.`),
   }
 }
 
@@ -125,19 +126,19 @@ const refusedContainer = ({ pod, spec }: Patient): Standing | undefined => {
   const ended = state?.terminated ?? serverStatus(pod)?.lastState?.terminated
   const idle = state?.running === undefined && !hasStarted(pod)
   const notRun = idle && (ended?.reason === "StartError" || ended?.reason === "ContainerCannotRun")
-  const words = (notRun ? ended?.message : state?.waiting?.message) ?? ""
-  if (busyWords.test(words)) return undefined
+  const detail = (notRun ? ended?.message : state?.waiting?.message) ?? ""
+  if (busyMessage.test(detail)) return undefined
   const said = notRun ? "RunContainerError" : (state?.waiting?.reason ?? "")
-  const reason = said === "CreateContainerConfigError" && userWords.test(words) ? "ImageUserNotAllowed" : said
-  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, repeatable(pod, reason, words))) : undefined
+  const reason = said === "CreateContainerConfigError" && userMessage.test(detail) ? "ImageUserNotAllowed" : said
+  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, repeatable(pod, reason, detail))) : undefined
 }
 
 const failedPull = ({ pod, spec, sight, failure, now }: Patient): Standing | undefined => {
   const waiting = serverStatus(pod)?.state?.waiting
   if (!pulls.has(waiting?.reason ?? "")) return undefined
-  const words = waiting?.message ?? ""
+  const detail = waiting?.message ?? ""
   const message =
-    `The image ${spec.image} cannot be pulled: check its name, its tag and imagePullSecrets. ${words}`.trim()
+    `The image ${spec.image} cannot be pulled: check its name, its tag and imagePullSecrets. ${detail}`.trim()
   const at = (sight.signAt ?? now) + graceMs
   const sticks = failure !== undefined && pulls.has(failure.reason)
   // the kubelet alternates between several messages for one cause: the first one is kept
@@ -179,8 +180,8 @@ const probeTrouble = ({ pod, sight, now }: Patient): Standing | undefined => {
   return reason === "HealthPathNotFound" && past ? failedNow(reason, message) : waitingFor(reason, message)
 }
 
-const unschedulable = (words = "no reason given."): string =>
-  `No node can take the Pod: ${words} It starts as soon as one can: add a node, free room, or ask for less in resources.`
+const unschedulable = (detail = "no reason given."): string =>
+  `No node can take the Pod: ${detail} It starts as soon as one can: add a node, free room, or ask for less in resources.`
 
 /** The state of a start that has not failed: what it waits for. */
 const progress = (patient: Patient): Standing => {
@@ -189,9 +190,9 @@ const progress = (patient: Patient): Standing => {
   if (scheduled?.status === "False" && scheduled.reason === "Unschedulable")
     return waitingFor("Unschedulable", unschedulable(scheduled.message))
   const server = serverStatus(pod)
-  const { reason: waiting, message: words = "" } = server?.state?.waiting ?? {}
-  if (busyWords.test(words)) {
-    const said = repeatable(pod, waiting ?? "", words)
+  const { reason: waiting, message: detail = "" } = server?.state?.waiting ?? {}
+  if (busyMessage.test(detail)) {
+    const said = repeatable(pod, waiting ?? "", detail)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
   const mayInitialize = server === undefined || waiting === "PodInitializing"
@@ -226,9 +227,9 @@ const timedOut = (patient: Patient): Standing | undefined => {
   if (failure?.reason !== "StartTimeout" && lastCrash(pod) !== undefined) return undefined
   const seconds = Math.round(startTimeoutMs / 1000)
   const state = progress(patient)
-  const words =
+  const detail =
     state.reason === "Starting" ? `nothing answered at port ${patient.spec.port}. Look into its log.` : state.message
-  return failedNow("StartTimeout", `The server did not become ready within ${seconds} s (startTimeout): ${words}`)
+  return failedNow("StartTimeout", `The server did not become ready within ${seconds} s (startTimeout): ${detail}`)
 }
 
 /** The checks of a Pod's state, from the most certain to the least. */

@@ -79,7 +79,7 @@ const quietMs = 10_000
 const ordinary: readonly string[] = ["Starting", "ContainerCreating"]
 
 /** Reason and message of an instance whose Pod is about to be created, or was created a moment ago. */
-export const pendingWords = { reason: "Pending", message: "The Pod is being created." } as const
+export const pendingReason = { reason: "Pending", message: "The Pod is being created." } as const
 
 type Draft = { -readonly [K in keyof MCPInstanceStatus]: MCPInstanceStatus[K] }
 
@@ -105,7 +105,7 @@ const shownFrom = ({ sight }: Pick<Snapshot, "sight">): number | undefined =>
 export const statusUntil = (snapshot: Snapshot): number | undefined => {
   const { use, standing, pod, now } = snapshot
   const isStarting = pod !== undefined && !hasStarted(pod)
-  return nextAfter(now, use.nextDeath, standing.until, isStarting ? shownFrom(snapshot) : undefined)
+  return nextAfter(now, use.nextExpiry, standing.until, isStarting ? shownFrom(snapshot) : undefined)
 }
 
 /** The Pod, unless the status must not show it yet. */
@@ -169,8 +169,8 @@ const aboutDrain = ({ instance, now, settings }: Snapshot, { drain }: Verdict): 
 
 const aboutUse = ({ instance, use }: Snapshot): Draft => {
   const { inUseBy } = instance.status ?? {}
-  if (inUseBy === undefined || use.dead.length === 0) return {}
-  return { inUseBy: Object.fromEntries(Object.entries(inUseBy).filter(([key]) => !use.dead.includes(key))) }
+  if (inUseBy === undefined || use.expired.length === 0) return {}
+  return { inUseBy: Object.fromEntries(Object.entries(inUseBy).filter(([key]) => !use.expired.includes(key))) }
 }
 
 /** The state and the Pod that the status shows. */
@@ -216,7 +216,7 @@ const conditionsOf = (snapshot: Snapshot, verdict: Verdict, { standing, pod }: S
   ]
   if (drain !== undefined) next.push({ type: "Draining", status: "True", ...drain })
   else if (findCondition(before, "Draining") !== undefined)
-    next.push({ type: "Draining", status: "False", reason: "NotDraining", message: "No drain goes on." })
+    next.push({ type: "Draining", status: "False", reason: "NotDraining", message: "It is not being drained." })
   const observedGeneration = instance.metadata.generation
   return next.reduce<readonly Condition[]>(
     (conditions, each) =>
@@ -246,7 +246,7 @@ export const nextStatus = (snapshot: Snapshot, verdict: Verdict): MCPInstanceSta
   const pod = fresh === undefined ? shownPod(snapshot) : undefined
   // a Pod that the status does not show yet is reported as pending
   const hidden = verdict.standing === undefined && snapshot.pod !== undefined && pod === undefined
-  const shown: Standing = hidden ? { ...snapshot.standing, ...pendingWords } : snapshot.standing
+  const shown: Standing = hidden ? { ...snapshot.standing, ...pendingReason } : snapshot.standing
   const standing = verdict.standing ?? shown
   return {
     ...before,

@@ -57,7 +57,7 @@ const sweepKind = async <T extends KubeObject>(
     await deps.cluster.delete(kind, { namespace: deps.namespace, name }, { preconditions: { uid }, signal })
     view.ended(object)
     deps.onSwept(kind.kind)
-    deps.log.info("removed an object without a living owner", { kind: kind.kind, name })
+    deps.log.info("deleted an object whose owner does not exist", { kind: kind.kind, name })
   }
 }
 

@@ -19,7 +19,7 @@ export type PlacementRequest = {
   readonly continues?: boolean
   /** Id of the request, for the log. */
   readonly requestId?: string | undefined
-  /** Aborted when the client goes away. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal
 }
 

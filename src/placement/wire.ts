@@ -60,8 +60,8 @@ export type Parts = {
 }
 
 const strangerWarning =
-  "somebody else accepts connections to addresses of Services that are not routed yet, as a transparent proxy does: " +
-  "servers are called by their Pod's address at first; keep the Service network from leaving the cluster"
+  "somebody else accepts connections to addresses of Services that are not routed yet, for example a transparent proxy: " +
+  "servers are called at their Pod's address at first; do not route the Service network out of the cluster"
 
 const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?.status?.conditions, "Ready")
 

@@ -7,7 +7,7 @@ import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secret
 import type { Check, Snapshot } from "../snapshot.ts"
 import { isPodReady } from "../standing.ts"
 import { isSpecNews, moment, nextAfter } from "../start.ts"
-import { drainAndEnd, drainingReason, inWords } from "./drain.ts"
+import { drainAndEnd, drainingReason, durationText } from "./drain.ts"
 
 /**
  * True if the server answers again, though the status does not say so yet. A refused spec fails even if its server
@@ -22,9 +22,9 @@ const hasHealed = ({ pod, instance }: Snapshot): boolean =>
 export const failedAndUnwaited: Check = (snapshot) => {
   const until = failedUntil(snapshot)
   if (until === undefined || hasHealed(snapshot) || isSpecNews(snapshot)) return undefined
-  if (snapshot.use.live.length > 0) return { until: snapshot.use.nextDeath }
+  if (snapshot.use.live.length > 0) return { until: snapshot.use.nextExpiry }
   if (snapshot.now < until && !snapshot.makesRoom) return { until }
-  const message = `It failed (${snapshot.instance.status?.failure?.reason}) and nobody waits for it.`
+  const message = `It failed (${snapshot.instance.status?.failure?.reason}) and no request waits for it.`
   return { verdict: { actions: [{ do: "deleteInstance", reason: "FailedAndUnwaited", message }] } }
 }
 
@@ -43,10 +43,10 @@ export const queued: Check = (snapshot) => {
   if (place.kind === "granted") return undefined
   const message = queueMessages[place.reason]
   if (use.live.length === 0 && now >= queuedUntil(snapshot)) {
-    const why = "It waited for a place and nobody waited for it."
+    const why = "It waited for a place, and no request waited for it."
     return { verdict: { actions: [{ do: "deleteInstance", reason: "QueuedAndUnwaited", message: why }] } }
   }
-  const until = nextAfter(now, use.live.length === 0 ? queuedUntil(snapshot) : use.nextDeath, now + queueCheckMs)
+  const until = nextAfter(now, use.live.length === 0 ? queuedUntil(snapshot) : use.nextExpiry, now + queueCheckMs)
   return { verdict: { refused: { reason: place.reason, message }, wake: place.wake }, until }
 }
 
@@ -56,8 +56,8 @@ export const queued: Check = (snapshot) => {
  */
 const restartAsked = ({ instance }: Snapshot): boolean => {
   const at = moment(instance.spec.restartTime)
-  const born = moment(instance.metadata.creationTimestamp) ?? 0
-  return asksForRestart(instance) && at !== undefined && at >= born - clockSkewMs
+  const createdAt = moment(instance.metadata.creationTimestamp) ?? 0
+  return asksForRestart(instance) && at !== undefined && at >= createdAt - clockSkewMs
 }
 
 /** Drains an instance that a restart was asked for; then it is deleted, or its Pod replaced if it is retained. */
@@ -82,10 +82,10 @@ export const secretExpiring: Check = (snapshot) => {
 export const evicted: Check = (snapshot) => {
   const { makesRoom, use, now } = snapshot
   if (!makesRoom && drainingReason(snapshot) !== "Evicted") return undefined
-  if (use.live.length > 0) return { until: use.nextDeath }
+  if (use.live.length > 0) return { until: use.nextExpiry }
   const until = evictableAt(snapshot)
   if (now < until) return { until }
-  return drainAndEnd(snapshot, "Evicted", "It was the least recently used one while others waited for a place.")
+  return drainAndEnd(snapshot, "Evicted", "It was the least recently used instance while others waited for a place.")
 }
 
 /** Drains and deletes an instance that was not used for its idle TTL. Use cancels it. */
@@ -93,8 +93,8 @@ export const idle: Check = (snapshot) => {
   const { use, now, instance, settings, standing } = snapshot
   const until = idleUntil(snapshot)
   if (until === undefined || standing.failed !== undefined) return undefined
-  if (use.live.length > 0) return { until: use.nextDeath }
+  if (use.live.length > 0) return { until: use.nextExpiry }
   if (now < until) return { until }
   const ttl = parseDuration(instance.spec.idleTTL ?? "") ?? settings.idle_ttl
-  return drainAndEnd(snapshot, "Idle", `Nobody used it for ${inWords(ttl)}.`)
+  return drainAndEnd(snapshot, "Idle", `Nobody used it for ${durationText(ttl)}.`)
 }

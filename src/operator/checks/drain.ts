@@ -7,7 +7,7 @@ import type { DrainReason } from "../reasons.ts"
 import type { Finding, Snapshot, Verdict } from "../snapshot.ts"
 import { hasStarted } from "../standing.ts"
 import { moment, nextAfter } from "../start.ts"
-import { pendingWords } from "../status.ts"
+import { pendingReason } from "../status.ts"
 
 /** Why an instance is drained, and what follows the drain. */
 type DrainPlan = {
@@ -51,7 +51,7 @@ const goesOn = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => 
   const gateways = gatewaysUntil(snapshot, reason)
   const waits = gateways !== undefined && now < gateways
   const looks = waits ? [gateways, now + gatewaysCheckMs] : []
-  return { verdict, until: nextAfter(now, drainDeadline(snapshot), use.nextDeath, ...looks) }
+  return { verdict, until: nextAfter(now, drainDeadline(snapshot), use.nextExpiry, ...looks) }
 }
 
 /**
@@ -72,7 +72,7 @@ export const drainStep = (snapshot: Snapshot, plan: DrainPlan): Finding => {
 /** Deletes the Pod; the next start creates another one. */
 export const replacement = (pod: Pod, { instance }: Snapshot, reason: DrainReason): Verdict => ({
   actions: [{ do: "deletePod", pod, reason }],
-  standing: { ready: false, ...pendingWords },
+  standing: { ready: false, ...pendingReason },
   starts: (instance.status?.starts ?? 0) + 1,
 })
 
@@ -85,4 +85,4 @@ export const drainAndEnd = (snapshot: Snapshot, reason: DrainReason, message: st
 }
 
 /** A duration as text for a message, rounded to whole seconds. */
-export const inWords = (ms: number): string => formatDuration(Math.round(ms / 1000) * 1000)
+export const durationText = (ms: number): string => formatDuration(Math.round(ms / 1000) * 1000)

@@ -5,10 +5,10 @@ import { desiredPod, inputsHash, type PodInput } from "../desired/pod.ts"
 import { toReadyReason } from "../reasons.ts"
 import type { Check, Snapshot, Standing } from "../snapshot.ts"
 import { isSpecNews, moment, nextBackoff, plannedStart, wasReady } from "../start.ts"
-import { pendingWords } from "../status.ts"
+import { pendingReason } from "../status.ts"
 import { drainStep, replacement } from "./drain.ts"
 
-const pending: Standing = { ready: false, ...pendingWords }
+const pending: Standing = { ready: false, ...pendingReason }
 
 /** Deletes all Pods of the instance except the newest. */
 export const surplusPods: Check = ({ pod, pods }) => {

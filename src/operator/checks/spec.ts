@@ -101,7 +101,7 @@ export const nameConflict: Check = ({ instance, serviceNamesake, podNamesake, le
   const isOwn = (object: KubeObject) => controllerUID(object) === instance.metadata.uid || known.includes(object)
   const stranger = [serviceNamesake, podNamesake].find((each) => each !== undefined && !isOwn(each))
   if (stranger === undefined) return undefined
-  const message = `The ${stranger.kind} ${stranger.metadata.name} belongs to somebody else: remove or rename it.`
+  const message = `The ${stranger.kind} ${stranger.metadata.name} has another owner: remove or rename it.`
   return { verdict: { standing: { ready: false, reason: "NameConflict", message, failed: {} } } }
 }
 

@@ -23,8 +23,8 @@ export type Reach = {
    */
   url(instance: MCPInstance, early: boolean): URL | undefined
   /**
-   * Starts to probe the instance's addresses if that does not run yet. It ends when an address answers, or nobody
-   * waits.
+   * Starts to probe the instance's addresses if that does not run yet. An address is probed until it answers, or no
+   * request waits; the Service is probed for 60 s after the Pod has answered.
    */
   ensure(instance: MCPInstance): void
   /**

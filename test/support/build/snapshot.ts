@@ -11,10 +11,10 @@ import { aService } from "./service.ts"
 import { someSettings } from "./settings.ts"
 
 /** Nobody has used it. */
-export const unused: Use = { live: [], dead: [], nextDeath: undefined, lastUse: undefined }
+export const unused: Use = { live: [], expired: [], nextExpiry: undefined, lastUse: undefined }
 
 /** A gateway uses it now. */
-export const inUse = (now: number): Use => ({ live: ["gw-0"], dead: [], nextDeath: now + 60_000, lastUse: now })
+export const inUse = (now: number): Use => ({ live: ["gw-0"], expired: [], nextExpiry: now + 60_000, lastUse: now })
 
 /** What a test says of a snapshot. The standing follows from the Pod unless it is given. */
 export type SnapshotParts = Partial<Omit<Snapshot, "pods" | "sight">> & {

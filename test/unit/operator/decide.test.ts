@@ -596,7 +596,7 @@ describe("the status", () => {
 
   it("loses the keys of dead gateways in a guarded write", () => {
     const instance = aReadyInstance({ status: { ...ready.status, inUseBy: { dead: "a", alive: "b" } } })
-    const use = { live: ["alive"], dead: ["dead"], nextDeath: msAfter(90), lastUse: msAfter(0) }
+    const use = { live: ["alive"], expired: ["dead"], nextExpiry: msAfter(90), lastUse: msAfter(0) }
     const decision = decide(aReadySnapshot(minute, { instance, use }))
     expect(decision.guarded).toBe(true)
     expect(decision.statusPatch).toMatchObject({ status: { inUseBy: { dead: null } } })

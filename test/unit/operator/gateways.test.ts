@@ -47,34 +47,34 @@ describe("a gateway lives", () => {
   it("for forty seconds after its word was seen to change, whatever time it wrote", async () => {
     await write({ new: "2099-01-01T00:00:00.000Z" })
     await pass(0)
-    expect(gateways.living()).toEqual(["old", "new"])
+    expect(gateways.running()).toEqual(["old", "new"])
     await pass(30)
     await write({ new: "2098-01-01T00:00:00.000Z" })
     await pass(9.9)
-    expect(gateways.living()).toEqual(["old", "new"])
+    expect(gateways.running()).toEqual(["old", "new"])
     await pass(0.1)
-    expect(gateways.living()).toEqual(["new"])
+    expect(gateways.running()).toEqual(["new"])
   })
 
   it("no longer when it takes its word back, or when the Lease is gone", async () => {
     await write({ new: "1" })
     await write({ old: null })
     await pass(0)
-    expect(gateways.living()).toEqual(["new"])
+    expect(gateways.running()).toEqual(["new"])
     await cluster.delete(leaseKind, lease)
     await pass(0)
-    expect(gateways.living()).toEqual([])
+    expect(gateways.running()).toEqual([])
   })
 
   it("as far as is known, while the API server is not heard", async () => {
     await pass(60)
     silenceMs = 30_000
-    expect(gateways.living()).toEqual(["old"])
+    expect(gateways.running()).toEqual(["old"])
     silenceMs = 20_000
-    expect(gateways.living()).toEqual([])
+    expect(gateways.running()).toEqual([])
   })
 
   it("nowhere if nobody tells of gateways", () => {
-    expect(createGateways(undefined, clock).living()).toEqual([])
+    expect(createGateways(undefined, clock).running()).toEqual([])
   })
 })

@@ -44,9 +44,9 @@ describe("use", () => {
     see({ inUseBy: { a: "1", b: "1" } })
     await clock.advance(60_000)
     see({ inUseBy: { a: "2", b: "1" } })
-    expect(sightings.use(uid)).toMatchObject({ live: ["a", "b"], nextDeath: clock.now() + 30_000 })
+    expect(sightings.use(uid)).toMatchObject({ live: ["a", "b"], nextExpiry: clock.now() + 30_000 })
     await clock.advance(30_000)
-    expect(sightings.use(uid)).toMatchObject({ live: ["a"], dead: ["b"] })
+    expect(sightings.use(uid)).toMatchObject({ live: ["a"], expired: ["b"] })
   })
 
   it("ends when a key is taken away by its gateway, not when a dead one is pruned", async () => {
