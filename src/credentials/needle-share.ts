@@ -26,7 +26,9 @@ const defaultMostBytes = 128 * 2 ** 20
  * Most logs that are read at a time. Each has a connection to its reader, a connection to the API server, and buffers.
  */
 const defaultMostLogs = 512
-/** Needles of at most so many UTF-16 units are not counted and not queued: they cost as much as the reader of a log. */
+/**
+ * Values of at most this many UTF-16 units together: their needles are so small that they are not counted or queued.
+ */
 const fewUnits = 512
 
 type Entry = { readonly owner: string; readonly needles: Promise<Needles>; bytes: number; users: number }

@@ -88,8 +88,8 @@ type LeaseCalls = {
 }
 
 /**
- * What this process knows of the lease. The lease has run out when a timer of this process ends that starts at each
- * renewal seen. Times that other processes wrote are never compared with the own clock, so that a wrong clock ends no
+ * What this process knows of the lease. At each renewal that it sees it starts a timer; when the timer ends, the lease
+ * has run out. Times that other processes wrote are never compared with the own clock, so that a wrong clock ends no
  * lease.
  */
 const createSighting = (clock: ClockPort) => {

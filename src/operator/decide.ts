@@ -48,7 +48,7 @@ import { judge, probeCheckMs, puzzlingFrom } from "./standing.ts"
 import { nextAfter, stamp } from "./start.ts"
 import { nextStatus, pendingReason, statusPatch, statusUntil } from "./status.ts"
 
-/** The checks, in order. The comment behind a check is its verdict if it applies; its subject is the instance. */
+/** The checks, in order. The comment behind a check says what happens to the instance if the check applies. */
 export const checks = {
   beingDeleted, // only its condition is written: the garbage collector deletes Pod and Service
 

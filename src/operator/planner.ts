@@ -35,8 +35,8 @@ export type Planner = {
   /** Call it for each new or changed instance. */
   see(instance: MCPInstance): void
   /**
-   * Call it when something else changed that a plan depends on: an object of the instance with this UID, or without UID
-   * any.
+   * Call it when something else changed that a plan depends on: an object of the instance with this UID, or anything
+   * if there is no `uid`.
    */
   changed(uid?: string): void
   /** Keeps the place of an instance even before its status shows it, so that no other instance gets the place. */

@@ -121,8 +121,7 @@ const podFacts = (pod: Pod): Draft => ({
   podName: pod.metadata.name,
   podIP: pod.status?.podIP,
   // no process runs before the Pod has an address; and a gateway that probed its Service then might reach a stranger,
-  // since
-  // the nodes may not route to it yet
+  // since the nodes may not route to it yet
   incarnation: pod.status?.podIP === undefined ? undefined : `${pod.metadata.uid ?? ""}.${restartsOf(pod)}`,
   secretName: pod.spec.containers[0]?.envFrom?.find(({ secretRef }) => secretRef !== undefined)?.secretRef?.name,
   startTime: pod.metadata.creationTimestamp,

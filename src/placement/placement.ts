@@ -78,7 +78,7 @@ export const createPlacementMetrics = (
   }
 }
 
-/** How long a request waits until its use is written to the instance; after that it is sent without. */
+/** Longest wait of a request for the write of its use; after that it is sent even if the write has not ended. */
 const touchTimeoutMs = 3_000
 
 /**

@@ -60,17 +60,17 @@ const restartAsked = ({ instance }: Snapshot): boolean => {
   return asksForRestart(instance) && at !== undefined && at >= createdAt - clockSkewMs
 }
 
-/** Drains an instance that a restart was asked for; then it is deleted, or its Pod replaced if it is retained. */
+/** Drains and ends (see {@link drainAndEnd}) an instance that a restart was asked for. */
 export const restarted: Check = (snapshot) =>
   restartAsked(snapshot) ? drainAndEnd(snapshot, "Restarted", "A restart was asked for.") : undefined
 
-/** Drains and deletes an instance that has reached its maximum lifetime. */
+/** Drains and ends (see {@link drainAndEnd}) an instance that has reached its maximum lifetime. */
 export const pastLifetime: Check = (snapshot) => {
   const until = lifetimeUntil(snapshot)
   return snapshot.now < until ? { until } : drainAndEnd(snapshot, "MaxLifetime", "It reached its maximum lifetime.")
 }
 
-/** Drains and deletes an instance before the values of its Secret expire. */
+/** Drains and ends (see {@link drainAndEnd}) an instance before the values of its Secret expire. */
 export const secretExpiring: Check = (snapshot) => {
   const until = secretUntil(snapshot)
   return until === undefined || snapshot.now < until

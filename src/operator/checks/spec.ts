@@ -54,7 +54,7 @@ export const tooPrivileged: Check = (snapshot) => {
   return refuse("PodForbidden", `${what}: kubernetes.pod_security is ${settings.pod_security}. Change one of them.`)
 }
 
-/** Refuses a spec whose `$(NAME)` expand its environment or command line beyond what a program can be started with. */
+/** Refuses a spec whose `$(NAME)` references make its environment or command line too long for a program to start. */
 export const expandsTooFar: Check = (snapshot) => {
   if (runsAsItIs(snapshot)) return undefined
   const what = overExpanded(snapshot.instance.spec)

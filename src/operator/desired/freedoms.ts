@@ -57,8 +57,8 @@ export const checkTaken = (made: Pod, instance: MCPInstance, settings: Settings)
 }
 
 /**
- * Throws PluginFailed if `$(NAME)` expand a container's environment or command line beyond what a program can be
- * started with.
+ * Throws PluginFailed if `$(NAME)` references make the environment or command line of a container too long for a
+ * program to start.
  */
 export const checkExpanded = ({ spec: { containers, initContainers = [] } }: Pod): void => {
   const tooMuch = [...containers, ...initContainers].map(overExpanded).find((each) => each !== undefined)

@@ -63,8 +63,7 @@ export const createStrangers = (clock: ClockPort, onStranger: () => void): Stran
       }
       signs.answeredSince ??= clock.now()
       if (signs.readyAt !== undefined) return isSafe(signs) || clock.now() - signs.readyAt >= settledMs
-      // a node may route to a server that listens a moment before its Pod is seen Ready here: so this answer proves
-      // nothing
+      // this answer proves nothing: a node may route to a server that listens before its Pod is seen Ready here
       if (listens) return false
       signs.proof = "stranger"
       if (!isKnown()) onStranger()

@@ -34,12 +34,11 @@ export type Effects = {
   failure(instance: MCPInstance, failure: Failure, request: PlacementRequest): Promise<AppError>
   /** The error for an instance of another sharer or target; also records an Event on the instance. */
   conflict(instance: MCPInstance): AppError
-  /**
-   * These three write use and acknowledgements into the instance's status; see in-use.ts, last-used.ts and
-   * drain-notice.ts.
-   */
+  /** Sets or removes this gateway's in-use mark and sets `lastUsedTime`, in one write; see use/in-use.ts. */
   readonly writeMark: WriteMark
+  /** Sets `lastUsedTime`; see use/last-used.ts. */
   readonly writeStamp: WriteStamp
+  /** Acknowledges a drain in `drainSeenBy`; see use/drain-notice.ts. */
   readonly writeNotice: WriteNotice
 }
 
@@ -67,8 +66,8 @@ const failureMs = 5_000
 const useWriter = (deps: EffectDeps) => {
   const { cluster, namespace, view, log } = deps
   return async ({ name, uid }: InstanceId, status: Readonly<Record<string, unknown>>): Promise<Written> => {
-    // the API server may write a status patch before it checks the uid: so never patch a known newer object of the same
-    // name
+    // the API server may write a status patch before it checks the uid: so do not patch if a newer object of the name
+    // is known
     if ((view.get(name)?.metadata.uid ?? uid) !== uid) return "gone"
     try {
       const patch = { metadata: { uid }, status }

@@ -19,8 +19,9 @@ export type WriteMark = (instance: InstanceId, open: boolean) => Promise<Written
 
 /**
  * This replica's in-use marks in `status.inUseBy`, one for each instance with open calls or waiting requests here.
- * While an instance has a mark, the operator does not delete it as unused. A mark is written after a delay and renewed
- * regularly.
+ * While an instance has a mark, the operator does not delete it as unused. A mark is written {@link markDelayMs} after
+ * the use began, or at once if that is urgent, and renewed every {@link markRenewMs}. The operator ignores a mark that
+ * has not changed for 90 s.
  */
 export type InUseMarks = {
   /** Counts an open call on an instance until the returned function is called; calling it twice is harmless. */

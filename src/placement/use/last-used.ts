@@ -34,8 +34,8 @@ export type UseStamps = {
   /** Writes use if that is due. Returns a promise only if the request must wait for the write before it is sent. */
   touch(instance: MCPInstance): Promise<Written> | undefined
   /**
-   * Writes use if that is due, and again until `ttlMs` after this call less the idle TTL. Call it for bytes of a
-   * stream.
+   * Call it for bytes of a stream. Writes use if that is due, and again later, so that the stream counts as use for
+   * `ttlMs` after the call.
    */
   touchStream(instance: MCPInstance, ttlMs: number): void
   /** Forgets an instance that was deleted. */
