@@ -23,10 +23,7 @@ const maxDescription = 300
 /** Most names in the detail and in the command. */
 const maxNamed = 20
 
-/**
- * A text of a target's author or of a plugin in one line, without control and format characters, which could mislead a
- * reader.
- */
+/** A target's or plugin's text in one line, without control and format characters, which could mislead. */
 const oneLine = (text: string): string =>
   text
     .toWellFormed()
@@ -178,10 +175,7 @@ const versionsOf = (states: readonly ScopeState[]): string => states.map(({ vers
 type Layer = Pick<ScopeState, "values" | "garbled">
 type Together = Layer & { readonly values: Readonly<Record<string, string>> }
 
-/**
- * Merges layers: of several values for one name the last layer's counts. `garbled` has the names whose merged value is
- * garbled.
- */
+/** Merges layers; the last value of a name counts. `garbled` has the names whose merged value is garbled. */
 const overlay = (layers: readonly Layer[]): Together => {
   const values = new Map<string, string>()
   const garbled = new Set<string>()

@@ -42,10 +42,7 @@ type Masking = {
   hidden: boolean
 }
 
-/**
- * Adds a secret part and merges it with parts that it touches. Parts come nearly in order; those of decoders a little
- * later.
- */
+/** Adds a secret part, merged with parts that it touches. Parts come nearly in order: decoders report late. */
 const cover = ({ froms, tos }: Pick<Masking, "froms" | "tos">, from: number, to: number): void => {
   let [start, end] = [from, to]
   while (froms.length > 0 && (tos.at(-1) ?? 0) >= start) {

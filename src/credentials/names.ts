@@ -30,10 +30,7 @@ const nameError = (name: string, rule: string, message: string): FieldError[] =>
   { path: `values.${name.slice(0, 256)}`, rule, message },
 ]
 
-/**
- * Checks a text as the name of a variable for any target; the only check for names that are removed. Empty if it is
- * valid.
- */
+/** Checks a name for any target; the only check for names that are removed. Empty if it is valid. */
 export const findNameErrors = (name: string): FieldError[] =>
   name.length > 256 || !envNamePattern.test(name)
     ? nameError(name, "pattern", "must be letters, digits and '_', not beginning with a digit, at most 256 characters")

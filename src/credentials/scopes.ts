@@ -46,10 +46,7 @@ export const scopesAllowed = (target: MCPTarget): readonly CredentialScope[] => 
   }
 }
 
-/**
- * `held` from the weakest to the strongest: what the `access` list names first is strongest, what it does not name
- * weakest.
- */
+/** `held` from the weakest to the strongest: what `access` lists first is strongest, what it lacks is weakest. */
 const byAccess = (held: readonly string[], issuer: string, access: readonly string[] | undefined): string[] => {
   const place = (value: string): number => {
     const index = access?.findIndex((entry) => entry === `${issuer}/${value}` || entry === value) ?? -1

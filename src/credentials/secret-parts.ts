@@ -3,10 +3,7 @@
  */
 const shortestLine = 8
 
-/**
- * What is masked of a secret value, blanks around it removed: the value, and if it has several lines each of 8
- * characters or more.
- */
+/** What is masked of a secret value: the trimmed value, and if it has several lines each of 8 characters or more. */
 export function* plainParts(value: string): Generator<string> {
   const text = value.trim()
   if (text === "") return
@@ -53,10 +50,7 @@ export const blockLength = 32
 
 /** Most UTF-16 units by which the beginning of a block is moved. */
 const furthest = 8
-/**
- * A block does not begin so near to a line's end if it can be moved: else the end of many lines looks like its
- * beginning.
- */
+/** No block begins so near to a line's end if it can be moved: many lines' ends would look like its beginning. */
 const nearEnd = 4
 
 const isNearEnd = (text: string, at: number): boolean => {

@@ -26,10 +26,7 @@ export type ScopeSummary = {
   readonly names: readonly string[]
   /** When a gateway last wrote it (RFC 3339); its creation if only kubectl did. */
   readonly updatedTime: string
-  /**
-   * HMAC-SHA256 of the values, keyed with the Secret's UID so that short values cannot be guessed from it; 16 hex
-   * digits.
-   */
+  /** HMAC-SHA256 of the values, 16 hex digits; keyed with the Secret's UID, so that short values cannot be guessed. */
   readonly digest: string
 }
 

@@ -9,20 +9,14 @@ type ElectionDeps = LeaseCallsDeps & { readonly telemetry: TelemetryPort }
 
 /** A running election. */
 export type Election = {
-  /**
-   * Resolves when this process leads, or first reads that another process does; rejects with the reason if the election
-   * ends before.
-   */
+  /** Resolves when this process leads, or first reads that another does; rejects if the election ends before. */
   readonly answered: Promise<void>
   /** Resolves when this process leads for the first time; rejects with the reason if the election ends before. */
   readonly acquired: Promise<void>
   /** Aborted with `LeadershipLost` when leadership is lost, or with an AbortError on close. */
   readonly signal: AbortSignal
   isLeader(): boolean
-  /**
-   * False if no try has ended for 30 s: then the loop is stuck, since a try that the API server does not answer ends
-   * earlier.
-   */
+  /** False if no try has ended for 30 s: then the loop is stuck, since the longest try takes 11 s. */
   isAlive(): boolean
   /** Stops and, if leading, releases the Lease so that another replica can take it at once. */
   close(): Promise<void>

@@ -74,10 +74,7 @@ export type LeaseCallsDeps = {
 
 /** One lease, as one process holds it. */
 type LeaseCalls = {
-  /**
-   * One try to take or renew: a read, a write, and another read if the write met a conflict. True = this process holds
-   * it.
-   */
+  /** One try to take or renew: a read, a write, and after a conflict another read. True = this process holds it. */
   hold(signal: AbortSignal): Promise<boolean>
   /** Frees the lease if this process holds it. Reads it first, since a renewal that timed out may have been written. */
   release(): Promise<void>

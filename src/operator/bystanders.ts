@@ -50,10 +50,7 @@ const withTrouble = (statuses: readonly ContainerStatus[], now: number) => {
   return undefined
 }
 
-/**
- * True for a sidecar (an init container with restartPolicy Always) that has started: later containers do not wait for
- * it.
- */
+/** True for a started sidecar (init container with restartPolicy Always): later containers do not wait for it. */
 const isStartedSidecar = ({ spec }: Pod, { name, started }: ContainerStatus): boolean =>
   started === true &&
   spec.initContainers?.some((each) => each.name === name && each.restartPolicy === "Always") === true
@@ -109,10 +106,7 @@ const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
   return { reason: "ContainerNotReady", message }
 }
 
-/**
- * The cause that keeps a Pod from being Ready although its server has answered: a container, a readiness gate, or the
- * node.
- */
+/** What keeps a Pod from being Ready although its server has answered: a container, a gate, or the node. */
 export const readyTrouble = (pod: Pod, now: number): Bystander | undefined => {
   const other = besideTrouble(pod, now) ?? gateTrouble(pod)
   if (other !== undefined || !isTrue(pod, "ContainersReady")) return other

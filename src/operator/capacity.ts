@@ -61,10 +61,7 @@ const counter = (keys: Iterable<string>): Map<string, number> => {
   return counts
 }
 
-/**
- * Grants free places in order of creation, then name. An instance of a full target does not delay those of other
- * targets.
- */
+/** Grants free places in order of creation, then name. A full target delays only its own instances. */
 const grant = (members: readonly Member[], remnants: readonly Remnant[], limits: Limits) => {
   const holders = members.filter(({ holds }) => holds)
   const granted = new Set(holders.map(({ uid }) => uid))

@@ -47,10 +47,7 @@ export const idleUntil = (facts: Facts): number | undefined => {
   return idleFrom(latest(readyAt, facts.use.lastUse), ttl)
 }
 
-/**
- * When the Pod of a retained instance was created; undefined until it was Ready, since replacing it before would gain
- * nothing.
- */
+/** When the Pod of a retained instance was created; undefined until it was Ready, since a new Pod would not help. */
 const podCreatedAt = ({ instance, pod }: Facts): number | undefined =>
   wasReady({ instance }) ? moment(pod?.metadata.creationTimestamp) : undefined
 

@@ -35,10 +35,7 @@ const currentPod = (pods: readonly Pod[], known: string | undefined): Pod | unde
     return Number(b.metadata.name === known) - Number(a.metadata.name === known)
   })[0]
 
-/**
- * True for an object of ours without an owner: its instance was deleted with `--cascade=orphan`, or a backup was
- * restored.
- */
+/** True for an object of ours without owner, after a deletion with `--cascade=orphan` or a restored backup. */
 const isOrphan = <T extends KubeObject>(object: T | undefined): object is T =>
   object !== undefined && controllerUID(object) === undefined && isOurs(object)
 

@@ -100,9 +100,6 @@ export type DeleteReason = DrainReason | "FailedAndUnwaited" | "QueuedAndUnwaite
 /** Reason of an Event of type Normal. */
 export type EventReason = (typeof eventReasons)[number] | DeleteReason | "Ready"
 
-/**
- * A reason from a status as one of this version; PodFailed if another version wrote a reason that this one does not
- * have.
- */
+/** A reason from a status; PodFailed if it is unknown because another version wrote it. */
 export const toReadyReason = (reason: string): ReadyReason =>
   readyReasons.find((each) => each === reason) ?? "PodFailed"

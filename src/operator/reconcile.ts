@@ -72,10 +72,7 @@ type ReconcileDeps = {
   readonly wake: (name: string) => void
 }
 
-/**
- * Reads objects that the cache has not confirmed for 10 s from the API server. True if the cache still lacks one of our
- * writes.
- */
+/** Reads objects again that the cache has not confirmed for 10 s. True if the cache still lacks one of our writes. */
 const settleDoubts = async ({ cluster, namespace, at }: ReconcileDeps, name: string, signal: AbortSignal) => {
   const reader = { cluster, namespace, signal }
   const uid = at.instances.get(name)?.metadata.uid ?? ""

@@ -44,10 +44,7 @@ export type Sightings = {
 const latest = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined ? b : b === undefined ? a : Math.max(a, b)
 
-/**
- * The latest moment of a use recorded before this operator saw the instance: its timestamp plus clock skew, at most
- * `now`.
- */
+/** Latest moment of a use recorded before this operator ran: its timestamp plus clock skew, at most `now`. */
 const firstUse = (recorded: string | undefined, now: number): number | undefined => {
   const at = moment(recorded)
   return at === undefined ? undefined : Math.min(at + clockSkewMs, now)

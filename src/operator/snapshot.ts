@@ -108,10 +108,7 @@ export type Observation = {
   readonly settings: Settings
 }
 
-/**
- * Everything that a decision about one instance depends on: the observation, and the state of the server that follows
- * from it.
- */
+/** Everything that a decision about one instance depends on: the observation, and the state of the server. */
 export type Snapshot = Observation & { readonly standing: Standing }
 
 /** An effect on the cluster. Each is idempotent. */
@@ -155,10 +152,7 @@ export type Finding = {
   readonly until?: number | undefined
 }
 
-/**
- * One check of the decision. Pure. The first check with a verdict decides; undefined = no verdict, and time cannot
- * change that.
- */
+/** One check. Pure. The first check with a verdict decides; undefined = none, and time cannot change that. */
 export type Check = (snapshot: Snapshot) => Finding | undefined
 
 /** An Event, as `kubectl describe` shows it. */

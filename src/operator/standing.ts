@@ -216,10 +216,7 @@ const progress = (patient: Patient): Standing => {
   )
 }
 
-/**
- * A start that took longer than startTimeout. After a StartTimeout the kubelet's kill of the container does not count
- * as a crash.
- */
+/** A start that exceeded startTimeout. After that failure the kubelet's kill of the container is no crash. */
 const timedOut = (patient: Patient): Standing | undefined => {
   const { pod, sight, failure, startTimeoutMs, now } = patient
   const created = moment(pod.metadata.creationTimestamp) ?? sight.seenAt

@@ -39,10 +39,7 @@ export const isSpecNews = ({ instance }: Pick<Snapshot, "instance">): boolean =>
 
 /** Longest wait after a failed start. */
 const maxBackoffSeconds = 300
-/**
- * Longest wait after a failure of an admission webhook: an administrator repairs that, and cannot know which instances
- * wait.
- */
+/** The same after a webhook's failure: an administrator who repairs it cannot know which instances wait. */
 const maxWebhookBackoffSeconds = 30
 
 /**

@@ -69,10 +69,7 @@ export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record
   return timings
 }
 
-/**
- * How long a new Pod without an address is left out of the status: normally its address comes soon, so that one write
- * is saved.
- */
+/** How long the status leaves out a new Pod without address: one usually comes soon, which saves a write. */
 const quietMs = 10_000
 
 /** Reasons that a start without trouble passes through: they do not need a write of their own. */

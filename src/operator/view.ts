@@ -24,10 +24,7 @@ export type View<T extends KubeObject> = {
   gone(name: string): void
   /** True if for at least `ms` the reflection has not confirmed what the view has under this name. */
   doubtful(name: string, ms: number): boolean
-  /**
-   * The listener is called after the view has the change; its object is the view's. Returns the function that
-   * unsubscribes.
-   */
+  /** The listener is called after the view has the change, with the view's object. Returns the unsubscribe function. */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): void
 }

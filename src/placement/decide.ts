@@ -12,10 +12,7 @@ export type Wanted = {
   readonly subjectKey: string
   /** The scope Secrets that apply to the identity now, in the form of the instance's annotation. */
   readonly scopes: string
-  /**
-   * True if the message belongs to a call that is open already (a response, a cancellation): it is sent during a drain
-   * too.
-   */
+  /** True if the message belongs to an open call (a response, a cancellation): it is sent during a drain too. */
   readonly continues: boolean
 }
 

@@ -26,10 +26,7 @@ type PlacementMetrics = {
   warm(phase: FoundPhase): void
   /** Counts a request that was refused before its instance was searched. */
   refused(error: unknown): void
-  /**
-   * Runs a placement that may wait, and counts its outcome and duration. `phase` is the instance's when the request
-   * came.
-   */
+  /** Runs a placement that may wait; counts its outcome and duration. `phase`: when the request came. */
   timed<T>(phase: FoundPhase, task: () => Promise<T>): Promise<T>
 }
 
@@ -81,10 +78,7 @@ export const createPlacementMetrics = (
 /** Longest wait of a request for the write of its use; after that it is sent even if the write has not ended. */
 const touchTimeoutMs = 3_000
 
-/**
- * Waits for the write of use, 3 s at most. While the API server is too slow for it, the operator can delete nothing
- * either.
- */
+/** Waits for the write of use, 3 s at most: an API server too slow for it is too slow for deletions too. */
 const settled = async (clock: ClockPort, written: Promise<unknown>): Promise<void> => {
   const limit = new AbortController()
   await Promise.race([written, clock.sleep(touchTimeoutMs, limit.signal).catch(() => {})])
@@ -183,10 +177,7 @@ const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal):
 
 export type { PlacementDeps, PlacementOptions } from "./wire.ts"
 
-/**
- * How long a stream without a call counts as use after its last byte, in ms: from the target, else the configuration,
- * else the idle TTL.
- */
+/** How long a stream without a call is use after its last byte, in ms: target's, configured, or the idle TTL. */
 const streamTTL = ({ targets, options }: PlacementDeps, instance: MCPInstance): number => {
   const own = targets.get(instance.spec.targetName)?.spec.streamTTL
   const parsed = own === undefined ? undefined : parseDuration(own)

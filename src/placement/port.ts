@@ -50,10 +50,7 @@ export type PlacementPort = {
    * TargetPaused, TargetNotFound, ClusterUnavailable, ShuttingDown, or with the reason of the request's signal.
    */
   place(request: PlacementRequest): Placement | Promise<Placement>
-  /**
-   * Counts an open call on the placed instance as use until the returned function is called; calling it twice is
-   * harmless.
-   */
+  /** Counts an open call on the instance as use until the returned function is called, once or more often. */
   beginCall(placement: Placement): () => void
   /** Counts bytes of a stream without a call (GET, subscriptions/listen) as use. */
   touchStream(placement: Placement): void

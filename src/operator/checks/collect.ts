@@ -9,10 +9,7 @@ import { isPodReady } from "../standing.ts"
 import { isSpecNews, moment, nextAfter } from "../start.ts"
 import { drainAndEnd, drainingReason, durationText } from "./drain.ts"
 
-/**
- * True if the server answers again, though the status does not say so yet. A refused spec fails even if its server
- * answers.
- */
+/** True if the server answers again, before the status shows it. A refused spec fails even if its server answers. */
 const hasHealed = ({ pod, instance }: Snapshot): boolean =>
   isPodReady(pod) && isTrue(instance.status?.conditions, "Admitted")
 

@@ -17,10 +17,7 @@ const refuse = (reason: RefusedReason, message: string): Finding => ({
   verdict: { refused: { reason, message }, standing: { ready: false, reason, message, failed: {} } },
 })
 
-/**
- * Only sets the condition of an instance that is being deleted: Kubernetes' garbage collector deletes its Pod and
- * Service.
- */
+/** Only writes the condition of an instance being deleted: Kubernetes' garbage collector deletes Pod and Service. */
 export const beingDeleted: Check = ({ instance }) => {
   if (instance.metadata.deletionTimestamp === undefined) return undefined
   const standing = { ready: false, reason: "Terminating", message: "The instance is being deleted." } as const

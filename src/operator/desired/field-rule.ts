@@ -13,10 +13,7 @@ type Need = { readonly word: PodFreedom; readonly when: Asks }
 
 /** The rule for one field. */
 export type FieldRule = {
-  /**
-   * `ours`: the operator overwrites what a template sets; `template`: the template's value stays, within `needs` and
-   * `refuses`.
-   */
+  /** `ours`: the operator overwrites it; `template`: the template's value stays, within `needs` and `refuses`. */
   readonly decides: "ours" | "template"
   readonly needs: readonly Need[]
   /** Values that no entry allows; undefined if there are none. */
@@ -52,10 +49,7 @@ export const ours = (note: string): FieldRule => ({ ...plain, decides: "ours", n
 /** Rule: any value of a template is allowed, with all its parts. */
 export const author = (note = ""): FieldRule => ({ ...plain, note })
 
-/**
- * Rule: values that `when` is true for need an entry of kubernetes.allow_in_pods; by default every value that is not
- * empty.
- */
+/** Rule: values that `when` is true for (default: all but empty ones) need an entry of kubernetes.allow_in_pods. */
 export const needs = (word: PodFreedom, note = "", when: Asks = says): FieldRule => ({
   ...plain,
   needs: [{ word, when }],

@@ -1,7 +1,4 @@
-/**
- * Checks what lowers a Pod's isolation: set by pod templates, which need kubernetes.allow_in_pods for it, or by the
- * target.
- */
+/** Checks what lowers a Pod's isolation: what pod templates set, and the security of a target. */
 import { overExpanded } from "../../api/expansion.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import type { Pod } from "../../api/kinds/pod.ts"
@@ -40,10 +37,7 @@ export const takenBy = (pod: Pod, instance: MCPInstance): Taken => {
 /** Most refused fields that an error names. */
 const shown = 5
 
-/**
- * Throws PluginFailed if the Pod of the templates has something that kubernetes.allow_in_pods does not allow, or cannot
- * allow.
- */
+/** Throws PluginFailed if the templates' Pod has something that kubernetes.allow_in_pods does not allow. */
 export const checkTaken = (made: Pod, instance: MCPInstance, settings: Settings): void => {
   const { words, refused } = takenBy(made, instance)
   const missing = words.filter((word) => !settings.allow_in_pods.includes(word))
@@ -56,10 +50,7 @@ export const checkTaken = (made: Pod, instance: MCPInstance, settings: Settings)
   if (faults.length > 0) throw new AppError("PluginFailed", { detail: `A pod template ${faults.join(" and ")}.` })
 }
 
-/**
- * Throws PluginFailed if `$(NAME)` references make the environment or command line of a container too long for a
- * program to start.
- */
+/** Throws PluginFailed if `$(NAME)` make a container's environment or command line too long to start a program. */
 export const checkExpanded = ({ spec: { containers, initContainers = [] } }: Pod): void => {
   const tooMuch = [...containers, ...initContainers].map(overExpanded).find((each) => each !== undefined)
   if (tooMuch !== undefined) throw new AppError("PluginFailed", { detail: `A pod template went too far. ${tooMuch}` })

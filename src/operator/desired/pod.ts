@@ -48,10 +48,7 @@ export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
 const templateRevision = "4"
 
-/**
- * Seconds that a server still runs after its Pod was deleted or evicted (preStop), so that gateways learn of that
- * before.
- */
+/** Seconds that a server still runs after its Pod was deleted or evicted (preStop), so that gateways notice first. */
 const lingerSeconds = 2
 
 /** Seconds between SIGTERM and SIGKILL. */
@@ -190,10 +187,7 @@ const securityOf = (spec: PodSpec, instance: MCPInstance, settings: Settings): R
   sysctls: [lowPorts, ...otherSysctls(spec, settings)],
 })
 
-/**
- * The containers of one kind, each with the operator's securityContext and what kubernetes.allow_in_pods allows
- * besides.
- */
+/** The containers of one kind with the operator's securityContext, and what kubernetes.allow_in_pods allows. */
 const secured = (
   kind: "containers" | "initContainers",
   pod: Pod,

@@ -10,10 +10,7 @@ export const serviceRoute = (instance: MCPInstance, pod: string): Service["spec"
   ports: [{ name: "mcp", port: instance.spec.port, targetPort: instance.spec.port, protocol: "TCP" }],
 })
 
-/**
- * The ClusterIP Service in front of the instance's Pod. It selects only this Pod, so that a terminating one gets no
- * requests.
- */
+/** The ClusterIP Service of the instance. It selects only this Pod, so that a terminating Pod gets no requests. */
 export const desiredService = (instance: MCPInstance, pod: string): Service => ({
   apiVersion: serviceKind.apiVersion,
   kind: serviceKind.kind,

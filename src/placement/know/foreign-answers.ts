@@ -23,10 +23,7 @@ const confirmMs = 250
 export type ServiceSigns = {
   /** When the Pod was first seen Ready, by this process's clock; undefined = it has not been. */
   readyAt?: number
-  /**
-   * The last probe that proves something: refused (`nobody`), or answered although the server cannot be routed to
-   * (`stranger`).
-   */
+  /** The last probe with proof: `nobody` = refused, `stranger` = answered before the server could be routed to. */
   proof?: "nobody" | "stranger"
   /** Since when every probe has been answered. */
   answeredSince?: number

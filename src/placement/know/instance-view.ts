@@ -24,10 +24,7 @@ export type InstanceView = {
   learn(instance: MCPInstance): void
   /** Records that the API server has no instance with this UID any more. */
   learnGone(name: string, uid: string): void
-  /**
-   * Reads an instance from the API server; parallel calls for one name share one read. Rejects with the cluster's
-   * error.
-   */
+  /** Reads an instance from the API server; parallel calls for one name share a read. Rejects with its error. */
   confirm(name: string): Promise<MCPInstance | undefined>
   close(): void
 }

@@ -27,10 +27,7 @@ export type Reach = {
    * request waits; the Service is probed for 60 s after the Pod has answered.
    */
   ensure(instance: MCPInstance): void
-  /**
-   * Forgets the addresses of an incarnation, so that the next request probes again. Without `incarnation`: of the
-   * current one.
-   */
+  /** Forgets the addresses of an incarnation (default: the current one): the next request probes again. */
   forget(name: string, incarnation?: string): void
   close(): void
 }

@@ -93,20 +93,14 @@ type CreateDeps = {
   readonly log: Logger
 }
 
-/**
- * Most tries to create an instance: one is repeated if another writer's instance of the name was deleted before it was
- * read.
- */
+/** Most tries to create an instance: a try fails if another one has the name and is deleted before it is read. */
 const maxRaces = 3
 /** Most tries to make the instance the owner of its Secret; after that the target stays the owner. */
 const maxOwnerTries = 3
 /** Pause between these tries. */
 const ownerPauseMs = 1_000
 
-/**
- * Deletes a Secret that no instance refers to. Never rejects: if it fails, the Secret is deleted together with the
- * target.
- */
+/** Deletes a Secret that no instance refers to. Never rejects: the Secret is deleted with the target at the latest. */
 const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): Promise<void> => {
   const { name, uid } = secret.metadata
   try {

@@ -29,10 +29,7 @@ const pauseMs = 2_000
 const mayLeaveSecret = ({ type, object, previous }: Change<MCPInstance>): boolean =>
   type === "deleted" && [object, previous].some((each) => each?.metadata.deletionTimestamp !== undefined)
 
-/**
- * Deletes the Secret of a deleted instance if a gateway made it for that instance and it has no owner: the version that
- * was read.
- */
+/** Deletes a deleted instance's Secret, in the version read, if a gateway made it and it has no owner. */
 const removeOrphan = async (deps: OrphanedSecretsDeps, instance: MCPInstance, name: string): Promise<void> => {
   const { cluster, namespace, signal, log } = deps
   const secret = await cluster.get(secretKind, { namespace, name }, { signal })

@@ -46,10 +46,7 @@ export const createDrainNotices = ({ clock, find, markCalls, write }: DrainNotic
     return instance.metadata.uid === uid && drain !== acknowledged.get(uid) ? drain : undefined
   }
 
-  /**
-   * One try. Writes the in-use mark for open calls first, so that whoever reads the acknowledgement sees these calls
-   * too.
-   */
+  /** One try. Writes the in-use mark of open calls first: a reader of the acknowledgement must see them too. */
   const acknowledge = async (id: InstanceId): Promise<Written> => {
     const instance = find(id.name)
     const drain = instance === undefined ? undefined : unacknowledged(instance, id.uid)
