@@ -56,10 +56,7 @@ const targetWorkers = 1
 /** A reconcile that takes longer is stuck, since each of its calls has a limit of seconds. */
 const stuckMs = 10 * 60_000
 
-/**
- * Pause before a failed reconcile is tried again: 250 ms, doubling with each failure. The longest pause is a minute,
- * but 2 s while the API server does not answer, so that work goes on soon after it does.
- */
+/** Pause before a retry: 250 ms, doubling up to a minute, or up to 2 s while the API server does not answer. */
 const backoff = (attempt: number, error: unknown): number =>
   backoffMs(attempt, { firstMs: 250, longestMs: isOutage(error) ? 2_000 : 60_000 })
 
@@ -201,9 +198,8 @@ const nothingOutside: OutsideSettings = {
 }
 
 /**
- * Starts the operator. It watches instances, targets, Pods and Services of one namespace, reconciles each instance, and
- * writes conditions. It has no state that cannot be rebuilt from the cluster, so it can be closed and created again at
- * any time.
+ * Starts the operator: it watches instances, targets, Pods and Services of one namespace, reconciles each instance, and
+ * writes conditions. All its state can be rebuilt from the cluster, so it can be closed and created again at any time.
  */
 export const createOperator = ({ cluster, clock, telemetry, options, outside, gateways }: OperatorDeps): Operator => {
   const selection = { namespace: options.namespace }

@@ -430,7 +430,7 @@ describe("a failing start", () => {
     await world.pass(5)
     const ready = (await world.status()).conditions?.find(({ type }) => type === "Ready")
     expect(ready).toMatchObject({ status: "False", reason: "ReconcileFailed" })
-    expect(ready?.message).toContain("inside the operator")
+    expect(ready?.message).toContain("an internal error of the operator")
     expect(JSON.stringify([await world.status(), await world.events()])).not.toContain("canary")
     expect(world.lines.some(({ fields }) => fields.error instanceof TypeError)).toBe(true)
   })

@@ -602,7 +602,7 @@ describe("the status", () => {
     expect(decision.statusPatch).toMatchObject({ status: { inUseBy: { dead: null } } })
   })
 
-  it("tells a queued one's reason, and nudges those who could make room", () => {
+  it("tells a queued one's reason, and wakes those who could make room", () => {
     const place = { kind: "queued", reason: "TargetMaxInstancesReached", wake: ["b"] } as const
     const decision = decide(aSnapshot({ place }))
     expect(decision).toMatchObject({ wake: ["b"], status: { phase: "Queued" } })
