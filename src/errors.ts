@@ -1,15 +1,15 @@
 /**
- * The code table: every error that leaves a function of ours has a code from here.
+ * The code table: every error that a function of this program throws on purpose has a code from here.
  *
- * A row says who can act on the error, what HTTP and JSON-RPC answer it becomes, whether the same request may succeed
- * later without anyone's help, and what to do next. docs/errors.md is checked against this table.
+ * A row has the audience of the error, its HTTP status and JSON-RPC code, whether the same request may succeed later
+ * without a change, and what to do next. docs/errors.md is generated from this table.
  */
 
-/** Who can act on an error: the MCP or REST caller, or the person who runs the gateway and the operator. */
+/** Who can act on an error: the MCP or REST caller, or the platform team that runs the gateway and the operator. */
 type Audience = "caller" | "operator"
 
 type Row = {
-  /** Who can act on it. */
+  /** Who can act on the error. */
   readonly audience: Audience
   /** HTTP status of the answer. */
   readonly status: number
@@ -36,14 +36,14 @@ const operator = (status: number, rpc: number, help: string, retryable = false):
   help,
 })
 
-/** All codes. A code's name is stable; its texts are not. */
+/** All codes. The name of a code never changes between versions; its `help` may. */
 export const errorTable = {
-  // the door
+  // before the body is read: HTTP, host, origin, route, token
   MalformedHttp: caller(400, -32600, "Send a request that HTTP/1.1 allows (RFC 9112)."),
   HeadersTooLarge: caller(431, -32600, "Send fewer or shorter headers: 32 KiB in all."),
   RequestTimeout: caller(408, -32600, "Send the head within 30 s and the whole request within 2 min.", true),
   ExpectationFailed: caller(417, -32600, "Send no Expect header, or '100-continue'."),
-  TransferCodingUnknown: caller(501, -32600, "Send no Transfer-Encoding but 'chunked'."),
+  TransferCodingUnknown: caller(501, -32600, "Send no Transfer-Encoding other than 'chunked'."),
   BadPath: caller(400, -32600, "Send the path in its normal form, without '.', '..', '//' or encoded slashes."),
   RepeatedHeader: caller(400, -32600, "Send the named header once."),
   BadHost: caller(400, -32600, "Send exactly one Host header."),
@@ -52,13 +52,13 @@ export const errorTable = {
   RouteNotFound: caller(404, -32600, "MCP endpoints are /mcp/{target}; the REST API is under /api."),
   MethodNotAllowed: caller(405, -32600, "Use one of the methods in the Allow header."),
   Unauthenticated: caller(401, -32001, "Send a valid token: 'Authorization: Bearer <token>'."),
-  Forbidden: caller(403, -32002, "Ask an administrator for what the message names."),
+  Forbidden: caller(403, -32002, "Ask an administrator for the permission that the message names."),
   // the body
   BodyTooLarge: caller(413, -32600, "Send a smaller body, or raise gateway.max_body."),
   BodiesTooLarge: caller(
     503,
     -32011,
-    "Bodies on their way fill your share of gateway.max_held: try again later, with fewer or smaller ones at once.",
+    "Your open requests use up your share of gateway.max_held: try again later, with fewer or smaller bodies at once.",
     true,
   ),
   UnsupportedMediaType: caller(415, -32600, "Send 'Content-Type: application/json' and no Content-Encoding."),
@@ -74,23 +74,27 @@ export const errorTable = {
   SubjectKeyDenied: caller(403, -32004, "Your identity lacks the claim that this target needs; ask an administrator."),
   SessionNotFound: caller(404, -32005, "The session is over: send a new initialize request."),
   InstanceNotFound: caller(404, -32006, "Check the instance's name, and that it is yours."),
-  InstanceFailed: caller(502, -32010, "See reason and log in the error's data; mend the target or its credentials."),
+  InstanceFailed: caller(502, -32010, "See reason and log in the error's data; correct the target or its credentials."),
   InstanceStarting: caller(503, -32011, "The server is still starting: send the request again.", true),
   CapacityExceeded: caller(429, -32012, "All instances are in use: try again later, or raise max_instances.", true),
   QuotaExceeded: caller(
     429,
     -32012,
-    "A ResourceQuota of the namespace has no room: try again later; an administrator can raise it, or free some of it.",
+    "A ResourceQuota of the namespace is used up: try again later, or ask an administrator to raise it.",
     true,
   ),
   TooManyWaiting: caller(503, -32011, "Too many requests wait for this server: try again later.", true),
   CredentialMissing: caller(502, -32013, "Set the named credential, then send the request again."),
-  NameConflict: caller(502, -32010, "An object of the instance's name belongs to another owner; remove or rename it."),
+  NameConflict: caller(
+    502,
+    -32010,
+    "An object with the instance's name belongs to another owner: remove or rename that object.",
+  ),
   UpstreamUnreachable: caller(502, -32014, "The server could not be reached: send the request again.", true),
   UpstreamInterrupted: caller(
     502,
     -32014,
-    "The server may have done what was asked: look before you ask for it again.",
+    "The server may have carried out the request: check its effect before you send it again.",
   ),
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
@@ -102,22 +106,22 @@ export const errorTable = {
   ManagedElsewhere: caller(
     409,
     -32600,
-    "Change the named fields where their manager has them, or take them over with ?force=true.",
+    "Change the named fields in the tool that manages them (e.g. kubectl or Helm), or take them over with ?force=true.",
   ),
-  PreconditionRequired: caller(428, -32600, "Send If-Match with the ETag of the object you read."),
+  PreconditionRequired: caller(428, -32600, "Send If-Match with the ETag of the object that you read."),
   PreconditionFailed: caller(412, -32600, "The object changed meanwhile: read it again and repeat."),
   TooManyLogs: caller(
     503,
     -32011,
-    "Too many logs are being read, or logs of servers with long credentials: try again later.",
+    "Too many logs are being read at once (those of servers with long credentials count for more): try again later.",
     true,
   ),
   ScopeTooNarrow: caller(422, -32602, "Use a scope that is not narrower than the target's isolation boundary."),
-  // inside
+  // the program itself and the Kubernetes API
   ShuttingDown: caller(503, -32011, "This replica is stopping: send the request again.", true),
-  Internal: operator(500, -32603, "Look for the request id in the log."),
+  Internal: operator(500, -32603, "Search the log for the request id."),
   ClusterUnavailable: operator(503, -32011, "The Kubernetes API server does not answer: check it and try again.", true),
-  ApiNotFound: operator(404, -32603, "The object is gone."),
+  ApiNotFound: operator(404, -32603, "The object does not exist: check its name and namespace."),
   ApiConflict: operator(409, -32603, "The object changed meanwhile: read it again and repeat.", true),
   ApiAlreadyExists: operator(409, -32603, "An object of this name exists already."),
   ApiInvalid: operator(422, -32603, "The API server refused the object: correct the fields that it names."),
@@ -126,7 +130,7 @@ export const errorTable = {
     -32603,
     "The API server refused the call: check RBAC, Pod Security and admission webhooks.",
   ),
-  ApiGone: operator(410, -32603, "The watch's resource version is too old: list again.", true),
+  ApiGone: operator(410, -32603, "The resource version or continue token is too old: list again.", true),
   ApiTooManyRequests: operator(429, -32603, "The API server is busy: slow down.", true),
   ConfigInvalid: operator(500, -32603, "Correct the configuration at the named place."),
   UsageInvalid: operator(500, -32603, "See 'reflow --help'."),
@@ -143,7 +147,7 @@ export const errorTable = {
   StateInvalid: operator(
     500,
     -32603,
-    "Do what is said of the file, move it away, or start with --fresh, which forgets the targets and values in it.",
+    "Follow the message, or move the file away, or start with --fresh, which deletes the targets and values in it.",
   ),
   PlatformUnsupported: operator(500, -32603, "Use Linux or macOS for the embedded cluster."),
   LeadershipLost: operator(500, -32603, "Another replica leads now; this one exits and starts again."),
@@ -161,19 +165,22 @@ export type ErrorCode = keyof typeof errorTable
 
 /** What an error may carry besides its code. Never put a secret's value into any of it. */
 type ErrorOptions = {
-  /** One sentence for the audience: what is wrong, with names, without secrets. */
+  /** One sentence for the audience: what is wrong, with the names of the objects or fields. */
   readonly detail: string
-  /** Machine-readable facts that the answer repeats (`data` in JSON-RPC, extension members in a problem). */
+  /** Machine-readable facts for the HTTP response: in `data` of a JSON-RPC error, as extension members of RFC 9457. */
   readonly data?: Readonly<Record<string, unknown>>
   /** Seconds after which a retry makes sense (becomes Retry-After, RFC 9110 §10.2.3). */
   readonly retryAfterSeconds?: number
-  /** Headers that the answer carries, e.g. Allow or WWW-Authenticate. */
+  /** Headers of the HTTP response, e.g. Allow or WWW-Authenticate. */
   readonly headers?: Readonly<Record<string, string>>
   /** The error that caused this one; goes to the log only. */
   readonly cause?: unknown
 }
 
-/** The one error class. Recognise it with {@link isAppError}, never by `instanceof`: two bundles may hold two copies. */
+/**
+ * The error class of the whole program. Test for it with {@link isAppError}, never by `instanceof`: the program and a
+ * plugin may each bundle a copy of this class.
+ */
 export class AppError extends Error {
   override readonly name = "AppError"
   readonly code: ErrorCode
@@ -190,7 +197,7 @@ export class AppError extends Error {
   }
 }
 
-/** True if `value` is an {@link AppError}, of whichever copy of this module. */
+/** True if `value` is an {@link AppError}, of this or another copy of the module. */
 export const isAppError = (value: unknown): value is AppError =>
   value instanceof Error && value.name === "AppError" && Object.hasOwn(errorTable, (value as AppError).code)
 
@@ -198,11 +205,11 @@ export const isAppError = (value: unknown): value is AppError =>
 export const hasCode = (value: unknown, ...codes: readonly ErrorCode[]): value is AppError =>
   isAppError(value) && codes.includes(value.code)
 
-/** `value` itself if it is ours, else an `Internal` error that hides its text from the caller and keeps it as cause. */
+/** `value` if it is an AppError, else an `Internal` error that hides the text from the caller and has `value` as cause. */
 export const toAppError = (value: unknown): AppError =>
   isAppError(value)
     ? value
     : new AppError("Internal", { detail: "Something went wrong inside the gateway.", cause: value })
 
-/** True for what an aborted signal makes: an error that says «stopped», not «failed». */
+/** True for the error of an aborted AbortSignal: the work was stopped and did not fail. */
 export const isAbort = (value: unknown): boolean => value instanceof Error && value.name === "AbortError"

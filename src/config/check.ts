@@ -17,7 +17,10 @@ const valueAt = (root: unknown, path: Path): unknown => {
   return value
 }
 
-/** `, not "5 minutes"`: only single values of keys that are not secret, short, without a URL's password. */
+/**
+ * The end of a message, e.g. `, not "5 minutes"`. Shows only single values of keys that are not secret: cut after 80
+ * characters, without the user and password of a URL.
+ */
 const notThis = (value: unknown, node: KeyNode | undefined): string => {
   if (value === null) return ", not empty"
   if (Array.isArray(value)) return node?.allowed.includes("a list") ? "" : ", not a list"
@@ -28,7 +31,7 @@ const notThis = (value: unknown, node: KeyNode | undefined): string => {
   return `, not ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`
 }
 
-/** Keys that an unknown one may have meant: its neighbours, and its own name in other sections. */
+/** Keys that an unknown key may have meant: those of the same name in any section, else all keys of its own section. */
 const candidates = (name: string, parent: KeyNode | undefined): readonly string[] => {
   const elsewhere = [...leafKeys.keys()].filter((key) => key.endsWith(`.${name}`))
   return elsewhere.length > 0 ? elsewhere : [...(parent?.children.keys() ?? [])]
@@ -42,7 +45,7 @@ const unknownKey = (name: string, parent: Path, layer: Layer): Problem => {
   return { source: layer.sourceOf(path), key: pathText(path), message: `unknown key${meant}` }
 }
 
-/** The path of the key that says what may stand at `path`: of a value that is text or a list, an item has no key of its own. */
+/** The path of the key that describes `path`: its own, or the one above for an item of a value that may be text or a list. */
 const describedPath = (path: Path): Path => {
   const above = path.slice(0, -1)
   return keyAt(path) === undefined && keyAt(above)?.shape === "value" ? above : path
@@ -58,7 +61,7 @@ const toProblems = (issue: z.core.$ZodIssue, layer: Layer): readonly Problem[] =
   return [{ source: layer.sourceOf(path), key: pathText(path), message }]
 }
 
-/** Everything that is wrong with one layer by itself. Every key can be absent, so each layer must be valid alone. */
+/** All problems of one layer, sorted by source. Every key can be absent, so each layer must be valid alone. */
 export const checkLayer = (layer: Layer): readonly Problem[] => {
   const result = configSchema.safeParse(layer.values)
   const issues = result.success ? [] : result.error.issues.flatMap((issue) => toProblems(issue, layer))
@@ -71,7 +74,7 @@ export const checkLayer = (layer: Layer): readonly Problem[] => {
 export const problemText = (problem: Problem): string =>
   [problem.source, problem.key, problem.message].filter((part) => part !== "").join(": ")
 
-/** One error that lists every problem with `subject`, a line each. */
+/** A `ConfigInvalid` error that lists every problem of `subject`, one per line, and has them as `data.problems`. */
 export const configError = (problems: readonly Problem[], subject = "the configuration"): AppError => {
   const count = problems.length === 1 ? "A problem" : `${problems.length} problems`
   const lines = problems.map((problem) => `  ${problemText(problem)}`)
@@ -81,17 +84,17 @@ export const configError = (problems: readonly Problem[], subject = "the configu
   })
 }
 
-/** What is wrong with several keys together, and where. */
+/** A problem that concerns several keys together, and the key to report it at. */
 type Finding = { readonly path: Path; readonly message: string }
 
 type Issuer = Config["auth"]["issuers"][number]
 
-/** Finds at most one thing that is wrong. */
+/** Finds at most one problem; undefined if there is none. */
 type Rule = (config: Config, role: Role | undefined) => Finding | undefined
 
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text)
 
-/** The first issuer with something wrong, as a rule. */
+/** A rule that reports the first issuer for which `isWrong` holds. */
 const each =
   (key: keyof Issuer, message: string, isWrong: (issuer: Issuer, gateway: Config["gateway"]) => boolean): Rule =>
   ({ auth, gateway }) => {
@@ -99,7 +102,7 @@ const each =
     return index < 0 ? undefined : { path: ["auth", "issuers", index, key], message }
   }
 
-/** An issuer that is a mere name has no place where its keys could be found. */
+/** Discovery needs a URL: for an issuer that is only a name, the URL of its signing keys must be configured. */
 const keysCanBeFound = each(
   "jwks_url",
   "is missing; it must be given where the issuer is no http(s) URL",
@@ -109,17 +112,17 @@ const keysCanBeFound = each(
 const opensTargets = (audience: string, { public_url: url }: Config["gateway"]): boolean =>
   url !== "" && (audience === url || audience === `${url}/` || audience.startsWith(`${url}/mcp/`))
 
-/** A token that a client got to use tools must not administer. */
+/** A token that a client got for MCP endpoints must not be usable at the REST API. */
 const apartForApi = each(
   "api_audiences",
-  "must differ from what opens MCP endpoints: tokens for tools must not open the REST API",
+  "must differ from the audiences of MCP endpoints: tokens for tools must not be accepted at the REST API",
   ({ audiences, api_audiences: api }, gateway) =>
     api.some((audience) => audiences.includes(audience) || opensTargets(audience, gateway)),
 )
 
 const apartForTargets = each(
   "audiences",
-  "must not hold the public URL's /api, which opens the REST API",
+  "must not contain the public URL's /api, which is the audience of the REST API",
   ({ audiences }, { public_url: url }) => url !== "" && audiences.includes(`${url}/api`),
 )
 
@@ -129,7 +132,7 @@ const isOpen = (url: string): boolean => url.startsWith("http:") && !loopback.te
 
 const safeKeys = each(
   "issuer",
-  "is reached over plain http: whoever is on the way can exchange its keys and then be anybody",
+  "is reached over plain http: an attacker on the network can replace its signing keys and then act as any user",
   ({ issuer, jwks_url: keys }) => isOpen(keys === "" ? issuer : keys),
 )
 
@@ -141,16 +144,16 @@ const knownUrl: Rule = ({ auth, gateway }, role) => {
   }
 }
 
-/** What no key of an issuer can say alone. */
+/** Rules over several keys of an issuer: a finding stops the start. */
 const issuerErrors: readonly Rule[] = [keysCanBeFound, apartForApi, apartForTargets]
 
-/** What of an issuer is doubtful. */
+/** Rules over several keys of an issuer: a finding is logged as a warning. */
 const issuerDoubts: readonly Rule[] = [safeKeys, knownUrl]
 
-/** What the keys say together: problems stop the start, warnings are logged. */
+/** Findings of all rules: problems stop the start, warnings are logged. */
 type Verdict = { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] }
 
-/** Time after which MCP clients give up a request by themselves. */
+/** Request timeout that MCP clients usually have, milliseconds. */
 const clientPatienceMs = 60_000
 
 const clusterNeeded: Rule = ({ kubernetes }, role) => {
@@ -166,7 +169,7 @@ const embeddedAnyway: Rule = ({ kubernetes }, role) => {
   return { path: ["kubernetes", "enabled"], message: "is true, but --role dev always runs the embedded cluster" }
 }
 
-/** Least number of largest bodies that all bodies together have room for: one caller alone gets a quarter, which is two. */
+/** How many of the largest bodies gateway.max_held must have room for: a single caller gets a quarter, so two bodies. */
 const leastBodies = 8
 /** Largest body of the REST API, bytes; see admin/json-body.ts. */
 const largestOfRest = 2 ** 20
@@ -185,7 +188,10 @@ const onePort: Rule = ({ gateway, metrics }) => {
 
 const patientHold: Rule = ({ kubernetes }) => {
   if (kubernetes.hold_timeout <= clientPatienceMs) return undefined
-  return { path: ["kubernetes", "hold_timeout"], message: "is longer than the 60s after which MCP clients give up" }
+  return {
+    path: ["kubernetes", "hold_timeout"],
+    message: "is longer than 60s, after which MCP clients usually time out",
+  }
 }
 
 const lifetimeBeyondIdle: Rule = ({ kubernetes }) => {
@@ -201,7 +207,7 @@ const adminRoles: Rule = ({ auth }) =>
     ? undefined
     : { path: ["auth", "admin_roles"], message: "is empty: nobody can use the administrative part of the REST API" }
 
-/** The first repeated value of a list, as a rule. */
+/** A rule that reports the first value of a list that an earlier entry has too. */
 const distinct =
   (path: Path, field: string, values: (config: Config) => readonly string[]): Rule =>
   (config) => {
@@ -229,7 +235,7 @@ const errors: readonly Rule[] = [
 ]
 const doubts: readonly Rule[] = [embeddedAnyway, patientHold, lifetimeBeyondIdle, adminRoles, ...issuerDoubts]
 
-/** Checks what no key can say alone. */
+/** Checks the rules that concern several keys together, or the role. `sourceOf` gives the place to report. */
 export const checkTogether = (config: Config, role: Role | undefined, sourceOf: Layer["sourceOf"]): Verdict => {
   const apply = (rules: readonly Rule[]): readonly Problem[] =>
     rules.flatMap((rule) => {

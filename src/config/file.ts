@@ -27,7 +27,7 @@ export const keyLines = (root: unknown, lines: LineCounter): ReadonlyMap<string,
   return found
 }
 
-/** Largest file of YAML that is read. */
+/** Largest YAML file that is read, bytes. */
 export const maxFileBytes = 1024 * 1024
 
 const failed = (file: string, message: string): Layer => ({
@@ -43,7 +43,7 @@ const syntaxProblem = (error: YAMLError, text: string, file: string, lines: Line
   return { source, key, message: "is given twice" }
 }
 
-/** Sections whose keys are all commented out read as null: they are empty, not wrong. */
+/** A section whose keys are all commented out is null in YAML; it is taken as empty. */
 const withoutEmptySections = (value: unknown, node: KeyNode | undefined): unknown => {
   if (node?.shape !== "section") return value
   if (value === null) return {}
@@ -57,7 +57,7 @@ const valuesOf = (document: Document.Parsed): unknown => {
   try {
     return withoutEmptySections(document.toJS({ maxAliasCount: 100 }), rootKey)
   } catch {
-    return undefined // aliases that point nowhere or multiply without end
+    return undefined // an alias without an anchor, or more than 100 resolved aliases ("billion laughs")
   }
 }
 
@@ -69,7 +69,7 @@ const parseFile = (text: string, file: string): Layer => {
   if (document === undefined) return { values: {}, problems: [], sourceOf: () => file }
   if (second !== undefined) {
     const line = lines.linePos(second.range[0]).line
-    return failed(`${file}:${line}`, "begins a second document: the configuration is one document")
+    return failed(`${file}:${line}`, "begins a second document: the file must have only one")
   }
   const broken = [...document.errors, ...document.warnings].map((each) => syntaxProblem(each, text, file, lines))
   if (broken.length > 0) return { values: {}, problems: broken, sourceOf: () => file }
@@ -80,7 +80,7 @@ const parseFile = (text: string, file: string): Layer => {
   return { values, problems: [], sourceOf: nearestSource(new Map(places), file) }
 }
 
-/** Why a file cannot be read, as the end of a sentence about it. */
+/** Why a file cannot be read, as the end of a sentence whose subject is the file, e.g. `does not exist`. */
 export const readProblem = (error: unknown): string => {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   if (code === "ENOENT") return "does not exist"

@@ -11,7 +11,7 @@ export const pathText = (path: Path): string =>
     return text === "" ? part : `${text}.${part}`
   }, "")
 
-/** What is known of one key, read from the schema. */
+/** One key of the configuration, as the schema describes it. */
 export type KeyNode = {
   /** `section`: has keys of its own. `list`: has items. `open`: any keys (a plugin's configuration). `value`: the rest. */
   readonly shape: "section" | "list" | "open" | "value"
@@ -19,12 +19,12 @@ export type KeyNode = {
   readonly isText: boolean
   /** Completes «must be …». */
   readonly allowed: string
-  /** All that it can be, if those are few: of an enumeration, of true and false. Else empty. */
+  /** All values that the key can have, if it is an enumeration or a boolean; else empty. */
   readonly choices: readonly string[]
   /** True: values never appear in errors, logs or reports. */
   readonly secret: boolean
   readonly description: string
-  /** The value as one would write it; undefined if the key has none of its own. */
+  /** The default as it would stand in the file; undefined if the schema has none for this key. */
   readonly fallback: unknown
   readonly children: ReadonlyMap<string, KeyNode>
   readonly item: KeyNode | undefined

@@ -2,14 +2,14 @@ import { parseDocument } from "yaml"
 import { suggestion } from "../api/nearest.ts"
 import { type KeyNode, keyAt, leafKeys, type Path, pathText, rootKey } from "./keys.ts"
 
-/** Configuration as one writes it: nested keys, durations and sizes as text. */
+/** Configuration as it stands in the file: nested keys, durations and sizes as text. */
 export type Tree = { readonly [key: string]: unknown }
 
 /** One thing that is wrong with the configuration. Never holds a secret's value. */
 export type Problem = {
   /** Where it stands: `reflow.yaml:12`, `REFLOW_LOG__LEVEL`, `--set log.level`. */
   readonly source: string
-  /** The dotted key; empty if it is about the whole source. */
+  /** The dotted key; empty if the problem concerns the whole source. */
   readonly key: string
   /** What is wrong and what is allowed. */
   readonly message: string
@@ -18,9 +18,9 @@ export type Problem = {
 /** One source of configuration: the file, the environment, the flags, the defaults of a role. */
 export type Layer = {
   readonly values: Tree
-  /** Where a value stands; the nearest known place above it if its own is not known. */
+  /** Where a value stands; the place of the nearest key above if its own place is not known. */
   readonly sourceOf: (path: Path) => string
-  /** What could not even be read; the values are then incomplete. */
+  /** Parts of the source that could not be read; `values` is then incomplete. */
   readonly problems: readonly Problem[]
 }
 
@@ -46,8 +46,8 @@ const isQuoted = (text: string): boolean => {
 }
 
 /**
- * The value that `text` stands for: text as it is where the key takes text (quotes around it are taken off), YAML in one
- * line elsewhere. Undefined if it is no YAML.
+ * The value that `text` stands for: where the key takes text, the text itself without surrounding quotes; elsewhere the
+ * value of one line of YAML. Undefined if it is not valid YAML.
  */
 const parseText = (node: KeyNode, text: string): unknown => {
   if (node.isText && !isQuoted(text)) return text
@@ -66,7 +66,7 @@ const problemOf = (assignment: Assignment, node: KeyNode | undefined): Problem |
   return undefined
 }
 
-/** The layer that single assignments make; of two for one key the later wins. */
+/** The layer of single assignments; of two assignments to one key the later wins. */
 export const layerOf = (assignments: readonly Assignment[]): Layer => {
   const problems: Problem[] = []
   const sources = new Map<string, string>()
@@ -87,7 +87,7 @@ export const layerOf = (assignments: readonly Assignment[]): Layer => {
   return { values, problems, sourceOf: nearestSource(sources, "") }
 }
 
-/** Looks up the source of a path, or of the closest path above it. */
+/** Makes a function that gives the source of a path, or of the closest path above it, else `fallback`. */
 export const nearestSource =
   (sources: ReadonlyMap<string, string>, fallback: string) =>
   (path: Path): string => {
@@ -98,7 +98,7 @@ export const nearestSource =
     return fallback
   }
 
-/** True if the layer itself says something about `path`. */
+/** True if the layer itself has a value at `path`. */
 const hasValue = (layer: Layer, path: readonly string[]): boolean => {
   let value: unknown = layer.values
   for (const part of path) {
@@ -117,7 +117,10 @@ const mergeTrees = (lower: Tree, upper: Tree): Tree => {
   return merged
 }
 
-/** Layers from the weakest to the strongest as one. Sections merge key by key; a list replaces the whole list below it. */
+/**
+ * Merges layers, given from the weakest to the strongest. Sections merge key by key; a list replaces the whole list of the
+ * weaker layers.
+ */
 export const mergeLayers = (layers: readonly Layer[]): Layer => {
   const strongestFirst = layers.toReversed()
   return {
@@ -142,5 +145,5 @@ const fill = (given: unknown, node: KeyNode): unknown => {
   return Array.isArray(value) && item !== undefined ? value.map((each) => fill(each, item)) : value
 }
 
-/** `values` with the schema's defaults wherever they say nothing, list items included. */
+/** `values` with the schema's default for each key that is absent, in list items too. */
 export const effectiveValues = (values: Tree): Tree => fillSection(values, rootKey)

@@ -34,7 +34,7 @@ const environmentLayer = (environment: Environment): Layer =>
       .map(([name, text]) => toAssignment(name, text ?? "")),
   )
 
-/** The file that is read if none is named and it is there. */
+/** The file, in the working directory, that is read if --config names none; it may be absent. */
 const defaultConfigFile = "reflow.yaml"
 
 /** Where configuration comes from besides environment and defaults. */
@@ -56,15 +56,15 @@ type LoadRequest = {
 /** A configuration and where it came from. */
 export type Loaded = {
   readonly config: Config
-  /** The same as one writes it, defaults included: durations and sizes as text. */
+  /** The same configuration as it would stand in a file, defaults included: durations and sizes as text. */
   readonly values: Tree
   /** Where a value stands: `reflow.yaml:12`, `REFLOW_LOG__LEVEL`, `--set log.level`, `default`. */
   readonly sourceOf: Layer["sourceOf"]
-  /** Lines to log: values that work but are probably not meant. */
+  /** Lines to log: values that are valid but probably a mistake. */
   readonly warnings: readonly string[]
 }
 
-/** The variables of this process, once, at the start: nothing else reads them. */
+/** A copy of the variables of this process. Only the start calls it; nothing else reads `process.env`. */
 export const processEnvironment = (): Environment => Object.freeze({ ...process.env })
 
 /** The folder for the user's state (XDG Base Directory Specification: relative paths in the variable are ignored). */
@@ -74,7 +74,7 @@ const stateFolder = (environment: Environment): string => {
   return join(base, "reflow")
 }
 
-/** What differs by default in a role: the embedded one is for one person at a terminal of this machine. */
+/** Defaults of a role that differ from the schema's: dev is for one person at a terminal of this machine. */
 const roleLayer = ({ role, environment }: LoadRequest): Layer => ({
   values:
     role === "dev"
@@ -92,7 +92,7 @@ const roleLayer = ({ role, environment }: LoadRequest): Layer => ({
 
 /**
  * The effective configuration: flags over environment over file over defaults. Throws `ConfigInvalid`, which lists every
- * problem with its place; a wrong value is an error even where a stronger source replaces it.
+ * problem with its place. A wrong value is an error in every source, also if a stronger source sets the same key.
  */
 export const loadConfig = (request: LoadRequest): Loaded => {
   const { settings, role, environment } = request
@@ -112,7 +112,7 @@ export const loadConfig = (request: LoadRequest): Loaded => {
   }
 }
 
-/** Stands for a value that must not be shown. */
+/** Written in place of a secret value. */
 const mask = "***"
 
 /** `value` with secrets masked. */

@@ -5,7 +5,7 @@ import { claimPath, duration, durationText, listen, listenText, networks, size, 
 export const roles = ["gateway", "operator", "all", "dev"] as const
 export type Role = (typeof roles)[number]
 
-/** What a pod template, and of `rootGroup` a target too, may not do to a Pod unless kubernetes.allow_in_pods names it. */
+/** Pod settings that a pod template may use only if kubernetes.allow_in_pods lists them; `rootGroup` limits targets too. */
 export const podFreedoms = [
   "hostPath",
   "hostNetwork",
@@ -37,9 +37,12 @@ const kubernetes = z.strictObject({
   kubeconfig: z.string().default("").describe("Path of a kubeconfig; empty = in-cluster."),
   idle_ttl: duration("30m", "Delete an instance after this time without use."),
   max_lifetime: duration("24h", "Replace an instance at this age."),
-  gc_interval: duration("1m", "Longest time between two looks for what can be collected."),
+  gc_interval: duration("1m", "Longest time between two checks for instances, Pods and Services to delete."),
   max_instances: z.int().min(1).max(100_000).default(100).describe("Most instances at once; the operator enforces it."),
-  hold_timeout: duration("45s", "How long a request waits for a start; MCP clients give up after 60 s."),
+  hold_timeout: duration(
+    "45s",
+    "How long a request waits for its instance to start; MCP clients usually time out after 60 s.",
+  ),
   start_timeout: duration("10m", "How long a start may take before it counts as failed."),
   drain_timeout: duration("60s", "How long a drain waits for open calls.", 0),
   stream_ttl: z
@@ -66,7 +69,8 @@ const kubernetes = z.strictObject({
     .array(z.enum(podFreedoms))
     .default([])
     .meta({
-      description: "What pod templates may do to Pods although it lowers isolation; rootGroup is for targets too.",
+      description:
+        "Pod settings that pod templates may use although they lower isolation; rootGroup also allows targets to run as group 0.",
       allowed: `a list of ${podFreedoms.join(", ")}`,
     }),
   pod_security: z
@@ -74,7 +78,7 @@ const kubernetes = z.strictObject({
     .default("restricted")
     .describe("Pod Security Standard that every Pod must meet."),
   cluster_cidrs: networks(
-    "Public networks that instances may not reach either; `npm run generate` puts them into the NetworkPolicies.",
+    "Networks with public addresses that instances must not reach; `npm run generate` writes them into the NetworkPolicies.",
   ),
 })
 
@@ -96,14 +100,14 @@ const gateway = z.strictObject({
     .array(z.string().regex(/^[^\s/@]+$/, "must be HOST or HOST:PORT"))
     .default([])
     .describe(
-      "Host headers to accept besides the public URL's and, on loopback, localhost. Without a public URL, empty = every Host where others can connect, but not with --role dev.",
+      "Host headers to accept besides the host of public_url and, when listening on loopback, localhost. If this list and public_url are both empty and the gateway does not listen on loopback, every Host is accepted, except with --role dev.",
     ),
   allowed_origins: z
     .array(z.string().regex(anyOriginPattern, "must be an origin, e.g. https://app.example or chrome-extension://ID"))
     .default([])
-    .describe("Browser origins to accept besides the public URL's, those of extensions too."),
-  trusted_proxies: networks("Networks whose X-Forwarded-* headers are believed."),
-  request_timeout: duration("15m", "How long a server may take until its answer begins."),
+    .describe("Origin headers to accept besides public_url; also those of browser extensions."),
+  trusted_proxies: networks("Networks of the proxies whose X-Forwarded-* headers are trusted."),
+  request_timeout: duration("15m", "How long a server may take until its response begins."),
   session_lifetime: duration("24h", "How long a sealed session id can be used."),
   max_body: size("4MiB", "Largest request body."),
   max_waiting: z
@@ -111,17 +115,17 @@ const gateway = z.strictObject({
     .min(1)
     .max(1_000_000)
     .default(10_000)
-    .describe("Most requests that wait for starts at once; a quarter of them of one caller."),
+    .describe("Most requests of one replica that wait for instances to start; one caller gets at most a quarter."),
   max_held: size(
     "256MiB",
-    "Most bytes of all request bodies that a replica holds at once, of MCP and REST; a quarter of them of one caller.",
+    "Most bytes of request bodies, MCP and REST together, that one replica holds at once; one caller gets at most a quarter.",
   ),
   keys_secret: z
     .string()
     .regex(/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/)
     .default("reflow-gateway-keys")
     .meta({
-      description: "Secret of the keys that seal session ids, in the gateway's own namespace.",
+      description: "Name of the Secret with the keys that encrypt session ids, in the gateway's own namespace.",
       allowed: "a Secret's name",
     }),
 })
@@ -151,12 +155,14 @@ const issuer = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "Accept tokens for all MCP endpoints at the REST API too: for what is the caller's own, never to administer.",
+      "Accept tokens for all MCP endpoints at the REST API too, for the caller's own values and instances; never to administer.",
     ),
   scopes: z
     .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be a scope without blanks and quotes (RFC 6749, 3.3)"))
     .default([])
-    .describe("Scopes that clients are told to ask the issuer for, e.g. those that targets require."),
+    .describe(
+      "Scopes that the gateway advertises, so that clients request them from the issuer, e.g. those that targets require.",
+    ),
   jwks_url: z
     .union([z.literal(""), z.string().regex(/^https?:\/\/[^\s/?#@]+\/\S*$/)])
     .default("")
@@ -167,7 +173,7 @@ const issuer = z.strictObject({
   claims,
 })
 
-/** A name that a digest may be made of: half a surrogate pair, which YAML's escapes can write, has no UTF-8 of its own. */
+/** A name that can be hashed: YAML escapes can write an unpaired surrogate, which has no UTF-8 encoding of its own. */
 const unicode = () =>
   z
     .string()
@@ -183,7 +189,7 @@ const staticToken = z.strictObject({
     allowed: "64 lower-case hex digits: printf %s TOKEN | sha256sum",
     secret: true,
   }),
-  subject: unicode().max(1024).describe("Whose token it is."),
+  subject: unicode().max(1024).describe("Subject of the identity that the token stands for."),
   roles: z.array(unicode()).default([]).describe("Roles of the identity."),
   groups: z.array(unicode()).default([]).describe("Groups of the identity."),
   for: z
@@ -191,7 +197,7 @@ const staticToken = z.strictObject({
     .min(1)
     .default(["mcp"])
     .meta({
-      description: "What the token opens: MCP endpoints, the REST API.",
+      description: "Where the token is accepted: mcp = MCP endpoints, api = the REST API.",
       allowed: "a list of mcp, api or both",
     }),
 })
@@ -201,7 +207,9 @@ const auth = z.strictObject({
   tokens: z
     .array(staticToken)
     .default([])
-    .describe("Static tokens. Without issuers and an administrator's token the gateway makes a bootstrap token."),
+    .describe(
+      "Static tokens. If there is neither an issuer nor a token that may administer, the gateway makes a bootstrap token.",
+    ),
   admin_roles: z
     .array(z.string().min(1))
     .default(["admin"])
@@ -215,7 +223,7 @@ const plugin = z.strictObject({
     .regex(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/)
     .optional()
     .meta({
-      description: "Instead of a file: a plugin that comes with the program, to configure it.",
+      description: "Instead of path: name of a plugin that comes with the program, to configure it.",
       allowed: "the name of a plugin in plugins/",
     }),
   sha256: digest()
@@ -235,7 +243,9 @@ const dev = z.strictObject({
   state_dir: z
     .string()
     .default("")
-    .describe("Where --role dev keeps its token key and what its REST API made; empty = the user's state folder."),
+    .describe(
+      "Folder in which --role dev keeps its token signing key and what users made by the REST API; empty = the user's state folder.",
+    ),
 })
 
 const log = z.strictObject({
@@ -244,7 +254,7 @@ const log = z.strictObject({
   subjects: z
     .enum(["digest", "name"])
     .default("digest")
-    .describe("How callers are named: by a digest, or by issuer/subject and their mail address."),
+    .describe("How log lines name callers: by a digest, or by issuer/subject and mail address."),
 })
 
 const metrics = z.strictObject({
@@ -257,7 +267,7 @@ const metrics = z.strictObject({
     }),
 })
 
-/** The configuration file, every key with its default. Each key can be absent, so that any part of it is valid alone. */
+/** The configuration file, every key with its default. Each key can be absent, so each layer can be checked alone. */
 export const configSchema = z.strictObject({
   kubernetes: kubernetes.prefault({}),
   gateway: gateway.prefault({}),

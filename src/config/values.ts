@@ -2,7 +2,7 @@ import { isIP } from "node:net"
 import { z } from "zod"
 import { durationPattern, formatDuration, parseDuration } from "../api/units.ts"
 
-/** What a schema value says about its key besides type and description, for error messages, docs and masking. */
+/** What a schema can carry about a key besides type and description: for error messages, docs and masking. */
 declare module "zod" {
   interface GlobalMeta {
     /** Completes «must be …»; derived from the type where absent. */
@@ -12,10 +12,10 @@ declare module "zod" {
   }
 }
 
-/** What a duration may be, for people. */
+/** What a duration may be, as the end of «must be …». */
 export const durationText = "a duration such as 30s, 10m or 1h30m"
 
-/** A Go-style duration in the file, milliseconds in the program. */
+/** A Go-style duration in the file, milliseconds in the program; shorter ones than `leastMs` are refused. */
 export const duration = (fallback: string, description: string, leastMs = 1_000) =>
   z
     .string()
@@ -59,7 +59,7 @@ export const size = (fallback: string, description: string) =>
 
 const listenPattern = /^(\[[0-9a-fA-F:]+\]|[^:[\]\s]+):([0-9]{1,5})$/
 
-/** What an address to listen at may be, for people. */
+/** What an address to listen at may be, as the end of «must be …». */
 export const listenText = "HOST:PORT, e.g. 127.0.0.1:8080 or [::1]:8080"
 
 /** An address to listen at; port 0 lets the system choose one. */
@@ -71,13 +71,13 @@ export const listen = (fallback: string, description: string) =>
     .default(fallback)
     .meta({ description, allowed: listenText })
 
-/** Longest path of a claim as text, and longest name in one that is a list; most names of a list. */
+/** Most characters of a claim's path, and of each name in a path that is a list; most names in such a list. */
 const longestClaim = 1_024
 const mostClaimSteps = 16
 
 /**
- * Where a token has a claim: text, which is the claim of that very name, else steps parted by dots; or a list of the names of
- * the steps, for names that have dots in them.
+ * Where a token has a claim. Text: the claim of exactly that name if the token has it, else a path whose steps are separated
+ * by dots. A list: the names of the steps, needed where a name contains a dot.
  */
 export const claimPath = (fallback: string, description: string) => {
   const name = z.string().min(1).max(longestClaim)
@@ -86,7 +86,7 @@ export const claimPath = (fallback: string, description: string) => {
     .default(fallback)
     .meta({
       description,
-      allowed: `a claim's name, names parted by dots, or a list of 1 to ${mostClaimSteps} names; none longer than ${longestClaim}`,
+      allowed: `a claim's name, names separated by dots, or a list of 1 to ${mostClaimSteps} names; at most ${longestClaim} characters each`,
     })
 }
 

@@ -277,7 +277,7 @@ describe("the path of a claim", () => {
   const withRoles = (roles: string) => `auth: {issuers: [{name: a, issuer: https://a, claims: {roles: ${roles}}}]}`
   test.each([
     ["a name", "roles", "roles"],
-    ["names parted by dots", "realm_access.roles", "realm_access.roles"],
+    ["names separated by dots", "realm_access.roles", "realm_access.roles"],
     ["a URL", '"https://example.com/roles"', "https://example.com/roles"],
     ["a list of names", "[access, my.client, roles]", ["access", "my.client", "roles"]],
   ])("may be %s", (_name, roles, expected) => {
@@ -297,7 +297,7 @@ describe("the path of a claim", () => {
     const [line = "", ...more] = problems({ file: withRoles(roles) })
     expect(more).toEqual([])
     expect(line).toContain(
-      "reflow.yaml:1: auth.issuers[0].claims.roles: must be a claim's name, names parted by dots, or a list of",
+      "reflow.yaml:1: auth.issuers[0].claims.roles: must be a claim's name, names separated by dots, or a list of",
     )
     expect(line).not.toContain("not a list")
   })
@@ -338,28 +338,28 @@ describe("keys that are wrong together", () => {
     [
       "one audience for tools and for the REST API",
       { file: "auth: {issuers: [{name: a, issuer: https://a, audiences: [x], api_audiences: [x]}]}" },
-      "auth.issuers[0].api_audiences: must differ from what opens MCP endpoints",
+      "auth.issuers[0].api_audiences: must differ from the audiences of MCP endpoints",
     ],
     [
       "a target's audience for the REST API",
       {
         file: "gateway: {public_url: https://m}\nauth: {issuers: [{name: a, issuer: https://a, api_audiences: [https://m/mcp/x]}]}",
       },
-      "auth.issuers[0].api_audiences: must differ from what opens MCP endpoints",
+      "auth.issuers[0].api_audiences: must differ from the audiences of MCP endpoints",
     ],
     [
       "the gateway's audience for the REST API",
       {
         file: "gateway: {public_url: https://m}\nauth: {issuers: [{name: a, issuer: https://a, api_audiences: [https://m/]}]}",
       },
-      "auth.issuers[0].api_audiences: must differ from what opens MCP endpoints",
+      "auth.issuers[0].api_audiences: must differ from the audiences of MCP endpoints",
     ],
     [
       "the REST API's audience for tools",
       {
         file: "gateway: {public_url: https://m}\nauth: {issuers: [{name: a, issuer: https://a, audiences: [https://m/api]}]}",
       },
-      "auth.issuers[0].audiences: must not hold the public URL's /api",
+      "auth.issuers[0].audiences: must not contain the public URL's /api",
     ],
   ])("%s", (_name, given, message) => {
     expect(problems(given)).toEqual([expect.stringContaining(message)])
@@ -387,7 +387,7 @@ describe("keys that are wrong together", () => {
   test("doubtful ones are warnings", () => {
     const { warnings } = load({ args: ["--set", "kubernetes.hold_timeout=90s", "--set", "kubernetes.max_lifetime=1m"] })
     expect(warnings).toEqual([
-      expect.stringContaining("kubernetes.hold_timeout: is longer than the 60s"),
+      expect.stringContaining("kubernetes.hold_timeout: is longer than 60s"),
       expect.stringContaining("kubernetes.max_lifetime: is shorter than kubernetes.idle_ttl"),
     ])
   })
