@@ -1,9 +1,9 @@
-/** What an entry of an access list means: `issuer/value`, or a bare value while one issuer is configured. */
 import type { MCPTargetSpec } from "./kinds/mcp-target.ts"
 
 /**
- * Which of the issuer's values a list entry means: `issuer/value`, or the bare value while only that issuer is configured;
- * undefined if it means none. Issuer names have no slash, so `issuer/value` can be read in one way only.
+ * The value of `issuer` that an entry of an access list names: the part after `issuer/`, or the whole entry if `issuer` is
+ * the only configured one. Undefined if the entry names no value of this issuer. Issuer names have no slash, so
+ * `issuer/value` has only one reading.
  */
 export const meantBy = (entry: string, issuers: readonly string[], issuer: string): string | undefined => {
   if (entry.startsWith(`${issuer}/`)) return entry.slice(issuer.length + 1)
@@ -15,17 +15,17 @@ const lists = ["users", "groups", "roles"] as const
 
 /** An entry that can match nobody. */
 type IdleEntry = {
-  /** Where it stands in the spec, e.g. `["access", "groups", "0"]`. */
+  /** Path of the entry in the spec, e.g. `["access", "groups", "0"]`. */
   readonly path: readonly string[]
   /** A sentence: why, and what to write instead. */
   readonly message: string
 }
 
-/** Most characters of an entry, and most issuers, that a sentence repeats. */
+/** Most characters of an entry, and most issuers, that a message repeats. */
 const longestShown = 64
 const mostShown = 5
 
-/** An entry as a sentence can repeat it: whoever wrote the target chose it. */
+/** An entry for use in a message: shortened, control characters replaced, since the author of the target chose the text. */
 const shown = (entry: string): string =>
   [...entry]
     .slice(0, longestShown)
@@ -42,7 +42,7 @@ const reasonOf = (entry: string, issuers: readonly string[]): string => {
   return `names none of the issuers ${all}, and is no bare name while there are several: write ${issuers[0]}/${shown(entry)}, or another issuer before the slash`
 }
 
-/** The entries of a target's access lists that can match nobody, as long as only `issuers` vouch for identities. */
+/** The entries of a target's access lists that can match nobody while `issuers` are all the configured issuers. */
 export const idleEntries = (access: MCPTargetSpec["access"], issuers: readonly string[]): readonly IdleEntry[] =>
   lists.flatMap((list) =>
     (access?.[list] ?? []).flatMap((entry, index) => {

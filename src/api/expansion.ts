@@ -10,18 +10,21 @@ type Expandable = {
   readonly env?: readonly { readonly name: string; readonly value?: string | undefined }[] | undefined
 }
 
-/** Longest text, in bytes, that Linux hands to a program (MAX_ARG_STRLEN): `NAME=value` of a variable, or a word, with its end. */
+/**
+ * Longest argument, or `NAME=value` of a variable, that Linux passes to a program, in bytes with the NUL at the end
+ * (MAX_ARG_STRLEN).
+ */
 export const longestText = 128 * 1024
 
-/** Most bytes that Linux hands to a program in all, with the usual stack of 8 MiB: a quarter of it (execve(2)). */
+/** Most bytes of all arguments and variables together: a quarter of the usual stack of 8 MiB (execve(2)). */
 export const longestTogether = 2 * 1024 * 1024
 
-/** A piece of a text: what stays as it is, or the name in `$(NAME)`. */
+/** A piece of a text: literal text, or the name in `$(NAME)`. */
 type Piece = { readonly text: string } | { readonly name: string }
 
 /**
  * The pieces of a text. `$$` is `$`; `$(` without a `)` after it stays; any other `$` stays. A name is everything up to
- * the next `)`. Linear in the text, other than the kubelet's own loop.
+ * the next `)`. Takes time linear in the text; the kubelet's loop is quadratic.
  */
 function* piecesOf(text: string): Generator<Piece> {
   let from = 0
@@ -29,7 +32,7 @@ function* piecesOf(text: string): Generator<Piece> {
   while (at !== -1) {
     const next = text[at + 1]
     const end = next === "(" ? text.indexOf(")", at + 2) : -1
-    // none closes from here on: nothing below can be a name, and looking again would be quadratic
+    // there is no `)` in the rest, so no name either; searching for one at each `$(` would be quadratic
     if (next === "(" && end === -1) return void (yield* escapesIn(text.slice(from)))
     if (next === "$") yield { text: text.slice(from, at + 1) }
     else if (end !== -1) {
@@ -43,22 +46,22 @@ function* piecesOf(text: string): Generator<Piece> {
   yield { text: text.slice(from) }
 }
 
-/** A rest without `)`: only `$$` means anything in it. */
+/** A text without `)`: only `$$` has a meaning in it. */
 function* escapesIn(rest: string): Generator<Piece> {
   yield { text: rest.replaceAll("$$", "$") }
 }
 
-/** Gives the value of a name; undefined if it has none. */
+/** Returns the value of a name; undefined if it has none. */
 type LookUp = (name: string) => string | undefined
 
-/** `text` with the value of each `$(NAME)` in its place; names without a value stay. Values are taken as they are. */
+/** `text` with each `$(NAME)` replaced by its value; names without a value stay. Values are not expanded again. */
 export const expand = (text: string, lookUp: LookUp): string => {
   let made = ""
   for (const piece of piecesOf(text)) made += "text" in piece ? piece.text : (lookUp(piece.name) ?? `$(${piece.name})`)
   return made
 }
 
-/** Gives how many bytes the value of a name has; undefined if it has none. */
+/** Returns how many bytes the value of a name has; undefined if it has none. */
 type BytesOf = (name: string) => number | undefined
 
 const bytesIn = (text: string, bytesOf: BytesOf): number => {
@@ -70,18 +73,19 @@ const bytesIn = (text: string, bytesOf: BytesOf): number => {
 }
 
 const tooLong = (what: string, most: number): string =>
-  `${what} longer than ${most} bytes, which is as much as a program can be started with: use $(NAME) less often in it`
+  `${what} longer than ${most} bytes, the most that a program can be started with: use $(NAME) less often in it`
 
-/** The texts that are expanded, in the kubelet's order, with the variable that each becomes. */
+/** The texts that are expanded, in the kubelet's order; `name` is the variable that gets the text, `what` begins a message. */
 const textsOf = ({ env = [], command = [], args = [] }: Expandable) => [
   ...env.map(({ name, value = "" }) => ({ what: `The environment variable ${name} becomes`, name, text: value })),
   ...[...command, ...args].map((text) => ({ what: "A word of the command line becomes", name: undefined, text })),
 ]
 
 /**
- * Why a container cannot be started with what its texts expand to; undefined if it can. Nothing is expanded to find out:
- * values that name each other double with each variable. `known` has the bytes of what comes before `env`; a name that
- * nobody has counts as `unknown` says, or stays as it is. Linear in the container.
+ * Why a container cannot be started because its texts expand to too many bytes; undefined if it can. Only lengths are
+ * added up and no text is expanded, because variables that name earlier ones twice would double in size each time.
+ * `known` has the lengths of the variables that are set before `env`. A name without a known length counts as `unknown`
+ * returns, or as the text `$(NAME)` if that is undefined. Takes time linear in the size of the container.
  */
 export const overExpandedBy = (
   container: Expandable,
@@ -102,18 +106,18 @@ export const overExpandedBy = (
   return undefined
 }
 
-/** What a name counts whose value comes from a Secret that the operator cannot read; credentials have up to 64 KiB, mostly far less. */
+/** Assumed length of a value in a Secret, which the operator cannot read. Credentials have at most 64 KiB, mostly far less. */
 const unreadBytes = 1024
 
-/** Keys that a Secret can have. */
+/** The keys that a Secret's `data` can have. */
 const secretKeyPattern = /^[-._a-zA-Z0-9]{1,253}$/
 
-/** HOME and PORT, which every server gets first. */
+/** Longest values of HOME and PORT, which the operator sets before `env`, in bytes. */
 const ownBytes = new Map([
   ["HOME", "/tmp".length],
   ["PORT", "65535".length],
 ])
 
-/** The same as {@link overExpandedBy} without the Secret's values, each of which counts as 1 KiB. */
+/** {@link overExpandedBy} for a caller without the Secret's values: each name that a Secret can have counts as 1 KiB. */
 export const overExpanded = (container: Expandable): string | undefined =>
   overExpandedBy(container, ownBytes, (name) => (secretKeyPattern.test(name) ? unreadBytes : undefined))

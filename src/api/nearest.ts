@@ -1,4 +1,4 @@
-/** Edits (insert, delete, replace, swap of neighbours) that make `right` of `left`. */
+/** Fewest edits (insert, delete, replace, swap of neighbours) that turn `left` into `right`. */
 const editDistance = (left: string, right: string): number => {
   let beforeLast: readonly number[] = []
   let last: readonly number[] = Array.from({ length: right.length + 1 }, (_, column) => column)
@@ -21,10 +21,10 @@ const editDistance = (left: string, right: string): number => {
   return last[right.length] ?? 0
 }
 
-/** Longest name that is compared; longer ones are nobody's typing mistake. */
+/** Longest name that is compared, since the time grows with the product of the lengths. */
 const longest = 100
 
-/** The candidate that `name` most likely meant: at most a third of its letters (and at least two) differ. */
+/** The candidate with the fewest edits to `name`: at most a third of its length, or two; undefined if none is that close. */
 export const nearest = (name: string, candidates: Iterable<string>): string | undefined => {
   if (name.length > longest) return undefined
   let best: string | undefined
@@ -38,7 +38,7 @@ export const nearest = (name: string, candidates: Iterable<string>): string | un
   return best
 }
 
-/** `; did you mean X?` or nothing, to end a sentence with. */
+/** The end of a message: `; did you mean X?`, or the empty text if no candidate is close. */
 export const suggestion = (name: string, candidates: Iterable<string>): string => {
   const found = nearest(name, candidates)
   return found === undefined ? "" : `; did you mean ${found}?`

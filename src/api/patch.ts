@@ -5,12 +5,12 @@ type Fields = Readonly<Record<string, unknown>>
 const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Own property, also under a name such as `__proto__`. */
+/** Sets an own property, also for a name such as `__proto__`. */
 const put = (fields: Record<string, unknown>, name: string, value: unknown): void => {
   Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
 }
 
-/** What an object itself has under a name: by a name such as `constructor` it would inherit something. */
+/** An own property; undefined for an inherited one such as `constructor`. */
 const ownValue = (fields: Fields, name: string): unknown => (Object.hasOwn(fields, name) ? fields[name] : undefined)
 
 /** Applies a merge patch (RFC 7396): null removes, objects merge, everything else replaces. */
@@ -42,7 +42,7 @@ export const mergePatchBetween = (before: Fields, after: Fields): Fields | undef
   return Object.keys(patch).length === 0 ? undefined : patch
 }
 
-/** One operation of a JSON patch (RFC 6902), as far as they are needed. */
+/** One operation of a JSON patch (RFC 6902): only the kinds that this program sends. */
 export type JsonPatchOperation =
   | { readonly op: "test" | "add"; readonly path: string; readonly value: unknown }
   | { readonly op: "remove"; readonly path: string }
@@ -51,7 +51,7 @@ export type JsonPatchOperation =
 const pointerTo = (above: string, name: string): string =>
   `${above}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`
 
-/** The value that a merge patch gives to a field that is not there: nulls in it remove nothing. */
+/** The value that a merge patch gives to a field that is absent: without nulls, since there is nothing to remove. */
 const withoutNulls = (value: unknown): unknown =>
   isFields(value)
     ? Object.fromEntries(
@@ -62,8 +62,8 @@ const withoutNulls = (value: unknown): unknown =>
     : value
 
 /**
- * The operations that do to `before` what a merge patch (RFC 7396) would do. Fields that the patch does not name are not
- * touched. They fit `before` alone: whoever sends them tests that it is still so.
+ * The operations that change `before` as a merge patch (RFC 7396) would. Fields that the patch does not name stay. The
+ * operations are valid for `before` only: the caller must add a `test` operation or precondition that it is unchanged.
  */
 export const toJsonPatch = (before: unknown, patch: Fields, above = ""): JsonPatchOperation[] => {
   const old = isFields(before) ? before : {}
@@ -77,7 +77,7 @@ export const toJsonPatch = (before: unknown, patch: Fields, above = ""): JsonPat
   })
 }
 
-/** Freezes a value and everything in it, and returns it. What is frozen already counts as frozen throughout. */
+/** Freezes a value and everything in it, and returns it. An object that is frozen already is not searched. */
 export const deepFreeze = <T>(value: T): T => {
   if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value)

@@ -1,13 +1,13 @@
 import { z } from "zod"
 import type { Rule } from "./kinds/kind.ts"
 
-/** An expression of the Common Expression Language that holds for texts of a pattern. */
+/** An expression of the Common Expression Language (CEL) that is true if the text `self` matches `pattern`. */
 export const matchesCEL = (self: string, pattern: RegExp): string =>
   `${self}.matches(${JSON.stringify(pattern.source)})`
 
 /**
- * A text of a form. `message` says what it must be, for people: the API server says only the pattern, so the CRD says
- * the same once more as a rule.
+ * A text that matches `pattern`. `message` says what the text must be. The CRD has the pattern a second time as a CEL rule
+ * with this message, because the API server's own message for a pattern is only the pattern.
  */
 export const form = (pattern: RegExp, maxLength: number, message: string) =>
   z
@@ -21,7 +21,7 @@ const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h
 /** Go's duration syntax without signs and without units below a millisecond: `1h30m`, `90s`, `1.5h`. */
 export const durationPattern = /^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$/
 
-/** Milliseconds of a duration such as `1h30m`; undefined if it is none. */
+/** Milliseconds of a duration such as `1h30m`; undefined if the text is not a duration. */
 export const parseDuration = (text: string): number | undefined => {
   if (text.length > 32 || !durationPattern.test(text)) return undefined
   let total = 0
@@ -52,19 +52,19 @@ export const durationField = (description: string) =>
 /** The rule that the duration at `path` is at least ten seconds. */
 export const durationRule = (path: string): Rule => ({
   path,
-  // what is no duration is told so by the field itself; here it would be an error of the evaluation
+  // for a text that is not a duration, duration() would fail; the field's own rule reports it
   cel: `!${matchesCEL("self", durationPattern)} || duration(self) >= duration('10s')`,
   message: "must be at least 10s",
   holds: (self: string) => (parseDuration(self) ?? 0) >= 10_000,
 })
 
-/** Kubernetes quantities as controller-gen writes their pattern, so that `cpu: banana` is refused. */
+/** Pattern of Kubernetes quantities, as controller-gen writes it, so that `cpu: banana` is refused. */
 export const quantityPattern =
   /^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$/
 
 /**
- * A quantity: a number or a text such as `100m` or `128Mi`. The CRD says int-or-string and the pattern; a rule with
- * better words would cost more than the API server allows.
+ * A quantity: a number or a text such as `100m` or `128Mi`. The CRD has int-or-string and the pattern, but no CEL rule with
+ * a better message, which would exceed the API server's cost limit.
  */
 const quantity = z
   .preprocess(
@@ -79,10 +79,10 @@ const quantity = z
 
 const quantities = (description: string) => z.record(z.string(), quantity).optional().describe(description)
 
-/** Most resources that a container names. */
+/** Most resource names in requests and in limits of a container. */
 const maxResources = 16
 
-/** The rule that the map of quantities at `path` is short. */
+/** The rule that the map of quantities at `path` has at most {@link maxResources} entries. */
 export const quantitiesRule = (path: string): Rule => ({
   path,
   cel: `size(self) <= ${maxResources}`,
@@ -99,7 +99,7 @@ export const Resources = z
   .describe("Requests and limits; defaults 100m/128Mi and 500m/512Mi.")
 export type Resources = z.infer<typeof Resources>
 
-/** The resources of an instance whose target says nothing. */
+/** The resources of an instance whose target sets none. */
 export const defaultResources: Resources = {
   requests: { cpu: "100m", memory: "128Mi" },
   limits: { cpu: "500m", memory: "512Mi" },

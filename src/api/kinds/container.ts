@@ -2,7 +2,7 @@ import { z } from "zod"
 import { durationField, durationRule, form, quantitiesRule, Resources } from "../units.ts"
 import type { Rule } from "./kind.ts"
 
-/** A name that a server's environment variable may have. */
+/** Names that an environment variable of a server may have. */
 export const envNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
 
 const text = (max: number) => z.string().min(1).max(max)
@@ -23,7 +23,9 @@ const EnvVar = z
     value: z
       .string()
       .max(32_768)
-      .describe("Its value; not for secrets: use credentials. $(NAME) stands for a credential or an earlier variable."),
+      .describe(
+        "Value of the variable; for secrets use credentials instead. $(NAME) is replaced by a credential or an earlier variable.",
+      ),
   })
   .describe("An environment variable.")
 
@@ -45,17 +47,19 @@ const Security = z
     runAsNonRoot: z.boolean().optional().describe("Refuse to run as root; default true."),
     readOnlyRootFilesystem: z.boolean().optional().describe("Root file system read-only, /tmp writable; default true."),
   })
-  .describe("What the container may do; less than the restricted Pod Security Standard is refused by default.")
+  .describe(
+    "Security settings of the container; those that the restricted Pod Security Standard forbids are refused by default.",
+  )
 
 /** A pod template of a plugin, chosen by name. */
 const PodTemplateChoice = z
   .object({
-    name: text(128).describe("plugin/name of the template; first-party ones may be used bare."),
+    name: text(128).describe("Name of the template as plugin/name; templates that come with Reflow need no plugin/."),
     config: z.looseObject({}).optional().describe("Configuration that the template's schema checks."),
   })
   .describe("A pod template and its configuration.")
 
-/** What an instance and its target say alike about the container and its life. Same names, same meaning in both kinds. */
+/** The fields about the container and its lifetime that MCPTarget and MCPInstance share, with the same meaning in both. */
 export const containerFields = {
   image: text(1024).describe("Container image of the MCP server; a digest makes restarts repeatable."),
   imagePullPolicy: z
@@ -63,27 +67,31 @@ export const containerFields = {
     .optional()
     .describe("When to pull the image; default IfNotPresent, for :latest too."),
   imagePullSecrets: z.array(text(253)).max(100).optional().describe("Names of Secrets for the image registry."),
-  port: z.int().min(1).max(65_535).describe("Port where the server listens; also given to the container as PORT."),
+  port: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .describe("Port on which the server listens; the container gets it as the variable PORT."),
   path: urlPath("Path of the MCP endpoint; default /mcp."),
   command: z
     .array(z.string().max(4096))
     .max(100)
     .optional()
-    .describe("Entrypoint; the image's own if not given. $(NAME) stands for a variable or credential."),
+    .describe("Entrypoint; default: the image's. $(NAME) is replaced by a variable or credential."),
   args: z
     .array(z.string().max(4096))
     .max(100)
     .optional()
-    .describe("Arguments; the image's own if not given. $(NAME) stands for a variable or credential, $$ for $."),
+    .describe("Arguments; default: the image's. $(NAME) is replaced by a variable or credential, $$ by $."),
   env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
-  healthPath: urlPath("HTTP path that answers 2xx or 3xx when the server is up; a TCP check if not given."),
+  healthPath: urlPath("HTTP path that returns 2xx or 3xx when the server is up; default: a TCP check of the port."),
   hostHeader: form(
     /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$/,
     255,
     "must be HOST or HOST:PORT, e.g. localhost:8080",
   )
     .optional()
-    .describe("Host header that the server gets, for servers that check it; default: the address that is asked."),
+    .describe("Host header of requests to the server, for servers that check it; default: the address of the server."),
   resources: Resources.optional(),
   security: Security.optional(),
   idleTTL: durationField("Delete the instance after this time without use; at least 10s.").optional(),
@@ -92,7 +100,7 @@ export const containerFields = {
   podTemplates: z.array(PodTemplateChoice).max(100).optional().describe("Pod templates of plugins, applied in order."),
 }
 
-/** What the schema of {@link containerFields} cannot say. */
+/** Rules for {@link containerFields} that a schema cannot express. */
 export const containerRules: readonly Rule[] = [
   durationRule("spec.idleTTL"),
   durationRule("spec.maxLifetime"),
@@ -101,5 +109,5 @@ export const containerRules: readonly Rule[] = [
   quantitiesRule("spec.resources.limits"),
 ]
 
-/** MCP endpoint path of an instance or target that names none. */
+/** MCP endpoint path of an instance or target without `path`. */
 export const defaultPath = "/mcp"

@@ -10,7 +10,7 @@ export type OwnerReference = {
   readonly blockOwnerDeletion?: boolean
 }
 
-/** The metadata we use (Kubernetes ObjectMeta). Times are RFC 3339 strings. */
+/** The metadata that this program uses (Kubernetes ObjectMeta). Times are RFC 3339 strings. */
 export type ObjectMeta = {
   readonly name: string
   readonly namespace?: string
@@ -26,7 +26,7 @@ export type ObjectMeta = {
   readonly finalizers?: readonly string[]
 }
 
-/** What every object of the cluster has. */
+/** The fields that every object of the cluster has. */
 export type KubeObject = {
   readonly apiVersion: string
   readonly kind: string
@@ -34,16 +34,16 @@ export type KubeObject = {
 }
 
 /**
- * A rule that a schema cannot say. `cel` goes into the CRD (x-kubernetes-validations at `path`), `holds` says the same
- * here, so that the embedded cluster refuses what the API server refuses. A rule whose CEL names `oldSelf` is a
- * transition rule: it is checked on updates only.
+ * A rule that a schema cannot express. `cel` goes into the CRD (x-kubernetes-validations at `path`). `holds` is the same
+ * rule in TypeScript, so that the embedded cluster refuses the same objects as the API server. A rule whose CEL contains
+ * `oldSelf` is a transition rule: it is checked on updates only.
  */
 export type Rule = {
-  /** Dotted path from the root (`""` = the root itself, `spec`, `spec.idleTTL`). Not checked where the value is absent. */
+  /** Dotted path from the root, e.g. `spec.idleTTL`; `""` is the root itself. An absent value is not checked. */
   readonly path: string
   /** The rule in the Common Expression Language. */
   readonly cel: string
-  /** What a person reads when the rule is broken. */
+  /** The API server's message when the rule is broken. */
   readonly message: string
   // biome-ignore lint/suspicious/noExplicitAny: the value's type depends on the path; the schema has checked it before
   readonly holds: (self: any, oldSelf?: any) => boolean
@@ -59,18 +59,18 @@ type PrinterColumn = {
   readonly priority?: 0 | 1
 }
 
-/** Describes a kind to the cluster port; the type parameter is carried for inference only. */
+/** Describes a kind to the cluster port; the type parameter is for inference only. */
 export type Kind<T extends KubeObject> = {
   /** e.g. `mcp.reflow.io/v1alpha1`; `v1` for the core group. */
   readonly apiVersion: string
   readonly kind: string
   readonly plural: string
-  /** True if `status` is a subresource: create and patches ignore it, patchStatus writes nothing else. */
+  /** True if `status` is a subresource: create and patches ignore `status`, and patchStatus writes only `status`. */
   readonly statusSubresource: boolean
   /** Checks and defaults the whole object. Absent for Kubernetes' own kinds, which the API server checks. */
   readonly schema?: z.ZodType
   readonly rules?: readonly Rule[]
-  /** Only for our own kinds: what the CRD says besides the schema. */
+  /** Parts of the CRD besides the schema. Absent for Kubernetes' own kinds. */
   readonly crd?: {
     readonly singular: string
     readonly shortNames: readonly string[]
@@ -84,11 +84,12 @@ export type Kind<T extends KubeObject> = {
   readonly __type?: T
 }
 
-/** Group and version of our kinds. */
+/** API group of MCPTarget and MCPInstance. */
 export const apiGroup = "mcp.reflow.io"
+/** Group and version of MCPTarget and MCPInstance. */
 export const apiVersion = `${apiGroup}/v1alpha1`
 
-/** Checks the part of the metadata that we rely on; the rest passes through. */
+/** Checks the parts of the metadata that this program reads; the rest passes through. */
 export const metadataSchema = z.looseObject({
   name: z.string(),
   namespace: z.string().optional(),
@@ -123,7 +124,7 @@ export const Condition = z
   .describe("One aspect of the object's state.")
 export type Condition = z.infer<typeof Condition>
 
-/** The condition of a type, if it is there. */
+/** The condition of a type; undefined if there is none. */
 export const findCondition = (conditions: readonly Condition[] | undefined, type: string): Condition | undefined =>
   conditions?.find((condition) => condition.type === type)
 
@@ -132,8 +133,8 @@ export const isTrue = (conditions: readonly Condition[] | undefined, type: strin
   findCondition(conditions, type)?.status === "True"
 
 /**
- * `conditions` with `next` put in its place by type. lastTransitionTime moves only when the status does, so equal
- * input gives an equal result and causes no write.
+ * `conditions` with `next` in place of the condition of its type, or at the end. lastTransitionTime becomes `now` only if
+ * the status changes, so equal input gives an equal result and causes no write.
  */
 export const withCondition = (
   conditions: readonly Condition[],
@@ -151,5 +152,5 @@ export const withCondition = (
 /** A time as Kubernetes writes it: RFC 3339 in whole seconds, UTC. `ms` counts from the Unix epoch. */
 export const toKubeTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z")
 
-/** An object's annotation; undefined if it has none of this name. */
+/** The value of an object's annotation; undefined if there is none of this name. */
 export const annotationOf = ({ metadata }: KubeObject, name: string): string | undefined => metadata.annotations?.[name]

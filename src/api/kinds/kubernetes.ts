@@ -26,13 +26,13 @@ export const toSecretData = (values: Readonly<Record<string, string>>): Record<s
 export const fromSecretData = (data: Secret["data"]): Record<string, string> =>
   Object.fromEntries(Object.entries(data ?? {}).map(([name, value]) => [name, Buffer.from(value, "base64").toString()]))
 
-/** Names of a Secret's `data` whose bytes are no UTF-8: {@link fromSecretData} gives another text for them. */
+/** Names in a Secret's `data` whose bytes are not valid UTF-8: {@link fromSecretData} replaces such bytes by U+FFFD. */
 export const garbledNames = (data: Secret["data"]): string[] =>
   Object.entries(data ?? {})
     .filter(([, value]) => !isUtf8(Buffer.from(value, "base64")))
     .map(([name]) => name)
 
-/** Kubernetes' own Service, as far as we read or write it (core/v1). */
+/** The fields of Kubernetes' own Service that this program reads or writes (core/v1). */
 export type Service = KubeObject & {
   readonly metadata: ObjectMeta
   readonly spec: {

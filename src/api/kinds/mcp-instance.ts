@@ -14,15 +14,15 @@ import {
 
 const time = (description: string) => z.string().max(64).optional().describe(description)
 
-/** What the operator does with an instance that has come to its end, as of PersistentVolumes. */
+/** Whether the operator may delete an instance; named after the reclaim policy of PersistentVolumes. */
 const reclaimPolicies = ["Delete", "Retain"] as const
 
 /** What an instance should be: one MCP server for one sharer of a target. */
 export const MCPInstanceSpec = z
   .object({
     ...containerFields,
-    targetName: form(targetNamePattern, 40, targetNameText).describe("Name of the target it belongs to; immutable."),
-    targetUID: z.string().max(64).optional().describe("UID of that target; immutable."),
+    targetName: form(targetNamePattern, 40, targetNameText).describe("Name of the target of the instance; immutable."),
+    targetUID: z.string().max(64).optional().describe("UID of the target; immutable."),
     targetGeneration: z.int().min(0).optional().describe("Generation of the target that this spec was made from."),
     subjectKey: z.string().min(1).max(253).describe("Whose instance it is, e.g. user:abc123; immutable."),
     secretName: z
@@ -37,17 +37,17 @@ export const MCPInstanceSpec = z
       .enum(reclaimPolicies)
       .optional()
       .describe(
-        "Delete: the operator deletes the instance when it is idle, has failed or is too old. Retain: it keeps it, and replaces its Pod instead. Default Delete; Retain for what Argo CD, Flux or Helm applied. Not heeded beside a targetUID.",
+        "Delete: the operator deletes the instance when it is idle, has failed or is too old. Retain: the operator keeps the instance and replaces its Pod instead. Default: Retain for instances that Argo CD, Flux or Helm applied, else Delete. Ignored if targetUID is set.",
       ),
   })
   .describe("What the instance should be.")
 export type MCPInstanceSpec = z.infer<typeof MCPInstanceSpec>
 
-/** The phases of an instance, derived from its conditions for people. */
+/** The phases of an instance: a summary of its conditions for people. */
 export const phases = ["Queued", "Pending", "Starting", "Ready", "Draining", "Failed"] as const
 export type Phase = (typeof phases)[number]
 
-/** What the operator (and, for use, the gateways) know of an instance. */
+/** State of an instance. The operator writes it; gateways write only lastUsedTime, inUseBy and drainSeenBy. */
 export const MCPInstanceStatus = z
   .object({
     conditions: z
@@ -64,12 +64,12 @@ export const MCPInstanceStatus = z
       .optional()
       .describe("MCP endpoint at the Pod itself, known before the Service routes to it."),
     podName: z.string().max(253).optional().describe("The running Pod."),
-    podIP: z.string().max(64).optional().describe("Its address."),
+    podIP: z.string().max(64).optional().describe("IP address of the running Pod."),
     incarnation: z
       .string()
       .max(128)
       .optional()
-      .describe("One life of the server process: Pod UID and container restart."),
+      .describe("Identifies the running server process: Pod UID and number of container restarts."),
     secretName: z.string().max(253).optional().describe("The Secret that the running Pod was started with."),
     startTime: time("When the running Pod was created."),
     readyTime: time("When the running Pod first became Ready."),
@@ -84,14 +84,16 @@ export const MCPInstanceStatus = z
       .meta({ maxProperties: 1000 })
       .optional()
       .describe(
-        "Gateway replicas that send nothing new any more, each with the drainDeadlineTime of the drain it saw.",
+        "Gateway replicas that have acknowledged the drain and send no new calls to the instance, each with the drainDeadlineTime that it acknowledged.",
       ),
     restarts: z.int().min(0).optional().describe("Restarts of the running Pod's container."),
     starts: z.int().min(0).optional().describe("How many Pods were started; part of the Pod's name."),
     backoffUntilTime: time("No new Pod before this time."),
     backoffSeconds: z.int().min(0).optional().describe("The current backoff; doubles with each failed start."),
-    initialRestartTime: time("The restartTime that the instance was made with, if any: it asks for no restart."),
-    drainDeadlineTime: time("When a drain ends whatever is still open."),
+    initialRestartTime: time(
+      "The restartTime that the instance was created with, if any: this value causes no restart.",
+    ),
+    drainDeadlineTime: time("When the drain ends calls and streams that are still open."),
     timings: z
       .record(z.string(), z.number())
       .meta({ maxProperties: 32 })
@@ -102,13 +104,13 @@ export const MCPInstanceStatus = z
         reason: z.string().max(64).describe("Why, in one word."),
         message: z.string().max(1024).describe("What a person needs to know."),
         exitCode: z.int().optional().describe("Exit code of the server process."),
-        time: time("When it was first seen."),
+        time: time("When the failure was first seen."),
       })
       .optional()
-      .describe("Why the last start failed. Never log lines: they may hold secrets."),
+      .describe("Why the last start failed. Has no log lines, because these may contain secrets."),
     observedGeneration: z.int().optional().describe("The generation that this status reflects."),
   })
-  .describe("What is known of the instance.")
+  .describe("The observed state of the instance.")
 export type MCPInstanceStatus = z.infer<typeof MCPInstanceStatus>
 
 /** One instance: one Pod, one ClusterIP Service, one Secret. */
@@ -125,7 +127,7 @@ const immutable = (field: string): Rule => ({
   holds: (self, oldSelf) => oldSelf[field] === undefined || self[field] === oldSelf[field],
 })
 
-/** What the schema cannot say, for the API server and the embedded cluster alike. */
+/** Rules that the schema cannot express, for the API server and the embedded cluster. */
 const instanceRules: readonly Rule[] = [
   {
     path: "",

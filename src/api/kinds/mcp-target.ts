@@ -15,30 +15,30 @@ import {
 /** Who shares an instance of a target. */
 const isolationBoundaries = ["shared", "per_role", "per_group", "per_user"] as const
 
-/** What an MCP session of the server holds. */
+/** Whether an MCP session of the server has state that is lost with the instance. */
 const statefulnesses = ["stateful", "stateless"] as const
 
 const names = (description: string) => z.array(z.string().min(1).max(1024)).max(100).optional().describe(description)
 
 const Access = z
   .object({
-    users: names("Subjects, as issuer/subject; bare while one issuer is configured."),
-    groups: names("Groups, as issuer/group; bare while one issuer is configured."),
-    roles: names("Roles, as issuer/role; bare while one issuer is configured."),
+    users: names("Subjects, as issuer/subject; only the subject if just one issuer is configured."),
+    groups: names("Groups, as issuer/group; only the group if just one issuer is configured."),
+    roles: names("Roles, as issuer/role; only the role if just one issuer is configured."),
   })
   .describe("Who may use the target; empty = every authenticated identity.")
 
 const Tools = z
   .object({
     allow: names("Globs of tools that may be seen and called; not given = all."),
-    deny: names("Globs of tools that may not; stronger than allow."),
+    deny: names("Globs of tools that may be neither seen nor called; takes precedence over allow."),
   })
   .describe("Which of the server's tools may be seen and called.")
 
 const Credential = z
   .object({
     name: envName("Environment variable that the value becomes."),
-    required: z.boolean().optional().describe("Without a value no instance is made; default false."),
+    required: z.boolean().optional().describe("True: no instance is created without a value; default false."),
     description: z.string().max(1024).optional().describe("What the value is and where to get one, for the user."),
   })
   .describe("A credential that the server takes.")
@@ -47,19 +47,23 @@ const SecretSource = z
   .object({
     name: envName("Environment variable that the value becomes."),
     from: form(/^[a-z][a-z0-9+.-]*:.+$/, 1024, "must be scheme:reference, e.g. vault:team/key").describe(
-      "scheme:reference; the scheme chooses the plugin's resolver.",
+      "scheme:reference, e.g. vault:team/key. The scheme selects the resolver of a plugin.",
     ),
   })
-  .describe("A value and where it comes from.")
+  .describe("An environment variable and the reference to its secret value.")
 
 const SubjectKeyStrategy = z
   .object({
-    strategy: z.string().min(1).max(128).describe("plugin/name of the strategy; first-party ones may be used bare."),
+    strategy: z
+      .string()
+      .min(1)
+      .max(128)
+      .describe("Name of the strategy as plugin/name; strategies that come with Reflow need no plugin/."),
     config: z.looseObject({}).optional().describe("Configuration that the strategy's schema checks."),
   })
-  .describe("Who shares an instance, as a plugin decides it.")
+  .describe("A plugin's strategy that decides who shares an instance.")
 
-/** What a target offers and how its instances run. */
+/** Spec of a target: which server it is, who may use it, and how its instances run. */
 export const MCPTargetSpec = z
   .object({
     ...containerFields,
@@ -67,9 +71,11 @@ export const MCPTargetSpec = z
     statefulness: z
       .enum(statefulnesses)
       .default("stateful")
-      .describe("stateful: a session ends with its instance; stateless: the gateway re-opens it on a new one."),
+      .describe(
+        "stateful: a session ends with its instance. stateless: the gateway re-opens the session on a new instance.",
+      ),
     isolationBoundary: z.enum(isolationBoundaries).default("per_user").describe("Who shares an instance; immutable."),
-    requestTimeout: durationField("How long the server may take until its answer begins; at least 10s.").optional(),
+    requestTimeout: durationField("How long the server may take until its response begins; at least 10s.").optional(),
     streamTTL: durationField(
       "How long a stream without a call counts as use after its last byte; at least 10s.",
     ).optional(),
@@ -79,23 +85,27 @@ export const MCPTargetSpec = z
     identityHeaders: z
       .boolean()
       .optional()
-      .describe("True: each request tells the server who is calling, in X-Reflow-* headers; default false."),
+      .describe("True: each request to the server has the caller's identity in X-Reflow-* headers; default false."),
     sharedTasks: z
       .boolean()
       .optional()
       .describe(
-        "True: tasks/* reach instances that several users share; the server must know whose each task is. Default false: they are refused there.",
+        "True: tasks/* requests are sent to instances that several users share; the server must then check whose task each is. Default false: tasks/* requests to such instances are refused.",
       ),
     tools: Tools.optional(),
     credentials: z.array(Credential).max(100).optional().describe("Credentials that the server takes."),
     subjectKey: SubjectKeyStrategy.optional().describe("A plugin's strategy instead of the isolation boundary."),
-    secrets: z.array(SecretSource).max(100).optional().describe("Values that a plugin resolves at the start."),
-    paused: z.boolean().optional().describe("True: no new instances, requests are refused."),
+    secrets: z
+      .array(SecretSource)
+      .max(100)
+      .optional()
+      .describe("Variables whose values a plugin resolves when an instance starts."),
+    paused: z.boolean().optional().describe("True: no new instances are created and requests are refused."),
   })
   .describe("What the target offers and how its instances run.")
 export type MCPTargetSpec = z.infer<typeof MCPTargetSpec>
 
-/** What the operator knows of a target. */
+/** State of a target, written by the operator. */
 export const MCPTargetStatus = z
   .object({
     conditions: z
@@ -104,12 +114,12 @@ export const MCPTargetStatus = z
       .optional()
       .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
       .describe("Accepted, Available, AccessResolved."),
-    instances: z.int().min(0).optional().describe("How many instances exist."),
-    ready: z.int().min(0).optional().describe("How many of them are Ready."),
-    failed: z.int().min(0).optional().describe("How many of them are Failed."),
+    instances: z.int().min(0).optional().describe("How many instances the target has."),
+    ready: z.int().min(0).optional().describe("How many instances of the target are Ready."),
+    failed: z.int().min(0).optional().describe("How many instances of the target are Failed."),
     observedGeneration: z.int().optional().describe("The generation that this status reflects."),
   })
-  .describe("What is known of the target.")
+  .describe("The observed state of the target.")
 export type MCPTargetStatus = z.infer<typeof MCPTargetStatus>
 
 /** A named MCP server that the gateway offers. */
@@ -126,7 +136,7 @@ const immutable = (field: string): Rule => ({
   holds: (self, oldSelf) => self === oldSelf,
 })
 
-/** What the schema cannot say, for the API server and the embedded cluster alike. */
+/** Rules that the schema cannot express, for the API server and the embedded cluster. */
 export const targetRules: readonly Rule[] = [
   {
     path: "",
@@ -170,7 +180,7 @@ export const mcpTargetKind: Kind<MCPTarget> = {
   },
 }
 
-/** Why a target chooses of plugins what they do not have, or configures it in a way that their schema refuses. */
+/** Reasons of faults in a target's choices of plugins: an unknown name, or a configuration that a plugin's schema refuses. */
 const pluginFaultReasons = [
   "StrategyUnknown",
   "SecretSchemeUnknown",
@@ -178,16 +188,16 @@ const pluginFaultReasons = [
   "PluginConfigInvalid",
 ] as const
 
-/** What is wrong with a target that has the right form: a name in it stands for nothing, or a configuration is refused. */
+/** A fault in a target that its schema accepts: no plugin has the name, or the plugin refuses the configuration. */
 export type PluginFault = {
   readonly reason: (typeof pluginFaultReasons)[number]
-  /** Where it stands in the spec, e.g. `["podTemplates", "0", "name"]`. */
+  /** Path of the faulty field in the spec, e.g. `["podTemplates", "0", "name"]`. */
   readonly path: readonly string[]
-  /** A sentence: what is wrong, and what was probably meant. Never a value of a configuration. */
+  /** A sentence: what is wrong, and the name that was probably meant. Never has a value of a configuration. */
   readonly message: string
 }
 
-/** Finds what a target's choices of plugins are wrong about, in the order of the spec. Never throws. */
+/** Finds the faults in a target's choices of plugins, in the order of the spec. Never throws. */
 export type FindPluginFaults = (
   spec: Pick<MCPTargetSpec, "subjectKey" | "secrets" | "podTemplates">,
 ) => readonly PluginFault[]

@@ -1,6 +1,6 @@
 import type { Kind, KubeObject, ObjectMeta } from "./kind.ts"
 
-/** Kubernetes' own Pod, as far as we read or write it (core/v1). */
+/** The fields of Kubernetes' own Pod that this program reads or writes (core/v1). */
 export type Pod = KubeObject & {
   readonly metadata: ObjectMeta
   readonly spec: PodSpec
@@ -42,7 +42,7 @@ export type Container = {
   readonly startupProbe?: Probe
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
-  /** `Always` makes a sidecar of an init container. */
+  /** Of an init container: `Always` makes it a sidecar container. */
   readonly restartPolicy?: string
   readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } }
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
@@ -52,7 +52,7 @@ export type Container = {
 type NameRef = { readonly name: string; readonly optional?: boolean }
 type KeyRef = NameRef & { readonly key: string }
 
-/** Where a variable's value is from: one of these, or of those that Kubernetes has besides. */
+/** Where the value of a variable comes from: one of these sources, or another that Kubernetes has. */
 export type EnvValueSource = {
   readonly secretKeyRef?: KeyRef
   readonly configMapKeyRef?: KeyRef
@@ -60,7 +60,7 @@ export type EnvValueSource = {
   readonly [kind: string]: unknown
 }
 
-/** What becomes variables as a whole, each key with `prefix` before it. */
+/** A Secret or ConfigMap all of whose keys become variables, each named `prefix` + key. */
 type EnvFromSource = {
   readonly prefix?: string
   readonly secretRef?: NameRef
@@ -128,5 +128,5 @@ export type ContainerStatus = {
 /** Describes Pod to the cluster port. */
 export const podKind: Kind<Pod> = { apiVersion: "v1", kind: "Pod", plural: "pods", statusSubresource: true }
 
-/** Name of the one container of our Pods. */
+/** Name of the container with the MCP server in the Pods of instances. */
 export const serverContainer = "mcp"

@@ -3,7 +3,7 @@ import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "../kinds/mc
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "../kinds/mcp-target.ts"
 import { type StructuralSchema, toStructural } from "./structural.ts"
 
-/** One of our kinds as the API server is told of it. */
+/** One of this program's kinds, with the schema of its CRD. */
 export type OwnKind = {
   /** e.g. `MCPInstance`. */
   readonly kind: string
@@ -14,7 +14,7 @@ export type OwnKind = {
   readonly schema: StructuralSchema
 }
 
-/** Our two kinds, with the schemas that crd/ carries. */
+/** The kinds MCPInstance and MCPTarget, with the same schemas as in crd/. */
 export const ownKinds = (): readonly OwnKind[] => [
   { ...mcpInstanceKind, schema: toStructural(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }) },
   { ...mcpTargetKind, schema: toStructural(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }) },
@@ -23,7 +23,10 @@ export const ownKinds = (): readonly OwnKind[] => [
 const isNode = (value: unknown): value is StructuralSchema =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Keywords that lead to nodes below, and such as say nothing about values. The API server adds anyOf to int-or-string. */
+/**
+ * Keywords that are not compared as values: those with nodes below, which are compared one by one; `description`; and
+ * `anyOf`, which the API server adds to int-or-string.
+ */
 const aside: readonly string[] = ["properties", "items", "additionalProperties", "description", "anyOf"]
 
 const sorted = (value: unknown): unknown => (Array.isArray(value) ? [...value].sort() : value)
@@ -39,8 +42,8 @@ const below = (path: string, ours: unknown, theirs: unknown): string[] => {
 }
 
 /**
- * What of `ours` the API server's schema has not, or otherwise, a sentence each, e.g. `spec.port: maximum differs`.
- * Fields that only theirs has are those of a newer version: no difference.
+ * Fields and keywords of `ours` that are missing or different in `theirs`, the API server's schema: a message for each,
+ * e.g. `spec.port: maximum differs`. A field that only `theirs` has comes from a newer version and is no difference.
  */
 export const schemaDifferences = (ours: StructuralSchema, theirs: StructuralSchema, path = ""): string[] => {
   const keys = new Set([...Object.keys(ours), ...Object.keys(theirs)].filter((key) => !aside.includes(key)))

@@ -1,10 +1,10 @@
 import { z } from "zod"
 import type { Kind, KubeObject, Rule } from "../kinds/kind.ts"
 
-/** Any definition that zod knows, told apart by `type`. */
+/** Any zod definition, discriminated by `type`. */
 type Definition = z.core.$ZodTypes["_zod"]["def"]
 
-/** zod's checks that become a keyword of JSON Schema. The others (refine, overwrite, property …) vanish without a word. */
+/** zod's checks that become a keyword of JSON Schema. toJSONSchema drops the others (refine, overwrite …) silently. */
 const kept: readonly string[] = [
   "min_length",
   "max_length",
@@ -20,7 +20,7 @@ const refuseSchema = (path: string, why: string): never => {
   throw new TypeError(`${path}: ${why}; write it as optional fields and a rule`)
 }
 
-/** True for a number or text that the API server takes as it comes (Kubernetes' int-or-string). */
+/** True for a field that may be a number or a text (Kubernetes' int-or-string). */
 const isIntOrString = (schema: z.core.$ZodType): boolean =>
   (schema as z.ZodType).meta()?.["x-kubernetes-int-or-string"] === true
 
@@ -33,7 +33,7 @@ const checkCheck = (path: string, check: z.core.$ZodCheck): void => {
   if (def.pattern?.flags) refuseSchema(path, `the flags of ${def.pattern} vanish from the schema`)
 }
 
-/** What stands inside a definition, with what it adds to the path. */
+/** The schemas directly inside a definition, each with its path. Throws a TypeError for a type without a structural form. */
 const inside = (path: string, schema: z.core.$ZodType): readonly (readonly [string, z.core.$ZodType])[] => {
   const def = schema._zod.def as Definition
   switch (def.type) {
@@ -63,8 +63,8 @@ const inside = (path: string, schema: z.core.$ZodType): readonly (readonly [stri
 }
 
 /**
- * Refuses what `z.toJSONSchema` drops or rewrites so that the API server would accept something else than we do. Only
- * what is known to survive passes. Throws a TypeError that names the field.
+ * Throws a TypeError that names the field if `z.toJSONSchema` would drop or rewrite a part of the schema: the API server
+ * would then accept other values than this program. Only checks and types that are known to be kept pass.
  */
 const checkRepresentable = (path: string, schema: z.core.$ZodType): void => {
   const { checks = [], format } = schema._zod.def as { checks?: readonly z.core.$ZodCheck[]; format?: string }
@@ -84,7 +84,7 @@ const refuse = (path: string, why: string): never => {
   throw new TypeError(`${path || "the root"}: ${why}; write it as optional fields and a rule`)
 }
 
-/** What a structural schema forbids or the API server chokes on; each was met in practice. */
+/** Throws a TypeError for constructs that a structural schema forbids or the API server refuses or handles differently. */
 const check = (node: StructuralSchema, path: string): void => {
   for (const key of ["oneOf", "anyOf", "allOf", "not", "$ref"])
     if (key in node) refuse(path, `'${key}' is not structural`)
@@ -109,7 +109,7 @@ const integer = (node: StructuralSchema): void => {
   node.format = max <= 2 ** 31 - 1 ? "int32" : "int64"
 }
 
-/** Turns one node and all below it into its structural form. */
+/** The structural form of one node and of all nodes below it. */
 const walk = (input: StructuralSchema, path: string): StructuralSchema => {
   const node: StructuralSchema = { ...input }
   if (isEmpty(node.additionalProperties)) {
@@ -121,7 +121,7 @@ const walk = (input: StructuralSchema, path: string): StructuralSchema => {
     node.additionalProperties = walk(node.additionalProperties, `${path}.*`)
   }
   delete node.propertyNames
-  // the API server drops an empty map: with it, each `kubectl apply` would find a difference
+  // the API server drops an empty map: if it were here, each `kubectl apply` would show a difference
   if (isEmpty(node.properties)) delete node.properties
   if (node["x-kubernetes-int-or-string"] === true) {
     delete node.type
@@ -140,7 +140,7 @@ const walk = (input: StructuralSchema, path: string): StructuralSchema => {
   return node
 }
 
-/** The node that a rule's dotted path names. */
+/** The node at the dotted path of a rule. Throws a TypeError if there is none. */
 const nodeAt = (root: StructuralSchema, path: string): StructuralSchema => {
   let node = root
   for (const part of path === "" ? [] : path.split(".")) {
@@ -158,8 +158,8 @@ const addRule = (root: StructuralSchema, rule: Rule): void => {
 }
 
 /**
- * The structural form of one zod schema, `path` standing for its place in messages. Throws a TypeError that names the
- * field if something in it has none.
+ * The structural form of one zod schema; `path` is its place in messages. Throws a TypeError that names the field if a part
+ * of the schema has no structural form.
  */
 export const toNode = (path: string, schema: z.ZodType): StructuralSchema => {
   checkRepresentable(path, schema)
@@ -170,9 +170,9 @@ export const toNode = (path: string, schema: z.ZodType): StructuralSchema => {
 }
 
 /**
- * The structural schema of a kind's spec and status (Kubernetes: "Specifying a structural schema"), with its rules in
- * place. Throws a TypeError that names the field if something in the zod schema has no structural form: a generator
- * that drops a check silently would leave the API server more lenient than we are.
+ * The structural schema of a kind (Kubernetes: "Specifying a structural schema") of its spec, status and CEL rules. Throws
+ * a TypeError that names the field if a part of the zod schema has no structural form: if a check were dropped silently,
+ * the API server would accept objects that this program refuses.
  */
 export const toStructural = <T extends KubeObject>(
   kind: Kind<T>,
@@ -194,7 +194,7 @@ export const toStructural = <T extends KubeObject>(
   return root
 }
 
-/** The CustomResourceDefinition of one of our kinds. */
+/** The CustomResourceDefinition of a kind of this program. Throws a TypeError for one of Kubernetes' own kinds. */
 export const toCRD = <T extends KubeObject>(
   kind: Kind<T>,
   parts: { readonly spec: z.ZodType; readonly status: z.ZodType },

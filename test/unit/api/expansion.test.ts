@@ -81,7 +81,7 @@ describe("what $(NAME) makes too much of is refused before it is made", () => {
   test("values that double with each variable, by the name of the first that is too long", () => {
     expect(overExpanded({ env: chain(16, (before) => before.repeat(2)) })).toBeUndefined()
     expect(overExpanded({ env: chain(100, (before) => before.repeat(2)) })).toBe(
-      "The environment variable V16 becomes longer than 131072 bytes, which is as much as a program can be started with: use $(NAME) less often in it.",
+      "The environment variable V16 becomes longer than 131072 bytes, the most that a program can be started with: use $(NAME) less often in it.",
     )
   })
   test("a value of 32 KiB that is named thousands of times", () => {
