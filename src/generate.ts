@@ -1,6 +1,6 @@
 /**
  * `npm run generate`: writes crd/ and rbac/ from the kinds and the table of grants, NetworkPolicies from the configuration in
- * manager/, the chart's copies of all of them, and the shapes of a Pod in src/api. Not part of the program.
+ * manager/, the chart's copies of all of them, and src/api/pod-shapes.ts. Not part of the program.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
@@ -14,14 +14,14 @@ import { toCRD } from "./api/schema/structural.ts"
 import { chartFiles } from "./generate/chart.ts"
 import { podShapesFile } from "./generate/pod-shapes.ts"
 
-/** The namespaces of an installation by kubectl; `kubernetes.namespace` in manager/ says the same. */
+/** The namespaces of an installation by kubectl; `kubernetes.namespace` in manager/ has the same name. */
 export const namespaces: Namespaces = { own: "reflow-system", instances: "reflow" }
 
 const format = { lineWidth: 120, aliasDuplicateObjects: false } as const
 
 const header = "# Made by `npm run generate`; a change here is lost.\n"
 
-/** The namespace's Pods must meet the strictest Pod Security Standard, whichever version of it the cluster knows. */
+/** A Namespace whose Pods must meet the Pod Security Standard `restricted`, in the version of the cluster. */
 const toNamespace = (name: string) => ({
   apiVersion: "v1",
   kind: "Namespace",
@@ -39,7 +39,7 @@ const toNamespace = (name: string) => ({
   },
 })
 
-/** A Role whose rules say what they are for, a line for each list. */
+/** An RBAC object as YAML; each rule of a Role has its reason as a comment. */
 const withReasons = (object: ReturnType<typeof toRBAC>[number], actor: Actor): string => {
   const document = new Document(object, { aliasDuplicateObjects: false })
   const rules = document.get("rules")
@@ -61,13 +61,13 @@ const rbacFile = (actor: Actor): string =>
 const yamlFile = (...objects: readonly object[]): string =>
   header + objects.map((object) => stringify(object, format)).join("---\n")
 
-/** NetworkPolicies, each with its reason. */
+/** NetworkPolicies as YAML, each with its reason as a comment. */
 const policyFile = (policies: readonly ExplainedPolicy[]): string =>
   header +
   "# Needs a network that enforces NetworkPolicies. kubernetes.cluster_cidrs of 10-config.yaml is among the exceptions.\n" +
   policies.map(({ why, policy }) => `# ${why}\n${stringify(policy, format)}`).join("---\n")
 
-/** `kubernetes.cluster_cidrs` of a ConfigMap such as manager/10-config.yaml; whether they are networks is checked elsewhere. */
+/** `kubernetes.cluster_cidrs` of a ConfigMap such as manager/10-config.yaml; the configuration schema checks their form. */
 export const readClusterCidrs = (manifest: string): readonly string[] => {
   const { data } = parse(manifest) as { data: { "reflow.yaml": string } }
   const config = parse(data["reflow.yaml"]) as { kubernetes?: { cluster_cidrs?: readonly string[] } }

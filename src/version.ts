@@ -1,4 +1,4 @@
 import manifest from "../package.json" with { type: "json" }
 
-/** Version of the program, as package.json has it; a build carries that file's content inside. */
+/** Version of the program from package.json; a build contains the content of that file. */
 export const version: string = manifest.version

@@ -1,10 +1,10 @@
 import { type Event, eventKind } from "../api/kinds/kubernetes.ts"
 import type { EventInput, ObjectRef } from "../ports/cluster.ts"
 
-/** Equal Events within this time are counted on the first one, not repeated. */
+/** An equal Event within this time, milliseconds, raises the count of the first Event instead of making another. */
 export const equalForMs = 10 * 60_000
 
-/** The API server refuses a longer message. */
+/** Most characters of an Event's message; the API server refuses longer ones. */
 const maxNote = 1_024
 
 const involved = ({ regarding }: EventInput): Event["involvedObject"] => {
@@ -18,7 +18,7 @@ const involved = ({ regarding }: EventInput): Event["involvedObject"] => {
   }
 }
 
-/** The Event, under the name `ref`, of something that happened once, at `time` (RFC 3339), as `component` tells it. */
+/** A new Event with count 1, named `ref`, from `component`, that happened at `time` (RFC 3339). */
 export const toEvent = (input: EventInput, ref: ObjectRef, time: string, component: string): Event => ({
   apiVersion: eventKind.apiVersion,
   kind: eventKind.kind,

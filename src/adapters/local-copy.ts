@@ -3,22 +3,21 @@ import { deepFreeze } from "../api/patch.ts"
 import type { Change, WatchOptions } from "../ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
 
-/** What a local copy needs. */
 type LocalCopyDeps<T extends KubeObject> = WatchOptions & { readonly kind: Kind<T>; readonly log: Logger }
 
-/** The objects of a selection as they were last heard of, by name. */
+/** The last known objects of a selection, by name. */
 export type LocalCopy<T> = {
   readonly objects: ReadonlyMap<string, T>
   subscribe(listener: (change: Change<T>) => void): () => void
-  /** Takes a new state. Another UID than the known one means that the known object is gone. */
+  /** Takes a new state. A UID that differs from the known one means that the known object was deleted. */
   put(raw: KubeObject): void
-  /** The object is gone; another one of its name is not meant. */
+  /** Removes the object with this UID; an object of the same name with another UID stays. */
   drop(raw: KubeObject): void
   /** Makes the copy equal to a complete list. */
   replace(items: readonly KubeObject[]): void
 }
 
-/** Makes what turns a raw object into a frozen one of the kind's type; undefined if it breaks the schema. */
+/** Makes a parser that returns a raw object frozen and typed, or undefined (logged, reported) if it violates the schema. */
 const createParser = <T extends KubeObject>({ kind, log, onInvalid }: LocalCopyDeps<T>) => {
   return (raw: KubeObject): T | undefined => {
     const { managedFields: _, ...metadata } = raw.metadata as KubeObject["metadata"] & { managedFields?: unknown }
@@ -38,8 +37,8 @@ const createParser = <T extends KubeObject>({ kind, log, onInvalid }: LocalCopyD
 }
 
 /**
- * Makes an empty copy. Listeners are told each change, after the copy has it. A state that breaks the kind's schema is
- * logged, given to `onInvalid` and skipped: the copy keeps the last valid state, or none.
+ * Makes an empty copy. Listeners are called for each change, after the copy has it. A state that violates the kind's schema
+ * is logged, passed to `onInvalid` and skipped: the copy keeps the last valid state, or none.
  */
 export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): LocalCopy<T> => {
   const { log } = deps
@@ -47,7 +46,7 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
   const listeners = new Set<(change: Change<T>) => void>()
   const parse = createParser(deps)
 
-  const tell = (change: Change<T>): void => {
+  const notify = (change: Change<T>): void => {
     for (const listener of listeners) {
       try {
         listener(change)
@@ -60,7 +59,7 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
     const previous = objects.get(name)
     if (previous === undefined) return
     objects.delete(name)
-    tell({ type: "deleted", object: last ?? previous, previous })
+    notify({ type: "deleted", object: last ?? previous, previous })
   }
   const put = (raw: KubeObject): void => {
     const { name, uid, resourceVersion } = raw.metadata
@@ -71,7 +70,7 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
     if (object === undefined) return
     const previous = objects.get(name)
     objects.set(name, object)
-    tell(previous === undefined ? { type: "added", object } : { type: "modified", object, previous })
+    notify(previous === undefined ? { type: "added", object } : { type: "modified", object, previous })
   }
 
   return {
@@ -92,7 +91,10 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
   }
 }
 
-/** When each reflection of a kind was last heard, by the process's telemetry: in the role all there are two of some. */
+/**
+ * For each kind, when the API server last sent something for each of its reflections. By telemetry, that is by process: with
+ * the role all, gateway and operator each have a reflection of some kinds.
+ */
 const openWatches = new WeakMap<TelemetryPort, Map<string, Set<{ heardMs: number }>>>()
 
 const watchesOf = (telemetry: TelemetryPort, kind: string): Set<{ heardMs: number }> => {
@@ -103,13 +105,13 @@ const watchesOf = (telemetry: TelemetryPort, kind: string): Set<{ heardMs: numbe
   return watches
 }
 
-/** What is counted of one watch. */
+/** The metrics of one watch. */
 type WatchMetrics = {
   listed(): void
   opened(): void
-  /** The API server was heard at this time, milliseconds since the epoch. */
+  /** The API server sent something at this time, milliseconds since the epoch. */
   heard(ms: number): void
-  /** A watch that nobody wants any more is not one that has gone silent. */
+  /** The watch was closed on purpose: the metric no longer includes it. */
   ended(): void
 }
 
@@ -124,8 +126,8 @@ export const createWatchMetrics = (telemetry: TelemetryPort, kind: string): Watc
   const heard = telemetry.gauge(
     definition("reflow_watch_last_event_timestamp_seconds", "When the API server was last heard, as Unix time."),
   )
-  /** Of several watches the one that has been silent for longest; no number if there is none. */
-  const tell = (): void => {
+  /** Sets the gauge to the oldest time of all open watches of the kind; NaN if there is none. */
+  const publish = (): void => {
     const all = [...open].map(({ heardMs }) => heardMs)
     heard.set(all.length === 0 ? Number.NaN : Math.min(...all) / 1000, labels)
   }
@@ -135,11 +137,11 @@ export const createWatchMetrics = (telemetry: TelemetryPort, kind: string): Watc
     heard: (ms: number) => {
       own.heardMs = ms
       open.add(own)
-      tell()
+      publish()
     },
     ended: () => {
       open.delete(own)
-      tell()
+      publish()
     },
   }
 }

@@ -13,14 +13,13 @@ export type WatchFrame =
   /** `object` is a Status. */
   | { readonly type: "ERROR"; readonly object: { readonly code?: number; readonly message?: string } }
 
-/** Where a reflection comes from: one selection of one kind, not yet checked by any schema. */
+/** The list and watch calls for one selection of one kind. The objects are not yet checked by a schema. */
 export type ListWatchSource<T extends KubeObject = KubeObject> = {
   list(page: { readonly limit: number; readonly continue?: string }, signal: AbortSignal): Promise<ListPage<T>>
-  /** Frames after `resourceVersion`, until the server ends the stream. Throws `ApiGone` or sends ERROR when it is too old. */
+  /** Frames after `resourceVersion`, until the server ends the stream. Throws `ApiGone` or yields ERROR if it is too old. */
   watch(resourceVersion: string, signal: AbortSignal): AsyncIterable<WatchFrame>
 }
 
-/** What a reflector needs. */
 type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly kind: Kind<T>
   readonly source: ListWatchSource
@@ -28,7 +27,7 @@ type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly telemetry: TelemetryPort
   /** A number from 0 to 1, for the jitter of the backoff; default Math.random. */
   readonly random?: () => number
-  /** Milliseconds of silence after which a watch counts as dead; default 75 s, since bookmarks come every 60 s. */
+  /** Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s. */
   readonly silenceLimitMs?: number
 }
 
@@ -36,16 +35,16 @@ const pageSize = 500
 const healthyAfterMs = 60_000
 const firstDelayMs = 500
 /**
- * Whoever waits has everything again within 5 s of the API server's return. The rest of that time is for what follows on a
- * list: work on what it brought, on a machine where everything begins again at the same moment.
+ * Longest pause between attempts, milliseconds. Caches must be current within 5 s after the API server can be reached again;
+ * the rest of these 5 s is for the list itself and the work on its objects, while all clients reconnect at the same time.
  */
 const longestDelayMs = 2_000
-/** An API server that is busy may ask for more, up to this. */
+/** Longest pause that a busy API server can request by Retry-After, milliseconds. */
 const longestAskedMs = 4_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
 
-/** Applies a frame to the copy; returns the version that the copy has reached. Throws `ApiGone` on any doubt. */
+/** Applies a frame to the copy; returns the version that the copy has reached. Throws `ApiGone` for a frame that is invalid. */
 const applyFrame = <T>(copy: LocalCopy<T>, frame: WatchFrame): string => {
   if (frame.type === "ERROR") throw doubt(`${frame.object.code ?? ""} ${frame.object.message ?? ""}`.trim())
   const { name, uid, resourceVersion } = frame.object.metadata ?? {}
@@ -60,7 +59,7 @@ const applyFrame = <T>(copy: LocalCopy<T>, frame: WatchFrame): string => {
 
 type Attempt<R> = (signal: AbortSignal, heard: () => void) => Promise<R>
 
-/** Runs attempts that are given up on close, or when `heard` is not called for too long. */
+/** Runs attempts and aborts their signal on close, or if `heard` is not called for `limitMs`. */
 const createVigil = (clock: ClockPort, limitMs: number, closing: AbortSignal, onHeard: () => void) => {
   return async <R>(attempt: Attempt<R>): Promise<R> => {
     const ending = new AbortController()
@@ -81,7 +80,7 @@ const createVigil = (clock: ClockPort, limitMs: number, closing: AbortSignal, on
     } finally {
       cancel()
       closing.removeEventListener("abort", onClose)
-      // whatever the source still holds open for this attempt ends with it
+      // ends requests that the source may still have open for this attempt
       ending.abort(closing.reason)
     }
   }
@@ -100,7 +99,7 @@ const readList = async (source: ListWatchSource, signal: AbortSignal, heard: () 
   return { items, version: page.resourceVersion }
 }
 
-/** Hands over frame after frame until the server ends the watch. */
+/** Calls `take` with each frame until the server ends the watch. */
 const readFrames = async (
   frames: AsyncIterator<WatchFrame>,
   signal: AbortSignal,
@@ -124,10 +123,10 @@ type Course = {
   readonly onList: () => void
 }
 
-/** How one list and watch went: well for a minute, and how long the API server asked to be left alone. */
+/** Outcome of one list and watch: whether it worked for a minute, and the pause that the API server asked for (or 0). */
 type Outcome = { readonly healthy: boolean; readonly askedMs: number }
 
-/** Lists and watches until it is closed: whatever goes wrong, list or watch again. */
+/** Lists and watches until closed. After any error it watches again, or lists again if the version is too old. */
 const follow = async <T extends KubeObject>(
   deps: ReflectorDeps<T>,
   copy: LocalCopy<T>,
@@ -140,7 +139,7 @@ const follow = async <T extends KubeObject>(
     metrics.heard(clock.now())
     course.onHeard()
   })
-  /** Where the watch goes on; undefined = list first. */
+  /** The version after which the watch continues; undefined = list first. */
   let version: string | undefined
 
   const list = (): Promise<string> =>
@@ -193,8 +192,8 @@ const follow = async <T extends KubeObject>(
 }
 
 /**
- * Starts a reflection. A state that breaks the kind's schema is logged, given to `onInvalid` and skipped, so that a bad
- * write neither stops the others nor looks like a deletion.
+ * Starts a reflection. A state that violates the kind's schema is logged, passed to `onInvalid` and skipped, so that it
+ * neither stops the reflection nor appears as a deletion.
  */
 export const createReflector = <T extends KubeObject>(deps: ReflectorDeps<T>): Reflection<T> => {
   const { kind, clock } = deps
@@ -202,7 +201,7 @@ export const createReflector = <T extends KubeObject>(deps: ReflectorDeps<T>): R
   const copy = createLocalCopy({ ...deps, log })
   const closing = new AbortController()
   const synced = Promise.withResolvers<void>()
-  // who does not wait for it need not handle its failure
+  // callers that never await `synced` get no unhandled rejection
   synced.promise.catch(() => {})
   let hasSynced = false
   let heardAt = clock.now()

@@ -3,40 +3,40 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Change, Reflection } from "../ports/cluster.ts"
 
 /**
- * A watch cache, corrected by answers of the API server that are fresher: to writes of ours, and to reads. A cache that lags
- * behind can never make us create twice, or decide on a state that we changed ourselves.
+ * A watch cache, corrected by fresher answers of the API server to this process's own writes and reads. So a cache that lags
+ * behind cannot cause a second create, or a decision on a state that this process has changed already.
  */
 type FreshView<T extends KubeObject> = {
-  /** The freshest state known. */
+  /** The freshest known state of the object of this name. */
   get(name: string): T | undefined
   items(): Iterable<T>
   readonly size: number
-  /** Takes an object as the API server answered. False if that is no news: known already, older, or of an object that has ended. */
+  /** Takes an object from an answer of the API server. False if it is known already, older, or of an object that was deleted. */
   learn(object: T): boolean
   /**
-   * Takes an answer that found nothing: the object with this UID is gone, and does not come back, whatever the cache still shows
-   * of it. An object of the same name with another UID is not meant. False if that is no news.
+   * Takes a "not found" answer for the object with this UID: the view no longer shows that object, even if the cache still
+   * does. Does not concern an object of the same name with another UID. False if the view did not have the object.
    */
   gone(name: string, uid: string): boolean
-  /** Shows the object of this name anew, through `show`, and counts it as unconfirmed. */
+  /** Applies `show` again to the object of this name, and counts it as unconfirmed from now. */
   touch(name: string): void
-  /** Since when the cache has not confirmed what is known under this name, milliseconds since the epoch; undefined if it has. */
+  /** Since when the view is ahead of the cache for this name, milliseconds since the epoch; undefined if it is not. */
   unconfirmedSince(name: string): number | undefined
-  /** Calls `listener` for each change of the cache, after the view has it. The object is the cache's. */
+  /** Calls `listener` for each change of the cache, after the view has it. The objects of the change are the cache's. */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): void
 }
 
-/** What besides the cache makes a view. */
+/** Options of a view. */
 type FreshViewOptions<T extends KubeObject> = {
   readonly clock: ClockPort
-  /** How an object is shown; default as it is. */
+  /** Changes each object before the view stores it; default: no change. */
   readonly show?: (object: T) => T
-  /** Told of what is put in place of what, for indexes; `undefined` = nothing. */
+  /** Called for each object that the view stores or removes, to keep indexes; `undefined` = no object. */
   readonly stored?: (before: T | undefined, after: T | undefined) => void
 }
 
-/** How long the end of an object is remembered, milliseconds, so that a late answer does not bring it back. */
+/** How long the UID of a deleted object is remembered, milliseconds, so that a late answer does not restore the object. */
 const endedMs = 60_000
 
 const digits = /^[0-9]+$/
@@ -54,17 +54,17 @@ const versionOf = ({ metadata }: KubeObject): string | undefined => metadata.res
 
 const uidOf = (object: KubeObject | undefined): string | undefined => object?.metadata.uid
 
-/** UIDs of objects that are gone: forever while the cache may still show them, for a while afterwards. */
+/** UIDs of deleted objects: kept as long as the cache still shows the object, and for {@link endedMs} afterwards. */
 const createEnded = (clock: ClockPort) => {
   const hidden = new Set<string>()
   const since = new Map<string, number>()
   return {
     has: (uid: string | undefined): boolean => uid !== undefined && (hidden.has(uid) || since.has(uid)),
-    /** An answer found it missing before the cache did. */
+    /** An answer said "not found" while the cache still shows the object. */
     hide: (uid: string | undefined): void => {
       if (uid !== undefined) hidden.add(uid)
     },
-    /** The cache tells of its end. */
+    /** The cache shows that the object was deleted. */
     note: (uid: string | undefined): void => {
       if (uid === undefined) return
       hidden.delete(uid)
@@ -79,13 +79,13 @@ const createEnded = (clock: ClockPort) => {
   }
 }
 
-/** Makes the view of a reflection and subscribes it. Close it. */
+/** Makes the view of a reflection and subscribes to it. The caller must close the view; the reflection stays open. */
 export const createFreshView = <T extends KubeObject>(
   reflection: Reflection<T>,
   { clock, show = (object) => object, stored = () => {} }: FreshViewOptions<T>,
 ): FreshView<T> => {
   const objects = new Map<string, T>()
-  /** Names that we know more of than the cache, since when. */
+  /** Names for which the view is ahead of the cache, with the time since when (milliseconds since the epoch). */
   const ahead = new Map<string, number>()
   const ended = createEnded(clock)
   const listeners = new Set<(change: Change<T>) => void>()
@@ -104,7 +104,7 @@ export const createFreshView = <T extends KubeObject>(
     objects.set(name, shown)
     stored(before, shown)
   }
-  /** True if what is known under this name is newer than what the cache shows. */
+  /** True if the view has a newer state than `object`, which comes from the cache. */
   const isBehind = (object: T): boolean => {
     const known = objects.get(object.metadata.name)
     if (known === undefined || !ahead.has(object.metadata.name)) return false
@@ -112,7 +112,7 @@ export const createFreshView = <T extends KubeObject>(
   }
   const follow = ({ type, object, previous }: Change<T>): void => {
     const { name, uid } = object.metadata
-    // a successor tells of the end too
+    // another object has the name now, so the previous one was deleted
     if (previous !== undefined && uidOf(previous) !== uid) ended.note(uidOf(previous))
     if (type === "deleted") {
       ended.note(uid)
@@ -144,7 +144,7 @@ export const createFreshView = <T extends KubeObject>(
   const gone = (name: string, uid: string): boolean => {
     if (uidOf(objects.get(name)) !== uid) return false
     const cached = uidOf(reflection.get(name))
-    // what the cache still has is at most as fresh as what was just found missing
+    // the cache is not fresher than the answer, so any object that it still has under this name was deleted
     ended.hide(cached)
     if (cached !== uid) ended.note(uid)
     drop(name)

@@ -36,9 +36,9 @@ const workload = {
   resources: z
     .strictObject({ requests: quantities.optional(), limits: quantities.optional() })
     .optional()
-    .describe("What the container requests and may use; merged over those of manager/."),
+    .describe("Requests and limits of the container; merged over those of manager/."),
   nodeSelector: texts().optional().describe("Labels of the nodes to run on."),
-  tolerations: z.array(toleration).optional().describe("Taints of nodes that the Pods bear."),
+  tolerations: z.array(toleration).optional().describe("Taints of nodes that the Pods tolerate."),
   affinity: z
     .strictObject({
       nodeAffinity: z.looseObject({}).optional(),
@@ -50,7 +50,7 @@ const workload = {
   topologySpreadConstraints: z
     .array(z.looseObject({ topologyKey: z.string().min(1) }))
     .optional()
-    .describe("How the Pods are spread; instead of those of manager/."),
+    .describe("How the Pods are spread over nodes and zones; replaces the constraints of manager/."),
   priorityClassName: orEmpty(objectName()).optional().describe("Priority of the Pods; empty = the cluster's default."),
   podAnnotations: texts().optional().describe("Annotations of the Pods."),
   podLabels: texts().optional().describe("Further labels of the Pods."),
@@ -61,31 +61,31 @@ const workload = {
   volumeMounts: z
     .array(z.looseObject({ name: label(), mountPath: z.string().regex(/^\//) }))
     .optional()
-    .describe("Where they are mounted."),
+    .describe("Where the further volumes are mounted."),
   serviceAccount: z
-    .strictObject({ annotations: texts().optional().describe("E.g. the cloud role that it stands for.") })
+    .strictObject({ annotations: texts().optional().describe("Annotations, e.g. with a cloud provider's role.") })
     .optional()
-    .describe("Of this role alone."),
+    .describe("The ServiceAccount of this Deployment."),
 }
 
 const autoscaling = z
   .strictObject({
     enabled: z.boolean().optional().describe("Makes a HorizontalPodAutoscaler."),
-    minReplicas: count(1, 1000).optional().describe("Fewest gateways."),
-    maxReplicas: count(1, 1000).optional().describe("Most gateways."),
+    minReplicas: count(1, 1000).optional().describe("Fewest gateway replicas."),
+    maxReplicas: count(1, 1000).optional().describe("Most gateway replicas."),
     targetCPUUtilizationPercentage: count(1, 100).optional().describe("Percent of the requested CPU to aim at."),
   })
   .optional()
-  .describe("More gateways when they are busy.")
+  .describe("Adds gateway replicas when they are busy.")
 
 const ingress = z
   .strictObject({
     enabled: z.boolean().optional().describe("Makes an Ingress for the host of config.gateway.public_url."),
-    className: orEmpty(objectName()).optional().describe("Its class; empty = the cluster's default."),
-    annotations: texts().optional().describe("Its annotations."),
+    className: orEmpty(objectName()).optional().describe("Class of the Ingress; empty = the cluster's default."),
+    annotations: texts().optional().describe("Annotations of the Ingress."),
   })
   .optional()
-  .describe("How clients come in by an ingress controller.")
+  .describe("Access for clients through an ingress controller.")
 
 const parentRef = z.strictObject({
   name: objectName(),
@@ -99,37 +99,37 @@ const parentRef = z.strictObject({
 const httpRoute = z
   .strictObject({
     enabled: z.boolean().optional().describe("Makes an HTTPRoute of the Gateway API for the public host."),
-    parentRefs: z.array(parentRef).optional().describe("The Gateways that take it."),
-    annotations: texts().optional().describe("Its annotations."),
+    parentRefs: z.array(parentRef).optional().describe("The Gateways that the HTTPRoute attaches to."),
+    annotations: texts().optional().describe("Annotations of the HTTPRoute."),
   })
   .optional()
-  .describe("How clients come in by the Gateway API.")
+  .describe("Access for clients through the Gateway API.")
 
 const tls = z
   .strictObject({
-    secretName: orEmpty(objectName()).optional().describe("Secret of the ingress' certificate."),
+    secretName: orEmpty(objectName()).optional().describe("Secret with the TLS certificate of the Ingress."),
     certManager: z
       .strictObject({
         enabled: z.boolean().optional().describe("Makes a Certificate of cert-manager for the public host."),
         issuerRef: z
           .strictObject({
             name: orEmpty(objectName()).optional().describe("Name of the issuer."),
-            kind: z.enum(["Issuer", "ClusterIssuer"]).optional().describe("Its kind."),
+            kind: z.enum(["Issuer", "ClusterIssuer"]).optional().describe("Kind of the issuer."),
           })
           .optional()
-          .describe("Who signs it."),
+          .describe("The issuer that signs the certificate."),
       })
       .optional()
-      .describe("A certificate by cert-manager."),
+      .describe("A certificate from cert-manager."),
   })
   .optional()
   .describe("The certificate of the public host.")
 
 const service = z
   .strictObject({
-    type: z.enum(["ClusterIP", "NodePort", "LoadBalancer"]).optional().describe("Its type."),
-    port: count(1, 65_535).optional().describe("Its port."),
-    annotations: texts().optional().describe("Its annotations."),
+    type: z.enum(["ClusterIP", "NodePort", "LoadBalancer"]).optional().describe("Type of the Service."),
+    port: count(1, 65_535).optional().describe("Port of the Service."),
+    annotations: texts().optional().describe("Annotations of the Service."),
   })
   .optional()
   .describe("The Service that clients and ingresses reach.")
@@ -139,19 +139,19 @@ const image = z
     repository: z.string().min(1).optional().describe("Where the image is pulled from, without a tag."),
     tag: orEmpty(z.string().regex(/^[A-Za-z0-9_][-.A-Za-z0-9_]{0,127}$/))
       .optional()
-      .describe("Its tag; empty = the chart's appVersion."),
+      .describe("Tag of the image; empty = the chart's appVersion."),
     digest: orEmpty(z.string().regex(/^sha256:[0-9a-f]{64}$/))
       .optional()
-      .describe("Its digest, instead of a tag."),
-    pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).optional().describe("When it is pulled."),
+      .describe("Digest of the image, used instead of the tag."),
+    pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).optional().describe("When the image is pulled."),
   })
   .optional()
   .describe("The image of both roles.")
 
 const namespaces = z
   .strictObject({
-    instances: label().optional().describe("Where targets, credentials and instances live."),
-    create: z.boolean().optional().describe("Makes that namespace, and labels both."),
+    instances: label().optional().describe("Namespace of targets, credentials and instances."),
+    create: z.boolean().optional().describe("Creates the namespace of the instances, and labels it and the release's."),
   })
   .optional()
   .describe("The namespaces besides the release's.")
@@ -162,30 +162,30 @@ const plugins = z
       .record(z.string().regex(/^[-._A-Za-z0-9]+$/), z.string())
       .optional()
       .describe("Files of plugins by name, mounted at /plugins."),
-    configMap: orEmpty(objectName()).optional().describe("Instead, the ConfigMap that has them."),
+    configMap: orEmpty(objectName()).optional().describe("Name of a ConfigMap with the files, instead of `files`."),
   })
   .optional()
   .describe("Files of plugins.")
 
-/** What may stand in the chart's values, but for the configuration file under `config`. */
+/** Schema of the chart's values, without the configuration file under `config`. */
 export const chartValues = z.strictObject({
-  global: z.looseObject({}).optional().describe("What Helm gives to a chart inside another one; unused."),
+  global: z.looseObject({}).optional().describe("Helm's global values of a parent chart; not used."),
   image,
   imagePullSecrets: z
     .array(z.strictObject({ name: objectName() }))
     .optional()
-    .describe("Secrets by which nodes pull the image."),
+    .describe("Secrets with the registry credentials for the image."),
   crds: z
-    .strictObject({ install: z.boolean().optional().describe("Installs and upgrades the kinds.") })
+    .strictObject({ install: z.boolean().optional().describe("Installs and upgrades the CRDs.") })
     .optional()
-    .describe("The kinds MCPTarget and MCPInstance."),
+    .describe("The CRDs of MCPTarget and MCPInstance."),
   namespaces,
   podSecurityContext: z
     .union([z.null(), z.looseObject({})])
     .optional()
     .describe("securityContext of the Pods, instead of that of manager/; {} = none, null = that of manager/."),
   networkPolicies: z
-    .strictObject({ enabled: z.boolean().optional().describe("Makes them.") })
+    .strictObject({ enabled: z.boolean().optional().describe("Makes the NetworkPolicies.") })
     .optional()
     .describe("The NetworkPolicies of both namespaces."),
   plugins,
@@ -194,7 +194,7 @@ export const chartValues = z.strictObject({
       replicas: z
         .union([z.null(), count(0, 10)])
         .optional()
-        .describe("One leads, the others stand by; null = not the chart's."),
+        .describe("Number of replicas: one leads, the others stand by; null = not set by the chart."),
       ...workload,
     })
     .optional()
@@ -205,7 +205,7 @@ export const chartValues = z.strictObject({
       replicas: z
         .union([z.null(), count(0, 1000)])
         .optional()
-        .describe("How many; null = not the chart's, as with autoscaling."),
+        .describe("Number of replicas; null = not set by the chart, e.g. with autoscaling."),
       ...workload,
       service,
       autoscaling,
@@ -214,7 +214,7 @@ export const chartValues = z.strictObject({
       tls,
     })
     .optional()
-    .describe("The Deployment of the gateway, and the ways to it."),
+    .describe("The Deployment of the gateway, and how clients reach it."),
   serviceMonitor: z
     .strictObject({
       enabled: z.boolean().optional().describe("Makes ServiceMonitors."),
@@ -222,14 +222,14 @@ export const chartValues = z.strictObject({
         .string()
         .regex(/^[0-9]+(ms|s|m|h)$/)
         .optional()
-        .describe("How often Prometheus asks."),
+        .describe("How often Prometheus scrapes."),
       labels: texts().optional().describe("Labels by which a Prometheus selects them."),
     })
     .optional()
     .describe("For the Prometheus operator."),
 })
 
-/** Without words that only this program understands, and without patterns that Go's engine does not know. */
+/** `value` without the schema keywords of this program, and without patterns that Go's regular expressions do not support. */
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain)
   if (typeof value !== "object" || value === null) return value
@@ -242,7 +242,7 @@ const plain = (value: unknown): unknown => {
 }
 
 /**
- * The JSON Schema of the chart's values: what Helm refuses, and what editors show. Draft 7, which every Helm 3 and 4 knows.
+ * The JSON Schema of the chart's values, for Helm and for editors. Draft 7, which all versions of Helm 3 and 4 support.
  * The configuration file under `config` has the program's own schema.
  */
 export const chartValuesSchema = (): JsonSchema => {
@@ -251,12 +251,12 @@ export const chartValuesSchema = (): JsonSchema => {
   return { ...schema, properties: { ...schema.properties, config } }
 }
 
-/** Folders of manifests that the chart installs too; it has copies, since a chart reads no file outside its folder. */
+/** Folders of manifests that the chart installs too. The chart has copies, since Helm reads no file outside a chart's folder. */
 const folders = "{crd,rbac,manager}"
 
 /**
- * The generated files of chart/: copies of crd/, rbac/ and manager/, and the schema of the values. What stands in `made`
- * is copied from there, and the rest as it lies on the disk below `root`.
+ * The generated files of chart/: copies of crd/, rbac/ and manager/, and the schema of the values. A manifest in `made` is
+ * copied from there; all others are read from the disk below `root`.
  */
 export const chartFiles = (made: ReadonlyMap<string, string>, root: string): ReadonlyMap<string, string> => {
   const written = globSync(`${folders}/*.yaml`, { cwd: root }).map((path) => path.replaceAll("\\", "/"))

@@ -1,4 +1,4 @@
-/** Time as the rest of the program sees it. Tests pass a clock that they turn by hand. */
+/** The program's only source of time and timers. Tests pass a clock that they advance themselves. */
 export type ClockPort = {
   /** Wall-clock time in milliseconds since the Unix epoch. */
   now(): number
@@ -9,7 +9,7 @@ export type ClockPort = {
 }
 
 /**
- * How far apart the clocks of the cluster's machines may be, milliseconds. A stamp that another machine wrote tells that
- * something changed; when, only as exactly as this.
+ * Largest difference that is allowed for between the clocks of the cluster's machines, milliseconds. A time that another
+ * machine wrote is exact only to this difference.
  */
 export const clockSkewMs = 5 * 60_000

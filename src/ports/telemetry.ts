@@ -1,4 +1,4 @@
-/** Facts of a log line. Values are small and never secret: a digest of a subject, not a token. */
+/** Fields of a log line. Values must be small and never secret, e.g. a digest of a subject, not a token. */
 export type LogFields = Readonly<Record<string, unknown>>
 
 /** A structured logger. An error under the key `error` is written with its code, message and causes. */
@@ -14,7 +14,7 @@ export type Logger = {
 /** Label values of one sample; the set of possible values must be bounded. */
 export type Labels = Readonly<Record<string, string>>
 
-/** Name, help text and label names of a metric, as Prometheus knows them. */
+/** Name, help text and label names of a Prometheus metric. */
 export type MetricDefinition = {
   readonly name: string
   readonly help: string
@@ -30,12 +30,15 @@ type Gauge = { set(value: number, labels?: Labels): void; inc(labels?: Labels, b
 /** A distribution, in seconds. */
 type Histogram = { observe(seconds: number, labels?: Labels): void }
 
-/** Logs and metrics behind one door. Defining a metric twice returns the same one. */
+/** Logs and metrics. Defining a metric twice returns the same metric. */
 export type TelemetryPort = {
   readonly log: Logger
   counter(definition: MetricDefinition): Counter
   gauge(definition: MetricDefinition): Gauge
-  /** A gauge that is read when it is asked for, and costs nothing until then; of several the last one. `read` must not throw. */
+  /**
+   * A gauge whose value `read` returns at each scrape. If a name is defined several times, the last `read` counts. `read`
+   * must not throw.
+   */
   reading(definition: Omit<MetricDefinition, "labels" | "buckets">, read: () => number): void
   histogram(definition: MetricDefinition): Histogram
   /** All metrics in the Prometheus text format. */

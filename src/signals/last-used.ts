@@ -1,28 +1,28 @@
 /**
- * Use that leaves no mark: gateways record it in `status.lastUsedTime`, in steps, so that a warm request costs no write. What
- * the operator must add to a record follows from those steps.
+ * Use of an instance by calls too short for an in-use mark. Gateways record it in `status.lastUsedTime`, but not at every
+ * request, so that most requests cost no write. The operator therefore adds the recording interval to the idle TTL.
  */
 
-/** The part of the idle TTL after which use is recorded anew. */
+/** Use is recorded again after this part of the idle TTL. */
 const recordShare = 1 / 4
-/** The part of the idle TTL after which the record is awaited before the request goes on, so that collection cannot win. */
+/** After this part of the idle TTL a request awaits the record before it is sent, so that the instance is not deleted first. */
 const awaitShare = 1 / 2
 
-/** Near the limit of instances use is recorded this often, milliseconds, so that eviction finds the right one. */
+/** Near the limit of instances use is recorded this often, milliseconds, so that eviction finds the least recently used. */
 const crowdedStepMs = 30_000
-/** There a record is awaited from this age of the last one on, milliseconds; less than {@link evictableIdleMs}. */
+/** Near the limit a request awaits the record if the last one is this old, milliseconds; less than {@link evictableIdleMs}. */
 const crowdedAwaitMs = 45_000
 
 /** How long an instance must have been idle before it may be drained to make room for another, milliseconds. */
 export const evictableIdleMs = 60_000
 
-/** What use asks for: no record, one that nobody waits for, or one that is awaited. */
+/** Whether a request must record use: not at all, without waiting for the write, or awaiting the write. */
 export type StampNeed = "none" | "background" | "awaited"
 
 /**
- * What use asks for whose last record is `ageMs` old: nothing while that is younger than a quarter of the idle TTL (near the
- * limit of instances: 30 s); a record, and past half of the TTL (45 s) one that is awaited, so that collection and eviction
- * cannot win. Pure.
+ * How a request must record use if the last record is `ageMs` old: not at all up to a quarter of the idle TTL; in the
+ * background up to half of it; awaited beyond. If `crowded` (near the limit of instances), the bounds are at most 30 s and
+ * 45 s. Awaiting the record makes sure that the instance is not deleted or evicted before the request is sent. Pure.
  */
 export const stampNeed = (ageMs: number, idleTTLMs: number, crowded: boolean): StampNeed => {
   const [step, limit] = [recordShare * idleTTLMs, awaitShare * idleTTLMs]
@@ -31,7 +31,7 @@ export const stampNeed = (ageMs: number, idleTTLMs: number, crowded: boolean): S
 }
 
 /**
- * When an instance is idle whose last record of use is of `recordedAt`: that record says «used until a step later at most», so
- * the step comes on top of the TTL. Both in milliseconds.
+ * When an instance counts as idle, milliseconds since the epoch like `recordedAt`, the time of its last record. Use within a
+ * quarter of the TTL after a record leaves no new record, so that quarter is added to the TTL.
  */
 export const idleFrom = (recordedAt: number, idleTTLMs: number): number => recordedAt + (1 + recordShare) * idleTTLMs

@@ -1,8 +1,8 @@
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 
-/** By what tools that put back what is missing mark the objects that they apply: Argo CD, Helm. */
+/** Annotations by which GitOps tools mark the objects that they apply: Argo CD, Helm. */
 const annotations: readonly string[] = ["argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"]
-/** The same as labels: Argo CD, and Flux for a Kustomization and a HelmRelease. */
+/** Labels of the same purpose: Argo CD, and Flux for a Kustomization and a HelmRelease. */
 const toolLabels: readonly string[] = [
   "argocd.argoproj.io/instance",
   "kustomize.toolkit.fluxcd.io/name",
@@ -10,9 +10,9 @@ const toolLabels: readonly string[] = [
 ]
 
 /**
- * True if the operator must not delete the instance: its author says so, or a tool applied it that would only make it again,
- * for ever. Never one that names its target's UID, as gateways' instances do: the next request makes another one, with other
- * credentials if they changed.
+ * True if the operator must not delete the instance: `reclaimPolicy` is Retain, or the instance was applied by a tool that
+ * would create it again after each deletion. False for an instance with a `targetUID`, as gateways create them: the next
+ * request creates a new one, with the current credentials.
  */
 export const isRetained = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "spec">): boolean => {
   if (spec.targetUID !== undefined) return false
@@ -26,15 +26,16 @@ export const isRetained = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
 type Facts = Pick<MCPInstance, "metadata" | "spec" | "status">
 
 /**
- * The restartTime that an instance was made with, by a manifest; undefined if it was made without. The operator keeps it
- * in the status at its first look, since each later edit of the spec hides what the instance began with.
+ * The restartTime that an instance was created with, e.g. by a manifest; undefined if it had none. The operator saves it in
+ * the status at its first reconcile, because later edits of the spec overwrite the field.
  */
 export const initialRestartTime = ({ metadata, spec, status }: Facts): string | undefined =>
   status?.initialRestartTime ?? (metadata.generation === 1 ? spec.restartTime : undefined)
 
 /**
- * True if a restart was asked for since the instance was made, which ends it: one that was made with a restartTime is not
- * restarted by it. One that is retained never ends: there a new restartTime replaces the Pod, as each change of the spec does.
+ * True if the instance must be drained and deleted because a restart was requested after its creation: the restartTime that
+ * it was created with does not count. False for a retained instance, where a new restartTime replaces only the Pod, like any
+ * other change of the spec.
  */
 export const asksForRestart = (instance: Facts): boolean =>
   !isRetained(instance) &&

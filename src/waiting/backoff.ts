@@ -1,9 +1,9 @@
-/** How pauses between attempts grow, milliseconds: the first one, doubled with each attempt, up to the longest. */
+/** Pauses between attempts, milliseconds: the first pause is `firstMs`; each next one is twice as long, up to `longestMs`. */
 export type Backoff = { readonly firstMs: number; readonly longestMs: number }
 
-/** Doublings beyond which a pause is the longest one in any case: of more, numbers would lose their meaning. */
+/** Most doublings that are computed, so that the product stays finite; 2 ** 30 pauses exceed any `longestMs`. */
 const mostDoublings = 30
 
-/** The pause after this many failed attempts in a row, from 1. */
+/** The pause after `failures` failed attempts in a row (at least 1), milliseconds, without jitter. */
 export const backoffMs = (failures: number, { firstMs, longestMs }: Backoff): number =>
   Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, mostDoublings))

@@ -1,7 +1,7 @@
-/** Runs a task of each key once at a time. */
+/** Runs at most one task of each key at a time. */
 export type SingleFlight<T> = (key: string, task: () => Promise<T>) => Promise<T>
 
-/** Makes a runner of tasks: those who come while the task of their key runs share its outcome. */
+/** Makes a runner of tasks: a call while a task of the same key runs gets that task's result, or its error. */
 export const createSingleFlight = <T>(): SingleFlight<T> => {
   const running = new Map<string, Promise<T>>()
   return (key, task) => {

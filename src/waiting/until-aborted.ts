@@ -1,4 +1,4 @@
-/** Resolves when the signal is aborted, at once if it is by now; never if there is none. */
+/** Resolves when the signal is aborted, at once if it is aborted already; never resolves without a signal. */
 export const untilAborted = (signal: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve) => {
     if (signal?.aborted === true) resolve()
@@ -6,8 +6,8 @@ export const untilAborted = (signal: AbortSignal | undefined): Promise<void> =>
   })
 
 /**
- * Follows `promise`, but rejects with the signal's reason as soon as that is aborted: whoever was called may be deaf to it, or
- * work for others too. What becomes of the promise afterwards is nobody's business.
+ * Settles like `promise`, but rejects with the signal's reason as soon as the signal is aborted. For work that ignores the
+ * signal, or that other callers share. The work itself goes on; its later result or error is dropped.
  */
 export const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
   const aborted = Promise.withResolvers<never>()

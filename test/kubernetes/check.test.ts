@@ -120,7 +120,7 @@ describe("what is missing is told, with what to do", () => {
     const { lines, allWell } = await check({ role: "operator", kubeconfig, namespace: without.instances })
     expect(allWell).toBe(false)
     expect(failed(lines)).toEqual([
-      `FAILED  rights of the operator in ${without.instances}: may not patch mcpinstances/status (tells their state) → kubectl apply -f rbac/, and run as its ServiceAccount reflow-operator`,
+      `FAILED  rights of the operator in ${without.instances}: may not patch mcpinstances/status (writes their state) → kubectl apply -f rbac/, and run as its ServiceAccount reflow-operator`,
     ])
   })
 

@@ -1,9 +1,9 @@
 import { apiGroup } from "../../api/kinds/kind.ts"
 
-/** Who acts: each role of the program has a ServiceAccount of its own. */
+/** A role of the program that calls the Kubernetes API; each has its own ServiceAccount. */
 export type Actor = "operator" | "gateway"
 
-/** One line of what an actor may do. `rbac/` is generated from these lines; `reflow check` asks for each of them. */
+/** One permission of an actor. `rbac/` is generated from these; `reflow check` tests each of them against the cluster. */
 export type Grant = {
   readonly actor: Actor
   /** `instances`: the namespace of the MCPInstance objects; `own`: the namespace that the actor runs in. */
@@ -13,27 +13,27 @@ export type Grant = {
   /** Plural, with the subresource after a slash. */
   readonly resource: string
   readonly verbs: readonly string[]
-  /** Only objects of these names. */
+  /** If given, the permission is for objects of these names only. */
   readonly names?: readonly string[]
-  /** Why it is needed. */
+  /** Why the actor needs it; becomes a comment in `rbac/`. */
   readonly why: string
-  /** Verbs that an audit log need not show, each with the reason. */
+  /** Verbs that may be missing in an audit log of the cluster, each with the reason. */
   readonly unseen?: Readonly<Record<string, string>>
 }
 
-/** Name of the Secret with the bootstrap admin token. */
+/** Name of the Secret with the bootstrap token of the administrator. */
 export const bootstrapSecretName = "reflow-bootstrap-token"
 
-/** Name of the Secret with the session keys, as gateway.keys_secret is by default. */
+/** Default name of the Secret with the session keys (gateway.keys_secret). */
 export const keysSecretName = "reflow-gateway-keys"
 
 /** Name of the operator's Lease. */
 export const leaseName = "reflow-operator"
 
-/** Name of the Lease in which gateways say that they live, each by an annotation of its own. */
+/** Name of the Lease on which each gateway renews its own annotation, to show that it runs (src/signals/presence.ts). */
 export const gatewaysLeaseName = "reflow-gateways"
 
-/** Everything that the two roles may do. No ClusterRole, nothing outside two namespaces. */
+/** All permissions of the two roles. There is no ClusterRole, and no permission outside the two namespaces. */
 export const grants: readonly Grant[] = [
   {
     actor: "operator",
@@ -41,7 +41,7 @@ export const grants: readonly Grant[] = [
     group: apiGroup,
     resource: "mcpinstances",
     verbs: ["get", "list", "watch", "patch", "delete"],
-    why: "follows them, rolls target changes into them, collects them",
+    why: "watches them, updates them when their target changes, deletes them",
   },
   {
     actor: "operator",
@@ -49,7 +49,7 @@ export const grants: readonly Grant[] = [
     group: apiGroup,
     resource: "mcpinstances/status",
     verbs: ["patch"],
-    why: "tells their state",
+    why: "writes their state",
   },
   {
     actor: "operator",
@@ -66,7 +66,7 @@ export const grants: readonly Grant[] = [
     group: apiGroup,
     resource: "mcptargets",
     verbs: ["get", "list", "watch"],
-    why: "follows them",
+    why: "watches them",
   },
   {
     actor: "operator",
@@ -74,7 +74,7 @@ export const grants: readonly Grant[] = [
     group: apiGroup,
     resource: "mcptargets/status",
     verbs: ["patch"],
-    why: "tells counts and whether a target is accepted",
+    why: "writes the number of instances and whether a target is accepted",
   },
   {
     actor: "operator",
@@ -98,7 +98,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "events",
     verbs: ["create", "patch", "list"],
-    why: "tells transitions; reads a Pod's Events when its status does not say why a probe fails",
+    why: "records Events; reads a Pod's Events when its status does not say why a probe fails",
   },
   {
     actor: "operator",
@@ -107,7 +107,7 @@ export const grants: readonly Grant[] = [
     resource: "leases",
     verbs: ["get", "update"],
     names: [leaseName],
-    why: "one leader",
+    why: "leader election",
   },
   {
     actor: "operator",
@@ -115,7 +115,7 @@ export const grants: readonly Grant[] = [
     group: "coordination.k8s.io",
     resource: "leases",
     verbs: ["create"],
-    why: "makes that Lease on first start; RBAC cannot narrow a create by name",
+    why: "creates the Lease of the leader election on first start; RBAC cannot limit a create by name",
   },
   {
     actor: "operator",
@@ -124,7 +124,7 @@ export const grants: readonly Grant[] = [
     resource: "leases",
     verbs: ["list", "watch"],
     names: [gatewaysLeaseName],
-    why: "knows which gateways live, for which a drain waits",
+    why: "knows which gateways run, because a drain waits for each of them",
   },
   {
     actor: "gateway",
@@ -132,7 +132,7 @@ export const grants: readonly Grant[] = [
     group: apiGroup,
     resource: "mcptargets",
     verbs: ["get", "list", "watch", "create", "patch", "delete"],
-    why: "follows them; the REST API makes, changes and deletes them",
+    why: "watches them; the REST API creates, changes and deletes them",
   },
   {
     actor: "gateway",
@@ -140,7 +140,7 @@ export const grants: readonly Grant[] = [
     group: apiGroup,
     resource: "mcpinstances",
     verbs: ["get", "list", "watch", "create", "patch", "delete"],
-    why: "asks for instances and follows them; the REST API restarts them",
+    why: "creates and watches them; the REST API restarts them",
   },
   {
     actor: "gateway",
@@ -156,7 +156,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "pods/log",
     verbs: ["get"],
-    why: "shows users the log of their own server, and administrators every one",
+    why: "shows users the log of their own server, and administrators the log of every server",
   },
   {
     actor: "gateway",
@@ -164,7 +164,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "secrets",
     verbs: ["get", "create", "patch", "delete"],
-    why: "credentials, by computed names; RBAC cannot narrow a create by name, and nobody may list them",
+    why: "credentials, by computed names; RBAC cannot limit a create by name; no role may list Secrets",
   },
   {
     actor: "gateway",
@@ -172,7 +172,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "events",
     verbs: ["create", "patch"],
-    why: "tells what a person should know about an instance",
+    why: "records Events about instances",
   },
   {
     actor: "gateway",
@@ -181,7 +181,7 @@ export const grants: readonly Grant[] = [
     resource: "secrets",
     verbs: ["get", "patch"],
     names: [keysSecretName],
-    why: "the keys that seal session ids, which it rotates",
+    why: "the keys that encrypt session ids, which the gateway rotates",
   },
   {
     actor: "gateway",
@@ -198,7 +198,7 @@ export const grants: readonly Grant[] = [
     group: "",
     resource: "secrets",
     verbs: ["create"],
-    why: "makes those two on first start; RBAC cannot narrow a create by name",
+    why: "creates these two Secrets on first start; RBAC cannot limit a create by name",
   },
   {
     actor: "gateway",
@@ -207,7 +207,7 @@ export const grants: readonly Grant[] = [
     resource: "leases",
     verbs: ["patch"],
     names: [gatewaysLeaseName],
-    why: "says that it lives; it cannot write the operator's Lease",
+    why: "shows that it runs, by its annotation; it cannot write the operator's Lease",
   },
   {
     actor: "gateway",
@@ -215,6 +215,6 @@ export const grants: readonly Grant[] = [
     group: "coordination.k8s.io",
     resource: "leases",
     verbs: ["create"],
-    why: "makes that Lease on first start; RBAC cannot narrow a create by name",
+    why: "creates this Lease on first start; RBAC cannot limit a create by name",
   },
 ]

@@ -20,7 +20,7 @@ import { createObjectCalls, type ObjectCalls } from "./objects.ts"
 import { createTransport, type Transport } from "./transport.ts"
 import { createSource, logCall, streamLog } from "./watch.ts"
 
-/** An Event that was written lately: an equal one is counted on it. */
+/** An Event that was written recently; `at` is the time of the last write (milliseconds since the epoch). */
 type Written = { readonly ref: ObjectRef; readonly at: number; readonly times: number }
 
 const maxKept = 1_000
@@ -31,14 +31,14 @@ const keyOf = ({ regarding, type, reason, note }: EventInput): string =>
     .digest("hex")
     .slice(0, 16)
 
-/** Makes the function that records Events; equal ones within ten minutes become a count on the first. */
+/** Makes the function that records Events; an equal Event within ten minutes only raises the count of the first. */
 const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: string) => {
-  /** What was written of each key, the one that is longest ago first. */
+  /** The last Event of each key, the oldest write first. A key is the digest of all fields that make Events equal. */
   const written = new Map<string, Written>()
-  /** The last write of each key that has not ended: equal Events wait for each other, or each would be a first one. */
+  /** The unfinished write of each key: equal Events are written one after the other, or each would create a new Event. */
   const pending = new Map<string, Promise<void>>()
 
-  /** Counts one more on an Event; false if that is gone: the API server keeps them for an hour. */
+  /** Raises the count of an Event; false if it no longer exists, since the API server keeps Events for an hour. */
   const count = async ({ ref, times }: Written, options?: CallOptions): Promise<boolean> => {
     try {
       const patch = { count: times + 1, lastTimestamp: toKubeTime(clock.now()) }
@@ -78,27 +78,27 @@ const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: 
   }
 }
 
-/** What the kube adapter needs. */
+/** Dependencies and options of the kube adapter. */
 export type KubeClusterDeps = {
   /** Path of a kubeconfig; empty = the Pod's own service account. */
   readonly kubeconfig: string
-  /** Name under which this role's fields are managed, e.g. `reflow-operator`. */
+  /** Field manager of this role's writes, e.g. `reflow-operator`; also the user agent and the component of its Events. */
   readonly fieldManager: string
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** Milliseconds of silence after which a watch counts as dead; default 75 s, since bookmarks come every 60 s. */
+  /** Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s. */
   readonly silenceLimitMs?: number
 }
 
-/** The real API server behind the cluster port. */
+/** The cluster port over the API server of a real cluster. */
 export type KubeCluster = ClusterPort & {
   /** The raw transport, for the preflight check. */
   readonly transport: Transport
-  /** The namespace that this process lives in: its Pod's, or the one of the kubeconfig's context, if that names one. */
+  /** The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none. */
   readonly ownNamespace: string | undefined
 }
 
-/** Opens a cluster. No call is made before the first use. */
+/** Opens a cluster. Throws `ConfigInvalid` for a bad kubeconfig. Makes no call before the first use. */
 export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
   const { kubeconfig, fieldManager, clock, telemetry } = deps
   const silence = deps.silenceLimitMs === undefined ? {} : { silenceLimitMs: deps.silenceLimitMs }

@@ -2,17 +2,17 @@ import { KubeConfig } from "@kubernetes/client-node"
 import { Agent, type buildConnector, type Dispatcher, ProxyAgent } from "undici"
 import { AppError } from "../../errors.ts"
 
-/** What the library derives from a kubeconfig: the way to the API server and the TLS material. */
+/** What the library derives from a kubeconfig: agent or proxy to reach the API server, and the TLS material. */
 type Derived = ReturnType<KubeConfig["createDispatcherOptions"]>
 
-/** Connections for one set of TLS material. */
+/** Connections for one set of TLS material; watches have their own, so that they leave room for calls. */
 type Pool = { readonly call: Dispatcher; readonly watch: Dispatcher }
 
 /** The connections to one API server. */
 type Pools = {
   /** The connections for this TLS material: the same ones until it changes, e.g. because a certificate was renewed. */
   pick(derived: Derived): Pool
-  /** Lets the next calls have new connections if they still get `suspect`. Calls under way go on. */
+  /** Replaces the connections for calls if `suspect` is the current one. Calls under way keep theirs. */
   renew(suspect: Dispatcher): void
   /** Ends all connections at once. */
   close(): Promise<void>
@@ -21,13 +21,13 @@ type Pools = {
 /** The library derives node:tls options; undici takes the same ones under a type of its own. */
 type TLSOptions = buildConnector.BuildOptions
 
-/** More calls than this at a time wait for each other. */
+/** Most calls at a time; further calls are queued. */
 const callConnections = 8
 const connectMs = 5_000
 
 /**
- * HTTP/1.1: with HTTP/2 one dead connection would be the end of every call and watch. No clocks of undici's: calls and
- * watches set their own bounds. Idle connections end before any API server or load balancer ends them.
+ * HTTP/1.1: with HTTP/2 one broken connection would end all calls and watches. undici's timeouts are off, because calls and
+ * watches set their own. Idle connections are closed before an API server or load balancer would close them.
  */
 const agentOptions = { allowH2: false, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 30_000 }
 
@@ -41,9 +41,9 @@ const makeAgent = (derived: Derived, connections?: number): Dispatcher => {
   return new Agent({ ...options, connect: { ...tls, timeout: connectMs } })
 }
 
-/** Makes what keeps the connections. Nothing is connected yet. */
+/** Makes the pools. Connects nothing yet. */
 const createPools = (): Pools => {
-  /** Agents that get nothing new, until what they still do has ended. */
+  /** Replaced agents: they get no new requests and are removed when their last request has ended. */
   const retired = new Set<Dispatcher>()
   let current: (Pool & { readonly key: string; readonly derived: Derived }) | undefined
 
@@ -72,7 +72,7 @@ const createPools = (): Pools => {
   }
 }
 
-/** What a request is for: watches have connections of their own, so that they leave room for calls. */
+/** Which connections a request uses. */
 export type Use = "call" | "watch"
 
 /** Headers and connections for one request. */
@@ -81,29 +81,29 @@ type Credentials = {
   readonly dispatcher: Dispatcher
 }
 
-/** How to reach and convince the API server. */
+/** How to reach the API server and authenticate to it. */
 export type Connection = {
   /** Origin and base path of the API server, without a trailing slash. */
   readonly server: string
-  /** The namespace that this process lives in: its Pod's, or the one of the kubeconfig's context, if that names one. */
+  /** The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none. */
   readonly namespace: string | undefined
-  /** Tokens and certificates as they are now: files are read again, at most a minute old. */
+  /** Current headers and connections. The library reads token and certificate files again when they are a minute old. */
   authenticate(use: Use): Promise<Credentials>
-  /** Reads the kubeconfig or the Pod's service account again, for a server that no longer takes what it says. */
+  /** Reads the kubeconfig or the Pod's service account again. For use after a 401. Throws `ConfigInvalid`. */
   reload(): void
-  /** Gives the next calls new connections if they still get `suspect`, which may be dead without saying so. */
+  /** Replaces the connections for calls if `suspect`, which may be broken without an error, is the current one. */
   reconnect(suspect: Dispatcher): void
   close(): Promise<void>
 }
 
-/** The URL without slashes at its end, which would stand twice before each path. */
+/** The URL without slashes at its end, since each path begins with one. */
 const withoutSlashes = (url: string): string => {
   let end = url.length
   while (url.endsWith("/", end)) end--
   return url.slice(0, end)
 }
 
-/** What the library calls on a request's context to authenticate it. */
+/** The part of a request context that the library calls to authenticate a request. */
 type Context = { setHeaderParam(key: string, value: string): void; setDispatcher(dispatcher: unknown): void }
 
 type AuthenticateArgument = Parameters<KubeConfig["applySecurityAuthentication"]>[0]
@@ -121,7 +121,7 @@ const load = (kubeconfig: string): KubeConfig => {
   }
   const cluster = config.getCurrentCluster()
   if (cluster === null) throw invalid(": its current context names no cluster.")
-  // what the library makes of the variables that only a Pod has
+  // the library's result if the variables KUBERNETES_SERVICE_HOST and _PORT, which every Pod has, are not set
   if (kubeconfig === "" && cluster.server.includes("//undefined:"))
     throw invalid(" is empty, and this is no Pod: name a kubeconfig, or use --role dev.")
   if (!URL.canParse(cluster.server)) throw invalid(`: '${cluster.server}' is no URL of an API server.`)
@@ -132,8 +132,8 @@ const load = (kubeconfig: string): KubeConfig => {
 }
 
 /**
- * Loads a kubeconfig whose requests get their connections from `pools`. By itself the library makes a dispatcher, and
- * so a TLS connection, for each request; its private method is the only hook that it leaves.
+ * Loads a kubeconfig whose requests get their connections from `pools`. Without this, the library makes a dispatcher, and
+ * so a TLS connection, for each request. Overriding its private method is the only way to change that.
  */
 const loadPooled = (kubeconfig: string, pools: Pools): KubeConfig => {
   const config = load(kubeconfig)
@@ -144,7 +144,7 @@ const loadPooled = (kubeconfig: string, pools: Pools): KubeConfig => {
   return config
 }
 
-/** Opens a kubeconfig (a path), or with `""` the Pod's own service account. Throws `ConfigInvalid`; connects later. */
+/** Opens a kubeconfig (a path), or with `""` the Pod's service account. Throws `ConfigInvalid`. Connects at the first call. */
 export const connect = (kubeconfig: string): Connection => {
   const pools = createPools()
   let config = loadPooled(kubeconfig, pools)

@@ -14,60 +14,60 @@ export type Call = {
   readonly body?: unknown
   /** Default `application/json`. */
   readonly contentType?: string
-  /** For messages: verb and object, e.g. `get pods reflow/x`. */
+  /** Verb and object for messages, e.g. `get pods reflow/x`. */
   readonly what: string
   /** True if the body or the answer may hold secret values. */
   readonly isSecret?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
-/** What an exchange needs. */
+/** Dependencies of an exchange. */
 export type ExchangeDeps = {
   readonly connection: Connection
   readonly clock: ClockPort
   readonly log: Logger
-  /** Counts answers by `method` and `code`; `<error>` = none came. */
+  /** Counts calls by `method` and `code`; `<error>` = no response came. */
   readonly requests: Counter
   /** Name of this client, as the audit log shows it. */
   readonly userAgent: string
-  /** Ends everything under way. Its reason is an AppError. */
+  /** Aborts all calls. The reason is an AppError. */
   readonly closing: AbortSignal
 }
 
 /** How long one exchange may take, in milliseconds. */
 export type Patience = {
-  /** Until the answer begins. */
+  /** Until the response begins. */
   readonly headMs: number
-  /** Until it has ended; Infinity = as long as it likes. */
+  /** Until the response has ended; Infinity = no limit. */
   readonly wholeMs: number
 }
 
-/** A call on connections that stayed silent for this long makes them suspect. */
+/** If a call fails after this long without any response, its connections are replaced, milliseconds. */
 const suspectMs = 2_000
 const maxWarnings = 500
 
 type Answer = Dispatcher.ResponseData
 type Read<T> = (answer: Answer) => Promise<T>
 
-/** One attempt at a call: sends it, and reads what came unless it is a refusal. */
+/** One attempt at a call: sends it, and passes the response to `read`. A status of 300 or more is thrown as an error. */
 export type Exchange = <T>(call: Call, use: Use, patience: Patience, read: Read<T>) => Promise<T>
 
 const unanswered = (call: Call, why: string, cause?: unknown): AppError =>
   new AppError("ClusterUnavailable", { detail: `${call.what}: ${why}.`, cause })
 
-/** Logs each warning of the API server once, e.g. of a field that its CRD does not know. */
+/** Logs each warning of the API server once, e.g. about a field that its CRD does not have; at most {@link maxWarnings}. */
 const createWarnings = (log: Logger) => {
-  const told = new Set<string>()
+  const logged = new Set<string>()
   return (call: Call, header: string | string[] | undefined): void => {
     if (header === undefined) return
     const warning = String(header).slice(0, 500)
-    if (told.has(warning) || told.size >= maxWarnings) return
-    told.add(warning)
+    if (logged.has(warning) || logged.size >= maxWarnings) return
+    logged.add(warning)
     log.warn("the API server warns", { what: call.what, warning })
   }
 }
 
-/** A signal with a time limit that can be set anew. */
+/** A signal with a time limit that can be set again, combined with the signals of the call and of `closing`. */
 const createLimit = (clock: ClockPort, call: Call, closing: AbortSignal) => {
   const late = new AbortController()
   let cancel = (): void => {}
@@ -122,8 +122,8 @@ const send = async (
 }
 
 /**
- * Makes the exchange. It rejects with an error of the code table, or with the reason of the call's own signal. Abort
- * ends the body too, as long as it is read.
+ * Makes the exchange. It rejects with an error of the code table, or with the reason of the call's own signal. An abort also
+ * ends a body that is still being read.
  */
 export const createExchange = (deps: ExchangeDeps): Exchange => {
   const { connection, clock, closing } = deps

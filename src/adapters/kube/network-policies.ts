@@ -1,7 +1,7 @@
 import { isIPv6 } from "node:net"
 import type { Namespaces } from "./rbac.ts"
 
-/** IPv4 networks that are no part of the public internet, or that belong to the machine or its cloud. */
+/** IPv4 networks that are not part of the public internet, or that belong to the node or its cloud. */
 const privateNetworks: readonly string[] = [
   // this host, loopback, IETF protocol assignments
   "0.0.0.0/8",
@@ -14,21 +14,21 @@ const privateNetworks: readonly string[] = [
   "100.64.0.0/10",
   // link-local: the metadata address of most clouds
   "169.254.0.0/16",
-  // Azure's agent of the host, at an address that looks public
+  // Azure's host agent (WireServer), which has a public address
   "168.63.129.16/32",
-  // tests of networks, multicast, reserved
+  // benchmark tests (RFC 2544), multicast, reserved
   "198.18.0.0/15",
   "224.0.0.0/4",
   "240.0.0.0/4",
 ]
 
-/** What is public in IPv6: fc00::/7, fe80::/10, loopback, IPv4 in IPv6 and NAT64 are outside of it. */
+/** The public IPv6 addresses: without fc00::/7, fe80::/10, loopback, IPv4-mapped addresses and NAT64. */
 const publicIPv6 = "2000::/3"
 
-/** 6to4 and Teredo: in their addresses stand IPv4 ones, private ones too. */
+/** 6to4 and Teredo: their addresses contain IPv4 addresses, which may be private. */
 const tunnelsIPv6: readonly string[] = ["2002::/16", "2001::/32"]
 
-/** Ports at which API servers answer behind their Service; a policy cannot name them otherwise than by port. */
+/** Usual ports of API servers behind their Service; a NetworkPolicy can select an API server only by port. */
 const apiServerPorts: readonly number[] = [443, 6443, 8443, 16443]
 
 type Port = { readonly protocol: "TCP" | "UDP"; readonly port?: number | string }
@@ -41,15 +41,15 @@ type Peer = {
 
 type Selector = { readonly matchLabels?: Readonly<Record<string, string>> }
 
-/** A NetworkPolicy as `kubectl apply` takes it, and why it is there. */
+/** A NetworkPolicy for `kubectl apply`, and the reason for it, which becomes a comment. */
 export type ExplainedPolicy = { readonly why: string; readonly policy: ReturnType<typeof toPolicy> }
 
 type Spec = {
   readonly podSelector: Selector
   readonly policyTypes: readonly ("Ingress" | "Egress")[]
-  /** Without `from` everybody may come. */
+  /** Without `from`, all sources are allowed. */
   readonly ingress?: readonly { readonly from?: readonly Peer[]; readonly ports: readonly Port[] }[]
-  /** Without `to` every address is meant. */
+  /** Without `to`, all destinations are allowed. */
   readonly egress?: readonly { readonly to?: readonly Peer[]; readonly ports?: readonly Port[] }[]
 }
 
@@ -68,8 +68,8 @@ const namespaceNamed = (name: string): Selector => ({ matchLabels: { "kubernetes
 const podsNamed = (name: string): Selector => ({ matchLabels: { "app.kubernetes.io/name": name } })
 
 /**
- * Port 53 of whatever address: the cluster's DNS may be Pods, a cache at 169.254.20.10 or at its Service's address, a
- * process of the node, or a cloud's. OpenShift's Pods listen at 5353, which is what a policy sees.
+ * Port 53 of every address: the cluster's DNS may run in Pods, in a cache at 169.254.20.10 or at the address of its Service,
+ * in a process of the node, or in the cloud. OpenShift's DNS Pods listen on 5353, and policies apply to the Pod's port.
  */
 const dns: NonNullable<Spec["egress"]> = [
   { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] },
@@ -79,22 +79,22 @@ const dns: NonNullable<Spec["egress"]> = [
   },
 ]
 
-/** Whoever scrapes metrics: Pods of the namespaces that say so by a label, as kubebuilder's projects have it. */
+/** Metrics: open to Pods of namespaces with the label `metrics: enabled`, as in kubebuilder's projects. */
 const metrics: NonNullable<Spec["ingress"]> = [
   { from: [{ namespaceSelector: { matchLabels: { metrics: "enabled" } } }], ports: tcp("metrics") },
 ]
 
-/** True if a network is a part of the public IPv6 addresses, so that it can be excepted from them. */
+/** True if a network is a part of {@link publicIPv6}, as Kubernetes requires of an exception. */
 const isPublicIPv6 = (cidr: string): boolean => /^[23][0-9a-f]{3}:/i.test(cidr)
 
 const instancePolicies = ({ own, instances }: Namespaces, clusterCidrs: readonly string[]): ExplainedPolicy[] => [
   {
-    why: "Instances: called by the gateway alone; out to DNS and to public addresses, nowhere else.",
+    why: "Instances: in from the gateway only; out to DNS and public addresses only.",
     policy: toPolicy("reflow-instances", instances, {
       podSelector: {},
       policyTypes: ["Ingress", "Egress"],
       ingress: [
-        // both in one element: a Pod of this name in another namespace is a stranger
+        // both selectors in one element, so that a Pod of this name in another namespace is not allowed
         {
           from: [{ namespaceSelector: namespaceNamed(own), podSelector: podsNamed("reflow-gateway") }],
           ports: [{ protocol: "TCP" }],
@@ -119,7 +119,7 @@ const instancePolicies = ({ own, instances }: Namespaces, clusterCidrs: readonly
 
 const ownPolicies = ({ own, instances }: Namespaces): ExplainedPolicy[] => [
   {
-    why: "Gateway: clients from everywhere, scrapers; out to instances, DNS, the API server, and issuers over HTTPS.",
+    why: "Gateway: in from all clients and from metrics scrapers; out to instances, DNS, the API server, and issuers over HTTPS.",
     policy: toPolicy("reflow-gateway", own, {
       podSelector: podsNamed("reflow-gateway"),
       policyTypes: ["Ingress", "Egress"],
@@ -132,7 +132,7 @@ const ownPolicies = ({ own, instances }: Namespaces): ExplainedPolicy[] => [
     }),
   },
   {
-    why: "Operator: scrapers; out to DNS and the API server.",
+    why: "Operator: in from metrics scrapers only; out to DNS and the API server.",
     policy: toPolicy("reflow-operator", own, {
       podSelector: podsNamed("reflow-operator"),
       policyTypes: ["Ingress", "Egress"],
@@ -143,9 +143,9 @@ const ownPolicies = ({ own, instances }: Namespaces): ExplainedPolicy[] => [
 ]
 
 /**
- * Who may talk to whom, as NetworkPolicies; the kubelet's probes pass in every network that enforces them.
+ * The NetworkPolicies of both namespaces. They need no rule for the kubelet's probes, which are always allowed.
  *
- * @param clusterCidrs `kubernetes.cluster_cidrs`: networks that instances may not reach although they are public.
+ * @param clusterCidrs `kubernetes.cluster_cidrs`: networks that instances must not reach although their addresses are public.
  */
 export const toNetworkPolicies = (
   namespaces: Namespaces,
@@ -153,8 +153,8 @@ export const toNetworkPolicies = (
 ): readonly ExplainedPolicy[] => [...instancePolicies(namespaces, clusterCidrs), ...ownPolicies(namespaces)]
 
 /**
- * What lets instances reach public IPv6 addresses too. Not applied with the others: they are closed unless somebody asks for
- * them, and a network that knows IPv4 alone may stop at such a policy, or enforce none at all.
+ * A NetworkPolicy that lets instances reach public IPv6 addresses too. Not applied with the others: IPv6 stays closed unless
+ * an administrator applies this policy, and a network plugin without IPv6 may fail on it or then enforce no policy at all.
  */
 export const toIPv6Policy = ({ instances }: Namespaces, clusterCidrs: readonly string[] = []): ExplainedPolicy => ({
   why: "Lets instances reach public IPv6 addresses, for clusters with IPv6.",

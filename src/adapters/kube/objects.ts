@@ -18,7 +18,7 @@ import { collectionPath, objectPath, selectionQuery, type Transport } from "./tr
 const isFieldSet = (value: unknown): value is FieldSet =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** An entry of `metadata.managedFields`, as far as it is read. */
+/** The fields of an entry of `metadata.managedFields` that are read here. */
 type Entry = {
   readonly manager?: unknown
   readonly subresource?: unknown
@@ -42,7 +42,7 @@ type RawList = {
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
 }
 
-/** An answer as one of our objects: type filled in, bookkeeping of other field managers dropped, frozen. */
+/** An answer as a typed object: apiVersion and kind filled in, `managedFields` dropped, frozen. */
 const toObject = <T extends KubeObject>(kind: Kind<T>, raw: unknown): T => {
   const object = raw as { metadata?: Record<string, unknown> }
   const { managedFields: _dropped, ...metadata } = object.metadata ?? {}
@@ -54,7 +54,7 @@ const refOf = (object: KubeObject): ObjectRef => ({
   name: object.metadata.name,
 })
 
-/** For messages, and for what may be repeated of an answer. */
+/** Verb and object for messages, and whether the answer may hold secret values. */
 const about = <T extends KubeObject>(verb: string, kind: Kind<T>, ref: ObjectRef) => ({
   what: `${verb} ${kind.plural} ${ref.namespace}/${ref.name}`,
   isSecret: kind.plural === secretKind.plural,
@@ -82,7 +82,7 @@ const read = async <T extends KubeObject>(
   return raw === undefined ? undefined : toObject(kind, raw)
 }
 
-/** Throws `ApiConflict` if a status patch that names a uid has met a namesake: the API server ignores the uid there. */
+/** Throws `ApiConflict` if a status patch names a uid and another object was written: the API server ignores the uid there. */
 const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch): T => {
   const wanted = typeof metadata === "object" && metadata !== null && "uid" in metadata ? metadata.uid : undefined
   const { name, uid } = written.metadata
@@ -90,13 +90,13 @@ const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch):
   throw new AppError("ApiConflict", { detail: `${written.kind} ${name}: its uid is ${uid}, not ${wanted}.` })
 }
 
-/** What must be so for a JSON patch to take effect at all. The API server tries it anew at every version it meets. */
+/** The preconditions of a JSON patch. The API server evaluates them again for each version that it applies the patch to. */
 const tests = ({ metadata: { uid, generation } }: KubeObject): JsonPatchOperation[] => [
   { op: "test", path: "/metadata/uid", value: uid },
   { op: "test", path: "/metadata/generation", value: generation },
 ]
 
-/** True if the object is gone, another, or has another spec by now. */
+/** True if the object was deleted or replaced by another, or has another spec now. */
 const isOther = async <T extends KubeObject>(
   transport: Transport,
   kind: Kind<T>,
@@ -123,7 +123,7 @@ export type ObjectCalls = Pick<
   | "delete"
 >
 
-/** Makes the calls on objects over a transport, writing as one field manager. */
+/** Makes the calls on objects over a transport. Writes use `fieldManager`. */
 export const createObjectCalls = (transport: Transport, fieldManager: string): ObjectCalls => {
   const patch = async <T extends KubeObject>(
     kind: Kind<T>,
@@ -193,7 +193,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       try {
         return await patch(kind, ref, [...tests(read), ...toJsonPatch(read, { spec })], how)
       } catch (error) {
-        // a test that fails is told as an invalid request, like a value that the schema refuses
+        // a failed test is reported as an invalid request, like a value that the schema refuses
         if (hasCode(error, "ApiInvalid") && (await isOther(transport, kind, read, options?.signal)))
           throw new AppError("ApiConflict", { detail: `${kind.kind} ${ref.name} has been modified.`, cause: error })
         throw error
@@ -217,7 +217,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
   }
 }
 
-/** True if the object that is meant is gone: a failed precondition can mean that another one has its name. */
+/** True if the object with the uid of the preconditions no longer exists: another object may have its name now. */
 const isGone = async <T extends KubeObject>(
   transport: Transport,
   kind: Kind<T>,

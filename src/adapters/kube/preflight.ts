@@ -11,23 +11,23 @@ export type Right = {
   /** Plural, with the subresource after a slash. */
   readonly resource: string
   readonly verb: string
-  /** Only on the object of this name. */
+  /** If given, the right is for the object of this name only. */
   readonly name?: string | undefined
 }
 
-/** Questions to the API server that every authenticated client may ask; nothing is changed. */
+/** Read-only questions to the API server, for `reflow check`. */
 export type Preflight = {
   /** The server's version, e.g. `{ major: 1, minor: 35, text: "v1.35.4" }`. */
   version(signal: AbortSignal): Promise<{ readonly major: number; readonly minor: number; readonly text: string }>
-  /** Name under which the API server knows this client. */
+  /** User name of this client at the API server, e.g. `system:serviceaccount:reflow-system:reflow-gateway`. */
   whoAmI(signal: AbortSignal): Promise<string>
   /** The schemas of a group and version (e.g. `mcp.reflow.io/v1alpha1`) by kind; empty if it is not served. */
   schemas(apiVersion: string, signal: AbortSignal): Promise<ReadonlyMap<string, StructuralSchema>>
-  /** Whether this client may do it (SelfSubjectAccessReview). */
+  /** Whether this client has the right (SelfSubjectAccessReview). */
   may(right: Right, signal: AbortSignal): Promise<boolean>
-  /** Whether a namespace is there; undefined if this client may not know. */
+  /** Whether a namespace exists; undefined if this client may not read namespaces. */
   hasNamespace(name: string, signal: AbortSignal): Promise<boolean | undefined>
-  /** Whether a Secret is there; its values go no further. */
+  /** Whether a Secret exists; its values are discarded. Throws `ApiForbidden` if this client may not read the Secret. */
   hasSecret(namespace: string, name: string, signal: AbortSignal): Promise<boolean>
 }
 
@@ -38,7 +38,7 @@ const fieldsOf = (value: unknown): Fields => (typeof value === "object" && value
 const at = (value: unknown, ...path: readonly string[]): unknown =>
   path.reduce<unknown>((inner, name) => fieldsOf(inner)[name], value)
 
-/** False for a 404; other errors pass. */
+/** True if the call succeeds, false for a 404; other errors are thrown. */
 const isThere = async (answer: Promise<unknown>): Promise<boolean> => {
   try {
     await answer
@@ -59,7 +59,7 @@ const kindsIn = (document: unknown, apiVersion: string): ReadonlyMap<string, Str
   return found
 }
 
-/** Makes the questions over a transport. */
+/** Makes the preflight calls over a transport. */
 export const createPreflight = (transport: Transport): Preflight => {
   const get = (path: string, what: string, signal: AbortSignal, isSecret = false): Promise<unknown> =>
     transport.json({ method: "GET", path, what, signal, isSecret })

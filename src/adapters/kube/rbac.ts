@@ -1,6 +1,6 @@
 import { type Actor, type Grant, grants } from "./access.ts"
 
-/** Where the program and the instances live. */
+/** The namespaces of an installation. */
 export type Namespaces = {
   /** Namespace of operator and gateway. */
   readonly own: string
@@ -47,11 +47,11 @@ const toServiceAccount = (actor: Actor, namespace: string) => ({
   metadata: metadata(actor, namespace),
 })
 
-/** The lines of an actor in one of the two namespaces, in the order of the rules of its Role. */
+/** The permissions of an actor in one of the two namespaces, in the order of the rules of its Role. */
 export const linesOf = (actor: Actor, where: Grant["where"]): readonly Grant[] =>
   grants.filter((grant) => grant.actor === actor && grant.where === where)
 
-/** An actor's ServiceAccount, Roles and RoleBindings, as `kubectl apply` takes them. */
+/** An actor's ServiceAccount, Roles and RoleBindings, for `kubectl apply`. */
 export const toRBAC = (actor: Actor, { own, instances }: Namespaces) => [
   toServiceAccount(actor, own),
   ...(["instances", "own"] as const).flatMap((where) => {

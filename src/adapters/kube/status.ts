@@ -1,17 +1,18 @@
 import { AppError, type ErrorCode } from "../../errors.ts"
 
 /**
- * What may be repeated of the API server's words about a refused Secret. They may quote its values: a webhook or a policy
- * says whatever it likes, a schema error repeats the value. So nothing is repeated but sentences of Kubernetes' own that
- * are known from end to end, and of the others the names in front. Each test looks at a text once.
+ * Which parts of the API server's message about a refused Secret may be shown. The message may quote the Secret's values: a
+ * webhook or a policy chooses its own text, and a schema error repeats the value. So only known messages of Kubernetes
+ * itself are shown whole; of the messages of webhooks and policies, only the part with their name. Each expression takes
+ * time linear in the text.
  */
 
-/** Names of Kubernetes objects and resources, lists of `resource=amount`; nothing that a value could hide in. */
+/** True for names of Kubernetes objects and resources and lists of `resource=amount`. */
 const isPlain = (text: string): boolean => /^[A-Za-z0-9./=,-]{1,512}$/.test(text)
 
 /**
- * Which quota has no room, what was requested, used and limited, as the API server's quota says it of any kind of object
- * (`exceeded quota: NAME, requested: …, used: …, limited: …`, Kubernetes' resourcequota admission). Undefined for all else.
+ * The message of an exceeded quota, for any kind of object: `exceeded quota: NAME, requested: …, used: …, limited: …`
+ * (Kubernetes' resourcequota admission). Undefined for all other messages.
  */
 export const quotaWords = (message: string): string | undefined => {
   const refused = /^[a-z0-9.-]{1,253} "[^"]{0,253}" is forbidden: (?=exceeded quota: )/.exec(message)
@@ -26,7 +27,7 @@ export const quotaWords = (message: string): string | undefined => {
     : undefined
 }
 
-/** Sentences that hold nothing but names, as a whole. */
+/** Messages that contain only names, so they can be shown whole. */
 const whole: readonly RegExp[] = [
   // RBAC
   /^secrets(?: "[a-z0-9.-]{1,253}")? is forbidden: User "[A-Za-z0-9:._@-]{1,253}" cannot [a-z]{1,16} resource "secrets" in API group "" in the namespace "[a-z0-9-]{1,63}"/,
@@ -34,14 +35,14 @@ const whole: readonly RegExp[] = [
   /^namespaces "[a-z0-9-]{1,63}" not found/,
 ]
 
-/** Beginnings that name who refused; what stands behind them is their own. */
+/** Beginnings that name the webhook or policy; the text after them is chosen by it and is not shown. */
 const beginnings: readonly RegExp[] = [
   /^admission webhook "[a-z0-9.-]{1,253}" denied the request/,
   /^Internal error occurred: failed calling webhook "[a-z0-9.-]{1,253}"/,
   /^secrets "[a-z0-9.-]{1,253}" is forbidden: ValidatingAdmissionPolicy '[a-z0-9.-]{1,253}' with binding '[a-z0-9.-]{1,253}' denied request/,
 ]
 
-/** What is safe of a message about a Secret; undefined if nothing is. */
+/** The part of a message about a Secret that is safe to show; undefined if there is none. */
 export const safeWords = (message: string): string | undefined => {
   const quota = quotaWords(message)
   if (quota !== undefined) return quota
@@ -52,7 +53,7 @@ export const safeWords = (message: string): string | undefined => {
   return undefined
 }
 
-/** The API server's answer to a refused call (Kubernetes Status), as far as it is read. */
+/** The fields that are read here of the API server's answer to a refused call (Kubernetes Status). */
 type Status = {
   readonly reason?: string
   readonly message?: string
@@ -67,9 +68,9 @@ type Refusal = {
   /** HTTP status of the answer. */
   readonly status: number
   readonly body: string
-  /** Verb and object, for the message. */
+  /** Verb and object, for the error's message. */
   readonly what: string
-  /** True if the server's words may quote a secret value. */
+  /** True if the API server's message may quote a secret value. */
   readonly isSecret: boolean
   /** Seconds of the answer's Retry-After header. */
   readonly retryAfterSeconds?: number
@@ -94,8 +95,9 @@ const parse = (body: string): Status => {
 }
 
 /**
- * True of a refusal by an admission webhook or a ValidatingAdmissionPolicy, in Kubernetes' own words before theirs. They choose
- * the status: 400 if a webhook names none, 422 if a policy names none, 403 of most, and webhooks may say 404, 409 or 500 too.
+ * True for a refusal by an admission webhook or a ValidatingAdmissionPolicy, recognised by Kubernetes' own beginning of the
+ * message. The status does not show it: a webhook or policy chooses the status (mostly 403; 400 or 422 if it names none;
+ * webhooks may also return 404, 409 or 500).
  */
 const isDenial = (message: string): boolean =>
   /^admission webhook "[^"]{1,253}" denied the request/.test(message) ||
@@ -104,21 +106,21 @@ const isDenial = (message: string): boolean =>
 const codeOf = (status: number, { reason, message = "", details }: Status): ErrorCode => {
   if (isDenial(message)) return "ApiForbidden"
   if (reason === "AlreadyExists") return "ApiAlreadyExists"
-  // what a patch says of the uid is a precondition, for our callers; the API server calls it an invalid change
+  // for callers, the uid in a patch is a precondition; the API server reports another uid as an invalid change
   if (status === 422 && details?.causes?.some(({ field }) => field === "metadata.uid")) return "ApiConflict"
   if (status === 403 && quotaWords(message) !== undefined) return "QuotaExceeded"
-  // server-side apply answers 500 to a value of the wrong type, and gives nothing but this text to know it by
+  // server-side apply returns 500 for a value of the wrong type; only the message shows this case
   if (status === 500 && message.startsWith("failed to create typed patch object")) return "ApiInvalid"
   return codes[status] ?? (status >= 400 && status < 500 ? "ApiInvalid" : "ClusterUnavailable")
 }
 
-/** True if the object is not there; false if the API server knows no such path, e.g. because a CRD is missing. */
+/** True if the object does not exist; false if the API server does not serve the path, e.g. because a CRD is missing. */
 export const isAbsence = (error: AppError): boolean => error.code === "ApiNotFound" && error.data?.reason === "NotFound"
 
 /**
- * The error for a refused call. The server's own words are repeated, since they say which field or rule it was; of those
- * about Secrets, whose values they may quote, only what safeWords knows. `data` has `status` and Kubernetes' `reason`,
- * maybe empty.
+ * The error for a refused call. It has the API server's message, which names the field or rule; for Secrets, whose values
+ * the message may quote, only the part that {@link safeWords} returns. `data` has `status` and Kubernetes' `reason`, which
+ * may be empty.
  */
 export const toApiError = ({ status, body, what, isSecret, retryAfterSeconds }: Refusal): AppError => {
   const parsed = parse(body)

@@ -4,34 +4,37 @@ import { AppError, hasCode } from "../../errors.ts"
 import type { ObjectRef, Selection } from "../../ports/cluster.ts"
 import { type Call, createExchange, type Exchange, type ExchangeDeps, type Patience } from "./exchange.ts"
 
-/** A thin JSON transport: deadline, retries, errors of the code table. */
+/** HTTP calls to the API server, with a deadline, retries and errors of the code table. */
 export type Transport = {
-  /** The parsed answer. Throws an `Api…` error, or `ClusterUnavailable` when the server could not be asked. */
+  /** The parsed answer. Throws an `Api…` error, or `ClusterUnavailable` if the API server cannot be reached or fails. */
   json(call: Call): Promise<unknown>
   /** The answer as text (logs). */
   text(call: Call): Promise<string>
-  /** An open stream (watches): the head has come, no deadline on the body. Not repeated: who watches lists first. */
+  /** An open stream (watches): resolves at the response's head; the body has no deadline. Not retried: the reflector does that. */
   watch(call: Call): Promise<Dispatcher.ResponseData["body"]>
-  /** An open stream (logs), as {@link watch}; repeated until the head has come. */
+  /** An open stream (logs), like {@link watch}, but with retries until the response's head has come. */
   stream(call: Call): Promise<Dispatcher.ResponseData["body"]>
 }
 
-/** What the transport needs. */
+/** Dependencies of the transport. */
 type TransportDeps = ExchangeDeps & {
   /** A number from 0 to 1, for the jitter between attempts; default Math.random. */
   readonly random?: () => number
 }
 
-/** A call with all its attempts takes no longer. */
+/** Longest time of a call with all its attempts, milliseconds. */
 const deadlineMs = 10_000
-/** A read whose answer does not begin by then is repeated: its connection may be dead. A write may just be slow. */
+/**
+ * A GET whose response does not begin within this time, milliseconds, is retried, because its connection may be broken. A
+ * write gets the whole deadline: a slow write may still take effect.
+ */
 const readHeadMs = 5_000
 const attempts = 4
 const firstWaitMs = 200
-/** Credentials are read again at most this often. */
+/** Shortest time between two reloads of the credentials, milliseconds. */
 const reloadMs = 10_000
 
-/** Failures of a connection that was never made, so that nothing can have happened. */
+/** Error codes of a connection that was never established, so the request was not sent. */
 const neverSent = new Set([
   "ECONNREFUSED",
   "EHOSTUNREACH",
@@ -45,8 +48,8 @@ const causeCode = ({ cause }: AppError): unknown =>
   typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
 
 /**
- * What may be repeated: 429 was never processed, nor what the server says to retry after a time; of the rest a POST may
- * have taken effect, and would then fail because the object exists.
+ * True if a call may be retried: always after 429 or an answer with Retry-After, since the server has not processed it. After
+ * other failures a POST is retried only if it was never sent, because a second create would fail with "already exists".
  */
 const mayRepeat = (call: Call, error: unknown): error is AppError => {
   if (hasCode(error, "ApiTooManyRequests")) return true
@@ -65,7 +68,7 @@ const parse = (call: Call, text: string): unknown => {
   }
 }
 
-/** Runs an attempt once more after a 401, with credentials that were read again: they are renewed before they expire. */
+/** Runs an attempt once more after a 401, with reloaded credentials: tokens and certificates are renewed in their files. */
 const createRenewal = ({ connection, clock, log }: ExchangeDeps) => {
   let generation = 0
   let reloadedAt = Number.NEGATIVE_INFINITY
@@ -92,7 +95,7 @@ const createRenewal = ({ connection, clock, log }: ExchangeDeps) => {
   }
 }
 
-/** Repeats attempts until one succeeds, may not be repeated, or has no time left. */
+/** Repeats attempts until one succeeds, must not be retried, was the fourth, or no time is left. */
 const createRepeat = ({ clock, log, closing, random = Math.random }: TransportDeps) => {
   return async <T>(call: Call, once: (patience: Patience) => Promise<T>): Promise<T> => {
     const end = clock.now() + deadlineMs

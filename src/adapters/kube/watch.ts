@@ -7,15 +7,15 @@ import type { Call } from "./exchange.ts"
 import type { ObjectCalls } from "./objects.ts"
 import { collectionPath, objectPath, selectionQuery, type Transport } from "./transport.ts"
 
-/** The server ends a watch after this time by itself, so that load moves between API servers. */
+/** The API server ends a watch after this time, so that watches are spread over all API servers again. */
 const serverTimeoutSeconds = 290
 
-/** Largest frame in characters: etcd holds objects of at most 1.5 MiB. */
+/** Longest frame, in characters; etcd stores objects of at most 1.5 MiB. */
 const maxFrame = 8 * 2 ** 20
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
 
-/** Splits a stream of bytes into its lines; a line may span chunks. An unfinished last one is none. */
+/** Splits a stream of bytes into lines; a line may span chunks. A last line without its end is dropped. */
 const lines = async function* (chunks: AsyncIterable<Uint8Array>): AsyncIterable<string> {
   const decoder = new TextDecoder()
   let rest = ""
@@ -70,7 +70,7 @@ export const createSource = <T extends KubeObject>(
   },
 })
 
-/** The call that reads a server's log. */
+/** The call that reads the log of an MCP server's container. */
 export const logCall = (ref: ObjectRef, query: LogStreamQuery, signal: AbortSignal | undefined): Call => ({
   method: "GET",
   path: objectPath(podKind, ref, { container: serverContainer, ...query }, "log"),
@@ -79,7 +79,7 @@ export const logCall = (ref: ObjectRef, query: LogStreamQuery, signal: AbortSign
   signal,
 })
 
-/** A server's log in pieces. Ends in order: with what there is, or if it is followed, when the container does. */
+/** The log of an MCP server's container as a stream; ends after the output so far or, if followed, with the container. */
 export async function* streamLog(
   transport: Transport,
   ref: ObjectRef,

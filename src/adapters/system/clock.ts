@@ -22,5 +22,5 @@ const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
     signal?.addEventListener("abort", onAbort, { once: true })
   })
 
-/** The machine's own time. */
+/** The clock of this machine. Delays longer than {@link longest} end after that time. */
 export const systemClock: ClockPort = { now: () => Date.now(), sleep, timer }
