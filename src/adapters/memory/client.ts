@@ -21,7 +21,7 @@ import type { Server } from "./server.ts"
 import type { Store } from "./store.ts"
 import { watchFrames } from "./watch.ts"
 
-/** A call that a client makes, as an interceptor sees it. */
+/** A call of a client, as it is passed to an interceptor. */
 export type Call = {
   readonly verb: Exclude<keyof ClusterPort, "close">
   /** e.g. `Pod`. */
@@ -30,15 +30,15 @@ export type Call = {
   readonly name: string
 }
 
-/** Stands between a client and its cluster. For tests of faults; the product passes none. */
+/** Runs between a client and its cluster, for tests of faults. The program itself passes none. */
 export type Intercept = {
-  /** Makes the call by `run`, or fails instead, or waits, or loses the answer. The lists and watches of reflections too. */
+  /** Wraps each call, also the lists and watches of reflections: may call `run`, delay it, throw instead, or throw afterwards. */
   readonly call?: <R>(call: Call, run: () => Promise<R>) => Promise<R>
   /** May delay or end the frames of a watch. */
   readonly frames?: (frames: AsyncIterable<WatchFrame>, call: Call, signal: AbortSignal) => AsyncIterable<WatchFrame>
 }
 
-/** What all clients of one cluster share. */
+/** The parts of a cluster that all its clients share. */
 export type Backend = {
   readonly store: Store
   readonly server: Server
@@ -57,7 +57,7 @@ export type Backend = {
 
 type Run = <R>(call: Call, options: CallOptions | undefined, run: () => R | Promise<R>) => Promise<R>
 
-/** Runs calls through the interceptor, unless the client is closed or the caller has given up. */
+/** Runs calls through the interceptor. Throws the signal's reason if it is aborted, `ClusterUnavailable` if closed. */
 const createRun = (intercept: Intercept | undefined, isClosed: () => boolean): Run => {
   return async (call, options, run) => {
     options?.signal?.throwIfAborted()
@@ -66,7 +66,7 @@ const createRun = (intercept: Intercept | undefined, isClosed: () => boolean): R
   }
 }
 
-/** The frames of a watch that the interceptor lets through. */
+/** The frames of a watch, as the interceptor passes them on. */
 async function* opened(
   backend: Backend,
   request: { readonly kind: Kind<KubeObject>; readonly selection: Selection; readonly since: string },

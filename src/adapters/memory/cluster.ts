@@ -17,9 +17,9 @@ import { validate } from "./validate.ts"
 const manager = "garbage-collector"
 
 /**
- * Removes objects whose owners are all gone, in the background, as kube-controller-manager does: also those that were
- * made with an owner that never was. References to owners that are gone are dropped where another owner is left.
- * Returns a function that ends it.
+ * Deletes objects none of whose owners exists, in the background, as kube-controller-manager does; also objects that were
+ * created with an owner that never existed. If at least one owner exists, only the references to the others are removed.
+ * Returns a function that stops it.
  */
 export const collectGarbage = (store: Store, server: Server): (() => void) => {
   const queue = new Set<string>()
@@ -62,17 +62,17 @@ export const collectGarbage = (store: Store, server: Server): (() => void) => {
   }
 }
 
-/** The paths of fields by who wrote them: `{"Update reflow-gateway": [["spec", "image"]]}`. */
+/** The paths of fields by field manager: `{"Update reflow-gateway": [["spec", "image"]]}`. */
 type KeptManagers = Readonly<Record<string, readonly (readonly string[])[]>>
 
-/** An object as it is kept beyond the end of its cluster: without status, which is found out anew, and version. */
+/** An object to save beyond the end of its cluster: without status, which controllers compute again, and resourceVersion. */
 export type Kept = {
   readonly object: KubeObject
-  /** Absent: all that is in it was written by the one who restores it. */
+  /** Absent: the field manager of the cluster that restores the object owns all its fields. */
   readonly managers?: KeptManagers
 }
 
-/** What is kept of a stored object. */
+/** The part of a stored object that is saved. */
 const toKept = ({ kind, object, ownership }: Stored): Kept => {
   const { status, ...rest } = object
   const { resourceVersion: _, ...metadata } = object.metadata
@@ -88,8 +88,8 @@ const ownershipIn = (kind: AnyKind, object: Raw, { managers }: Kept, manager: st
     : ownershipOf(managers)
 
 /**
- * Puts a kept object into a store with its UID and times, as a backup of an API server does. Throws `ApiInvalid` if
- * the kind does not allow it any more, `ApiAlreadyExists` if its name is taken.
+ * Puts a saved object into a store with its UID and times, like restoring a backup of etcd. Throws `ApiInvalid` if the
+ * kind's schema no longer allows the object, `ApiAlreadyExists` if its name is taken.
  */
 const restoreKept = (store: Store, kind: AnyKind, kept: Kept, manager: string): void => {
   const given = toRaw(kept.object)
@@ -99,15 +99,15 @@ const restoreKept = (store: Store, kind: AnyKind, kept: Kept, manager: string): 
   store.put({ kind, object, ownership: ownershipIn(kind, given, kept, manager) })
 }
 
-/** Reads the logs of Pods' containers `mcp`: what a node does for an API server. */
+/** Reads the logs of Pods' containers `mcp`; the node of the embedded cluster implements it. */
 type LogSource = {
   podLogs(ref: ObjectRef, query: LogQuery, signal?: AbortSignal): Promise<string>
   streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
 }
 
-/** How a client of the embedded cluster acts. */
+/** Options of a client of the embedded cluster. */
 type ClientOptions = {
-  /** Its field manager, and the component of its Events. */
+  /** Field manager of the client's writes, and component of its Events. */
   readonly fieldManager: string
   readonly intercept?: Intercept
 }
@@ -116,33 +116,33 @@ type ClientOptions = {
 export type MemoryCluster = ClusterPort & {
   /** Another client of the same cluster. Closing the cluster closes it too. */
   client(options: ClientOptions): ClusterPort
-  /** Names who reads the logs of Pods: the node. The returned function withdraws it. */
+  /** Sets the source of Pods' logs, the node. The returned function removes it. */
   registerLogs(source: LogSource): () => void
-  /** What is kept of the objects of a kind, for {@link MemoryCluster.restore} of a later cluster. */
+  /** The objects of a kind in the form to save, for {@link MemoryCluster.restore} of a later cluster. */
   keep(kind: AnyKind, namespace: string): readonly Kept[]
   /**
-   * Puts a kept object back, with its UID and times; what has an owner goes after its owner. Throws `ApiInvalid` if its
-   * kind does not allow it any more, `ApiAlreadyExists` if its name is taken.
+   * Restores a saved object with its UID and times. Restore owners before the objects that they own, or these are deleted.
+   * Throws `ApiInvalid` if the kind's schema no longer allows the object, `ApiAlreadyExists` if its name is taken.
    */
   restore(kind: AnyKind, kept: Kept): void
-  /** Calls `listener` after each write, of whichever kind, with the object as it is then or was last. */
+  /** Calls `listener` after each write of any kind with the new state, or after a deletion with the last state. */
   onWrite(listener: (object: KubeObject) => void): void
 }
 
-/** What the embedded cluster needs. */
+/** Dependencies and options of the embedded cluster. */
 type MemoryClusterOptions = {
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   /** Field manager of the cluster's own client; default `reflow`. */
   readonly fieldManager?: string
   readonly intercept?: Intercept
-  /** Writes of each kind that watchers may lag behind before they get 410; default 4096. */
+  /** How many writes of its kind a watcher may lag behind before it gets 410; default 4096. */
   readonly historyLimit?: number
   /** Milliseconds between bookmarks; default 60 s, as on an API server. */
   readonly bookmarkMs?: number
 }
 
-/** The node that has a Pod's log. */
+/** The source of a Pod's log. Throws `ApiNotFound` without such a Pod, `ApiInvalid` without a registered node. */
 const nodeOf = (store: Backend["store"], source: LogSource | undefined, ref: ObjectRef): LogSource => {
   if (store.find(podKind, ref) === undefined) throw notFound(podKind, ref)
   if (source !== undefined) return source
@@ -150,8 +150,9 @@ const nodeOf = (store: Backend["store"], source: LogSource | undefined, ref: Obj
 }
 
 /**
- * Makes an empty embedded cluster. Nothing outlives the process but what somebody keeps and restores. Namespaces need not be
- * made; Services get the address 127.0.0.1; a Pod on a node stays, once deleted, until its node deletes it with grace 0.
+ * Makes an empty embedded cluster. All state is in memory; use `keep` and `restore` to save it. Differences to a real cluster:
+ * namespaces exist without being created, and Services get the address 127.0.0.1. As there, a deleted Pod on a node remains
+ * until the node deletes it with grace 0.
  */
 export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluster => {
   const { clock, telemetry } = options

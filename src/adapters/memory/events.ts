@@ -7,21 +7,21 @@ import { toRaw, toTime } from "./raw.ts"
 import type { Server } from "./server.ts"
 import type { Store } from "./store.ts"
 
-/** Events are forgotten this long after they last happened, as on an API server. */
-const lifeMs = 60 * 60_000
+/** Events are deleted this long after their last occurrence, milliseconds, as on an API server. */
+const ttlMs = 60 * 60_000
 
 type Known = ObjectRef & { readonly key: string; readonly lastMs: number; readonly count: number }
 
 /** Records Events for one component. */
 export type EventRecorder = { record(event: EventInput, component: string): void }
 
-/** What makes two Events equal. */
+/** The key of an Event: two Events are equal if their keys are. */
 const keyOf = ({ regarding, type, reason, note }: EventInput, component: string): string =>
   JSON.stringify([component, regarding.kind, regarding.metadata.uid, regarding.metadata.name, type, reason, note])
 
 /** Makes a recorder over a store. */
 export const createEventRecorder = (store: Store, server: Server, clock: ClockPort): EventRecorder => {
-  /** Events by name, the one that happened longest ago first. */
+  /** Events by name, the oldest last occurrence first. */
   const known = new Map<string, Known>()
   /** Name of the last Event of each key. */
   const latest = new Map<string, string>()
@@ -33,7 +33,7 @@ export const createEventRecorder = (store: Store, server: Server, clock: ClockPo
   }
   const forgetOld = (now: number): void => {
     for (const event of known.values()) {
-      if (now - event.lastMs < lifeMs) break
+      if (now - event.lastMs < ttlMs) break
       known.delete(event.name)
       if (latest.get(event.key) === event.name) latest.delete(event.key)
       server.delete(eventKind, event, {})

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { type AnyKind, type Fields, isFields, type Raw, toTime } from "./raw.ts"
 
-/** What the store stamps on a new object. */
+/** Values that the server sets on a new object; `now` is milliseconds since the epoch. */
 type Stamp = { readonly uid: string; readonly now: number }
 
 const fieldsOf = (value: unknown): Fields => (isFields(value) ? value : {})
@@ -12,7 +12,7 @@ const isPod = (kind: AnyKind): boolean => kind.apiVersion === "v1" && kind.kind 
 const dropUndefined = <T extends Fields>(fields: T): T =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
 
-/** `object` with what Kubernetes fills in for its own kinds. */
+/** `object` with the defaults that Kubernetes sets for its own kinds. */
 const withDefaults = (kind: AnyKind, object: Raw): Raw => {
   if (isPod(kind)) return object.status === undefined ? { ...object, status: { phase: "Pending" } } : object
   if (kind.apiVersion !== "v1") return object
@@ -21,7 +21,7 @@ const withDefaults = (kind: AnyKind, object: Raw): Raw => {
   return { ...object, spec: { type: "ClusterIP", clusterIP: "127.0.0.1", ...fieldsOf(object.spec) } }
 }
 
-/** A new object with its metadata stamped; its status is dropped where that is a subresource. */
+/** A new object with uid, creationTimestamp and generation set; its status is dropped if that is a subresource. */
 export const toCreated = (kind: AnyKind, given: Raw, { uid, now }: Stamp): Raw => {
   const { status, ...rest } = given
   const { deletionTimestamp: _, deletionGracePeriodSeconds: __, resourceVersion: ___, ...metadata } = given.metadata
@@ -34,10 +34,10 @@ export const toCreated = (kind: AnyKind, given: Raw, { uid, now }: Stamp): Raw =
   return withDefaults(kind, created)
 }
 
-/** All that a change of raises the generation: everything but metadata and status. */
+/** The part of an object whose change raises the generation: all fields but metadata and status. */
 const desired = ({ metadata: _, status: __, ...rest }: Raw): Fields => rest
 
-/** `old` updated to `next`: what the server owns stays, status too where it is a subresource. */
+/** `next` with the metadata of `old` that only the server sets, and with the status of `old` if that is a subresource. */
 export const toUpdated = (kind: AnyKind, old: Raw, next: Raw): Raw => {
   const { status, ...rest } = withDefaults(kind, next)
   const { uid, generation, deletionTimestamp, deletionGracePeriodSeconds, resourceVersion } = old.metadata
@@ -50,14 +50,14 @@ export const toUpdated = (kind: AnyKind, old: Raw, next: Raw): Raw => {
   }) as Raw
 }
 
-/** `updated` with its generation one higher if anything desired differs from `old`. */
+/** `updated` with its generation one higher if its {@link desired} part differs from that of `old`. */
 export const withGeneration = (old: Raw, updated: Raw): Raw => {
   const { generation } = old.metadata
   if (generation === undefined || isDeepStrictEqual(desired(old), desired(updated))) return updated
   return { ...updated, metadata: { ...updated.metadata, generation: generation + 1 } }
 }
 
-/** Seconds that the object gets to end. Only a Pod on a node gets any: its node deletes it once more with 0. */
+/** Grace period of a deletion, seconds. 0 except for a Pod on a node, which the node deletes again with 0. */
 export const graceOf = (kind: AnyKind, object: Raw, asked: number | undefined): number => {
   const spec = fieldsOf(object.spec)
   const { phase } = fieldsOf(object.status)
@@ -65,7 +65,7 @@ export const graceOf = (kind: AnyKind, object: Raw, asked: number | undefined): 
   return asked ?? Number(spec.terminationGracePeriodSeconds ?? 30)
 }
 
-/** `object` marked for deletion in `grace` seconds, or undefined if an earlier mark is as strict. */
+/** `object` marked for deletion in `grace` seconds; undefined if it is marked already with the same or a shorter time. */
 export const toTerminating = (object: Raw, grace: number, now: number): Raw | undefined => {
   const { deletionTimestamp, deletionGracePeriodSeconds, generation } = object.metadata
   if (deletionTimestamp !== undefined && grace >= (deletionGracePeriodSeconds ?? 0)) return undefined
@@ -79,11 +79,11 @@ export const toTerminating = (object: Raw, grace: number, now: number): Raw | un
 
 const hasFinalizers = ({ metadata }: Raw): boolean => (metadata.finalizers?.length ?? 0) > 0
 
-/** True if nothing keeps the object: it is marked, its grace is 0, and nobody has to clean up after it. */
+/** True if the object can be removed: it is marked for deletion with grace 0 and has no finalizers. */
 export const isFinished = (object: Raw): boolean =>
   object.metadata.deletionTimestamp !== undefined &&
   (object.metadata.deletionGracePeriodSeconds ?? 0) === 0 &&
   !hasFinalizers(object)
 
 /** True if a delete with `grace` seconds removes the object at once. */
-export const goesAtOnce = (object: Raw, grace: number): boolean => grace === 0 && !hasFinalizers(object)
+export const isDeletedAtOnce = (object: Raw, grace: number): boolean => grace === 0 && !hasFinalizers(object)

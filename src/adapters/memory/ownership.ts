@@ -3,12 +3,12 @@ import type { FieldManager, FieldSet } from "../../ports/cluster.ts"
 import { type Fields, isFields, type Raw } from "./raw.ts"
 
 /**
- * Who owns which field, as server-side apply needs it: leaf paths by manager. Approximation of Kubernetes' structured
- * merge: lists are one leaf, except owner references, which are a map by UID.
+ * The field managers of an object, as server-side apply needs them: paths of leaf fields by manager. A simplified form of
+ * Kubernetes' structured merge: a list is one leaf, except owner references, which are a map by UID.
  */
 export type Ownership = ReadonlyMap<string, ReadonlySet<string>>
 
-/** A field manager in one of its two ways of writing; Kubernetes keeps them apart too. */
+/** Map key of a field manager with its operation; Kubernetes too keeps Apply and Update of one manager apart. */
 export const managerKey = (manager: string, how: "Apply" | "Update"): string => `${how} ${manager}`
 
 const separator = "\0"
@@ -33,7 +33,7 @@ export const toOwnable = (object: Raw, statusSubresource: boolean): Fields => {
   }
 }
 
-/** Puts an ownable part back on the object it came from (`live`). */
+/** Merges an ownable part back into the object that it came from (`live`). */
 export const fromOwnable = (live: Raw, ownable: Fields, statusSubresource: boolean): Raw => {
   const metadata = isFields(ownable.metadata) ? ownable.metadata : {}
   const kept = Object.fromEntries(
@@ -71,7 +71,7 @@ const overlay = (live: Fields, given: Fields): Fields => {
   return next
 }
 
-/** `fields` without the leaf at `path`; parents that become empty go too. */
+/** `fields` without the leaf at `path`, and without parents that become empty by that. */
 const removeLeaf = (fields: Fields, [name = "", ...rest]: readonly string[]): Fields => {
   const value = fields[name]
   if (rest.length === 0) return isFields(value) && !isEmpty(value) ? fields : without(fields, [name])
@@ -80,7 +80,7 @@ const removeLeaf = (fields: Fields, [name = "", ...rest]: readonly string[]): Fi
   return inner !== value && isEmpty(inner) ? without(fields, [name]) : { ...fields, [name]: inner }
 }
 
-/** The ownership after `manager` wrote the fields that differ between `before` and `after`; nobody else owns those. */
+/** The ownership after `manager` wrote the fields that differ between `before` and `after`: it owns them alone. */
 export const ownershipAfterWrite = (
   ownership: Ownership,
   manager: string,
@@ -100,8 +100,8 @@ export const ownershipAfterWrite = (
 }
 
 /**
- * Server-side apply with force: `given` laid over `live`; what `manager` applied before and no longer gives is removed,
- * unless another manager owns it as well.
+ * Server-side apply with force: merges `given` into `live`. A field that `manager` applied before and that is not in `given`
+ * is removed, unless another manager owns it too.
  */
 export const applyFields = (
   ownership: Ownership,
@@ -120,11 +120,11 @@ export const applyFields = (
   return { fields, ownership: new Map(written).set(manager, paths) }
 }
 
-/** The paths that one manager owns, as lists of names: what {@link ownershipOf} reads. */
+/** The paths that one manager owns, as lists of names; {@link ownershipOf} is the inverse. */
 export const pathsOf = (paths: ReadonlySet<string>): readonly (readonly string[])[] =>
   [...paths].map((path) => path.split(separator))
 
-/** The ownership that {@link pathsOf} wrote for each manager. */
+/** The ownership of an object from the {@link pathsOf} each manager. */
 export const ownershipOf = (managers: Readonly<Record<string, readonly (readonly string[])[]>>): Ownership =>
   new Map(Object.entries(managers).map(([key, paths]) => [key, new Set(paths.map((path) => path.join(separator)))]))
 
@@ -143,7 +143,7 @@ const toFieldSet = (paths: Iterable<string>): FieldSet => {
   return set
 }
 
-/** The managers besides `manager`, whichever way they write, as the API server shows them. */
+/** The managers other than `manager`, of both operations, with their fields as FieldsV1. */
 export const otherManagers = (ownership: Ownership, manager: string): readonly FieldManager[] => {
   const own = [managerKey(manager, "Apply"), managerKey(manager, "Update")]
   return [...ownership]

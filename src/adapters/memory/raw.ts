@@ -2,43 +2,43 @@ import type { Kind, KubeObject } from "../../api/kinds/kind.ts"
 import { AppError } from "../../errors.ts"
 import type { ObjectRef } from "../../ports/cluster.ts"
 
-/** A kind whose objects' type nobody needs to know here. */
+/** A kind of objects whose type does not matter here. */
 export type AnyKind = Kind<KubeObject>
 
 /** A JSON object whose fields are not known. */
 export type Fields = Readonly<Record<string, unknown>>
 
-/** An object as the wire carries it: any field may be there. */
+/** An untyped object, as parsed from JSON: it may have any field. */
 export type Raw = KubeObject & Fields
 
 /** True for JSON objects: no arrays, no null. */
 export const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** A copy of `value` as JSON carries it: shares nothing with the caller, undefined fields are gone. */
+/** A deep copy of `value` through JSON: shares nothing with the caller, has no undefined fields. */
 export const toRaw = (value: KubeObject): Raw => JSON.parse(JSON.stringify(value)) as Raw
 
-/** The stored object as the type that its kind says; the schema has checked it. */
+/** The stored object with the type of its kind; safe because the schema has checked it. */
 export const typed = <T extends KubeObject>(_kind: Kind<T>, raw: Raw): T => raw as unknown as T
 
-/** What tells kinds apart. */
+/** Identifies a kind: apiVersion and name. */
 export const kindKey = (kind: { readonly apiVersion: string; readonly kind: string }): string =>
   `${kind.apiVersion}/${kind.kind}`
 
 /** Milliseconds since the epoch as Kubernetes writes times: RFC 3339 to the second. */
 export const toTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z")
 
-/** What is wrong with a field. Never quotes the value: it may be secret. */
+/** A problem with a field. The message never quotes the value, which may be secret. */
 export type Problem = { readonly path: string; readonly message: string }
 
-const maxTold = 8
+const maxReported = 8
 
-/** The refusal of an object, as the API server words it: which field, and why. */
+/** `ApiInvalid` in the form of the API server's message: each field with its problem, at most {@link maxReported}. */
 export const invalid = (kind: AnyKind, name: string, problems: readonly Problem[]): AppError => {
-  const told = problems.slice(0, maxTold).map(({ path, message }) => `${path || kind.kind}: ${message}`)
+  const reported = problems.slice(0, maxReported).map(({ path, message }) => `${path || kind.kind}: ${message}`)
   return new AppError("ApiInvalid", {
-    detail: `${kind.kind} "${name}" is invalid: ${told.join("; ")}`,
-    data: { errors: problems.slice(0, maxTold) },
+    detail: `${kind.kind} "${name}" is invalid: ${reported.join("; ")}`,
+    data: { errors: problems.slice(0, maxReported) },
   })
 }
 

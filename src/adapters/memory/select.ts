@@ -36,7 +36,7 @@ const textAt = (root: unknown, path: string): string => {
   return value === undefined ? "" : String(value)
 }
 
-/** A test for the objects of a selection. Throws `ApiInvalid` if a selector cannot be read or a field not selected by. */
+/** A predicate for the objects of a selection. Throws `ApiInvalid` for a bad selector or a field that is not selectable. */
 export const toPredicate = (kind: AnyKind, selection: Selection): ((object: Raw) => boolean) => {
   const labels = pairs(selection.labelSelector)
   const fields = pairs(selection.fieldSelector)
@@ -50,10 +50,10 @@ export const toPredicate = (kind: AnyKind, selection: Selection): ((object: Raw)
 /** A page of untyped objects; see ListPage. */
 type Page = { readonly items: readonly Raw[]; readonly resourceVersion: string; readonly continue?: string }
 
-/** What is left of a list that was begun: all of its pages show the same moment. */
+/** The remaining items of a list that was begun. All pages of a list show the state of its first call. */
 type Rest = { readonly items: readonly Raw[]; readonly resourceVersion: string }
 
-/** Lists that are begun and not ended, at most; the oldest is forgotten first. */
+/** Most unfinished lists; the continue token of the oldest becomes invalid first. */
 const maxOpenLists = 100
 
 const byName = (one: Raw, other: Raw): number => (one.metadata.name < other.metadata.name ? -1 : 1)
@@ -63,7 +63,7 @@ export type Pages = {
   list(kind: AnyKind, selection: Selection, page: { readonly limit?: number; readonly continue?: string }): Page
 }
 
-/** Makes the listing half over a store. */
+/** Makes the reader of lists over a store. A continue token is good for one call; an unknown one throws `ApiGone`. */
 export const createPages = (store: Store): Pages => {
   const open = new Map<string, Rest>()
 

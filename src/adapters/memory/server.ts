@@ -3,15 +3,23 @@ import { isDeepStrictEqual } from "node:util"
 import { applyMergePatch } from "../../api/patch.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { DeleteOptions, MergePatch, ObjectRef } from "../../ports/cluster.ts"
-import { goesAtOnce, graceOf, isFinished, toCreated, toTerminating, toUpdated, withGeneration } from "./lifecycle.ts"
+import {
+  graceOf,
+  isDeletedAtOnce,
+  isFinished,
+  toCreated,
+  toTerminating,
+  toUpdated,
+  withGeneration,
+} from "./lifecycle.ts"
 import { applyFields, fromOwnable, managerKey, type Ownership, ownershipAfterWrite, toOwnable } from "./ownership.ts"
 import { type AnyKind, alreadyExists, conflict, invalid, isFields, notFound, type Raw } from "./raw.ts"
 import type { Store, Stored } from "./store.ts"
 import { validate } from "./validate.ts"
 
 /**
- * The writing half of an API server: each function is one request, atomic and synchronous. `given` objects must share
- * nothing with the caller. `manager` is the name of the field manager that writes.
+ * The write operations of an API server: each function is one request, atomic and synchronous. The caller must not keep
+ * references into `given` objects. `manager` is the name of the field manager that writes. Errors as in ClusterPort.
  */
 export type Server = {
   create(kind: AnyKind, given: Raw, manager: string): Raw
@@ -27,7 +35,7 @@ const refOf = ({ metadata }: Raw): ObjectRef => ({ namespace: metadata.namespace
 
 type Identity = { readonly uid?: unknown; readonly resourceVersion?: unknown }
 
-/** Throws `ApiConflict` unless the object is still the one that the caller means. */
+/** Throws `ApiConflict` if the stored object has another uid or resourceVersion than the given ones. */
 const requireSame = (stored: Stored, { uid, resourceVersion }: Identity): void => {
   const { metadata } = stored.object
   const ref = refOf(stored.object)
@@ -36,7 +44,7 @@ const requireSame = (stored: Stored, { uid, resourceVersion }: Identity): void =
     throw conflict(stored.kind, ref, "it has been modified; read the latest version and try again")
 }
 
-/** The object with a patch laid over it. Name and namespace cannot be patched. */
+/** The object with a merge patch applied. Throws `ApiInvalid` if the patch changes name or namespace. */
 const patched = (kind: AnyKind, old: Raw, patch: MergePatch): Raw => {
   const next = applyMergePatch(old, JSON.parse(JSON.stringify(patch))) as Raw
   if (!isFields(next.metadata)) throw invalid(kind, old.metadata.name, [{ path: "metadata", message: "is required" }])
@@ -47,7 +55,7 @@ const patched = (kind: AnyKind, old: Raw, patch: MergePatch): Raw => {
 
 const identityIn = (patch: MergePatch): Identity => (isFields(patch.metadata) ? patch.metadata : {})
 
-/** Makes the writing half over a store. */
+/** Makes the write operations over a store. */
 export const createServer = (store: Store, clock: ClockPort): Server => {
   const existing = (kind: AnyKind, ref: ObjectRef): Stored => {
     const stored = store.find(kind, ref)
@@ -55,7 +63,7 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
     return stored
   }
 
-  /** Writes an update unless it changes nothing, and removes what waited only for it. */
+  /** Writes an update unless it changes nothing; removes the object if its last finalizer was removed during deletion. */
   const commit = (stored: Stored, next: Raw, ownership: Ownership): Raw => {
     if (isDeepStrictEqual(next, stored.object)) {
       if (ownership !== stored.ownership) store.keepOwnership({ ...stored, ownership })
@@ -134,7 +142,7 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
       const { status } = applyMergePatch({ status: old }, JSON.parse(JSON.stringify({ status: patch.status }))) as Raw
       const next = validate(kind, { ...rest, ...(status === undefined ? {} : { status }) } as Raw, stored.object)
       const written = commit(stored, next, stored.ownership)
-      // as on an API server, which does not heed a uid here: a namesake has been written, but nobody is deceived
+      // as on an API server, which ignores the uid here: another object may have been written, and the caller gets an error
       requireSame(stored, { uid })
       return written
     },
@@ -153,7 +161,7 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
       if (stored === undefined || (uid !== undefined && uid !== stored.object.metadata.uid)) return "absent"
       requireSame(stored, { resourceVersion })
       const grace = graceOf(kind, stored.object, gracePeriodSeconds)
-      if (goesAtOnce(stored.object, grace)) store.remove(stored)
+      if (isDeletedAtOnce(stored.object, grace)) store.remove(stored)
       else {
         const object = toTerminating(stored.object, grace, clock.now())
         if (object !== undefined) store.put({ ...stored, object })

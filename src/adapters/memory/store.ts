@@ -5,31 +5,31 @@ import { type AnyKind, kindKey, type Raw } from "./raw.ts"
 
 /** One write to the store. */
 export type Entry = {
-  /** The resource version that the write made. */
+  /** The resource version of the object after the write. */
   readonly version: number
   readonly type: "ADDED" | "MODIFIED" | "DELETED"
-  /** The new state; for DELETED the last one, with the version of the deletion. */
+  /** The new state; for DELETED the last state, with the version of the deletion. */
   readonly object: Raw
   /** The state before; absent for ADDED. */
   readonly previous?: Raw
 }
 
-/** The last writes to one kind, by position. Positions only grow; old ones fall out. */
+/** The last writes to one kind, by position. Positions only grow; the oldest writes are dropped. */
 type History = {
   append(entry: Entry): void
-  /** Position of the first write after `version`; undefined if writes after it may have been forgotten. */
+  /** Position of the first write after `version`; undefined if writes after `version` may have been dropped. */
   after(version: number): number | undefined
-  /** The write at a position; undefined at the end; `gone` if it has been forgotten. */
+  /** The write at a position; undefined if it has not happened yet; `gone` if it was dropped. */
   at(position: number): Entry | undefined | "gone"
-  /** Calls `listener` after each write. The returned function ends that. */
+  /** Calls `listener` after each write. The returned function unsubscribes. */
   subscribe(listener: () => void): () => void
 }
 
-/** Makes a history that remembers the last `limit` writes at least. `since` is the version before the first one. */
+/** Makes a history that keeps at least the last `limit` writes. `since` is the version before the first write. */
 const createHistory = (limit: number, since: number): History => {
   let entries: Entry[] = []
   let first = 0
-  /** Highest version that was forgotten: a reader must have seen it. */
+  /** Highest version that was dropped: a watch can only begin at this version or a later one. */
   let forgotten = since
   const listeners = new Set<() => void>()
 
@@ -65,7 +65,7 @@ const createHistory = (limit: number, since: number): History => {
   }
 }
 
-/** An object with what the API does not show of it. */
+/** An object with its kind and the field managers, which are kept outside of the object. */
 export type Stored = {
   readonly kind: AnyKind
   /** Frozen. */
@@ -73,7 +73,7 @@ export type Stored = {
   readonly ownership: Ownership
 }
 
-/** All objects and their versions: state without manners. Every function is atomic. */
+/** Raw storage of all objects and their versions, without the semantics of an API server. Every function is atomic. */
 export type Store = {
   /** The version of the last write. */
   version(): number
@@ -85,11 +85,11 @@ export type Store = {
   dependents(uid: string): Stored[]
   /** Writes with a new resource version; returns what is stored now. */
   put(next: Stored): Stored
-  /** Remembers who owns which field without a write. */
+  /** Replaces the field managers of an object without a write: no new version, no watch event. */
   keepOwnership(stored: Stored): void
   remove(stored: Stored): void
   history(kind: AnyKind): History
-  /** Calls `listener` after each write, of whichever kind. */
+  /** Calls `listener` after each write of any kind. */
   onWrite(listener: (entry: Entry) => void): void
 }
 
@@ -111,7 +111,7 @@ type Tables = {
 
 const tableKey = (kind: AnyKind, namespace: string): string => `${kindKey(kind)} ${namespace}`
 
-/** Puts `next` where `previous` was; either may be absent. */
+/** Replaces `previous` by `next` in all tables; without `previous` adds it, without `next` removes it. */
 const index = (tables: Tables, previous: Stored | undefined, next: Stored | undefined): void => {
   const stored = next ?? previous
   if (stored === undefined) return
@@ -138,7 +138,7 @@ const index = (tables: Tables, previous: Stored | undefined, next: Stored | unde
 const versioned = (object: Raw, version: number): Raw =>
   deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: String(version) } })
 
-/** Makes an empty store that remembers `historyLimit` writes of each kind for its watchers. */
+/** Makes an empty store that keeps at least `historyLimit` writes of each kind for its watchers. */
 export const createStore = (historyLimit: number): Store => {
   const tables: Tables = { objects: new Map(), byUid: new Map(), byOwner: new Map() }
   const histories = new Map<string, History>()
@@ -152,7 +152,7 @@ export const createStore = (historyLimit: number): Store => {
     histories.set(kindKey(kind), made)
     return made
   }
-  const tell = (kind: AnyKind, entry: Entry): void => {
+  const notify = (kind: AnyKind, entry: Entry): void => {
     history(kind).append(entry)
     for (const listener of listeners) listener(entry)
   }
@@ -170,15 +170,15 @@ export const createStore = (historyLimit: number): Store => {
       const stored = { ...next, object: versioned(next.object, ++version) }
       index(tables, previous, stored)
       const { object } = stored
-      if (previous === undefined) tell(next.kind, { version, type: "ADDED", object })
-      else tell(next.kind, { version, type: "MODIFIED", object, previous: previous.object })
+      if (previous === undefined) notify(next.kind, { version, type: "ADDED", object })
+      else notify(next.kind, { version, type: "MODIFIED", object, previous: previous.object })
       return stored
     },
     keepOwnership: (stored) => index(tables, find(stored.kind, refOf(stored.object)), stored),
     remove: (stored) => {
       index(tables, stored, undefined)
       const object = versioned(stored.object, ++version)
-      tell(stored.kind, { version, type: "DELETED", object, previous: stored.object })
+      notify(stored.kind, { version, type: "DELETED", object, previous: stored.object })
     },
     history,
     onWrite: (listener) => void listeners.push(listener),

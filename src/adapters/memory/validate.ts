@@ -2,13 +2,13 @@ import { isDeepStrictEqual } from "node:util"
 import type { Rule } from "../../api/kinds/kind.ts"
 import { type AnyKind, invalid, isFields, type Problem, type Raw } from "./raw.ts"
 
-/** RFC 1123 subdomain, as most names must be. */
+/** RFC 1123 subdomain: the form of most names. */
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-/** RFC 1123 label, as namespaces must be. */
+/** RFC 1123 label: the form of a namespace's name. */
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
-/** RFC 1035 label, as Services must be. */
+/** RFC 1035 label: the form of a Service's name. */
 const serviceName = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/
-/** What follows the optional prefix of a label or annotation key; label values too, but those may be empty. */
+/** Name part (after the optional prefix) of a label or annotation key. Label values have the same form, or are empty. */
 const qualified = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 const maxAnnotationBytes = 256 * 1024
 
@@ -60,7 +60,7 @@ const checkOwners = (owners: NonNullable<Raw["metadata"]["ownerReferences"]>): P
   ]
 }
 
-/** What Kubernetes would object to in the metadata; `old` is the state before an update. */
+/** Problems that Kubernetes would report for the metadata; `old` is the state before an update. */
 const checkMetadata = (kind: AnyKind, next: Raw, old?: Raw): Problem[] => {
   const { metadata } = next
   const problems = checkName(kind, metadata)
@@ -100,7 +100,7 @@ const checkSecret = (next: Raw, old: Raw | undefined): Problem[] => {
   return problems
 }
 
-/** A Pod's spec without what may change: the node, once, and the images. */
+/** A Pod's spec without the images, which may change, and with `nodeName`, which may be set once. */
 const fixedPodSpec = (pod: Raw, nodeName: unknown): unknown => {
   const spec = isFields(pod.spec) ? pod.spec : {}
   const containers = Array.isArray(spec.containers) ? spec.containers : []
@@ -168,13 +168,13 @@ const parse = (kind: AnyKind, next: Raw): { readonly object: Raw; readonly probl
 }
 
 /**
- * The object as it would be stored: pruned and with defaults. Throws `ApiInvalid`, which names each field and rule that
- * is broken. `old` is the state before an update.
+ * The object as it is to be stored: unknown fields pruned, defaults set. Throws `ApiInvalid` with a message for each field
+ * and rule that is violated. `old` is the state before an update.
  */
 export const validate = (kind: AnyKind, next: Raw, old?: Raw): Raw => {
   const { object, problems: schemaProblems } = parse(kind, next)
   const problems = [...checkMetadata(kind, object, old), ...schemaProblems]
-  // As on the API server, rules are asked only of objects that the schema accepts.
+  // as on the API server, rules are evaluated only for objects that the schema accepts
   if (schemaProblems.length === 0) for (const rule of kind.rules ?? []) problems.push(...checkRule(rule, object, old))
   problems.push(...(builtIn[`${kind.apiVersion}/${kind.kind}`]?.(object, old) ?? []))
   if (problems.length > 0) throw invalid(kind, String(next.metadata.name), problems)

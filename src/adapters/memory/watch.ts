@@ -9,7 +9,7 @@ import type { Entry, Store } from "./store.ts"
 type WatchRequest = {
   readonly kind: AnyKind
   readonly selection: Selection
-  /** The resource version after which it begins. */
+  /** The resource version after which the watch begins. */
   readonly since: string
   /** Milliseconds between bookmarks. */
   readonly bookmarkMs: number
@@ -20,7 +20,7 @@ const gone: WatchFrame = {
   object: { code: 410, message: "too old resource version" },
 }
 
-/** What a watcher of a selection is told of a write: an object may enter or leave the selection by a change. */
+/** The frame of a write for a watcher of a selection; undefined if neither the old nor the new state is in the selection. */
 const toFrame = (entry: Entry, matches: (object: Raw) => boolean): WatchFrame | undefined => {
   const before = entry.previous !== undefined && matches(entry.previous)
   const after = entry.type !== "DELETED" && matches(entry.object)
@@ -34,7 +34,7 @@ const bookmark = (kind: AnyKind, version: number): WatchFrame => ({
 })
 
 /**
- * The frames of a watch, read from the store's history at the reader's pace; a reader that falls too far behind gets 410.
+ * The frames of a watch, read from the store's history at the reader's pace; a reader that lags too far behind gets 410.
  * Ends when the signal is aborted.
  */
 export async function* watchFrames(

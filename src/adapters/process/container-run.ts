@@ -6,7 +6,7 @@ import type { LogRing } from "./log-ring.ts"
 import { type ProbeName, watchHealth } from "./probe.ts"
 import type { Exit } from "./status.ts"
 
-/** One run of a container, from its start to its end. */
+/** Input for one run of a container, from its start to its end. */
 type RunInput = {
   readonly container: Container
   readonly resolved: ResolvedContainer
@@ -14,13 +14,13 @@ type RunInput = {
   readonly workingDirectory: string
   readonly log: LogRing
   readonly clock: ClockPort
-  /** Ends the run, with the grace that `graceMs` says then. */
+  /** Ends the run: SIGTERM, then SIGKILL after the milliseconds that `graceMs` returns at that time. */
   readonly stop: AbortSignal
   readonly graceMs: () => number
   readonly onRunning: (child: Child) => void
   readonly onHealth: (health: { readonly started: boolean; readonly ready: boolean }) => void
   readonly onUnhealthy: (probe: ProbeName, message: string) => void
-  /** A probe demands a restart. */
+  /** Called when a startup or liveness probe has failed so often that the container must be restarted. */
   readonly onKilling: (probe: ProbeName) => void
 }
 
@@ -29,7 +29,7 @@ export type RunEnd =
   | { readonly kind: "ended"; readonly exit: Exit; readonly startedAt: number; readonly endedAt: number }
   | { readonly kind: "refused"; readonly message: string }
 
-/** Grace for a container that a probe demands to restart. */
+/** Time between SIGTERM and SIGKILL for a container that is restarted because of a probe, milliseconds. */
 const probeGraceMs = 10_000
 
 const guard = async (input: RunInput, child: Child, signal: AbortSignal): Promise<void> => {
@@ -41,7 +41,7 @@ const guard = async (input: RunInput, child: Child, signal: AbortSignal): Promis
   await terminate(child, probeGraceMs, clock)
 }
 
-/** Runs a container once. Resolves when its process and everything in its group have ended. */
+/** Runs a container once. Resolves when all processes of its group have ended. Never rejects for a failed start: `refused`. */
 export const runContainer = async (input: RunInput): Promise<RunEnd> => {
   const { resolved, workingDirectory, log, clock, stop } = input
   const { argv, variables, program } = resolved
@@ -68,17 +68,17 @@ export const runContainer = async (input: RunInput): Promise<RunEnd> => {
 }
 
 /**
- * How long a container that ended waits for its next start, as the kubelet does it: the first restart is immediate,
- * then 10 s, doubled each time up to 5 minutes; a container that ran for 10 minutes starts from the beginning.
+ * The delay before a container is restarted, as in the kubelet: the first restart is immediate; then the delay is 10 s,
+ * doubled each time up to 5 minutes. After a run of more than 10 minutes the sequence begins again.
  */
 
 const firstMs = 10_000
 const longestMs = 300_000
 const stableMs = 2 * longestMs
 
-/** What is remembered from restart to restart. */
+/** The state of the back-off between two restarts. */
 export type Backoff = {
-  /** How long the next restart waits, counted from the end of the container. */
+  /** Delay of the next restart, counted from the end of the container. */
   readonly delayMs: number
   /** When the container was last restarted (epoch milliseconds). */
   readonly restartedAt: number
@@ -90,7 +90,7 @@ const isStable = (backoff: Backoff, endedAt: number): boolean => endedAt - backo
 export const restartDelay = (backoff: Backoff | undefined, endedAt: number): number =>
   backoff === undefined || isStable(backoff, endedAt) ? 0 : backoff.delayMs
 
-/** The memory after a restart at `now` of a container that ended at `endedAt`. */
+/** The back-off after a restart at `now` of a container that ended at `endedAt`. */
 export const afterRestart = (backoff: Backoff | undefined, endedAt: number, now: number): Backoff => ({
   delayMs: backoff === undefined || isStable(backoff, endedAt) ? firstMs : Math.min(backoff.delayMs * 2, longestMs),
   restartedAt: now,

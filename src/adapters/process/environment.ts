@@ -3,28 +3,28 @@ import type { Container, EnvValueSource } from "../../api/kinds/pod.ts"
 
 type Variables = Readonly<Record<string, string>>
 
-/** What a container's environment is made of. */
+/** The sources of a container's environment. */
 type EnvironmentInput = {
   readonly container: Container
   /** Values of the Secrets that `envFrom` and `valueFrom` name, by the Secret's name; optional ones may be absent. */
   readonly secrets: ReadonlyMap<string, Variables>
   /** The Pod's fields by their paths, for `fieldRef`. */
   readonly field: (path: string) => string | undefined
-  /** The machine's own: PATH, HOME, LANG, TMPDIR and the like. The weakest. */
+  /** Variables of this machine: PATH, HOME, LANG, TMPDIR and the like. All other sources override them. */
   readonly base: Variables
-  /** Port that the node gives to the container. The strongest. */
+  /** Port that the node gives to the container. Overrides a variable PORT of any other source. */
   readonly port: number
 }
 
-/** An environment and command line ready to start. */
+/** Command line and environment of a container, with all values resolved. */
 export type ResolvedContainer = {
   readonly argv: readonly string[]
   readonly variables: Variables
-  /** The program as the Pod names it, before `$(NAME)` is replaced: what may be shown to others. */
+  /** The program as in the Pod, with `$(NAME)` not replaced, so that messages can show it without a secret. */
   readonly program: string
-  /** The Secrets' values, so that they can be kept out of what others see. */
+  /** The values from Secrets, so that they can be removed from messages. */
   readonly secretValues: readonly string[]
-  /** Why `$(NAME)` makes too much of it; then there are neither words nor variables. */
+  /** A message if expanding `$(NAME)` gives too many bytes; `argv` and `variables` are then empty. */
   readonly tooLong?: string
 }
 
@@ -41,7 +41,7 @@ const fromSecrets = ({ container: { envFrom = [] }, secrets }: EnvironmentInput)
       .filter(([name]) => isUsable(name)),
   )
 
-/** The value that a variable refers to; undefined where an optional one is absent. */
+/** The value that a variable refers to; undefined if an optional source does not exist. */
 const valueFor = (
   { secretKeyRef, fieldRef }: EnvValueSource,
   { secrets, field }: EnvironmentInput,
@@ -58,13 +58,12 @@ const referred = (input: EnvironmentInput): readonly string[] =>
     valueFrom?.secretKeyRef === undefined ? [] : (valueFor(valueFrom, input) ?? []),
   )
 
-/** A text that stands for `value` where `$(NAME)` is replaced: a value from elsewhere is taken as it is. */
+/** `value` with `$` escaped, so that the expansion of `$(NAME)` leaves it unchanged. */
 const unexpanded = (value: string): string => value.replaceAll("$", "$$$$")
 
 /**
- * The container's `env` as it is on this machine. The operator says HOME=/tmp, since a container's root file system is
- * read-only. On a laptop the user's own HOME is right: npx and uvx keep their caches there, and a cold start without
- * them takes minutes.
+ * The container's `env`, adapted to this machine. The operator sets HOME=/tmp, since a container's root file system is
+ * read-only. Here HOME is the user's own: npx and uvx have their caches there, and a start without them takes minutes.
  */
 const localEnv = (input: EnvironmentInput) => {
   const { base, port } = input
@@ -79,7 +78,7 @@ const localEnv = (input: EnvironmentInput) => {
 
 type Env = ReturnType<typeof localEnv>
 
-/** What is expanded and known before `env`: the Secrets and PORT, which a Pod without templates names first. */
+/** All variables after `env` was expanded. `before` has those set before: the Secrets' values and PORT. */
 const withEnv = (before: Variables, env: Env): Map<string, string> => {
   const variables = new Map(Object.entries(before))
   for (const { name, value } of env)
@@ -94,10 +93,10 @@ const bytesOf = (variables: Variables): Map<string, number> =>
   new Map(Object.entries(variables).map(([name, value]) => [name, Buffer.byteLength(value)]))
 
 /**
- * Environment and command line of a container: base, then Secrets, then `env`, then PORT. Nothing of this process's own
- * environment gets in. `$(NAME)` is replaced as on a cluster: in `env` by Secrets and what stands before it, in the
- * command line by all of them, but by nothing of the base, which a container has not. Values of Secrets and of the Pod's
- * fields stay as they are.
+ * Command line and environment of a container. Later sources override earlier ones: base, Secrets, `env`, PORT. No other
+ * variable of this process is passed on. `$(NAME)` is replaced as on a cluster: in `env` by values of Secrets and earlier
+ * variables, in the command line by all of these, but never by variables of `base`, which a real container does not have.
+ * Values from Secrets and from the Pod's fields are not expanded.
  */
 export const resolveContainer = (input: EnvironmentInput): ResolvedContainer => {
   const { container, base, port } = input
@@ -115,7 +114,7 @@ export const resolveContainer = (input: EnvironmentInput): ResolvedContainer => 
   }
 }
 
-/** What makes it impossible to start with this command line and environment; undefined if nothing does. */
+/** Why a process cannot be started with this command line and environment; undefined if it can. */
 export const unusablePart = ({ argv, variables, tooLong }: ResolvedContainer): string | undefined => {
   if (tooLong !== undefined) return tooLong
   if (argv.some((word) => word.includes("\0"))) return "the command contains a NUL character"

@@ -8,23 +8,23 @@ import { captureLines, type LogRing } from "./log-ring.ts"
 import type { Exit } from "./status.ts"
 
 /**
- * Starts the server as the leader of a process group of its own, with a watcher in the same group. The watcher reads a
- * pipe that this process holds open and nobody writes to: its end means that this process has gone, however that
- * happened, and the watcher kills the whole group, itself included. The server takes the shell's place (`exec`), so its
- * exit code and signal are ours to see; the watcher is no child of it (twice forked), or servers that wait for all
- * their children would wait for it. It outlives the signals that programs send to their own group. It keeps the server's
- * output open, into which it writes nothing: so the output ends when the whole group has, not only the server.
+ * Starts the server as the leader of its own process group, with a watcher process in the same group. The watcher reads
+ * from a pipe that this process holds open and never writes to. When the pipe ends, this process has ended, even by SIGKILL,
+ * and the watcher kills the whole group with itself. The server replaces the shell (`exec`), so this process gets its exit
+ * code and signal. The watcher is forked twice, so it is not a child of the server: a server that waits for all its children
+ * would otherwise never end. The watcher ignores the signals that programs send to their own group. It holds the server's
+ * output open without writing, so that the output ends only when the whole group has ended.
  */
 const script = `exec 3<&0 </dev/null
 ( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) 2>/dev/null & )
 exec "$@" 3<&-`
 
-/** What to start. */
+/** Input for {@link launch}. */
 type LaunchInput = {
   readonly argv: readonly string[]
   readonly variables: Readonly<Record<string, string>>
   readonly workingDirectory: string
-  /** Where its output goes. */
+  /** Gets the lines of stdout and stderr. */
   readonly log: LogRing
   readonly clock: ClockPort
 }
@@ -32,27 +32,27 @@ type LaunchInput = {
 /** A running server process and its group. */
 export type Child = {
   readonly pid: number
-  /** Resolves once the server has ended, its group is gone and its output is read. */
+  /** Resolves once the server has ended, its group was killed and its output was read. */
   readonly exited: Promise<Exit>
   /** Sends a signal to the whole group. */
   signal(name: "SIGTERM" | "SIGKILL"): void
 }
 
-/** How long output may still arrive after the end; a process that left the group may hold the pipes open. */
+/** How long output is still read after the server has ended, milliseconds: a process outside the group may hold the pipes. */
 const drainMs = 500
 
 const killGroup = (pid: number, name: NodeJS.Signals): void => {
   try {
     process.kill(-pid, name)
   } catch {
-    // ESRCH: gone already; EPERM: macOS says so of a group that has only zombies
+    // ESRCH: the group does not exist any more; EPERM: on macOS, the group has only zombies
   }
 }
 
 const exitOf = (child: ChildProcess, pid: number, clock: ClockPort): Promise<Exit> =>
   new Promise((resolve) => {
     child.once("exit", (code, signal) => {
-      // like a container, the group ends with its first process
+      // as in a container, all other processes end when the first one has ended
       killGroup(pid, "SIGKILL")
       const done = () => {
         cancel()
@@ -76,12 +76,12 @@ const spawnGroup = ({ argv, variables, workingDirectory }: LaunchInput) =>
     stdio: ["pipe", "pipe", "pipe"],
   })
 
-/** Why the machine refused. The error's own text is left out: it may quote the environment. */
+/** Why the process could not be started. Has only the error's code, since the error's text may quote the environment. */
 const refusal = (error: unknown): { readonly refused: string } => ({
   refused: `the process could not be started (${error instanceof Error && "code" in error ? error.code : "unknown"})`,
 })
 
-/** A refusal is thrown or told later, depending on its code and the runtime. */
+/** Spawns the group. Depending on its code and the runtime, an error is thrown or comes as an event. */
 const trySpawn = async (input: LaunchInput): Promise<(Piped & { pid: number }) | { readonly refused: string }> => {
   try {
     const child = spawnGroup(input)
@@ -93,13 +93,13 @@ const trySpawn = async (input: LaunchInput): Promise<(Piped & { pid: number }) |
   }
 }
 
-/** Starts a server; resolves with why not if the machine refuses. */
+/** Starts a server; resolves with `refused`, a message, if the process cannot be started. */
 export const launch = async (input: LaunchInput): Promise<Child | { readonly refused: string }> => {
   const { log, clock } = input
   const child = await trySpawn(input)
   if ("refused" in child) return child
   const { pid } = child
-  // a signal that comes too late is told here, too
+  // also emitted for a signal to a process that has ended already
   child.on("error", () => {})
   child.stdin.on("error", () => {})
   captureLines(child.stdout, log)
@@ -107,7 +107,7 @@ export const launch = async (input: LaunchInput): Promise<Child | { readonly ref
   return { pid, exited: exitOf(child, pid, clock), signal: (name) => killGroup(pid, name) }
 }
 
-/** Longest wait for a process that was killed: the kernel may hold it in a call. */
+/** Longest wait for a process after SIGKILL, milliseconds: it may be blocked in a system call. */
 const killedMs = 5_000
 
 const endsWithin = async (child: Child, ms: number, clock: ClockPort): Promise<boolean> => {
@@ -123,7 +123,7 @@ const endsWithin = async (child: Child, ms: number, clock: ClockPort): Promise<b
   }
 }
 
-/** Asks the group to end, and kills it after `graceMs`. False if it is still there after that. */
+/** Sends SIGTERM to the group, and SIGKILL after `graceMs`. False if it has not ended {@link killedMs} after that. */
 export const terminate = async (child: Child, graceMs: number, clock: ClockPort): Promise<boolean> => {
   if (graceMs > 0) {
     child.signal("SIGTERM")
@@ -133,7 +133,7 @@ export const terminate = async (child: Child, graceMs: number, clock: ClockPort)
   return endsWithin(child, killedMs, clock)
 }
 
-/** Where to look for a program. */
+/** Where a program is searched. */
 type ProgramPlace = {
   /** The container's PATH. */
   readonly path: string
@@ -141,8 +141,8 @@ type ProgramPlace = {
 }
 
 /**
- * Why a program cannot run, in the words of container runtimes; undefined if it can. They show it as `shown`: the Pod's
- * own word for it, since `$(NAME)` in that may stand for a secret.
+ * Why a program cannot run, as a message like those of container runtimes; undefined if it can. The message shows the
+ * program as `shown`, the text in the Pod, because `name` may contain a secret in place of `$(NAME)`.
  */
 export const whyNotRunnable = (name: string, place: ProgramPlace, shown: string): string | undefined => {
   if (!isDirectory(place.workingDirectory)) return `working directory "${place.workingDirectory}" does not exist`
@@ -174,13 +174,13 @@ const whyNotFile = (path: string): string | undefined => {
 
 /** The loopback ports that the node's containers listen on. */
 export type Ports = {
-  /** A port that is free now and that no other container of this node was given: `wanted` if possible. */
+  /** A port that is free now and not given to another container of this node: `wanted` if possible. Throws `Internal`. */
   take(wanted?: number): Promise<number>
   /** Makes a port available again. */
   release(port: number): void
 }
 
-/** The port that listening on `port` gets, or undefined if it is taken. 0 = any. */
+/** Listens on `port` for a moment and returns the port, or undefined if it is taken. 0 = a free port of the system's choice. */
 const tryPort = (port: number): Promise<number | undefined> =>
   new Promise((resolve) => {
     const server = createServer()
@@ -194,7 +194,7 @@ const tryPort = (port: number): Promise<number | undefined> =>
 
 const attempts = 20
 
-/** Makes the book of given ports. */
+/** Makes the register of the ports that were given to containers. */
 export const createPorts = (): Ports => {
   const given = new Set<number>()
   const claim = (port: number | undefined): port is number => {
@@ -215,7 +215,7 @@ export const createPorts = (): Ports => {
 }
 
 /**
- * True if a log tells that the server found its port taken, in the words of Node, Deno, Python, Go, Java or Rust:
- * between our look and its own listen another program may have come first.
+ * True if a log has a message of Node, Deno, Python, Go, Java or Rust that the port is in use: between the node's check of
+ * the port and the server's own listen, another program may have taken the port.
  */
-export const tellsPortTaken = (log: string): boolean => /EADDRINUSE|AddrInUse|address (is )?already in use/i.test(log)
+export const reportsPortTaken = (log: string): boolean => /EADDRINUSE|AddrInUse|address (is )?already in use/i.test(log)

@@ -3,36 +3,36 @@ import { StringDecoder } from "node:string_decoder"
 import type { LogQuery } from "../../ports/cluster.ts"
 import { untilAborted } from "../../waiting/until-aborted.ts"
 
-/** What a ring holds at most. */
+/** Limits of a ring. */
 type LogLimits = {
-  /** Default 10,000. */
+  /** Most lines; default 10,000. */
   readonly lines?: number
-  /** UTF-8 bytes with line ends; default 1 MiB. */
+  /** Most UTF-8 bytes with line ends; default 1 MiB. */
   readonly bytes?: number
 }
 
 /** The newest lines that one run of a container wrote. */
 export type LogRing = {
-  /** Adds a line, without its line end; the oldest ones give way. `isPart`: it goes on with the next one. */
+  /** Adds a line, given without its line end; beyond the limits the oldest lines are dropped. `isPart`: the line continues. */
   add(line: string, isPart?: boolean): void
-  /** Lines oldest first, each with its line end; `limitBytes` cuts at the end, as the API server does. */
+  /** The lines, oldest first, each with its line end. `limitBytes` keeps the beginning, as on the API server. */
   read(query?: Pick<LogQuery, "tailLines" | "limitBytes">): string
-  /** {@link read}, then each line as it is added, until {@link end} or the signal. Lines that gave way are missed. */
+  /** {@link read}, then each line when it is added, until {@link end} or the signal. Lines dropped meanwhile are missing. */
   follow(query: Pick<LogQuery, "tailLines">, signal: AbortSignal | undefined): AsyncIterable<string>
   /** No more lines come. */
   end(): void
 }
 
 /**
- * Longest piece of a line without an end that is held back. The container runtime interface cuts there, too, and whoever
- * reads the log joins the pieces: a line end between them could stand in the middle of a secret, which nobody would know
- * for one.
+ * Most UTF-16 code units of an unfinished line that are buffered; then a part is added without a line end. The container
+ * runtime interface splits lines at the same length. Reading joins the parts again: a line end inside a secret would prevent
+ * the secret from being found and masked.
  */
 const longestLine = 16_384
 
 /**
- * Units that are left out where a text begins in the middle of a line, whose beginning has given way: there may stand the
- * rest of a secret, escaped in whatever way, which nobody would know for one.
+ * UTF-16 code units that are left out if a text begins in the middle of a line whose beginning was dropped. They may be the
+ * rest of a secret, in any escaping, which could not be found and masked.
  */
 const leftOut = 512
 
@@ -62,10 +62,10 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
   let bytes = 0
   let dropped = 0
   let ended = false
-  /** True if the oldest line is not whole, because its beginning has given way. */
+  /** True if the beginning of the oldest line was dropped. */
   let isCut = false
   let change = Promise.withResolvers<void>()
-  const tell = () => {
+  const notify = () => {
     change.resolve()
     change = Promise.withResolvers()
   }
@@ -91,7 +91,7 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
       lines.push(line)
       bytes += size(line)
       while (lines.length - first > mostLines || (bytes > mostBytes && lines.length - first > 1)) dropOldest()
-      tell()
+      notify()
     },
     read: ({ tailLines, limitBytes } = {}) => {
       const start = tailLines === undefined ? first : Math.max(first, lines.length - tailLines)
@@ -115,24 +115,24 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
     },
     end: () => {
       ended = true
-      tell()
+      notify()
     },
   }
 }
 
 /**
- * The words that the kubelet takes from the log as the message of a failed container: 80 lines, 2048 bytes. `hide` takes
- * out what must not be seen; it comes before the cut, so that no half of a secret is left.
+ * The end of the log that the kubelet uses as the message of a failed container: at most 80 lines and 2048 bytes. `hide` masks
+ * secrets; it is applied before the cut, so that no part of a secret is left.
  */
-export const lastWords = async (ring: LogRing, hide: (text: string) => Promise<string>): Promise<string> =>
+export const terminationMessage = async (ring: LogRing, hide: (text: string) => Promise<string>): Promise<string> =>
   lastBytes(await hide(ring.read({ tailLines: 80 })), 2048)
 
-/** Writes the lines of a stream into a ring; the last one also without its end. */
+/** Writes the lines of a stream into a ring; at the end of the stream also a last line without its line end. */
 export const captureLines = (stream: Readable, ring: LogRing): void => {
   const decoder = new StringDecoder("utf8")
   let rest = ""
   const take = (text: string) => {
-    // what was held back is not looked through again: a line may come letter by letter
+    // only the new text is searched for line ends: a line may arrive character by character
     const [first = "", ...others] = text.split("\n")
     const parts = [rest + first, ...others]
     rest = parts.pop() ?? ""
@@ -143,7 +143,7 @@ export const captureLines = (stream: Readable, ring: LogRing): void => {
     }
   }
   stream.on("data", (chunk: Buffer) => take(decoder.write(chunk)))
-  // a pipe that breaks has simply ended
+  // a broken pipe is followed by "close"
   stream.on("error", () => {})
   stream.once("close", () => {
     take(decoder.end())

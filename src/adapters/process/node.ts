@@ -7,22 +7,22 @@ import { createPorts } from "./launch.ts"
 import { type Hide, type NodeDeps, persist, refOf } from "./pod-report.ts"
 import { type PodRun, runPod } from "./pod-run.ts"
 
-/** What a process node needs. */
+/** Dependencies and options of a process node. */
 type ProcessNodeOptions = {
   readonly cluster: ClusterPort
-  /** Namespace whose Pods it runs. */
+  /** Namespace of the Pods that the node runs. */
   readonly namespace: string
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** Environment of every child, below the Pod's own: PATH, HOME, LANG, TMPDIR and the like. Nothing else gets in. */
+  /** Variables of every child, which the Pod's variables override: PATH, HOME, LANG, TMPDIR and the like. There are no others. */
   readonly baseEnvironment: Readonly<Record<string, string>>
-  /** Folder that commands run in. */
+  /** Working directory of the commands. */
   readonly workingDirectory: string
-  /** Takes secret values out of what a container's state tells: the words with which a server ended. */
+  /** Masks secret values in the termination message of a container, which is taken from its log. */
   readonly hide: Hide
   /** Name that Pods are bound to; default `local`. */
   readonly nodeName?: string
-  /** Milliseconds that servers get to end on close; default 3000. */
+  /** Milliseconds between SIGTERM and SIGKILL for servers on close; default 3000. */
   readonly closeGraceMs?: number
   /** Default: this machine's. */
   readonly platform?: NodeJS.Platform
@@ -30,20 +30,20 @@ type ProcessNodeOptions = {
 
 /** The embedded cluster's node: scheduler and kubelet for Pods whose containers are local processes. */
 export type ProcessNode = {
-  /** Resolves when the node has seen the Pods that existed before it. */
+  /** Resolves when the node has started to run the Pods that existed before it. Never rejects. */
   readonly ready: Promise<void>
   /** The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`. */
   podLogs(ref: ObjectRef, query: LogQuery): Promise<string>
-  /** The same log in pieces; followed, until the container's run or the signal ends. Throws `ApiNotFound`. */
+  /** The same log as a stream; if followed, until the container's run ends or the signal is aborted. Throws `ApiNotFound`. */
   streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
-  /** Ends every server and what it started, waiting a bounded time. The Pods stay in the cluster. */
+  /** Ends all servers and the processes that they started, and waits a bounded time. The Pod objects stay in the cluster. */
   close(): Promise<void>
 }
 
-/** Beyond the grace, how long close waits for killed processes. */
+/** How long close waits for killed processes after the grace period, milliseconds. */
 const closeSlackMs = 6_000
 const defaultCloseGraceMs = 3_000
-/** Kubernetes' own default for a Pod that says nothing. */
+/** Kubernetes' default of terminationGracePeriodSeconds. */
 const defaultGraceSeconds = 30
 
 type Kept = { readonly pod: Pod; readonly run: PodRun; removing: boolean }
@@ -51,7 +51,7 @@ type Kept = { readonly pod: Pod; readonly run: PodRun; removing: boolean }
 const graceMsOf = (pod: Pod): number =>
   (pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? defaultGraceSeconds) * 1000
 
-/** Deletes the Pod object, as the kubelet does once nothing of the Pod is left. */
+/** Deletes the Pod object, as the kubelet does once all processes of the Pod have ended. */
 const removePod = (deps: NodeDeps, pod: Pod, signal: AbortSignal): Promise<unknown> => {
   const { uid } = pod.metadata
   const options = { gracePeriodSeconds: 0, signal, ...(uid === undefined ? {} : { preconditions: { uid } }) }
@@ -64,7 +64,7 @@ type State = { readonly deps: NodeDeps; readonly kept: Map<string, Kept>; readon
 const isOurs = (pod: Pod, nodeName: string): boolean =>
   pod.spec.nodeName === undefined || pod.spec.nodeName === nodeName
 
-/** Ends a Pod that is marked for deletion, then removes it. Marked once more with less grace, it ends faster. */
+/** Ends a Pod that is marked for deletion, then deletes the object. A later mark with less grace ends the Pod sooner. */
 const endPod = ({ deps, kept, closing }: State, pod: Pod): void => {
   const uid = pod.metadata.uid ?? ""
   const entry = kept.get(uid)
@@ -92,7 +92,7 @@ const onChange = (state: State, { type, object }: Change<Pod>): void => {
   const entry = state.kept.get(uid)
   if (type !== "deleted") see(state, object)
   if (type !== "deleted" || entry === undefined) return
-  // somebody removed it by force, or we did after its end
+  // the Pod was deleted with grace 0: by a user, or by this node after the end of its processes
   entry.run.stop(0)
   void entry.run.done.then(() => state.kept.delete(uid))
 }
@@ -138,7 +138,7 @@ export const createProcessNode = (options: ProcessNodeOptions): ProcessNode => {
     throw new AppError("ApiNotFound", { detail: `pods "${ref.name}" not found` })
   }
   return {
-    // closed before its first list, it has nothing to wait for
+    // rejects only if the node is closed before the first list
     ready: pods.synced.catch(() => {}),
     podLogs: async (ref, query) => find(ref).run.logs(query),
     streamLogs: async function* (ref, { follow = false, ...query }, signal) {

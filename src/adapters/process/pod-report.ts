@@ -7,28 +7,28 @@ import type { Logger } from "../../ports/telemetry.ts"
 import type { Ports } from "./launch.ts"
 import { type ContainerView, isSameStatus, toPodStatus } from "./status.ts"
 
-/** Milliseconds between attempts of a call that the API server could not take. */
+/** Milliseconds between attempts of a call that failed with a retryable error. */
 const retryMs = 1_000
 
-/** What calls about one Pod need. */
+/** Dependencies of the calls about one Pod. */
 export type PodCalls = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly log: Logger
-  /** Ends waiting and writing. */
+  /** Ends retries and writes. */
   readonly signal: AbortSignal
 }
 
 /**
- * Repeats a call about one Pod until it succeeds. Resolves with undefined if the Pod is gone, another one has its name,
- * the API server refuses for good, or the signal came.
+ * Repeats a call about one Pod until it succeeds. Resolves with undefined if the Pod was deleted, another Pod has its name,
+ * the API server refuses with an error that is not retryable, or the signal is aborted.
  */
 export const persist = async <T>(calls: PodCalls, what: string, call: () => Promise<T>): Promise<T | undefined> => {
   while (!calls.signal.aborted) {
     try {
       return await call()
     } catch (error) {
-      // with the UID as the only precondition, a conflict means that our Pod is gone
+      // the UID is the only precondition, so a conflict means that the Pod was deleted
       if (calls.signal.aborted || hasCode(error, "ApiNotFound", "ApiConflict")) return undefined
       const again = isAppError(error) && errorTable[error.code].retryable
       calls.log[again ? "warn" : "error"](`${what} failed`, { error })
@@ -39,10 +39,10 @@ export const persist = async <T>(calls: PodCalls, what: string, call: () => Prom
   return undefined
 }
 
-/** Writes a Pod's status: one call at a time, the newest state only, and nothing if it is equal. */
+/** Writes a Pod's status: one call at a time, only the newest state, and no call for an equal one. */
 type StatusWriter = {
   write(next: PodStatus): void
-  /** The status as last given to write, else as the Pod came. */
+  /** The status that was last given to `write`, else the status of the Pod as it was read. */
   current(): PodStatus | undefined
   /** Resolves when nothing is left to write. */
   settled(): Promise<void>
@@ -76,10 +76,10 @@ const createStatusWriter = (calls: PodCalls, pod: Pod): StatusWriter => {
   }
 }
 
-/** A text without the secret values that are in it; blank ones stay. */
+/** Masks the given secret values in a text; values of blanks only are not masked. */
 export type Hide = (text: string, values: readonly string[]) => Promise<string>
 
-/** What the node gives to each of its Pods. */
+/** Dependencies that all Pods of a node share. */
 export type NodeDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
@@ -94,13 +94,13 @@ export type NodeDeps = {
 /** Namespace and name of a Pod. */
 export const refOf = ({ metadata }: Pod): ObjectRef => ({ namespace: metadata.namespace ?? "", name: metadata.name })
 
-/** Tells the cluster about one Pod; silent once `calls.signal` is aborted. */
+/** Reports about one Pod to the cluster; does nothing once `calls.signal` is aborted. */
 export type PodReport = {
   /** Writes the Pod's status from the container's state. */
   show(view: ContainerView): void
-  /** Records an Event; one that gets lost harms nobody. */
-  tell(type: EventInput["type"], reason: string, note: string): void
-  /** Binds the Pod to this node and says at which port its server will be. */
+  /** Records an Event without waiting; a failure is only logged. */
+  recordEvent(type: EventInput["type"], reason: string, note: string): void
+  /** Binds the Pod to this node and writes the port of its server into an annotation. Undefined as for {@link persist}. */
   bind(port: number | undefined): Promise<Pod | undefined>
 }
 
@@ -113,7 +113,7 @@ export const createPodReport = (deps: NodeDeps, pod: Pod, container: Container, 
       if (signal.aborted) return
       writer.write(toPodStatus({ pod, container, view, before: writer.current(), now: deps.clock.now() }))
     },
-    tell: (type, reason, note) => {
+    recordEvent: (type, reason, note) => {
       if (signal.aborted) return
       deps.cluster
         .recordEvent({ regarding: pod, type, reason, note }, { signal })

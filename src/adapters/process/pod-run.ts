@@ -2,8 +2,8 @@ import { type Container, type Pod, serverContainer } from "../../api/kinds/pod.t
 import type { LogQuery } from "../../ports/cluster.ts"
 import { afterRestart, type Backoff, type RunEnd, restartDelay, runContainer } from "./container-run.ts"
 import { type ResolvedContainer, resolveContainer } from "./environment.ts"
-import { type Child, tellsPortTaken } from "./launch.ts"
-import { createLogRing, type LogRing, lastWords } from "./log-ring.ts"
+import { type Child, reportsPortTaken } from "./launch.ts"
+import { createLogRing, type LogRing, terminationMessage } from "./log-ring.ts"
 import { createPodReport, type NodeDeps, type PodCalls, type PodReport, persist, refOf } from "./pod-report.ts"
 import { fieldValue, missingText, readSecrets, secretAppears, unsupportedSource } from "./sources.ts"
 import {
@@ -20,13 +20,13 @@ import {
 
 /** A Pod that this node runs. */
 export type PodRun = {
-  /** Ends the container within `graceMs` milliseconds. Called again it can only hurry. */
+  /** Ends the container within `graceMs` milliseconds. A further call can only shorten that time. */
   stop(graceMs: number): void
   /** The container's log; empty before its first run. */
   logs(query: LogQuery): string
-  /** The log of the current run as it is written; ends with it, at once if there was none. */
+  /** The log of the newest run as it is written; ends with that run, or at once if there was none. */
   follow(query: LogQuery, signal: AbortSignal | undefined): AsyncIterable<string>
-  /** Resolves when no process of the Pod is left. Never rejects. */
+  /** Resolves when all processes of the Pod have ended. Never rejects. */
   readonly done: Promise<void>
 }
 
@@ -45,7 +45,7 @@ type Run = {
   rings: readonly LogRing[]
 }
 
-/** A server that ends sooner than this with words about a taken port gets another port. */
+/** A server that ends within this time, milliseconds, with a log message about a port in use gets another port. */
 const stolenMs = 10_000
 
 const noCommand = (image: string): string =>
@@ -56,7 +56,7 @@ const show = (run: Run, view: ContainerView): void => {
   run.report.show(view)
 }
 
-/** Takes a port, the former one if it is still free, and tells it if it is new. */
+/** Takes a port, the former one if it is still free, and writes a new port into the Pod's annotation. */
 const takePort = async (run: Run, former = run.port): Promise<number> => {
   const { ports } = run.deps
   if (former !== undefined) ports.release(former)
@@ -66,7 +66,7 @@ const takePort = async (run: Run, former = run.port): Promise<number> => {
   return port
 }
 
-/** Another port than the one that was stolen, which stays claimed until then. */
+/** Takes another port in place of one that another program has; the old one is released afterwards, so it is not taken again. */
 const changePort = async (run: Run): Promise<number> => {
   const stolen = run.port
   run.port = await run.deps.ports.take()
@@ -77,13 +77,13 @@ const changePort = async (run: Run): Promise<number> => {
 
 type Resolve = (port: number) => ResolvedContainer
 
-/** Shows why the container cannot be made. */
+/** Writes into status and an Event why the container cannot be created. */
 const showLack = (run: Run, words: string): void => {
   show(run, toWaiting(run.view, "CreateContainerConfigError", words))
-  run.report.tell("Warning", "Failed", `Error: ${words}`)
+  run.report.recordEvent("Warning", "Failed", `Error: ${words}`)
 }
 
-/** Waits for the Secrets; then environment and command line can be made. Undefined once stopped. */
+/** Waits for the Secrets that the container needs; returns a function that makes its environment. Undefined once stopped. */
 const resolve = async (run: Run): Promise<Resolve | undefined> => {
   const { deps, container, calls } = run
   const { cluster, baseEnvironment: base } = deps
@@ -110,10 +110,10 @@ const onRunning = (run: Run, child: Child, log: LogRing, restartCount: number): 
   run.rings = [...run.rings.slice(-1), log]
   calls.log.info("server process started", { pid: child.pid, port, restarts: restartCount })
   show(run, toRunning(run.view, container, { pid: child.pid, restartCount, now: deps.clock.now() }))
-  report.tell("Normal", "Started", `Started container ${container.name}`)
+  report.recordEvent("Normal", "Started", `Started container ${container.name}`)
 }
 
-const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, restartCount: number): Promise<Ran> => {
+const runAt = async (run: Run, port: number, resolved: ResolvedContainer, restartCount: number): Promise<Ran> => {
   const { deps, container, report } = run
   const { workingDirectory, clock } = deps
   const log = createLogRing()
@@ -124,47 +124,47 @@ const liveAt = async (run: Run, port: number, resolved: ResolvedContainer, resta
     graceMs: () => run.graceMs,
     onRunning: (child) => onRunning(run, child, log, restartCount),
     onHealth: (health) => show(run, { ...run.view, ...health }),
-    onUnhealthy: (probe, message) => report.tell("Warning", "Unhealthy", `${probe} probe failed: ${message}`),
+    onUnhealthy: (probe, message) => report.recordEvent("Warning", "Unhealthy", `${probe} probe failed: ${message}`),
     onKilling: (probe) =>
-      report.tell("Normal", "Killing", `${restarts} ${probe.toLowerCase()} probe, will be restarted`),
+      report.recordEvent("Normal", "Killing", `${restarts} ${probe.toLowerCase()} probe, will be restarted`),
   })
   run.child = undefined
   log.end()
   return { end, ring: log, secretValues: resolved.secretValues }
 }
 
-const wasRobbed = ({ end, ring }: Ran): boolean =>
+const portWasTaken = ({ end, ring }: Ran): boolean =>
   end.kind === "ended" &&
   end.exit.code !== 0 &&
   end.endedAt - end.startedAt < stolenMs &&
-  tellsPortTaken(ring.read({ tailLines: 80 }))
+  reportsPortTaken(ring.read({ tailLines: 80 }))
 
-/** One run, with a second try at another port if the first was stolen. Undefined once stopped. */
-const live = async (run: Run, restartCount: number): Promise<Ran | undefined> => {
+/** One run, with a second attempt at another port if another program had the first. Undefined once stopped. */
+const runOnce = async (run: Run, restartCount: number): Promise<Ran | undefined> => {
   const resolved = await resolve(run)
   if (resolved === undefined) return undefined
   const port = await takePort(run)
-  const lived = await liveAt(run, port, resolved(port), restartCount)
-  if (!wasRobbed(lived) || run.stop.signal.aborted) return lived
+  const ran = await runAt(run, port, resolved(port), restartCount)
+  if (!portWasTaken(ran) || run.stop.signal.aborted) return ran
   run.calls.log.info("another program took the port; trying another one", { port })
   run.rings = run.rings.slice(0, -1)
-  // the program at the old port may have answered our probe
+  // the other program at the old port may have answered the probes
   show(run, toWaiting(run.view, "ContainerCreating"))
   const other = await changePort(run)
-  return liveAt(run, other, resolved(other), restartCount)
+  return runAt(run, other, resolved(other), restartCount)
 }
 
-/** Shows how a run ended; returns its exit code. */
+/** Writes the end of a run into status and Events; returns the exit code. */
 const showEnd = async (run: Run, { end, ring, secretValues }: Ran, restartCount: number): Promise<number> => {
   const { calls, container, deps, report } = run
   if (end.kind === "refused") {
     show(run, toRefused(restartCount, toStartError(end.message, deps.clock.now())))
-    report.tell("Warning", "Failed", `Error: ${end.message}`)
+    report.recordEvent("Warning", "Failed", `Error: ${end.message}`)
     calls.log.warn("server process could not be started", { reason: end.message })
     return 128
   }
   const fromLog = container.terminationMessagePolicy === "FallbackToLogsOnError"
-  const message = fromLog ? await lastWords(ring, (text) => deps.hide(text, secretValues)) : ""
+  const message = fromLog ? await terminationMessage(ring, (text) => deps.hide(text, secretValues)) : ""
   const terminated = toTerminated({ ...end, message })
   show(run, toEnded(run.view, terminated))
   const { exitCode, signal } = terminated
@@ -172,7 +172,7 @@ const showEnd = async (run: Run, { end, ring, secretValues }: Ran, restartCount:
   return exitCode
 }
 
-/** Waits as long as the kubelet would before the next run. */
+/** Waits before the next run as long as the kubelet would; see {@link restartDelay}. */
 const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number): Promise<void> => {
   const { deps, container, pod, report } = run
   const delay = restartDelay(backoff, endedAt)
@@ -180,17 +180,17 @@ const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number):
   const { namespace, name } = refOf(pod)
   const words = `restarting failed container=${container.name} pod=${name}_${namespace}(${pod.metadata.uid})`
   show(run, toWaiting(run.view, "CrashLoopBackOff", `back-off ${delay / 1000}s ${words}`))
-  report.tell("Warning", "BackOff", `Back-off ${words}`)
+  report.recordEvent("Warning", "BackOff", `Back-off ${words}`)
   await deps.clock.sleep(delay, run.stop.signal).catch(() => {})
 }
 
-/** One run after the other until stopped, or until the restart policy wants no more. */
+/** Runs the container again and again until stopped, or until the restart policy demands no further run. */
 const runAgain = async (run: Run): Promise<void> => {
   const { container, deps, pod, stop } = run
   if ((container.command ?? []).length === 0) {
     await run.report.bind(undefined)
     show(run, toWaiting(run.view, "ErrImageNeverPull", noCommand(container.image)))
-    return run.report.tell("Warning", "Failed", `Error: ErrImageNeverPull: ${noCommand(container.image)}`)
+    return run.report.recordEvent("Warning", "Failed", `Error: ErrImageNeverPull: ${noCommand(container.image)}`)
   }
   const unsupported = unsupportedSource(container, (path) => fieldValue(pod, deps.nodeName, path) !== undefined)
   if (unsupported !== undefined) {
@@ -201,10 +201,10 @@ const runAgain = async (run: Run): Promise<void> => {
   show(run, run.view)
   let backoff: Backoff | undefined
   for (let restarts = 0; !stop.signal.aborted; restarts++) {
-    const lived = await live(run, restarts)
-    if (lived === undefined || stop.signal.aborted) return
+    const ran = await runOnce(run, restarts)
+    if (ran === undefined || stop.signal.aborted) return
     const endedAt = deps.clock.now()
-    if (isLastRun(pod.spec.restartPolicy, await showEnd(run, lived, restarts))) return
+    if (isLastRun(pod.spec.restartPolicy, await showEnd(run, ran, restarts))) return
     await backOff(run, backoff, endedAt)
     backoff = afterRestart(backoff, endedAt, deps.clock.now())
   }
@@ -212,7 +212,7 @@ const runAgain = async (run: Run): Promise<void> => {
 
 const logsOf = (run: Run, { previous, ...query }: LogQuery): string => {
   const isWaiting = run.view.state.waiting !== undefined
-  // while the next run waits, the last one is both the newest and the one before the restart
+  // while the next run waits, the newest ring is the log of the run before the restart
   const ring = previous === true && !isWaiting ? run.rings.at(-2) : run.rings.at(-1)
   const exists = previous !== true || run.view.lastState !== undefined
   return exists ? (ring?.read(query) ?? "") : ""
@@ -220,7 +220,7 @@ const logsOf = (run: Run, { previous, ...query }: LogQuery): string => {
 
 const nothing = async function* (): AsyncGenerator<string> {}
 
-/** Kills the container after `graceMs` if it still ends by itself. */
+/** Kills the container after `graceMs` unless it has ended by then. */
 const hurry = (run: Run, graceMs: number, done: Promise<void>): void => {
   const cancel = run.deps.clock.timer(graceMs, () => run.child?.signal("SIGKILL"))
   void done.then(cancel)

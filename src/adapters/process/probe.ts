@@ -3,16 +3,16 @@ import { connect } from "node:net"
 import type { Container, Probe } from "../../api/kinds/pod.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 
-/** What one look at a server found. */
+/** The result of one probe request. */
 type Finding = { readonly ok: true } | { readonly ok: false; readonly message: string }
 
-/** Where and how to look. */
+/** Input for one probe request. */
 type ProbeInput = {
   readonly probe: Probe
-  /** Port that the node gave; it stands for whichever port the probe names, since a Pod of ours has only one. */
+  /** Port that the node gave to the container; used instead of the probe's port, since each container has only this one. */
   readonly port: number
   readonly clock: ClockPort
-  /** Ends the look early. */
+  /** Aborts the request. */
   readonly signal: AbortSignal
 }
 
@@ -27,7 +27,7 @@ const messageOf = (error: unknown, port: number): string => {
 
 const late = (port: number): string => `dial tcp ${host}:${port}: i/o timeout`
 
-/** Connects and hangs up. */
+/** A TCP probe: connects and closes the connection. */
 const tcp = (port: number, signal: AbortSignal): Promise<Finding> =>
   new Promise((resolve) => {
     const socket = connect({ host, port, signal })
@@ -40,7 +40,7 @@ const tcp = (port: number, signal: AbortSignal): Promise<Finding> =>
     )
   })
 
-/** One GET as the kubelet sends it; 2xx and 3xx are good, redirects are not followed. */
+/** An HTTP probe: a GET like the kubelet's; 2xx and 3xx count as success, redirects are not followed. */
 const http = (
   { path, httpHeaders = [] }: NonNullable<Probe["httpGet"]>,
   port: number,
@@ -64,8 +64,8 @@ const http = (
     call.end()
   })
 
-/** Looks once at a server, at most `timeoutSeconds` (default 1) long. A probe of neither kind is always good. */
-const look = async ({ probe, port, clock, signal }: ProbeInput): Promise<Finding> => {
+/** Sends one probe request, with `timeoutSeconds` (default 1) as its limit. A probe without httpGet or tcpSocket succeeds. */
+const probeOnce = async ({ probe, port, clock, signal }: ProbeInput): Promise<Finding> => {
   const deadline = new AbortController()
   const cancel = clock.timer((probe.timeoutSeconds ?? 1) * 1000, () => deadline.abort())
   const either = AbortSignal.any([deadline.signal, signal])
@@ -78,7 +78,7 @@ const look = async ({ probe, port, clock, signal }: ProbeInput): Promise<Finding
   }
 }
 
-/** A probe's numbers with Kubernetes' defaults. */
+/** Times and thresholds of a probe, with Kubernetes' defaults. */
 type ProbePlan = {
   readonly delayMs: number
   readonly periodMs: number
@@ -86,7 +86,7 @@ type ProbePlan = {
   readonly successThreshold: number
 }
 
-/** The numbers of a probe. */
+/** The times and thresholds of a probe. */
 export const planOf = (probe: Probe): ProbePlan => ({
   delayMs: (probe.initialDelaySeconds ?? 0) * 1000,
   periodMs: (probe.periodSeconds ?? 10) * 1000,
@@ -95,18 +95,18 @@ export const planOf = (probe: Probe): ProbePlan => ({
 })
 
 /**
- * Milliseconds until the next look. A kubelet looks once a period; until the first success this node looks more often,
- * so that a cold start is noticed in 50 ms, and less often the longer it takes.
+ * Milliseconds until the next probe request. A kubelet probes once per period. Until the first success this node probes more
+ * often, so that a server that has started is noticed within 50 ms; the longer the start takes, the longer the interval.
  */
-export const nextLookMs = (periodMs: number, elapsedMs: number, succeeded: boolean): number => {
+export const nextProbeMs = (periodMs: number, elapsedMs: number, succeeded: boolean): number => {
   if (succeeded) return periodMs
   return Math.min(elapsedMs < 5_000 ? 50 : elapsedMs < 30_000 ? 250 : 1_000, periodMs)
 }
 
-/** How a probe stands after some looks. */
+/** The state of a probe after some requests. */
 type Standing = {
   readonly succeeded: boolean
-  /** Counted failures and successes in a row. */
+  /** Counted failures in a row, and successes in a row. */
   readonly failures: number
   readonly successes: number
   /** The last period in which a failure was counted. */
@@ -114,22 +114,22 @@ type Standing = {
   readonly passing: boolean
 }
 
-/** Before the first look. */
-export const beforeFirstLook: Standing = { succeeded: false, failures: 0, successes: 0, period: 0, passing: false }
+/** The state before the first request. */
+export const beforeFirstProbe: Standing = { succeeded: false, failures: 0, successes: 0, period: 0, passing: false }
 
-/** The standing after one more look `elapsedMs` after the probe began, and whether a kubelet would count its failure. */
-export const afterLook = (
+/** The state after one more request, `elapsedMs` after the probe began; `counted`: a kubelet would count its failure. */
+export const afterProbe = (
   plan: ProbePlan,
   before: Standing,
-  look: { readonly ok: boolean; readonly elapsedMs: number },
+  result: { readonly ok: boolean; readonly elapsedMs: number },
 ): Standing & { readonly counted: boolean } => {
-  if (look.ok) {
+  if (result.ok) {
     const successes = before.successes + 1
     const passing = before.passing || successes >= plan.successThreshold
     return { ...before, succeeded: true, failures: 0, successes, passing, counted: false }
   }
-  const period = Math.floor(look.elapsedMs / plan.periodMs)
-  // the additional looks before the first success do not count: only one failure a period does
+  const period = Math.floor(result.elapsedMs / plan.periodMs)
+  // before the first success, only one failure per period counts, since a kubelet would not send the additional requests
   const counted = before.succeeded || period > before.period
   const failures = before.failures + (counted ? 1 : 0)
   const passing = before.passing && failures < plan.failureThreshold
@@ -139,48 +139,48 @@ export const afterLook = (
 /** Which of a container's probes. */
 export type ProbeName = "Startup" | "Readiness" | "Liveness"
 
-/** A container whose health is followed through one run. */
+/** Input for {@link watchHealth}. */
 type HealthInput = {
   readonly container: Container
   readonly port: number
   readonly clock: ClockPort
-  /** Ends the following. */
+  /** Ends the probes. */
   readonly signal: AbortSignal
-  /** Hears of each change. */
+  /** Called for each change of the container's health. */
   readonly onChange: (health: { readonly started: boolean; readonly ready: boolean }) => void
-  /** Hears of each failure that a kubelet would report. */
+  /** Called for each failure that a kubelet would report. */
   readonly onUnhealthy: (probe: ProbeName, message: string) => void
 }
 
 type Follow = {
   readonly name: ProbeName
   readonly probe: Probe
-  /** Told after each look; true ends the following. */
+  /** Called after each request; if it returns true, the probe ends. */
   readonly judge: (standing: Standing) => boolean
 }
 
-/** Sleeps; false if the signal came first. */
+/** Waits `ms` milliseconds; false if the signal was aborted before. */
 const pause = (ms: number, { clock, signal }: HealthInput): Promise<boolean> =>
   clock.sleep(ms, signal).then(
     () => true,
     () => false,
   )
 
-/** Looks again and again until judged done (true) or stopped (false). */
+/** Repeats a probe until `judge` returns true (result true) or the signal is aborted (result false). */
 const follow = async (input: HealthInput, { name, probe, judge }: Follow): Promise<boolean> => {
   const plan = planOf(probe)
   if (plan.delayMs > 0 && !(await pause(plan.delayMs, input))) return false
   const { port, clock, signal } = input
   const began = clock.now()
-  let standing: Standing = beforeFirstLook
+  let standing: Standing = beforeFirstProbe
   while (!signal.aborted) {
-    const finding = await look({ probe, port, clock, signal })
+    const finding = await probeOnce({ probe, port, clock, signal })
     if (signal.aborted) return false
-    const next = afterLook(plan, standing, { ok: finding.ok, elapsedMs: clock.now() - began })
+    const next = afterProbe(plan, standing, { ok: finding.ok, elapsedMs: clock.now() - began })
     standing = next
     if (!finding.ok && next.counted) input.onUnhealthy(name, finding.message)
     if (judge(next)) return true
-    await pause(nextLookMs(plan.periodMs, clock.now() - began, next.succeeded), input)
+    await pause(nextProbeMs(plan.periodMs, clock.now() - began, next.succeeded), input)
   }
   return false
 }
@@ -210,8 +210,8 @@ const followReadiness = async (input: HealthInput, probe: Probe): Promise<void> 
 }
 
 /**
- * Follows the probes of a running container as a kubelet does: first the startup probe alone, then readiness and
- * liveness. Resolves with the probe that demands a restart, or with undefined once stopped.
+ * Runs the probes of a running container as a kubelet does: first only the startup probe, then readiness and liveness.
+ * Resolves with the probe because of which the container must be restarted, or with undefined once stopped.
  */
 export const watchHealth = async (input: HealthInput): Promise<ProbeName | undefined> => {
   const started = await start(input)

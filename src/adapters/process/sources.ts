@@ -14,7 +14,7 @@ export const namedSecrets = (container: Container): string[] => [
   ...sourcesOf(container).flatMap(({ secretKeyRef }) => (secretKeyRef === undefined ? [] : [secretKeyRef.name])),
 ]
 
-/** What must exist before the container can start. */
+/** The Secrets, or keys of Secrets, that must exist before the container can start. */
 export const neededSecrets = (container: Container): Need[] => [
   ...(container.envFrom ?? []).flatMap(({ secretRef }) =>
     secretRef === undefined || secretRef.optional === true ? [] : [{ secret: secretRef.name }],
@@ -26,7 +26,7 @@ export const neededSecrets = (container: Container): Need[] => [
   ),
 ]
 
-/** What Kubernetes has for fields that a Pod of the embedded cluster does not have itself. */
+/** Values for `fieldRef` of fields that Kubernetes sets and that a Pod of the embedded cluster does not have. */
 const ownFields: Readonly<Record<string, string>> = {
   "spec.serviceAccountName": "default",
   "status.hostIP": "127.0.0.1",
@@ -37,7 +37,7 @@ const ownFields: Readonly<Record<string, string>> = {
 
 const mapField = /^metadata\.(labels|annotations)\['([^']+)'\]$/
 
-/** The value of a field by its path, as the downward API gives it; undefined if it gives no such field. */
+/** The value of a field by its path, as in Kubernetes' downward API; undefined if that does not support the field. */
 export const fieldValue = ({ metadata }: Pod, nodeName: string, path: string): string | undefined => {
   if (path === "metadata.name") return metadata.name
   if (path === "metadata.namespace") return metadata.namespace ?? ""
@@ -52,7 +52,7 @@ export const fieldValue = ({ metadata }: Pod, nodeName: string, path: string): s
 
 const noConfigMaps = "the embedded cluster has no ConfigMaps: use a value or a Secret, or mark it optional"
 
-/** Why a source of one variable cannot be had here; undefined if it can. */
+/** Why the embedded cluster cannot provide the source of a variable; undefined if it can. */
 const whyNoSource = (source: EnvValueSource, has: (path: string) => boolean): string | undefined => {
   const { configMapKeyRef, fieldRef, secretKeyRef } = source
   if (secretKeyRef !== undefined) return undefined
@@ -66,7 +66,7 @@ const whyNoSource = (source: EnvValueSource, has: (path: string) => boolean): st
   return `the embedded cluster, whose servers are processes, has no ${kinds === "" ? "empty valueFrom" : kinds}`
 }
 
-/** What the container's environment asks for that the embedded cluster can never give; undefined if there is nothing. */
+/** A message about a source in the container's environment that the embedded cluster does not support; undefined if none. */
 export const unsupportedSource = (container: Container, has: (path: string) => boolean): string | undefined => {
   for (const { configMapRef } of container.envFrom ?? [])
     if (configMapRef !== undefined && configMapRef.optional !== true)
@@ -78,10 +78,10 @@ export const unsupportedSource = (container: Container, has: (path: string) => b
   return undefined
 }
 
-/** The Secrets of a container as they are now. */
+/** The current values of a container's Secrets. */
 type SecretsFound = {
   readonly values: ReadonlyMap<string, Readonly<Record<string, string>>>
-  /** The first Secret, or key of one, that is needed and does not exist. */
+  /** The first needed Secret, or key of a Secret, that does not exist. */
   readonly missing?: Need
 }
 
@@ -105,7 +105,7 @@ export const readSecrets = async (
   return { values, ...(missing === undefined ? {} : { missing }) }
 }
 
-/** What is missing, in the kubelet's words. */
+/** The kubelet's message for a missing Secret or key; `exists`: the Secret exists. */
 export const missingText = ({ secret, key }: Need, namespace: string, exists: boolean): string =>
   key === undefined || !exists
     ? `secret "${secret}" not found`
@@ -114,7 +114,7 @@ export const missingText = ({ secret, key }: Need, namespace: string, exists: bo
 const fulfils = (secret: Secret | undefined, { key }: Need): boolean =>
   secret !== undefined && (key === undefined || Object.hasOwn(secret.data ?? {}, key))
 
-/** Resolves as soon as the Secret, and the key if one is needed, exists, or with the signal. */
+/** Resolves as soon as the Secret exists, with the key if one is needed, or when the signal is aborted. */
 export const secretAppears = async (
   cluster: ClusterPort,
   namespace: string,
@@ -125,12 +125,12 @@ export const secretAppears = async (
   const selection = { namespace, fieldSelector: `metadata.name=${need.secret}` }
   const reflection = cluster.watch(secretKind, selection)
   await new Promise<void>((resolve) => {
-    const look = () => {
+    const check = () => {
       if (fulfils(reflection.get(need.secret), need)) resolve()
     }
-    reflection.subscribe(look)
-    // closed before the first list: somebody stopped us, and the caller looks at the signal
-    reflection.synced.then(look, () => resolve())
+    reflection.subscribe(check)
+    // rejects only if the cluster was closed before the first list; the caller checks the signal
+    reflection.synced.then(check, () => resolve())
     signal.addEventListener("abort", () => resolve(), { once: true })
   })
   await reflection.close()

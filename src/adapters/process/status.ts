@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util"
 import { toKubeTime } from "../../api/kinds/kind.ts"
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/kinds/pod.ts"
 
-/** How a container ended, in Kubernetes' words. */
+/** How a container ended, as in Kubernetes' status. */
 type Terminated = NonNullable<ContainerState["terminated"]>
 
 /** The state of a Pod's one container, as the node knows it. */
@@ -11,15 +11,15 @@ export type ContainerView = {
   readonly state: ContainerState
   readonly lastState?: ContainerState
   readonly restartCount: number
-  /** It answered its startup probe, or has none. */
+  /** True if the container passed its startup probe, or runs and has none. */
   readonly started: boolean
-  /** It answers its readiness probe, or has none. */
+  /** True if the container passes its readiness probe, or runs and has none. */
   readonly ready: boolean
   /** Process id of this run. */
   readonly pid?: number
 }
 
-/** A container that nothing was done for yet. */
+/** The state of a container before its first start. */
 export const firstView: ContainerView = {
   state: { waiting: { reason: "ContainerCreating" } },
   restartCount: 0,
@@ -27,13 +27,13 @@ export const firstView: ContainerView = {
   ready: false,
 }
 
-/** The end that becomes `lastState` when another state follows. */
+/** `lastState` for the next state: the end of the current run if it has ended, else the present `lastState`. */
 const lastEnd = ({ state, lastState }: ContainerView): Pick<ContainerView, "lastState"> => {
   const last = state.terminated === undefined ? lastState : state
   return last === undefined ? {} : { lastState: last }
 }
 
-/** The container waits, for a reason in the kubelet's words. */
+/** The container waits; `reason` and `message` are like the kubelet's. */
 export const toWaiting = (view: ContainerView, reason: string, message?: string): ContainerView => ({
   state: { waiting: { reason, ...(message === undefined ? {} : { message }) } },
   ...lastEnd(view),
@@ -69,7 +69,7 @@ export const toEnded = (view: ContainerView, terminated: Terminated): ContainerV
   ...(view.pid === undefined ? {} : { pid: view.pid }),
 })
 
-/** The program could not be started: waiting at once, as a kubelet shows it. */
+/** The program could not be started: the container waits, and the failed start is its `lastState`, as with a kubelet. */
 export const toRefused = (restartCount: number, terminated: Terminated): ContainerView => ({
   state: { waiting: { reason: "RunContainerError", message: terminated.message ?? "" } },
   lastState: { terminated },
@@ -78,10 +78,10 @@ export const toRefused = (restartCount: number, terminated: Terminated): Contain
   ready: false,
 })
 
-/** How a process ended, in Node's words. */
+/** How a process ended, as Node.js reports it. */
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
-/** What is known at the end of a run. Times are epoch milliseconds. */
+/** Facts about an ended run. Times are epoch milliseconds. */
 type EndOfRun = {
   readonly exit: Exit
   readonly startedAt: number
@@ -90,8 +90,8 @@ type EndOfRun = {
 }
 
 /**
- * The terminated state of a process. A signal gives exit code 128 + its number, as a shell and a container runtime tell
- * it. Out of memory looks like any SIGKILL here: nothing tells them apart.
+ * The terminated state of a process. A signal gives exit code 128 + its number, as in shells and container runtimes. A
+ * process that was killed for lack of memory cannot be distinguished from any other SIGKILL here.
  */
 export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfRun): Terminated => {
   const signal = exit.signal === null ? undefined : constants.signals[exit.signal]
@@ -106,7 +106,7 @@ export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfRun): T
   }
 }
 
-/** The terminated state of a program that could not be started at all; containerd says 128. */
+/** The terminated state of a program that could not be started; exit code 128 as in containerd. */
 export const toStartError = (message: string, at: number): Terminated => ({
   exitCode: 128,
   reason: "StartError",
@@ -115,7 +115,7 @@ export const toStartError = (message: string, at: number): Terminated => ({
   finishedAt: toKubeTime(at),
 })
 
-/** True if the restart policy wants no further run after this one. */
+/** True if the restart policy allows no further run after this one. */
 export const isLastRun = (policy: Pod["spec"]["restartPolicy"], exitCode: number): boolean =>
   policy === "Never" || (policy === "OnFailure" && exitCode === 0)
 
@@ -138,7 +138,7 @@ const conditionsOf = (name: string, view: ContainerView): PodCondition[] => {
   ]
 }
 
-/** `conditions` with the time of their last transition, which moves only with `status`. */
+/** `conditions` with lastTransitionTime, which becomes `now` only if the status of the condition changes. */
 const withTimes = (conditions: readonly PodCondition[], before: PodStatus | undefined, now: string): PodCondition[] =>
   conditions.map((condition) => {
     const old = before?.conditions?.find(({ type }) => type === condition.type)
@@ -158,7 +158,7 @@ const statusOf = (container: Container, view: ContainerView): ContainerStatus =>
   ...(view.lastState === undefined ? {} : { lastState: view.lastState }),
 })
 
-/** What a Pod's status is computed from. */
+/** Input for {@link toPodStatus}. */
 type StatusInput = {
   readonly pod: Pod
   readonly container: Container

@@ -1,6 +1,6 @@
 import { createServer } from "node:net"
 import { expect, test } from "vitest"
-import { createPorts, tellsPortTaken } from "../../../../src/adapters/process/launch.ts"
+import { createPorts, reportsPortTaken } from "../../../../src/adapters/process/launch.ts"
 
 test("no port is given twice, and one that was released is given to whoever wants it", async () => {
   const ports = createPorts()
@@ -28,6 +28,6 @@ test.each([
   ["uvicorn", "[Errno 48] error while attempting to bind on address ('127.0.0.1', 1): address already in use"],
   ["Go", "listen tcp 127.0.0.1:1: bind: address already in use"],
 ])("the words of %s about a taken port are known", (_name, words) => {
-  expect(tellsPortTaken(`starting\n${words}\n`)).toBe(true)
-  expect(tellsPortTaken("listening")).toBe(false)
+  expect(reportsPortTaken(`starting\n${words}\n`)).toBe(true)
+  expect(reportsPortTaken("listening")).toBe(false)
 })
