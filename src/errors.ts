@@ -163,7 +163,7 @@ export const errorTable = {
 /** A code of the table. */
 export type ErrorCode = keyof typeof errorTable
 
-/** What an error may carry besides its code. Never put a secret's value into any of it. */
+/** Content of an error besides its code. No field may contain the value of a secret. */
 type ErrorOptions = {
   /** One sentence for the audience: what is wrong, with the names of the objects or fields. */
   readonly detail: string
@@ -173,7 +173,7 @@ type ErrorOptions = {
   readonly retryAfterSeconds?: number
   /** Headers of the HTTP response, e.g. Allow or WWW-Authenticate. */
   readonly headers?: Readonly<Record<string, string>>
-  /** The error that caused this one; goes to the log only. */
+  /** The error that caused this one; only written to the log. */
   readonly cause?: unknown
 }
 

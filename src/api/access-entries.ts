@@ -35,11 +35,11 @@ const shown = (entry: string): string =>
 
 const reasonOf = (entry: string, issuers: readonly string[]): string => {
   const issuer = issuers.find((each) => entry.startsWith(`${each}/`))
-  if (issuer !== undefined) return `names nothing behind '${issuer}/'`
+  if (issuer !== undefined) return `has no name after '${issuer}/'`
   if (issuers.length === 0) return "can match nobody: no issuer is configured"
   const some = issuers.slice(0, mostShown).join(", ")
   const all = issuers.length > mostShown ? `${some} and others` : some
-  return `names none of the issuers ${all}, and is no bare name while there are several: write ${issuers[0]}/${shown(entry)}, or another issuer before the slash`
+  return `names none of the issuers ${all}; with several issuers each entry must name one: write ${issuers[0]}/${shown(entry)}, or another issuer before the slash`
 }
 
 /** The entries of a target's access lists that can match nobody while `issuers` are all the configured issuers. */

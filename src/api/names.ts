@@ -71,15 +71,15 @@ export const credentialScopes = ["default", "role", "group", "user"] as const
 export type CredentialScope = (typeof credentialScopes)[number]
 
 /**
- * Name of the Secret that holds the values of one scope of a target. `who` is absent for the scope `default`; for the others
+ * Name of the Secret that holds the values of one scope of a target. `owner` is absent for the scope `default`; for the others
  * it has the issuer's short name and the name of the role, group or subject.
  */
 export const scopeSecretName = (
   targetName: string,
   scope: CredentialScope,
-  who?: { readonly issuer: string; readonly name: string },
+  owner?: { readonly issuer: string; readonly name: string },
 ): string => {
-  const suffix = who === undefined ? "" : `-${digest(digestLength, who.issuer, who.name)}`
+  const suffix = owner === undefined ? "" : `-${digest(digestLength, owner.issuer, owner.name)}`
   return `${targetName}-env-${scope}${suffix}`
 }
 

@@ -83,7 +83,7 @@ const toNode = (schema: Schema, secretAbove: boolean): KeyNode => {
 /** The whole configuration as one section. */
 export const rootKey: KeyNode = toNode(configJsonSchema(), false)
 
-/** The key at a path; undefined if there is none, or if it lies inside a plugin's configuration. */
+/** The key at a path; undefined if there is none, or if the path leads into a plugin's own configuration. */
 export const keyAt = (path: Path): KeyNode | undefined => {
   let node: KeyNode | undefined = rootKey
   for (const part of path) node = typeof part === "number" ? node?.item : node?.children.get(part)

@@ -7,7 +7,7 @@ export type Tree = { readonly [key: string]: unknown }
 
 /** One thing that is wrong with the configuration. Never holds a secret's value. */
 export type Problem = {
-  /** Where it stands: `reflow.yaml:12`, `REFLOW_LOG__LEVEL`, `--set log.level`. */
+  /** Place of the problem: `reflow.yaml:12`, `REFLOW_LOG__LEVEL`, `--set log.level`. */
   readonly source: string
   /** The dotted key; empty if the problem concerns the whole source. */
   readonly key: string

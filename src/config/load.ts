@@ -37,7 +37,7 @@ const environmentLayer = (environment: Environment): Layer =>
 /** The file, in the working directory, that is read if --config names none; it may be absent. */
 const defaultConfigFile = "reflow.yaml"
 
-/** Where configuration comes from besides environment and defaults. */
+/** The parts of the command line that belong to the configuration. */
 export type Settings = {
   /** The file that --config names. */
   readonly file: string | undefined
@@ -45,7 +45,7 @@ export type Settings = {
   readonly assignments: readonly Assignment[]
 }
 
-/** What a configuration is made of. */
+/** Input of {@link loadConfig}. */
 type LoadRequest = {
   readonly settings: Settings
   /** Some defaults depend on it; undefined for commands without a role. */

@@ -1,7 +1,7 @@
 import { z } from "zod"
 import { claimPath, duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
-/** What one process does. */
+/** The roles of a process (`--role`): gateway, operator, both, or both on the embedded cluster. */
 export const roles = ["gateway", "operator", "all", "dev"] as const
 export type Role = (typeof roles)[number]
 

@@ -82,7 +82,7 @@ type Preconditions = { readonly uid?: string; readonly resourceVersion?: string 
  */
 export type FieldSet = { readonly [key: string]: FieldSet }
 
-/** Who wrote which fields last: `kubectl-client-side-apply`, `helm`, the name of a controller. */
+/** A field manager, e.g. `kubectl-client-side-apply`, `helm` or a controller, and the fields that it wrote last. */
 export type FieldManager = { readonly name: string; readonly fields: FieldSet }
 
 /** An object, and the managers of its fields other than this client; managers of the status subresource are left out. */

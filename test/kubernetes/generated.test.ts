@@ -144,7 +144,7 @@ describe("an object that makes no sense is refused by the API server itself, in 
   })
   test.each(["x".repeat(58), "1a", "a.b"])("an instance named %s", async (name) => {
     expect(await refusal("MCPInstance", {}, name)).toContain(
-      "metadata.name must be at most 57 characters of a-z, 0-9 and '-', beginning with a letter: the Service takes it",
+      "metadata.name must be at most 57 characters of a-z, 0-9 and '-', beginning with a letter: the Service has the same name",
     )
   })
   test.each(["x".repeat(41), "1a", "a.b"])("a target named %s", async (name) => {

@@ -27,7 +27,7 @@ clients would show only the status ([why](adr/0020-errors-of-permitted-requests-
 of the tables below. There are two exceptions, whose responses have the status of the tables: \`SessionNotFound\` (MCP requires
 404), and all errors of the method \`server/discover\`.
 
-Each response has the header \`x-request-id\`; its value is also in the log. \`Retry-After\` is the number of seconds to wait before
+Each error response has the header \`x-request-id\`; its value is also in the log. \`Retry-After\` is the number of seconds to wait before
 the next attempt. In the column "retry?", "yes" means that the same request may succeed later without a change.
 
 This page is generated from the code table in \`src/errors.ts\`. A test fails when the page is out of date;

@@ -14,17 +14,15 @@ const isPlain = (text: string): boolean => /^[A-Za-z0-9./=,-]{1,512}$/.test(text
  * The message of an exceeded quota, for any kind of object: `exceeded quota: NAME, requested: …, used: …, limited: …`
  * (Kubernetes' resourcequota admission). Undefined for all other messages.
  */
-export const quotaWords = (message: string): string | undefined => {
+export const quotaMessage = (message: string): string | undefined => {
   const refused = /^[a-z0-9.-]{1,253} "[^"]{0,253}" is forbidden: (?=exceeded quota: )/.exec(message)
   if (refused === null) return undefined
-  const words = message.slice(refused[0].length)
-  const parts = words.split(", ", 5)
+  const text = message.slice(refused[0].length)
+  const parts = text.split(", ", 5)
   const names = ["exceeded quota: ", "requested: ", "used: ", "limited: "]
   const isKnown = ([name, part]: readonly [string, string | undefined]) =>
     part?.startsWith(name) === true && isPlain(part.slice(name.length))
-  return parts.length === names.length && names.every((name, index) => isKnown([name, parts[index]]))
-    ? words
-    : undefined
+  return parts.length === names.length && names.every((name, index) => isKnown([name, parts[index]])) ? text : undefined
 }
 
 /** Messages that contain only names, so they can be shown whole. */
@@ -43,8 +41,8 @@ const beginnings: readonly RegExp[] = [
 ]
 
 /** The part of a message about a Secret that is safe to show; undefined if there is none. */
-export const safeWords = (message: string): string | undefined => {
-  const quota = quotaWords(message)
+export const safeMessage = (message: string): string | undefined => {
+  const quota = quotaMessage(message)
   if (quota !== undefined) return quota
   for (const sentence of [...whole, ...beginnings]) {
     const said = sentence.exec(message)?.[0]
@@ -108,7 +106,7 @@ const codeOf = (status: number, { reason, message = "", details }: Status): Erro
   if (reason === "AlreadyExists") return "ApiAlreadyExists"
   // for callers, the uid in a patch is a precondition; the API server reports another uid as an invalid change
   if (status === 422 && details?.causes?.some(({ field }) => field === "metadata.uid")) return "ApiConflict"
-  if (status === 403 && quotaWords(message) !== undefined) return "QuotaExceeded"
+  if (status === 403 && quotaMessage(message) !== undefined) return "QuotaExceeded"
   // server-side apply returns 500 for a value of the wrong type; only the message shows this case
   if (status === 500 && message.startsWith("failed to create typed patch object")) return "ApiInvalid"
   return codes[status] ?? (status >= 400 && status < 500 ? "ApiInvalid" : "ClusterUnavailable")
@@ -119,15 +117,15 @@ export const isAbsence = (error: AppError): boolean => error.code === "ApiNotFou
 
 /**
  * The error for a refused call. It has the API server's message, which names the field or rule; for Secrets, whose values
- * the message may quote, only the part that {@link safeWords} returns. `data` has `status` and Kubernetes' `reason`, which
+ * the message may quote, only the part that {@link safeMessage} returns. `data` has `status` and Kubernetes' `reason`, which
  * may be empty.
  */
 export const toApiError = ({ status, body, what, isSecret, retryAfterSeconds }: Refusal): AppError => {
   const parsed = parse(body)
   const code = codeOf(status, parsed)
   const unknown = code === "ApiNotFound" && parsed.reason === undefined
-  const words = isSecret ? safeWords(parsed.message ?? "") : parsed.message
-  const said = unknown ? "the API server does not know this kind of object; are the CRDs installed?" : words
+  const safe = isSecret ? safeMessage(parsed.message ?? "") : parsed.message
+  const said = unknown ? "the API server does not know this kind of object; are the CRDs installed?" : safe
   const after = parsed.details?.retryAfterSeconds ?? retryAfterSeconds
   return new AppError(code, {
     detail: `${what}: ${said ?? `${status} ${parsed.reason ?? ""}`.trim()}`.slice(0, 1024),

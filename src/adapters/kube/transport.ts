@@ -84,12 +84,12 @@ const createRenewal = ({ connection, clock, log }: ExchangeDeps) => {
     }
   }
   return async <T>(run: () => Promise<T>): Promise<T> => {
-    const mine = generation
+    const attempted = generation
     try {
       return await run()
     } catch (error) {
-      if (isUnauthorized(error) && mine === generation) reload()
-      if (!isUnauthorized(error) || mine === generation) throw error
+      if (isUnauthorized(error) && attempted === generation) reload()
+      if (!isUnauthorized(error) || attempted === generation) throw error
       return run()
     }
   }

@@ -133,7 +133,7 @@ export const terminate = async (child: Child, graceMs: number, clock: ClockPort)
   return endsWithin(child, killedMs, clock)
 }
 
-/** Where a program is searched. */
+/** Where {@link whyNotRunnable} searches for a program. */
 type ProgramPlace = {
   /** The container's PATH. */
   readonly path: string

@@ -78,9 +78,9 @@ const changePort = async (run: Run): Promise<number> => {
 type Resolve = (port: number) => ResolvedContainer
 
 /** Writes into status and an Event why the container cannot be created. */
-const showLack = (run: Run, words: string): void => {
-  show(run, toWaiting(run.view, "CreateContainerConfigError", words))
-  run.report.recordEvent("Warning", "Failed", `Error: ${words}`)
+const showLack = (run: Run, message: string): void => {
+  show(run, toWaiting(run.view, "CreateContainerConfigError", message))
+  run.report.recordEvent("Warning", "Failed", `Error: ${message}`)
 }
 
 /** Waits for the Secrets that the container needs; returns a function that makes its environment. Undefined once stopped. */
@@ -178,9 +178,9 @@ const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number):
   const delay = restartDelay(backoff, endedAt)
   if (delay === 0) return
   const { namespace, name } = refOf(pod)
-  const words = `restarting failed container=${container.name} pod=${name}_${namespace}(${pod.metadata.uid})`
-  show(run, toWaiting(run.view, "CrashLoopBackOff", `back-off ${delay / 1000}s ${words}`))
-  report.recordEvent("Warning", "BackOff", `Back-off ${words}`)
+  const message = `restarting failed container=${container.name} pod=${name}_${namespace}(${pod.metadata.uid})`
+  show(run, toWaiting(run.view, "CrashLoopBackOff", `back-off ${delay / 1000}s ${message}`))
+  report.recordEvent("Warning", "BackOff", `Back-off ${message}`)
   await deps.clock.sleep(delay, run.stop.signal).catch(() => {})
 }
 

@@ -58,8 +58,8 @@ const http = (
       resolve(status >= 200 && status < 400 ? { ok: true } : { ok: false, message })
     })
     call.on("error", (error) => {
-      const words = signal.aborted ? "context deadline exceeded" : messageOf(error, port)
-      resolve({ ok: false, message: `Get "${url}": ${words}` })
+      const reason = signal.aborted ? "context deadline exceeded" : messageOf(error, port)
+      resolve({ ok: false, message: `Get "${url}": ${reason}` })
     })
     call.end()
   })

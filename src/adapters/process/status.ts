@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util"
 import { toKubeTime } from "../../api/kinds/kind.ts"
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "../../api/kinds/pod.ts"
 
-/** How a container ended, as in Kubernetes' status. */
+/** The `terminated` state of a container in a Pod's status. */
 type Terminated = NonNullable<ContainerState["terminated"]>
 
 /** The state of a Pod's one container, as the node knows it. */

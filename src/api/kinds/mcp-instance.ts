@@ -17,7 +17,7 @@ const time = (description: string) => z.string().max(64).optional().describe(des
 /** Whether the operator may delete an instance; named after the reclaim policy of PersistentVolumes. */
 const reclaimPolicies = ["Delete", "Retain"] as const
 
-/** What an instance should be: one MCP server for one sharer of a target. */
+/** Spec of an instance: one MCP server of a target for one subject key. */
 export const MCPInstanceSpec = z
   .object({
     ...containerFields,
@@ -133,7 +133,7 @@ const instanceRules: readonly Rule[] = [
     path: "",
     cel: "size(self.metadata.name) <= 57 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     message:
-      "metadata.name must be at most 57 characters of a-z, 0-9 and '-', beginning with a letter: the Service takes it",
+      "metadata.name must be at most 57 characters of a-z, 0-9 and '-', beginning with a letter: the Service has the same name",
     holds: (self) => /^[a-z]([-a-z0-9]{0,55}[a-z0-9])?$/.test(self.metadata.name),
   },
   immutable("targetName"),

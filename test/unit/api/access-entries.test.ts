@@ -11,14 +11,14 @@ test("a bare entry can match somebody while one issuer is configured, whatever s
 
 test("a bare entry matches nobody while there are several issuers: the sentence says what to write", () => {
   expect(idle({ groups: ["corp/eng", "eng"] }, "corp", "partner")).toEqual([
-    "access/groups/1: access.groups: 'eng' names none of the issuers corp, partner, and is no bare name while there are several: write corp/eng, or another issuer before the slash.",
+    "access/groups/1: access.groups: 'eng' names none of the issuers corp, partner; with several issuers each entry must name one: write corp/eng, or another issuer before the slash.",
   ])
 })
 
 test("an issuer that is not configured, one without a name behind it, and no issuer at all match nobody", () => {
   expect(idle({ users: ["crop/alice"] }, "corp", "partner")).toHaveLength(1)
   expect(idle({ roles: ["corp/"] }, "corp")).toEqual([
-    "access/roles/0: access.roles: 'corp/' names nothing behind 'corp/'.",
+    "access/roles/0: access.roles: 'corp/' has no name after 'corp/'.",
   ])
   expect(idle({ users: ["alice"] })).toEqual([
     "access/users/0: access.users: 'alice' can match nobody: no issuer is configured.",

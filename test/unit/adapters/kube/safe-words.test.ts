@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { quotaWords, safeWords } from "../../../../src/adapters/kube/status.ts"
+import { quotaMessage, safeMessage } from "../../../../src/adapters/kube/status.ts"
 
 const canary = "c2VjcmV0LWNhbmFyeQ=="
 const quota = "exceeded quota: tight, requested: count/secrets=1,secrets=1, used: secrets=10, limited: secrets=10"
@@ -9,8 +9,8 @@ describe("a quota's words", () => {
     `secrets "github-user-abc-x1y2z" is forbidden: ${quota}`,
     `mcpinstances.mcp.reflow.io "github-user-abc" is forbidden: ${quota}`,
   ])("are told as they are: %s", (message) => {
-    expect(quotaWords(message)).toBe(quota)
-    expect(safeWords(message)).toBe(quota)
+    expect(quotaMessage(message)).toBe(quota)
+    expect(safeMessage(message)).toBe(quota)
   })
 
   test.each([
@@ -22,8 +22,8 @@ describe("a quota's words", () => {
       `secrets "a" is forbidden: exceeded quota: ${canary} ${canary}, requested: a, used: b`,
     ],
   ])("are none %s", (_, message) => {
-    expect(quotaWords(message)).toBeUndefined()
-    expect(safeWords(message) ?? "").not.toContain("quota")
+    expect(quotaMessage(message)).toBeUndefined()
+    expect(safeMessage(message) ?? "").not.toContain("quota")
   })
 })
 
@@ -45,13 +45,13 @@ describe("of a message about a Secret is told", () => {
       /'p.example' with binding 'b.example' denied request$/,
     ],
   ])("who refused it, and nothing of what it says: %s", (message, expected) => {
-    const said = safeWords(message)
+    const said = safeMessage(message)
     expect(said).toMatch(expected)
     expect(said).not.toContain(canary)
   })
 
   test.each([`Secret "a" is invalid: data[A]: Invalid value: "${canary}"`, canary, ""])(
     "nothing of what is not known: %s",
-    (message) => expect(safeWords(message)).toBeUndefined(),
+    (message) => expect(safeMessage(message)).toBeUndefined(),
   )
 })
