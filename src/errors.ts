@@ -58,7 +58,7 @@ export const errorTable = {
   BodiesTooLarge: caller(
     503,
     -32011,
-    "Your open requests use up your share of gateway.max_held: try again later, with fewer or smaller bodies at once.",
+    "Too many bytes of request bodies are held at once (gateway.max_held): try again later, with fewer or smaller bodies.",
     true,
   ),
   UnsupportedMediaType: caller(415, -32600, "Send 'Content-Type: application/json' and no Content-Encoding."),

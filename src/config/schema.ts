@@ -108,7 +108,7 @@ const gateway = z.strictObject({
     .describe("Origin headers to accept besides public_url; also those of browser extensions."),
   trusted_proxies: networks("Networks of the proxies whose X-Forwarded-* headers are trusted."),
   request_timeout: duration("15m", "How long a server may take until its response begins."),
-  session_lifetime: duration("24h", "How long a sealed session id can be used."),
+  session_lifetime: duration("24h", "How long a session id that the gateway issued can be used."),
   max_body: size("4MiB", "Largest request body."),
   max_waiting: z
     .int()
