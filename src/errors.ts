@@ -205,7 +205,9 @@ export const isAppError = (value: unknown): value is AppError =>
 export const hasCode = (value: unknown, ...codes: readonly ErrorCode[]): value is AppError =>
   isAppError(value) && codes.includes(value.code)
 
-/** `value` if it is an AppError, else an `Internal` error that hides the text from the caller and has `value` as cause. */
+/**
+ * `value` if it is an AppError, else an `Internal` error that hides the text from the caller and has `value` as cause.
+ */
 export const toAppError = (value: unknown): AppError =>
   isAppError(value)
     ? value

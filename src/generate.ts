@@ -67,7 +67,9 @@ const policyFile = (policies: readonly ExplainedPolicy[]): string =>
   "# Needs a network that enforces NetworkPolicies. kubernetes.cluster_cidrs of 10-config.yaml is among the exceptions.\n" +
   policies.map(({ why, policy }) => `# ${why}\n${stringify(policy, format)}`).join("---\n")
 
-/** `kubernetes.cluster_cidrs` of a ConfigMap such as manager/10-config.yaml; the configuration schema checks their form. */
+/**
+ * `kubernetes.cluster_cidrs` of a ConfigMap such as manager/10-config.yaml; the configuration schema checks their form.
+ */
 export const readClusterCidrs = (manifest: string): readonly string[] => {
   const { data } = parse(manifest) as { data: { "reflow.yaml": string } }
   const config = parse(data["reflow.yaml"]) as { kubernetes?: { cluster_cidrs?: readonly string[] } }

@@ -17,7 +17,9 @@ export type LocalCopy<T> = {
   replace(items: readonly KubeObject[]): void
 }
 
-/** Makes a parser that returns a raw object frozen and typed, or undefined (logged, reported) if it violates the schema. */
+/**
+ * Makes a parser that returns a raw object frozen and typed, or undefined (logged, reported) if it violates the schema.
+ */
 const createParser = <T extends KubeObject>({ kind, log, onInvalid }: LocalCopyDeps<T>) => {
   return (raw: KubeObject): T | undefined => {
     const { managedFields: _, ...metadata } = raw.metadata as KubeObject["metadata"] & { managedFields?: unknown }
@@ -37,8 +39,8 @@ const createParser = <T extends KubeObject>({ kind, log, onInvalid }: LocalCopyD
 }
 
 /**
- * Makes an empty copy. Listeners are called for each change, after the copy has it. A state that violates the kind's schema
- * is logged, passed to `onInvalid` and skipped: the copy keeps the last valid state, or none.
+ * Makes an empty copy. Listeners are called for each change, after the copy has it. A state that violates the kind's
+ * schema is logged, passed to `onInvalid` and skipped: the copy keeps the last valid state, or none.
  */
 export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): LocalCopy<T> => {
   const { log } = deps
@@ -92,8 +94,8 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
 }
 
 /**
- * For each kind, when the API server last sent something for each of its reflections. By telemetry, that is by process: with
- * the role all, gateway and operator each have a reflection of some kinds.
+ * For each kind, when the API server last sent something for each of its reflections. By telemetry, that is by process:
+ * with the role all, gateway and operator each have a reflection of some kinds.
  */
 const openWatches = new WeakMap<TelemetryPort, Map<string, Set<{ heardMs: number }>>>()
 

@@ -16,7 +16,10 @@ export type WatchFrame =
 /** The list and watch calls for one selection of one kind. The objects are not yet checked by a schema. */
 export type ListWatchSource<T extends KubeObject = KubeObject> = {
   list(page: { readonly limit: number; readonly continue?: string }, signal: AbortSignal): Promise<ListPage<T>>
-  /** Frames after `resourceVersion`, until the server ends the stream. Throws `ApiGone` or yields ERROR if it is too old. */
+  /**
+   * Frames after `resourceVersion`, until the server ends the stream. Throws `ApiGone` or yields ERROR if it is too
+   * old.
+   */
   watch(resourceVersion: string, signal: AbortSignal): AsyncIterable<WatchFrame>
 }
 
@@ -27,7 +30,9 @@ type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly telemetry: TelemetryPort
   /** A number from 0 to 1, for the jitter of the backoff; default Math.random. */
   readonly random?: () => number
-  /** Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s. */
+  /**
+   * Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s.
+   */
   readonly silenceLimitMs?: number
 }
 
@@ -35,8 +40,9 @@ const pageSize = 500
 const healthyAfterMs = 60_000
 const firstDelayMs = 500
 /**
- * Longest pause between attempts, milliseconds. Caches must be current within 5 s after the API server can be reached again;
- * the rest of these 5 s is for the list itself and the work on its objects, while all clients reconnect at the same time.
+ * Longest pause between attempts, milliseconds. Caches must be current within 5 s after the API server can be reached
+ * again; the rest of these 5 s is for the list itself and the work on its objects, while all clients reconnect at the
+ * same time.
  */
 const longestDelayMs = 2_000
 /** Longest pause that a busy API server can request by Retry-After, milliseconds. */
@@ -44,7 +50,10 @@ const longestAskedMs = 4_000
 
 const doubt = (why: string): AppError => new AppError("ApiGone", { detail: `The watch cannot go on: ${why}.` })
 
-/** Applies a frame to the copy; returns the version that the copy has reached. Throws `ApiGone` for a frame that is invalid. */
+/**
+ * Applies a frame to the copy; returns the version that the copy has reached. Throws `ApiGone` for a frame that is
+ * invalid.
+ */
 const applyFrame = <T>(copy: LocalCopy<T>, frame: WatchFrame): string => {
   if (frame.type === "ERROR") throw doubt(`${frame.object.code ?? ""} ${frame.object.message ?? ""}`.trim())
   const { name, uid, resourceVersion } = frame.object.metadata ?? {}
@@ -123,7 +132,9 @@ type Course = {
   readonly onList: () => void
 }
 
-/** Outcome of one list and watch: whether it worked for a minute, and the pause that the API server asked for (or 0). */
+/**
+ * Outcome of one list and watch: whether it worked for a minute, and the pause that the API server asked for (or 0).
+ */
 type Outcome = { readonly healthy: boolean; readonly askedMs: number }
 
 /** Lists and watches until closed. After any error it watches again, or lists again if the version is too old. */

@@ -1,8 +1,8 @@
 import type { MCPTargetSpec } from "./kinds/mcp-target.ts"
 
 /**
- * The value of `issuer` that an entry of an access list names: the part after `issuer/`, or the whole entry if `issuer` is
- * the only configured one. Undefined if the entry names no value of this issuer. Issuer names have no slash, so
+ * The value of `issuer` that an entry of an access list names: the part after `issuer/`, or the whole entry if `issuer`
+ * is the only configured one. Undefined if the entry names no value of this issuer. Issuer names have no slash, so
  * `issuer/value` has only one reading.
  */
 export const meantBy = (entry: string, issuers: readonly string[], issuer: string): string | undefined => {
@@ -25,7 +25,9 @@ type IdleEntry = {
 const longestShown = 64
 const mostShown = 5
 
-/** An entry for use in a message: shortened, control characters replaced, since the author of the target chose the text. */
+/**
+ * An entry for use in a message: shortened, control characters replaced, since the author of the target chose the text.
+ */
 const shown = (entry: string): string =>
   [...entry]
     .slice(0, longestShown)

@@ -75,7 +75,10 @@ const bytesIn = (text: string, bytesOf: BytesOf): number => {
 const tooLong = (what: string, most: number): string =>
   `${what} longer than ${most} bytes, the most that a program can be started with: use $(NAME) less often in it`
 
-/** The texts that are expanded, in the kubelet's order; `name` is the variable that gets the text, `what` begins a message. */
+/**
+ * The texts that are expanded, in the kubelet's order; `name` is the variable that gets the text, `what` begins a
+ * message.
+ */
 const textsOf = ({ env = [], command = [], args = [] }: Expandable) => [
   ...env.map(({ name, value = "" }) => ({ what: `The environment variable ${name} becomes`, name, text: value })),
   ...[...command, ...args].map((text) => ({ what: "A word of the command line becomes", name: undefined, text })),
@@ -106,7 +109,10 @@ export const overExpandedBy = (
   return undefined
 }
 
-/** Assumed length of a value in a Secret, which the operator cannot read. Credentials have at most 64 KiB, mostly far less. */
+/**
+ * Assumed length of a value in a Secret, which the operator cannot read. Credentials have at most 64 KiB, mostly far
+ * less.
+ */
 const unreadBytes = 1024
 
 /** The keys that a Secret's `data` can have. */
@@ -118,6 +124,8 @@ const ownBytes = new Map([
   ["PORT", "65535".length],
 ])
 
-/** {@link overExpandedBy} for a caller without the Secret's values: each name that a Secret can have counts as 1 KiB. */
+/**
+ * {@link overExpandedBy} for a caller without the Secret's values: each name that a Secret can have counts as 1 KiB.
+ */
 export const overExpanded = (container: Expandable): string | undefined =>
   overExpandedBy(container, ownBytes, (name) => (secretKeyPattern.test(name) ? unreadBytes : undefined))

@@ -11,9 +11,10 @@ export const targetNameText = "must be at most 40 characters of a-z, 0-9 and '-'
 const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
 
 /**
- * The first `length` base32 characters (RFC 4648 §6, lower case; 5 bits each, at most 51) of SHA-256 over `parts` joined
- * by NUL, so that different parts are different bytes. Throws `Internal` for parts that would break this: a part with an
- * unpaired surrogate, which UTF-8 would write as U+FFFD, and a NUL before the last part. Callers check their input before.
+ * The first `length` base32 characters (RFC 4648 §6, lower case; 5 bits each, at most 51) of SHA-256 over `parts`
+ * joined by NUL, so that different parts are different bytes. Throws `Internal` for parts that would break this: a part
+ * with an unpaired surrogate, which UTF-8 would write as U+FFFD, and a NUL before the last part. Callers check their
+ * input before.
  */
 export const digest = (length: number, ...parts: readonly string[]): string => {
   const text = parts.join("\0")
@@ -49,8 +50,8 @@ const cutName = (name: string, length: number): string => {
 
 /**
  * Name of the instance of a target for a subject key: `<target cut to 34>-<kind>-<digest>`, at most 57 characters. The
- * digest covers the target's UID and the whole subject key and is never cut, so instances of two targets whose names begin
- * alike, or of a target that was deleted and created again, have different names.
+ * digest covers the target's UID and the whole subject key and is never cut, so instances of two targets whose names
+ * begin alike, or of a target that was deleted and created again, have different names.
  */
 export const instanceName = (targetName: string, targetUID: string, subjectKey: string): string =>
   `${cutName(targetName, 34)}-${keyKind(subjectKey)}-${digest(digestLength, targetUID, subjectKey)}`
@@ -71,8 +72,8 @@ export const credentialScopes = ["default", "role", "group", "user"] as const
 export type CredentialScope = (typeof credentialScopes)[number]
 
 /**
- * Name of the Secret that holds the values of one scope of a target. `owner` is absent for the scope `default`; for the others
- * it has the issuer's short name and the name of the role, group or subject.
+ * Name of the Secret that holds the values of one scope of a target. `owner` is absent for the scope `default`; for the
+ * others it has the issuer's short name and the name of the role, group or subject.
  */
 export const scopeSecretName = (
   targetName: string,
@@ -93,7 +94,9 @@ export const labels = {
   pod: `${apiGroup}/pod`,
   /** Annotation: the readable subject, unless kubernetes.expose_subjects is false. */
   subject: `${apiGroup}/subject`,
-  /** Annotation on an instance: names of the scope Secrets of its credentials, also of absent ones, joined by commas. */
+  /**
+   * Annotation on an instance: names of the scope Secrets of its credentials, also of absent ones, joined by commas.
+   */
   credentialScopes: `${apiGroup}/credential-scopes`,
   /** Annotation on a Pod: hash of the instance's fields that the Pod was made from. */
   inputsHash: `${apiGroup}/inputs-hash`,

@@ -24,7 +24,10 @@ const editDistance = (left: string, right: string): number => {
 /** Longest name that is compared, since the time grows with the product of the lengths. */
 const longest = 100
 
-/** The candidate with the fewest edits to `name`: at most a third of its length, or two; undefined if none is that close. */
+/**
+ * The candidate with the fewest edits to `name`: at most a third of its length, or two; undefined if none is that
+ * close.
+ */
 export const nearest = (name: string, candidates: Iterable<string>): string | undefined => {
   if (name.length > longest) return undefined
   let best: string | undefined

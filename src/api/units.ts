@@ -6,8 +6,8 @@ export const matchesCEL = (self: string, pattern: RegExp): string =>
   `${self}.matches(${JSON.stringify(pattern.source)})`
 
 /**
- * A text that matches `pattern`. `message` says what the text must be. The CRD has the pattern a second time as a CEL rule
- * with this message, because the API server's own message for a pattern is only the pattern.
+ * A text that matches `pattern`. `message` says what the text must be. The CRD has the pattern a second time as a CEL
+ * rule with this message, because the API server's own message for a pattern is only the pattern.
  */
 export const form = (pattern: RegExp, maxLength: number, message: string) =>
   z
@@ -63,8 +63,8 @@ export const quantityPattern =
   /^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$/
 
 /**
- * A quantity: a number or a text such as `100m` or `128Mi`. The CRD has int-or-string and the pattern, but no CEL rule with
- * a better message, which would exceed the API server's cost limit.
+ * A quantity: a number or a text such as `100m` or `128Mi`. The CRD has int-or-string and the pattern, but no CEL rule
+ * with a better message, which would exceed the API server's cost limit.
  */
 const quantity = z
   .preprocess(

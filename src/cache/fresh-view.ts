@@ -3,26 +3,32 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Change, Reflection } from "../ports/cluster.ts"
 
 /**
- * A watch cache, corrected by fresher answers of the API server to this process's own writes and reads. So a cache that lags
- * behind cannot cause a second create, or a decision on a state that this process has changed already.
+ * A watch cache, corrected by fresher answers of the API server to this process's own writes and reads. So a cache that
+ * lags behind cannot cause a second create, or a decision on a state that this process has changed already.
  */
 type FreshView<T extends KubeObject> = {
   /** The freshest known state of the object of this name. */
   get(name: string): T | undefined
   items(): Iterable<T>
   readonly size: number
-  /** Takes an object from an answer of the API server. False if it is known already, older, or of an object that was deleted. */
+  /**
+   * Takes an object from an answer of the API server. False if it is known already, older, or of an object that was
+   * deleted.
+   */
   learn(object: T): boolean
   /**
-   * Takes a "not found" answer for the object with this UID: the view no longer shows that object, even if the cache still
-   * does. Does not concern an object of the same name with another UID. False if the view did not have the object.
+   * Takes a "not found" answer for the object with this UID: the view no longer shows that object, even if the cache
+   * still does. Does not concern an object of the same name with another UID. False if the view did not have the
+   * object.
    */
   gone(name: string, uid: string): boolean
   /** Applies `show` again to the object of this name, and counts it as unconfirmed from now. */
   touch(name: string): void
   /** Since when the view is ahead of the cache for this name, milliseconds since the epoch; undefined if it is not. */
   unconfirmedSince(name: string): number | undefined
-  /** Calls `listener` for each change of the cache, after the view has it. The objects of the change are the cache's. */
+  /**
+   * Calls `listener` for each change of the cache, after the view has it. The objects of the change are the cache's.
+   */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): void
 }
@@ -36,7 +42,9 @@ type FreshViewOptions<T extends KubeObject> = {
   readonly stored?: (before: T | undefined, after: T | undefined) => void
 }
 
-/** How long the UID of a deleted object is remembered, milliseconds, so that a late answer does not restore the object. */
+/**
+ * How long the UID of a deleted object is remembered, milliseconds, so that a late answer does not restore the object.
+ */
 const endedMs = 60_000
 
 const digits = /^[0-9]+$/

@@ -118,8 +118,8 @@ const mergeTrees = (lower: Tree, upper: Tree): Tree => {
 }
 
 /**
- * Merges layers, given from the weakest to the strongest. Sections merge key by key; a list replaces the whole list of the
- * weaker layers.
+ * Merges layers, given from the weakest to the strongest. Sections merge key by key; a list replaces the whole list of
+ * the weaker layers.
  */
 export const mergeLayers = (layers: readonly Layer[]): Layer => {
   const strongestFirst = layers.toReversed()

@@ -5,7 +5,9 @@ import { claimPath, duration, durationText, listen, listenText, networks, size, 
 export const roles = ["gateway", "operator", "all", "dev"] as const
 export type Role = (typeof roles)[number]
 
-/** Pod settings that a pod template may use only if kubernetes.allow_in_pods lists them; `rootGroup` limits targets too. */
+/**
+ * Pod settings that a pod template may use only if kubernetes.allow_in_pods lists them; `rootGroup` limits targets too.
+ */
 export const podFreedoms = [
   "hostPath",
   "hostNetwork",

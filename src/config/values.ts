@@ -76,8 +76,8 @@ const longestClaim = 1_024
 const mostClaimSteps = 16
 
 /**
- * Where a token has a claim. Text: the claim of exactly that name if the token has it, else a path whose steps are separated
- * by dots. A list: the names of the steps, needed where a name contains a dot.
+ * Where a token has a claim. Text: the claim of exactly that name if the token has it, else a path whose steps are
+ * separated by dots. A list: the names of the steps, needed where a name contains a dot.
  */
 export const claimPath = (fallback: string, description: string) => {
   const name = z.string().min(1).max(longestClaim)

@@ -229,7 +229,10 @@ export const chartValues = z.strictObject({
     .describe("For the Prometheus operator."),
 })
 
-/** `value` without the schema keywords of this program, and without patterns that Go's regular expressions do not support. */
+/**
+ * `value` without the schema keywords of this program, and without patterns that Go's regular expressions do not
+ * support.
+ */
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain)
   if (typeof value !== "object" || value === null) return value
@@ -251,12 +254,15 @@ export const chartValuesSchema = (): JsonSchema => {
   return { ...schema, properties: { ...schema.properties, config } }
 }
 
-/** Folders of manifests that the chart installs too. The chart has copies, since Helm reads no file outside a chart's folder. */
+/**
+ * Folders of manifests that the chart installs too. The chart has copies, since Helm reads no file outside a chart's
+ * folder.
+ */
 const folders = "{crd,rbac,manager}"
 
 /**
- * The generated files of chart/: copies of crd/, rbac/ and manager/, and the schema of the values. A manifest in `made` is
- * copied from there; all others are read from the disk below `root`.
+ * The generated files of chart/: copies of crd/, rbac/ and manager/, and the schema of the values. A manifest in `made`
+ * is copied from there; all others are read from the disk below `root`.
  */
 export const chartFiles = (made: ReadonlyMap<string, string>, root: string): ReadonlyMap<string, string> => {
   const written = globSync(`${folders}/*.yaml`, { cwd: root }).map((path) => path.replaceAll("\\", "/"))

@@ -1,4 +1,6 @@
-/** Reads the fields of Kubernetes' types from the models of its official client, generated from its OpenAPI document. */
+/**
+ * Reads the fields of Kubernetes' types from the models of its official client, generated from its OpenAPI document.
+ */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 

@@ -9,7 +9,7 @@ export type ClockPort = {
 }
 
 /**
- * Largest difference that is allowed for between the clocks of the cluster's machines, milliseconds. A time that another
- * machine wrote is exact only to this difference.
+ * Largest difference that is allowed for between the clocks of the cluster's machines, milliseconds. A time that
+ * another machine wrote is exact only to this difference.
  */
 export const clockSkewMs = 5 * 60_000

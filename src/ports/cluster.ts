@@ -1,6 +1,8 @@
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
 
-/** A watch without any frame for this long counts as broken, milliseconds: the API server sends a bookmark every 60 s. */
+/**
+ * A watch without any frame for this long counts as broken, milliseconds: the API server sends a bookmark every 60 s.
+ */
 export const watchSilenceMs = 75_000
 
 /** Names one namespaced object. */
@@ -52,8 +54,8 @@ export type Reflection<T> = {
   /** Milliseconds since the API server last sent something for this reflection (list page, event or bookmark). */
   silenceMs(): number
   /**
-   * Calls `listener` for each change, in order, synchronously, after the copy has it. Listeners must not throw. The returned
-   * function unsubscribes.
+   * Calls `listener` for each change, in order, synchronously, after the copy has it. Listeners must not throw. The
+   * returned function unsubscribes.
    */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): Promise<void>
@@ -69,7 +71,10 @@ export type InvalidObject = {
 
 /** Options of a reflection. */
 export type WatchOptions = {
-  /** Called for each state that violates the schema. The reflection skips that state and keeps the last valid one, or none. */
+  /**
+   * Called for each state that violates the schema. The reflection skips that state and keeps the last valid one, or
+   * none.
+   */
   readonly onInvalid?: (invalid: InvalidObject) => void
 }
 
@@ -77,15 +82,17 @@ export type WatchOptions = {
 type Preconditions = { readonly uid?: string; readonly resourceVersion?: string }
 
 /**
- * Fields in the API server's notation (FieldsV1): `f:name` for a field; an empty set means the whole value. Other prefixes
- * (`k:`, `v:`) name entries of a list.
+ * Fields in the API server's notation (FieldsV1): `f:name` for a field; an empty set means the whole value. Other
+ * prefixes (`k:`, `v:`) name entries of a list.
  */
 export type FieldSet = { readonly [key: string]: FieldSet }
 
 /** A field manager, e.g. `kubectl-client-side-apply`, `helm` or a controller, and the fields that it wrote last. */
 export type FieldManager = { readonly name: string; readonly fields: FieldSet }
 
-/** An object, and the managers of its fields other than this client; managers of the status subresource are left out. */
+/**
+ * An object, and the managers of its fields other than this client; managers of the status subresource are left out.
+ */
 export type Managed<T> = { readonly object: T; readonly others: readonly FieldManager[] }
 
 /** Options of a delete. Objects that the deleted object owns are deleted in the background. */
@@ -95,7 +102,10 @@ export type DeleteOptions = CallOptions & {
   readonly gracePeriodSeconds?: number
 }
 
-/** RFC 7396 merge patch of an object: null removes a field. `metadata.resourceVersion` and `.uid` in it are preconditions. */
+/**
+ * RFC 7396 merge patch of an object: null removes a field. `metadata.resourceVersion` and `.uid` in it are
+ * preconditions.
+ */
 export type MergePatch = { readonly [key: string]: unknown }
 
 /** An Event about an object, as `kubectl describe` shows it. An equal Event within ten minutes only raises a count. */
@@ -122,9 +132,9 @@ export type LogStreamQuery = LogQuery & {
 }
 
 /**
- * The calls to the cluster that this program needs. Errors are AppErrors: `ApiNotFound` (not from get or delete), `ApiConflict`
- * (stale resourceVersion or failed precondition), `ApiAlreadyExists`, `ApiInvalid`, `ApiForbidden`, `QuotaExceeded`,
- * `ApiGone`, `ApiTooManyRequests`, `ClusterUnavailable`. Returned objects are frozen.
+ * The calls to the cluster that this program needs. Errors are AppErrors: `ApiNotFound` (not from get or delete),
+ * `ApiConflict` (stale resourceVersion or failed precondition), `ApiAlreadyExists`, `ApiInvalid`, `ApiForbidden`,
+ * `QuotaExceeded`, `ApiGone`, `ApiTooManyRequests`, `ClusterUnavailable`. Returned objects are frozen.
  */
 export type ClusterPort = {
   /** The object as the API server has it now; undefined if there is none. */
@@ -145,8 +155,8 @@ export type ClusterPort = {
   /** Creates an object; `status` is ignored for kinds with a status subresource. */
   create<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
   /**
-   * Server-side apply, forced, with this client's field manager: creates the object, or sets the given fields and removes
-   * those that this manager applied before and that are not given now.
+   * Server-side apply, forced, with this client's field manager: creates the object, or sets the given fields and
+   * removes those that this manager applied before and that are not given now.
    */
   apply<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
   mergePatch<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
@@ -157,20 +167,22 @@ export type ClusterPort = {
   mergePatchSpec<T extends KubeObject>(kind: Kind<T>, read: T, spec: MergePatch, options?: CallOptions): Promise<T>
   /**
    * Merge patch of the status subresource: only `status` takes effect. `metadata.resourceVersion` is a precondition. If
-   * `metadata.uid` is not the object's, the call throws `ApiConflict`, but the status may have been written already, because
-   * the API server ignores the uid here. A caller that must prevent such a write names the resourceVersion.
+   * `metadata.uid` is not the object's, the call throws `ApiConflict`, but the status may have been written already,
+   * because the API server ignores the uid here. A caller that must prevent such a write names the resourceVersion.
    */
   patchStatus<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, patch: MergePatch, options?: CallOptions): Promise<T>
   /** Replaces the object if it still has the resourceVersion of `object` (for Leases). */
   replace<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
-  /** Deletes an object; `absent` if there is none, or if the object of this name has another uid than the precondition. */
+  /**
+   * Deletes an object; `absent` if there is none, or if the object of this name has another uid than the precondition.
+   */
   delete<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef, options?: DeleteOptions): Promise<"deleted" | "absent">
   recordEvent(event: EventInput, options?: CallOptions): Promise<void>
   /** The log of a Pod's container `mcp`, oldest line first. The result is held in memory, so limit it by the query. */
   podLogs(ref: ObjectRef, query: LogQuery, options?: CallOptions): Promise<string>
   /**
-   * The same log as a stream of texts without split characters, read at the consumer's pace. A consumer that follows the log
-   * too slowly may miss lines.
+   * The same log as a stream of texts without split characters, read at the consumer's pace. A consumer that follows
+   * the log too slowly may miss lines.
    */
   streamLogs(ref: ObjectRef, query: LogStreamQuery, options?: CallOptions): AsyncIterable<string>
   /** Ends every reflection and connection. */

@@ -36,8 +36,8 @@ export type TelemetryPort = {
   counter(definition: MetricDefinition): Counter
   gauge(definition: MetricDefinition): Gauge
   /**
-   * A gauge whose value `read` returns at each scrape. If a name is defined several times, the last `read` counts. `read`
-   * must not throw.
+   * A gauge whose value `read` returns at each scrape. If a name is defined several times, the last `read` counts.
+   * `read` must not throw.
    */
   reading(definition: Omit<MetricDefinition, "labels" | "buckets">, read: () => number): void
   histogram(definition: MetricDefinition): Histogram

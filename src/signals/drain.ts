@@ -3,8 +3,8 @@ import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import { markDelayMs } from "./in-use.ts"
 
 /**
- * A drain takes at least this long, milliseconds: longer than a gateway waits before it writes an in-use mark for an open
- * call, and long enough for each gateway to see the drain in its watch or in an answer of the API server.
+ * A drain takes at least this long, milliseconds: longer than a gateway waits before it writes an in-use mark for an
+ * open call, and long enough for each gateway to see the drain in its watch or in an answer of the API server.
  */
 export const leastDrainMs = markDelayMs + 500
 
@@ -24,14 +24,16 @@ const cancellable: readonly string[] = ["Idle", "Evicted"]
 export const isCancellable = (reason: string): boolean => cancellable.includes(reason)
 
 /**
- * True if a drain of this reason waits until gateways have acknowledged it. A drain for idleness does not wait: so close to
- * the end of the idle TTL, a gateway records use and awaits that record before it sends a request to the instance.
+ * True if a drain of this reason waits until gateways have acknowledged it. A drain for idleness does not wait: so
+ * close to the end of the idle TTL, a gateway records use and awaits that record before it sends a request to the
+ * instance.
  */
 export const waitsForGateways = (reason: string): boolean => reason !== "Idle"
 
 /**
- * The identifier of the running drain that waits for gateways: its `drainDeadlineTime`, which no other drain of the instance
- * has. Gateways acknowledge the drain by writing this value into `drainSeenBy`. Undefined if there is no such drain.
+ * The identifier of the running drain that waits for gateways: its `drainDeadlineTime`, which no other drain of the
+ * instance has. Gateways acknowledge the drain by writing this value into `drainSeenBy`. Undefined if there is no such
+ * drain.
  */
 export const drainToAcknowledge = ({ status }: Pick<MCPInstance, "status">): string | undefined => {
   const draining = findCondition(status?.conditions, "Draining")

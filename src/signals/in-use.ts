@@ -4,9 +4,9 @@
  */
 
 /**
- * How long a call or a wait lasts before its gateway writes a mark, milliseconds: most calls end sooner and need no write. A
- * drain takes longer (`leastDrainMs` of drain.ts). So a call that is open when a drain begins gets its mark before the drain
- * ends, even if the gateway's watch does not show the drain yet.
+ * How long a call or a wait lasts before its gateway writes a mark, milliseconds: most calls end sooner and need no
+ * write. A drain takes longer (`leastDrainMs` of drain.ts). So a call that is open when a drain begins gets its mark
+ * before the drain ends, even if the gateway's watch does not show the drain yet.
  */
 export const markDelayMs = 1_500
 

@@ -6,8 +6,8 @@ export const untilAborted = (signal: AbortSignal | undefined): Promise<void> =>
   })
 
 /**
- * Settles like `promise`, but rejects with the signal's reason as soon as the signal is aborted. For work that ignores the
- * signal, or that other callers share. The work itself goes on; its later result or error is dropped.
+ * Settles like `promise`, but rejects with the signal's reason as soon as the signal is aborted. For work that ignores
+ * the signal, or that other callers share. The work itself goes on; its later result or error is dropped.
  */
 export const unlessAborted = async <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> => {
   const aborted = Promise.withResolvers<never>()

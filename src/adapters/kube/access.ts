@@ -3,7 +3,9 @@ import { apiGroup } from "../../api/kinds/kind.ts"
 /** A role of the program that calls the Kubernetes API; each has its own ServiceAccount. */
 export type Actor = "operator" | "gateway"
 
-/** One permission of an actor. `rbac/` is generated from these; `reflow check` tests each of them against the cluster. */
+/**
+ * One permission of an actor. `rbac/` is generated from these; `reflow check` tests each of them against the cluster.
+ */
 export type Grant = {
   readonly actor: Actor
   /** `instances`: the namespace of the MCPInstance objects; `own`: the namespace that the actor runs in. */
@@ -30,7 +32,9 @@ export const keysSecretName = "reflow-gateway-keys"
 /** Name of the operator's Lease. */
 export const leaseName = "reflow-operator"
 
-/** Name of the Lease on which each gateway renews its own annotation, to show that it runs (src/signals/presence.ts). */
+/**
+ * Name of the Lease on which each gateway renews its own annotation, to show that it runs (src/signals/presence.ts).
+ */
 export const gatewaysLeaseName = "reflow-gateways"
 
 /** All permissions of the two roles. There is no ClusterRole, and no permission outside the two namespaces. */

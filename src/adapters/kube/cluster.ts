@@ -35,7 +35,9 @@ const keyOf = ({ regarding, type, reason, note }: EventInput): string =>
 const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: string) => {
   /** The last Event of each key, the oldest write first. A key is the digest of all fields that make Events equal. */
   const written = new Map<string, Written>()
-  /** The unfinished write of each key: equal Events are written one after the other, or each would create a new Event. */
+  /**
+   * The unfinished write of each key: equal Events are written one after the other, or each would create a new Event.
+   */
   const pending = new Map<string, Promise<void>>()
 
   /** Raises the count of an Event; false if it no longer exists, since the API server keeps Events for an hour. */
@@ -82,11 +84,15 @@ const createEventRecorder = (objects: ObjectCalls, clock: ClockPort, component: 
 export type KubeClusterDeps = {
   /** Path of a kubeconfig; empty = the Pod's own service account. */
   readonly kubeconfig: string
-  /** Field manager of this role's writes, e.g. `reflow-operator`; also the user agent and the component of its Events. */
+  /**
+   * Field manager of this role's writes, e.g. `reflow-operator`; also the user agent and the component of its Events.
+   */
   readonly fieldManager: string
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s. */
+  /**
+   * Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s.
+   */
   readonly silenceLimitMs?: number
 }
 
@@ -94,7 +100,9 @@ export type KubeClusterDeps = {
 export type KubeCluster = ClusterPort & {
   /** The raw transport, for the preflight check. */
   readonly transport: Transport
-  /** The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none. */
+  /**
+   * The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none.
+   */
   readonly ownNamespace: string | undefined
 }
 

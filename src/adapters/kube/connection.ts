@@ -26,8 +26,8 @@ const callConnections = 8
 const connectMs = 5_000
 
 /**
- * HTTP/1.1: with HTTP/2 one broken connection would end all calls and watches. undici's timeouts are off, because calls and
- * watches set their own. Idle connections are closed before an API server or load balancer would close them.
+ * HTTP/1.1: with HTTP/2 one broken connection would end all calls and watches. undici's timeouts are off, because calls
+ * and watches set their own. Idle connections are closed before an API server or load balancer would close them.
  */
 const agentOptions = { allowH2: false, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: 30_000 }
 
@@ -85,9 +85,13 @@ type Credentials = {
 export type Connection = {
   /** Origin and base path of the API server, without a trailing slash. */
   readonly server: string
-  /** The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none. */
+  /**
+   * The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none.
+   */
   readonly namespace: string | undefined
-  /** Current headers and connections. The library reads token and certificate files again when they are a minute old. */
+  /**
+   * Current headers and connections. The library reads token and certificate files again when they are a minute old.
+   */
   authenticate(use: Use): Promise<Credentials>
   /** Reads the kubeconfig or the Pod's service account again. For use after a 401. Throws `ConfigInvalid`. */
   reload(): void
@@ -132,8 +136,8 @@ const load = (kubeconfig: string): KubeConfig => {
 }
 
 /**
- * Loads a kubeconfig whose requests get their connections from `pools`. Without this, the library makes a dispatcher, and
- * so a TLS connection, for each request. Overriding its private method is the only way to change that.
+ * Loads a kubeconfig whose requests get their connections from `pools`. Without this, the library makes a dispatcher,
+ * and so a TLS connection, for each request. Overriding its private method is the only way to change that.
  */
 const loadPooled = (kubeconfig: string, pools: Pools): KubeConfig => {
   const config = load(kubeconfig)
@@ -144,7 +148,10 @@ const loadPooled = (kubeconfig: string, pools: Pools): KubeConfig => {
   return config
 }
 
-/** Opens a kubeconfig (a path), or with `""` the Pod's service account. Throws `ConfigInvalid`. Connects at the first call. */
+/**
+ * Opens a kubeconfig (a path), or with `""` the Pod's service account. Throws `ConfigInvalid`. Connects at the first
+ * call.
+ */
 export const connect = (kubeconfig: string): Connection => {
   const pools = createPools()
   let config = loadPooled(kubeconfig, pools)

@@ -49,13 +49,17 @@ const maxWarnings = 500
 type Answer = Dispatcher.ResponseData
 type Read<T> = (answer: Answer) => Promise<T>
 
-/** One attempt at a call: sends it, and passes the response to `read`. A status of 300 or more is thrown as an error. */
+/**
+ * One attempt at a call: sends it, and passes the response to `read`. A status of 300 or more is thrown as an error.
+ */
 export type Exchange = <T>(call: Call, use: Use, patience: Patience, read: Read<T>) => Promise<T>
 
 const unanswered = (call: Call, why: string, cause?: unknown): AppError =>
   new AppError("ClusterUnavailable", { detail: `${call.what}: ${why}.`, cause })
 
-/** Logs each warning of the API server once, e.g. about a field that its CRD does not have; at most {@link maxWarnings}. */
+/**
+ * Logs each warning of the API server once, e.g. about a field that its CRD does not have; at most {@link maxWarnings}.
+ */
 const createWarnings = (log: Logger) => {
   const logged = new Set<string>()
   return (call: Call, header: string | string[] | undefined): void => {
@@ -122,8 +126,8 @@ const send = async (
 }
 
 /**
- * Makes the exchange. It rejects with an error of the code table, or with the reason of the call's own signal. An abort also
- * ends a body that is still being read.
+ * Makes the exchange. It rejects with an error of the code table, or with the reason of the call's own signal. An abort
+ * also ends a body that is still being read.
  */
 export const createExchange = (deps: ExchangeDeps): Exchange => {
   const { connection, clock, closing } = deps

@@ -68,8 +68,9 @@ const namespaceNamed = (name: string): Selector => ({ matchLabels: { "kubernetes
 const podsNamed = (name: string): Selector => ({ matchLabels: { "app.kubernetes.io/name": name } })
 
 /**
- * Port 53 of every address: the cluster's DNS may run in Pods, in a cache at 169.254.20.10 or at the address of its Service,
- * in a process of the node, or in the cloud. OpenShift's DNS Pods listen on 5353, and policies apply to the Pod's port.
+ * Port 53 of every address: the cluster's DNS may run in Pods, in a cache at 169.254.20.10 or at the address of its
+ * Service, in a process of the node, or in the cloud. OpenShift's DNS Pods listen on 5353, and policies apply to the
+ * Pod's port.
  */
 const dns: NonNullable<Spec["egress"]> = [
   { ports: [{ protocol: "UDP", port: 53 }, ...tcp(53)] },
@@ -145,7 +146,8 @@ const ownPolicies = ({ own, instances }: Namespaces): ExplainedPolicy[] => [
 /**
  * The NetworkPolicies of both namespaces. They need no rule for the kubelet's probes, which are always allowed.
  *
- * @param clusterCidrs `kubernetes.cluster_cidrs`: networks that instances must not reach although their addresses are public.
+ * @param clusterCidrs `kubernetes.cluster_cidrs`: networks that instances must not reach although their addresses are
+ * public.
  */
 export const toNetworkPolicies = (
   namespaces: Namespaces,
@@ -153,8 +155,9 @@ export const toNetworkPolicies = (
 ): readonly ExplainedPolicy[] => [...instancePolicies(namespaces, clusterCidrs), ...ownPolicies(namespaces)]
 
 /**
- * A NetworkPolicy that lets instances reach public IPv6 addresses too. Not applied with the others: IPv6 stays closed unless
- * an administrator applies this policy, and a network plugin without IPv6 may fail on it or then enforce no policy at all.
+ * A NetworkPolicy that lets instances reach public IPv6 addresses too. Not applied with the others: IPv6 stays closed
+ * unless an administrator applies this policy, and a network plugin without IPv6 may fail on it or then enforce no
+ * policy at all.
  */
 export const toIPv6Policy = ({ instances }: Namespaces, clusterCidrs: readonly string[] = []): ExplainedPolicy => ({
   why: "Lets instances reach public IPv6 addresses, for clusters with IPv6.",

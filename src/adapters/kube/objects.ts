@@ -82,7 +82,10 @@ const read = async <T extends KubeObject>(
   return raw === undefined ? undefined : toObject(kind, raw)
 }
 
-/** Throws `ApiConflict` if a status patch names a uid and another object was written: the API server ignores the uid there. */
+/**
+ * Throws `ApiConflict` if a status patch names a uid and another object was written: the API server ignores the uid
+ * there.
+ */
 const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch): T => {
   const wanted = typeof metadata === "object" && metadata !== null && "uid" in metadata ? metadata.uid : undefined
   const { name, uid } = written.metadata
@@ -90,7 +93,9 @@ const requireUid = <T extends KubeObject>(written: T, { metadata }: MergePatch):
   throw new AppError("ApiConflict", { detail: `${written.kind} ${name}: its uid is ${uid}, not ${wanted}.` })
 }
 
-/** The preconditions of a JSON patch. The API server evaluates them again for each version that it applies the patch to. */
+/**
+ * The preconditions of a JSON patch. The API server evaluates them again for each version that it applies the patch to.
+ */
 const tests = ({ metadata: { uid, generation } }: KubeObject): JsonPatchOperation[] => [
   { op: "test", path: "/metadata/uid", value: uid },
   { op: "test", path: "/metadata/generation", value: generation },

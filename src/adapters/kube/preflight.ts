@@ -27,7 +27,9 @@ export type Preflight = {
   may(right: Right, signal: AbortSignal): Promise<boolean>
   /** Whether a namespace exists; undefined if this client may not read namespaces. */
   hasNamespace(name: string, signal: AbortSignal): Promise<boolean | undefined>
-  /** Whether a Secret exists; its values are discarded. Throws `ApiForbidden` if this client may not read the Secret. */
+  /**
+   * Whether a Secret exists; its values are discarded. Throws `ApiForbidden` if this client may not read the Secret.
+   */
   hasSecret(namespace: string, name: string, signal: AbortSignal): Promise<boolean>
 }
 

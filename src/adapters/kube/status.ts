@@ -1,10 +1,10 @@
 import { AppError, type ErrorCode } from "../../errors.ts"
 
 /**
- * Which parts of the API server's message about a refused Secret may be shown. The message may quote the Secret's values: a
- * webhook or a policy chooses its own text, and a schema error repeats the value. So only known messages of Kubernetes
- * itself are shown whole; of the messages of webhooks and policies, only the part with their name. Each expression takes
- * time linear in the text.
+ * Which parts of the API server's message about a refused Secret may be shown. The message may quote the Secret's
+ * values: a webhook or a policy chooses its own text, and a schema error repeats the value. So only known messages of
+ * Kubernetes itself are shown whole; of the messages of webhooks and policies, only the part with their name. Each
+ * expression takes time linear in the text.
  */
 
 /** True for names of Kubernetes objects and resources and lists of `resource=amount`. */
@@ -93,9 +93,9 @@ const parse = (body: string): Status => {
 }
 
 /**
- * True for a refusal by an admission webhook or a ValidatingAdmissionPolicy, recognised by Kubernetes' own beginning of the
- * message. The status does not show it: a webhook or policy chooses the status (mostly 403; 400 or 422 if it names none;
- * webhooks may also return 404, 409 or 500).
+ * True for a refusal by an admission webhook or a ValidatingAdmissionPolicy, recognised by Kubernetes' own beginning of
+ * the message. The status does not show it: a webhook or policy chooses the status (mostly 403; 400 or 422 if it names
+ * none; webhooks may also return 404, 409 or 500).
  */
 const isDenial = (message: string): boolean =>
   /^admission webhook "[^"]{1,253}" denied the request/.test(message) ||
@@ -112,13 +112,15 @@ const codeOf = (status: number, { reason, message = "", details }: Status): Erro
   return codes[status] ?? (status >= 400 && status < 500 ? "ApiInvalid" : "ClusterUnavailable")
 }
 
-/** True if the object does not exist; false if the API server does not serve the path, e.g. because a CRD is missing. */
+/**
+ * True if the object does not exist; false if the API server does not serve the path, e.g. because a CRD is missing.
+ */
 export const isAbsence = (error: AppError): boolean => error.code === "ApiNotFound" && error.data?.reason === "NotFound"
 
 /**
- * The error for a refused call. It has the API server's message, which names the field or rule; for Secrets, whose values
- * the message may quote, only the part that {@link safeMessage} returns. `data` has `status` and Kubernetes' `reason`, which
- * may be empty.
+ * The error for a refused call. It has the API server's message, which names the field or rule; for Secrets, whose
+ * values the message may quote, only the part that {@link safeMessage} returns. `data` has `status` and Kubernetes'
+ * `reason`, which may be empty.
  */
 export const toApiError = ({ status, body, what, isSecret, retryAfterSeconds }: Refusal): AppError => {
   const parsed = parse(body)

@@ -6,11 +6,16 @@ import { type Call, createExchange, type Exchange, type ExchangeDeps, type Patie
 
 /** HTTP calls to the API server, with a deadline, retries and errors of the code table. */
 export type Transport = {
-  /** The parsed answer. Throws an `Api…` error, or `ClusterUnavailable` if the API server cannot be reached or fails. */
+  /**
+   * The parsed answer. Throws an `Api…` error, or `ClusterUnavailable` if the API server cannot be reached or fails.
+   */
   json(call: Call): Promise<unknown>
   /** The answer as text (logs). */
   text(call: Call): Promise<string>
-  /** An open stream (watches): resolves at the response's head; the body has no deadline. Not retried: the reflector does that. */
+  /**
+   * An open stream (watches): resolves at the response's head; the body has no deadline. Not retried: the reflector
+   * does that.
+   */
   watch(call: Call): Promise<Dispatcher.ResponseData["body"]>
   /** An open stream (logs), like {@link watch}, but with retries until the response's head has come. */
   stream(call: Call): Promise<Dispatcher.ResponseData["body"]>
@@ -25,8 +30,8 @@ type TransportDeps = ExchangeDeps & {
 /** Longest time of a call with all its attempts, milliseconds. */
 const deadlineMs = 10_000
 /**
- * A GET whose response does not begin within this time, milliseconds, is retried, because its connection may be broken. A
- * write gets the whole deadline: a slow write may still take effect.
+ * A GET whose response does not begin within this time, milliseconds, is retried, because its connection may be broken.
+ * A write gets the whole deadline: a slow write may still take effect.
  */
 const readHeadMs = 5_000
 const attempts = 4
@@ -48,8 +53,9 @@ const causeCode = ({ cause }: AppError): unknown =>
   typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
 
 /**
- * True if a call may be retried: always after 429 or an answer with Retry-After, since the server has not processed it. After
- * other failures a POST is retried only if it was never sent, because a second create would fail with "already exists".
+ * True if a call may be retried: always after 429 or an answer with Retry-After, since the server has not processed it.
+ * After other failures a POST is retried only if it was never sent, because a second create would fail with "already
+ * exists".
  */
 const mayRepeat = (call: Call, error: unknown): error is AppError => {
   if (hasCode(error, "ApiTooManyRequests")) return true
@@ -68,7 +74,9 @@ const parse = (call: Call, text: string): unknown => {
   }
 }
 
-/** Runs an attempt once more after a 401, with reloaded credentials: tokens and certificates are renewed in their files. */
+/**
+ * Runs an attempt once more after a 401, with reloaded credentials: tokens and certificates are renewed in their files.
+ */
 const createRenewal = ({ connection, clock, log }: ExchangeDeps) => {
   let generation = 0
   let reloadedAt = Number.NEGATIVE_INFINITY

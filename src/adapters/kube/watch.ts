@@ -79,7 +79,9 @@ export const logCall = (ref: ObjectRef, query: LogStreamQuery, signal: AbortSign
   signal,
 })
 
-/** The log of an MCP server's container as a stream; ends after the output so far or, if followed, with the container. */
+/**
+ * The log of an MCP server's container as a stream; ends after the output so far or, if followed, with the container.
+ */
 export async function* streamLog(
   transport: Transport,
   ref: ObjectRef,

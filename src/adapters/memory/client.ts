@@ -32,7 +32,10 @@ export type Call = {
 
 /** Runs between a client and its cluster, for tests of faults. The program itself passes none. */
 export type Intercept = {
-  /** Wraps each call, also the lists and watches of reflections: may call `run`, delay it, throw instead, or throw afterwards. */
+  /**
+   * Wraps each call, also the lists and watches of reflections: may call `run`, delay it, throw instead, or throw
+   * afterwards.
+   */
   readonly call?: <R>(call: Call, run: () => Promise<R>) => Promise<R>
   /** May delay or end the frames of a watch. */
   readonly frames?: (frames: AsyncIterable<WatchFrame>, call: Call, signal: AbortSignal) => AsyncIterable<WatchFrame>

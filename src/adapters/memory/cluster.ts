@@ -17,9 +17,9 @@ import { validate } from "./validate.ts"
 const manager = "garbage-collector"
 
 /**
- * Deletes objects none of whose owners exists, in the background, as kube-controller-manager does; also objects that were
- * created with an owner that never existed. If at least one owner exists, only the references to the others are removed.
- * Returns a function that stops it.
+ * Deletes objects none of whose owners exists, in the background, as kube-controller-manager does; also objects that
+ * were created with an owner that never existed. If at least one owner exists, only the references to the others are
+ * removed. Returns a function that stops it.
  */
 export const collectGarbage = (store: Store, server: Server): (() => void) => {
   const queue = new Set<string>()
@@ -65,7 +65,10 @@ export const collectGarbage = (store: Store, server: Server): (() => void) => {
 /** The paths of fields by field manager: `{"Update reflow-gateway": [["spec", "image"]]}`. */
 type KeptManagers = Readonly<Record<string, readonly (readonly string[])[]>>
 
-/** An object to save beyond the end of its cluster: without status, which controllers compute again, and resourceVersion. */
+/**
+ * An object to save beyond the end of its cluster: without status, which controllers compute again, and
+ * resourceVersion.
+ */
 export type Kept = {
   readonly object: KubeObject
   /** Absent: the field manager of the cluster that restores the object owns all its fields. */
@@ -121,8 +124,9 @@ export type MemoryCluster = ClusterPort & {
   /** The objects of a kind in the form to save, for {@link MemoryCluster.restore} of a later cluster. */
   keep(kind: AnyKind, namespace: string): readonly Kept[]
   /**
-   * Restores a saved object with its UID and times. Restore owners before the objects that they own, or these are deleted.
-   * Throws `ApiInvalid` if the kind's schema no longer allows the object, `ApiAlreadyExists` if its name is taken.
+   * Restores a saved object with its UID and times. Restore owners before the objects that they own, or these are
+   * deleted. Throws `ApiInvalid` if the kind's schema no longer allows the object, `ApiAlreadyExists` if its name is
+   * taken.
    */
   restore(kind: AnyKind, kept: Kept): void
   /** Calls `listener` after each write of any kind with the new state, or after a deletion with the last state. */
@@ -150,9 +154,9 @@ const nodeOf = (store: Backend["store"], source: LogSource | undefined, ref: Obj
 }
 
 /**
- * Makes an empty embedded cluster. All state is in memory; use `keep` and `restore` to save it. Differences to a real cluster:
- * namespaces exist without being created, and Services get the address 127.0.0.1. As there, a deleted Pod on a node remains
- * until the node deletes it with grace 0.
+ * Makes an empty embedded cluster. All state is in memory; use `keep` and `restore` to save it. Differences to a real
+ * cluster: namespaces exist without being created, and Services get the address 127.0.0.1. As there, a deleted Pod on a
+ * node remains until the node deletes it with grace 0.
  */
 export const createMemoryCluster = (options: MemoryClusterOptions): MemoryCluster => {
   const { clock, telemetry } = options

@@ -37,7 +37,9 @@ export const toCreated = (kind: AnyKind, given: Raw, { uid, now }: Stamp): Raw =
 /** The part of an object whose change raises the generation: all fields but metadata and status. */
 const desired = ({ metadata: _, status: __, ...rest }: Raw): Fields => rest
 
-/** `next` with the metadata of `old` that only the server sets, and with the status of `old` if that is a subresource. */
+/**
+ * `next` with the metadata of `old` that only the server sets, and with the status of `old` if that is a subresource.
+ */
 export const toUpdated = (kind: AnyKind, old: Raw, next: Raw): Raw => {
   const { status, ...rest } = withDefaults(kind, next)
   const { uid, generation, deletionTimestamp, deletionGracePeriodSeconds, resourceVersion } = old.metadata
@@ -65,7 +67,9 @@ export const graceOf = (kind: AnyKind, object: Raw, asked: number | undefined): 
   return asked ?? Number(spec.terminationGracePeriodSeconds ?? 30)
 }
 
-/** `object` marked for deletion in `grace` seconds; undefined if it is marked already with the same or a shorter time. */
+/**
+ * `object` marked for deletion in `grace` seconds; undefined if it is marked already with the same or a shorter time.
+ */
 export const toTerminating = (object: Raw, grace: number, now: number): Raw | undefined => {
   const { deletionTimestamp, deletionGracePeriodSeconds, generation } = object.metadata
   if (deletionTimestamp !== undefined && grace >= (deletionGracePeriodSeconds ?? 0)) return undefined

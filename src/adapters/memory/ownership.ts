@@ -3,8 +3,8 @@ import type { FieldManager, FieldSet } from "../../ports/cluster.ts"
 import { type Fields, isFields, type Raw } from "./raw.ts"
 
 /**
- * The field managers of an object, as server-side apply needs them: paths of leaf fields by manager. A simplified form of
- * Kubernetes' structured merge: a list is one leaf, except owner references, which are a map by UID.
+ * The field managers of an object, as server-side apply needs them: paths of leaf fields by manager. A simplified form
+ * of Kubernetes' structured merge: a list is one leaf, except owner references, which are a map by UID.
  */
 export type Ownership = ReadonlyMap<string, ReadonlySet<string>>
 
@@ -100,8 +100,8 @@ export const ownershipAfterWrite = (
 }
 
 /**
- * Server-side apply with force: merges `given` into `live`. A field that `manager` applied before and that is not in `given`
- * is removed, unless another manager owns it too.
+ * Server-side apply with force: merges `given` into `live`. A field that `manager` applied before and that is not in
+ * `given` is removed, unless another manager owns it too.
  */
 export const applyFields = (
   ownership: Ownership,

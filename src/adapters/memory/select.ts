@@ -36,7 +36,9 @@ const textAt = (root: unknown, path: string): string => {
   return value === undefined ? "" : String(value)
 }
 
-/** A predicate for the objects of a selection. Throws `ApiInvalid` for a bad selector or a field that is not selectable. */
+/**
+ * A predicate for the objects of a selection. Throws `ApiInvalid` for a bad selector or a field that is not selectable.
+ */
 export const toPredicate = (kind: AnyKind, selection: Selection): ((object: Raw) => boolean) => {
   const labels = pairs(selection.labelSelector)
   const fields = pairs(selection.fieldSelector)

@@ -63,7 +63,9 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
     return stored
   }
 
-  /** Writes an update unless it changes nothing; removes the object if its last finalizer was removed during deletion. */
+  /**
+   * Writes an update unless it changes nothing; removes the object if its last finalizer was removed during deletion.
+   */
   const commit = (stored: Stored, next: Raw, ownership: Ownership): Raw => {
     if (isDeepStrictEqual(next, stored.object)) {
       if (ownership !== stored.ownership) store.keepOwnership({ ...stored, ownership })

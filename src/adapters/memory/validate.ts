@@ -8,7 +8,9 @@ const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])
 const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 /** RFC 1035 label: the form of a Service's name. */
 const serviceName = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/
-/** Name part (after the optional prefix) of a label or annotation key. Label values have the same form, or are empty. */
+/**
+ * Name part (after the optional prefix) of a label or annotation key. Label values have the same form, or are empty.
+ */
 const qualified = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 const maxAnnotationBytes = 256 * 1024
 
@@ -168,8 +170,8 @@ const parse = (kind: AnyKind, next: Raw): { readonly object: Raw; readonly probl
 }
 
 /**
- * The object as it is to be stored: unknown fields pruned, defaults set. Throws `ApiInvalid` with a message for each field
- * and rule that is violated. `old` is the state before an update.
+ * The object as it is to be stored: unknown fields pruned, defaults set. Throws `ApiInvalid` with a message for each
+ * field and rule that is violated. `old` is the state before an update.
  */
 export const validate = (kind: AnyKind, next: Raw, old?: Raw): Raw => {
   const { object, problems: schemaProblems } = parse(kind, next)

@@ -20,7 +20,10 @@ const gone: WatchFrame = {
   object: { code: 410, message: "too old resource version" },
 }
 
-/** The frame of a write for a watcher of a selection; undefined if neither the old nor the new state is in the selection. */
+/**
+ * The frame of a write for a watcher of a selection; undefined if neither the old nor the new state is in the
+ * selection.
+ */
 const toFrame = (entry: Entry, matches: (object: Raw) => boolean): WatchFrame | undefined => {
   const before = entry.previous !== undefined && matches(entry.previous)
   const after = entry.type !== "DELETED" && matches(entry.object)
@@ -34,8 +37,8 @@ const bookmark = (kind: AnyKind, version: number): WatchFrame => ({
 })
 
 /**
- * The frames of a watch, read from the store's history at the reader's pace; a reader that lags too far behind gets 410.
- * Ends when the signal is aborted.
+ * The frames of a watch, read from the store's history at the reader's pace; a reader that lags too far behind gets
+ * 410. Ends when the signal is aborted.
  */
 export async function* watchFrames(
   store: Store,

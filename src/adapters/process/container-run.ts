@@ -41,7 +41,10 @@ const guard = async (input: RunInput, child: Child, signal: AbortSignal): Promis
   await terminate(child, probeGraceMs, clock)
 }
 
-/** Runs a container once. Resolves when all processes of its group have ended. Never rejects for a failed start: `refused`. */
+/**
+ * Runs a container once. Resolves when all processes of its group have ended. Never rejects for a failed start:
+ * `refused`.
+ */
 export const runContainer = async (input: RunInput): Promise<RunEnd> => {
   const { resolved, workingDirectory, log, clock, stop } = input
   const { argv, variables, program } = resolved

@@ -93,10 +93,10 @@ const bytesOf = (variables: Variables): Map<string, number> =>
   new Map(Object.entries(variables).map(([name, value]) => [name, Buffer.byteLength(value)]))
 
 /**
- * Command line and environment of a container. Later sources override earlier ones: base, Secrets, `env`, PORT. No other
- * variable of this process is passed on. `$(NAME)` is replaced as on a cluster: in `env` by values of Secrets and earlier
- * variables, in the command line by all of these, but never by variables of `base`, which a real container does not have.
- * Values from Secrets and from the Pod's fields are not expanded.
+ * Command line and environment of a container. Later sources override earlier ones: base, Secrets, `env`, PORT. No
+ * other variable of this process is passed on. `$(NAME)` is replaced as on a cluster: in `env` by values of Secrets and
+ * earlier variables, in the command line by all of these, but never by variables of `base`, which a real container does
+ * not have. Values from Secrets and from the Pod's fields are not expanded.
  */
 export const resolveContainer = (input: EnvironmentInput): ResolvedContainer => {
   const { container, base, port } = input

@@ -9,11 +9,12 @@ import type { Exit } from "./status.ts"
 
 /**
  * Starts the server as the leader of its own process group, with a watcher process in the same group. The watcher reads
- * from a pipe that this process holds open and never writes to. When the pipe ends, this process has ended, even by SIGKILL,
- * and the watcher kills the whole group with itself. The server replaces the shell (`exec`), so this process gets its exit
- * code and signal. The watcher is forked twice, so it is not a child of the server: a server that waits for all its children
- * would otherwise never end. The watcher ignores the signals that programs send to their own group. It holds the server's
- * output open without writing, so that the output ends only when the whole group has ended.
+ * from a pipe that this process holds open and never writes to. When the pipe ends, this process has ended, even by
+ * SIGKILL, and the watcher kills the whole group with itself. The server replaces the shell (`exec`), so this process
+ * gets its exit code and signal. The watcher is forked twice, so it is not a child of the server: a server that waits
+ * for all its children would otherwise never end. The watcher ignores the signals that programs send to their own
+ * group. It holds the server's output open without writing, so that the output ends only when the whole group has
+ * ended.
  */
 const script = `exec 3<&0 </dev/null
 ( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) 2>/dev/null & )
@@ -38,7 +39,10 @@ export type Child = {
   signal(name: "SIGTERM" | "SIGKILL"): void
 }
 
-/** How long output is still read after the server has ended, milliseconds: a process outside the group may hold the pipes. */
+/**
+ * How long output is still read after the server has ended, milliseconds: a process outside the group may hold the
+ * pipes.
+ */
 const drainMs = 500
 
 const killGroup = (pid: number, name: NodeJS.Signals): void => {
@@ -76,7 +80,9 @@ const spawnGroup = ({ argv, variables, workingDirectory }: LaunchInput) =>
     stdio: ["pipe", "pipe", "pipe"],
   })
 
-/** Why the process could not be started. Has only the error's code, since the error's text may quote the environment. */
+/**
+ * Why the process could not be started. Has only the error's code, since the error's text may quote the environment.
+ */
 const refusal = (error: unknown): { readonly refused: string } => ({
   refused: `the process could not be started (${error instanceof Error && "code" in error ? error.code : "unknown"})`,
 })
@@ -174,13 +180,18 @@ const whyNotFile = (path: string): string | undefined => {
 
 /** The loopback ports that the node's containers listen on. */
 export type Ports = {
-  /** A port that is free now and not given to another container of this node: `wanted` if possible. Throws `Internal`. */
+  /**
+   * A port that is free now and not given to another container of this node: `wanted` if possible. Throws `Internal`.
+   */
   take(wanted?: number): Promise<number>
   /** Makes a port available again. */
   release(port: number): void
 }
 
-/** Listens on `port` for a moment and returns the port, or undefined if it is taken. 0 = a free port of the system's choice. */
+/**
+ * Listens on `port` for a moment and returns the port, or undefined if it is taken. 0 = a free port of the system's
+ * choice.
+ */
 const tryPort = (port: number): Promise<number | undefined> =>
   new Promise((resolve) => {
     const server = createServer()
@@ -215,7 +226,7 @@ export const createPorts = (): Ports => {
 }
 
 /**
- * True if a log has a message of Node, Deno, Python, Go, Java or Rust that the port is in use: between the node's check of
- * the port and the server's own listen, another program may have taken the port.
+ * True if a log has a message of Node, Deno, Python, Go, Java or Rust that the port is in use: between the node's check
+ * of the port and the server's own listen, another program may have taken the port.
  */
 export const reportsPortTaken = (log: string): boolean => /EADDRINUSE|AddrInUse|address (is )?already in use/i.test(log)

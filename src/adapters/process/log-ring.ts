@@ -13,26 +13,32 @@ type LogLimits = {
 
 /** The newest lines that one run of a container wrote. */
 export type LogRing = {
-  /** Adds a line, given without its line end; beyond the limits the oldest lines are dropped. `isPart`: the line continues. */
+  /**
+   * Adds a line, given without its line end; beyond the limits the oldest lines are dropped. `isPart`: the line
+   * continues.
+   */
   add(line: string, isPart?: boolean): void
   /** The lines, oldest first, each with its line end. `limitBytes` keeps the beginning, as on the API server. */
   read(query?: Pick<LogQuery, "tailLines" | "limitBytes">): string
-  /** {@link read}, then each line when it is added, until {@link end} or the signal. Lines dropped meanwhile are missing. */
+  /**
+   * {@link read}, then each line when it is added, until {@link end} or the signal. Lines dropped meanwhile are
+   * missing.
+   */
   follow(query: Pick<LogQuery, "tailLines">, signal: AbortSignal | undefined): AsyncIterable<string>
   /** No more lines come. */
   end(): void
 }
 
 /**
- * Most UTF-16 code units of an unfinished line that are buffered; then a part is added without a line end. The container
- * runtime interface splits lines at the same length. Reading joins the parts again: a line end inside a secret would prevent
- * the secret from being found and masked.
+ * Most UTF-16 code units of an unfinished line that are buffered; then a part is added without a line end. The
+ * container runtime interface splits lines at the same length. Reading joins the parts again: a line end inside a
+ * secret would prevent the secret from being found and masked.
  */
 const longestLine = 16_384
 
 /**
- * UTF-16 code units that are left out if a text begins in the middle of a line whose beginning was dropped. They may be the
- * rest of a secret, in any escaping, which could not be found and masked.
+ * UTF-16 code units that are left out if a text begins in the middle of a line whose beginning was dropped. They may be
+ * the rest of a secret, in any escaping, which could not be found and masked.
  */
 const leftOut = 512
 
@@ -121,8 +127,8 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
 }
 
 /**
- * The end of the log that the kubelet uses as the message of a failed container: at most 80 lines and 2048 bytes. `hide` masks
- * secrets; it is applied before the cut, so that no part of a secret is left.
+ * The end of the log that the kubelet uses as the message of a failed container: at most 80 lines and 2048 bytes.
+ * `hide` masks secrets; it is applied before the cut, so that no part of a secret is left.
  */
 export const terminationMessage = async (ring: LogRing, hide: (text: string) => Promise<string>): Promise<string> =>
   lastBytes(await hide(ring.read({ tailLines: 80 })), 2048)

@@ -14,7 +14,10 @@ type ProcessNodeOptions = {
   readonly namespace: string
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** Variables of every child, which the Pod's variables override: PATH, HOME, LANG, TMPDIR and the like. There are no others. */
+  /**
+   * Variables of every child, which the Pod's variables override: PATH, HOME, LANG, TMPDIR and the like. There are no
+   * others.
+   */
   readonly baseEnvironment: Readonly<Record<string, string>>
   /** Working directory of the commands. */
   readonly workingDirectory: string
@@ -34,9 +37,15 @@ export type ProcessNode = {
   readonly ready: Promise<void>
   /** The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`. */
   podLogs(ref: ObjectRef, query: LogQuery): Promise<string>
-  /** The same log as a stream; if followed, until the container's run ends or the signal is aborted. Throws `ApiNotFound`. */
+  /**
+   * The same log as a stream; if followed, until the container's run ends or the signal is aborted. Throws
+   * `ApiNotFound`.
+   */
   streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
-  /** Ends all servers and the processes that they started, and waits a bounded time. The Pod objects stay in the cluster. */
+  /**
+   * Ends all servers and the processes that they started, and waits a bounded time. The Pod objects stay in the
+   * cluster.
+   */
   close(): Promise<void>
 }
 
@@ -64,7 +73,9 @@ type State = { readonly deps: NodeDeps; readonly kept: Map<string, Kept>; readon
 const isOurs = (pod: Pod, nodeName: string): boolean =>
   pod.spec.nodeName === undefined || pod.spec.nodeName === nodeName
 
-/** Ends a Pod that is marked for deletion, then deletes the object. A later mark with less grace ends the Pod sooner. */
+/**
+ * Ends a Pod that is marked for deletion, then deletes the object. A later mark with less grace ends the Pod sooner.
+ */
 const endPod = ({ deps, kept, closing }: State, pod: Pod): void => {
   const uid = pod.metadata.uid ?? ""
   const entry = kept.get(uid)

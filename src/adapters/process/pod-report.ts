@@ -20,8 +20,8 @@ export type PodCalls = {
 }
 
 /**
- * Repeats a call about one Pod until it succeeds. Resolves with undefined if the Pod was deleted, another Pod has its name,
- * the API server refuses with an error that is not retryable, or the signal is aborted.
+ * Repeats a call about one Pod until it succeeds. Resolves with undefined if the Pod was deleted, another Pod has its
+ * name, the API server refuses with an error that is not retryable, or the signal is aborted.
  */
 export const persist = async <T>(calls: PodCalls, what: string, call: () => Promise<T>): Promise<T | undefined> => {
   while (!calls.signal.aborted) {
@@ -100,7 +100,9 @@ export type PodReport = {
   show(view: ContainerView): void
   /** Records an Event without waiting; a failure is only logged. */
   recordEvent(type: EventInput["type"], reason: string, note: string): void
-  /** Binds the Pod to this node and writes the port of its server into an annotation. Undefined as for {@link persist}. */
+  /**
+   * Binds the Pod to this node and writes the port of its server into an annotation. Undefined as for {@link persist}.
+   */
   bind(port: number | undefined): Promise<Pod | undefined>
 }
 

@@ -66,7 +66,10 @@ const takePort = async (run: Run, former = run.port): Promise<number> => {
   return port
 }
 
-/** Takes another port in place of one that another program has; the old one is released afterwards, so it is not taken again. */
+/**
+ * Takes another port in place of one that another program has; the old one is released afterwards, so it is not taken
+ * again.
+ */
 const changePort = async (run: Run): Promise<number> => {
   const stolen = run.port
   run.port = await run.deps.ports.take()
@@ -83,7 +86,10 @@ const showLack = (run: Run, message: string): void => {
   run.report.recordEvent("Warning", "Failed", `Error: ${message}`)
 }
 
-/** Waits for the Secrets that the container needs; returns a function that makes its environment. Undefined once stopped. */
+/**
+ * Waits for the Secrets that the container needs; returns a function that makes its environment. Undefined once
+ * stopped.
+ */
 const resolve = async (run: Run): Promise<Resolve | undefined> => {
   const { deps, container, calls } = run
   const { cluster, baseEnvironment: base } = deps

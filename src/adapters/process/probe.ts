@@ -9,7 +9,9 @@ type Finding = { readonly ok: true } | { readonly ok: false; readonly message: s
 /** Input for one probe request. */
 type ProbeInput = {
   readonly probe: Probe
-  /** Port that the node gave to the container; used instead of the probe's port, since each container has only this one. */
+  /**
+   * Port that the node gave to the container; used instead of the probe's port, since each container has only this one.
+   */
   readonly port: number
   readonly clock: ClockPort
   /** Aborts the request. */
@@ -64,7 +66,10 @@ const http = (
     call.end()
   })
 
-/** Sends one probe request, with `timeoutSeconds` (default 1) as its limit. A probe without httpGet or tcpSocket succeeds. */
+/**
+ * Sends one probe request, with `timeoutSeconds` (default 1) as its limit. A probe without httpGet or tcpSocket
+ * succeeds.
+ */
 const probeOnce = async ({ probe, port, clock, signal }: ProbeInput): Promise<Finding> => {
   const deadline = new AbortController()
   const cancel = clock.timer((probe.timeoutSeconds ?? 1) * 1000, () => deadline.abort())
@@ -95,8 +100,9 @@ export const planOf = (probe: Probe): ProbePlan => ({
 })
 
 /**
- * Milliseconds until the next probe request. A kubelet probes once per period. Until the first success this node probes more
- * often, so that a server that has started is noticed within 50 ms; the longer the start takes, the longer the interval.
+ * Milliseconds until the next probe request. A kubelet probes once per period. Until the first success this node probes
+ * more often, so that a server that has started is noticed within 50 ms; the longer the start takes, the longer the
+ * interval.
  */
 export const nextProbeMs = (periodMs: number, elapsedMs: number, succeeded: boolean): number => {
   if (succeeded) return periodMs
@@ -117,7 +123,9 @@ type Standing = {
 /** The state before the first request. */
 export const beforeFirstProbe: Standing = { succeeded: false, failures: 0, successes: 0, period: 0, passing: false }
 
-/** The state after one more request, `elapsedMs` after the probe began; `counted`: a kubelet would count its failure. */
+/**
+ * The state after one more request, `elapsedMs` after the probe began; `counted`: a kubelet would count its failure.
+ */
 export const afterProbe = (
   plan: ProbePlan,
   before: Standing,

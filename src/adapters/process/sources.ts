@@ -66,7 +66,10 @@ const whyNoSource = (source: EnvValueSource, has: (path: string) => boolean): st
   return `the embedded cluster, whose servers are processes, has no ${kinds === "" ? "empty valueFrom" : kinds}`
 }
 
-/** A message about a source in the container's environment that the embedded cluster does not support; undefined if none. */
+/**
+ * A message about a source in the container's environment that the embedded cluster does not support; undefined if
+ * none.
+ */
 export const unsupportedSource = (container: Container, has: (path: string) => boolean): string | undefined => {
   for (const { configMapRef } of container.envFrom ?? [])
     if (configMapRef !== undefined && configMapRef.optional !== true)

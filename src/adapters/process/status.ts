@@ -69,7 +69,9 @@ export const toEnded = (view: ContainerView, terminated: Terminated): ContainerV
   ...(view.pid === undefined ? {} : { pid: view.pid }),
 })
 
-/** The program could not be started: the container waits, and the failed start is its `lastState`, as with a kubelet. */
+/**
+ * The program could not be started: the container waits, and the failed start is its `lastState`, as with a kubelet.
+ */
 export const toRefused = (restartCount: number, terminated: Terminated): ContainerView => ({
   state: { waiting: { reason: "RunContainerError", message: terminated.message ?? "" } },
   lastState: { terminated },

@@ -59,7 +59,9 @@ const PodTemplateChoice = z
   })
   .describe("A pod template and its configuration.")
 
-/** The fields about the container and its lifetime that MCPTarget and MCPInstance share, with the same meaning in both. */
+/**
+ * The fields about the container and its lifetime that MCPTarget and MCPInstance share, with the same meaning in both.
+ */
 export const containerFields = {
   image: text(1024).describe("Container image of the MCP server; a digest makes restarts repeatable."),
   imagePullPolicy: z

@@ -34,9 +34,9 @@ export type KubeObject = {
 }
 
 /**
- * A rule that a schema cannot express. `cel` goes into the CRD (x-kubernetes-validations at `path`). `holds` is the same
- * rule in TypeScript, so that the embedded cluster refuses the same objects as the API server. A rule whose CEL contains
- * `oldSelf` is a transition rule: it is checked on updates only.
+ * A rule that a schema cannot express. `cel` goes into the CRD (x-kubernetes-validations at `path`). `holds` is the
+ * same rule in TypeScript, so that the embedded cluster refuses the same objects as the API server. A rule whose CEL
+ * contains `oldSelf` is a transition rule: it is checked on updates only.
  */
 export type Rule = {
   /** Dotted path from the root, e.g. `spec.idleTTL`; `""` is the root itself. An absent value is not checked. */
@@ -133,8 +133,8 @@ export const isTrue = (conditions: readonly Condition[] | undefined, type: strin
   findCondition(conditions, type)?.status === "True"
 
 /**
- * `conditions` with `next` in place of the condition of its type, or at the end. lastTransitionTime becomes `now` only if
- * the status changes, so equal input gives an equal result and causes no write.
+ * `conditions` with `next` in place of the condition of its type, or at the end. lastTransitionTime becomes `now` only
+ * if the status changes, so equal input gives an equal result and causes no write.
  */
 export const withCondition = (
   conditions: readonly Condition[],

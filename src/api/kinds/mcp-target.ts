@@ -180,7 +180,10 @@ export const mcpTargetKind: Kind<MCPTarget> = {
   },
 }
 
-/** Reasons of faults in a target's choices of plugins: an unknown name, or a configuration that a plugin's schema refuses. */
+/**
+ * Reasons of faults in a target's choices of plugins: an unknown name, or a configuration that a plugin's schema
+ * refuses.
+ */
 const pluginFaultReasons = [
   "StrategyUnknown",
   "SecretSchemeUnknown",

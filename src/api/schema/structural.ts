@@ -33,7 +33,10 @@ const checkCheck = (path: string, check: z.core.$ZodCheck): void => {
   if (def.pattern?.flags) refuseSchema(path, `the flags of ${def.pattern} vanish from the schema`)
 }
 
-/** The schemas directly inside a definition, each with its path. Throws a TypeError for a type without a structural form. */
+/**
+ * The schemas directly inside a definition, each with its path. Throws a TypeError for a type without a structural
+ * form.
+ */
 const inside = (path: string, schema: z.core.$ZodType): readonly (readonly [string, z.core.$ZodType])[] => {
   const def = schema._zod.def as Definition
   switch (def.type) {
@@ -63,8 +66,8 @@ const inside = (path: string, schema: z.core.$ZodType): readonly (readonly [stri
 }
 
 /**
- * Throws a TypeError that names the field if `z.toJSONSchema` would drop or rewrite a part of the schema: the API server
- * would then accept other values than this program. Only checks and types that are known to be kept pass.
+ * Throws a TypeError that names the field if `z.toJSONSchema` would drop or rewrite a part of the schema: the API
+ * server would then accept other values than this program. Only checks and types that are known to be kept pass.
  */
 const checkRepresentable = (path: string, schema: z.core.$ZodType): void => {
   const { checks = [], format } = schema._zod.def as { checks?: readonly z.core.$ZodCheck[]; format?: string }
@@ -84,7 +87,9 @@ const refuse = (path: string, why: string): never => {
   throw new TypeError(`${path || "the root"}: ${why}; write it as optional fields and a rule`)
 }
 
-/** Throws a TypeError for constructs that a structural schema forbids or the API server refuses or handles differently. */
+/**
+ * Throws a TypeError for constructs that a structural schema forbids or the API server refuses or handles differently.
+ */
 const check = (node: StructuralSchema, path: string): void => {
   for (const key of ["oneOf", "anyOf", "allOf", "not", "$ref"])
     if (key in node) refuse(path, `'${key}' is not structural`)
@@ -158,8 +163,8 @@ const addRule = (root: StructuralSchema, rule: Rule): void => {
 }
 
 /**
- * The structural form of one zod schema; `path` is its place in messages. Throws a TypeError that names the field if a part
- * of the schema has no structural form.
+ * The structural form of one zod schema; `path` is its place in messages. Throws a TypeError that names the field if a
+ * part of the schema has no structural form.
  */
 export const toNode = (path: string, schema: z.ZodType): StructuralSchema => {
   checkRepresentable(path, schema)
@@ -170,9 +175,9 @@ export const toNode = (path: string, schema: z.ZodType): StructuralSchema => {
 }
 
 /**
- * The structural schema of a kind (Kubernetes: "Specifying a structural schema") of its spec, status and CEL rules. Throws
- * a TypeError that names the field if a part of the zod schema has no structural form: if a check were dropped silently,
- * the API server would accept objects that this program refuses.
+ * The structural schema of a kind (Kubernetes: "Specifying a structural schema") of its spec, status and CEL rules.
+ * Throws a TypeError that names the field if a part of the zod schema has no structural form: if a check were dropped
+ * silently, the API server would accept objects that this program refuses.
  */
 export const toStructural = <T extends KubeObject>(
   kind: Kind<T>,
