@@ -45,10 +45,7 @@ const unknownKey = (name: string, parent: Path, layer: Layer): Problem => {
   return { source: layer.sourceOf(path), key: pathText(path), message: `unknown key${meant}` }
 }
 
-/**
- * The path of the key that describes `path`: its own, or the one above for an item of a value that may be text or a
- * list.
- */
+/** The path of the key that describes `path`: its own, or the key above for an item of a text-or-list value. */
 const describedPath = (path: Path): Path => {
   const above = path.slice(0, -1)
   return keyAt(path) === undefined && keyAt(above)?.shape === "value" ? above : path
@@ -172,9 +169,7 @@ const embeddedAnyway: Rule = ({ kubernetes }, role) => {
   return { path: ["kubernetes", "enabled"], message: "is true, but --role dev always runs the embedded cluster" }
 }
 
-/**
- * How many of the largest bodies gateway.max_held must have room for: a single caller gets a quarter, so two bodies.
- */
+/** How many of the largest bodies gateway.max_held must have room for: one caller gets a quarter, so two bodies. */
 const leastBodies = 8
 /** Largest body of the REST API, bytes; see admin/json-body.ts. */
 const largestOfRest = 2 ** 20
