@@ -1,6 +1,6 @@
 /**
  * The program: arguments → configuration → role → exit code. The only file that reads the arguments, handles signals
- * and ends the process. Roles are loaded when they are asked for, so that `reflow --help` need not load a gateway.
+ * and ends the process. A role's module is imported only when that role runs, so that `reflow --help` stays fast.
  */
 
 import { helpText } from "./cli/commands.ts"
@@ -18,29 +18,35 @@ const exitCodeOf = (error: AppError): ExitCode => {
   return hasCode(error, "LeadershipLost") ? 3 : 1
 }
 
-/** The text of the nearest cause, for those who must mend it. */
+/** The message of the error's direct cause, as a line of its own; empty if there is none. */
 const causeOf = ({ cause }: Error): string => (cause instanceof Error ? `\n  caused by ${cause.message}` : "")
 
-/** What is wrong, why, and what to do, for people. */
+/** The error as text for stderr: code, message, cause and help. A stack only for `Internal`, which is a bug. */
 const describe = (error: AppError): string => {
   const stack = error.code === "Internal" && error.cause instanceof Error ? `\n${error.cause.stack}` : causeOf(error)
   return `reflow: ${error.code}: ${error.message}${stack}\n${errorTable[error.code].help}\n`
 }
 
-/** A reader that went away (`reflow config | head`) is no reason to crash. */
+/** A reader that closes the pipe early (`reflow config | head`) must not crash the process. */
 const ignoreClosedPipe = (stream: NodeJS.WriteStream): void => {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error
   })
 }
 
-/** Signals within this time are one: npm passes Ctrl-C on to a process that the terminal has told already. */
+/**
+ * Signals within this time, in milliseconds, count as one: after Ctrl-C, the terminal and npm both send a signal to this
+ * process.
+ */
 const sameSignalMs = 1_000
 
-/** How long closing may take besides draining. */
+/** How long closing may take, in milliseconds, in addition to the drain timeout. */
 const closeGraceMs = 15_000
 
-/** Resolves at the first signal to end. The second one ends the process at once: its children follow by themselves. */
+/**
+ * Resolves with the first of SIGINT, SIGTERM and SIGHUP. A second one exits at once with code 1; the processes of the
+ * embedded cluster then end by themselves.
+ */
 const firstSignal = (log: RunningRole["log"]): Promise<string> =>
   new Promise((resolve) => {
     let first: number | undefined
@@ -56,7 +62,7 @@ const firstSignal = (log: RunningRole["log"]): Promise<string> =>
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal)
   })
 
-/** Closes the role in bounded time: what does not end in time ends with the process. */
+/** Closes the role. Exits with code 1 if that takes longer than the drain timeout plus {@link closeGraceMs}. */
 const closeRole = async (role: RunningRole, drainMs: number): Promise<void> => {
   const limit = setTimeout(() => {
     role.log.error("could not stop in time")
@@ -66,7 +72,7 @@ const closeRole = async (role: RunningRole, drainMs: number): Promise<void> => {
   clearTimeout(limit)
 }
 
-/** Keeps the process until a signal, then closes the role; throws if the role fails before. */
+/** Waits for a signal, then closes the role. Throws if the role fails first. */
 const serve = async (role: RunningRole, drainMs: number): Promise<ExitCode> => {
   try {
     const signal = await Promise.race([firstSignal(role.log), role.failed])
@@ -80,7 +86,7 @@ const serve = async (role: RunningRole, drainMs: number): Promise<ExitCode> => {
 
 type Run = Extract<Command, { kind: "run" }>
 
-/** Starts the named role. Each is loaded only when it is asked for. */
+/** Starts the named role. Each role's module is imported only here. */
 const startRole = async (
   { role: name, fresh }: Run,
   config: Config,
@@ -111,14 +117,15 @@ const run = async (command: Run): Promise<ExitCode> => {
 }
 
 /**
- * After an error that nobody caught the state of the program is unknown: it might hand one user's answer to another.
- * So it ends; whoever started it starts it again, and the servers of the embedded cluster end with it.
+ * Handles uncaught errors: calls `report`, then exits with code 1. After such an error the state of the program is
+ * unknown, and a gateway could send one user's response to another user. Kubernetes restarts the container; the servers
+ * of the embedded cluster end with the process.
  */
-const onFatal = (tell: (error: unknown) => void): void => {
+const onFatal = (report: (error: unknown) => void): void => {
   for (const event of ["uncaughtException", "unhandledRejection"]) {
     process.removeAllListeners(event)
     process.on(event, (error: unknown) => {
-      tell(error)
+      report(error)
       process.exit(1)
     })
   }
@@ -148,7 +155,7 @@ const check = async ({ role, settings, reach }: Extract<Command, { kind: "check"
   return (await runCheck({ role, settings, reach, environment: processEnvironment(), write })) ? 0 : 1
 }
 
-/** Aborted by the first signal to end, which ends this process as it would without anybody who listens. */
+/** Aborted by SIGHUP, SIGINT or SIGTERM. The process then exits with 128 + the signal's number, as without a handler. */
 const untilSignal = (): AbortSignal => {
   const ending = new AbortController()
   for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }))
@@ -198,7 +205,7 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
   }
 }
 
-/** How long what was closed may keep the process alive; then it is ended. */
+/** How long open handles may keep the process running after the command is done, in milliseconds. */
 const lingerMs = 2_000
 
 const finish = (code: ExitCode): void => {

@@ -1,13 +1,13 @@
-/** A caller as the command line describes one: whose token to mint, and for whom a plugin is tried. */
+/** A caller described by flags: the subject of a token (`reflow token`), or the example caller of `reflow plugin check`. */
 import { AppError } from "../errors.ts"
 
-/** The error for arguments that make no sense. */
+/** A `UsageInvalid` error: the command line cannot be understood (exit code 2). */
 export const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
 
-/** The values of a flag, in order. */
+/** Returns the values given for a flag (without `--`), in order; empty if the flag is absent. */
 export type Values = (flag: string) => readonly string[]
 
-/** What flags say of a caller. */
+/** A caller, as the flags describe it. */
 export type Caller = {
   readonly subject: string | undefined
   readonly groups: readonly string[]
@@ -16,7 +16,7 @@ export type Caller = {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** Claims that other flags or the token itself are responsible for. */
+/** Claims that --claim must not set: another flag sets the claim, or the program does when it mints the token. */
 const ownClaims: readonly string[] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "groups", "roles"]
 
 const jsonClaim = (name: string, text: string): unknown => {
@@ -34,7 +34,7 @@ const claimOf = (text: string): readonly [string, unknown] => {
   const name = isJson ? left.slice(0, -1) : left
   if (name === "")
     throw wrong("--claim needs NAME=TEXT, e.g. --claim tenant=acme, or NAME:=JSON, e.g. --claim beta:=true")
-  if (ownClaims.includes(name)) throw wrong(`--claim cannot set ${name}: other flags do, or the token itself`)
+  if (ownClaims.includes(name)) throw wrong(`--claim cannot set ${name}: another flag sets it, or the program itself`)
   return [name, isJson ? jsonClaim(name, value) : value]
 }
 

@@ -14,7 +14,7 @@ const everyCommand: readonly CommandName[] = ["run", ...commandNames]
 
 const offer = (pattern: string, words: readonly string[]): string => `    ${pattern}) offered='${words.join(" ")}' ;;`
 
-/** What a flag's value can be; nothing for what only its user knows. */
+/** Lines of the `case` that offers values of flags; none for a flag that takes any text. */
 const valueLines = (name: CommandName): readonly string[] =>
   flagsOf(name).flatMap(([flag, { from }]: readonly [string, Flag]) => {
     const pattern = `${name}:--${flag}`
@@ -45,17 +45,17 @@ const bashChoiceLines = [...leafKeys].flatMap(([key, { choices }]) =>
       ],
 )
 
-/** For bash 3.2 and newer, with nothing besides. */
+/** The completion script for bash 3.2 and newer. It does not need the package bash-completion. */
 export const bashScript = (): string => `# bash completion of reflow: source <(reflow completion bash)
 
-# sets offered, files, setting: what can be the value of the flag $2 of the command $1
+# sets offered, files or setting: the possible values of the flag $2 of the command $1
 _reflow_value() {
   case "$1:$2" in
 ${everyCommand.flatMap(valueLines).join("\n")}
   esac
 }
 
-# the same for the word $2, counted from 0, after the command $1
+# the same for the operand number $2, counted from 0, of the command $1
 _reflow_operand() {
   case "$1:$2" in
     run:*) offered='${commandNames.join(" ")}' ;;
@@ -69,7 +69,7 @@ ${everyCommand.map(flagLine).join("\n")}
   esac
 }
 
-# what can follow --set when $1 is typed
+# sets offered: the possible values of --set when $1 is typed so far
 _reflow_setting() {
   case $1 in
 ${bashChoiceLines.join("\n")}
@@ -84,7 +84,7 @@ ${bashChoiceLines.join("\n")}
 _reflow() {
   local IFS=$' \\t\\n' words word flag='' command=run operands=0 offered='' files='' setting=''
   local typed value lead='' cut='' i last
-  # bash takes words apart at '=', so they are read from the line
+  # bash splits words at '=', so the words are read from the line itself
   read -r -a words <<<"\${COMP_LINE:0:COMP_POINT}"
   [[ \${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=('')
   last=$((\${#words[@]} - 1))
@@ -119,7 +119,7 @@ _reflow() {
     COMPREPLY=($(compgen -f -- "$value"))
     return
   fi
-  # what stands before the last '=' stays as it is
+  # bash replaces only the part after the last '=', so the part before it is cut off
   [[ $typed == *=* && $COMP_WORDBREAKS == *=* ]] && cut=\${typed%=*}=
   for word in $offered; do
     word=$lead$word
@@ -127,7 +127,7 @@ _reflow() {
   done
 }
 
-# flags besides what is offered already
+# adds the flags of the command $1 to offered
 _reflow_more() {
   local before=$offered
   _reflow_flags "$1"
@@ -142,7 +142,7 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 const escaped = (text: string): string => text.replaceAll(/[\\:[\]]/g, (sign) => `\\${sign}`)
 
-/** A word and what it means, for _describe. */
+/** A word and its description, in the form that zsh's _describe takes. */
 const described = (word: string, meaning: string): string => quoted(`${word.replaceAll(":", "\\:")}:${meaning}`)
 
 const actionOf = (from: Flag["from"]): string => {
@@ -151,7 +151,7 @@ const actionOf = (from: Flag["from"]): string => {
   return from === undefined ? " " : `(${from.join(" ")})`
 }
 
-/** A flag as _arguments wants it. */
+/** A flag as a spec of zsh's _arguments. */
 const toSpec = ([name, { value, repeatable, help, from }]: readonly [string, Flag]): string => {
   const meaning = `[${escaped(help)}]`
   if (name === "help") return `'(-h --help)'{-h,--help}${quoted(meaning)}`
@@ -174,7 +174,7 @@ const zshChoiceLines = [...leafKeys].flatMap(([key, { choices }]) =>
   choices.length === 0 ? [] : [`    ${key}=*) compset -P '*=' && compadd ${choices.join(" ")} ;;`],
 )
 
-/** For zsh 5, by its own completion system. */
+/** The completion script for zsh 5; needs compinit. */
 export const zshScript = (): string => `#compdef reflow
 # zsh completion of reflow: source <(reflow completion zsh), after compinit
 
@@ -212,14 +212,14 @@ ${zshCommandLines.join("\n")}
   esac
 }
 
-# as a file of $fpath it is the function itself
+# as a file in $fpath, this script is the body of the function _reflow
 if [[ $funcstack[1] == _reflow ]]; then _reflow "$@"; else compdef _reflow reflow; fi
 `
 
 const scripts: Readonly<Record<Shell, () => string>> = { bash: bashScript, zsh: zshScript }
 
 /**
- * What makes a shell complete commands, flags, roles and the keys of the configuration. It has all of them in it, so that
- * a press of the key starts no program.
+ * The script that makes a shell complete commands, flags, roles and configuration keys. The script contains all of them,
+ * so that completion does not start the program.
  */
 export const completionScript = (shell: Shell): string => scripts[shell]()

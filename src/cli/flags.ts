@@ -16,10 +16,10 @@ import {
   shells,
 } from "./commands.ts"
 
-/** A value that a resolver is asked for: the variable that it would become, and `scheme:reference`. */
+/** A value of --reference: the environment variable that the secret becomes, and `scheme:reference`. */
 type Reference = { readonly name: string; readonly from: string }
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
@@ -27,7 +27,7 @@ export type Command =
       readonly kind: "run"
       readonly role: Role
       readonly settings: Settings
-      /** True: the role dev forgets what former runs kept. */
+      /** True: the role dev deletes the targets and credentials kept from earlier runs. */
       readonly fresh: boolean
     }
   | {
@@ -40,22 +40,22 @@ export type Command =
       readonly kind: "check"
       readonly role: CheckedRole
       readonly settings: Settings
-      /** Where a gateway must answer. */
+      /** URL at which a gateway must answer; undefined = no gateway is asked. */
       readonly reach: string | undefined
     }
   | {
       readonly kind: "plugin"
-      /** The plugins' files. */
+      /** Files of plugins to check. */
       readonly paths: readonly string[]
       /** Their configuration. */
       readonly settings: unknown
       /** The configuration that a target gives their hooks. */
       readonly hookSettings: unknown
-      /** Whom they are tried for. */
+      /** The caller that the hooks get. */
       readonly caller: Caller
-      /** What their resolvers are asked for. */
+      /** References that the secret resolvers are called with. */
       readonly references: readonly Reference[]
-      /** True if keys, names of values and Pods are printed. */
+      /** True: also print subject keys, names of secrets and Pods. */
       readonly print: boolean
     }
   | { readonly kind: "completion"; readonly shell: Shell }
@@ -63,7 +63,7 @@ export type Command =
       readonly kind: "token"
       readonly subject: string
       readonly purposes: readonly Purpose[]
-      /** How long the token works, in milliseconds. */
+      /** Lifetime of the token, in milliseconds. */
       readonly ttlMs: number
       readonly settings: Settings
     })
@@ -72,7 +72,7 @@ export type Command =
 type Given = {
   readonly name: CommandName
   readonly values: readonly { readonly flag: string; readonly value: string }[]
-  /** What follows the command's name. */
+  /** The words after the command's name, without flags and their values. */
   readonly operands: readonly string[]
 }
 
@@ -190,12 +190,12 @@ const runCommand = (all: Values, role: Role | undefined): Command => {
     throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commandNames.join(", ")}`)
   if (role !== "dev" && all("targets").length > 0) throw wrong("--targets goes with --role dev only: use kubectl apply")
   const fresh = all("fresh").length > 0
-  if (role !== "dev" && fresh) throw wrong("--fresh goes with --role dev only: other roles keep nothing themselves")
+  if (role !== "dev" && fresh) throw wrong("--fresh goes with --role dev only: other roles keep no state of their own")
   return { kind: "run", role, settings: settingsOf(all), fresh }
 }
 
 const checkCommand = (all: Values, role: Role = "all"): Command => {
-  if (role === "dev") throw wrong("--role dev needs nothing that could be checked: its cluster is embedded")
+  if (role === "dev") throw wrong("--role dev has nothing to check: its cluster is embedded")
   const [reach] = all("reach")
   if (reach !== undefined && !(/^https?:\/\//.test(reach) && URL.canParse(reach)))
     throw wrong("--reach needs an http(s) URL, e.g. http://reflow-gateway.reflow-system")
@@ -210,13 +210,13 @@ const jsonOf = (flag: "settings" | "hook-settings", all: Values): unknown => {
   }
 }
 
-/** Name of the variable where --reference names none. */
+/** Name of the environment variable if --reference gives none. */
 const someName = "VALUE"
 
 const referenceOf = (text: string): Reference => {
   const [, name = someName, from] = /^(?:([A-Za-z_]\w*)=)?([a-z][a-z0-9+.-]*:.+)$/s.exec(text) ?? []
   if (from !== undefined) return { name, from }
-  throw wrong("--reference needs what stands in secrets[].from of a target, e.g. --reference vault:team/github#token")
+  throw wrong("--reference needs a value as in secrets[].from of a target, e.g. --reference vault:team/github#token")
 }
 
 const pluginCommand = ({ operands: [action, ...paths] }: Given, all: Values): Command => {
@@ -238,7 +238,7 @@ const completionCommand = ({ operands: [text = "", ...more] }: Given): Command =
   return { kind: "completion", shell }
 }
 
-/** What the arguments (without the program's name) ask for. Throws `UsageInvalid`. Reads nothing, prints nothing. */
+/** Parses the arguments (without the program's name). Throws `UsageInvalid`. Pure: reads no file, prints nothing. */
 export const parseCommand = (argv: readonly string[]): Command => {
   const given = scan(argv)
   const all: Values = (flag) => given.values.filter((each) => each.flag === flag).map((each) => each.value)

@@ -111,7 +111,7 @@ test("plugin check takes a caller and references, and prints what it is told to"
     print: true,
   })
   expect(refusal("plugin", "check", "a.mjs", ...references)).toContain(
-    "--reference needs what stands in secrets[].from",
+    "--reference needs a value as in secrets[].from",
   )
 })
 
