@@ -12,17 +12,17 @@ const start = async (base: Base): Promise<void> => {
   let half: OperatorHalf | undefined
   let serves = false
   await startHealth(base, {
-    // once it serves it stays ready: what is warm needs no operator
+    // stays ready after a loss of leadership: requests to running instances need no operator
     isReady: () => serves && !signal.aborted,
     isAlive: () => half?.isAlive() !== false,
   })
   const door = await listenPublicly(base)
   const operator = await openCluster(base, "reflow-operator")
   const gateway = await openCluster(base, "reflow-gateway")
-  // one host for both: a plugin is set up once in a process
+  // one plugin host for both halves: each plugin's setup runs once in a process
   const plugins = await loadPlugins({ ...base, clock, cluster: gateway.cluster })
   half = startOperatorHalf({ ...base, ...operator, plugins, ends: "half" })
-  // closed after the requests: those that wait for a start are waited for
+  // closed after the requests (last started, first closed): some of them still wait for the operator to start instances
   await started.add("operator", half.close)
   await Promise.all([half.settled, startGatewayHalf({ ...base, plugins }, gateway, door)])
   serves = true
@@ -31,7 +31,7 @@ const start = async (base: Base): Promise<void> => {
 
 /**
  * The role all: gateway and operator over a real cluster in one process, each with the rights and the field manager of
- * its own role. When leadership is lost, only the operator begins anew.
+ * its own role. When leadership is lost, the gateway goes on and the operator takes part in the election again.
  */
 export const startAll = (options: KubeRoleOptions): RunningRole =>
   runRole({ config: options.config, telemetry: kubeTelemetry(options) }, start)

@@ -6,27 +6,27 @@ import { AppError, hasCode } from "../errors.ts"
 import { configuredIssuers, staticIssuer } from "../identity/access.ts"
 import type { CallOptions, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 
-/** Subject of the bootstrap token. */
+/** Name and subject of the bootstrap token. */
 export const bootstrapSubject = "bootstrap-admin"
 
 type Auth = Config["auth"]
 
-/** True if the configuration lets nobody in who could administer through the REST API. */
+/** True if no configured token or issuer could give a caller administrator rights in the REST API. */
 export const needsBootstrapToken = ({ tokens, issuers, admin_roles: adminRoles }: Auth): boolean =>
   adminRoles.length > 0 &&
   issuers.length === 0 &&
   !tokens.some((token) => token.for.includes("api") && token.roles.some((role) => adminRoles.includes(role)))
 
-/** Short names of everything that vouches for identities on a cluster: the bootstrap token is a static one. */
+/** Short names of all issuers on a real cluster, `static` included if the bootstrap token (a static token) is accepted. */
 export const clusterIssuers = (auth: Auth): readonly string[] => {
   const known = configuredIssuers(auth, { dev: false })
   return needsBootstrapToken(auth) && !known.includes(staticIssuer) ? [staticIssuer, ...known] : known
 }
 
-/** Shortest token that a Secret made by hand may hold, in characters. */
+/** Minimum length of the token, in characters; a Secret made by hand could hold a shorter one. */
 const shortest = 32
 
-/** What a Bearer header can carry (RFC 6750 §2.1). */
+/** Characters allowed in a bearer token (RFC 6750 §2.1). */
 const tokenPattern = /^[A-Za-z0-9\-._~+/]+=*$/
 
 const readToken = ({ metadata, data }: Secret): string => {
@@ -51,8 +51,9 @@ const create = async (cluster: ClusterPort, ref: ObjectRef, options: CallOptions
 }
 
 /**
- * The token of the first administrator, as an entry of auth.tokens: read from its Secret, which is made at the first
- * start. Of replicas that start together all get the one that was first. Throws `ConfigInvalid` if the Secret is damaged.
+ * The token of the first administrator, as an entry of auth.tokens. Reads it from its Secret and creates the Secret if it
+ * does not exist. Replicas that start together all get the token of the Secret that was created first. Throws
+ * `ConfigInvalid` if the Secret holds no usable token, and `ApiNotFound` if it was deleted meanwhile.
  */
 export const ensureBootstrapToken = async (
   cluster: ClusterPort,

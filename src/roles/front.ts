@@ -31,7 +31,7 @@ import type { PublicServer } from "./listen/public-listener.ts"
 import { resolveBy } from "./plugins.ts"
 import { type Started, untilReached } from "./role.ts"
 
-/** Makes the budget of all request bodies of this replica, of MCP and of the REST API, and counts what becomes of it. */
+/** Creates the byte budget for all request bodies of this replica (MCP and REST API), with its metrics. */
 const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
   const refused = telemetry.counter({
     name: "reflow_bodies_refused_total",
@@ -49,24 +49,24 @@ const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
   return budget
 }
 
-/** What the gateway and the REST API are built from. */
+/** Dependencies of {@link startFront}. */
 type FrontDeps = {
   readonly cluster: ClusterPort
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   readonly config: Config
-  /** Origin under which clients reach it. */
+  /** Origin under which clients reach the gateway, e.g. `https://mcp.example.com`. */
   readonly publicUrl: string
-  /** True if requests for every Host are accepted. */
+  /** True if requests with any Host header are accepted. */
   readonly anyHost: boolean
-  /** Namespace of the Secret with the session keys, and of the Lease in which gateways say that they live. */
+  /** Namespace of the Secret with the session keys, and of the Lease in which gateways record that they run. */
   readonly ownNamespace: string
   /** Static tokens to accept. */
   readonly tokens: Config["auth"]["tokens"]
   readonly plugins: PluginHost
-  /** Accepts the embedded default's tokens too. */
+  /** Key of the tokens of the role dev; absent = such tokens are refused. */
   readonly devKey?: DevKey
-  /** Gets what must be closed. */
+  /** Collects the close functions of everything that is started. */
   readonly started: Started
   readonly signal: AbortSignal
 }
@@ -78,7 +78,10 @@ export type Front = PublicServer & {
   readonly instances: Reflection<MCPInstance>
 }
 
-/** Makes this gateway known to operators: they wait for it until it takes that back, after its last call. Resolves with its name. */
+/**
+ * Records this gateway in the gateways' Lease, until it is closed after its last call. A drain waits for every recorded
+ * gateway. Resolves with the name of this replica.
+ */
 const announce = async ({ cluster, clock, telemetry, ownNamespace, started, signal }: FrontDeps): Promise<string> => {
   const { log } = telemetry
   const replica = `gateway-${randomBytes(6).toString("hex")}`
@@ -90,7 +93,7 @@ const announce = async ({ cluster, clock, telemetry, ownNamespace, started, sign
   return replica
 }
 
-/** Follows targets and instances, and waits for the first lists. */
+/** Starts watches of targets and instances; resolves when both first lists are complete. */
 const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Front, "targets" | "instances">> => {
   const { namespace } = config.kubernetes
   const targets = cluster.watch(mcpTargetKind, { namespace })
@@ -104,7 +107,7 @@ const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Fro
 
 type Who = Awaited<ReturnType<typeof createWho>>
 
-/** Who is calling, and what they may. */
+/** Authentication and access control: who is calling, and which targets they may use. */
 const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, started }: FrontDeps) => {
   const { issuers: known, admin_roles: adminRoles } = config.auth
   const issuers = configuredIssuers({ issuers: known, tokens }, { dev: devKey !== undefined })
@@ -191,7 +194,7 @@ const startGateway = async (
   return gateway
 }
 
-/** What the REST API may do with servers: try the caller's own. */
+/** Lets the REST API test a target: places the caller's instance and sends requests to it. */
 const trialOf = (placement: PlacementPort, { ask }: Gateway, options: SubjectKeyOptions): TrialPort => ({
   place: async (target, identity, { requestId, signal }) => {
     const subjectKey = await subjectKeyFor(target, identity, { ...options, requestId })
@@ -201,7 +204,7 @@ const trialOf = (placement: PlacementPort, { ask }: Gateway, options: SubjectKey
   },
 })
 
-/** Starts gateway and REST API over a cluster. What it starts goes into `started`; nobody listens yet. */
+/** Builds gateway and REST API over a cluster. Everything that must be closed goes into `started`. Opens no port. */
 export const startFront = async (deps: FrontDeps): Promise<Front> => {
   const { cluster, clock, telemetry, config, publicUrl, anyHost } = deps
   const {

@@ -10,10 +10,10 @@ import { endServing, listenPublicly, type PublicListener } from "./listen/public
 import { loadPlugins } from "./plugins.ts"
 import { type Base, type RunningRole, runRole, untilReached } from "./role.ts"
 
-/** What the gateway of a process is built with. */
+/** Dependencies of {@link startGatewayHalf}. */
 export type GatewayHalfBase = Base & { readonly plugins: PluginHost }
 
-/** Static tokens of the configuration, and the bootstrap token if nobody else could administer. */
+/** Static tokens of the configuration, plus the bootstrap token if {@link needsBootstrapToken}. */
 const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<Config["auth"]["tokens"]> => {
   const { telemetry, signal } = base
   const { auth } = base.config
@@ -29,7 +29,7 @@ const tokensOf = async (base: Base, { cluster, ownNamespace }: Actor): Promise<C
   return [...auth.tokens, token]
 }
 
-/** Starts gateway and REST API on a real cluster; resolves when they serve. However long the API server is away, it waits. */
+/** Starts gateway and REST API on a real cluster; resolves when they serve. Waits without limit for the API server. */
 export const startGatewayHalf = async (base: GatewayHalfBase, actor: Actor, door: PublicListener): Promise<void> => {
   const { config, started, signal } = base
   const { public_url: publicUrl, allowed_hosts: allowedHosts, listen } = config.gateway
@@ -61,8 +61,8 @@ const start = async (base: Base): Promise<void> => {
 }
 
 /**
- * The role gateway: MCP endpoints and REST API over a real cluster. Ready rejects with PortInUse or ConfigInvalid; an API
- * server that is away is waited for.
+ * The role gateway: MCP endpoints and REST API over a real cluster. `ready` rejects with PortInUse, ConfigInvalid or
+ * PluginFailed. If the API server cannot be reached, the role waits for it.
  */
 export const startGateway = (options: KubeRoleOptions): RunningRole =>
   runRole({ config: options.config, telemetry: kubeTelemetry(options) }, start)

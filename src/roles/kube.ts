@@ -5,7 +5,7 @@ import { createTelemetry } from "../telemetry/telemetry.ts"
 import type { Output } from "./dev/progress.ts"
 import type { Base } from "./role.ts"
 
-/** What the roles on a real cluster get from the process. */
+/** Options of the roles on a real cluster. */
 export type KubeRoleOptions = {
   readonly config: Config
   /** Gets the log. */
@@ -20,17 +20,20 @@ export const kubeTelemetry = ({ config, stderr }: KubeRoleOptions): Base["teleme
     processMetrics: config.metrics.listen !== undefined,
   })
 
-/** The cluster as one of the two actors sees it. */
+/** A cluster client for one of the two actors (gateway, operator), and the actor's own namespace. */
 export type Actor = {
   readonly cluster: KubeCluster
   /**
-   * Where the actor keeps what is its own (Lease, session keys, bootstrap token): its Pod's namespace, else the one that
-   * the kubeconfig's context names, else kubernetes.namespace.
+   * Namespace of the actor's own objects (Lease, session keys, bootstrap token): the namespace of its Pod, else that of
+   * the kubeconfig's context, else kubernetes.namespace.
    */
   readonly ownNamespace: string
 }
 
-/** Opens the cluster as `fieldManager`. Makes no call yet; throws `ConfigInvalid` if the kubeconfig cannot be used. */
+/**
+ * Creates a client of the cluster; `fieldManager` is its name in managedFields. Makes no call yet. Throws `ConfigInvalid`
+ * if the kubeconfig cannot be used.
+ */
 export const openCluster = async (
   { config, telemetry, started }: Base,
   fieldManager: "reflow-gateway" | "reflow-operator",

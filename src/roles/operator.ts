@@ -15,12 +15,12 @@ import { startHealth } from "./listen/health-listener.ts"
 import { loadPlugins, outsideOf } from "./plugins.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
-/** What the operator of a process is built from. */
+/** Dependencies of {@link startOperatorHalf}. */
 export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
   readonly cluster: ClusterPort
-  /** What it needs of plugins: their pod templates, and what targets are wrong about. */
+  /** The plugins' pod templates, and the check of each target's choices of plugins. */
   readonly plugins: Pick<PluginHost, "podTemplates" | "template" | "faults">
-  /** Namespace of the Lease. */
+  /** Namespace of the operator's Lease and of the gateways' Lease. */
   readonly ownNamespace: string
   /** After a loss of leadership: `role` ends the role with the error, `half` takes part in the election again. */
   readonly ends: "role" | "half"
@@ -28,21 +28,21 @@ export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
   readonly clock?: ClockPort
 }
 
-/** The operator of a process: a standby, or the leader that works. */
+/** The operator half of a process: a standby, or the leader. */
 export type OperatorHalf = {
-  /** Resolves when it works, or is a standby that knows who leads; rejects if it is closed before. */
+  /** Resolves when it reconciles as the leader, or is a standby with a known leader. Rejects if it is closed first. */
   readonly settled: Promise<void>
   /** True for a standby that has reached the API server, and for a leader whose caches are filled. */
   isReady(): boolean
-  /** False if the election or the work is stuck. */
+  /** False if the election or the operator is stuck; /healthz then fails and the kubelet restarts the container. */
   isAlive(): boolean
-  /** Ends the operator, then gives the lease back, so that another replica leads at once. */
+  /** Ends the operator, then releases the Lease, so that another replica can lead at once. */
   close(): Promise<void>
 }
 
 /**
- * Takes part in the election and runs the operator while it leads. A standby follows nothing: it costs the API server one
- * call in two seconds, and who takes over starts from a fresh list rather than from a cache that may be behind.
+ * Takes part in the election and runs the operator while this replica leads. A standby watches no objects: it costs the
+ * API server one call in two seconds. A new leader starts from fresh lists, not from a cache that may be stale.
  */
 export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   const { cluster, telemetry, config, ownNamespace, ends, plugins, clock = systemClock } = deps
@@ -63,7 +63,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
     hasAnswer = true
     if (!current.isLeader()) settled.resolve()
   }
-  /** Works until `ending`, as soon as the election is won. */
+  /** Waits until the election is won, then runs the operator until `ending` settles. */
   const lead = async (current: Election, ending: Promise<void>): Promise<void> => {
     await Promise.race([current.acquired, ending])
     if (!current.isLeader()) return
@@ -132,8 +132,8 @@ const start = async (base: Base): Promise<void> => {
 }
 
 /**
- * The role operator: takes part in the election and reconciles while it leads. It fails with LeadershipLost when it may no
- * longer lead; an API server that is away at the start is waited for.
+ * The role operator: takes part in the election and reconciles while it leads. It fails with LeadershipLost when it loses
+ * the Lease. If the API server cannot be reached at the start, the role waits for it.
  */
 export const startOperator = (options: KubeRoleOptions): RunningRole =>
   runRole({ config: options.config, telemetry: kubeTelemetry(options) }, start)

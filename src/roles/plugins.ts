@@ -16,12 +16,12 @@ import type { TelemetryPort } from "../ports/telemetry.ts"
 
 type Entry = Config["plugins"][number]
 
-/** What plugins are loaded with. */
+/** Dependencies of {@link loadPlugins}. */
 type PluginsDeps = {
   readonly config: Pick<Config, "plugins" | "kubernetes">
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** Absent where no Secret may be read. */
+  /** Reads Secrets for plugins; absent in the operator, which may not read any. */
   readonly cluster?: ClusterPort
   readonly signal?: AbortSignal
 }
@@ -38,7 +38,7 @@ const loadEntry = async (entry: Entry, clock: ClockPort): Promise<LoadedPlugin> 
   return { source: path, firstParty: false, exported: await loadPluginFile({ path, sha256 }, clock), config, readable }
 }
 
-/** Those that come with the program, need no configuration and have none. */
+/** The built-in plugins that need no configuration and that `entries` (plugins[]) does not name. */
 export const unconfigured = (entries: readonly Pick<Entry, "name">[]): LoadedPlugin[] =>
   Object.entries(builtinPlugins)
     .filter(([name]) => !needsSettings.has(name) && !entries.some((entry) => entry.name === name))
@@ -52,7 +52,7 @@ const readWith =
     return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8")
   }
 
-/** Loads the configured plugins and those that come with the program. Throws PluginFailed: the start stops. */
+/** Loads the configured and the built-in plugins. Throws PluginFailed or ConfigInvalid, which end the start. */
 export const loadPlugins = async ({ config, cluster, ...deps }: PluginsDeps): Promise<PluginHost> => {
   const loaded: LoadedPlugin[] = unconfigured(config.plugins)
   for (const entry of config.plugins) loaded.push(await loadEntry(entry, deps.clock))
@@ -63,7 +63,7 @@ export const loadPlugins = async ({ config, cluster, ...deps }: PluginsDeps): Pr
   return host
 }
 
-/** What the operator is told of plugins and of who vouches for identities. */
+/** The operator's settings from outside Kubernetes: its plugins, and the short names of the known issuers. */
 export const outsideOf = (
   { podTemplates, template, faults }: Pick<PluginHost, "podTemplates" | "template" | "faults">,
   knownIssuers: readonly string[],
@@ -71,7 +71,7 @@ export const outsideOf = (
 
 const sharerKinds = ["shared", "user", "role", "group"] as const
 
-/** The sharer of an instance, as plugins see it: never the caller of the moment. */
+/** The owner of an instance as plugins get it: never the current caller, since callers may share the instance. */
 const sharerOf = ({ subjectKey, issuer, subject, identity, shared }: Holder): Sharer => {
   const kind = sharerKinds.find((each) => subjectKey === each || subjectKey.startsWith(`${each}:`)) ?? "key"
   if (kind === "shared" || kind === "key") return { kind, subjectKey }
@@ -79,7 +79,7 @@ const sharerOf = ({ subjectKey, issuer, subject, identity, shared }: Holder): Sh
   return { kind, subjectKey, issuer, name: subject, ...(identity === undefined ? {} : { identity }) }
 }
 
-/** Values by plugins, as the composition of credentials asks for them. */
+/** Adapts the plugin host's secret resolvers to what the composition of credentials calls. */
 export const resolveBy =
   ({ secret }: PluginHost): ResolveSecret =>
   ({ holder, ...request }) =>

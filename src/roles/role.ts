@@ -4,39 +4,39 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
 
-/** A role of this process, from its start to its end. */
+/** A running role, from its start to its end. */
 export type RunningRole<T = unknown> = {
   /** The role's own log. */
   readonly log: Logger
-  /** Resolves once the role works, with what there is to tell of it; rejects with why it cannot. */
+  /** Resolves once the role works, with the role's own result (dev: its URL). Rejects if the start fails. */
   readonly ready: Promise<T>
-  /** Rejects with why the role cannot begin or cannot go on; never resolves. */
+  /** Rejects when the role cannot start or cannot continue, with the reason; never resolves. */
   readonly failed: Promise<never>
-  /** Ends everything it started, in bounded time; may be called at any time and more than once. */
+  /** Closes everything that the role started. May be called at any time and more than once. The caller bounds its time. */
   close(): Promise<void>
 }
 
-/** What every role is built with. */
+/** Dependencies of every role. */
 export type Base = {
   readonly config: Config
   readonly telemetry: TelemetryPort
-  /** Gets what must be closed. */
+  /** Collects the close functions of everything that the role starts. */
   readonly started: Started
   /** Aborted when the role is closed. */
   readonly signal: AbortSignal
-  /** Ends the role with an error, after its start. */
+  /** Makes the role's `failed` reject with the error; for errors after the start. */
   fail(error: unknown): void
 }
 
-/** What has been started and must be closed, in the order of the starts. */
+/** The close functions of what has been started, in the order of the starts. */
 export type Started = {
-  /** Remembers how to close what was just started. Closes it at once if closing has begun meanwhile. */
+  /** Registers the close function of a part that was just started. If closing has begun meanwhile, calls it at once. */
   add(name: string, close: () => Promise<void> | void): Promise<void>
-  /** Closes the last first; goes on after a failure, which `onError` gets. */
+  /** Closes the last started first. After a failure, passes it to `onError` and continues with the next. */
   close(): Promise<void>
 }
 
-/** Keeps what a role has started. */
+/** Creates an empty list of started parts; `onError` gets each failed close function's name and error. */
 export const createStarted = (onError: (name: string, error: unknown) => void): Started => {
   const closers: { readonly name: string; readonly close: () => Promise<void> | void }[] = []
   let closing: Promise<void> | undefined
@@ -64,14 +64,14 @@ export const createStarted = (onError: (name: string, error: unknown) => void): 
   }
 }
 
-/** Runs `start`, and keeps what it starts until the role is closed. */
+/** Runs `start` as a role. `close` of the role aborts the signal of `start`, then closes everything that it started. */
 export const runRole = <T>(
   { config, telemetry }: Pick<Base, "config" | "telemetry">,
   start: (base: Base) => Promise<T>,
 ): RunningRole<T> => {
   const stop = new AbortController()
   const failed = Promise.withResolvers<never>()
-  // whoever waits for `ready` only is told there
+  // a caller that awaits only `ready` gets the error there: no unhandled rejection of `failed`
   failed.promise.catch(() => {})
   const started = createStarted((name, error) => telemetry.log.error("could not be closed", { name, error }))
   const ready = start({ config, telemetry, started, signal: stop.signal, fail: failed.reject })
@@ -88,7 +88,7 @@ export const runRole = <T>(
   }
 }
 
-/** What waiting for the API server needs. */
+/** Dependencies of {@link untilReached}. */
 type Patience = {
   readonly clock: ClockPort
   readonly log: Logger
@@ -98,15 +98,16 @@ type Patience = {
 
 const pauses = { firstMs: 500, longestMs: 2_000 }
 
-/** What somebody can mend while this program waits. */
+/** Errors that may end without a restart of this program, e.g. when an administrator grants the rights. */
 const awaited: readonly ErrorCode[] = [
   ...(["ClusterUnavailable", "ApiTooManyRequests", "ApiForbidden", "ApiNotFound", "ApiConflict"] as const),
   "QuotaExceeded",
 ]
 
 /**
- * The result of `call`, tried again while the API server is away or refuses: it may be down, or this program may be
- * installed before its rights or its namespace. Each failure is logged; other errors are thrown.
+ * Repeats `call` until it succeeds, and resolves with its result. Errors of the list {@link awaited} are logged and
+ * retried, with pauses from 0.5 to 2 s: the API server may be down, or this program may have been installed before its
+ * rights or its namespace. Other errors are thrown, and so is the signal's reason.
  */
 export const untilReached = async <T>(
   { clock, log, signal }: Patience,

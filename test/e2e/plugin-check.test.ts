@@ -145,7 +145,7 @@ describe("a pod template is tried", () => {
 })
 
 describe("a plugin that never returns is ended with a sentence", () => {
-  const told = "it did not return within 5 s and holds up the whole program"
+  const told = "it did not return within 5 s and blocks the whole program"
   test.each([
     ["while it is loaded", "for (;;) {}", /FAILED {2}file \S+loop\.mjs: /],
     [

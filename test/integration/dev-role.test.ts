@@ -201,7 +201,7 @@ test("the banner says where it is kept what users make, and how much came back",
   await first.role.close()
   const second = start("")
   await second.role.ready
-  expect(second.out.printed).toContain("1 target and 0 sets of values came back from it; --fresh begins anew")
+  expect(second.out.printed).toContain("1 target and 0 sets of values restored from it; --fresh starts without them")
 })
 
 test("metrics and health are served only where metrics.listen says", async () => {

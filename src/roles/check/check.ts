@@ -1,4 +1,4 @@
-/** `reflow check`: whether a role could run here, before it does. Changes nothing. */
+/** `reflow check`: checks whether a role could run with this configuration and cluster. Changes nothing. */
 import { createHash } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import type { Actor } from "../../adapters/kube/access.ts"
@@ -17,20 +17,20 @@ import { type Finding, findingText } from "./finding.ts"
 import { checkGateway, type GatewayCheck } from "./gateway.ts"
 import { checkIssuers } from "./issuers.ts"
 
-/** What the preflight looks at, and where it tells. */
+/** Options of {@link runCheck}. */
 export type CheckRequest = {
   readonly role: CheckedRole
   readonly settings: Settings
   readonly environment: Environment
-  /** Where a gateway must answer; absent = none is asked. */
+  /** URL at which a gateway must answer; absent = no gateway is asked. */
   readonly reach?: string | undefined
-  /** Gets one line for each thing that was looked at. */
+  /** Gets one line (with its newline) for each finding. */
   readonly write: (line: string) => void
-  /** The kinds that must be served; default this program's. */
+  /** The kinds that the API server must serve; default: those of this program. */
   readonly kinds?: readonly OwnKind[]
 }
 
-/** The whole check takes no longer. */
+/** Longest time of all questions to issuers, cluster and gateway together, in milliseconds. */
 const limitMs = 60_000
 
 const actorsOf = (role: CheckedRole): readonly Actor[] => (role === "all" ? ["operator", "gateway"] : [role])
@@ -45,19 +45,19 @@ const checkPlugin = async ({ path, sha256 }: PluginFile): Promise<Finding> => {
       .digest("hex")
     if (sha256 === undefined) return { what, ok: true, detail: `is there, not pinned; its sha256 is ${digest}` }
     if (sha256 === digest) return { what, ok: true, detail: "is there, with the configured sha256" }
-    const help = "do not run it unless you know why; then correct plugins[].sha256"
+    const help = "find out why the file differs before you run it; then correct plugins[].sha256"
     return { what, ok: false, detail: `its sha256 is ${digest}, not the configured one`, help }
   } catch (error) {
     return { what, ok: false, detail: readProblem(error), help: "correct plugins[].path" }
   }
 }
 
-/** Looks at the cluster: what cannot be answered without an earlier answer is not asked. */
+/** Checks the cluster. If the API server cannot be used, the other questions are skipped. */
 const checkCluster = async function* (check: ClusterCheck): AsyncGenerator<Finding> {
   const server = await checkServer(check)
   yield server
   if (!server.ok) return
-  for (const look of [checkNamespaces, checkKinds, checkRights, checkSecrets]) yield* await look(check)
+  for (const step of [checkNamespaces, checkKinds, checkRights, checkSecrets]) yield* await step(check)
 }
 
 const toCheck = (
@@ -77,8 +77,8 @@ const toCheck = (
   signal,
 })
 
-/** The issuers are the gateway's business alone. */
-const lookAtIssuers = ({ config }: Loaded, role: CheckedRole, signal: AbortSignal): Promise<readonly Finding[]> => {
+/** Checks the issuers, which only gateways use; nothing for the role operator. */
+const checkIssuersFor = ({ config }: Loaded, role: CheckedRole, signal: AbortSignal): Promise<readonly Finding[]> => {
   const { issuers } = config.auth
   if (!actorsOf(role).includes("gateway")) return Promise.resolve([])
   return checkIssuers({ issuers, publicUrl: config.gateway.public_url, fetch, signal })
@@ -104,7 +104,7 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
     for (const { path, sha256 } of loaded.config.plugins)
       if (path !== undefined) yield await checkPlugin({ path, sha256 })
     const signal = AbortSignal.timeout(limitMs)
-    yield* await lookAtIssuers(loaded, request.role, signal)
+    yield* await checkIssuersFor(loaded, request.role, signal)
     const check = toCheck(cluster, loaded, { ...request, signal })
     yield* checkCluster(check)
     if (request.reach !== undefined) yield await checkGateway(toGatewayCheck(request.reach, loaded, check))
@@ -113,7 +113,7 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
   }
 }
 
-/** What could not be finished, e.g. because the configuration cannot be read. */
+/** The finding for an error that ended the check, e.g. because the configuration cannot be read. */
 const unfinished = (error: unknown): Finding => {
   const { code, message } = toAppError(error)
   return {
@@ -124,17 +124,17 @@ const unfinished = (error: unknown): Finding => {
   }
 }
 
-/** Writes a line for each thing that a role needs; resolves with true if all is well. Never rejects. */
+/** Writes a line for each finding; resolves with true if none is a failure. Never rejects. */
 export const runCheck = async (request: CheckRequest): Promise<boolean> => {
   let allWell = true
-  const tell = (finding: Finding): void => {
+  const report = (finding: Finding): void => {
     allWell &&= finding.ok
     request.write(findingText(finding))
   }
   try {
-    for await (const finding of findings(request)) tell(finding)
+    for await (const finding of findings(request)) report(finding)
   } catch (error) {
-    tell(unfinished(error))
+    report(unfinished(error))
   }
   return allWell
 }

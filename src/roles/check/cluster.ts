@@ -6,7 +6,7 @@ import type { StructuralSchema } from "../../api/schema/structural.ts"
 import { isAppError } from "../../errors.ts"
 import type { Finding } from "./finding.ts"
 
-/** What the questions about a cluster need. */
+/** Dependencies of the checks of a cluster. */
 export type ClusterCheck = {
   readonly preflight: Preflight
   readonly kinds: readonly OwnKind[]
@@ -19,16 +19,16 @@ export type ClusterCheck = {
   readonly signal: AbortSignal
 }
 
-/** Kubernetes 1.32 made the fields of custom resources selectable for everyone. */
+/** Field selectors of custom resources (`selectableFields` of a CRD) are stable since Kubernetes 1.32. */
 const oldest = { major: 1, minor: 32 } as const
-/** Most questions under way at once. */
+/** Maximum number of concurrent API calls. */
 const parallel = 8
-/** Most differences of a schema that are named. */
+/** Maximum number of schema differences that a finding names. */
 const named = 3
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** `make` for each item, at most {@link parallel} at once, answers in order. */
+/** Calls `make` for each item, at most {@link parallel} at once; results in the order of the items. */
 const mapLimited = async <T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<readonly R[]> => {
   const results: R[] = []
   const queue = items.entries()
@@ -39,7 +39,7 @@ const mapLimited = async <T, R>(items: readonly T[], make: (item: T) => Promise<
   return results
 }
 
-/** Whether the API server answers, knows us, and is new enough. */
+/** Checks that the API server answers, accepts this client's credentials, and is new enough. */
 export const checkServer = async ({ preflight, signal }: ClusterCheck): Promise<Finding> => {
   const what = "API server"
   try {
@@ -78,23 +78,23 @@ const checkKind = ({ kind, plural, apiVersion, schema }: OwnKind, served: Readon
   return { what, ok: false, detail: `${differences.slice(0, named).join(", ")}${rest}`, help }
 }
 
-/** Whether our kinds are served as this program knows them. */
+/** Checks that MCPTarget and MCPInstance are served with the schema of this program's version. */
 export const checkKinds = async ({ preflight, kinds, signal }: ClusterCheck): Promise<readonly Finding[]> => {
   const [first] = kinds
   const served = await preflight.schemas(first?.apiVersion ?? "", signal)
   return kinds.map((kind) => checkKind(kind, served))
 }
 
-/** Whether the two namespaces are there, as far as this client may know. */
+/** Checks that both namespaces exist. A namespace that this client may not read is no failure. */
 export const checkNamespaces = ({ preflight, namespaces, signal }: ClusterCheck): Promise<readonly Finding[]> =>
   mapLimited([...new Set([namespaces.own, namespaces.instances])], async (name) => {
     const what = `namespace ${name}`
     const there = await preflight.hasNamespace(name, signal)
     if (there === false) return { what, ok: false, detail: "does not exist", help: "kubectl apply -f rbac/" }
-    return { what, ok: true, detail: there ? "exists" : "may not be read, so its rights below must tell" }
+    return { what, ok: true, detail: there ? "exists" : "may not be read by this client; see its rights in it below" }
   })
 
-/** What is asked of one line of the table: each verb, on each name that it is bound to. */
+/** The rights of one grant: each of its verbs on each of its names. */
 const rightsOf = (grant: Grant, { namespaces, keysSecret }: ClusterCheck): readonly Right[] => {
   const { group, resource, where } = grant
   const namespace = where === "own" ? namespaces.own : namespaces.instances
@@ -105,7 +105,7 @@ const rightsOf = (grant: Grant, { namespaces, keysSecret }: ClusterCheck): reado
 const rightText = ({ verb, resource, name }: Right): string =>
   `${verb} ${resource}${name === undefined ? "" : ` ${name}`}`
 
-/** Whether this client has each right of the table, a finding for each actor and namespace. */
+/** Checks that this client has all grants of an actor in one namespace; one finding. */
 const checkRightsIn = async (check: ClusterCheck, actor: Actor, where: Grant["where"]): Promise<Finding> => {
   const lines = grants.filter((grant) => grant.actor === actor && grant.where === where)
   const asked = lines.flatMap((grant) => rightsOf(grant, check).map((right) => ({ grant, right })))
@@ -123,7 +123,7 @@ const checkRightsIn = async (check: ClusterCheck, actor: Actor, where: Grant["wh
   return { what, ok: false, detail, help }
 }
 
-/** Whether this client has each right of the roles that it is to run. */
+/** Checks this client's rights for the checked role; one finding for each actor and namespace. */
 export const checkRights = async (check: ClusterCheck): Promise<readonly Finding[]> => {
   const findings: Finding[] = []
   for (const actor of check.actors)
@@ -131,7 +131,7 @@ export const checkRights = async (check: ClusterCheck): Promise<readonly Finding
   return findings
 }
 
-/** Whether the gateway's own Secrets are there or can be made. */
+/** Checks that the gateway's own Secrets (session keys, bootstrap token) exist or may be created. */
 export const checkSecrets = (check: ClusterCheck): Promise<readonly Finding[]> => {
   const names = [check.keysSecret, ...(check.needsBootstrapToken ? [bootstrapSecretName] : [])]
   return mapLimited(check.actors.includes("gateway") ? names : [], async (name) => {

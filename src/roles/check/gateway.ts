@@ -3,29 +3,30 @@ import { get as getSecurely } from "node:https"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Finding } from "./finding.ts"
 
-/** Which gateway is asked, and how. */
+/** Options of {@link checkGateway}. */
 export type GatewayCheck = {
   /** Where to connect to, e.g. `http://reflow-gateway.reflow-system`. */
   readonly url: string
-  /** The origin under which clients reach it (gateway.public_url), whose host is asked for; empty = that of `url`. */
+  /** gateway.public_url, whose host is sent as the Host header; empty = the host of `url`. */
   readonly publicUrl: string
   readonly clock: ClockPort
   readonly signal: AbortSignal
 }
 
-/** How long one answer may take. */
+/** Timeout of one request, in milliseconds. */
 const answerMs = 5_000
-/** How long it is tried: a Service that was just made is not routed everywhere yet. */
+/** How long requests are repeated, in milliseconds: a new Service takes some seconds to be routed on every node. */
 const patienceMs = 15_000
+/** Pause between two requests, in milliseconds. */
 const pauseMs = 500
 
-/** Undefined if the answer is a gateway's to somebody without a token; else what came instead. */
+/** Undefined for the response that a gateway gives to a request without a token; else what is wrong with the response. */
 const judge = (status: number | undefined, challenge: unknown): string | undefined => {
   if (status === 401 && String(challenge).includes('realm="reflow"')) return undefined
-  return `answered ${status}, which no gateway answers to somebody without a token`
+  return `answered ${status}; a gateway answers 401 with realm="reflow" to a request without a token`
 }
 
-/** Asks once, on a connection of its own; resolves with what is wrong. The certificate is the ingress' business. */
+/** Sends one request without a token, on a new connection; resolves with what is wrong, undefined if nothing. */
 const ask = ({ url, publicUrl, signal }: GatewayCheck): Promise<string | undefined> =>
   new Promise((resolve) => {
     const target = new URL("/api/whoami", url)
@@ -41,7 +42,7 @@ const ask = ({ url, publicUrl, signal }: GatewayCheck): Promise<string | undefin
     )
   })
 
-/** Whether a gateway answers at an address, as a client without a token meets it. Tries for a quarter of a minute. */
+/** Checks that a gateway answers at a URL, with a request without a token. Repeats it for up to {@link patienceMs}. */
 export const checkGateway = async (check: GatewayCheck): Promise<Finding> => {
   const { clock, signal, url } = check
   const what = `gateway at ${url}`
@@ -50,7 +51,7 @@ export const checkGateway = async (check: GatewayCheck): Promise<Finding> => {
     const problem = await ask(check)
     if (problem === undefined) return { what, ok: true, detail: "answers, and asks for a token" }
     if (signal.aborted || clock.now() + pauseMs >= until) {
-      const help = "look at the Pods and the Service of the gateway, at gateway.allowed_hosts, and at NetworkPolicies"
+      const help = "check the Pods and the Service of the gateway, gateway.allowed_hosts, and the NetworkPolicies"
       return { what, ok: false, detail: problem, help }
     }
     await clock.sleep(pauseMs, signal).catch(() => {})

@@ -6,21 +6,21 @@ import type { Finding } from "./finding.ts"
 
 type Issuer = Config["auth"]["issuers"][number]
 
-/** What the look at the issuers needs. */
+/** Dependencies of {@link checkIssuers}. */
 type IssuersCheck = {
   readonly issuers: readonly Issuer[]
-  /** gateway.public_url; empty if there is none. */
+  /** gateway.public_url; empty if it is not set. */
   readonly publicUrl: string
-  /** As the gateway has it: with its certificates and its proxy. */
+  /** The same fetch as the gateway's, so that it uses the same certificates and proxy. */
   readonly fetch: Fetch
   readonly signal: AbortSignal
 }
 
-/** Longest reason of a line, in characters, and most causes in it. */
+/** Maximum length of a reason, in characters, and maximum number of error causes in it. */
 const longestReason = 500
 const mostCauses = 4
 
-const wayThere = "the way there: DNS, NetworkPolicies, NODE_EXTRA_CA_CERTS, HTTPS_PROXY with NODE_USE_ENV_PROXY=1"
+const access = "the network: DNS, NetworkPolicies, NODE_EXTRA_CA_CERTS, HTTPS_PROXY with NODE_USE_ENV_PROXY=1"
 
 const textOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
@@ -28,7 +28,7 @@ const textOf = (error: unknown): string => {
   return error.message === "" ? code : error.message
 }
 
-/** What went wrong and why, the causes behind it; what a server said may be in it. */
+/** The messages of an error and its causes, as one line. Control characters are removed: a server's text may be in it. */
 const reasonOf = (error: unknown): string => {
   const texts: string[] = []
   for (let at = error; at !== undefined && texts.length < mostCauses; at = at instanceof Error ? at.cause : undefined)
@@ -40,8 +40,8 @@ const reasonOf = (error: unknown): string => {
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text)
 
 /**
- * Whether the issuer's metadata is there and its own. Without `jwks_url` the keys are found by it; clients find by it where to
- * log in.
+ * Checks that the issuer serves its metadata, and that the metadata names this issuer. Without `jwks_url` the metadata is
+ * needed to find the keys, so that its absence is a failure. Clients need it to find where to log in: else a warning.
  */
 const checkMetadata = async ({ name, issuer, jwks_url: keys }: Issuer, check: IssuersCheck): Promise<Finding> => {
   const what = `issuer ${name}, metadata`
@@ -51,12 +51,12 @@ const checkMetadata = async ({ name, issuer, jwks_url: keys }: Issuer, check: Is
   } catch (error) {
     const detail = reasonOf(error)
     const exact = "auth.issuers[].issuer must be exactly what its metadata and its tokens say"
-    if (keys === "") return { what, ok: false, detail, help: `${exact}; or check ${wayThere}` }
+    if (keys === "") return { what, ok: false, detail, help: `${exact}; or check ${access}` }
     return { what, ok: true, doubtful: true, detail: `${detail}; so clients cannot find where to log in`, help: exact }
   }
 }
 
-/** Whether the issuer publishes keys that the gateway takes. */
+/** Checks that the issuer publishes at least one key that the gateway can verify signatures with. */
 const checkKeys = async ({ name, issuer, jwks_url }: Issuer, { fetch, signal }: IssuersCheck): Promise<Finding> => {
   const what = `issuer ${name}, keys`
   try {
@@ -68,15 +68,15 @@ const checkKeys = async ({ name, issuer, jwks_url }: Issuer, { fetch, signal }: 
     return { what, ok: false, detail, help }
   } catch (error) {
     const place = jwks_url === "" ? "auth.issuers[].issuer, or set jwks_url" : "auth.issuers[].jwks_url"
-    return { what, ok: false, detail: reasonOf(error), help: `correct ${place}; or check ${wayThere}` }
+    return { what, ok: false, detail: reasonOf(error), help: `correct ${place}; or check ${access}` }
   }
 }
 
-/** An audience that the issuer puts into tokens for itself: Keycloak's account, Auth0's userinfo. */
+/** True for an audience that the issuer puts into tokens for itself: Keycloak's `account`, Auth0's userinfo URL. */
 const isIssuersOwn = (audience: string, issuer: string): boolean =>
   audience === "account" || audience === issuer || audience.startsWith(issuer.endsWith("/") ? issuer : `${issuer}/`)
 
-/** What is doubtful about the audiences, and what to do. */
+/** A probable mistake in the configured audiences, and what to do; undefined if there is none. */
 const doubtOf = (
   { issuer, audiences, api_audiences: api }: Issuer,
   publicUrl: string,
@@ -90,16 +90,16 @@ const doubtOf = (
     }
   const blank = all.find((each) => each.trim() !== each)
   if (blank !== undefined)
-    return { doubt: `'${readable(blank)}' begins or ends with a blank`, help: "take the blank away" }
+    return { doubt: `'${readable(blank)}' begins or ends with a blank`, help: "take out the blank" }
   if (publicUrl === "" && audiences.length === 0)
     return {
-      doubt: "there is none but http://localhost:PORT, where no client of another machine asks for a token",
+      doubt: "there is none but http://localhost:PORT, for which a client on another machine gets no token",
       help: "set gateway.public_url, or auth.issuers[].audiences if the issuer has audiences of its own",
     }
   return undefined
 }
 
-/** Which audiences open what; doubtful ones. */
+/** Shows which audiences a token needs for tools and for the REST API; a warning if {@link doubtOf} finds a mistake. */
 const checkAudiences = (issuer: Issuer, { publicUrl }: IssuersCheck): Finding => {
   const what = `issuer ${issuer.name}, audiences`
   const origin = publicUrl === "" ? "http://localhost:PORT" : publicUrl
@@ -109,21 +109,21 @@ const checkAudiences = (issuer: Issuer, { publicUrl }: IssuersCheck): Finding =>
     [...first, ...more.map(readable)].join(", ")
   const mcp = list([`${origin}/mcp/TARGET`, origin], issuer.audiences)
   const api = list([`${origin}/api`], issuer.api_audiences)
-  const both = issuer.mcp_tokens_open_api ? "; tokens for all tools open it too, for what is the caller's own" : ""
+  const both = issuer.mcp_tokens_open_api ? "; it accepts tokens for all tools too, for the caller's own objects" : ""
   const detail = `tokens for tools must have one of ${mcp}; those for the REST API one of ${api}${both}`
   return { what, ok: true, detail }
 }
 
 const checkIssuer = async (issuer: Issuer, check: IssuersCheck): Promise<readonly Finding[]> => {
   const metadata = isUrl(issuer.issuer) ? await checkMetadata(issuer, check) : undefined
-  // without its metadata nobody knows where the keys are
+  // the metadata names the URL of the keys
   const keys = metadata?.ok === false ? undefined : await checkKeys(issuer, check)
   return [metadata, keys, checkAudiences(issuer, check)].filter((each) => each !== undefined)
 }
 
 /**
- * Whether the tokens of the configured issuers could be checked, as the gateway does it when the first ones come: metadata,
- * keys and audiences of each. All issuers are asked at once; each document is waited for 5 s.
+ * Checks metadata, keys and audiences of each configured issuer, with the same requests that the gateway makes when it
+ * verifies the first token. All issuers are asked at once, with a timeout of 5 s for each document.
  */
 export const checkIssuers = async (check: IssuersCheck): Promise<readonly Finding[]> =>
   (await Promise.all(check.issuers.map((issuer) => checkIssuer(issuer, check)))).flat()

@@ -1,7 +1,7 @@
 /**
- * Checks a plugin in a process of its own: an endless loop cannot be ended in the process that it holds up. The other process
- * is the same program with the same arguments; it tells on its standard output, between what the plugin itself prints,
- * lines that begin with a mark that both know.
+ * Checks a plugin in a child process: an endless loop in a plugin blocks its process, so only another process can end it.
+ * The child is the same program with the same arguments. It sends messages on its standard output, as lines that begin
+ * with a random mark; all other lines are the plugin's own output.
  */
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
@@ -11,23 +11,26 @@ import { isSingleExecutable } from "../../plugin/load.ts"
 import { findingText } from "./finding.ts"
 import { type PluginCheck, runPluginCheck } from "./plugin.ts"
 
-/** Variable by which the other process knows what it is: the mark, and which file it checks. */
+/** Environment variable that makes a process the child, `MARK:INDEX`: the mark, and the index of the file to check. */
 const variable = "REFLOW_PLUGIN_CHECK"
-/** How often the other process says that it is alive, in milliseconds. */
+/** How often the child sends that it is alive, in milliseconds. */
 const beatMs = 250
-/** How long it may say nothing: then a loop holds it up. */
+/** How long the child may send nothing, in milliseconds: after that time, a loop is assumed to block it. */
 const silenceMs = 5_000
-/** The same until it first says something: the program itself must start. */
+/** The same for the first message, since the program must start first. */
 const startMs = 60_000
 
-/** How this program is started once more. */
+/** How to start this program again as a child. */
 export type Again = {
   readonly command: string
   readonly args: readonly string[]
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
-/** How a process with these arguments is started once more, in each form of the program: the single executable has no script. */
+/**
+ * How to start the process with these arguments (process.argv) again, in each form of the program: source or bundle under
+ * Node or Deno, or the single executable, which has no script.
+ */
 export const againBy = ([, script = "", ...args]: readonly string[], environment: Again["environment"]): Again => {
   const before = Object.hasOwn(globalThis, "Deno") ? ["run", "-A"] : process.execArgv
   const own = isSingleExecutable() ? [] : [...before, script]
@@ -40,16 +43,19 @@ type Word =
   | { readonly say: "line"; readonly text: string }
   | { readonly say: "done"; readonly ok: boolean }
 
-/** What this process is to do for another one: which of the files it checks, and how it tells. */
+/** What a child must do: the index of the file to check, and the mark of its messages. */
 export type Errand = { readonly index: number; readonly mark: string }
 
-/** The errand of this process; undefined if nobody gave it one. */
+/** The errand of this process; undefined if it is not a child. */
 export const errandOf = (environment: Again["environment"]): Errand | undefined => {
   const [mark, index] = environment[variable]?.split(":") ?? []
   return mark === undefined || index === undefined ? undefined : { mark, index: Number(index) }
 }
 
-/** Does the errand of this process: checks a plugin and tells on `write`, which must have written when it returns. */
+/**
+ * Runs in the child: checks a plugin and sends the messages to `write`, which must write synchronously. Resolves with true
+ * if the check found no failure.
+ */
 export const runErrand = async (
   check: PluginCheck,
   { mark }: Errand,
@@ -72,14 +78,17 @@ const hangs = (what: string): string =>
   findingText({
     what,
     ok: false,
-    detail: `it did not return within ${silenceMs / 1_000} s and holds up the whole program; what comes after it was not tried`,
-    help: "end its loop, or let it answer later with a promise",
+    detail: `it did not return within ${silenceMs / 1_000} s and blocks the whole program; the steps after it were not run`,
+    help: "end its loop, or return a promise",
   })
 
 const leaves = (what: string, how: string): string =>
   findingText({ what, ok: false, detail: `it ended the process (${how})`, help: "let a plugin never end the process" })
 
-/** Starts this program once more to check the file of this index, and hands on what it tells. Resolves with true if all is well. */
+/**
+ * Starts a child that checks the file of this index, and passes on its output. A child that is blocked is killed, which is
+ * a failure. Resolves with true if the check found no failure.
+ */
 export const checkApart = (
   { command, args, environment }: Again,
   {
@@ -130,7 +139,7 @@ export const checkApart = (
     clearTimeout(limit)
     reject(error)
   })
-  // `close` and not `exit`: what it has told is read by then
+  // `close` and not `exit`: all output of the child has been read by then
   child.once("close", (code, name) => {
     const how = name ?? `exit code ${code}`
     if (isHeard) return end(false, leaves(what, how))

@@ -1,4 +1,4 @@
-/** What a plugin is tried with: a caller, a target, an instance and its Pod. */
+/** Example input for a plugin's hooks: a caller, a target, an instance and its Pod. */
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { type MCPTarget, MCPTargetSpec } from "../../api/kinds/mcp-target.ts"
 import type { Pod } from "../../api/kinds/pod.ts"
@@ -12,7 +12,7 @@ import type { PluginIdentity, Sharer } from "../../plugin/contract.ts"
 /** The configuration that a target gives a hook. */
 export type HookSettings = Record<string, unknown>
 
-/** Somebody whom a strategy is asked about where the command line describes nobody. */
+/** The caller if the command line describes none. */
 const someone: PluginIdentity = {
   source: "jwt",
   issuer: "example",
@@ -24,7 +24,7 @@ const someone: PluginIdentity = {
   claims: { sub: "alice", email: "alice@example.com", groups: ["eng"], roles: ["dev"], tenant: "acme" },
 }
 
-/** True if the command line says anything of the caller: then the caller has nothing but that. */
+/** True if the command line describes the caller: then the caller has only what is described, and not the example's. */
 export const isDescribed = ({ subject, groups, roles, claims }: Caller): boolean =>
   subject !== undefined || groups.length > 0 || roles.length > 0 || Object.keys(claims).length > 0
 
@@ -51,7 +51,7 @@ export const sharerFor = (identity: PluginIdentity): Sharer => ({
 
 const apiVersion = "mcp.reflow.io/v1alpha1"
 
-/** A target, as it is made with these fields. */
+/** A target with an example image and port, the given fields, and the defaults of the schema. */
 export const exampleTarget = (spec: Partial<MCPTargetSpec> = {}): MCPTarget => ({
   apiVersion,
   kind: "MCPTarget",
@@ -74,8 +74,8 @@ export const exampleInstance = (name: string, config: HookSettings): MCPInstance
 })
 
 /**
- * The Pod of an instance as the operator makes it where everything is allowed that a configuration can allow: with `template`
- * in place of the instance's templates.
+ * The Pod of an instance as the operator builds it, with `template` in place of the instance's pod templates. The settings
+ * allow everything that kubernetes.allow_in_pods can allow.
  */
 export const podOf = (instance: MCPInstance, template: Settings["template"] = (pod) => pod): Pod => {
   const { kubernetes } = configSchema.parse({})

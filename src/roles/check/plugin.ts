@@ -23,36 +23,36 @@ import {
   sharerFor,
 } from "./plugin-examples.ts"
 
-/** What is checked. */
+/** What `reflow plugin check` checks, as the command line gives it. */
 export type PluginCheck = {
   readonly path: string
   /** The plugin's configuration. */
   readonly settings: unknown
   /** The configuration that a target gives its hooks. */
   readonly hookSettings: unknown
-  /** Who asks; an example if nothing is said of them. */
+  /** The caller that the hooks get; an example if the command line does not describe one. */
   readonly caller: Caller
-  /** What its resolvers are asked for: the variable that the value would become, and `scheme:reference`. */
+  /** References for its secret resolvers: the variable that the value would become, and `scheme:reference`. */
   readonly references: readonly { readonly name: string; readonly from: string }[]
-  /** True if keys, names of values and Pods are printed. */
+  /** True: also print subject keys, names of secrets and Pods. */
   readonly print: boolean
 }
 
-/** Where the lines go, and who is told what is about to be tried. */
+/** Output of the check: `write` gets the lines, `begin` gets the name of each step before it runs. */
 type PluginCheckOutput = {
   readonly write: (line: string) => void
   readonly begin?: (what: string) => void
 }
 
-/** A finding, and what is printed below it. */
+/** A finding, and the text that is printed below it. */
 type Tried = Finding & { readonly printed?: string }
 
-/** Everything that trying a plugin's hooks needs. */
+/** Everything that a step needs. `whose` is "the caller" or "an example caller" in messages. */
 type Trial = PluginCheck & { readonly host: PluginHost; readonly plugin: string; readonly whose: string }
 
 type Step = { readonly what: string; readonly help?: string; readonly run: () => Promise<Omit<Tried, "what" | "ok">> }
 
-/** Most faults of a Pod that a line names. */
+/** Maximum number of faults of a Pod that a finding names. */
 const mostFaults = 10
 
 const refuse = (sentence: string): never => {
@@ -132,26 +132,26 @@ const stepsOf = (trial: Trial, hooks: ReturnType<typeof checkHooks>): readonly S
   ]
 }
 
-/** Where in the plugin's own files an error was made; nothing if that cannot be told. */
+/** `, at FILE:LINE:COLUMN` of the first stack frame in the plugin's own files; empty if there is none. */
 const placeOf = (cause: Error): string => {
   const frame = cause.stack?.split("\n").find((line) => /^\s+at .*file:/.test(line) && !line.includes("node_modules"))
   const [, place] = /file:\/\/([^)\s]+)/.exec(frame ?? "") ?? []
   return place === undefined ? "" : `, at ${place}`
 }
 
-const say = (what: string, error: unknown, help: string): Finding => {
+const failure = (what: string, error: unknown, help: string): Finding => {
   const { message, cause } = toAppError(error)
-  // a plugin's words: they must neither steer the terminal nor look like lines of the check
+  // text of the plugin: it must not contain terminal escapes or line breaks that look like lines of the check
   const reason = cause instanceof Error ? cleanReason(String(cause.message)) : ""
   const isNews = cause instanceof Error && !message.includes(reason)
   return { what, ok: false, detail: `${message}${isNews ? ` (${reason}${placeOf(cause)})` : ""}`, help }
 }
 
-/** A hook may refuse the configuration that it is asked with: then it was only loaded. */
+/** True if the hook's schema refused the configuration of --hook-settings: the hook was not called, which is no failure. */
 const isAboutSettings = (error: unknown): boolean => toAppError(error).data?.reason === settingsRefused
 const unasked = "is there; not called, since it needs another configuration of the target's: try --hook-settings"
 
-/** What a hook may say besides an answer. */
+/** Errors that a hook may throw by contract, as verbs for the finding. */
 const words: Readonly<Record<string, string>> = {
   SubjectKeyDenied: "denies",
   CredentialMissing: "has no value for",
@@ -164,12 +164,12 @@ const tryStep = async ({ what, help = "correct the hook", run }: Step, whose: st
     if (isAboutSettings(error)) return { what, ok: true, detail: unasked }
     const { code, message } = toAppError(error)
     const word = words[code]
-    if (word === undefined) return say(what, error, help)
+    if (word === undefined) return failure(what, error, help)
     return { what, ok: true, detail: `${word} ${whose}${message === "" ? "" : `: ${message}`}` }
   }
 }
 
-/** Which Secrets a plugin may read is for the configuration to say: here it asks in vain for any of them. */
+/** Allows every name of a Secret, since the check has no plugins[].secrets; the read itself fails, see below. */
 const everything = { includes: () => true }
 const readNothing: ReadSecret = async (name) =>
   refuse(`It reads the Secret '${name.slice(0, 64)}', and a check has no cluster: try it with --role dev.`)
@@ -205,20 +205,23 @@ const findings = async function* (
 
 const indent = (text: string): string => text.replaceAll(/^(?=.)/gm, "        ")
 
-/** Loads a plugin as the program would, runs its hooks on examples and writes a line for each. Resolves with true if all is well. */
+/**
+ * Loads a plugin as the gateway does, runs its hooks with example input and writes a line for each. Resolves with true if
+ * there is no failure.
+ */
 export const runPluginCheck = async (
   check: PluginCheck,
   { write, begin = () => {} }: PluginCheckOutput,
 ): Promise<boolean> => {
   let ok = true
-  const tell = (tried: Tried): void => {
+  const report = (tried: Tried): void => {
     ok &&= tried.ok
     write(`${findingText(tried)}${tried.printed === undefined ? "" : indent(tried.printed)}`)
   }
   try {
-    for await (const tried of findings(check, begin)) tell(tried)
+    for await (const tried of findings(check, begin)) report(tried)
   } catch (error) {
-    tell(say("plugin", error, isAboutSettings(error) ? "give it with --settings" : "correct it and check again"))
+    report(failure("plugin", error, isAboutSettings(error) ? "give it with --settings" : "correct it and check again"))
   }
   return ok
 }

@@ -1,19 +1,19 @@
 import type { Finding } from "./example.ts"
 
-/** A target as the banner names it. */
+/** A target of the banner: whether alice can use it, and its isolation boundary or subject-key strategy. */
 type BannerTarget = Finding & { readonly boundary: string }
 
-/** What the banner tells. */
+/** Content of the banner. */
 type Banner = {
   readonly version: string
   readonly url: string
-  /** What begins a command line of this program here, e.g. `reflow`. */
+  /** How to call this program here, e.g. `reflow` or `npm run --silent reflow --`. */
   readonly program: string
-  /** Sorted by name, each with what alice would find. */
+  /** Sorted by name. */
   readonly targets: readonly BannerTarget[]
-  /** Tokens by user; alice's goes into the examples. */
+  /** Tokens by user; the examples use alice's, and the admin's to register a target. */
   readonly tokens: Readonly<{ alice: string; bob: string; admin: string }>
-  /** Where it is kept what users make, and how much of that has come back. */
+  /** The state folder, and the number of targets and sets of credential values that were restored from it. */
   readonly state: { readonly folder: string; readonly targets: number; readonly values: number }
 }
 
@@ -52,7 +52,7 @@ ${JSON.stringify(
 )}
 `
 
-/** A target that runs wherever npm can fetch packages: the protocol's own example server. */
+/** The body that registers an example target: MCP's own example server, which npx downloads. */
 const everything = JSON.stringify({
   name: "everything",
   transport_type: "kubernetes",
@@ -72,13 +72,13 @@ Then try it (alice):
 ${callLine(banner, "everything")}
 `
 
-/** Most targets of which it is told why alice cannot use them. */
-const maxTold = 5
+/** Maximum number of targets of which the banner explains why alice cannot use them. */
+const maxExplained = 5
 
 const valueLines = ({ url, tokens }: Banner, { name, missing = [] }: BannerTarget): string => {
   const values = JSON.stringify(Object.fromEntries(missing.map((each) => [each, "..."])))
   return `
-Give alice's server of ${name} what it needs:
+Set the values that alice's server of ${name} needs:
 
 curl -sS -X PUT ${url}/api/targets/${name}/env/me ${bearer(tokens.alice)} ${json} -d '${values}'
 `
@@ -86,12 +86,12 @@ curl -sS -X PUT ${url}/api/targets/${name}/env/me ${bearer(tokens.alice)} ${json
 
 const nobodysLines = (banner: Banner): string => {
   const { targets, program } = banner
-  const told = targets.slice(0, maxTold).map(({ name, whyNot }) => `  ${name}: ${whyNot}`)
+  const reasons = targets.slice(0, maxExplained).map(({ name, whyNot }) => `  ${name}: ${whyNot}`)
   const needy = targets.find(({ missing, boundary }) => missing !== undefined && boundary === "per_user")
   return `
-None of these targets is for alice as it stands:
+alice cannot use any of these targets yet:
 
-${told.join("\n")}${targets.length > maxTold ? "\n  ..." : ""}
+${reasons.join("\n")}${targets.length > maxExplained ? "\n  ..." : ""}
 ${needy === undefined ? "" : valueLines(banner, needy)}
 Tokens with groups and roles: ${program} token --subject alice --group NAME --grant-role NAME
 `
@@ -107,10 +107,10 @@ const count = (number: number, one: string, many: string): string => `${number} 
 
 const stateText = ({ folder, targets, values }: Banner["state"]): string => {
   const back = `${count(targets, "target", "targets")} and ${count(values, "set of values", "sets of values")}`
-  return targets + values === 0 ? folder : `${folder}: ${back} came back from it; --fresh begins anew`
+  return targets + values === 0 ? folder : `${folder}: ${back} restored from it; --fresh starts without them`
 }
 
-/** What a person needs to begin: address, targets, tokens, one call and one client configuration to copy. */
+/** The text on stdout when the role dev is ready: address, targets, tokens, a call and a client configuration to copy. */
 export const bannerText = (banner: Banner): string => {
   const { version, url, program, targets, tokens, state } = banner
   const listed = targets.map(({ name, boundary }) => `${name} (${boundary})`).join(", ")

@@ -8,7 +8,7 @@ import type { Logger } from "../../ports/telemetry.ts"
 import { isTouched, type Notice, planStart, type Restore, type TargetDocument } from "./plan.ts"
 import type { Deleted, DevState, StateRecord } from "./state-file.ts"
 
-/** What a cluster begins with. */
+/** Input of {@link begin}: an empty cluster, the state kept from earlier runs, and the documents of target files. */
 export type Beginning = {
   readonly cluster: MemoryCluster
   readonly namespace: string
@@ -18,28 +18,31 @@ export type Beginning = {
   readonly signal: AbortSignal
 }
 
-/** What was loaded from a document, by the UID that it got. */
+/** A document that was loaded, and the UID of its object. */
 type Origin = { readonly document: TargetDocument; readonly uid: string }
 
-/** What the cluster has begun with, as far as it is needed for keeping it. */
+/** Result of {@link begin}: what the saver needs to write the state later, and what to report. */
 export type Begun = {
-  /** By UID. */
+  /** The loaded documents, by the UID of their object. */
   readonly origins: ReadonlyMap<string, Origin>
+  /** Records that were not restored but stay in the state. */
   readonly aside: readonly StateRecord[]
+  /** Documents whose object was deleted, see {@link Deleted}. */
   readonly deleted: readonly Deleted[]
-  /** What the cluster refused of the documents. */
+  /** Documents that the cluster refused, with the reason. */
   readonly problems: readonly Problem[]
-  /** How many targets and how many sets of values came back that the REST API had made or changed. */
+  /** Number of restored targets and sets of values that the REST API had created or changed. */
   readonly back: { readonly targets: number; readonly values: number }
 }
 
 const noticeText: Readonly<Record<Notice["what"], string>> = {
-  deleted: "not loaded from its file, since it was deleted: --fresh, or a change of the file, brings it back",
-  registered: "not loaded from its file, since the REST API made one of this name: delete that one, or use --fresh",
-  replaces: "taken from its file, which has changed: what the REST API had changed of it is gone",
+  deleted: "not loaded from its file, since it was deleted: to load it again, change the file or start with --fresh",
+  registered:
+    "not loaded from its file, since the REST API created one of this name: delete that one, or start with --fresh",
+  replaces: "taken from its file, which has changed: the changes made by the REST API are lost",
 }
 
-const tell = (log: Logger, notices: readonly Notice[]): void => {
+const logNotices = (log: Logger, notices: readonly Notice[]): void => {
   for (const { what, kind, name } of notices)
     log[what === "deleted" ? "info" : "warn"](noticeText[what], { kind, name })
 }
@@ -55,11 +58,14 @@ const problemOf = ({ manifest }: TargetDocument, error: AppError): Problem => ({
 
 type Outcome = { readonly aside: StateRecord[]; readonly problems: Problem[]; readonly back: StateRecord[] }
 
-/** Puts one record back; what this version does not allow waits, and is told. */
+/**
+ * Restores one record. A record that this version refuses is set aside with a log line; if it is unchanged since its
+ * document was loaded, the document is reported as a problem instead.
+ */
 const restoreOne = ({ cluster, log }: Beginning, { record, document }: Restore, outcome: Outcome): void => {
   const { object } = record
   const owners = (object.metadata.ownerReferences ?? []).map(({ uid }) => uid)
-  // its target was refused just before: without it, it would be swept
+  // its target was refused just before; without its owner, the operator would delete it as an orphan
   if (owners.length > 0 && outcome.aside.some((each) => owners.includes(uidOf(each.object)))) {
     outcome.aside.push(record)
     return
@@ -74,7 +80,7 @@ const restoreOne = ({ cluster, log }: Beginning, { record, document }: Restore, 
       return
     }
     outcome.aside.push(record)
-    log.warn("kept, but not brought back: this version of the program refuses it", { kind: object.kind, error })
+    log.warn("kept, but not restored: this version of the program refuses it", { kind: object.kind, error })
   }
 }
 
@@ -88,7 +94,10 @@ const createOne = async ({ cluster, signal }: Beginning, document: TargetDocumen
   }
 }
 
-/** Fills a new cluster with what was kept and with the documents. Throws only what is no problem of a document. */
+/**
+ * Fills a new cluster with the kept state and the documents. Faults of documents are returned as problems; other errors
+ * are thrown.
+ */
 export const begin = async (beginning: Beginning): Promise<Begun> => {
   const { state, documents, namespace, log } = beginning
   const plan = planStart(state, documents, namespace)
@@ -102,7 +111,7 @@ export const begin = async (beginning: Beginning): Promise<Begun> => {
     if (typeof made === "string") origins.push({ document, uid: made })
     else outcome.problems.push(made)
   }
-  tell(log, plan.notices)
+  logNotices(log, plan.notices)
   const targets = outcome.back.filter(({ object }) => object.kind === mcpTargetKind.kind).length
   return {
     origins: new Map(origins.map((origin) => [origin.uid, origin])),

@@ -26,7 +26,7 @@ import { answerOnceKept, keepChanges, openStateFolder, type Saver } from "./stat
 import type { DevState } from "./state-file.ts"
 import { ensureSound, readTargets, targetPaths } from "./targets.ts"
 
-/** Variables that make a machine usable for any program. Nothing else of this process's environment reaches a server. */
+/** Variables that most programs need. No other variable of this process's environment reaches a server, except LC_*. */
 const passed: readonly string[] = [
   "HOME",
   "LANG",
@@ -51,38 +51,38 @@ export const baseEnvironment = (environment: Readonly<Record<string, string | un
     ),
   )
 
-/** What the role dev gets from the process. */
+/** Options of {@link startDev}. */
 export type DevOptions = {
   readonly config: Config
-  /** Variables of this process; servers get a small part of them. */
+  /** Variables of this process; servers get those of {@link baseEnvironment}. */
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Folder that servers' commands run in. */
+  /** Working directory of the servers. */
   readonly workingDirectory: string
   readonly platform: NodeJS.Platform
   /** Gets the banner. */
   readonly stdout: Output
   /** Gets log and progress. */
   readonly stderr: Output
-  /** True: what was kept of former runs is forgotten. Default false. */
+  /** True: delete the targets and values kept from earlier runs. Default false. */
   readonly fresh?: boolean
 }
 
 type Deps = DevOptions & Base & { readonly terminal: Terminal }
 
-/** How long open calls get at the end, whatever drain_timeout allows: somebody waits at the terminal. */
+/** Upper bound of the drain, in milliseconds, even if drain_timeout is longer: a user waits at the terminal. */
 const longestDrainMs = 3_000
 
-/** How long the tokens of the banner work: 30 days. */
+/** Lifetime of the banner's tokens in milliseconds: 30 days. */
 const tokenMs = 30 * 24 * 3_600_000
 
-/** The embedded cluster. */
+/** Starts the embedded cluster. */
 const startCluster = async ({ started, telemetry }: Deps): Promise<MemoryCluster> => {
   const cluster = createMemoryCluster({ clock, telemetry })
   await started.add("cluster", cluster.close)
   return cluster
 }
 
-/** The cluster's node and the operator; ready when the operator works. */
+/** Starts the embedded cluster's node and the operator; resolves when both are ready. */
 const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: PluginHost): Promise<void> => {
   const { config, started, telemetry, environment, workingDirectory, platform } = deps
   const { namespace } = config.kubernetes
@@ -110,7 +110,7 @@ const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: Plugin
   await Promise.all([node.ready, operator.ready])
 }
 
-/** No new requests; the running ones get a moment, streams are told to come back. */
+/** Stops accepting requests, asks the clients of streams to reconnect, and waits a bounded time for open calls. */
 const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListener): Promise<void> => {
   const limit = new AbortController()
   const cancel = clock.timer(Math.min(config.kubernetes.drain_timeout, longestDrainMs), () => limit.abort())
@@ -119,7 +119,7 @@ const drain = async ({ config }: Deps, { gateway }: Front, listener: HttpListene
   cancel()
 }
 
-/** How a person calls this program here: in a clone there is no `reflow`, but the script of package.json. */
+/** How to call this program here: in a clone `reflow` is not on the PATH, only the script of package.json exists. */
 const programOf = ({ npm_lifecycle_event: script }: Deps["environment"]): string =>
   script === "start" || script === "reflow" ? "npm run --silent reflow --" : "reflow"
 
@@ -147,7 +147,10 @@ const printBanner = async (deps: Deps, cluster: MemoryCluster, { url, front, plu
   )
 }
 
-/** Fills the cluster with what former runs have kept and with the targets of files, and keeps what changes from now on. */
+/**
+ * Fills the cluster with the kept state and the targets of files, and saves every change from then on. Throws
+ * `ConfigInvalid` with all problems of the files.
+ */
 const fillCluster = async (deps: Deps, cluster: MemoryCluster, state: DevState): Promise<Begun & { saver: Saver }> => {
   const { config, telemetry, started, signal } = deps
   const { namespace } = config.kubernetes
@@ -156,7 +159,7 @@ const fillCluster = async (deps: Deps, cluster: MemoryCluster, state: DevState):
   const begun = await begin({ cluster, namespace, state, documents, log, signal })
   ensureSound([...problems, ...begun.problems])
   const saver = keepChanges({ cluster, namespace, log }, begun, config.dev.state_dir)
-  // what could not be written before, may be now
+  // at the end, retry a write that failed before
   await started.add("kept targets and values", () => {
     saver.touch()
     return saver.settled()
@@ -167,7 +170,7 @@ const fillCluster = async (deps: Deps, cluster: MemoryCluster, state: DevState):
 const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { config, telemetry, terminal, started, signal } = deps
   const { namespace } = config.kubernetes
-  // before anything is looked at or made there
+  // before the state folder is read or created
   requirePlatform(deps.platform)
   const folder = await openStateFolder(config.dev.state_dir, deps.fresh === true)
   await started.add("state folder", folder.close)
@@ -200,8 +203,9 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
 }
 
 /**
- * The role dev: cluster, node, operator, gateway and REST API in one process on one port, for one person on one machine.
- * Ready rejects with PlatformUnsupported, PortInUse or ConfigInvalid, the latter also for a file of targets.
+ * The role dev: embedded cluster, node, operator, gateway and REST API in one process on one port, for one user on one
+ * machine. `ready` rejects with PlatformUnsupported, PortInUse, StateInUse, StateInvalid, PluginFailed or ConfigInvalid
+ * (also for a fault in a file of targets).
  */
 export const startDev = (options: DevOptions): RunningRole<{ readonly url: string }> => {
   const { config, stderr } = options

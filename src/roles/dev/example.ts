@@ -8,7 +8,7 @@ import { subjectKeyFor } from "../../identity/subject-key.ts"
 import type { PluginHost } from "../../plugin/host.ts"
 import type { ClusterPort } from "../../ports/cluster.ts"
 
-/** What the judgement needs. */
+/** Dependencies of {@link createExample}. */
 type ExampleDeps = {
   readonly cluster: ClusterPort
   readonly config: Config
@@ -16,12 +16,12 @@ type ExampleDeps = {
   readonly signal: AbortSignal
 }
 
-/** What is found of a target. */
+/** Whether a caller can use a target. */
 export type Finding = {
   readonly name: string
-  /** Why a call would be refused, as a part of a sentence after the target's name; undefined: it may be tried. */
+  /** Why a call would be refused, as the end of a sentence that begins with the target's name; undefined = usable. */
   readonly whyNot?: string
-  /** Names of the values that are missing, if only they are. */
+  /** Names of the missing credential values, if nothing else prevents the call. */
   readonly missing?: readonly string[]
 }
 
@@ -35,7 +35,7 @@ const refusal = (name: string, error: unknown): Finding => {
   return { name, whyNot: `needs a value for ${missing.join(", ")}`, missing }
 }
 
-/** What can be seen of the target itself. */
+/** Why nobody can use the target with a token of the role dev; undefined if nothing is found. */
 const faultOf = ({ spec }: MCPTarget): string | undefined => {
   if (spec.paused === true) return "is paused"
   if ((spec.requiredScopes ?? []).length > 0) return "needs a token with OAuth scopes, which an issuer gives"
@@ -44,8 +44,8 @@ const faultOf = ({ spec }: MCPTarget): string | undefined => {
 }
 
 /**
- * Makes the judge of whether somebody without groups and roles can use a target as it stands: may they, is there an
- * instance for them, has it what it needs. Starts nothing, and asks no plugin for values.
+ * Creates a function that finds out whether a caller can use a target now: access, subject key and credential values.
+ * Starts no instance and calls no secret resolver.
  */
 export const createExample = ({ cluster, config, plugins, signal }: ExampleDeps) => {
   const issuers = configuredIssuers(config.auth, { dev: true })

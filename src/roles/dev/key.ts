@@ -7,7 +7,7 @@ import { mintDevToken } from "../../identity/own-tokens.ts"
 
 const keyBytes = 32
 
-/** The file of the key, in `dev.state_dir`. */
+/** Path of the file with the signing key, in `dev.state_dir`. */
 export const keyFile = (stateDir: string): string => join(stateDir, "dev-token-key")
 
 const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
@@ -28,13 +28,16 @@ const readKey = async (file: string): Promise<Uint8Array | undefined> => {
   }
 }
 
-/** Written beside and linked into place: of two processes that start together both get the one that was first. */
+/**
+ * Creates the key file: writes a draft and links it to its name. link(2) never replaces a file, so two processes that
+ * start together use the same key.
+ */
 const makeKey = async (stateDir: string, file: string): Promise<void> => {
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   const draft = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`
   await writeFile(draft, `${randomBytes(keyBytes).toString("hex")}\n`, { mode: 0o600, flag: "wx" })
   try {
-    await chmod(draft, 0o600) // whatever the umask took away or left
+    await chmod(draft, 0o600) // the umask may have changed the mode
     await link(draft, file)
   } catch (error) {
     if (codeOf(error) !== "EEXIST") throw error
@@ -44,8 +47,8 @@ const makeKey = async (stateDir: string, file: string): Promise<void> => {
 }
 
 /**
- * The key that signs the embedded default's tokens, made at the first call and kept in `stateDir` (mode 0600), so that
- * tokens outlive a restart. Throws `ConfigInvalid` if the file is damaged, readable by others, or cannot be made.
+ * The key that signs tokens of the role dev. It is created at the first call and kept in `stateDir` (mode 0600), so that
+ * tokens stay valid after a restart. Throws `ConfigInvalid` if the file is damaged, readable by others, or cannot be made.
  */
 export const ensureDevKey = async (stateDir: string): Promise<Uint8Array> => {
   const file = keyFile(stateDir)
@@ -59,10 +62,10 @@ export const ensureDevKey = async (stateDir: string): Promise<Uint8Array> => {
     if (isAppError(error)) throw error
     throw invalid(file, `cannot be used (${codeOf(error)}): name another folder with dev.state_dir`, error)
   }
-  throw invalid(file, "vanished while it was read")
+  throw invalid(file, "was deleted while it was read")
 }
 
-/** Whose token to mint, and for what. */
+/** Content of a token. */
 export type TokenRequest = {
   readonly subject: string
   readonly groups: readonly string[]
@@ -70,11 +73,11 @@ export type TokenRequest = {
   /** Other claims, `email` among them. */
   readonly claims?: Readonly<Record<string, unknown>>
   readonly purposes: readonly Purpose[]
-  /** How long it works, in milliseconds. */
+  /** Lifetime in milliseconds. */
   readonly ttlMs: number
 }
 
-/** Mints a token that a gateway of the role dev with the same `stateDir` accepts, whether it runs already or not. */
+/** Mints a token that every gateway of the role dev with the same `stateDir` accepts, running or started later. */
 export const devToken = async (stateDir: string, request: TokenRequest): Promise<string> =>
   mintDevToken(await ensureDevKey(stateDir), {
     subject: request.subject,

@@ -7,13 +7,13 @@ import { isTree } from "../../config/layer.ts"
 import { AppError } from "../../errors.ts"
 import { codeOf, writePrivately } from "./state-file.ts"
 
-/** Longest wait for `ps`. */
+/** Timeout of `ps`, in milliseconds. */
 const psMs = 2_000
 
-/** When a process was started, in ticks since the boot, and whether it is more than an entry (proc_pid_stat(5)). */
+/** Start time of a process in clock ticks since boot, with the boot's id; `ended` for a zombie (proc_pid_stat(5)). */
 const linuxStart = (pid: number): { readonly start: string; readonly ended: boolean } => {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-  // the name of the program stands in parentheses, and may have some itself
+  // the program's name is in parentheses and may itself contain parentheses
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
   return { start: `${boot} ${fields[19]}`, ended: fields[0] === "Z" || fields[0] === "X" }
@@ -25,8 +25,8 @@ const psStart = (pid: number): string => {
 }
 
 /**
- * What tells a process from a later one of the same id: when it was started, in the system's words. Undefined if the
- * system does not tell. An ended process whose parent has not asked for its exit code has none either: `ended`.
+ * Start time of a process, in a format of the system's own: it distinguishes the process from a later one with the same
+ * id. Undefined if it cannot be read. `ended` for a zombie: it has exited, but its parent has not read the exit code.
  */
 export const startOf = (pid: number, platform: NodeJS.Platform = process.platform): string | "ended" | undefined => {
   try {
@@ -43,12 +43,12 @@ const exists = (pid: number): boolean => {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    // EPERM: it is somebody else's
+    // EPERM: the process exists and belongs to another user
     return !(error instanceof Error && "code" in error && error.code === "ESRCH")
   }
 }
 
-/** True if the process that had this id when {@link startOf} said `start` still runs; also if that cannot be known. */
+/** True if the process with this id and this start time ({@link startOf}) still runs, or if that cannot be found out. */
 const isRunning = (pid: number, start: string | undefined): boolean => {
   if (!exists(pid)) return false
   const now = startOf(pid)
@@ -56,7 +56,7 @@ const isRunning = (pid: number, start: string | undefined): boolean => {
   return now === undefined || start === undefined || now === start
 }
 
-/** Each process has a lock of its own name, so that removing the one of a dead process can never hit another's. */
+/** Each process has a lock file of its own name, so that removing the lock of an ended process cannot hit another's. */
 const lockName = /^dev-lock\.(\d{1,10})\.[0-9a-f]{8}$/
 
 type Holder = { readonly pid: number; readonly start?: string }
@@ -66,7 +66,7 @@ const readHolder = async (file: string, pid: number): Promise<Holder | undefined
     const read: unknown = JSON.parse(await readFile(file, "utf8"))
     return isTree(read) && typeof read.start === "string" ? { pid, start: read.start } : { pid }
   } catch (error) {
-    // a lock that cannot be read is judged by its name alone; one that has gone holds nothing
+    // of a lock that cannot be read only the process id in its name counts; a deleted lock holds nothing
     return codeOf(error) === "ENOENT" ? undefined : { pid }
   }
 }
@@ -79,7 +79,7 @@ const remove = async (file: string): Promise<void> => {
   }
 }
 
-/** The lock of another process that runs, if there is one; those of processes that are gone are removed. */
+/** The lock of another running process, if there is one. Removes the locks of processes that have ended. */
 const findOther = async (folder: string, own: string): Promise<{ file: string; pid: number } | undefined> => {
   for (const name of await readdir(folder)) {
     const pid = Number(lockName.exec(name)?.[1])
@@ -94,8 +94,8 @@ const findOther = async (folder: string, own: string): Promise<{ file: string; p
 }
 
 /**
- * Takes a state folder for this process; the returned function gives it back. The lock of a process that was killed
- * counts no longer. Of two that begin in the same moment both may be refused, but never both let in. Throws `StateInUse`.
+ * Locks a state folder for this process; the returned function unlocks it. The lock of a killed process does not count.
+ * If two processes start at the same moment, both may be refused, but never both accepted. Throws `StateInUse`.
  */
 export const lockState = async (folder: string): Promise<() => Promise<void>> => {
   const own = `dev-lock.${process.pid}.${randomBytes(4).toString("hex")}`
@@ -109,6 +109,6 @@ export const lockState = async (folder: string): Promise<() => Promise<void>> =>
   if (other === undefined) return () => remove(file)
   await remove(file)
   throw new AppError("StateInUse", {
-    detail: `Another 'reflow --role dev', process ${other.pid}, works with the state folder ${folder} (${other.file}).`,
+    detail: `Another 'reflow --role dev', process ${other.pid}, uses the state folder ${folder} (${other.file}).`,
   })
 }

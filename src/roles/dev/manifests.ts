@@ -4,19 +4,19 @@ import { type Document, LineCounter, parseAllDocuments } from "yaml"
 import { keyLines, maxFileBytes, readProblem } from "../../config/file.ts"
 import { isTree, type Problem, type Tree } from "../../config/layer.ts"
 
-/** A document of a file, as kubectl would apply it. */
+/** A YAML document of a file, as `kubectl apply` would read it. */
 export type Manifest = {
-  /** `document 2 (MCPTarget notes)`. */
+  /** Name of the document in messages, e.g. `document 2 (MCPTarget notes)`. */
   readonly label: string
   readonly values: Tree
-  /** `file:line` of one of its fields, of its beginning for a field that is not there. */
+  /** `file:line` of a field, given by its path; of the document's beginning if it has no such field. */
   readonly sourceOf: (path: string) => string
 }
 
-/** Most files of one folder. */
+/** Maximum number of files that are read from a folder. */
 const maxFiles = 1_000
 
-/** The files that a path stands for: itself, or the YAML files of a folder by name. */
+/** The path itself for a file; for a folder its .yaml, .yml and .json files, in the order of their names. */
 const filesOf = (path: string): readonly string[] => {
   if (!statSync(path).isDirectory()) return [path]
   const names = readdirSync(path).filter((name) => /\.(ya?ml|json)$/.test(name))
@@ -67,7 +67,7 @@ const guarded = <T>(path: string, read: () => readonly T[]): readonly (T | Probl
 const isProblem = (value: Manifest | Problem | string): value is Problem =>
   typeof value === "object" && "message" in value
 
-/** All documents of files and folders of YAML, and everything that keeps one from being read. */
+/** Reads all documents of the files and folders. What cannot be read is a problem; never throws for a file. */
 export const readManifests = (
   paths: readonly string[],
 ): { readonly manifests: readonly Manifest[]; readonly problems: readonly Problem[] } => {

@@ -3,35 +3,37 @@ import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
 import type { Manifest } from "./manifests.ts"
 import type { Deleted, DevState, StateRecord } from "./state-file.ts"
 
-/** An object as a file of targets has it. */
+/** An object (MCPTarget or Secret) from a file of targets. */
 export type TargetDocument = {
   readonly manifest: Manifest
   readonly object: MCPTarget | Secret
-  /** Digest of what the file says: another one as soon as a word of it changes. */
+  /** Digest of the document's values: it changes with every change of them. */
   readonly digest: string
 }
 
-/** A record to restore; with its document if it came from one. */
+/** A record to restore, with its document if it was loaded from one. */
 export type Restore = { readonly record: StateRecord; readonly document?: TargetDocument }
 
-/** What somebody should know of a document: why it is not loaded, or what it replaces. */
+/** What to log of a document: why it is not loaded (`deleted`, `registered`), or that it replaces changes (`replaces`). */
 export type Notice = {
   readonly what: "deleted" | "registered" | "replaces"
   readonly kind: string
   readonly name: string
 }
 
-/** What a start does with what was kept and with the documents that it is given. */
+/** What a start does with the kept state and the documents. */
 type Plan = {
-  /** Owners before what they own. */
+  /** Records to restore, owners before the objects that they own. */
   readonly restore: readonly Restore[]
+  /** Documents whose objects are created anew. */
   readonly create: readonly TargetDocument[]
+  /** Records that are not restored but stay in the state, see {@link DevState.aside}. */
   readonly aside: readonly StateRecord[]
   readonly deleted: readonly Deleted[]
   readonly notices: readonly Notice[]
 }
 
-/** Who writes what comes from files. */
+/** Field manager of the objects that are created from documents. */
 const loader = "Update reflow"
 
 type Named = { readonly kind: string; readonly metadata: { readonly name: string } }
@@ -41,11 +43,11 @@ const uidOf = ({ object }: StateRecord): string => object.metadata.uid ?? ""
 const ownersOf = ({ object }: StateRecord): readonly string[] =>
   (object.metadata.ownerReferences ?? []).map(({ uid }) => uid)
 
-/** True if somebody has changed by the REST API what had come from a file. */
+/** True if the REST API has changed an object that was loaded from a document. */
 export const isTouched = ({ managers = {} }: Pick<StateRecord, "managers">): boolean =>
   Object.entries(managers).some(([manager, paths]) => manager !== loader && paths.length > 0)
 
-/** The document's content under the identity of the object that it was loaded as before. */
+/** The changed document's content, with the UID and creation time of the object that was loaded from it before. */
 const changedRecord = ({ object }: StateRecord, document: TargetDocument): StateRecord => {
   const { uid, creationTimestamp, generation } = object.metadata
   const next = generation === undefined ? {} : { generation: generation + 1 }
@@ -55,16 +57,16 @@ const changedRecord = ({ object }: StateRecord, document: TargetDocument): State
 }
 
 type Known = {
-  /** By key: what the REST API made. */
+  /** Objects created by the REST API, by {@link keyOf}. */
   readonly registered: ReadonlyMap<string, StateRecord>
-  /** By key: what came from documents; those that were found are taken out. */
+  /** Objects loaded from documents, by {@link keyOf}; {@link fateOf} removes each that it uses. */
   readonly loaded: Map<string, StateRecord>
   readonly deleted: ReadonlyMap<string, Deleted>
 }
 
 type Fate = { readonly restore?: Restore; readonly create?: TargetDocument; readonly notice?: Notice["what"] }
 
-/** What becomes of one document: each is loaded once, and again when it has changed; in between the REST API rules. */
+/** Decides about one document. It is loaded once, and again when it has changed; until then changes by the REST API stay. */
 const fateOf = (document: TargetDocument, { registered, loaded, deleted }: Known): Fate => {
   const key = keyOf(document.object)
   const isDeleted = deleted.get(key)?.document === document.digest
@@ -83,13 +85,14 @@ const byKey = <T>(items: readonly T[], key: (item: T) => string): Map<string, T>
 
 const isTarget = ({ object }: StateRecord): boolean => object.kind === "MCPTarget"
 
-/** True if the record has lost its owners: then only those that wait can be it. */
+/** True if the record has owners, and none of them is among the UIDs `live`. */
 const lacksOwner = (record: StateRecord, live: ReadonlySet<string>): boolean =>
   ownersOf(record).length > 0 && !ownersOf(record).some((uid) => live.has(uid))
 
 /**
- * What a start does: what the REST API made comes back; what came from documents comes back while they are given, as it
- * was left, unless the document has changed; what was deleted stays so. What has no place waits aside, if a user made it.
+ * Plans a start. Pure. Objects created by the REST API are restored. Objects of documents that are given again are restored
+ * with their changes, unless the document has changed. Deleted objects stay deleted. A record that cannot be restored now
+ * is set aside if it holds something that a user made.
  */
 export const planStart = (state: DevState, documents: readonly TargetDocument[], namespace: string): Plan => {
   const all = [...state.objects, ...state.aside]
@@ -118,7 +121,7 @@ export const planStart = (state: DevState, documents: readonly TargetDocument[],
   return {
     restore: [...targets, ...secrets],
     create: fates.flatMap(({ fate }) => (fate.create === undefined ? [] : [fate.create])),
-    // what has no owner any more was to be deleted with it
+    // an object whose owner no longer exists was to be deleted together with the owner
     aside: aside.filter((record) => !lacksOwner(record, asideUids)),
     deleted: state.deleted.filter(({ kind, name }) => !back.has(`${kind} ${name}`)),
     notices: fates.flatMap(({ document: { object }, fate: { notice } }) =>

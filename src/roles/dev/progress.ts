@@ -4,23 +4,23 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { Change, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 
-/** Where lines for people go. */
+/** Output of log lines and progress on one stream. */
 export type Terminal = {
-  /** True on a terminal: there, progress is one line that changes. */
+  /** True on a terminal, where progress is one line that is rewritten. */
   readonly isInteractive: boolean
   /** Writes a line (with its newline) above the progress. */
   line(text: string): void
-  /** Shows `text` as the progress, in place of the one before; empty takes it away. Nothing happens elsewhere than on a terminal. */
+  /** Replaces the progress line with `text`; empty removes it. Does nothing if the output is not a terminal. */
   progress(text: string): void
 }
 
-/** The part of a stream that is needed. */
+/** The part of a writable stream (process.stdout, process.stderr) that is used. */
 export type Output = { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown }
 
-/** To the beginning of the line, and empty to its end (ECMA-48 EL). */
+/** Moves to the beginning of the line and erases the line (ECMA-48 EL). */
 const clear = "\r\u001b[K"
 
-/** One stream for log lines and progress, so that neither garbles the other. */
+/** Creates a terminal on a stream. Log lines and progress must share it, else they would overwrite each other. */
 export const createTerminal = (output: Output): Terminal => {
   const isInteractive = output.isTTY === true
   let shown = ""
@@ -38,7 +38,7 @@ export const createTerminal = (output: Output): Terminal => {
   }
 }
 
-/** One instance on its way to Ready. */
+/** An instance that is starting: since when (clock time, milliseconds), and its phases so far. */
 type Start = { readonly since: number; readonly phases: readonly string[] }
 
 type Deps = {
@@ -48,7 +48,7 @@ type Deps = {
   readonly log: Logger
 }
 
-/** How often the running time on a terminal is renewed. */
+/** How often the elapsed time on a terminal is updated, in milliseconds. */
 const tickMs = 200
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
@@ -56,7 +56,7 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 const text = (name: string, start: Start, now: number): string =>
   `${name}  ${start.phases.join(" → ")}  ${seconds(now - start.since)}`
 
-/** What a person wants to know of an instance that does not start. */
+/** Reason and message of an instance that has failed; empty for other phases. */
 const reasonOf = ({ status }: MCPInstance): { readonly reason?: string; readonly message?: string } => {
   if (status?.phase !== "Failed") return {}
   const ready = findCondition(status.conditions, "Ready")
@@ -66,8 +66,8 @@ const reasonOf = ({ status }: MCPInstance): { readonly reason?: string; readonly
 const isStarting = (phase: string): boolean => phase === "Queued" || phase === "Pending" || phase === "Starting"
 
 /**
- * Tells how instances start and end: on a terminal the starts are one line that changes, elsewhere each phase is a log
- * line. The returned function ends it.
+ * Shows how instances start and end: on a terminal as one progress line for all starts, elsewhere as a log line for each
+ * phase. The returned function stops it.
  */
 export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => void) => {
   const starts = new Map<string, Start>()
@@ -79,7 +79,7 @@ export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => 
     terminal.progress(lines.join("   "))
     cancelTick = terminal.isInteractive && lines.length > 0 ? clock.timer(tickMs, draw) : undefined
   }
-  const tell = (instance: MCPInstance, phase: string, start: Start): void => {
+  const show = (instance: MCPInstance, phase: string, start: Start): void => {
     const { name } = instance.metadata
     const { reason, message } = reasonOf(instance)
     if (!terminal.isInteractive)
@@ -96,7 +96,7 @@ export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => 
     if (isStarting(phase)) starts.set(name, start)
     else starts.delete(name)
     draw()
-    tell(object, phase, start)
+    show(object, phase, start)
   }
 
   const unsubscribe = instances.subscribe(follow)

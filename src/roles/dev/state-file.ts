@@ -8,47 +8,47 @@ import { mcpTargetKind } from "../../api/kinds/mcp-target.ts"
 import { isTree } from "../../config/layer.ts"
 import { AppError, isAppError } from "../../errors.ts"
 
-/** The code of an error of the system, e.g. `ENOENT`; empty if it has none. */
+/** The code of a system error, e.g. `ENOENT`; empty if it has none. */
 export const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
 
-/** Makes the folder if it is not there, for its owner alone. */
+/** Creates the folder if it does not exist, with mode 0700. */
 export const makePrivateFolder = async (folder: string): Promise<void> => {
   await mkdir(folder, { recursive: true, mode: 0o700 })
 }
 
-/** True if users besides the owner may change what is in the folder (or the file). */
+/** True if group or others may write to the folder (or the file). */
 export const othersMayWrite = async (path: string): Promise<boolean> => ((await stat(path)).mode & 0o022) !== 0
 
-/** True if the folder (or the file) belongs to another user than the one this process runs as, who may change it at will. */
+/** True if the folder (or the file) belongs to another user than the one this process runs as. */
 export const isOthers = async (path: string): Promise<boolean> => {
   const own = process.geteuid?.()
   return own !== undefined && (await stat(path)).uid !== own
 }
 
-/** A file that was not there, and no link: whoever left something under its name cannot say where is written. */
+/** Flags to create a new file only, and to follow no link: a file or link that another user left is never written to. */
 const newFile = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
-/** Tells the disk of a new name in a folder. Some file systems cannot; they keep it in their own way. */
+/** Calls fsync on a folder, so that a new name in it survives a crash. Errors are ignored: some file systems refuse it. */
 const syncFolder = async (folder: string): Promise<void> => {
   try {
     const handle = await open(folder, "r")
     await handle.sync().finally(() => handle.close())
   } catch {
-    // the file itself is written
+    // the content of the file has been synced before
   }
 }
 
 /**
- * Writes a file that only its owner can read, whole or not at all: a crash leaves the file as it was before, or as it
- * is after. Two must not write one file at the same time.
+ * Writes a file with mode 0600, atomically: after a crash the file has the old or the new content. Two writers must not
+ * write the same file at the same time.
  */
 export const writePrivately = async (file: string, text: string): Promise<void> => {
   const draft = `${file}.draft`
-  // a crash may have left one
+  // a crash may have left a draft
   await rm(draft, { force: true })
   const handle = await open(draft, newFile, 0o600)
   try {
-    // the umask may have taken something away
+    // the umask may have removed bits of the mode
     await handle.chmod(0o600)
     await handle.writeFile(text)
     await handle.sync()
@@ -59,30 +59,33 @@ export const writePrivately = async (file: string, text: string): Promise<void> 
   await syncFolder(dirname(file))
 }
 
-/** An object that outlives the process. */
+/** An object that is kept from one run to the next. */
 export type StateRecord = Kept & {
-  /** Digest of the document that it was loaded from; absent for what was made by the REST API. */
+  /** Digest of the document that it was loaded from; absent for objects created by the REST API. */
   readonly document?: string
 }
 
 /** A document whose object was deleted: it is not loaded again as long as it stays the same. */
 export type Deleted = { readonly kind: string; readonly name: string; readonly document: string }
 
-/** What the role dev remembers from one start to the next. */
+/** The state that the role dev keeps from one run to the next. */
 export type DevState = {
-  /** What is in the cluster. */
+  /** Targets and Secrets that are in the cluster. */
   readonly objects: readonly StateRecord[]
-  /** What waits: for the file that it came from, its target, its namespace, or a version of the program that takes it. */
+  /**
+   * Records that are not in the cluster now: their file, target or namespace is missing in this run, or this version of
+   * the program refuses them. They are tried again at each start.
+   */
   readonly aside: readonly StateRecord[]
   readonly deleted: readonly Deleted[]
 }
 
-/** What a first start finds. */
+/** The state of a first start. */
 export const emptyState: DevState = { objects: [], aside: [], deleted: [] }
 
 const format = 1
 
-/** The file of targets and values, in `dev.state_dir`. */
+/** Path of the file with the state, in `dev.state_dir`. */
 export const stateFile = (stateDir: string): string => join(stateDir, "dev-state.json")
 
 const kinds = [mcpTargetKind, secretKind]
@@ -113,7 +116,7 @@ const isDeleted = (value: unknown): value is Deleted =>
 const isListOf = <T>(value: unknown, is: (each: unknown) => each is T): value is readonly T[] =>
   Array.isArray(value) && value.every(is)
 
-/** The state in a file's text; a text if it is none: what is wrong with it. */
+/** Parses a file's text. Returns a message (the end of a sentence about the file) if the text is no valid state. */
 const parseState = (text: string): DevState | string => {
   let read: unknown
   try {
@@ -127,16 +130,16 @@ const parseState = (text: string): DevState | string => {
   const { objects, aside, deleted } = read
   if (isListOf(objects, isRecord) && isListOf(aside, isRecord) && isListOf(deleted, isDeleted))
     return { objects, aside, deleted }
-  return "is damaged: something in it is no target, no Secret and no note of a deleted one"
+  return "is damaged: it has an entry that is not a target, a Secret or a record of a deleted one"
 }
 
-/** The text that {@link parseState} reads. */
+/** The state as JSON text, which {@link parseState} reads. */
 export const stateText = (state: DevState): string => `${JSON.stringify({ format, ...state }, null, 1)}\n`
 
 const invalid = (file: string, what: string, cause?: unknown): AppError =>
-  new AppError("StateInvalid", { detail: `The targets and values that were kept, ${file}: the file ${what}.`, cause })
+  new AppError("StateInvalid", { detail: `The file of kept targets and values, ${file}, ${what}.`, cause })
 
-/** What was kept in a state folder; nothing at a first start. Throws `StateInvalid` with what to do: the file stays. */
+/** Reads the state of a state folder; empty at a first start. Throws `StateInvalid`, and leaves the file unchanged. */
 export const readState = async (stateDir: string): Promise<DevState> => {
   const file = stateFile(stateDir)
   try {
@@ -152,10 +155,10 @@ export const readState = async (stateDir: string): Promise<DevState> => {
   }
 }
 
-/** Replaces what is kept in a state folder. */
+/** Replaces the state in a state folder, atomically. `text` comes from {@link stateText}. */
 export const writeState = (stateDir: string, text: string): Promise<void> => writePrivately(stateFile(stateDir), text)
 
-/** Forgets what is kept in a state folder. */
+/** Deletes the state in a state folder. */
 export const forgetState = async (stateDir: string): Promise<void> => {
   await rm(stateFile(stateDir), { force: true })
   await rm(`${stateFile(stateDir)}.draft`, { force: true })

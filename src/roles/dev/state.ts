@@ -22,25 +22,25 @@ import {
   writeState,
 } from "./state-file.ts"
 
-/** What is written, and how. */
+/** Options of {@link createSaver}. */
 type SaverInput = {
-  /** The whole as it is now. */
+  /** Returns the whole current state as text. */
   readonly text: () => string
-  /** Writes the whole. Called once at a time. */
+  /** Writes the whole state. There is never more than one call at a time. */
   readonly write: (text: string) => Promise<void>
-  /** Hears of a write that failed; the next change tries again. */
+  /** Gets the error of a failed write. The next change writes again. */
   readonly onError: (error: unknown) => void
 }
 
-/** Writes a text whenever it has changed: one write at a time, the newest state only, and nothing if it is equal. */
+/** Writes a text after changes: one write at a time, always the newest text, and no write if the text is unchanged. */
 export type Saver = {
-  /** Something may have changed. */
+  /** Call after every possible change; starts a write. */
   touch(): void
-  /** Resolves when everything that was touched before has been written, or could not be. Never rejects. */
+  /** Resolves when the changes before this call have been written, or the write has failed. Never rejects. */
   settled(): Promise<void>
 }
 
-/** Makes a saver that has written nothing yet. */
+/** Creates a saver. It writes nothing before the first {@link Saver.touch}. */
 export const createSaver = ({ text, write, onError }: SaverInput): Saver => {
   let written: string | undefined
   let touched = false
@@ -59,7 +59,7 @@ export const createSaver = ({ text, write, onError }: SaverInput): Saver => {
     }
   }
   const work = async (): Promise<void> => {
-    // many changes of one turn are one write
+    // changes in the same turn of the event loop become one write
     await Promise.resolve()
     while (touched) await once()
     running = undefined
@@ -73,11 +73,11 @@ export const createSaver = ({ text, write, onError }: SaverInput): Saver => {
   }
 }
 
-/** A state folder that this process works with, alone. */
+/** A state folder that this process has locked. */
 type DevStateFolder = {
-  /** What was kept there when it was opened. */
+  /** The state when the folder was opened. */
   readonly state: DevState
-  /** Gives the folder back. */
+  /** Unlocks the folder. */
   close(): Promise<void>
 }
 
@@ -87,7 +87,7 @@ const unusable = (stateDir: string, why: string, cause?: unknown): AppError =>
 const prepareFolder = async (stateDir: string): Promise<void> => {
   try {
     await makePrivateFolder(stateDir)
-    // targets are commands: who can write them can run what they like as this user
+    // targets contain commands: a user who can write targets can run any program as this user
     if (await isOthers(stateDir))
       throw unusable(stateDir, "belongs to another user: name one of your own with --set dev.state_dir=FOLDER")
     if (await othersMayWrite(stateDir))
@@ -99,8 +99,8 @@ const prepareFolder = async (stateDir: string): Promise<void> => {
 }
 
 /**
- * Takes the state folder for this process, makes it if it is not there, and reads what was kept; `fresh` forgets that.
- * Throws `StateInUse` and `StateInvalid`, with what to do.
+ * Creates the state folder if it does not exist, locks it and reads the state; with `fresh` deletes the state instead.
+ * Throws `StateInUse` and `StateInvalid`.
  */
 export const openStateFolder = async (stateDir: string, fresh: boolean): Promise<DevStateFolder> => {
   await prepareFolder(stateDir)
@@ -121,13 +121,13 @@ const uidOf = ({ metadata }: KubeObject): string => metadata.uid ?? ""
 const documentOf = (origins: Origins, object: KubeObject): string | undefined =>
   origins.get(uidOf(object))?.document.digest
 
-/** Targets, and the Secrets that users' values are in: nothing of an instance. */
+/** True for targets, Secrets of credential scopes and objects of documents; false for the objects of instances. */
 const isKept = (object: KubeObject, origins: Origins): boolean =>
   object.kind === mcpTargetKind.kind ||
   (object.kind === secretKind.kind &&
     (object.metadata.labels?.[labels.scope] !== undefined || documentOf(origins, object) !== undefined))
 
-/** What a cluster has to be remembered by. */
+/** The state of a cluster, as it is written to the file. */
 const stateOf = (cluster: MemoryCluster, namespace: string, { origins, aside, deleted }: Begun): DevState => {
   const all = [...cluster.keep(mcpTargetKind, namespace), ...cluster.keep(secretKind, namespace)]
   const live = all.filter(({ object }) => object.metadata.deletionTimestamp === undefined && isKept(object, origins))
@@ -138,7 +138,7 @@ const stateOf = (cluster: MemoryCluster, namespace: string, { origins, aside, de
   const uids = new Set(records.map(({ object }) => uidOf(object)))
   const gone = [...origins.values()].filter(({ uid }) => !uids.has(uid))
   return {
-    // a Secret that only its file has made is in that file
+    // a Secret that has only the content of its document is loaded from the document again
     objects: records.filter(
       (each) => each.document === undefined || each.object.kind !== secretKind.kind || isTouched(each),
     ),
@@ -154,7 +154,7 @@ const stateOf = (cluster: MemoryCluster, namespace: string, { origins, aside, de
   }
 }
 
-/** Keeps what users make from now on: each change is on the disk soon after it was made. */
+/** Saves targets and values to `stateDir` after each change in the cluster, from now on. A failed write is logged. */
 export const keepChanges = (
   { cluster, namespace, log }: Pick<Beginning, "cluster" | "namespace" | "log">,
   begun: Begun,
@@ -176,7 +176,7 @@ export const keepChanges = (
   return saver
 }
 
-/** The cluster for a client whose writes are answered only once they are kept. */
+/** Wraps a cluster so that each write resolves only after the state was saved (or the save has failed). */
 export const answerOnceKept = (cluster: ClusterPort, { settled }: Pick<Saver, "settled">): ClusterPort => {
   const kept = async <T>(write: Promise<T>): Promise<T> => {
     const answer = await write

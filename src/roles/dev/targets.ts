@@ -9,16 +9,16 @@ import { isTree, type Problem, type Tree } from "../../config/layer.ts"
 import { type Manifest, readManifests } from "./manifests.ts"
 import type { TargetDocument } from "./plan.ts"
 
-/** Where targets are looked for if none are named. */
+/** Folder of targets that is loaded, if it exists, when no --targets or dev.targets is given. */
 const examplesFolder = "examples/targets"
 
-/** What is wrong with one field. */
+/** A fault of one field. */
 type Fault = { readonly path: string; readonly message: string }
 
 const pathOf = (path: readonly PropertyKey[]): string =>
   path.reduce<string>((joined, part) => joined + (typeof part === "number" ? `[${part}]` : `.${String(part)}`), "spec")
 
-/** Fields of `given` that the schema did not keep in `kept`, since it does not know them. */
+/** Faults for the fields of `given` that are missing in `kept`: the schema dropped them, since it does not know them. */
 const unknownFields = (given: unknown, kept: unknown, path: string): readonly Fault[] => {
   if (Array.isArray(given) && Array.isArray(kept))
     return given.flatMap((each, index) => unknownFields(each, kept[index], `${path}[${index}]`))
@@ -97,16 +97,16 @@ const toObject = ({ values }: Manifest, namespace: string): Outcome => {
 const toProblems = (manifest: Manifest, faults: readonly Fault[]): readonly Problem[] =>
   faults.map(({ path, message }) => ({ source: manifest.sourceOf(path), key: `${manifest.label}: ${path}`, message }))
 
-/** The files to load: the named ones, else the examples beside the working directory if they are there. */
+/** The paths to load: `named`, else the folder examples/targets in the working directory if it exists. */
 export const targetPaths = (named: readonly string[]): readonly string[] => {
   if (named.length > 0) return named
   return existsSync(examplesFolder) ? [examplesFolder] : []
 }
 
-/** What a manifest says, in a few bytes. */
+/** SHA-256 of a manifest's values, in hex. */
 const digestOf = ({ values }: Manifest): string => createHash("sha256").update(JSON.stringify(values)).digest("hex")
 
-/** The targets and Secrets of YAML files, and every problem with file, line, document and field. */
+/** Reads the targets and Secrets of YAML files. Each problem names file, line, document and field. */
 export const readTargets = (
   paths: readonly string[],
   namespace: string,
@@ -124,7 +124,7 @@ export const readTargets = (
   }
 }
 
-/** Throws `ConfigInvalid` that lists every problem: a start with half of the targets would only look like a success. */
+/** Throws `ConfigInvalid` with every problem, if there is one: the role does not start with only a part of the targets. */
 export const ensureSound = (problems: readonly Problem[]): void => {
   if (problems.length > 0) throw configError(problems, "the targets")
 }

@@ -3,16 +3,16 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 import type { Base } from "../role.ts"
 import { startHttpListener } from "./http-listener.ts"
 
-/** What `/readyz` asks. */
+/** Dependencies of {@link healthHandler}. */
 type HealthDeps = {
   readonly telemetry: TelemetryPort
-  /** True while requests should be sent here. */
+  /** Result of `/readyz`: true while requests should be sent here. */
   readonly isReady: () => boolean
-  /** Asked by `/healthz`: false if only a new process can help. Default: always true, since this one answers. */
+  /** Result of `/healthz`: false if only a restart of the process can help. Default: always true. */
   readonly isAlive?: () => boolean
 }
 
-/** Serves /metrics, /healthz and /readyz, apart from the public port. */
+/** Handles /metrics, /healthz and /readyz: 200, or 503 if unhealthy or not ready. Not for the public port. */
 export const healthHandler =
   ({ telemetry, isReady, isAlive = () => true }: HealthDeps): RequestListener =>
   (request, response) => {
@@ -35,8 +35,8 @@ export const healthHandler =
   }
 
 /**
- * Serves {@link healthHandler} at metrics.listen, if it is configured. Start it first: it is closed last then, and tells
- * of the whole start and end.
+ * Serves {@link healthHandler} at metrics.listen, if it is configured. Call it before anything else is started: it is then
+ * closed last, and serves during the whole start and shutdown.
  */
 export const startHealth = async (
   { config, telemetry, started }: Base,

@@ -10,27 +10,27 @@ import { AppError } from "../../errors.ts"
 import type { Unreadable } from "../../gateway/gateway.ts"
 import { newRequestId } from "../../gateway/incoming.ts"
 
-/** The connections of an HTTP server, and the answers that are not out on them. */
+/** The connections of an HTTP server, and the responses on them that are not completely sent. */
 type Connections = {
-  /** From now on a connection ends with the next answer whose head goes out; those that are on their way count. */
+  /** From now on, every response whose head is not sent yet closes its connection (`Connection: close`). */
   endWithAnswers(): void
-  /** True if this connection carries no answer, and none is due but that to a request which has not come whole. */
+  /** True if no response is being sent on this connection, and none is due except to an incomplete request. */
   isSilent(socket: Duplex): boolean
-  /** True if no answer is on its way. */
+  /** True if no response is open. */
   areQuiet(): boolean
-  /** Resolves when no answer is on its way, or when `signal` is aborted. */
+  /** Resolves when no response is open, or when `signal` is aborted. */
   quiet(signal: AbortSignal): Promise<void>
 }
 
 /**
- * Follows the connections of a server; call it before the server gets its handler. From then on what the server closes as
- * idle are connections that have carried an answer and carry none now: Node's own choice has also those whose answer was
- * given to it and is not out yet, which cuts it.
+ * Tracks the connections of a server; call it before the server gets its handler. It also replaces the server's
+ * closeIdleConnections: only connections with received bytes and no open response are closed. Node's own method also
+ * closes connections whose response has ended but is not flushed yet, which truncates the response.
  */
 const followConnections = (server: Server): Connections => {
   const sockets = new Set<Socket>()
   const open = new Set<ServerResponse>()
-  /** Those of each connection: whoever sends garbage must not have us look through all. */
+  /** Open responses by connection, so that a malformed request costs no search through all open responses. */
   const answering = new Map<Duplex, Set<ServerResponse>>()
   let areEnding = false
   server.on("connection", (socket) => {
@@ -69,34 +69,40 @@ const followConnections = (server: Server): Connections => {
   }
 }
 
-/** A server that listens. */
+/** A listening HTTP server. */
 export type HttpListener = {
-  /** e.g. `http://127.0.0.1:8080`: where a client on this machine reaches it. */
+  /** URL for a client on this machine, e.g. `http://127.0.0.1:8080`. */
   readonly url: string
   readonly port: number
-  /** From now on connections end with the next answer: clients that keep them open come back, and to somebody else. */
+  /** From now on connections close with the next response, so that clients reconnect, possibly to another replica. */
   sendAway(): void
-  /** No new connections; idle ones end. What runs goes on, and what still comes on its connections is answered. */
+  /** Refuses new connections and closes idle ones. Open requests go on; more requests on their connections are served. */
   stopAccepting(): Promise<void>
-  /** After {@link stopAccepting}: resolves when every answer is out and nobody may send more, or when `signal` is aborted. */
+  /**
+   * Call it after {@link stopAccepting}. Resolves when every response is sent and no connection can bring another request,
+   * or when `signal` is aborted.
+   */
   settle(signal: AbortSignal): Promise<void>
-  /** Ends every connection that is left, and resolves when all are gone. */
+  /** Destroys all remaining connections; resolves when all are closed. */
   close(): Promise<void>
 }
 
-/** What this server needs besides {@link httpServerOptions}; Node's defaults check timeouts too rarely. */
+/** {@link httpServerOptions}, plus a check of timeouts every 5 s (Node's default is 30 s). */
 const serverOptions: ServerOptions = {
   ...httpServerOptions,
   connectionsCheckingInterval: 5_000,
-  /** TCP keep-alive finds clients that vanished while a stream is silent. */
+  /** TCP keep-alive detects clients that disappeared while a stream is silent. */
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
 }
 
-/** How long a connection may be idle that carried its answer as accepting stopped: time for one who calls at once again. */
+/**
+ * How long a connection may stay idle after its response, once accepting has stopped, in milliseconds: a client may have
+ * sent the next request already.
+ */
 const lingerMs = 1_000
 
-/** `127.0.0.1:8080` or `[::1]:8080` in its parts; the configuration has checked it. */
+/** Splits `127.0.0.1:8080` or `[::1]:8080` into host and port. The configuration has validated the text. */
 export const parseListen = (listen: string): { readonly host: string; readonly port: number } => {
   const colon = listen.lastIndexOf(":")
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(listen.slice(colon + 1)) }
@@ -129,38 +135,41 @@ const startListening = (server: Server, listen: string): Promise<AddressInfo> =>
     })
   })
 
-/** True if only this machine can connect there. */
+/** True if the address (HOST:PORT) is a loopback address, which only this machine can connect to. */
 export const isLoopback = (listen: string): boolean =>
   /^(localhost|127(\.\d{1,3}){3}|::1)$/.test(parseListen(listen).host)
 
-/** A host that a client can use: an address that means «all of mine» is reached as this machine's own. */
+/** The host for a URL: 127.0.0.1 for the unspecified addresses 0.0.0.0 and ::, brackets around IPv6. */
 const reachableHost = (host: string): string => {
   if (host === "0.0.0.0" || host === "::") return "127.0.0.1"
   return host.includes(":") ? `[${host}]` : host
 }
 
-/** A server that does not listen yet. It bounds how long a request may take to arrive, never how long its answer takes. */
+/** Creates a server that does not listen yet. It limits the time to receive a request, not the time of the response. */
 export const makeServer = (): Server => {
   const server = createServer(serverOptions)
   server.timeout = 0
-  // who serves the request says what is wrong with what it expects
+  // the handler answers a request with an unknown Expect header, too
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   return server
 }
 
-/** Answers what is no request, where its connection carries no other answer; ends the connection. */
-const answerUnreadable = (server: Server, connections: Connections, tell: (unreadable: Unreadable) => void): void => {
+/**
+ * Answers bytes that are not a valid HTTP request and closes their connection. If another response is open on the
+ * connection, it is closed without an answer.
+ */
+const answerUnreadable = (server: Server, connections: Connections, report: (unreadable: Unreadable) => void): void => {
   server.on("clientError", (fault, socket) => {
     const error = unreadable(fault)
     if (error === undefined || !socket.writable || !connections.isSilent(socket)) return void socket.destroy()
-    const told = { error, requestId: newRequestId() }
-    tell(told)
-    // what is left of the request is not read: after the answer the client may only end
-    socket.end(unreadableAnswer(told), () => socket.destroy())
+    const refused = { error, requestId: newRequestId() }
+    report(refused)
+    // the rest of the request is not read: the connection is destroyed once the answer is flushed
+    socket.end(unreadableAnswer(refused), () => socket.destroy())
   })
 }
 
-/** How a server that listens ends. */
+/** The functions of {@link HttpListener} that end a server. */
 const endingOf = (server: Server, connections: Connections): Omit<HttpListener, "url" | "port"> => {
   let closed: Promise<void> | undefined
   const stop = (): Promise<void> => {
@@ -170,7 +179,7 @@ const endingOf = (server: Server, connections: Connections): Omit<HttpListener, 
     closed ??= new Promise((resolve) => server.close(() => resolve()))
     return closed
   }
-  /** For as long as a connection may still be used; one that never was is nobody's to wait for. */
+  /** Resolves when all connections are closed, at the latest after {@link lingerMs}: then idle ones have timed out. */
   const linger = (): Promise<void> =>
     new Promise((resolve) => {
       const cancel = clock.timer(lingerMs, resolve)
@@ -182,7 +191,7 @@ const endingOf = (server: Server, connections: Connections): Omit<HttpListener, 
   return {
     sendAway: connections.endWithAnswers,
     stopAccepting: async () => {
-      // a connection with an unread request looks idle: what is here now has been read when the loop has turned once
+      // a connection with an unread request looks idle: let the event loop turn, so that received bytes are read first
       await turn()
       await turn()
       void stop()
@@ -204,19 +213,19 @@ const endingOf = (server: Server, connections: Connections): Omit<HttpListener, 
 }
 
 /**
- * Serves `handler` at `listen` (HOST:PORT); `tell` hears of what could not be read and was refused. Throws `PortInUse` or
- * `ConfigInvalid`, with the address.
+ * Serves `handler` at `listen` (HOST:PORT). `report` gets each refused request that could not be parsed. Throws `PortInUse`
+ * or `ConfigInvalid`, with the address.
  */
 export const startHttpListener = async (
   listen: string,
   handler: RequestListener,
-  tell: (unreadable: Unreadable) => void = () => {},
+  report: (unreadable: Unreadable) => void = () => {},
 ): Promise<HttpListener> => {
   const server = makeServer()
-  // follows each request before its handler gets it
+  // before `handler` is registered, so that each request is tracked before `handler` gets it
   const connections = followConnections(server)
   server.on("request", handler)
-  answerUnreadable(server, connections, tell)
+  answerUnreadable(server, connections, report)
   const { port } = await startListening(server, listen)
   return { url: `http://${reachableHost(parseListen(listen).host)}:${port}`, port, ...endingOf(server, connections) }
 }

@@ -6,29 +6,29 @@ import type { Logger } from "../../ports/telemetry.ts"
 import type { Base } from "../role.ts"
 import { type HttpListener, isLoopback, startHttpListener } from "./http-listener.ts"
 
-/** What serves the public port. */
+/** The handlers of the public port. */
 export type PublicServer = {
   readonly handler: RequestListener
-  /** Hears of what could not be read as a request, and was refused. */
+  /** Logs a refused request that could not be parsed. */
   readonly logUnreadable: (unreadable: Unreadable) => void
 }
 
-/** The port of MCP endpoints and REST API. */
+/** The listener of the public port (gateway.listen), which serves MCP endpoints and REST API. */
 export type PublicListener = {
   readonly listener: HttpListener
-  /** Origin under which clients reach it. */
+  /** Origin under which clients reach the gateway: gateway.public_url, else this machine's. */
   readonly publicUrl: string
-  /** Hands the requests that come from now on to `server`; before that they get 503. */
+  /** Passes all later requests to `server`. Before this call, requests are answered with 503. */
   serve(server: PublicServer): void
 }
 
-/** The configured origin, else this machine's: names that the guard of a listener on all addresses lets in too. */
+/** gateway.public_url, else an origin of this machine whose Host the guard accepts. */
 const publicUrlOf = ({ gateway }: Config, { url, port }: HttpListener): string => {
   if (gateway.public_url !== "") return gateway.public_url
   return isLoopback(gateway.listen) ? url : `http://localhost:${port}`
 }
 
-/** Listens at gateway.listen at once, so that a port in use is told before anything runs. */
+/** Listens at gateway.listen at once, so that a port in use is reported before anything else starts. */
 export const listenPublicly = async ({ config, started }: Base): Promise<PublicListener> => {
   let server: PublicServer = {
     handler: (_request, response) => {
@@ -51,26 +51,29 @@ export const listenPublicly = async ({ config, started }: Base): Promise<PublicL
   }
 }
 
-/** How long requests still come after a replica has said that it is not ready: endpoints and proxies learn it one by one. */
+/**
+ * How long a replica still gets requests after its readiness probe fails, in milliseconds: endpoints and proxies are updated
+ * one after the other.
+ */
 const endpointsMs = 5_000
 
-/** What the end of serving needs. */
+/** Dependencies of {@link endServing}. */
 type EndServingDeps = {
   readonly clock: ClockPort
   readonly log: Logger
   readonly gateway: Pick<Gateway, "drain">
   readonly listener: Pick<HttpListener, "sendAway" | "stopAccepting" | "settle">
-  /** How long open calls get, milliseconds. */
+  /** How long open calls may go on, in milliseconds. */
   readonly drainMs: number
 }
 
 /**
- * Ends the serving of a replica that is not ready any more: while endpoints still lead here requests are served, and
- * clients learn from the answers that their connections end; then there are no new connections, streams are told to come
- * back, calls get their time. Resolves when nothing is open any more.
+ * Shuts down the public port of a replica that is no longer ready. For {@link endpointsMs} it serves on, and each response
+ * closes its connection. Then it refuses new connections, asks the clients of streams to reconnect, and waits for open
+ * calls. Resolves when nothing is open, at the latest after `drainMs` more.
  */
 export const endServing = async ({ clock, log, gateway, listener, drainMs }: EndServingDeps): Promise<void> => {
-  log.info("not ready any more; serving until endpoints know", { ms: endpointsMs })
+  log.info("no longer ready; serving until endpoints are updated", { ms: endpointsMs })
   listener.sendAway()
   await clock.sleep(endpointsMs)
   const limit = new AbortController()
