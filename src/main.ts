@@ -35,8 +35,8 @@ const ignoreClosedPipe = (stream: NodeJS.WriteStream): void => {
 }
 
 /**
- * Signals within this time, in milliseconds, count as one: after Ctrl-C, the terminal and npm both send a signal to this
- * process.
+ * Signals within this time, in milliseconds, count as one: after Ctrl-C, the terminal and npm both send a signal to
+ * this process.
  */
 const sameSignalMs = 1_000
 
@@ -155,7 +155,9 @@ const check = async ({ role, settings, reach }: Extract<Command, { kind: "check"
   return (await runCheck({ role, settings, reach, environment: processEnvironment(), write })) ? 0 : 1
 }
 
-/** Aborted by SIGHUP, SIGINT or SIGTERM. The process then exits with 128 + the signal's number, as without a handler. */
+/**
+ * Aborted by SIGHUP, SIGINT or SIGTERM. The process then exits with 128 + the signal's number, as without a handler.
+ */
 const untilSignal = (): AbortSignal => {
   const ending = new AbortController()
   for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }))

@@ -17,7 +17,7 @@ import { createTarget, deleteTarget, getTarget, listTargets } from "./targets.ts
 import { testTarget } from "./trial.ts"
 import { whoami } from "./who.ts"
 
-/** Longest time of a call, in seconds, unless it says otherwise. */
+/** Timeout of a call in seconds, unless its {@link Operation} has another one. */
 const callSeconds = 30
 
 /** GET /api/openapi.json */
@@ -76,7 +76,7 @@ const identify = async ({ options, event, facts }: Context): Promise<Identity> =
   return identity
 }
 
-/** The call that a context asks for; throws Forbidden and InvalidParams. */
+/** Builds the call of a request. Throws Forbidden, InvalidParams and BadPath. */
 const toCall = (context: Context, name: OperationName, identity: Identity, holding: Holding): Call => {
   const { options, event, facts, requestId } = context
   const params = decodeParams(event.context.params)
@@ -97,7 +97,9 @@ const toCall = (context: Context, name: OperationName, identity: Identity, holdi
   return { deps: options, identity, admin, params, query, headers, signal, requestId, body, changes }
 }
 
-/** Does a permitted call, within its time. */
+/**
+ * Authenticates and authorizes a request, then runs its handler. Throws ClusterUnavailable after the call's timeout.
+ */
 const run = async (context: Context, name: OperationName): Promise<Answer> => {
   const identity = await identify(context)
   const holding = context.options.bodies.open()
@@ -114,7 +116,7 @@ const run = async (context: Context, name: OperationName): Promise<Answer> => {
   }
 }
 
-/** Nothing of an unknown path shows to strangers, not even that it is unknown. */
+/** Refuses an unknown path or method. Authentication comes first, so that without a token all paths look alike. */
 const refuse = async (context: Context, allow: readonly string[]): Promise<Answer> => {
   await identify(context)
   if (allow.length === 0) throw new AppError("RouteNotFound", { detail: "The REST API has no such path." })
@@ -125,8 +127,8 @@ const refuse = async (context: Context, allow: readonly string[]): Promise<Answe
 }
 
 /**
- * Makes the REST API over targets, credentials and instances: an h3 app that answers everything below /api. Every call
- * needs a token for the purpose `api`; every error is a problem document.
+ * Creates the REST API for targets, credentials and instances: an h3 app that answers every path below /api. Every call
+ * needs a token for the purpose `api`. Every error is a problem document (RFC 9457).
  */
 export const createAdmin = (options: AdminOptions): H3 => {
   const respond = createResponder(options)

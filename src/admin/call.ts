@@ -11,7 +11,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TrialPort } from "./trial-port.ts"
 
-/** What the calls of the REST API work with. */
+/** Dependencies of the handlers of the REST API. */
 export type Deps = {
   readonly cluster: ClusterPort
   /** Namespace of targets, instances and their Secrets. */
@@ -20,21 +20,21 @@ export type Deps = {
   readonly instances: Reflection<MCPInstance>
   readonly access: Access
   readonly clock: ClockPort
-  /** Asks the plugins for subject keys; absent while none is loaded. */
+  /** Calls the subject-key strategies of plugins; absent if no plugin is loaded. */
   readonly strategies?: AskStrategy
-  /** What a target's choices of plugins are wrong about; absent while none is loaded. */
+  /** Finds faults in a target's choices of plugins; absent if no plugin is loaded. */
   readonly pluginFaults?: FindPluginFaults
-  /** Reaches servers, to test them. */
+  /** Sends requests to servers, for the test of a target. */
   readonly trial: TrialPort
-  /** What is masked in logs. */
+  /** Shares the search patterns of secret values, which are masked in logs. */
   readonly needles: NeedleShare
 }
 
-/** One permitted call. */
+/** A call that the caller is permitted to make. */
 export type Call = {
   readonly deps: Deps
   readonly identity: Identity
-  /** True if the caller administers. */
+  /** True if the caller is an administrator. */
   readonly admin: boolean
   /** Decoded parameters of the path. */
   readonly params: Readonly<Record<string, string>>
@@ -42,17 +42,17 @@ export type Call = {
   readonly headers: Headers
   /** Id of the request, also in the log. */
   readonly requestId: string
-  /** Reads the body as JSON; undefined if there is none. */
+  /** Reads the body as JSON; undefined if there is none. Throws what {@link readJson} throws. */
   readonly body: () => Promise<unknown>
-  /** Says whose values the call changes, for its line in the log. The last word counts. */
+  /** Sets the credential scope that the call changes, for its line in the log. The last call counts. */
   readonly changes: (scope: ScopeRef) => void
-  /** Aborted when the call has taken too long. */
+  /** Aborted at the call's timeout. */
   readonly signal: AbortSignal
 }
 
-/** What a call answers; status 200 by default, no body with 204. `body` is sent as JSON, `text` as plain text. */
+/** The response of a call; status 200 by default, no body with 204. `body` is sent as JSON, `text` as plain text. */
 export type Answer = {
-  /** What the answer tells of, if that is an error: what caused it goes to the log. */
+  /** An error that the response reports in its body; the error's cause is logged. */
   readonly error?: AppError
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
@@ -60,22 +60,22 @@ export type Answer = {
   readonly text?: string | ReadableStream<Uint8Array>
 }
 
-/** Does one call. */
+/** Handles one call. */
 export type Handler = (call: Call) => Promise<Answer> | Answer
 
-/** How long an answer waits for the local copy to show what the call wrote, in milliseconds. */
+/** How long a response waits until the watch cache shows what the call wrote, in milliseconds. */
 const catchUpMs = 2_000
 
-/** Instances listed at once. */
+/** Page size of a list call to the API server. */
 const pageSize = 500
 
-/** The error for a target that is not there, or not for the caller. */
+/** The error for a target that does not exist, or that the caller may not use: both look alike. */
 export const targetNotFound = (name: string): AppError =>
   new AppError("TargetNotFound", { detail: `There is no target '${name.slice(0, 64)}' that you may use.` })
 
 /**
- * The target that the path names, if the caller may use it; administrators get what the API server has now. Throws
- * `TargetNotFound`, alike for unknown and for invisible targets.
+ * The target that the path names, if the caller may use it. Administrators get the API server's current version, others
+ * that of the watch cache. Throws the same `TargetNotFound` for unknown targets and for those the caller may not use.
  */
 export const requireTarget = async ({ deps, identity, admin, params, signal }: Call): Promise<MCPTarget> => {
   const { id: name = "" } = params
@@ -87,7 +87,7 @@ export const requireTarget = async ({ deps, identity, admin, params, signal }: C
   return target
 }
 
-/** All instances of a target as the API server has them now, without those that are being deleted. */
+/** All instances of a target, read from the API server, without those that are being deleted. */
 export const listInstancesOf = async ({ deps, signal }: Call, target: MCPTarget): Promise<readonly MCPInstance[]> => {
   const found: MCPInstance[] = []
   let token: string | undefined
@@ -106,8 +106,8 @@ export const listInstancesOf = async ({ deps, signal }: Call, target: MCPTarget)
 }
 
 /**
- * Waits until the local copy shows what was written, so that the caller's next request meets it. Gives up silently
- * after two seconds: the write has happened anyway.
+ * Waits until the watch cache shows a write (`seen` returns true), so that the caller's next request sees it too.
+ * Resolves after two seconds in any case, since the write itself has succeeded.
  */
 export const caughtUp = <T>(reflection: Reflection<T>, clock: ClockPort, seen: () => boolean): Promise<void> => {
   if (seen()) return Promise.resolve()

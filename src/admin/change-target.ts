@@ -27,17 +27,17 @@ const manages = (fields: FieldSet, path: readonly string[]): boolean => {
   for (const name of path) {
     const next = at[`f:${name}`]
     if (next === undefined) return false
-    // the whole value is theirs, whatever is in it
+    // an empty set: the manager owns the whole value below this field
     if (Object.keys(next).length === 0) return true
     at = next
   }
   return true
 }
 
-/** A field that a patch would take from its manager. */
+/** A field that a patch would change although another field manager owns it. */
 type TakenField = { readonly path: readonly string[]; readonly manager: string }
 
-/** What a merge patch of an object would take from others, once per field. Pure. */
+/** The fields of a merge patch that other field managers own, each once. Pure. */
 const takenFields = (patch: Fields, others: readonly FieldManager[]): TakenField[] =>
   pathsOf(patch).flatMap((path) => {
     const manager = others.find(({ fields }) => manages(fields, path))?.name
@@ -45,8 +45,8 @@ const takenFields = (patch: Fields, others: readonly FieldManager[]): TakenField
   })
 
 /**
- * Throws `ManagedElsewhere`, naming fields and managers, if a change would undo what another one wrote last: a file that
- * is applied again would undo it in turn. `toRestPath` gives the path of a field in the REST API.
+ * Throws `ManagedElsewhere`, with fields and managers, if there are fields that another field manager wrote last
+ * (kubectl apply, Helm): the next apply would undo the change. `toRestPath` converts a field's path to REST names.
  */
 const ensureOurs = (taken: readonly TakenField[], toRestPath: (path: readonly string[]) => readonly string[]): void => {
   if (taken.length === 0) return
@@ -63,12 +63,12 @@ const ensureOurs = (taken: readonly TakenField[], toRestPath: (path: readonly st
   })
 }
 
-/** Changes of others that a change may meet before it gives up: each of them was somebody's success. */
+/** Maximum number of conflicts with other writers before a change fails with `Conflict`. */
 const maxConflicts = 100
 
 const knownSpec = (target: MCPTarget) => fromRest(MCPTargetSpec, writablePart(target))
 
-/** One try against the generation that was read; undefined if it is another one by now. */
+/** One attempt to write, for the generation that was read only; undefined if the generation has changed since. */
 const writeOnce = async (
   { deps, signal }: Call,
   { object: old, others }: Managed<MCPTarget>,
@@ -83,7 +83,7 @@ const writeOnce = async (
   } catch (error) {
     if (hasCode(error, "ApiConflict")) return undefined
     if (hasCode(error, "ApiNotFound")) throw targetNotFound(name)
-    // the API server's own words quote the object's values
+    // the API server's message quotes values of the object, so it is only the cause, for the log
     if (hasCode(error, "ApiInvalid"))
       throw new AppError("ValidationFailed", { detail: "The cluster refused the target as invalid.", cause: error })
     throw error
@@ -91,9 +91,9 @@ const writeOnce = async (
 }
 
 /**
- * Reads, decides and writes the very generation that was read, which is what the ETag names; once more if somebody changed the
- * spec meanwhile. So a write of the status in between is no conflict, however often it is written, and one of the spec is one
- * only for who named a version.
+ * Reads the target, calls `decide` and writes the result for the generation that was read (the ETag). If the spec has
+ * changed meanwhile, it repeats all of this. Writes of the status are therefore no conflict, and a write of the spec
+ * fails the call only if the caller named a version.
  */
 const change = async (call: Call, decide: (old: MCPTarget) => MCPTarget): Promise<MCPTarget> => {
   const { deps, headers, signal } = call
@@ -122,11 +122,11 @@ const answer = async (call: Call, written: MCPTarget): Promise<Answer> => {
 const named = (body: unknown, name: string): unknown =>
   typeof body === "object" && body !== null && !Array.isArray(body) ? { name, ...body } : body
 
-/** PUT /api/targets/{id}: the body is all that the target is from now on. */
+/** PUT /api/targets/{id}: replaces all writable fields of the target with the body. */
 export const replaceTarget: Handler = async (call) => {
   const target = await requireTarget(call)
   const { name } = target.metadata
-  // before anything is asked for that could not help
+  // If-None-Match first: a missing If-Match must not be demanded from a call that fails anyway
   ensureNoneMatch(call.headers, target)
   requireIfMatch(call.headers)
   const body = named(await call.body(), name)
@@ -134,11 +134,11 @@ export const replaceTarget: Handler = async (call) => {
   return await answer(call, written)
 }
 
-/** PATCH /api/targets/{id}: an RFC 7396 merge patch of what a GET shows. */
+/** PATCH /api/targets/{id}: an RFC 7396 merge patch of the target as a GET returns it. */
 export const patchTarget: Handler = async (call) => {
   await requireTarget(call)
   const patch = withoutReadOnly(await call.body())
-  // null takes an unknown field away before anybody could call it unknown
+  // checked before merging: null would remove an unknown field, so that it would not be refused later
   const unknown = unknownFields(TargetInput, patch)
   if (unknown.length > 0) throw validationFailed(unknown)
   const written = await change(call, (old) =>

@@ -18,7 +18,7 @@ import {
   Whoami,
 } from "./resources.ts"
 
-/** The schemas that the document names. */
+/** The named schemas of the OpenAPI document. */
 export const schemas = {
   Target,
   ShownTarget,
@@ -36,10 +36,10 @@ export const schemas = {
   Whoami,
 } as const satisfies Readonly<Record<string, z.ZodType>>
 
-/** Name of a schema of the document. */
+/** Name of a schema of the OpenAPI document. */
 type SchemaName = keyof typeof schemas
 
-/** What a call takes and answers, besides what {@link operations} says of it. */
+/** Request and response of a call, in addition to its row in {@link operations}. */
 export type Contract = {
   readonly summary: string
   readonly description?: string
@@ -47,13 +47,13 @@ export type Contract = {
     readonly schema: SchemaName | "TargetPatch"
     readonly required: boolean
   }
-  /** `text` is plain text, `document` this document. */
+  /** `text` = plain text, `document` = the OpenAPI document. */
   readonly answer: { readonly status: 200 | 201 | 204; readonly schema?: SchemaName | "text" | "document" }
-  /** What it may be refused with, besides {@link commonErrors}. */
+  /** Error codes of the call, in addition to {@link commonErrors}. */
   readonly errors: readonly ErrorCode[]
 }
 
-/** What every call may be refused with. */
+/** Error codes of every call. */
 export const commonErrors: readonly ErrorCode[] = [
   "BadPath",
   "InvalidParams",
@@ -82,8 +82,8 @@ const readValues = (whose: string): Contract => ({
   errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound"],
 })
 const writeValues = (whose: string): Contract => ({
-  summary: `Make the body the credential values of ${whose}, and no others`,
-  description: "Instances that were started with the scope are drained; the answer names them.",
+  summary: `Replace all credential values of ${whose} with the body`,
+  description: "Instances that were started with values of the scope are drained; the response names them.",
   body: { schema: "ValuesInput", required: true },
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
@@ -91,14 +91,14 @@ const writeValues = (whose: string): Contract => ({
 const patchValues = (whose: string): Contract => ({
   summary: `Change single credential values of ${whose}`,
   description:
-    "An RFC 7396 merge patch: null removes a value, names that are not given stay. Instances that were started with the scope are drained; the answer names them.",
+    "An RFC 7396 merge patch: null removes a value, values that are not given stay. Instances that were started with values of the scope are drained; the response names them.",
   body: { schema: "ValuesPatch", required: true },
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
 })
 const removeValues = (whose: string): Contract => ({
   summary: `Remove the credential values of ${whose}`,
-  description: "Harmless if there are none. Instances that were started with the scope are drained.",
+  description: "Succeeds if there are none, too. Instances that were started with values of the scope are drained.",
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "RouteNotFound", "PreconditionFailed"],
 })
@@ -111,14 +111,15 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
     errors: [],
   },
   createTarget: {
-    summary: "Make a target",
+    summary: "Create a target",
     body: { schema: "TargetInput", required: true },
     answer: { status: 201, schema: "Target" },
     errors: ["AlreadyExists", ...bodyErrors],
   },
   listTargets: {
     summary: "List targets",
-    description: "In the order of their names. Who does not administer sees what they may use, without its inner life.",
+    description:
+      "Sorted by name. Administrators see all targets with all fields; others see the targets that they may use, with the fields that users need.",
     answer: { status: 200, schema: "TargetPage" },
     errors: [],
   },
@@ -130,14 +131,15 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   replaceTarget: {
     summary: "Replace a target",
     description:
-      "The body is all that the target is from now on; what only a GET shows is ignored. A field that another field manager wrote last (kubectl apply, Helm) is not changed unless force is true.",
+      "The body replaces all fields of the target; fields that only a GET returns are ignored. A change of a field that another field manager wrote last (kubectl apply, Helm) is refused unless force is true.",
     body: { schema: "TargetInput", required: true },
     answer: { status: 200, schema: "Target" },
     errors: ["TargetNotFound", "PreconditionRequired", ...changeErrors, ...bodyErrors],
   },
   patchTarget: {
     summary: "Change a target",
-    description: "An RFC 7396 merge patch: null removes, objects merge, everything else replaces.",
+    description:
+      "An RFC 7396 merge patch: null removes a field, objects are merged, any other value replaces the field.",
     body: { schema: "TargetPatch", required: true },
     answer: { status: 200, schema: "Target" },
     errors: ["TargetNotFound", ...changeErrors, ...bodyErrors],
@@ -149,15 +151,15 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   },
   restartInstances: {
     summary: "End the instances of a target",
-    description: "All of them, or one sharer's; the next request makes new ones.",
+    description: "All instances, or those of one user, role or group. The next request starts a new instance.",
     body: { schema: "RestartInput", required: false },
     answer: { status: 200, schema: "Restarted" },
     errors: ["TargetNotFound", ...bodyErrors],
   },
   testTarget: {
-    summary: "Try the caller's server",
+    summary: "Test a target with the caller's instance",
     description:
-      "Starts or finds the caller's instance and opens it as an MCP client would. A server that does not work is an answer with ok: false; an error means that it could not be tried.",
+      "Starts or finds the caller's instance and connects to it as an MCP client does. If the server does not work, the response has ok: false; an error means that it could not be tested.",
     body: { schema: "EmptyInput", required: false },
     answer: { status: 200, schema: "TestResult" },
     errors: [
@@ -178,7 +180,7 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   },
   listInstances: {
     summary: "List instances",
-    description: "Who does not administer sees their own instances of per_user targets.",
+    description: "Administrators see all instances; others see their own instances of per_user targets.",
     answer: { status: 200, schema: "InstancePage" },
     errors: [],
   },
@@ -189,14 +191,14 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   },
   deleteInstance: {
     summary: "End an instance",
-    description: "Its Pod, Service and Secret go with it; the next request makes a new one.",
+    description: "Its Pod, Service and Secret are deleted too. The next request starts a new instance.",
     answer: { status: 204 },
     errors: ["InstanceNotFound"],
   },
   instanceLogs: {
     summary: "Show the log of an instance's container",
     description:
-      "Secret values are masked. Empty before the first start. When followed, it ends with the container's life, at most after an hour.",
+      "Secret values are masked. Empty before the first start. With follow, the response ends when the container ends, at the latest after an hour.",
     answer: { status: 200, schema: "text" },
     errors: ["InstanceNotFound", "TooManyLogs"],
   },
@@ -213,8 +215,8 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   patchValues: patchValues("a role, group or user"),
   deleteValues: removeValues("a role, group or user"),
   whoami: {
-    summary: "Show who the caller is",
-    description: "With the subject key for each target that they may use, or why there is none.",
+    summary: "Show the caller's identity",
+    description: "With the caller's subject key for each target that they may use, or why they have none.",
     answer: { status: 200, schema: "Whoami" },
     errors: [],
   },

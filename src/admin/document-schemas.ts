@@ -4,13 +4,13 @@ import { schemas } from "./contracts.ts"
 import { isOperation, operation, operations } from "./operations.ts"
 import { readOnlyTargetFields } from "./resources.ts"
 
-/** A JSON Schema, as the document carries it. */
+/** A JSON Schema of the OpenAPI document. */
 export type JsonSchema = { readonly [key: string]: unknown }
 
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Without what only Kubernetes understands, and with what it means instead. */
+/** Removes the x-kubernetes-* keywords; x-kubernetes-int-or-string becomes its JSON Schema equivalent. */
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain)
   if (!isMap(value)) return value
@@ -25,12 +25,12 @@ const toSchema = (schema: z.ZodType, io: "input" | "output"): JsonSchema =>
 const propertiesOf = (schema: JsonSchema): Readonly<Record<string, JsonSchema>> =>
   isMap(schema.properties) ? (schema.properties as Record<string, JsonSchema>) : {}
 
-/** What a GET shows and a body may send back, to no effect. */
+/** Schemas of the read-only fields, which a body may contain: they are ignored. */
 const ignored = Object.fromEntries(
-  readOnlyTargetFields.map((name) => [name, { description: "Ignored: only a GET tells it." }]),
+  readOnlyTargetFields.map((name) => [name, { description: "Read-only: ignored in a request." }]),
 )
 
-/** The form that a merge patch of a schema has: everything optional, null removes, objects merge. */
+/** The schema of a merge patch (RFC 7396): every field is optional and may be null. */
 const toPatch = (schema: JsonSchema): JsonSchema => {
   const { required: _, default: __, ...rest } = schema
   const properties = Object.entries(propertiesOf(schema)).map(([name, each]) => [
@@ -59,7 +59,7 @@ const problem: JsonSchema = {
     type: { type: "string", const: "about:blank" },
     title: { type: "string", description: "The HTTP status in words." },
     status: { type: "integer", description: "The HTTP status." },
-    detail: { type: "string", description: "What is wrong, with names, never with values." },
+    detail: { type: "string", description: "What is wrong. Contains names, never values." },
     code: { type: "string", enum: Object.keys(errorTable), description: "Stable name of the error." },
     help: { type: "string", description: "What to do next." },
     retryable: { type: "boolean", description: "True if the same request may succeed later." },
@@ -73,14 +73,14 @@ const problem: JsonSchema = {
         properties: {
           pointer: { type: "string", description: "JSON Pointer (RFC 6901) of the field in the body." },
           detail: { type: "string", description: "Which rule it breaks." },
-          manager: { type: "string", description: "Who wrote the field last." },
+          manager: { type: "string", description: "The field manager that wrote the field last." },
         },
       },
     },
   },
 }
 
-/** Every schema of the document, by its name. */
+/** All schemas of the OpenAPI document, by name. */
 export const documentSchemas = (): Readonly<Record<string, JsonSchema>> => {
   const made = Object.entries(schemas).map(([name, schema]): [string, JsonSchema] => [
     name,
@@ -103,11 +103,14 @@ const below = (path: string) =>
     .filter(isOperation)
     .filter((name) => operation(name).path.startsWith(path))
 
-/** What is deleted by these is not gone: a scope without values is there, and has no names. No state leads there. */
+/**
+ * True for calls that delete a scope's values. They get no link: an empty scope still answers 200, which test tools
+ * would report as a use after deletion.
+ */
 const emptiesScope = (name: string): boolean =>
   operation(name as keyof typeof operations).method === "DELETE" && name.endsWith("Values")
 
-/** The calls that a target leads to; `name` and `etag` are runtime expressions (OpenAPI 3.1 §4.8.20). */
+/** Links from a target to its calls; `name` and `etag` are runtime expressions (OpenAPI 3.1 §4.8.20). */
 const fromTarget = (name: string, etag?: string): Readonly<Record<string, Link>> =>
   Object.fromEntries(
     below("/targets/:id")
@@ -125,7 +128,7 @@ const fromInstances: Readonly<Record<string, Link>> = Object.fromEntries(
   ]),
 )
 
-/** What the answer of a call gives to others: ids, and the version that a replacement needs. */
+/** Links from a call's response to other calls: names, and the ETag for a replacement. Undefined if there are none. */
 export const linksOf = (name: string): Readonly<Record<string, Link>> | undefined => {
   switch (name) {
     case "createTarget":

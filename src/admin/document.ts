@@ -15,7 +15,7 @@ const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}
 /** `/targets/:id/env/:scope/**:who` as OpenAPI writes it. */
 export const documentPath = (path: string): string => `/api${path.replaceAll(/(?:\*\*)?:(\w+)/g, "{$1}")}`
 
-/** What a path can carry: no backslash, no NUL, and no segment that is `.` or `..`, however they are written. */
+/** What a URL path can carry: no backslash, no NUL and no segment `.` or `..`, which URL parsers change or refuse. */
 const whoPattern = "^(?!(?:.*/)?\\.{1,2}(?:/|$))[^\\\\\\x00]+$"
 
 const pathParameters: Readonly<Record<string, { readonly schema: JsonSchema; readonly description: string }>> = {
@@ -26,35 +26,38 @@ const pathParameters: Readonly<Record<string, { readonly schema: JsonSchema; rea
   name: { schema: { type: "string", pattern: namePattern.source }, description: "Name of the instance." },
   scope: {
     schema: { type: "string", enum: credentialScopes },
-    description: "default stands alone; role, group and user need the name of one.",
+    description: "default applies to everybody; role, group and user need a name after it.",
   },
   who: {
     schema: { type: "string", minLength: 1, maxLength: maxWho, pattern: whoPattern },
-    description: "issuer/name of the role, group or user; the bare name while one issuer is configured.",
+    description: "issuer/name of the role, group or user; the name alone is enough if one issuer is configured.",
   },
 }
 
 const queryParameters: Readonly<Record<string, { readonly schema: JsonSchema; readonly description: string }>> = {
   limit: {
     schema: { type: "integer", minimum: 1, maximum: 500, default: 100 },
-    description: "Most items of a page.",
+    description: "Maximum number of items of a page.",
   },
   continue: {
     schema: { type: "string", pattern: namePattern.source },
-    description: "The token that the page before ended with.",
+    description: "The value of continue in the previous page.",
   },
   force: {
     schema: { type: "boolean", default: false },
-    description: "True: change fields that another field manager wrote last, too.",
+    description: "True: also change fields that another field manager wrote last.",
   },
   tail: {
     schema: { type: "integer", minimum: 1, maximum: 10_000, default: 500 },
-    description: "Lines from the end of the log.",
+    description: "Number of lines from the end of the log.",
   },
-  follow: { schema: { type: "boolean", default: false }, description: "True: go on with what is written from now on." },
+  follow: {
+    schema: { type: "boolean", default: false },
+    description: "True: keep the response open and send new lines as they are written.",
+  },
   previous: {
     schema: { type: "boolean", default: false },
-    description: "True: the life of the container before its last restart.",
+    description: "True: the log of the container before its last restart.",
   },
 }
 
@@ -70,7 +73,7 @@ const ifMatch = (method: Operation["method"]): Json => ({
   in: "header",
   required: method === "PUT",
   schema: { type: "string" },
-  description: "ETag of the version that is meant, or *.",
+  description: "ETag of the version to change, or * for any.",
 })
 
 const ifNoneMatch: Json = {
@@ -78,13 +81,13 @@ const ifNoneMatch: Json = {
   in: "header",
   required: false,
   schema: { type: "string" },
-  description: "ETags of versions that are not meant; * refuses every one, since these calls make no target.",
+  description: "ETags of versions that must not be changed; with * the call is always refused.",
 }
 
 const parametersOf = (name: string, { path, method, query = [] }: Operation): readonly Json[] => {
   const inPath = [...path.matchAll(/:(\w+)/g)].map(([, each = ""]) => {
     const found = parameter(each, "path", pathParameters)
-    // without a name behind it, only the scope of everybody makes sense
+    // in a path without a name, only the scope `default` is valid
     return each === "scope" ? { ...found, schema: scopeSchema(path) } : found
   })
   const versioned = ["replaceTarget", "patchTarget", "deleteTarget"].includes(name)
@@ -125,7 +128,7 @@ const refusalHeaders = (codes: readonly ErrorCode[]): Json => ({
   ...(codes.some((code) => errorTable[code].retryable) ? { "Retry-After": header("Seconds to wait.") } : {}),
 })
 
-/** The refusals by HTTP status, each with its codes. */
+/** The error responses by HTTP status, each with its error codes. */
 const refusalsOf = (codes: readonly ErrorCode[]): Readonly<Record<string, Json>> => {
   const byStatus = Map.groupBy(codes, (code) => errorTable[code].status)
   const entries = [...byStatus].sort(([left], [right]) => left - right)
@@ -143,8 +146,8 @@ const refusalsOf = (codes: readonly ErrorCode[]): Readonly<Record<string, Json>>
 
 const rights: Readonly<Record<Operation["who"], string>> = {
   admin: "For administrators.",
-  usable: "For everybody, of targets that they may use.",
-  own: "For everybody, of what is their own; administrators see all.",
+  usable: "For everybody, for targets that they may use.",
+  own: "For everybody, for their own objects; administrators see all.",
 }
 
 const bodyOf = ({ body }: Contract, { takes }: Operation): Json => {
@@ -184,7 +187,7 @@ const pathsOf = (): Json => {
   return paths
 }
 
-/** The REST API as an OpenAPI 3.1 document, made of the schemas and tables that it runs on. */
+/** The REST API as an OpenAPI 3.1 document, built from the schemas and tables that the REST API itself uses. */
 export const makeDocument = (): Json => ({
   openapi: "3.1.0",
   info: {

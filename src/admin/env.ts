@@ -20,7 +20,7 @@ import { drainInstances } from "./restart.ts"
 import { parseBody, toPointer, validationFailed } from "./validation.ts"
 import { formerly, parseWho, type Who, whoText } from "./who.ts"
 
-/** The scope that a call names. */
+/** The credential scope of a call. */
 type Scope = {
   readonly scope: CredentialScope
   readonly who?: Who
@@ -32,11 +32,11 @@ const isScope = (text: string): text is CredentialScope => (credentialScopes as 
 
 const noSuchScope = (detail: string): AppError => new AppError("RouteNotFound", { detail })
 
-/** Which scope a call means. */
+/** How to find the scope of a call. */
 type Scopes = {
-  /** To write. Throws for whoever cannot come: values of an issuer that is not configured would never be used. */
+  /** The scope to write. Throws InvalidParams for an issuer that is not configured: its values would never be used. */
   readonly now: (call: Call) => Scope
-  /** To read and to delete: those that a write with this path meant when it was made, the likeliest first. */
+  /** The scopes to read or delete: those that an earlier write with this path may have used, the likeliest first. */
   readonly before: (call: Call) => readonly Scope[]
 }
 
@@ -48,12 +48,12 @@ const ownScope = ({ identity }: Call): Scope => ({
 
 const own: Scopes = { now: ownScope, before: (call) => [ownScope(call)] }
 
-/** The scope of the path, and the text that tells whose; undefined for `default`. */
+/** The scope of the path, and the text of its role, group or user; no text for `default`. */
 const namedScope = ({ params }: Call): { readonly scope: CredentialScope; readonly text?: string } => {
   const { scope = "", who } = params
   if (!isScope(scope)) throw noSuchScope("The scopes of credentials are default, role, group, user and me.")
   if (scope === "default") {
-    if (who !== undefined) throw noSuchScope("The scope default belongs to nobody: end the path after it.")
+    if (who !== undefined) throw noSuchScope("The scope default has no name: end the path after it.")
     return { scope }
   }
   if (who === undefined) throw noSuchScope(`Say whose values: end the path with ${scope}/ISSUER/NAME.`)
@@ -90,13 +90,13 @@ const viewValues = ({ scope, who }: Scope, summary: ScopeSummary | undefined): V
   digest: summary?.digest,
 })
 
-/** Drains the instances that were composed with this scope. */
+/** Drains the instances that were started with values of this scope; resolves with their names. */
 const restartRecorded = async (call: Call, target: MCPTarget, { scope, who }: Scope): Promise<string[]> => {
   const [secret = ""] = scopeNames(target, [who === undefined ? { scope } : { scope, who }])
   return [...(await drainInstances(call, instancesOf(secret, await listInstancesOf(call, target))))]
 }
 
-/** GET: names, time and digest; no names if nothing is set. */
+/** GET: names, time and digest of the values; an empty list of names if there are none. */
 const get =
   (scopes: Scopes): Handler =>
   async (call) => {
@@ -108,7 +108,7 @@ const get =
     return { body: viewValues(scopes.now(call), undefined) }
   }
 
-/** Values that break a rule, as the answer names them. */
+/** Throws `ValidationFailed` with the given faults, if there are any. */
 const refuseErrors = (errors: readonly FieldError[]): void => {
   const problems = errors.map(({ path, message }) => ({
     pointer: toPointer([path.replace(/^values\.?/, "")].filter((name) => name !== "")),
@@ -132,7 +132,7 @@ const write =
     const scope = scopes.now(call)
     call.changes(scope)
     const values = parseBody(schema, await call.body())
-    // before the names are looked at: no name would help
+    // before the names are checked: if the target does not allow the scope, every name is refused
     ensureAllowed({ target, scope: scope.scope })
     const { declaredOnly } = scope
     refuseErrors(findErrors(target, values, { declaredOnly }))
@@ -141,16 +141,16 @@ const write =
     return { body: { ...viewValues(scope, summary), restarting: await restartRecorded(call, target, scope) } }
   }
 
-/** PUT: makes the body's values the scope's, and no others. */
+/** PUT: replaces all values of the scope with those of the body. */
 const set = write({ schema: ValuesInput, findErrors: findValueErrors, store: setScope })
 
-/** PATCH: changes single values; what they make together with the others is checked when it is known. */
+/** PATCH: changes single values. Rules about all values together are checked by `store`, which reads the others. */
 const change = write<Readonly<Record<string, string | null>>>({
   schema: ValuesPatch,
   findErrors: (target, values, rules) => {
     const entries = Object.entries(values)
     const given = entries.filter((entry): entry is [string, string] => entry[1] !== null)
-    // one that the target no longer declares, or that is refused now, may go
+    // a value may be removed although the target no longer declares its name or its name is reserved now
     const removed = entries.filter(([, value]) => value === null).flatMap(([name]) => findNameErrors(name))
     return [...removed, ...findValueErrors(target, Object.fromEntries(given), rules)]
   },
@@ -161,7 +161,7 @@ const change = write<Readonly<Record<string, string | null>>>({
     }),
 })
 
-/** DELETE: harmless if nothing is set. */
+/** DELETE: succeeds if there are no values, too. */
 const remove =
   (scopes: Scopes): Handler =>
   async (call) => {
@@ -177,7 +177,7 @@ const remove =
     return { body: { ...viewValues(scope, undefined), restarting: [] } }
   }
 
-/** …/env/{scope}[/{who}] */
+/** Handlers of /api/targets/{id}/env/{scope}[/{who}] */
 export const namedValues = { get: get(named), set: set(named), change: change(named), remove: remove(named) }
-/** …/env/me */
+/** Handlers of /api/targets/{id}/env/me */
 export const ownValues = { get: get(own), set: set(own), change: change(own), remove: remove(own) }

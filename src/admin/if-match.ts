@@ -1,15 +1,15 @@
 import type { KubeObject } from "../api/kinds/kind.ts"
 import { AppError } from "../errors.ts"
 
-/** The entity tag of an object: its generation, which writes of the status do not raise. */
+/** The entity tag of an object: its generation, which a write of the status does not change. */
 export const etagOf = ({ metadata: { generation } }: KubeObject): string | undefined =>
   generation === undefined ? undefined : `"${generation}"`
 
-/** Throws `PreconditionRequired` if the request does not say which version it means. */
+/** Throws `PreconditionRequired` if the request has no If-Match. */
 export const requireIfMatch = (headers: Headers): void => {
   if (headers.has("if-match")) return
   throw new AppError("PreconditionRequired", {
-    detail: "Say which version is replaced: send If-Match with the ETag of a GET, or * for whichever there is.",
+    detail: "Name the version to replace: send If-Match with the ETag of a GET, or with * for any version.",
   })
 }
 
@@ -28,12 +28,12 @@ const ensureMatch = (headers: Headers, object: KubeObject): void => {
   })
 }
 
-/** A tag without the mark of a weak one: If-None-Match compares weakly. */
+/** A tag without the prefix W/ of weak tags, since If-None-Match compares weakly. */
 const opaque = (tag: string): string => tag.trim().replace(/^W\//, "")
 
 /**
- * Throws `PreconditionFailed` if If-None-Match (RFC 9110 §13.1.2), if the request has one, names the object's version, or by
- * `*` any: the object is there.
+ * Throws `PreconditionFailed` if the request has an If-None-Match (RFC 9110 §13.1.2) that names the object's version,
+ * or that is `*`, since the object exists.
  */
 export const ensureNoneMatch = (headers: Headers, object: KubeObject): void => {
   const given = headers.get("if-none-match")
@@ -46,13 +46,13 @@ export const ensureNoneMatch = (headers: Headers, object: KubeObject): void => {
   })
 }
 
-/** Both of them, in the order of RFC 9110 §13.2.2. */
+/** Checks If-Match, then If-None-Match (RFC 9110 §13.2.2). Throws `PreconditionFailed`. */
 export const ensurePreconditions = (headers: Headers, object: KubeObject): void => {
   ensureMatch(headers, object)
   ensureNoneMatch(headers, object)
 }
 
-/** Throws `PreconditionFailed` if a request names versions of what has none: nothing would heed them. */
+/** Throws `PreconditionFailed` if the request has If-Match or If-None-Match for a resource that has no ETag. */
 export const refuseVersions = (headers: Headers, what: string): void => {
   for (const name of ["If-Match", "If-None-Match"])
     if (headers.has(name))

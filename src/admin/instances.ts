@@ -7,7 +7,7 @@ import { isOwnInstance } from "./operations.ts"
 import { namePattern, toPage } from "./page.ts"
 import type { Instance } from "./resources.ts"
 
-/** Why the instance is as it is: what drains it, what keeps it from being admitted, else what Ready says. */
+/** Reason and message of the condition that explains the phase: Draining if True, Admitted if False, else Ready. */
 const explain = ({ status }: MCPInstance): Pick<Instance, "reason" | "message"> => {
   const draining = findCondition(status?.conditions, "Draining")
   const admitted = findCondition(status?.conditions, "Admitted")
@@ -42,7 +42,7 @@ const viewInstance = (instance: MCPInstance, now: number): Instance => {
   }
 }
 
-/** True for administrators, and for the user whose instance it is while they may use its target. */
+/** True for administrators, and for the owner of the instance as long as they may use its target. */
 export const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance): boolean => {
   if (admin) return true
   const target = deps.targets.get(instance.spec.targetName)
@@ -50,8 +50,8 @@ export const isVisible = ({ deps, identity, admin }: Call, instance: MCPInstance
 }
 
 /**
- * The instance that the path names, as the API server has it now, if the caller may see it. Throws `InstanceNotFound`,
- * alike for unknown and for other people's instances.
+ * The instance that the path names, read from the API server, if the caller may see it. Throws the same
+ * `InstanceNotFound` for unknown instances and for those of other users.
  */
 export const requireInstance = async (call: Call): Promise<MCPInstance> => {
   const { deps, signal } = call
@@ -83,7 +83,9 @@ export const getInstance: Handler = async (call) => ({
   body: viewInstance(await requireInstance(call), call.deps.clock.now()),
 })
 
-/** DELETE /api/instances/{name}: its Pod, Service and Secret go with it; the next request makes another one. */
+/**
+ * DELETE /api/instances/{name}: Pod, Service and Secret are deleted with it; the next request creates a new instance.
+ */
 export const deleteInstance: Handler = async (call) => {
   const { cluster, namespace, instances, clock } = call.deps
   const { name, uid } = (await requireInstance(call)).metadata

@@ -9,7 +9,7 @@ const maxBytes = 1024 * 1024
 /** Deepest nesting of arrays and objects. */
 const maxDepth = 64
 
-/** How much of a refused body is still read, so that a client which is sending gets to read the answer: bytes, and for how long. */
+/** How much of a refused body is still read and discarded, in bytes and milliseconds; see {@link discard}. */
 const discardLimit = 64 * 2 ** 20
 const discardMs = 2_000
 
@@ -18,9 +18,11 @@ const tooLarge = (): AppError =>
 
 const malformed = (detail: string): AppError => new AppError("MalformedJson", { detail })
 
-/** What a body is read with. */
+/** Dependencies of reading a body. */
 type BodyReading = {
-  /** Takes bytes of the budget before they are held; see intake/bodies.ts. */
+  /**
+   * Reserves bytes of the budget before they are kept in memory; false if there is no room. See src/intake/bodies.ts.
+   */
   readonly take: (bytes: number) => boolean
   readonly clock: ClockPort
 }
@@ -28,8 +30,8 @@ type BodyReading = {
 type Reader = ReadableStreamDefaultReader<Uint8Array>
 
 /**
- * Reads and forgets what still comes of a refused body, up to a bound. The answer ends the connection, and a connection that
- * ends with unread bytes is reset: that would take the answer away from a client which has not read it yet.
+ * Reads and discards the rest of a refused body, up to a bound. The response closes the connection, and a connection
+ * that is closed with unread bytes is reset by TCP: the client could then lose the response.
  */
 const discard = async (reader: Reader, clock: ClockPort): Promise<void> => {
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -39,13 +41,13 @@ const discard = async (reader: Reader, clock: ClockPort): Promise<void> => {
     for (let piece = await reader.read(); !piece.done && seen < discardLimit; piece = await reader.read())
       seen += piece.value.byteLength
   }
-  // a client that has left needs no answer
+  // an error means that the client has disconnected: no response is needed
   read().then(resolve, resolve)
   await promise
   cancel()
 }
 
-/** The next piece. A body that breaks off is its client's doing: nobody is there any more who could read an answer. */
+/** Reads the next piece. Throws InvalidRequest if the client disconnects before the end of the body. */
 const readPiece = async (reader: Reader): ReturnType<Reader["read"]> => {
   try {
     return await reader.read()
@@ -54,7 +56,7 @@ const readPiece = async (reader: Reader): ReturnType<Reader["read"]> => {
   }
 }
 
-/** Puts the pieces together; answers why not, if not. */
+/** Reads all pieces into `gather`; resolves with the limit that was exceeded, undefined if none was. */
 const gatherAll = async (reader: Reader, gather: Gather): Promise<Overflow | undefined> => {
   for (let piece = await readPiece(reader); !piece.done; piece = await readPiece(reader)) {
     const { buffer, byteOffset, byteLength } = piece.value
@@ -65,8 +67,8 @@ const gatherAll = async (reader: Reader, gather: Gather): Promise<Overflow | und
 }
 
 /**
- * The bytes of a request's body, at most 1 MiB. Throws BodyTooLarge; BodiesTooLarge when the caller may hold no more bytes.
- * Bytes that were taken stay taken: who gave `take` gives them back.
+ * The bytes of a request's body, at most 1 MiB. Throws BodyTooLarge, BodiesTooLarge if the budget has no room, and
+ * InvalidRequest. The reserved bytes stay reserved: the caller, who passed `take`, releases them.
  */
 export const readBytes = async (request: Request, { take, clock }: BodyReading): Promise<Buffer> => {
   const declared = declaredLength(request.headers.get("content-length"))
@@ -79,7 +81,7 @@ export const readBytes = async (request: Request, { take, clock }: BodyReading):
   throw overflow === "limit" ? tooLarge() : bodiesTooLarge()
 }
 
-/** Media type of most bodies. */
+/** Default media type of bodies. */
 const json = "application/json"
 
 const checkMediaType = (headers: Headers, wanted: string): void => {
@@ -107,13 +109,13 @@ const parse = (bytes: Buffer): unknown => {
   return JSON.parse(text)
 }
 
-/** A body that need not be there: without one it says nothing. `null` is a body, and none that says nothing. */
+/** For optional bodies: `{}` for an absent body (undefined). `null` is a body, and is returned as it is. */
 export const orEmpty = (body: unknown): unknown => (body === undefined ? {} : body)
 
 /**
  * The JSON body of a request: UTF-8, at most 1 MiB, 64 levels and 50,000 members, no key twice in one object or called
- * `__proto__`, no half surrogate pairs; sent as `mediaType`. `undefined` if there is none, whatever the content type.
- * Throws BodyTooLarge, BodiesTooLarge, UnsupportedMediaType, MalformedJson.
+ * `__proto__`, no lone surrogates; sent as `mediaType`. `undefined` for an empty body, with any content type.
+ * Throws BodyTooLarge, BodiesTooLarge, InvalidRequest, UnsupportedMediaType, MalformedJson.
  */
 export const readJson = async (request: Request, by: BodyReading, mediaType: string = json): Promise<unknown> => {
   const bytes = await readBytes(request, by)

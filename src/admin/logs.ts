@@ -11,31 +11,36 @@ import { flagOf, numberOf } from "./page.ts"
 
 const defaultTail = 500
 const maxTail = 10_000
-/** Most bytes of an answer that does not follow; what it holds of them is one piece. */
+/** Maximum number of bytes read for a response without `follow`. They are streamed: only one piece is in memory. */
 const maxBytes = 4 * 1024 * 1024
-/** Bytes by which a read that was cut inside a character may be shorter than its limit. */
+/** A read that was cut inside a UTF-8 character may be shorter than its limit by this many bytes. */
 const longestCharacter = 3
-/** How long a log may be read, in milliseconds; the client may ask again. */
+/** How long a log may be followed, in milliseconds; the client may then request it again. */
 const longestMs = 3_600_000
 
-/** What must be masked in an instance's log; end the lease. */
+/**
+ * Search patterns for the secret values in an instance's log; the caller must end the lease. Throws ClusterUnavailable
+ * if the instance's Secret was deleted: an unmasked log must not be shown.
+ */
 const needlesOf = async ({ deps, identity, signal }: Call, instance: MCPInstance): Promise<NeedleLease> => {
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets !== undefined) return await deps.needles.take(ownerOf(identity), secrets, signal)
   throw new AppError("ClusterUnavailable", {
-    detail: "The log cannot be shown: the Secret whose values must be masked in it is gone.",
+    detail: "The log cannot be shown: the Secret whose values must be masked in it was deleted.",
   })
 }
 
-/** True for what a cluster says of a Pod that has no log yet, or none any more. */
+/** True for the cluster's errors about a Pod without a log: its container has not started, or the Pod was deleted. */
 const isWithoutLog = (error: unknown): boolean => hasCode(error, "ApiInvalid", "ApiNotFound")
 
-/** Most lines, bytes, and characters of one line, that tell why something failed. */
+/** Limits of the log lines in a test result: lines, bytes, and characters of one line. */
 const fewLines = 20
 const fewBytes = 64 * 1024
 const shortLine = 1_000
 
-/** The last lines of an instance's log, secret values masked; of the life before if the current one is silent. */
+/**
+ * The last lines of an instance's log, masked; those of the previous container if the current one has written nothing.
+ */
 export const lastLines = async (call: Call, instance: MCPInstance): Promise<readonly string[]> => {
   const { deps, signal } = call
   const { podName: name } = instance.status ?? {}
@@ -59,7 +64,7 @@ export const lastLines = async (call: Call, instance: MCPInstance): Promise<read
   }
 }
 
-/** A text of an instance's server, secret values masked. */
+/** Masks the instance's secret values in a text that its server sent. */
 export const maskedFor = async (call: Call, instance: MCPInstance, text: string): Promise<string> => {
   const { needles, end } = await needlesOf(call, instance)
   try {
@@ -69,13 +74,13 @@ export const maskedFor = async (call: Call, instance: MCPInstance, text: string)
   }
 }
 
-/** What is read of a log, and what must be masked in it. */
+/** A Pod's log to read, and the search patterns to mask in it. */
 type Reading = { readonly podName: string; readonly lease: NeedleLease; readonly query: LogStreamQuery }
 
-/** What stands where bytes were no character, e.g. at the end of a log that was cut inside one. */
+/** The replacement character, in place of bytes that are not valid UTF-8, e.g. of a character that was cut. */
 const noCharacter = "\uFFFD"
 
-/** A log's pieces as they come, masked: nothing of it is held but one piece and a few characters. */
+/** The pieces of a log, masked. Only one piece and the beginning of a possible secret are kept in memory. */
 async function* maskedPieces(
   call: Call,
   { podName, lease, query }: Reading,
@@ -92,12 +97,12 @@ async function* maskedPieces(
     for await (const shown of pushInTurns(masker, whole.slice(0, whole.length - left.rest.length), by))
       if (shown !== "") yield shown
   }
-  // the end of a character that was cut would keep the beginning of a secret before it from being known as one
+  // a cut character is dropped: after it, the masker would not recognize the beginning of a cut secret at the end
   const cut = left.bytes <= longestCharacter
   yield (cut ? "" : masker.push(left.rest)) + masker.end({ cut })
 }
 
-/** {@link maskedPieces}, which end where there is no log, or nobody to read it any more. */
+/** {@link maskedPieces}; ends without an error if the Pod has no log or the reading was aborted. */
 async function* piecesOf(call: Call, reading: Reading, signal: AbortSignal): AsyncGenerator<string> {
   try {
     yield* maskedPieces(call, reading, signal)
@@ -106,7 +111,10 @@ async function* piecesOf(call: Call, reading: Reading, signal: AbortSignal): Asy
   }
 }
 
-/** Ends what reads an instance's log in time: after an hour, with the caller's token, or when access is taken away. */
+/**
+ * Calls `end` after an hour, when the caller's token expires, or when the caller loses access to the target. The
+ * returned function cancels this.
+ */
 const endInTime = (call: Call, instance: MCPInstance, end: () => void): (() => void) => {
   const { deps, identity } = call
   const left = (identity.expiresAtMs ?? Number.POSITIVE_INFINITY) - deps.clock.now()
@@ -120,7 +128,7 @@ const endInTime = (call: Call, instance: MCPInstance, end: () => void): (() => v
   }
 }
 
-/** Pieces of a log, and what ends them: called once or more when nobody reads them any more, or may. */
+/** Pieces of a log, and `finish`, which ends the reading and releases everything; may be called more than once. */
 type Open = { readonly pieces: AsyncGenerator<string>; readonly finish: () => void }
 
 const open = (call: Call, instance: MCPInstance, reading: Reading): Open => {
@@ -135,8 +143,8 @@ const open = (call: Call, instance: MCPInstance, reading: Reading): Open => {
 }
 
 /**
- * The first piece of a log that is there, before anything is answered: what fails until then has a status of its own. It has
- * the time of a call; the signal says nothing of what comes behind it. Rejects with the signal's reason.
+ * Reads the first piece of a log before the response begins, so that an error until then becomes an error response. The
+ * call's timeout applies to the first piece only. Rejects with the signal's reason at the timeout.
  */
 const firstOf = async ({ signal }: Call, { pieces, finish }: Open): Promise<string> => {
   signal.addEventListener("abort", finish, { once: true })
@@ -152,7 +160,7 @@ const firstOf = async ({ signal }: Call, { pieces, finish }: Open): Promise<stri
   }
 }
 
-/** A body of pieces, which ends with them. */
+/** A response body that sends `first`, then the other pieces. */
 const toBody = ({ pieces, finish }: Open, first: string): ReadableStream<Uint8Array> => {
   const encoder = new TextEncoder()
   return new ReadableStream<Uint8Array>({
@@ -174,11 +182,11 @@ const toBody = ({ pieces, finish }: Open, first: string): ReadableStream<Uint8Ar
   })
 }
 
-/** Which part of a log a caller asks for. Throws InvalidParams. */
+/** The part of the log that the query asks for. Throws InvalidParams. */
 const queryOf = ({ query }: Call): LogStreamQuery => {
   const tailLines = numberOf(query, "tail", { default: defaultTail, max: maxTail })
   const previous = flagOf(query, "previous")
-  // a life that has ended is whole already
+  // the log of the previous container is complete, so there is nothing to follow
   const follow = flagOf(query, "follow") && !previous
   return follow ? { tailLines, follow } : { tailLines, previous, limitBytes: maxBytes }
 }
@@ -190,6 +198,6 @@ export const instanceLogs: Handler = async (call): Promise<Answer> => {
   const query = queryOf(call)
   if (podName === undefined) return { text: "" }
   const opened = open(call, instance, { podName, lease: await needlesOf(call, instance), query })
-  // a server that is followed may say nothing for hours
+  // with follow, do not wait for a first piece: a server may log nothing for hours
   return { text: toBody(opened, query.follow === true ? "" : await firstOf(call, opened)) }
 }

@@ -4,29 +4,30 @@ import type { Identity } from "../identity/identity.ts"
 import { sharerKey, sharerOf } from "../identity/subject-key.ts"
 
 /**
- * Who may make a call: `admin`, or everybody with a token, who then sees `usable` targets or their `own` instances,
- * values and identity only. Administrators see all.
+ * Who may make a call. `admin`: administrators only. `usable`: every caller with a token, for targets that they may
+ * use. `own`: every caller with a token, for their own instances, values and identity. Administrators may access all
+ * objects.
  */
 type Right = "admin" | "usable" | "own"
 
-/** What is known of a call before it is made. */
+/** A call of the REST API: its route, rights and limits. */
 export type Operation = {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Below /api; `:name` is one segment, `**:name` all that follow. */
   readonly path: string
   readonly who: Right
-  /** Parameters that its query may have. */
+  /** Allowed query parameters; default none. */
   readonly query?: readonly string[]
   /** Media type of its body; default application/json. */
   readonly takes?: "application/merge-patch+json"
-  /** Longest time that it takes; default 30. */
+  /** Timeout in seconds; default 30. */
   readonly seconds?: number
 }
 
 const mergePatch = "application/merge-patch+json" as const
 const paged = ["limit", "continue"] as const
 
-/** Every call of the REST API, and who may make it. */
+/** All calls of the REST API, by operationId. */
 export const operations = {
   getDocument: { method: "GET", path: "/openapi.json", who: "usable" },
   createTarget: { method: "POST", path: "/targets", who: "admin" },
@@ -71,13 +72,13 @@ export const operations = {
 /** Name of a call of the REST API. */
 export type OperationName = keyof typeof operations
 
-/** True for names of calls. */
+/** True if `name` is the name of a call. */
 export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
 
 /** A call of the REST API by its name. */
 export const operation = (name: OperationName): Operation => operations[name]
 
-/** The fields of a target that those see who may use it; administrators see all. */
+/** The fields of a target that its users see; administrators see all. */
 export const publicTargetFields: readonly string[] = [
   "transportType",
   "statefulness",
@@ -87,7 +88,7 @@ export const publicTargetFields: readonly string[] = [
   "paused",
 ]
 
-/** True if the instance is the caller's alone: that of a per-user target, for their own subject key. */
+/** True if only the caller uses the instance: it has the caller's subject key, and its target is per_user. */
 export const isOwnInstance = (target: MCPTarget, instance: MCPInstance, identity: Identity): boolean => {
   const { isolationBoundary, subjectKey } = target.spec
   if (isolationBoundary !== "per_user" || subjectKey !== undefined || identity.subject === "") return false

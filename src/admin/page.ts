@@ -13,7 +13,7 @@ type Page<T> = {
 
 const invalid = (detail: string): AppError => new AppError("InvalidParams", { detail })
 
-/** A whole number from 1 to `max` among the parameters. Throws `InvalidParams`. */
+/** The parameter `name` as a whole number from 1 to `max`; the default if it is absent. Throws `InvalidParams`. */
 export const numberOf = (
   query: URLSearchParams,
   name: string,
@@ -25,7 +25,7 @@ export const numberOf = (
   return number
 }
 
-/** What targets and instances may be called; also what the token of a page looks like: the name that it ended with. */
+/** Names of targets and instances. The token of a page is a name too: that of its last item. */
 export const namePattern = /^[a-z][-a-z0-9]{0,62}$/
 
 const afterOf = (query: URLSearchParams): string => {
@@ -34,7 +34,7 @@ const afterOf = (query: URLSearchParams): string => {
   return token ?? ""
 }
 
-/** Refuses query parameters that the call does not know, or that come twice. Throws `InvalidParams`. */
+/** Throws `InvalidParams` if the query has a parameter that is not in `known`, or has one more than once. */
 export const checkQuery = (query: URLSearchParams, known: readonly string[]): void => {
   for (const name of query.keys()) {
     if (!known.includes(name))
@@ -51,8 +51,8 @@ export const flagOf = (query: URLSearchParams, name: string): boolean => {
 }
 
 /**
- * The page that the query (limit, continue) asks for, of items in the order of their names. Throws `InvalidParams`.
- * Names that come or go between two pages shift nothing.
+ * The page that the query (limit, continue) asks for, of items sorted by name. Throws `InvalidParams`. Items that are
+ * created or deleted between two pages cause no gap or repetition of the others.
  */
 export const toPage = <T extends { readonly metadata: { readonly name: string } }>(
   items: Iterable<T>,

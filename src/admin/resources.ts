@@ -7,7 +7,7 @@ import { toRestSchema, toRestShape } from "./rest.ts"
 
 const time = (description: string) => z.string().optional().describe(description)
 
-/** A target as REST shows it: its name, the fields of its spec, and what only the gateway and the operator write. */
+/** A target in the REST API: its name, the fields of its spec, and read-only fields. */
 export const Target = z.strictObject({
   name: z.string().regex(targetNamePattern).describe("The target's name, which is its id everywhere."),
   ...toRestShape(MCPTargetSpec.shape),
@@ -23,13 +23,13 @@ export const Target = z.strictObject({
       }),
     )
     .optional()
-    .describe("Only in the answer to a write: what was written although it can hardly be meant; absent if nothing."),
+    .describe("Only in the response to a write: probable mistakes in fields that were written; absent if none."),
 })
 
-/** A target as it is shown to who does not administer: some fields are left out. */
+/** A target as users see it: only the name is always there, see publicTargetFields. Administrators see all fields. */
 export const ShownTarget = Target.omit({ warnings: true }).partial().required({ name: true })
 
-/** What a target shows and nobody can write: ignored on the way back. */
+/** Read-only fields of a target: ignored in a request. */
 export const readOnlyTargetFields: readonly string[] = ["generation", "created_time", "deleting", "status", "warnings"]
 
 /** A target as a client sends it. */
@@ -41,30 +41,33 @@ export const TargetInput = Target.omit({
   warnings: true,
 })
 
-/** An instance as REST shows it. Values of its Secret never show. */
+/** An instance in the REST API. It never contains values of its Secret. */
 export const Instance = z.strictObject({
   name: z.string().describe("Name of the MCPInstance object."),
   target: z.string().describe("The target it belongs to."),
-  subject: z.string().optional().describe("Whose it is, for people; absent where kubernetes.expose_subjects is false."),
-  subject_key: z.string().describe("Whose it is."),
+  subject: z
+    .string()
+    .optional()
+    .describe("Readable name of its user, role or group; absent if kubernetes.expose_subjects is false."),
+  subject_key: z.string().describe("Its subject key, which identifies its user, role or group."),
   phase: z.enum([...phases, "Terminating"]).describe("Summary of its state."),
-  reason: z.string().optional().describe("Why it is so, in one word."),
-  message: z.string().optional().describe("What a person needs to know."),
+  reason: z.string().optional().describe("Reason of the state, in one word."),
+  message: z.string().optional().describe("Explanation of the state."),
   image: z.string().describe("Container image."),
   pod: z.string().optional().describe("Name of the running Pod."),
   service: z.string().describe("Name of its Service."),
-  secret: z.string().optional().describe("Name of the Secret it runs with."),
+  secret: z.string().optional().describe("Name of the Secret with its environment variables."),
   restarts: z.int().describe("Restarts of the running Pod's container."),
-  created_time: time("When it was made (RFC 3339)."),
+  created_time: time("When it was created (RFC 3339)."),
   ready_time: time("When its running Pod first became ready (RFC 3339)."),
-  last_used_time: time("When use was last recorded (RFC 3339); recorded rarely, not at each request."),
-  age_seconds: z.int().optional().describe("Seconds since it was made."),
+  last_used_time: time("When its use was last recorded (RFC 3339). Not every request is recorded."),
+  age_seconds: z.int().optional().describe("Seconds since it was created."),
 })
 export type Instance = z.infer<typeof Instance>
 
 const page = <T extends z.ZodType>(item: T) =>
   z.strictObject({
-    items: z.array(item).describe("In the order of their names."),
+    items: z.array(item).describe("Sorted by name."),
     continue: z.string().optional().describe("Send it as continue to get the next page; absent on the last one."),
   })
 
@@ -73,7 +76,7 @@ export const TargetPage = page(ShownTarget)
 /** A page of instances. */
 export const InstancePage = page(Instance)
 
-/** Who is calling. */
+/** The caller, and the targets that they may use. */
 export const Whoami = z.strictObject({
   identity: z.strictObject({
     source: z.enum(["token", "jwt"]).describe("How it was verified."),
@@ -83,58 +86,74 @@ export const Whoami = z.strictObject({
     groups: z.array(z.string()),
     roles: z.array(z.string()),
     scopes: z.array(z.string()).describe("OAuth scopes of the token."),
-    admin: z.boolean().describe("True if the caller administers."),
+    admin: z.boolean().describe("True if the caller is an administrator."),
   }),
   targets: z
     .array(
       z.strictObject({
         name: z.string(),
-        subject_key: z.string().optional().describe("Whose instance the caller gets."),
-        denied: z.string().optional().describe("Why the caller gets none."),
+        subject_key: z.string().optional().describe("Subject key of the caller's instance."),
+        denied: z.string().optional().describe("Why the caller gets no instance."),
       }),
     )
     .describe("The targets that the caller may use."),
   continue: z.string().optional().describe("Send it as continue to get the next page; absent on the last one."),
 })
 
-/** What to restart, and how. */
+/** Body of a restart of instances. */
 export const RestartInput = z.strictObject({
-  subject: z.string().min(1).max(1024).optional().describe("Only this sharer's: a subject key, or issuer/name."),
-  drain: z.boolean().optional().describe("True: open calls may end first; default false."),
+  subject: z
+    .string()
+    .min(1)
+    .max(1024)
+    .optional()
+    .describe("Only the instance of this user, role or group: a subject key, or issuer/name."),
+  drain: z.boolean().optional().describe("True: wait for open calls to end first; default false."),
 })
 
-/** A body with nothing in it. */
+/** An empty object, for calls without parameters. */
 export const EmptyInput = z.strictObject({})
 
-/** What a restart did. */
+/** Result of a restart of instances. */
 export const Restarted = z.strictObject({
-  restarted: z.int().describe("How many instances were ended, or asked to drain."),
-  instances: z.array(z.string()).describe("Their names."),
+  restarted: z.int().describe("Number of instances that were deleted or are drained."),
+  instances: z.array(z.string()).describe("Names of these instances."),
 })
 
-/** What the test of a target found. */
+/** Result of the test of a target. */
 export const TestResult = z.strictObject({
   ok: z.boolean().describe("True if the server runs and speaks MCP."),
   instance: z.string().optional().describe("Name of the caller's instance."),
-  started: z.boolean().optional().describe("True if it was started for this test."),
+  started: z.boolean().optional().describe("True if the instance was started for this test."),
   timings: z
     .record(z.string(), z.number())
     .optional()
-    .describe("Seconds of each step of its start: queue, create, schedule, pull, start, ready."),
-  era: z.enum(["modern", "legacy"]).optional().describe("legacy: sessions, opened by initialize."),
-  protocol_version: z.string().optional().describe("The MCP revision that was agreed."),
-  server: z.strictObject({ name: z.string(), version: z.string() }).optional().describe("What it calls itself."),
+    .describe("Seconds of each step of the instance's start: queue, create, schedule, pull, start, ready."),
+  era: z
+    .enum(["modern", "legacy"])
+    .optional()
+    .describe("legacy: the server uses sessions, opened with initialize; modern: stateless requests."),
+  protocol_version: z.string().optional().describe("The negotiated MCP revision."),
+  server: z
+    .strictObject({ name: z.string(), version: z.string() })
+    .optional()
+    .describe("Name and version that the server reports."),
   tools: z.array(z.string()).optional().describe("Names of the tools that callers see."),
   handshake_seconds: z.number().optional().describe("Seconds that the server took for the handshake."),
   error: z
     .strictObject({
-      step: z.enum(["start", "handshake"]).describe("How far it came."),
+      step: z.enum(["start", "handshake"]).describe("The step that failed."),
       code: z.string().describe("A code of the error table."),
       detail: z.string().describe("What is wrong."),
       reason: z.string().optional().describe("Why the start failed, in one word."),
-      status: z.int().optional().describe("HTTP status of the answer that was not understood."),
-      said: z.string().optional().describe("How that answer begins, secret values masked; not of shared instances."),
-      log: z.array(z.string()).describe("The last lines of its log, secret values masked; empty for shared instances."),
+      status: z.int().optional().describe("HTTP status of a server's response that is not valid MCP."),
+      said: z
+        .string()
+        .optional()
+        .describe("Beginning of that response, with secret values masked; absent for instances that others share."),
+      log: z
+        .array(z.string())
+        .describe("Last lines of the server's log, with secret values masked; empty for instances that others share."),
     })
     .optional()
     .describe("What failed."),
@@ -146,18 +165,18 @@ export const ValuesInput = z.record(z.string(), z.string()).meta({
   propertyNames: { type: "string", pattern: envNamePattern.source, maxLength: 256 },
 })
 
-/** Changes of single values of one scope (RFC 7396): null removes one, names that are not given stay. */
+/** Changes of single values of one scope (RFC 7396): null removes a value, values that are not given stay. */
 export const ValuesPatch = z.record(z.string(), z.string().nullable()).meta({
   propertyNames: { type: "string", pattern: envNamePattern.source, maxLength: 256 },
 })
 
-/** What is told of the values of one scope: never the values. */
+/** Description of the values of one scope. It never contains the values. */
 export const Values = z.strictObject({
   scope: z.enum(credentialScopes),
   who: z.string().optional().describe("issuer/name of the role, group or user; absent for default."),
   names: z.array(z.string()).describe("Names that have a value."),
   updated_time: time("When they were last written (RFC 3339)."),
-  digest: z.string().optional().describe("Changes when a value does."),
+  digest: z.string().optional().describe("A keyed digest of all values: it changes when a value changes."),
   restarting: z.array(z.string()).optional().describe("Instances that are drained because of this change."),
 })
 export type Values = z.infer<typeof Values>

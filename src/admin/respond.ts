@@ -10,28 +10,28 @@ import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answer, Deps } from "./call.ts"
 import { toProblem } from "./validation.ts"
 
-/** What the REST API is made of. */
+/** Dependencies of the REST API. */
 export type AdminOptions = Deps & {
   readonly authenticator: Authenticator
-  /** Where the bytes of bodies are counted; those of MCP requests too. */
+  /** Byte budget of request bodies, shared with MCP requests. */
   readonly bodies: Budget
   readonly telemetry: TelemetryPort
-  /** How the log names people; default by digest. */
+  /** How the log names users; default: by digest. */
   readonly logNames?: LogNames
 }
 
-/** What the audit line tells, as far as it is known. */
+/** Facts for the audit line of a request, collected while it is handled. */
 type Facts = {
   identity?: Identity
   code?: string
   /** Why the caller's token was refused; never the token. */
   why?: string
   target?: string | undefined
-  /** Whose values the call changes. */
+  /** The credential scope that the call changes. */
   changed?: ScopeRef
 }
 
-/** One request on its way. */
+/** A request that is being handled. */
 export type Context = {
   readonly options: AdminOptions
   readonly event: H3Event
@@ -40,7 +40,7 @@ export type Context = {
   readonly requestId: string
 }
 
-/** The body as it is sent, and its media type. */
+/** The content of a response and its media type; null and no type if it has no body. */
 const toContent = ({
   body,
   text,
@@ -65,14 +65,17 @@ const toResponse = (answer: Answer, { requestId, method }: { requestId: string; 
   })
 }
 
-/** Whose values a call changed; a value itself never stands in the log. */
+/** Log fields of the changed credential scope. They never contain a value. */
 const changedFields = ({ scope, who }: ScopeRef, names: LogNames): Record<string, string> =>
   scope === "default" || who === undefined ? { scope } : { scope, whose: names.owner(sharerNamed(scope, who)) }
 
-/** Longest sentence of an error in a line. */
+/** Maximum length of an error message in the audit line, in characters. */
 const longestWhy = 300
 
-/** Answers one request, whatever happens, and writes its audit line. */
+/**
+ * Creates the function that runs a call, turns errors into problem documents and writes the audit line. It never
+ * rejects.
+ */
 export const createResponder = (options: AdminOptions) => {
   const { telemetry, clock, logNames: names = createLogNames("digest") } = options
   const requests = telemetry.counter({
@@ -87,15 +90,15 @@ export const createResponder = (options: AdminOptions) => {
     const answer = await work({ options, event, facts, requestId }).catch((error: unknown): Answer => {
       const problem = toProblem(error, requestId)
       facts.code = problem.code
-      // the reason of other refusals is their caller's; that of a token is for whoever looks after issuers
+      // for those who run the issuers; the reasons of other refusals concern only the caller
       if (hasCode(error, "Unauthenticated")) facts.why = error.message.slice(0, longestWhy)
-      // what the cluster said is for whoever runs the platform; the caller got our own words
+      // the cluster's own message is only logged; the response does not contain it
       const isOurs = problem.status >= 500
       if (isOurs || (isAppError(error) && isAppError(error.cause)))
         telemetry.log[isOurs ? "warn" : "info"]("a call of the REST API failed", { request_id: requestId, error })
       return problem
     })
-    // the same of what a call found, and told in its own answer
+    // the same for an error that the call reports in a successful response
     if (isAppError(answer.error?.cause))
       telemetry.log.warn("a call of the REST API failed", { request_id: requestId, error: answer.error })
     const response = toResponse(answer, { requestId, method: event.req.method })

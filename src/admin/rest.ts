@@ -3,7 +3,7 @@ import { z } from "zod"
 /** The REST name of a kind's field: `isolationBoundary` → `isolation_boundary`, `idleTTL` → `idle_ttl`. */
 export const restName = (field: string): string => field.replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase()
 
-/** True for objects whose keys are field names of ours, and not of a plugin's configuration. */
+/** True for objects with declared fields; false for objects with free keys, such as a plugin's configuration. */
 const isOurs = (schema: z.ZodType): schema is z.ZodObject =>
   schema instanceof z.ZodObject && schema.def.catchall === undefined
 
@@ -27,7 +27,7 @@ export const toRestSchema = (schema: z.ZodType): z.ZodType => {
 export const toRestShape = (shape: Readonly<Record<string, z.core.$ZodType>>): Record<string, z.ZodType> =>
   Object.fromEntries(Object.entries(shape).map(([name, field]) => [restName(name), toRestSchema(classic(field))]))
 
-// zod types the parts of a schema by its core; ours are all made by the classic builders
+// zod types the parts of a schema as core types; all schemas here are built with zod's classic API
 const classic = (schema: z.core.$ZodType): z.ZodType => schema as z.ZodType
 const inner = (schema: z.ZodOptional | z.ZodDefault): z.ZodType => classic(schema.def.innerType)
 const element = (schema: z.ZodArray): z.ZodType => classic(schema.def.element)
@@ -63,11 +63,11 @@ const rename = (schema: z.ZodType, value: unknown, direction: Direction): unknow
 export const toRest = (schema: z.ZodObject, value: object): Record<string, unknown> =>
   renameFields(schema, { ...value }, "toRest")
 
-/** A checked REST body under the kind's own names. */
+/** A validated REST body under the kind's own field names. */
 export const fromRest = (schema: z.ZodObject, body: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   renameFields(schema, body, "fromRest")
 
-/** A path in a value of the kind's schema, under REST names; keys of maps stay as they are. */
+/** Converts a path in a value of the kind's schema to REST names; keys of maps do not change. */
 export const restPath = (schema: z.ZodObject, path: readonly string[]): readonly string[] => {
   let at: z.ZodType | undefined = schema
   return path.map((name) => {

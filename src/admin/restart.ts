@@ -9,10 +9,10 @@ import { RestartInput } from "./resources.ts"
 import { parseBody } from "./validation.ts"
 import { parseWho } from "./who.ts"
 
-/** Writes at once. */
+/** Maximum number of concurrent writes. */
 const parallelWrites = 16
 
-/** The instances for which `act` did something, by name, sorted. */
+/** Calls `act` for all instances; resolves with the sorted names of those for which it returned true. */
 const actOn = async (
   instances: readonly MCPInstance[],
   act: (instance: MCPInstance) => Promise<boolean>,
@@ -28,8 +28,9 @@ const actOn = async (
 }
 
 /**
- * Asks the operator to drain and end instances: open calls may finish, the next request makes a new one. Resolves with
- * the names of those that still lived, when this gateway sends no new call to them any more.
+ * Asks the operator to drain instances and then delete them, or to replace the Pod of a retained one (spec.restartTime).
+ * Open calls may finish. Resolves with the names of the instances that still existed, when this gateway has seen the
+ * change and sends no new call to them, but after two seconds in any case.
  */
 export const drainInstances = async (
   { deps, signal }: Call,
@@ -45,7 +46,7 @@ export const drainInstances = async (
       )
       return true
     } catch (error) {
-      // it went meanwhile, or another of its name has come
+      // deleted meanwhile, or replaced by a new object of the same name
       if (hasCode(error, "ApiNotFound", "ApiConflict")) return false
       throw error
     }
@@ -59,7 +60,7 @@ export const drainInstances = async (
   return drained
 }
 
-/** Deletes instances; Pod, Service and Secret go with each. Resolves with the names of those that still lived. */
+/** Deletes instances with their Pods, Services and Secrets. Resolves with the names of those that still existed. */
 const endInstances = async ({ deps, signal }: Call, instances: readonly MCPInstance[]): Promise<readonly string[]> => {
   const { cluster, namespace } = deps
   const ended = await actOn(instances, async ({ metadata: { name, uid } }) => {
@@ -78,7 +79,9 @@ const endInstances = async ({ deps, signal }: Call, instances: readonly MCPInsta
 
 const boundaryKinds = { per_role: "role", per_group: "group", per_user: "user" } as const
 
-/** True for the instances of a sharer that is given as subject key or by name. */
+/**
+ * A filter for the instances of a user, role or group, given as subject key or as issuer/name. Throws InvalidParams.
+ */
 const belongsTo = (call: Call, target: MCPTarget, subject: string): ((instance: MCPInstance) => boolean) => {
   const { isolationBoundary, subjectKey } = target.spec
   const isKey = subject === "shared" || /^[^:]+:[a-z2-7]{26}$/.test(subject)
@@ -95,7 +98,7 @@ export const restartInstances: Handler = async (call) => {
   const target = await requireTarget(call)
   const all = await listInstancesOf(call, target)
   const chosen = subject === undefined ? all : all.filter(belongsTo(call, target, subject))
-  // nobody would make a retained one again: the operator replaces its Pod
+  // a retained instance is not created again by requests, so it is not deleted: the operator replaces its Pod
   const [kept, others] = [chosen.filter(isRetained), chosen.filter((each) => !isRetained(each))]
   const ended = drain === true ? [] : await endInstances(call, others)
   const drained = await drainInstances(call, drain === true ? chosen : kept)

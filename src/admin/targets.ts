@@ -13,7 +13,7 @@ import { brokenRules, type FieldProblem, fromPaths, parseBody, toPointer, valida
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** A target for the caller: whole for administrators, else what its users need to know. */
+/** A target as the caller may see it: all fields for administrators, else the name and the public fields. */
 const viewTarget = (call: Pick<Call, "admin">, { metadata, spec, status }: MCPTarget): Fields => {
   if (!call.admin) {
     const visible = Object.entries(spec).filter(([field]) => publicTargetFields.includes(field))
@@ -29,19 +29,19 @@ const viewTarget = (call: Pick<Call, "admin">, { metadata, spec, status }: MCPTa
   }
 }
 
-/** The ETag header of a target. */
+/** The ETag header of a target; empty if it has no generation. */
 export const etagHeader = (target: MCPTarget): Readonly<Record<string, string>> => {
   const etag = etagOf(target)
   return etag === undefined ? {} : { etag }
 }
 
-/** What can be written of a target, under REST names; fields that this version does not know are left out. */
+/** The writable fields of a target under REST names. Fields that this version does not know are left out. */
 export const writablePart = ({ metadata, spec }: MCPTarget): Fields => ({
   name: metadata.name,
   ...toRest(MCPTargetSpec, spec),
 })
 
-/** A body without what a GET shows and nobody can write. */
+/** A body without the read-only fields that a GET returns. */
 export const withoutReadOnly = (body: unknown): unknown =>
   typeof body === "object" && body !== null && !Array.isArray(body)
     ? Object.fromEntries(Object.entries(body).filter(([name]) => !readOnlyTargetFields.includes(name)))
@@ -62,16 +62,16 @@ export const toTarget = (body: unknown, namespace: string, old?: MCPTarget): MCP
   return target
 }
 
-/** Most warnings of one answer. */
+/** Maximum number of warnings in a response. */
 const mostWarnings = 20
 
-/** What was written although it can hardly be meant: entries that match nobody, plugins that are not there. */
+/** Warnings about a target that was written: access entries that match nobody, plugins that are not loaded. */
 const warningsOf = ({ access, pluginFaults }: Call["deps"], { spec }: MCPTarget): readonly FieldProblem[] =>
   [...idleEntries(spec.access, access.issuers), ...(pluginFaults?.(spec) ?? [])]
     .slice(0, mostWarnings)
     .map(({ path, message }) => ({ pointer: toPointer(restPath(MCPTargetSpec, path)), detail: message }))
 
-/** A target as the answer to who wrote it. */
+/** A target as the response to a write, with warnings. */
 export const viewWritten = (call: Pick<Call, "admin" | "deps">, target: MCPTarget): Fields => {
   const warnings = warningsOf(call.deps, target)
   return { ...viewTarget(call, target), ...(warnings.length === 0 ? {} : { warnings }) }
@@ -86,7 +86,7 @@ const create = async ({ deps, signal }: Call, target: MCPTarget): Promise<MCPTar
         detail: `A target named ${target.metadata.name} exists already.`,
         cause: error,
       })
-    // the API server's own words quote the object's values
+    // the API server's message quotes values of the object, so it is only the cause, for the log
     if (hasCode(error, "ApiInvalid"))
       throw new AppError("ValidationFailed", { detail: "The cluster refused the target as invalid.", cause: error })
     throw error
@@ -117,7 +117,7 @@ export const getTarget: Handler = async (call) => {
   return { headers: etagHeader(target), body: viewTarget(call, target) }
 }
 
-/** Deletes the very version that If-Match names, if it names one; else whichever there is. */
+/** Deletes the target: only the version that If-Match names, if the request has one, else any version. */
 const remove = async (call: Call): Promise<MCPTarget> => {
   const { cluster, namespace } = call.deps
   for (;;) {
@@ -130,13 +130,13 @@ const remove = async (call: Call): Promise<MCPTarget> => {
       await cluster.delete(mcpTargetKind, { namespace, name }, { signal: call.signal, preconditions })
       return target
     } catch (error) {
-      // written meanwhile, maybe its status only: the next look tells
+      // written meanwhile, maybe only the status: read it again and compare the generation
       if (!hasCode(error, "ApiConflict")) throw error
     }
   }
 }
 
-/** DELETE /api/targets/{id}: its instances and credentials go with it, since it owns them. */
+/** DELETE /api/targets/{id}: its instances and credentials are deleted with it, since it owns them. */
 export const deleteTarget: Handler = async (call) => {
   const { targets, clock } = call.deps
   const { name, uid } = (await remove(call)).metadata

@@ -2,21 +2,23 @@ import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { Send } from "../mcp/client.ts"
 
-/** The call of the REST API that tries a server: its id for the log, and the end of its time. */
+/** The REST call that tests a target: its request id for the log, and a signal that is aborted at its timeout. */
 type TrialCall = { readonly requestId: string; readonly signal: AbortSignal }
 
-/** Where a trial meets its server. */
+/** An instance that a test uses. */
 export type TrialSeat = {
   /** Name of the instance. */
   readonly instance: string
-  /** Asks the server as an MCP request would be sent; throws what that throws. */
+  /** Sends a request to the server as the gateway sends an MCP request; throws the same errors. */
   readonly ask: Send
-  /** Ends the use of the instance. */
+  /** Ends the use: the instance no longer counts as in use because of this test. Call it once. */
   end(): void
 }
 
-/** What the test of a target needs of the gateway; the roles hand it over. */
+/** The functions of gateway and placement that the test of a target calls; src/roles/front.ts provides them. */
 export type TrialPort = {
-  /** Finds or starts the caller's instance, waits until it answers, and marks it as in use. Throws what placement throws. */
+  /**
+   * Finds or starts the caller's instance, waits until it answers, and marks it as in use. Throws placement's errors.
+   */
   place(target: MCPTarget, identity: Identity, by: TrialCall): Promise<TrialSeat>
 }

@@ -13,7 +13,7 @@ import { parseBody } from "./validation.ts"
 /** How long a server may take for the whole handshake, in milliseconds. */
 const handshakeMs = 20_000
 
-/** What a test is there to find. Everything else (full, starting, paused) says nothing of the server. */
+/** True for errors that are a result of the test. Others (full, starting, paused) do not concern the server. */
 const isFinding = (error: unknown): error is AppError =>
   hasCode(error, "InstanceFailed", "CredentialMissing", "NameConflict", "PluginFailed")
 
@@ -22,7 +22,7 @@ const instanceNamed = (call: Call, name: string): Promise<MCPInstance | undefine
 
 const isText = (value: unknown): value is string => typeof value === "string"
 
-/** The end of the server's log, as far as the caller may see it; a report without it is better than none. */
+/** The last lines of the server's log; empty if the caller may not see the instance, or the log cannot be read. */
 const logOf = async (call: Call, name: string | undefined): Promise<readonly string[]> => {
   try {
     const instance = name === undefined ? undefined : await instanceNamed(call, name)
@@ -33,7 +33,7 @@ const logOf = async (call: Call, name: string | undefined): Promise<readonly str
   }
 }
 
-/** What a server said, as far as the caller may see it. */
+/** The beginning of a server's response, masked; empty if the caller may not see the instance, or masking fails. */
 const shownOf = async (call: Call, name: string | undefined, said: string): Promise<{ readonly said?: string }> => {
   try {
     const instance = name === undefined ? undefined : await instanceNamed(call, name)
@@ -52,8 +52,8 @@ const toFailed = async (
   const { code, message, data } = error
   const { reason, log: known, status, said } = data ?? {}
   const instance = at.instance ?? (isText(data?.instance) ? data.instance : undefined)
-  const told = Array.isArray(known) ? known.filter(isText) : []
-  const log = told.length > 0 ? told : await logOf(call, instance)
+  const given = Array.isArray(known) ? known.filter(isText) : []
+  const log = given.length > 0 ? given : await logOf(call, instance)
   const body: TestResult = {
     ok: false,
     ...(instance === undefined ? {} : { instance }),
@@ -66,12 +66,14 @@ const toFailed = async (
   return { body, error }
 }
 
-/** A server may answer before the operator has told the last step of its start. */
+/**
+ * Waits until the status has all timings of the start: a server may answer before the operator has written the last.
+ */
 const untilTimed = ({ deps }: Call, { instance }: TrialSeat): Promise<void> =>
   caughtUp(deps.instances, deps.clock, () => deps.instances.get(instance)?.status?.timings?.ready !== undefined)
 
-/** Which life of each instance of a target takes requests now, by name. */
-const livesOf = ({ deps }: Call, target: MCPTarget): ReadonlyMap<string, string | undefined> =>
+/** The incarnation of each Ready instance of a target, by the instance's name. */
+const incarnationsOf = ({ deps }: Call, target: MCPTarget): ReadonlyMap<string, string | undefined> =>
   new Map(
     [...deps.instances.items()]
       .filter(({ spec, status }) => spec.targetName === target.metadata.name && status?.phase === "Ready")
@@ -79,9 +81,9 @@ const livesOf = ({ deps }: Call, target: MCPTarget): ReadonlyMap<string, string 
   )
 
 type Passed = Handshake & {
-  /** How long the handshake took. */
+  /** Duration of the handshake, in seconds. */
   readonly seconds: number
-  /** True if this very life of the server took no requests before. */
+  /** True if this incarnation was not Ready before the test. */
   readonly started: boolean
 }
 
@@ -102,7 +104,7 @@ const toPassed = (call: Call, seat: TrialSeat, found: Passed): TestResult => {
 
 const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
   const { clock, trial } = call.deps
-  const before = livesOf(call, target)
+  const before = incarnationsOf(call, target)
   let seat: TrialSeat
   try {
     seat = await trial.place(target, call.identity, call)
@@ -115,8 +117,8 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
     const found = await handshake(seat.ask, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
     const seconds = (clock.now() - begun) / 1_000
     await untilTimed(call, seat)
-    const life = livesOf(call, target).get(seat.instance)
-    const started = life === undefined || before.get(seat.instance) !== life
+    const incarnation = incarnationsOf(call, target).get(seat.instance)
+    const started = incarnation === undefined || before.get(seat.instance) !== incarnation
     return { body: toPassed(call, seat, { ...found, seconds, started }) }
   } catch (error) {
     if (!isAppError(error)) throw error
@@ -126,7 +128,7 @@ const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
   }
 }
 
-/** POST /api/targets/{id}/test: starts or finds the caller's instance and opens it as an MCP client would. */
+/** POST /api/targets/{id}/test: starts or finds the caller's instance and connects to it as an MCP client does. */
 export const testTarget: Handler = async (call) => {
   parseBody(EmptyInput, orEmpty(await call.body()))
   return await tryServer(call, await requireTarget(call))

@@ -8,10 +8,10 @@ import { durationPattern, quantityPattern } from "../api/units.ts"
 import { AppError, type ErrorCode, errorTable, toAppError } from "../errors.ts"
 import { restName } from "./rest.ts"
 
-/** One broken rule of a body: where, as a JSON Pointer (RFC 6901), and what. Never holds a value. */
+/** A broken rule of a body: the field as a JSON Pointer (RFC 6901), and the rule. Never contains a value. */
 export type FieldProblem = { readonly pointer: string; readonly detail: string }
 
-/** An answer that is an error, as a problem document (RFC 9457). */
+/** An error response: a problem document (RFC 9457). */
 type Problem = {
   readonly status: number
   readonly code: ErrorCode
@@ -20,8 +20,8 @@ type Problem = {
 }
 
 /**
- * Makes the problem document of any error. `data` of the error becomes extension members; an error that is none of
- * ours becomes `Internal` and tells nothing of itself.
+ * The problem document of an error. The error's `data` becomes extension members. An error that is not an AppError
+ * becomes `Internal`, without its message.
  */
 export const toProblem = (error: unknown, requestId: string): Problem => {
   const { code, message, data, headers, retryAfterSeconds } = toAppError(error)
@@ -48,12 +48,12 @@ export const toProblem = (error: unknown, requestId: string): Problem => {
   }
 }
 
-/** Most problems that one answer lists. */
+/** Maximum number of problems in a response. */
 const maxProblems = 100
-/** Longest name that an answer repeats. */
+/** Maximum length of a name that a response repeats, in characters. */
 const maxName = 64
 
-/** What texts of a known form must be, for people. */
+/** Readable rules for known patterns, by the pattern's source. */
 const forms: ReadonlyMap<string, string> = new Map([
   [durationPattern.source, "must be a duration such as 30s, 10m or 1h30m"],
   [targetNamePattern.source, "must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter"],
@@ -61,7 +61,7 @@ const forms: ReadonlyMap<string, string> = new Map([
   [quantityPattern.source, "must be a quantity such as 100m or 128Mi"],
 ])
 
-/** The JSON Pointer of a path. */
+/** The JSON Pointer (RFC 6901) of a path; each name is cut at {@link maxName}. */
 export const toPointer = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).slice(0, maxName).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
 
@@ -107,16 +107,16 @@ const ruleOf = (issue: z.core.$ZodIssue): string => {
   }
 }
 
-/** A field that its schema does not know, and those that it knows there. */
+/** A field that its schema does not know, and the names of the fields that the schema knows at this place. */
 type UnknownField = { readonly path: readonly PropertyKey[]; readonly known: readonly string[] }
 
-/** What a field might have meant is looked up for as many as an answer lists: it takes longer than reading the body. */
+/** Suggestions only for as many fields as a response lists: finding one takes longer than parsing the body. */
 const unknownProblem = ({ path, known }: UnknownField, index: number): FieldProblem => ({
   pointer: toPointer(path),
   detail: `is not a field${index < maxProblems ? suggestion(String(path.at(-1)), known) : ""}`,
 })
 
-/** One problem for each field: what several rules say of one stands in one sentence. */
+/** Joins the problems of the same field into one. */
 const byField = (problems: readonly FieldProblem[]): readonly FieldProblem[] => {
   const details = new Map<string, Set<string>>()
   for (const { pointer, detail } of problems) {
@@ -127,7 +127,7 @@ const byField = (problems: readonly FieldProblem[]): readonly FieldProblem[] => 
   return [...details].map(([pointer, said]) => ({ pointer, detail: [...said].join("; ") }))
 }
 
-/** The error that lists broken rules, each field once. */
+/** The error that lists the broken rules, each field once, at most {@link maxProblems} fields. */
 export const validationFailed = (problems: readonly FieldProblem[]): AppError => {
   const errors = byField(problems)
   return new AppError("ValidationFailed", {
@@ -138,11 +138,11 @@ export const validationFailed = (problems: readonly FieldProblem[]): AppError =>
 
 type Broken = UnknownField | z.core.$ZodIssue
 
-/** True of the bounds of every integer, which say nothing beside the field's own. */
+/** True for zod's bounds of safe integers, which are of no use next to the field's own bounds. */
 const isSafeRange = (issue: z.core.$ZodIssue): boolean =>
   (issue.code === "too_big" || issue.code === "too_small") && issue.origin === "int"
 
-/** What a value breaks, without the bounds of every integer where it breaks the field's own ones too. */
+/** The issues of an error, without those of {@link isSafeRange} for fields that have another issue. */
 const issuesOf = ({ issues }: z.ZodError): readonly z.core.$ZodIssue[] => {
   const own = new Set(issues.filter((each) => !isSafeRange(each)).map(({ path }) => toPointer(path)))
   return issues.filter((each) => !isSafeRange(each) || !own.has(toPointer(each.path)))
@@ -154,7 +154,7 @@ const brokenOf = (schema: z.ZodType, issue: z.core.$ZodIssue): readonly Broken[]
   return issue.keys.map((key) => ({ path: [...issue.path, key], known }))
 }
 
-/** A body by its schema. Throws `ValidationFailed` with one line per field; values are never repeated. */
+/** Parses a body with a schema. Throws `ValidationFailed` with one problem per field and without values. */
 export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
   const result = schema.safeParse(body)
   if (result.success) return result.data
@@ -177,11 +177,11 @@ const unknownAt = (schema: z.ZodType, value: unknown, path: readonly string[]): 
   })
 }
 
-/** Fields of a partial body that the schema does not know, whatever stands in them; what is in lists is left out. */
+/** Problems for the fields of a partial body that the schema does not know. Elements of lists are not checked. */
 export const unknownFields = (schema: z.ZodType, body: unknown): readonly FieldProblem[] =>
   unknownAt(schema, body, []).map(unknownProblem)
 
-/** The rules of a kind that an object breaks as the next state of `old`, or as a new one. */
+/** The rules of a kind that an object breaks, as an update of `old`, or as a new object without `old`. */
 export const brokenRules = (rules: readonly Rule[], object: KubeObject, old?: KubeObject): readonly FieldProblem[] =>
   rules.flatMap((rule) => {
     const path = rule.path === "" ? [] : rule.path.split(".")
@@ -192,7 +192,7 @@ export const brokenRules = (rules: readonly Rule[], object: KubeObject, old?: Ku
     return [{ pointer: toPointer(fields.map(restName)), detail: rule.message }]
   })
 
-/** Problems whose path is written like `credentials[0].name`, under REST names. */
+/** Converts problems with paths such as `credentials[0].name` to JSON Pointers under REST names. */
 export const fromPaths = (
   problems: readonly { readonly path: string; readonly message: string }[],
 ): readonly FieldProblem[] =>

@@ -7,10 +7,10 @@ import { toPage } from "./page.ts"
 /** A role, group or user of one issuer. */
 export type Who = { readonly issuer: string; readonly name: string }
 
-/** Longest name of a role, group or user with its issuer, in characters. */
+/** Maximum length of issuer/name, in characters. */
 export const maxWho = 1_024
 
-/** What an issuer may be called; see auth.issuers[].name. */
+/** Names of issuers; see auth.issuers[].name in src/config/schema.ts. */
 const issuerPattern = /^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$/
 
 const invalid = (detail: string, issuers: readonly string[]): AppError =>
@@ -21,7 +21,7 @@ const named = (text: string, issuers: readonly string[]): Who | undefined => {
   return issuer === undefined ? undefined : { issuer, name: text.slice(issuer.length + 1) }
 }
 
-/** What stands before the first slash; empty if there is none, or nothing before it. */
+/** The text before the first slash; empty if there is no slash or the text begins with it. */
 const firstPart = (text: string): string => text.slice(0, Math.max(0, text.indexOf("/")))
 
 const checked = (who: Who, issuers: readonly string[]): Who => {
@@ -39,9 +39,9 @@ const configured = (issuers: readonly string[]): string =>
   issuers.length === 0 ? "none is configured" : `configured are: ${issuers.join(", ")}`
 
 /**
- * `issuer/name` of a configured issuer, or the bare name while one issuer is configured. A bare name with a slash in it could
- * be meant for an issuer that is not configured, so it needs its issuer; a slash at its beginning does no harm. Throws
- * `InvalidParams` with the configured `issuers` in its data.
+ * Parses `issuer/name` of a configured issuer, or the name alone if exactly one issuer is configured. A name that
+ * contains a slash needs its issuer, since its first part could be an issuer that is not configured; a slash at its
+ * beginning is allowed. Throws `InvalidParams` with the configured `issuers` in its data.
  */
 export const parseWho = (text: string, issuers: readonly string[]): Who => {
   checkText(text, issuers)
@@ -50,20 +50,22 @@ export const parseWho = (text: string, issuers: readonly string[]): Who => {
   const first = firstPart(text)
   const [only, ...others] = issuers
   if (first !== "") {
-    const meant = only !== undefined && others.length === 0 ? `; if all of it is the name, say ${only}/ before it` : ""
+    const meant =
+      only !== undefined && others.length === 0 ? `; if all of it is the name, write ${only}/ before it` : ""
     throw invalid(`There is no issuer '${first.slice(0, 64)}'; ${configured(issuers)}${meant}.`, issuers)
   }
   if (only === undefined || others.length > 0)
     throw invalid(`Name the issuer too, as issuer/name; ${configured(issuers)}.`, issuers)
-  // what a script writes as dev/$NAME is this while $NAME is empty
+  // the issuer alone: a script's dev/$NAME with an empty $NAME can arrive like this
   if (text === only)
-    throw invalid(`${only} is the issuer: say ${only}/NAME; who is called so is ${only}/${only}.`, issuers)
+    throw invalid(`${only} is the issuer: write ${only}/NAME, or ${only}/${only} for the name ${only}.`, issuers)
   return checked({ issuer: only, name: text }, issuers)
 }
 
 /**
- * Whom a text may have meant when something was stored under it: {@link parseWho}, and for what that refuses a name of an
- * issuer that is not configured any more, then the bare name of the only one. Empty if it never meant anybody.
+ * The roles, groups or users that a text may have meant when values were stored under it. For a configured issuer that
+ * is the result of {@link parseWho}. Else first issuer/name of an issuer that is no longer configured, then the whole
+ * text as a name of the only issuer. Empty if the text cannot have meant any.
  */
 export const formerly = (text: string, issuers: readonly string[]): readonly Who[] => {
   checkText(text, issuers)
@@ -76,7 +78,7 @@ export const formerly = (text: string, issuers: readonly string[]): readonly Who
   return [...gone, ...bare].filter(({ name }) => name !== "")
 }
 
-/** {@link parseWho} backwards. */
+/** The text `issuer/name`, which {@link parseWho} parses. */
 export const whoText = ({ issuer, name }: Who): string => `${issuer}/${name}`
 
 /** The caller's subject key for a target, or why there is none. */
@@ -92,7 +94,7 @@ const keyFor = async ({ deps, identity, requestId }: Call, target: MCPTarget) =>
   }
 }
 
-/** GET /api/whoami: the identity as the gateway sees it, and its subject key for each target that it may use. */
+/** GET /api/whoami: the caller's identity, and their subject key for each target that they may use. */
 export const whoami: Handler = async (call) => {
   const { identity, admin, deps } = call
   const { source, issuer, subject, email, groups, roles, scopes } = identity

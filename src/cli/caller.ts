@@ -1,4 +1,6 @@
-/** A caller described by flags: the subject of a token (`reflow token`), or the example caller of `reflow plugin check`. */
+/**
+ * A caller described by flags: the subject of a token (`reflow token`), or the example caller of `reflow plugin check`.
+ */
 import { AppError } from "../errors.ts"
 
 /** A `UsageInvalid` error: the command line cannot be understood (exit code 2). */

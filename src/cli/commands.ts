@@ -137,7 +137,9 @@ export const flags: Readonly<Record<string, Flag>> = {
   version: { of: ["run", ...commandNames], help: "print the version" },
 }
 
-/** The flags that a command takes, in the order of the help. For `check`, `--role` has only the roles that it can check. */
+/**
+ * The flags that a command takes, in the order of the help. For `check`, `--role` has only the roles that it can check.
+ */
 export const flagsOf = (name: CommandName): readonly (readonly [string, Flag])[] =>
   Object.entries(flags)
     .filter(([, { of }]) => of.includes(name))

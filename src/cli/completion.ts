@@ -219,7 +219,7 @@ if [[ $funcstack[1] == _reflow ]]; then _reflow "$@"; else compdef _reflow reflo
 const scripts: Readonly<Record<Shell, () => string>> = { bash: bashScript, zsh: zshScript }
 
 /**
- * The script that makes a shell complete commands, flags, roles and configuration keys. The script contains all of them,
- * so that completion does not start the program.
+ * The script that makes a shell complete commands, flags, roles and configuration keys. The script contains all of
+ * them, so that completion does not start the program.
  */
 export const completionScript = (shell: Shell): string => scripts[shell]()

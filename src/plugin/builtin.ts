@@ -1,4 +1,4 @@
-/** The plugins that come with the program, made with the same API as everyone's. */
+/** The built-in plugins. They use the public plugin API only. */
 import claim from "../../plugins/claim.ts"
 import env from "../../plugins/env.ts"
 import file from "../../plugins/file.ts"
@@ -9,7 +9,7 @@ import runtimeClass from "../../plugins/runtime-class.ts"
 import template from "../../plugins/template.ts"
 import vault from "../../plugins/vault.ts"
 
-/** By name. All but those of {@link needsSettings} are there without being configured. */
+/** The built-in plugins, by name. All except those of {@link needsSettings} are loaded without being configured. */
 export const builtinPlugins: Readonly<Record<string, unknown>> = {
   claim,
   template,
@@ -22,5 +22,5 @@ export const builtinPlugins: Readonly<Record<string, unknown>> = {
   labels,
 }
 
-/** Those that cannot work without a configuration: they are there once plugins[] names them. */
+/** Names of built-in plugins that need a configuration: they are loaded only if plugins[] names them. */
 export const needsSettings: ReadonlySet<string> = new Set(["vault"])

@@ -2,15 +2,15 @@ import { AppError, type ErrorCode, hasCode, isAppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 
-/** Longest reason of a plugin that a user reads, in characters. */
+/** Maximum length of a plugin's reason in an error that users see, in characters. */
 export const longestReason = 500
 
 /**
- * A plugin's words as a user may read them: one line of valid Unicode without characters that steer a terminal, at most
- * {@link longestReason} long. Linear in what is kept.
+ * A plugin's text, made safe for users: one line of valid Unicode without control characters, at most
+ * {@link longestReason} characters. Takes time linear in the length that is kept, also for very long texts.
  */
 export const cleanReason = (text: string): string => {
-  // what is taken away must not make a long text look whole
+  // a cut text ends with … even if the removed characters make it short enough
   const begin = text.slice(0, 4 * longestReason)
   const line = begin
     .toWellFormed()
@@ -22,26 +22,29 @@ export const cleanReason = (text: string): string => {
   return isWhole ? line : `${kept.slice(0, longestReason - 1).join("")}…`
 }
 
-/** Which function of a plugin is called: `tenant subjectKeys.tenant`. */
+/** Name of a plugin's function for errors and metrics, e.g. plugin `tenant`, hook `subjectKeys.tenant`. */
 export type CallName = { readonly plugin: string; readonly hook: string }
 
-/** How a call is bounded. */
+/** Limits of a call. */
 export type CallLimits = {
   readonly clock: ClockPort
+  /** Timeout in milliseconds. */
   readonly limitMs: number
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when the result is no longer needed. */
   readonly signal?: AbortSignal | undefined
 }
 
 const describe = ({ plugin, hook }: CallName): string => `The hook ${hook} of the plugin ${plugin}`
 
-/** What hooks of each kind may say themselves, besides failing. */
-const sayable: Readonly<Record<string, readonly ErrorCode[]>> = {
+/** Errors that hooks of each kind may throw by contract; any other error becomes PluginFailed. */
+const allowedErrors: Readonly<Record<string, readonly ErrorCode[]>> = {
   subjectKeys: ["SubjectKeyDenied"],
   secrets: ["SubjectKeyDenied", "CredentialMissing"],
 }
 
-/** A denial, or a credential that is not there, in the plugin's words; of its data only the claim that is missing. */
+/**
+ * A denial or a missing credential with the plugin's reason, made safe; of its data only the name of the claim is kept.
+ */
 const said = ({ code, message, data }: AppError, name: CallName): AppError => {
   const claim = typeof data?.claim === "string" ? { claim: cleanReason(data.claim) } : {}
   const about = code === "CredentialMissing" ? { plugin: name.plugin } : claim
@@ -51,19 +54,19 @@ const said = ({ code, message, data }: AppError, name: CallName): AppError => {
 }
 
 /**
- * What a plugin's failure becomes: a denial, or a credential that is not there, in its own words, all else PluginFailed
- * with the names of plugin and hook. What a plugin throws otherwise may hold a secret, so its text is the cause, for the
- * log's own rules, and no part of the answer.
+ * Converts an error that a plugin threw: an error that the hook may throw stays, with the plugin's reason; any other
+ * becomes PluginFailed with the names of plugin and hook. The text of such an error may contain a secret. It is
+ * therefore only the cause, which is logged, and never part of a response.
  */
 const toPluginError = (name: CallName, error: unknown): AppError => {
   if (isAppError(error)) {
     if (error.code === "PluginFailed") return error
-    if (sayable[name.hook.split(".", 1)[0] ?? ""]?.includes(error.code) === true) return said(error, name)
+    if (allowedErrors[name.hook.split(".", 1)[0] ?? ""]?.includes(error.code) === true) return said(error, name)
   }
   return new AppError("PluginFailed", { detail: `${describe(name)} failed.`, data: { ...name }, cause: error })
 }
 
-/** What a plugin answered against the contract. */
+/** The error for a plugin that broke the contract; `problem` is the end of a sentence, without a full stop. */
 export const badAnswer = (name: CallName, problem: string): AppError =>
   new AppError("PluginFailed", { detail: `${describe(name)} ${problem}.`, data: { ...name } })
 
@@ -89,7 +92,9 @@ const bounded = async <T>(
   }
 }
 
-/** Calls a plugin's function that answers at once; what it throws becomes PluginFailed. */
+/**
+ * Calls a synchronous function of a plugin. Errors are converted: PluginFailed, or an error that the hook may throw.
+ */
 export const callPluginNow = <T>(name: CallName, run: () => T): T => {
   try {
     return run()
@@ -99,9 +104,9 @@ export const callPluginNow = <T>(name: CallName, run: () => T): T => {
 }
 
 /**
- * Calls a plugin's function: what it throws becomes PluginFailed, and a promise of its is waited for no longer than the
- * limit, after which its signal is aborted. An answer that is no promise is handed on at once. This keeps a plugin from
- * failing others' requests; it is no sandbox: a plugin that never returns keeps the process.
+ * Calls a plugin's function and converts its errors: PluginFailed, or an error that the hook may throw. If it returns a
+ * promise, waits for it at most `limitMs`; the signal is aborted at the end of the wait. Any other result is returned
+ * synchronously. This is no sandbox: a function that never returns blocks the process.
  */
 export const callPlugin = <T>(
   name: CallName,
@@ -117,23 +122,23 @@ export const callPlugin = <T>(
 const isThenable = <T>(value: T | Promise<T>): value is Promise<T> =>
   typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
 
-/** What a call is for, in the log. */
+/** Context of a call, for the log. */
 type CallFor = {
   /** Name of the target that chose the hook. */
   readonly target: string
-  /** Id of the request that began it, as that request's own line has it; absent where none did. */
+  /** Id of the request that caused the call, as in the request's own log line; absent if there is no request. */
   readonly requestId?: string | undefined
-  /** Name of the instance, where one is made already. */
+  /** Name of the instance, if it exists already. */
   readonly instance?: string
 }
 
-/** Counts calls of plugins, and how long they took; says in the log why one failed. */
+/** Counts and times calls of plugins, and logs failures. */
 export type Meter = {
-  /** Runs a call and counts how it ended. */
+  /** Runs a call, and counts its result and duration when it ends. Returns or throws what `run` does. */
   count<T>(name: CallName, about: CallFor, run: () => T): T
 }
 
-/** Makes the meter. Labels are names of loaded plugins and their hooks, so there are few. */
+/** Creates the meter. Its labels are names of loaded plugins and their hooks, so their number is bounded. */
 export const createMeter = (telemetry: TelemetryPort): Meter => {
   const calls = telemetry.counter({
     name: "reflow_plugin_calls_total",
@@ -157,7 +162,7 @@ export const createMeter = (telemetry: TelemetryPort): Meter => {
       const fail = (error: unknown): void => {
         if (hasCode(error, "PluginFailed")) {
           end("failed")
-          // what the plugin threw may hold a secret: it is told here and nowhere else
+          // the plugin's error may contain a secret: it is logged here and nowhere else
           log.warn("a plugin's hook failed", { ...name, target, instance, request_id: requestId, error })
         } else end(hasCode(error, "SubjectKeyDenied", "CredentialMissing") ? "answered" : "abandoned")
       }

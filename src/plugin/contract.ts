@@ -15,15 +15,15 @@ import type { SchemaOutput, StandardSchema } from "./standard-schema.ts"
 
 export type { MCPInstance, MCPTarget, Pod, StandardSchema }
 
-/** Number of the contract that this module describes. */
+/** Version of the contract that this module describes; a plugin's `api`. */
 export const contractVersion = 1
 
 /**
- * Who is calling, from a verified credential. The subject alone is never an identity: `(source, issuer, subject)` is.
- * Equal subjects, groups or claims of two issuers belong to different people.
+ * The caller, from a verified credential. The subject alone does not identify a caller: `(source, issuer, subject)`
+ * does. Equal subjects, groups or claims of two issuers can belong to different people.
  */
 export type PluginIdentity = {
-  /** How it was verified. */
+  /** How the credential was verified: a static token of the configuration, or a JWT. */
   readonly source: "token" | "jwt"
   /** Short name of the issuer in the configuration; `static` or `dev` for tokens without an issuer. */
   readonly issuer: string
@@ -37,7 +37,10 @@ export type PluginIdentity = {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** Whose instance it is: one user, role or group, everyone, or what a subject-key strategy put together. */
+/**
+ * The sharer of an instance, to whom it belongs: a user, a role, a group, everybody (`shared`), or all callers with the
+ * same key of a subject-key strategy (`key`).
+ */
 export type Sharer = {
   readonly kind: "shared" | "role" | "group" | "user" | "key"
   /** Subject key of the instance, e.g. `user:k7q2…`; the same for every caller who shares it. */
@@ -47,45 +50,45 @@ export type Sharer = {
   /** Subject, role or group; absent for `shared` and `key`. */
   readonly name?: string
   /**
-   * Who the user is, with groups and claims, as the token says by which the instance was asked for. Only for `user`: where
-   * several share an instance, what one of them may have is none of the others' business.
+   * The user's identity, from the token of the request that needed the instance. Only for `user`: an instance that
+   * several users share must not get values that belong to one of them.
    */
   readonly identity?: PluginIdentity
 }
 
-/** What a hook may use besides its input. */
+/** Second argument of hooks. */
 export type HookContext = {
-  /** Aborted at the hook's time limit (subject key 1 s, secrets 10 s), or when nobody waits for the answer any more. */
+  /** Aborted at the hook's time limit (subject key 1 s, secrets 10 s), or when the result is no longer needed. */
   readonly signal: AbortSignal
-  /** Logs with the names of plugin and hook. Never write a secret to it. */
+  /** Logger that adds the names of plugin and hook. Never log a secret. */
   readonly log: Logger
   readonly clock: ClockPort
   /** The target that chose the hook. */
   readonly target: MCPTarget
   /**
-   * Reads one key of a Secret in the namespace of the instances; resolves with undefined if it is not there. Rejects
-   * for names that the plugin's configuration does not allow.
+   * Reads one key of a Secret in the namespace of the instances; resolves with undefined if there is no such Secret or
+   * key. Rejects if `plugins[].secrets` of the configuration does not allow the Secret's name.
    */
   readonly readSecret: (name: string, key: string) => Promise<string | undefined>
 }
 
-/** What a plugin's setup may use besides its configuration. */
+/** Second argument of a plugin's setup. */
 export type SetupContext = Pick<HookContext, "signal" | "log" | "clock">
 
-/** What a pod template may use besides its input. */
+/** Second argument of a pod template. */
 export type PodTemplateContext = Pick<HookContext, "log">
 
 /** Input of a subject-key strategy. */
 export type SubjectKeyInput = {
   readonly identity: PluginIdentity
-  /** The target's `spec.subjectKey.config`, as the hook's schema yields it; as written if the hook has no schema. */
+  /** The target's `spec.subjectKey.config`, parsed by the hook's schema; unchanged if the hook has no schema. */
   readonly config: unknown
 }
 
 /**
- * What tells one sharer of a target from another: at most 1,024 bytes, digested before it is used. Undefined or an empty
- * string denies the request with 403. Two identities that yield one string share one server and its credentials, so
- * put `identity.issuer` into it wherever equal values of two issuers mean different people.
+ * The text that identifies the sharer of an instance within a target: at most 1,024 bytes; only its digest is stored.
+ * Undefined or an empty string denies the request with 403. Identities with the same text share one server and its
+ * credentials, so include `identity.issuer` unless equal values of two issuers mean the same people.
  */
 export type SubjectKeyResult = string | undefined
 
@@ -95,35 +98,35 @@ export type SecretInput = {
   readonly reference: string
   /** Environment variable that the value becomes. */
   readonly name: string
-  /** Whose instance the value is for. Never the caller of the moment: a shared instance gets no user's value. */
+  /** Sharer of the instance that the value is for, not the current caller: a shared instance gets no user's value. */
   readonly sharer: Sharer
 }
 
-/** What a secret resolver yields. */
+/** Result of a secret resolver. */
 export type SecretResult = {
   /** The value; not empty, never logged. */
   readonly value: string
   /**
-   * Milliseconds since the Unix epoch after which the value is of no use; the instance is replaced in time. A moment that
-   * has passed is refused.
+   * When the value expires, in milliseconds since the Unix epoch; the instance is replaced before that. A time in the
+   * past is refused. Absent = it does not expire.
    */
   readonly expiresAt?: number
 }
 
 /** Input of a pod template. */
 export type PodTemplateInput = {
-  /** The Pod so far: the defaults, then what the templates before this one made of it. */
+  /** The operator's Pod, as the templates before this one have changed it. */
   readonly pod: Pod
   /** The instance that the Pod is for. */
   readonly instance: MCPInstance
-  /** The instance's `spec.podTemplates[].config`, as the hook's schema yields it; as written if it has no schema. */
+  /** The instance's `spec.podTemplates[].config`, parsed by the hook's schema; unchanged if the hook has no schema. */
   readonly config: unknown
 }
 
-/** A hook with a schema for the configuration that targets give it. {@link defineHook} makes one. */
+/** A hook with a schema for the configuration that targets give it. Create it with {@link defineHook}. */
 export type ConfiguredHook<Input, Context, Result> = {
   readonly config: StandardSchema
-  /** Declared as a method, so that a hook whose schema yields a narrower `config` is one too. */
+  /** Declared as a method, so that a `run` with a narrower type of `config` is assignable. */
   run(input: Input, context: Context): Result
 }
 
@@ -131,40 +134,42 @@ type Hook<Input, Context, Result> =
   | ((input: Input, context: Context) => Result)
   | ConfiguredHook<Input, Context, Result>
 
-/** Says whose instance answers. */
+/** A subject-key strategy: computes which instance of the target serves the caller. */
 export type SubjectKeyHook = Hook<SubjectKeyInput, HookContext, SubjectKeyResult | Promise<SubjectKeyResult>>
 
-/** Fetches a value from where it is kept. Throws {@link noCredential} if the sharer has none. */
+/** A secret resolver: fetches a value. Throws {@link noCredential} if there is no value for the sharer. */
 export type SecretHook = (input: SecretInput, context: HookContext) => SecretResult | Promise<SecretResult>
 
 /**
- * Changes the Pod of an instance: pure and synchronous, returns a new Pod. Owner, labels and the security floor are put
- * back afterwards.
+ * A pod template: changes the Pod of an instance. It must be pure and synchronous, and return a new Pod. Afterwards the
+ * operator restores the owner reference, its own labels and the minimum security settings.
  */
 export type PodTemplateHook = Hook<PodTemplateInput, PodTemplateContext, Pod>
 
-/** The hooks of a plugin by name. Targets write `plugin/name`; the plugins that come with the gateway need no prefix. */
+/**
+ * The hooks of a plugin by name. Targets name them as `plugin/name`; hooks of built-in plugins also without `plugin/`.
+ */
 export type Hooks = {
   readonly subjectKeys?: Readonly<Record<string, SubjectKeyHook>>
-  /** By scheme: `vault` resolves `vault:…`. */
+  /** By scheme, without a prefix: `vault` resolves `vault:…`. */
   readonly secrets?: Readonly<Record<string, SecretHook>>
   readonly podTemplates?: Readonly<Record<string, PodTemplateHook>>
 }
 
 /** A plugin. */
 export type Plugin<Config extends StandardSchema = StandardSchema> = {
-  /** The contract that the plugin is written for. */
+  /** Version of the contract that the plugin is written for. */
   readonly api: typeof contractVersion
   /** Unique among the loaded plugins: a-z, 0-9 and '-', beginning with a letter. */
   readonly name: string
-  /** Checks the plugin's configuration, `plugins[].config`. Without it, setup gets the configuration as written. */
+  /** Schema of the plugin's configuration, `plugins[].config`. Without it, setup gets the configuration unchanged. */
   readonly config?: Config
-  /** Makes the hooks; runs once at the start, within 10 s. A rejection stops the start. */
+  /** Returns the hooks. Called once at the start, with a time limit of 10 s. An error ends the start of the process. */
   setup(config: SchemaOutput<Config>, context: SetupContext): Hooks | Promise<Hooks>
 }
 
 /**
- * Types a plugin; the module's default export.
+ * Returns the plugin unchanged; it only checks the types. Export the result as the module's default export.
  *
  * @example
  * export default definePlugin({
@@ -180,7 +185,7 @@ export const definePlugin = <Config extends StandardSchema = StandardSchema>(plu
   plugin
 
 /**
- * Types a hook whose targets configure it: `run` gets `config` as the schema yields it.
+ * Creates a hook that targets configure: `run` gets `config` parsed by the schema.
  *
  * @example
  * podTemplates: {
@@ -204,12 +209,12 @@ const claimAt = (claims: unknown, path: string | readonly string[]): unknown =>
   typeof path === "string" ? (own(claims, path) ?? path.split(".").reduce(own, claims)) : path.reduce(own, claims)
 
 /**
- * A claim of the caller that must be there: the claim of that very name, else the one at the dotted path
- * (`realm_access.tenant`); or the one at a list of names, for names with dots in them
- * (`["resource_access", "https://mcp.example.com", "tenant"]`). Throws SubjectKeyDenied, which the caller sees as a 403 that
- * names the claim, unless it is a non-empty string of valid Unicode: numbers, lists, objects and halves of surrogate pairs
- * have no spelling that tells all of them apart. The claim `email` counts for nothing where the token has an
- * `email_verified` that is not true: anybody could have written anybody's address.
+ * Returns a claim of the caller's token. `claim` is the name of a claim or a dotted path (`realm_access.tenant`); a
+ * claim of exactly this name comes first. For names that contain dots it is a list of names (`["resource_access",
+ * "https://mcp.example.com", "tenant"]`). Throws SubjectKeyDenied, which the caller sees as a 403 with the claim's
+ * name, unless the claim is a non-empty string of valid Unicode: other values have no text form that keeps different
+ * values apart. The claim `email` is refused if the token has an `email_verified` that is not true, since the address
+ * may belong to another user.
  */
 export const requireClaim = (identity: PluginIdentity, claim: string | readonly string[]): string => {
   const value = claimAt(identity.claims, claim)
@@ -225,14 +230,16 @@ export const requireClaim = (identity: PluginIdentity, claim: string | readonly 
 }
 
 /**
- * What a strategy throws to deny the caller with a reason that the caller reads: `throw denied("Ask sales for a seat.")`. One
- * line of at most 500 characters; never write a secret into it. Returning undefined denies without one.
+ * The error that a strategy throws to deny the caller with a reason: `throw denied("Ask sales for a seat.")`. The
+ * caller sees the reason, as one line of at most 500 characters; it must not contain a secret. Returning undefined
+ * denies without a reason.
  */
 export const denied = (reason: string): Error => new AppError("SubjectKeyDenied", { detail: String(reason) })
 
 /**
- * What a resolver throws if the sharer has no such credential: `throw noCredential("Connect your account at https://…")`. The
- * caller gets CredentialMissing with the reason, one line of at most 500 characters, unless a value was set by the REST API
- * or the target's `credentials` name the variable without `required`. Never write a secret into it.
+ * The error that a resolver throws if there is no such credential for the sharer: `throw noCredential("Connect your
+ * account at https://…")`. The caller gets CredentialMissing with the reason, as one line of at most 500 characters; it
+ * must not contain a secret. There is no error if a value was set through the REST API, or if the target's
+ * `credentials` name the variable without `required`.
  */
 export const noCredential = (reason = ""): Error => new AppError("CredentialMissing", { detail: String(reason) })

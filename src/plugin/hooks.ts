@@ -8,21 +8,21 @@ import { contextOf, findHook, nameOf, type Parts, schemeOf, toConfigured } from 
 import { parseSettingsNow } from "./shape.ts"
 
 const keyLimitMs = 1_000
-/** Longest subject key, bytes. */
+/** Maximum size of a strategy's result, in bytes of UTF-8. */
 const maxBytes = 1_024
 
 const checkKey = (name: CallName, key: unknown): string | undefined => {
   if (key === undefined || key === "") return undefined
   if (typeof key !== "string") throw badAnswer(name, "gave something other than text as a subject key")
-  // two different texts that are no Unicode would become one when they are digested
+  // texts that are not valid Unicode are encoded with replacement characters: two of them could get the same digest
   if (!key.isWellFormed()) throw badAnswer(name, "gave a subject key that is no valid Unicode")
   if (Buffer.byteLength(key) <= maxBytes) return key
   throw badAnswer(name, `gave a subject key of more than ${maxBytes} bytes`)
 }
 
 /**
- * Makes the function that asks a target's strategy for the caller's subject key; undefined = denied. A promise only if
- * the hook makes one. Throws PluginFailed and the hook's own SubjectKeyDenied.
+ * Creates the function that calls a target's strategy for a caller; undefined = denied. It returns a promise only if
+ * the hook does. Throws PluginFailed, and SubjectKeyDenied if the hook threw that.
  */
 export const askSubjectKey =
   (parts: Parts) =>
@@ -47,41 +47,41 @@ export const askSubjectKey =
 
 const secretLimitMs = 10_000
 
-/** A value that a target wants. */
+/** A value of a target's `spec.secrets` to resolve. */
 export type SecretRequest = {
   readonly target: MCPTarget
-  /** Whose instance it is for. */
+  /** Sharer of the instance that the value is for. */
   readonly sharer: Sharer
   /** Environment variable that the value becomes. */
   readonly name: string
   /** `scheme:reference`. */
   readonly from: string
-  /** Id of the request that wants it, for the log. */
+  /** Id of the request that needs it, for the log. */
   readonly requestId?: string | undefined
-  /** Aborted when nobody waits any more. */
+  /** Aborted when the value is no longer needed. */
   readonly signal: AbortSignal
 }
 
-/** The answer itself is in no error: it may be the secret. */
+/** Checks a resolver's result. Errors never contain the result, since it may be the secret. */
 const checkSecret = (name: CallName, answer: unknown, now: number): SecretResult => {
   if (typeof answer !== "object" || answer === null) throw badAnswer(name, "gave no value")
   const { value, expiresAt, ...rest }: Readonly<Record<string, unknown>> = callPluginNow(name, () => ({ ...answer }))
   if (Object.keys(rest).length > 0) throw badAnswer(name, "gave more than value and expiresAt")
   if (typeof value !== "string" || value === "") throw badAnswer(name, "gave no value")
-  // what has no UTF-8 would reach the server as another value
+  // text that is not valid Unicode would be changed by UTF-8 encoding
   if (!value.isWellFormed()) throw badAnswer(name, "gave a value that is no valid Unicode")
   if (expiresAt === undefined) return { value }
-  // a Date ends at 275760-09-13
+  // the largest time of a Date (ECMAScript)
   if (typeof expiresAt !== "number" || !(Math.abs(expiresAt) <= 8.64e15))
     throw badAnswer(name, "gave an expiresAt that is no number of milliseconds")
-  // an instance with it would be replaced at once, again and again
+  // the instance would be replaced again and again
   if (expiresAt <= now) throw badAnswer(name, "gave a value that has expired")
   return { value, expiresAt }
 }
 
 /**
- * Makes the function that resolves a value by the scheme's hook. Rejects with PluginFailed, and with CredentialMissing, whose
- * text is the plugin's reason and may be empty, if the sharer has none.
+ * Creates the function that resolves a value with the scheme's hook. Rejects with PluginFailed, with CredentialMissing
+ * (its message is the plugin's reason, which may be empty) if the sharer has no value, or with SubjectKeyDenied.
  */
 export const resolveSecret =
   (parts: Parts) =>
@@ -106,18 +106,18 @@ const isObject = (value: unknown): value is Fields =>
 const areContainers = (value: unknown): boolean =>
   Array.isArray(value) && value.every((each) => isObject(each) && typeof each.name === "string")
 
-/** As much of a Pod as we look at ourselves; the rest is for the API server to say. */
+/** Checks only the parts of a Pod that the operator uses; the API server validates the rest. */
 const isPod = (value: unknown): boolean => {
   if (!isObject(value) || !isObject(value.metadata) || !isObject(value.spec)) return false
   const { containers, initContainers = [] } = value.spec
   return areContainers(containers) && (containers as unknown[]).length > 0 && areContainers(initContainers)
 }
 
-/** Kubernetes takes null for nothing said, and so do we: nobody then needs to look for it. */
+/** For JSON.parse: removes fields that are null, which Kubernetes treats as absent. */
 const withoutNulls = (_: string, value: unknown): unknown =>
   isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null)) : value
 
-/** A copy: what cannot be sent as JSON is no Pod, and what the hook keeps must not change under us. */
+/** Returns a frozen JSON copy of a template's result, so that a reference kept by the hook cannot change it later. */
 const checkPod = (name: CallName, pod: unknown): Pod => {
   if (pod instanceof Promise) {
     pod.catch(() => {})
@@ -128,7 +128,7 @@ const checkPod = (name: CallName, pod: unknown): Pod => {
   return deepFreeze(copy as Pod)
 }
 
-/** Applies one template. */
+/** Applies one pod template. */
 const applyOne =
   (parts: Parts, instance: MCPInstance) =>
   (before: Pod, { name: wanted, config = {} }: TemplateChoice): Pod => {
@@ -146,7 +146,7 @@ const applyOne =
     })
   }
 
-/** Makes the function that lets an instance's pod templates change its Pod, in order. Throws PluginFailed. */
+/** Creates the function that applies an instance's pod templates to its Pod, in order. Throws PluginFailed. */
 export const applyTemplates =
   (parts: Parts) =>
   (pod: Pod, instance: MCPInstance): Pod =>

@@ -1,4 +1,7 @@
-/** What the program asks of plugins: subject keys, secrets, pod templates; each bounded, checked and counted. */
+/**
+ * Calls the hooks of all loaded plugins: subject keys, secrets, pod templates. Each call has a time limit, is counted,
+ * and its result is checked. It also finds faults in targets' choices of hooks, before a request needs them.
+ */
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { FindPluginFaults, MCPTarget, PluginFault } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
@@ -22,23 +25,23 @@ import {
 import { type LoadedPlugin, setUpPlugin } from "./setup.ts"
 import { parseSettingsNow } from "./shape.ts"
 
-/** What a target is wrong about when it chooses hooks: told before anybody asks for its server. */
-
-/** Longest sentence, in characters: a schema of a plugin may write what it likes. */
+/** Maximum length of a fault's message, in characters: a plugin's schema may produce long texts. */
 const longest = 900
 
+/** A place in a target's spec that chooses a hook. */
 type Choice = {
-  /** Where the choice stands in the spec. */
+  /** Path in the spec. */
   readonly path: readonly string[]
   /** Field that names the hook. */
   readonly field: "strategy" | "name" | "from"
+  /** Reason of the fault if there is no such hook. */
   readonly unknown: PluginFault["reason"]
 }
 
 const messageOf = (error: unknown): string =>
   isAppError(error) ? error.message.slice(0, longest) : "It could not be checked."
 
-/** Is there such a hook? */
+/** The fault that there is no such hook; undefined if there is one. */
 const unknownOf = (find: () => unknown, { path, field, unknown: reason }: Choice): PluginFault | undefined => {
   try {
     find()
@@ -50,7 +53,7 @@ const unknownOf = (find: () => unknown, { path, field, unknown: reason }: Choice
 
 type AnyHook<I, C, R> = ((input: I, context: C) => R) | ConfiguredHook<I, C, R>
 
-/** Is there such a hook, and does its schema take the configuration? */
+/** The fault that there is no such hook, or that its schema refuses the configuration; empty if neither. */
 const faultsOf = <I, C, R>(
   find: () => Registered<AnyHook<I, C, R>>,
   config: unknown,
@@ -68,7 +71,7 @@ const faultsOf = <I, C, R>(
   }
 }
 
-/** Makes the function that holds targets against the hooks that there are. */
+/** Creates the function that finds the faults of a target's choices of hooks. */
 const findPluginFaults =
   (registry: Registry): FindPluginFaults =>
   ({ subjectKey, secrets = [], podTemplates = [] }) => [
@@ -92,38 +95,38 @@ const findPluginFaults =
     ),
   ]
 
-/** What the host works with. */
+/** Dependencies of {@link createPluginHost}. */
 export type HostDeps = {
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
-  /** Absent where no Secret may be read (operator). */
+  /** Reads Secrets; absent in the operator, which may not read any. */
   readonly readSecret?: ReadSecret
-  /** Aborted when the start is given up. */
+  /** Aborted when the role is closed during its start. */
   readonly signal?: AbortSignal
 }
 
-/** The loaded plugins. Every function throws PluginFailed with the names of plugin and hook. */
+/** The loaded plugins. All functions except `faults` throw PluginFailed with the names of plugin and hook. */
 export type PluginHost = {
   /**
-   * What the target's strategy says of the caller; undefined = denied. A promise only if the hook makes one. `requestId`
-   * is for the log.
+   * The result of the target's subject-key strategy for the caller; undefined = denied. A promise only if the hook
+   * returns one. Also throws SubjectKeyDenied. `requestId` is for the log.
    */
   subjectKey(
     target: MCPTarget,
     identity: PluginIdentity,
     requestId?: string,
   ): string | undefined | Promise<string | undefined>
-  /** The value behind `scheme:reference`. */
+  /** The value of `scheme:reference`. Also rejects with CredentialMissing or SubjectKeyDenied. */
   secret(request: SecretRequest): Promise<SecretResult>
-  /** What a target's choices of hooks are wrong about: names that nothing has, configurations that a schema refuses. */
+  /** Faults in a target's choices of hooks: names of no loaded hook, and configurations that a schema refuses. */
   readonly faults: FindPluginFaults
   /** Names that targets may use in `podTemplates`. */
   readonly podTemplates: ReadonlySet<string>
-  /** The Pod as the instance's templates make it, in order. */
+  /** Applies the instance's pod templates to a Pod, in order. */
   template(pod: Pod, instance: MCPInstance): Pod
 }
 
-/** Sets up plugins, one after the other, in order, and makes their host. Throws PluginFailed: the start stops. */
+/** Sets up the plugins, one after the other and in order. Throws PluginFailed, which ends the start of the process. */
 export const createPluginHost = async (loaded: readonly LoadedPlugin[], deps: HostDeps): Promise<PluginHost> => {
   const ready: ReadyPlugin[] = []
   for (const each of loaded) ready.push(await setUpPlugin(each, deps))

@@ -8,16 +8,16 @@ import type { ClockPort } from "../ports/clock.ts"
 import { callPlugin, cleanReason } from "./call.ts"
 import * as contract from "./contract.ts"
 
-/** How long a file may take to be loaded, with its top-level awaits. */
+/** Time limit for loading a file, top-level awaits included, in milliseconds. */
 const limitMs = 10_000
 
-/** What plugins import; they get the copy of it that this program has. */
+/** Name by which plugins import the plugin API; it resolves to this program's own copy. */
 const apiName = "reflow-gateway/plugin"
 const apiUrl = "reflow:plugin"
 const importUrl = "reflow:import"
 const shared = Symbol.for(apiName)
 
-/** Source of the module that plugins get: what our own copy exports. */
+/** Source of the module that plugins import: it re-exports this program's own copy of the plugin API. */
 const apiSource = (): string =>
   [
     `const api = globalThis[Symbol.for(${JSON.stringify(apiName)})]`,
@@ -31,7 +31,7 @@ const sources: Readonly<Record<string, () => string>> = {
   [importUrl]: () => "export default (url) => import(url)",
 }
 
-/** Deno asks no hooks when CommonJS code calls `require` (seen in 2.9): there the loader itself is told. */
+/** In Deno (2.9), `require` of CommonJS code does not call module hooks, so the loader's function is replaced. */
 const registerForRequire = (): void => {
   const loader = Module as unknown as { _load: (request: string, ...rest: unknown[]) => unknown }
   const before = loader._load
@@ -40,13 +40,13 @@ const registerForRequire = (): void => {
 
 let registered = false
 
-/** Lets plugins import the API by its name, wherever they lie and whatever is installed there. */
+/** Makes `import "reflow-gateway/plugin"` work in plugins of any folder, whatever packages are installed there. */
 const registerApi = (): void => {
   if (registered) return
   registered = true
   Reflect.set(globalThis, shared, contract)
   if (Object.hasOwn(globalThis, "Deno")) registerForRequire()
-  // not imported by its name: an older Node would fail on that before the bundle can say which one it needs
+  // not `import { registerHooks }`: on an older Node that import fails before the bundle's check of the Node version
   Module.registerHooks({
     resolve: (specifier, context, next) => {
       const url = specifier === apiName ? apiUrl : specifier
@@ -59,7 +59,7 @@ const registerApi = (): void => {
   })
 }
 
-/** True in the single executable, whose main script is no file. */
+/** True in the single executable, whose main script is embedded and not a file. */
 export const isSingleExecutable = (): boolean => {
   const sea: { isSea?: () => boolean } | undefined = process.getBuiltinModule?.("node:sea")
   return sea?.isSea?.() ?? false
@@ -86,21 +86,21 @@ const checkDigest = async (path: string, expected: string | undefined): Promise<
   throw fail(path, `has the SHA-256 ${actual}, not the one that the configuration names`)
 }
 
-/** The default export; a CommonJS file that a compiler made has it one level further down. */
+/** The default export. In a CommonJS file that a compiler made from ESM it is `module.exports.default`. */
 const defaultOf = (module: { readonly default?: unknown }): unknown => {
   const found = module.default as { readonly __esModule?: boolean; readonly default?: unknown } | undefined
   return found?.__esModule === true ? found.default : found
 }
 
-/** Why a file was not loaded, and what to do where the reason does not say it. */
+/** Why a file could not be loaded; for an ES module with a CommonJS name also what to do. */
 const reasonOf = ({ message }: Error): string =>
   message.includes("import statement outside a module")
-    ? `${message}: call it .mjs or .mts, or let "type" in the package.json beside it be "module"`
+    ? `${message}: rename it to .mjs or .mts, or set "type": "module" in the package.json of its folder`
     : cleanReason(message)
 
 /**
- * What the file of a plugin exports by default: `.mjs`, `.cjs`, `.js`, `.ts` or `.mts` without syntax that must be compiled.
- * Throws PluginFailed if it is not there, has another digest, cannot be loaded or takes longer than 10 s.
+ * Loads a plugin's file and returns its default export. Files: `.mjs`, `.cjs`, `.js`, and `.ts` or `.mts` with erasable
+ * syntax only. Throws PluginFailed if the file does not exist, has another digest, fails or takes longer than 10 s.
  */
 export const loadPluginFile = async (
   file: { readonly path: string; readonly sha256?: string | undefined },

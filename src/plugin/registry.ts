@@ -9,17 +9,18 @@ import type { ConfiguredHook, HookContext, Hooks, PodTemplateHook, SecretHook, S
 import type { HookKind } from "./shape.ts"
 import type { StandardSchema } from "./standard-schema.ts"
 
-/** A plugin that was set up. */
+/** A plugin after its setup. */
 export type ReadyPlugin = {
   readonly name: string
-  /** True for those that come with the program: their hooks may be named without the plugin. */
+  /** True for built-in plugins: targets may name their hooks without the plugin. */
   readonly firstParty: boolean
   readonly hooks: Hooks
   readonly log: Logger
+  /** Names of the Secrets that the plugin may read (plugins[].secrets). */
   readonly readable: Pick<readonly string[], "includes">
 }
 
-/** A hook, and whose it is. */
+/** A hook and its plugin. */
 export type Registered<H> = {
   readonly plugin: ReadyPlugin
   /** With its kind: `subjectKeys.tenant`. */
@@ -36,7 +37,9 @@ export type Registry = {
   readonly podTemplates: ReadonlyMap<string, Registered<PodTemplateHook>>
 }
 
-/** The names of a hook: a scheme is bare, for it is part of a reference; others are `plugin/name`, first-party ones bare too. */
+/**
+ * The names of a hook for targets: a scheme has no prefix; others are `plugin/name`, for built-in plugins also `name`.
+ */
 const namesOf = (kind: HookKind, plugin: ReadyPlugin, hook: string): readonly string[] => {
   if (kind === "secrets") return [hook]
   return plugin.firstParty ? [hook, `${plugin.name}/${hook}`] : [`${plugin.name}/${hook}`]
@@ -63,7 +66,7 @@ const collect = <H>(kind: HookKind, plugins: readonly ReadyPlugin[]): ReadonlyMa
   return found
 }
 
-/** Collects the hooks. Throws PluginFailed if two plugins, or two hooks, have one name. */
+/** Collects the hooks of all plugins. Throws PluginFailed if two plugins or two hooks have the same name. */
 export const createRegistry = (plugins: readonly ReadyPlugin[]): Registry => {
   const names = new Set<string>()
   for (const { name } of plugins) {
@@ -78,7 +81,7 @@ export const createRegistry = (plugins: readonly ReadyPlugin[]): Registry => {
   }
 }
 
-/** The hook that a target names. Throws PluginFailed with the nearest known one. */
+/** The hook that a target names. Throws PluginFailed, with the most similar known name, if there is none. */
 export const findHook = <H>(hooks: ReadonlyMap<string, Registered<H>>, name: string, what: string): Registered<H> => {
   const found = hooks.get(name)
   if (found !== undefined) return found
@@ -87,10 +90,10 @@ export const findHook = <H>(hooks: ReadonlyMap<string, Registered<H>>, name: str
   })
 }
 
-/** The scheme of `scheme:reference`. */
+/** The scheme of `scheme:reference`; empty if there is no colon. */
 export const schemeOf = (from: string): string => from.slice(0, Math.max(from.indexOf(":"), 0))
 
-/** A hook as function and schema, whichever way it was written. */
+/** A hook as function and schema, whether it is a plain function or a {@link ConfiguredHook}. */
 export const toConfigured = <I, C, R>(
   hook: ((input: I, context: C) => R) | ConfiguredHook<I, C, R>,
 ): { readonly config: StandardSchema | undefined; readonly run: (input: I, context: C) => R } =>
@@ -98,22 +101,22 @@ export const toConfigured = <I, C, R>(
     ? { config: undefined, run: hook }
     : { config: hook.config, run: (input, context) => hook.run(input, context) }
 
-/** Reads one key of a Secret in the namespace of the instances. */
+/** Reads one key of a Secret in the namespace of the instances; undefined if there is no such Secret or key. */
 export type ReadSecret = (name: string, key: string, signal: AbortSignal) => Promise<string | undefined>
 
-/** What calls of hooks are made of. */
+/** Dependencies of calls of hooks. */
 export type Parts = {
   readonly registry: Registry
   readonly meter: Meter
   readonly clock: ClockPort
-  /** Absent where no Secret may be read (operator). */
+  /** Undefined in the operator, which may not read Secrets. */
   readonly readSecret: ReadSecret | undefined
 }
 
-/** What a hook is called in errors and metrics. */
+/** The name of a hook in errors and metrics. */
 export const nameOf = ({ plugin, name }: Registered<unknown>): CallName => ({ plugin: plugin.name, hook: name })
 
-/** What a hook may use: see {@link HookContext}. */
+/** Builds the {@link HookContext} of a call. */
 export const contextOf = (
   { clock, readSecret }: Parts,
   found: Registered<unknown>,

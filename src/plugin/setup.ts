@@ -5,13 +5,13 @@ import { callPlugin } from "./call.ts"
 import type { ReadyPlugin } from "./registry.ts"
 import { checkHooks, checkPlugin, parseSettings } from "./shape.ts"
 
-/** Lines that a plugin may write in a minute; the rest is counted. */
+/** Maximum number of log lines of a plugin per minute; further lines are dropped and counted. */
 const linesAMinute = 100
 const minuteMs = 60_000
-/** Longest message, and longest fields as JSON, in characters. */
+/** Maximum length of a message, and of the fields as JSON, in characters. */
 const longest = 2_000
 
-/** Fields that a line can take; too many of them, or what is no JSON, leave a word that they were there. */
+/** The fields unchanged, or a note in place of fields that are too large or cannot be converted to JSON. */
 const bounded = (fields: LogFields | undefined): LogFields | undefined => {
   if (fields === undefined) return undefined
   try {
@@ -22,7 +22,7 @@ const bounded = (fields: LogFields | undefined): LogFields | undefined => {
   return { fields: "left out: too large, or no JSON" }
 }
 
-/** A log for a plugin: its lines are bounded in number and length, so that it cannot drown everybody else's. */
+/** A logger for a plugin, limited in number and length of its lines, so that a plugin cannot flood the log. */
 const pluginLog = (log: Logger, clock: Pick<ClockPort, "now">): Logger => {
   let since = clock.now()
   let lines = 0
@@ -57,15 +57,16 @@ const pluginLog = (log: Logger, clock: Pick<ClockPort, "now">): Logger => {
   return bound(log)
 }
 
-/** How long setup may take. */
+/** Time limit of setup, in milliseconds. */
 const setupLimitMs = 10_000
 
-/** A plugin as it was loaded; nothing about it was checked yet. */
+/** A plugin that was loaded but not checked yet. */
 export type LoadedPlugin = {
-  /** Where it comes from, for messages: its path, or its name if it comes with the program. */
+  /** Origin of the plugin, for messages: its path, or the name of a built-in plugin. */
   readonly source: string
+  /** True for built-in plugins. */
   readonly firstParty: boolean
-  /** What its module exports by default. */
+  /** Default export of its module. */
   readonly exported: unknown
   /** plugins[].config. */
   readonly config: unknown
@@ -73,7 +74,9 @@ export type LoadedPlugin = {
   readonly readable: Pick<readonly string[], "includes">
 }
 
-/** Checks a plugin and lets it make its hooks. Throws PluginFailed, which stops the start. */
+/**
+ * Checks a plugin and its configuration, then runs its setup. Throws PluginFailed, which ends the start of the process.
+ */
 export const setUpPlugin = async (
   loaded: LoadedPlugin,
   deps: { readonly clock: ClockPort; readonly telemetry: TelemetryPort; readonly signal?: AbortSignal | undefined },
@@ -88,7 +91,7 @@ export const setUpPlugin = async (
     const of = { name: call, where: `plugins[].config of ${source}` }
     const config = await parseSettings(schema, loaded.config, of, limits)
     const returned = await callPlugin(call, limits, (stop) =>
-      // the schema of the plugin says what its setup gets
+      // the type of `config` is known to the plugin's schema only
       setup(config as never, { signal: stop, log, clock }),
     )
     return { name, firstParty: loaded.firstParty, hooks: checkHooks(returned, name), log, readable: loaded.readable }

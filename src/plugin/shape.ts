@@ -1,4 +1,4 @@
-/** Is what a file exports a plugin, and what its setup returns its hooks? Nothing of either is believed before. */
+/** Validates the exports, hooks and settings of plugins, which come from outside the program. */
 import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
 import { badAnswer, type CallLimits, type CallName, callPlugin, callPluginNow } from "./call.ts"
@@ -7,10 +7,10 @@ import type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schem
 
 /** Names of plugins and hooks. */
 const namePattern = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/
-/** Schemes, as `spec.secrets[].from` of a target may begin. */
+/** Schemes of secret resolvers: the part of `spec.secrets[].from` before the colon. */
 const schemePattern = /^[a-z][a-z0-9+.-]{0,62}$/
 
-/** The kinds of hooks, and what their names look like. */
+/** The kinds of hooks, with the pattern of their names. */
 const kinds = { subjectKeys: namePattern, secrets: schemePattern, podTemplates: namePattern } as const satisfies Record<
   keyof Hooks,
   RegExp
@@ -35,7 +35,7 @@ const checkKeys = (value: Fields, known: readonly string[], source: string, what
 
 const isSchema = (value: unknown): boolean => isObject(value) && isObject(value["~standard"])
 
-/** The plugin that a module exports by default. Throws PluginFailed, naming `source` and what is wrong. */
+/** Checks a module's default export and returns it as a plugin. Throws PluginFailed, with `source` in its message. */
 export const checkPlugin = (exported: unknown, source: string): Plugin => {
   if (!isObject(exported) || typeof exported === "function")
     throw fail(source, "has no default export that definePlugin made")
@@ -60,7 +60,7 @@ const checkHook = (hook: unknown, kind: HookKind, source: string, name: string):
     throw fail(source, `needs a schema 'config' and a function 'run' in ${what}: use defineHook`)
 }
 
-/** The hooks that setup returned. Throws PluginFailed. */
+/** Checks the result of setup and returns it as hooks. Throws PluginFailed. */
 export const checkHooks = (returned: unknown, source: string): Hooks => {
   if (!isObject(returned) || typeof returned === "function") throw fail(source, "returned no hooks from setup")
   checkKeys(returned, Object.keys(kinds), source, "its hooks")
@@ -76,7 +76,7 @@ export const checkHooks = (returned: unknown, source: string): Hooks => {
   return returned as Hooks
 }
 
-/** What a configuration is for, and where it stands. */
+/** The hook (or setup) that a configuration is for, and its place in the configuration or the target. */
 type SettingsOf = {
   readonly name: CallName
   /** E.g. `spec.subjectKey.config of files`. */
@@ -86,7 +86,7 @@ type SettingsOf = {
 const pathOf = ({ path }: SchemaIssue): string =>
   (path ?? []).map((step) => String(typeof step === "object" ? step.key : step)).join(".")
 
-/** What is wrong, without the value: a configuration may hold secrets. */
+/** The issues as text. It does not contain the values, since a configuration may contain secrets. */
 const problems = (issues: readonly SchemaIssue[]): string =>
   issues
     .slice(0, 5)
@@ -98,15 +98,17 @@ const settled = (result: SchemaResult<unknown>, { name, where }: SettingsOf): un
   if (result.issues === undefined) return result.value
   const whose = `the schema of ${name.hook === "setup" ? "" : `the hook ${name.hook} of `}the plugin ${name.plugin}`
   throw new AppError("PluginFailed", {
-    detail: `${where} is not what ${whose} wants: ${problems(result.issues)}.`,
+    detail: `${where} does not match ${whose}: ${problems(result.issues)}.`,
     data: { ...name, reason: settingsRefused },
   })
 }
 
-/** In an error's data: it is not the plugin that is wrong, but what it was configured with. */
+/**
+ * `data.reason` of a PluginFailed error if the schema refused the configuration, so that the plugin is not at fault.
+ */
 export const settingsRefused = "SettingsRefused"
 
-/** A configuration as its schema yields it; as written without one. Throws PluginFailed with what is wrong. */
+/** Parses a configuration with its schema; unchanged if there is no schema. Throws PluginFailed with the issues. */
 export const parseSettings = async (
   schema: StandardSchema | undefined,
   value: unknown,
@@ -117,11 +119,11 @@ export const parseSettings = async (
     ? value
     : settled(await callPlugin(of.name, limits, () => schema["~standard"].validate(value)), of)
 
-/** {@link parseSettings} for hooks that answer at once: their schemas must, too. */
+/** {@link parseSettings}, synchronously: throws PluginFailed if the schema returns a promise. */
 export const parseSettingsNow = (schema: StandardSchema | undefined, value: unknown, of: SettingsOf): unknown => {
   if (schema === undefined) return value
   const result = callPluginNow(of.name, () => schema["~standard"].validate(value))
   if (!(result instanceof Promise)) return settled(result, of)
   result.catch(() => {})
-  throw badAnswer(of.name, "has a schema that answers late: use one that answers at once")
+  throw badAnswer(of.name, "has an asynchronous schema: use a synchronous one")
 }

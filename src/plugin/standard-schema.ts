@@ -1,6 +1,6 @@
 /**
- * The interface by which a schema of any library (zod, valibot, arktype, …) checks a value and tells its type: Standard
- * Schema, version 1 (https://standardschema.dev). Written out here, so that the plugin API depends on no package.
+ * Standard Schema, version 1 (https://standardschema.dev): the common interface of schema libraries (zod, valibot,
+ * arktype, …) to validate a value and infer its type. It is declared here so that the plugin API depends on no package.
  */
 export type StandardSchema<Input = unknown, Output = Input> = {
   readonly "~standard": {
@@ -10,17 +10,17 @@ export type StandardSchema<Input = unknown, Output = Input> = {
     readonly vendor: string
     /** Checks a value; never throws for a bad one. */
     readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>
-    /** Never set: carries the types. */
+    /** Never set at run time: it only carries the types. */
     readonly types?: { readonly input: Input; readonly output: Output } | undefined
   }
 }
 
-/** What a check yields: the value, converted and with defaults, or what is wrong with it. */
+/** Result of a validation: the value, converted and with defaults, or the issues. */
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] }
 
-/** One thing that is wrong with a value, and where. */
+/** A fault of a value, and its path in the value. */
 export type SchemaIssue = {
   readonly message: string
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined

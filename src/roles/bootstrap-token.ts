@@ -17,7 +17,9 @@ export const needsBootstrapToken = ({ tokens, issuers, admin_roles: adminRoles }
   issuers.length === 0 &&
   !tokens.some((token) => token.for.includes("api") && token.roles.some((role) => adminRoles.includes(role)))
 
-/** Short names of all issuers on a real cluster, `static` included if the bootstrap token (a static token) is accepted. */
+/**
+ * Short names of all issuers on a real cluster, `static` included if the bootstrap token (a static token) is accepted.
+ */
 export const clusterIssuers = (auth: Auth): readonly string[] => {
   const known = configuredIssuers(auth, { dev: false })
   return needsBootstrapToken(auth) && !known.includes(staticIssuer) ? [staticIssuer, ...known] : known
@@ -51,8 +53,8 @@ const create = async (cluster: ClusterPort, ref: ObjectRef, options: CallOptions
 }
 
 /**
- * The token of the first administrator, as an entry of auth.tokens. Reads it from its Secret and creates the Secret if it
- * does not exist. Replicas that start together all get the token of the Secret that was created first. Throws
+ * The token of the first administrator, as an entry of auth.tokens. Reads it from its Secret and creates the Secret if
+ * it does not exist. Replicas that start together all get the token of the Secret that was created first. Throws
  * `ConfigInvalid` if the Secret holds no usable token, and `ApiNotFound` if it was deleted meanwhile.
  */
 export const ensureBootstrapToken = async (

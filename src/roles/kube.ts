@@ -31,8 +31,8 @@ export type Actor = {
 }
 
 /**
- * Creates a client of the cluster; `fieldManager` is its name in managedFields. Makes no call yet. Throws `ConfigInvalid`
- * if the kubeconfig cannot be used.
+ * Creates a client of the cluster; `fieldManager` is its name in managedFields. Makes no call yet. Throws
+ * `ConfigInvalid` if the kubeconfig cannot be used.
  */
 export const openCluster = async (
   { config, telemetry, started }: Base,

@@ -132,8 +132,8 @@ const start = async (base: Base): Promise<void> => {
 }
 
 /**
- * The role operator: takes part in the election and reconciles while it leads. It fails with LeadershipLost when it loses
- * the Lease. If the API server cannot be reached at the start, the role waits for it.
+ * The role operator: takes part in the election and reconciles while it leads. It fails with LeadershipLost when it
+ * loses the Lease. If the API server cannot be reached at the start, the role waits for it.
  */
 export const startOperator = (options: KubeRoleOptions): RunningRole =>
   runRole({ config: options.config, telemetry: kubeTelemetry(options) }, start)

@@ -71,7 +71,9 @@ export const outsideOf = (
 
 const sharerKinds = ["shared", "user", "role", "group"] as const
 
-/** The owner of an instance as plugins get it: never the current caller, since callers may share the instance. */
+/**
+ * The sharer of an instance as plugins get it: never the current caller, since several callers may share the instance.
+ */
 const sharerOf = ({ subjectKey, issuer, subject, identity, shared }: Holder): Sharer => {
   const kind = sharerKinds.find((each) => subjectKey === each || subjectKey.startsWith(`${each}:`)) ?? "key"
   if (kind === "shared" || kind === "key") return { kind, subjectKey }

@@ -12,7 +12,9 @@ export type RunningRole<T = unknown> = {
   readonly ready: Promise<T>
   /** Rejects when the role cannot start or cannot continue, with the reason; never resolves. */
   readonly failed: Promise<never>
-  /** Closes everything that the role started. May be called at any time and more than once. The caller bounds its time. */
+  /**
+   * Closes everything that the role started. May be called at any time and more than once. The caller bounds its time.
+   */
   close(): Promise<void>
 }
 

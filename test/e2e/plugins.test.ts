@@ -108,7 +108,7 @@ describe("a plugin's file", () => {
       [
         "plain.ts",
         'import { definePlugin } from "reflow-gateway/plugin"',
-        'could not be loaded: .*outside a module: call it .mjs or .mts, or let "type" in the package.json beside it be',
+        'could not be loaded: .*outside a module: rename it to .mjs or .mts, or set "type": "module" in the package.json of',
       ],
       ["lone.mjs", "import 'no-such-package'", "could not be loaded: Cannot find package 'no-such-package'"],
     ] as const

@@ -10,7 +10,7 @@ describe("with one issuer", () => {
   test("a bare name that looks like another issuer's is refused, one that does not is taken", async () => {
     const refused = await send("PUT", path("nosuch/alice"), { body: { TOKEN: "x" } })
     expect(refused).toMatchObject({ status: 400, body: { code: "InvalidParams", issuers: ["dev"] } })
-    expect(refused.body.detail).toContain("say dev/ before it")
+    expect(refused.body.detail).toContain("write dev/ before it")
     for (const [who, meant] of [
       ["alice", "dev/alice"],
       ["%2Feng", "dev//eng"],

@@ -32,7 +32,7 @@ describe("registering a target", () => {
     }
     const warnings = [
       { pointer: "/access/groups/1", detail: expect.stringContaining("write dev/eng") },
-      { pointer: "/subject_key/config", detail: expect.stringContaining("is not what the schema") },
+      { pointer: "/subject_key/config", detail: expect.stringContaining("does not match the schema") },
       { pointer: "/pod_templates/0/name", detail: expect.stringContaining("No plugin has the pod template 'gvisor'") },
     ]
     const posted = await send("POST", "/api/targets", { body: doubtful })

@@ -20,7 +20,9 @@ const patienceMs = 15_000
 /** Pause between two requests, in milliseconds. */
 const pauseMs = 500
 
-/** Undefined for the response that a gateway gives to a request without a token; else what is wrong with the response. */
+/**
+ * Undefined for the response that a gateway gives to a request without a token; else what is wrong with the response.
+ */
 const judge = (status: number | undefined, challenge: unknown): string | undefined => {
   if (status === 401 && String(challenge).includes('realm="reflow"')) return undefined
   return `answered ${status}; a gateway answers 401 with realm="reflow" to a request without a token`

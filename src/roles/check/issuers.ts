@@ -28,7 +28,9 @@ const textOf = (error: unknown): string => {
   return error.message === "" ? code : error.message
 }
 
-/** The messages of an error and its causes, as one line. Control characters are removed: a server's text may be in it. */
+/**
+ * The messages of an error and its causes, as one line. Control characters are removed: a server's text may be in it.
+ */
 const reasonOf = (error: unknown): string => {
   const texts: string[] = []
   for (let at = error; at !== undefined && texts.length < mostCauses; at = at instanceof Error ? at.cause : undefined)
@@ -40,8 +42,9 @@ const reasonOf = (error: unknown): string => {
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text)
 
 /**
- * Checks that the issuer serves its metadata, and that the metadata names this issuer. Without `jwks_url` the metadata is
- * needed to find the keys, so that its absence is a failure. Clients need it to find where to log in: else a warning.
+ * Checks that the issuer serves its metadata, and that the metadata names this issuer. Without `jwks_url` the metadata
+ * is needed to find the keys, so that its absence is a failure. Clients need it to find where to log in: else a
+ * warning.
  */
 const checkMetadata = async ({ name, issuer, jwks_url: keys }: Issuer, check: IssuersCheck): Promise<Finding> => {
   const what = `issuer ${name}, metadata`

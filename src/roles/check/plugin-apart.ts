@@ -1,7 +1,7 @@
 /**
- * Checks a plugin in a child process: an endless loop in a plugin blocks its process, so only another process can end it.
- * The child is the same program with the same arguments. It sends messages on its standard output, as lines that begin
- * with a random mark; all other lines are the plugin's own output.
+ * Checks a plugin in a child process: an endless loop in a plugin blocks its process, so only another process can end
+ * it. The child is the same program with the same arguments. It sends messages on its standard output, as lines that
+ * begin with a random mark; all other lines are the plugin's own output.
  */
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
@@ -28,8 +28,8 @@ export type Again = {
 }
 
 /**
- * How to start the process with these arguments (process.argv) again, in each form of the program: source or bundle under
- * Node or Deno, or the single executable, which has no script.
+ * How to start the process with these arguments (process.argv) again, in each form of the program: source or bundle
+ * under Node or Deno, or the single executable, which has no script.
  */
 export const againBy = ([, script = "", ...args]: readonly string[], environment: Again["environment"]): Again => {
   const before = Object.hasOwn(globalThis, "Deno") ? ["run", "-A"] : process.execArgv
@@ -53,8 +53,8 @@ export const errandOf = (environment: Again["environment"]): Errand | undefined 
 }
 
 /**
- * Runs in the child: checks a plugin and sends the messages to `write`, which must write synchronously. Resolves with true
- * if the check found no failure.
+ * Runs in the child: checks a plugin and sends the messages to `write`, which must write synchronously. Resolves with
+ * true if the check found no failure.
  */
 export const runErrand = async (
   check: PluginCheck,
@@ -78,7 +78,7 @@ const hangs = (what: string): string =>
   findingText({
     what,
     ok: false,
-    detail: `it did not return within ${silenceMs / 1_000} s and blocks the whole program; the steps after it were not run`,
+    detail: `it did not return within ${silenceMs / 1_000} s and blocks the whole program; later steps were not run`,
     help: "end its loop, or return a promise",
   })
 
@@ -86,8 +86,8 @@ const leaves = (what: string, how: string): string =>
   findingText({ what, ok: false, detail: `it ended the process (${how})`, help: "let a plugin never end the process" })
 
 /**
- * Starts a child that checks the file of this index, and passes on its output. A child that is blocked is killed, which is
- * a failure. Resolves with true if the check found no failure.
+ * Starts a child that checks the file of this index, and passes on its output. A child that is blocked is killed, which
+ * is a failure. Resolves with true if the check found no failure.
  */
 export const checkApart = (
   { command, args, environment }: Again,

@@ -74,8 +74,8 @@ export const exampleInstance = (name: string, config: HookSettings): MCPInstance
 })
 
 /**
- * The Pod of an instance as the operator builds it, with `template` in place of the instance's pod templates. The settings
- * allow everything that kubernetes.allow_in_pods can allow.
+ * The Pod of an instance as the operator builds it, with `template` in place of the instance's pod templates. The
+ * settings allow everything that kubernetes.allow_in_pods can allow.
  */
 export const podOf = (instance: MCPInstance, template: Settings["template"] = (pod) => pod): Pod => {
   const { kubernetes } = configSchema.parse({})

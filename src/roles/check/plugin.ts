@@ -147,7 +147,9 @@ const failure = (what: string, error: unknown, help: string): Finding => {
   return { what, ok: false, detail: `${message}${isNews ? ` (${reason}${placeOf(cause)})` : ""}`, help }
 }
 
-/** True if the hook's schema refused the configuration of --hook-settings: the hook was not called, which is no failure. */
+/**
+ * True if the hook's schema refused the configuration of --hook-settings: the hook was not called, which is no failure.
+ */
 const isAboutSettings = (error: unknown): boolean => toAppError(error).data?.reason === settingsRefused
 const unasked = "is there; not called, since it needs another configuration of the target's: try --hook-settings"
 
@@ -206,8 +208,8 @@ const findings = async function* (
 const indent = (text: string): string => text.replaceAll(/^(?=.)/gm, "        ")
 
 /**
- * Loads a plugin as the gateway does, runs its hooks with example input and writes a line for each. Resolves with true if
- * there is no failure.
+ * Loads a plugin as the gateway does, runs its hooks with example input and writes a line for each. Resolves with true
+ * if there is no failure.
  */
 export const runPluginCheck = async (
   check: PluginCheck,

@@ -110,7 +110,9 @@ const stateText = ({ folder, targets, values }: Banner["state"]): string => {
   return targets + values === 0 ? folder : `${folder}: ${back} restored from it; --fresh starts without them`
 }
 
-/** The text on stdout when the role dev is ready: address, targets, tokens, a call and a client configuration to copy. */
+/**
+ * The text on stdout when the role dev is ready: address, targets, tokens, a call and a client configuration to copy.
+ */
 export const bannerText = (banner: Banner): string => {
   const { version, url, program, targets, tokens, state } = banner
   const listed = targets.map(({ name, boundary }) => `${name} (${boundary})`).join(", ")

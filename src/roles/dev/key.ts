@@ -47,8 +47,9 @@ const makeKey = async (stateDir: string, file: string): Promise<void> => {
 }
 
 /**
- * The key that signs tokens of the role dev. It is created at the first call and kept in `stateDir` (mode 0600), so that
- * tokens stay valid after a restart. Throws `ConfigInvalid` if the file is damaged, readable by others, or cannot be made.
+ * The key that signs tokens of the role dev. It is created at the first call and kept in `stateDir` (mode 0600), so
+ * that tokens stay valid after a restart. Throws `ConfigInvalid` if the file is damaged, readable by others, or cannot
+ * be made.
  */
 export const ensureDevKey = async (stateDir: string): Promise<Uint8Array> => {
   const file = keyFile(stateDir)

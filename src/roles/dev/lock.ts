@@ -48,7 +48,9 @@ const exists = (pid: number): boolean => {
   }
 }
 
-/** True if the process with this id and this start time ({@link startOf}) still runs, or if that cannot be found out. */
+/**
+ * True if the process with this id and this start time ({@link startOf}) still runs, or if that cannot be found out.
+ */
 const isRunning = (pid: number, start: string | undefined): boolean => {
   if (!exists(pid)) return false
   const now = startOf(pid)

@@ -14,7 +14,9 @@ export type TargetDocument = {
 /** A record to restore, with its document if it was loaded from one. */
 export type Restore = { readonly record: StateRecord; readonly document?: TargetDocument }
 
-/** What to log of a document: why it is not loaded (`deleted`, `registered`), or that it replaces changes (`replaces`). */
+/**
+ * What to log of a document: why it is not loaded (`deleted`, `registered`), or that it replaces changes (`replaces`).
+ */
 export type Notice = {
   readonly what: "deleted" | "registered" | "replaces"
   readonly kind: string
@@ -66,7 +68,10 @@ type Known = {
 
 type Fate = { readonly restore?: Restore; readonly create?: TargetDocument; readonly notice?: Notice["what"] }
 
-/** Decides about one document. It is loaded once, and again when it has changed; until then changes by the REST API stay. */
+/**
+ * Decides about one document. It is loaded once, and again when it has changed; until then changes by the REST API
+ * stay.
+ */
 const fateOf = (document: TargetDocument, { registered, loaded, deleted }: Known): Fate => {
   const key = keyOf(document.object)
   const isDeleted = deleted.get(key)?.document === document.digest
@@ -90,9 +95,9 @@ const lacksOwner = (record: StateRecord, live: ReadonlySet<string>): boolean =>
   ownersOf(record).length > 0 && !ownersOf(record).some((uid) => live.has(uid))
 
 /**
- * Plans a start. Pure. Objects created by the REST API are restored. Objects of documents that are given again are restored
- * with their changes, unless the document has changed. Deleted objects stay deleted. A record that cannot be restored now
- * is set aside if it holds something that a user made.
+ * Plans a start. Pure. Objects created by the REST API are restored. Objects of documents that are given again are
+ * restored with their changes, unless the document has changed. Deleted objects stay deleted. A record that cannot be
+ * restored now is set aside if it holds something that a user made.
  */
 export const planStart = (state: DevState, documents: readonly TargetDocument[], namespace: string): Plan => {
   const all = [...state.objects, ...state.aside]

@@ -66,8 +66,8 @@ const reasonOf = ({ status }: MCPInstance): { readonly reason?: string; readonly
 const isStarting = (phase: string): boolean => phase === "Queued" || phase === "Pending" || phase === "Starting"
 
 /**
- * Shows how instances start and end: on a terminal as one progress line for all starts, elsewhere as a log line for each
- * phase. The returned function stops it.
+ * Shows how instances start and end: on a terminal as one progress line for all starts, elsewhere as a log line for
+ * each phase. The returned function stops it.
  */
 export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => void) => {
   const starts = new Map<string, Start>()

@@ -25,10 +25,14 @@ export const isOthers = async (path: string): Promise<boolean> => {
   return own !== undefined && (await stat(path)).uid !== own
 }
 
-/** Flags to create a new file only, and to follow no link: a file or link that another user left is never written to. */
+/**
+ * Flags to create a new file only, and to follow no link: a file or link that another user left is never written to.
+ */
 const newFile = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 
-/** Calls fsync on a folder, so that a new name in it survives a crash. Errors are ignored: some file systems refuse it. */
+/**
+ * Calls fsync on a folder, so that a new name in it survives a crash. Errors are ignored: some file systems refuse it.
+ */
 const syncFolder = async (folder: string): Promise<void> => {
   try {
     const handle = await open(folder, "r")

@@ -18,7 +18,9 @@ type Fault = { readonly path: string; readonly message: string }
 const pathOf = (path: readonly PropertyKey[]): string =>
   path.reduce<string>((joined, part) => joined + (typeof part === "number" ? `[${part}]` : `.${String(part)}`), "spec")
 
-/** Faults for the fields of `given` that are missing in `kept`: the schema dropped them, since it does not know them. */
+/**
+ * Faults for the fields of `given` that are missing in `kept`: the schema dropped them, since it does not know them.
+ */
 const unknownFields = (given: unknown, kept: unknown, path: string): readonly Fault[] => {
   if (Array.isArray(given) && Array.isArray(kept))
     return given.flatMap((each, index) => unknownFields(each, kept[index], `${path}[${index}]`))
@@ -124,7 +126,9 @@ export const readTargets = (
   }
 }
 
-/** Throws `ConfigInvalid` with every problem, if there is one: the role does not start with only a part of the targets. */
+/**
+ * Throws `ConfigInvalid` with every problem, if there is one: the role does not start with only a part of the targets.
+ */
 export const ensureSound = (problems: readonly Problem[]): void => {
   if (problems.length > 0) throw configError(problems, "the targets")
 }

@@ -35,8 +35,8 @@ export const healthHandler =
   }
 
 /**
- * Serves {@link healthHandler} at metrics.listen, if it is configured. Call it before anything else is started: it is then
- * closed last, and serves during the whole start and shutdown.
+ * Serves {@link healthHandler} at metrics.listen, if it is configured. Call it before anything else is started: it is
+ * then closed last, and serves during the whole start and shutdown.
  */
 export const startHealth = async (
   { config, telemetry, started }: Base,

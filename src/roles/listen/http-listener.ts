@@ -76,11 +76,13 @@ export type HttpListener = {
   readonly port: number
   /** From now on connections close with the next response, so that clients reconnect, possibly to another replica. */
   sendAway(): void
-  /** Refuses new connections and closes idle ones. Open requests go on; more requests on their connections are served. */
+  /**
+   * Refuses new connections and closes idle ones. Open requests go on; more requests on their connections are served.
+   */
   stopAccepting(): Promise<void>
   /**
-   * Call it after {@link stopAccepting}. Resolves when every response is sent and no connection can bring another request,
-   * or when `signal` is aborted.
+   * Call it after {@link stopAccepting}. Resolves when every response is sent and no connection can bring another
+   * request, or when `signal` is aborted.
    */
   settle(signal: AbortSignal): Promise<void>
   /** Destroys all remaining connections; resolves when all are closed. */
@@ -97,8 +99,8 @@ const serverOptions: ServerOptions = {
 }
 
 /**
- * How long a connection may stay idle after its response, once accepting has stopped, in milliseconds: a client may have
- * sent the next request already.
+ * How long a connection may stay idle after its response, once accepting has stopped, in milliseconds: a client may
+ * have sent the next request already.
  */
 const lingerMs = 1_000
 
@@ -213,8 +215,8 @@ const endingOf = (server: Server, connections: Connections): Omit<HttpListener, 
 }
 
 /**
- * Serves `handler` at `listen` (HOST:PORT). `report` gets each refused request that could not be parsed. Throws `PortInUse`
- * or `ConfigInvalid`, with the address.
+ * Serves `handler` at `listen` (HOST:PORT). `report` gets each refused request that could not be parsed. Throws
+ * `PortInUse` or `ConfigInvalid`, with the address.
  */
 export const startHttpListener = async (
   listen: string,

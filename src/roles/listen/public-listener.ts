@@ -52,8 +52,8 @@ export const listenPublicly = async ({ config, started }: Base): Promise<PublicL
 }
 
 /**
- * How long a replica still gets requests after its readiness probe fails, in milliseconds: endpoints and proxies are updated
- * one after the other.
+ * How long a replica still gets requests after its readiness probe fails, in milliseconds: endpoints and proxies are
+ * updated one after the other.
  */
 const endpointsMs = 5_000
 
@@ -68,9 +68,9 @@ type EndServingDeps = {
 }
 
 /**
- * Shuts down the public port of a replica that is no longer ready. For {@link endpointsMs} it serves on, and each response
- * closes its connection. Then it refuses new connections, asks the clients of streams to reconnect, and waits for open
- * calls. Resolves when nothing is open, at the latest after `drainMs` more.
+ * Shuts down the public port of a replica that is no longer ready. For {@link endpointsMs} it serves on, and each
+ * response closes its connection. Then it refuses new connections, asks the clients of streams to reconnect, and waits
+ * for open calls. Resolves when nothing is open, at the latest after `drainMs` more.
  */
 export const endServing = async ({ clock, log, gateway, listener, drainMs }: EndServingDeps): Promise<void> => {
   log.info("no longer ready; serving until endpoints are updated", { ms: endpointsMs })

@@ -21,16 +21,16 @@ test.each([
     "one that is not the only one",
     "other/a",
     ["corp"],
-    "There is no issuer 'other'; configured are: corp; if all of it is the name, say corp/ before it.",
+    "There is no issuer 'other'; configured are: corp; if all of it is the name, write corp/ before it.",
   ],
   [
     "one in other letters",
     "Corp/a",
     ["corp"],
-    "There is no issuer 'Corp'; configured are: corp; if all of it is the name, say corp/ before it.",
+    "There is no issuer 'Corp'; configured are: corp; if all of it is the name, write corp/ before it.",
   ],
   ["one where none is configured", "corp/a", [], "There is no issuer 'corp'; none is configured."],
-  ["an issuer alone", "corp", ["corp"], "corp is the issuer: say corp/NAME; who is called so is corp/corp."],
+  ["an issuer alone", "corp", ["corp"], "corp is the issuer: write corp/NAME, or corp/corp for the name corp."],
   ["nobody's name", "a", issuers, "Name the issuer too, as issuer/name; configured are: corp, dev."],
 ])("%s is refused, and the configured ones are listed", (_name, text, known, detail) => {
   const data = { issuers: known }

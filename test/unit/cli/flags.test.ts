@@ -110,9 +110,7 @@ test("plugin check takes a caller and references, and prints what it is told to"
     ],
     print: true,
   })
-  expect(refusal("plugin", "check", "a.mjs", ...references)).toContain(
-    "--reference needs a value as in secrets[].from",
-  )
+  expect(refusal("plugin", "check", "a.mjs", ...references)).toContain("--reference needs a value as in secrets[].from")
 })
 
 test("token takes a subject, groups, roles, claims, purposes and a lifetime", () => {

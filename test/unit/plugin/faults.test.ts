@@ -75,14 +75,16 @@ describe("a target's choices of plugins", () => {
       podTemplates: [{ name: "runtime-class", config: { nome: "gvisor" } }],
     })
     expect(faults).toEqual([
-      expect.stringMatching(/^PluginConfigInvalid subjectKey\.config: spec\.subjectKey\.config is not what .* depth: /),
-      expect.stringMatching(/^PluginConfigInvalid podTemplates\.0\.config: spec\.podTemplates\.0\.config is not what /),
+      expect.stringMatching(/^PluginConfigInvalid subjectKey\.config: spec\.subjectKey\.config does not match .* depth: /),
+      expect.stringMatching(/^PluginConfigInvalid podTemplates\.0\.config: spec\.podTemplates\.0\.config does not match /),
     ])
     expect(faults.join()).not.toContain("canary")
   })
 
   test("are told where a schema answers late or throws, without what it threw", () => {
-    expect(told({ subjectKey: { strategy: "own/late" } })).toEqual([expect.stringContaining("answers late")])
+    expect(told({ subjectKey: { strategy: "own/late" } })).toEqual([
+      expect.stringContaining("has an asynchronous schema"),
+    ])
     expect(told({ subjectKey: { strategy: "own/broken" } })).toEqual([
       "PluginConfigInvalid subjectKey.config: The hook subjectKeys.broken of the plugin own failed.",
     ])
