@@ -1,14 +1,14 @@
 /**
- * The one description of everything that is built:
+ * Builds all outputs:
  *
  *   node build.config.ts [bundle|executable|plugin|notices|all]
  *
- * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file without packages
+ * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file that needs no packages
  * - dist/reflow          the program and Node 26 in one file
  * - dist/plugin.{js,d.ts} the public plugin API, `reflow-gateway/plugin`
- * - dist/reflow.cdx.json, dist/THIRD-PARTY.txt   what is in the executable: bill of materials (CycloneDX), licences
+ * - dist/reflow.cdx.json, dist/THIRD-PARTY.txt   bill of materials (CycloneDX) and licences of the executable
  *
- * The same sources make the same bytes, in whichever folder they lie.
+ * Builds are reproducible: the same sources give the same bytes, in any folder.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -35,10 +35,13 @@ const run = promisify(execFile)
 const root = import.meta.dirname
 const dist = join(root, "dist")
 
-/** Node 26 as npm installed it: the runtime inside the executable, and the only one that knows `--build-sea`. */
+/** Node 26, installed by npm: it runs inside the executable, and builds it (older versions have no `--build-sea`). */
 const node = join(root, "node_modules/node/bin/node")
 
-/** Packages that libraries load if they happen to be there. A build must not depend on what lies beside it. */
+/**
+ * Replaces packages that libraries load only if they are installed: the bundle must not depend on what else is
+ * installed on the build machine.
+ */
 const absent: Plugin = {
   name: "absent",
   setup: (api) => {
@@ -64,7 +67,7 @@ const program: BuildOptions = {
   write: false,
 }
 
-/** Bundles the program; a warning is a failure, and so is an import that no runtime brings along. */
+/** Bundles the program. Throws on a warning, and on an import of a module that is not built into Node. */
 const bundleProgram = async (options: BuildOptions): Promise<{ contents: Uint8Array; inputs: readonly string[] }> => {
   const { warnings, metafile, outputFiles } = await build({ ...program, ...options, write: false, metafile: true })
   const problems = warnings.map(({ text, location }) => `${location?.file}:${location?.line}: ${text}`)
@@ -79,7 +82,7 @@ const bundleProgram = async (options: BuildOptions): Promise<{ contents: Uint8Ar
   }
 }
 
-/** Writes beside and renames, so that a program that runs at the moment keeps its file. */
+/** Writes a new file and renames it over the old one, so that a running program keeps its file. */
 const install = async (name: string, contents: Uint8Array): Promise<void> => {
   const path = join(dist, name)
   await writeFile(`${path}.new`, contents)
@@ -90,7 +93,7 @@ const install = async (name: string, contents: Uint8Array): Promise<void> => {
 /** Oldest Node that runs the bundle, e.g. `22.19`. */
 const oldestNode = manifest.engines.node.replace(">=", "")
 
-/** Stands before the bundle: an older Node is told so, and libraries find the `require` that an ES module lacks. */
+/** First lines of the bundle: they refuse an older Node with a message, and define `require`, which ES modules lack. */
 const banner = `#!/usr/bin/env node
 import { createRequire as createRequireOfBundle } from "node:module";
 {
@@ -116,7 +119,7 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
-/** The program as the executable holds it. */
+/** Bundles the program for the executable, as CommonJS. */
 const bundleForExecutable = () => bundleProgram({ format: "cjs", target: "node26", outfile: join(dist, "reflow.cjs") })
 
 const executableSettings = {
@@ -126,7 +129,7 @@ const executableSettings = {
   execArgvExtension: "none",
 }
 
-/** Puts the program into a copy of Node, `folder`/reflow. Paths are relative to it: Node writes them into the copy. */
+/** Embeds the program in a copy of Node, `folder`/reflow. Paths are relative, since Node writes them into the copy. */
 const embed = async (contents: Uint8Array, folder: string): Promise<void> => {
   const [main, output] = ["main.cjs", "reflow"]
   await writeFile(join(folder, main), contents)
@@ -135,7 +138,7 @@ const embed = async (contents: Uint8Array, folder: string): Promise<void> => {
   if (platform === "darwin") await run("codesign", ["--sign", "-", "--force", join(folder, output)])
 }
 
-/** dist/reflow. 150 MB are copied only if the program, this file or Node have changed since the last time. */
+/** dist/reflow (150 MB). Skipped if the program, this file and Node have not changed since the last build. */
 const buildExecutable = async (): Promise<void> => {
   const { contents } = await bundleForExecutable()
   const runtime = await readFile(join(root, "node_modules/node/package.json"))
@@ -173,14 +176,14 @@ const buildPlugin = async (): Promise<void> => {
   await writeFile(path, withoutPackages(await readFile(path, "utf8")))
 }
 
-/** The licence's text that comes with a package, with its notices if there are some. */
+/** The texts of a package's licence and notice files. Throws if it has none. */
 const licenceText = ({ folder }: Part): string => {
   const files = readdirSync(join(root, folder)).filter((name) => /^((un)?licen[sc]e|copying|notice)/i.test(name))
   if (files.length === 0) throw new Error(`${folder} has no licence's text`)
   return files.map((name) => readFileSync(join(root, folder, name), "utf8")).join("\n\n")
 }
 
-/** The packages that are in the program. */
+/** The packages that the bundle of the executable contains. */
 export const programParts = async (): Promise<readonly Part[]> => {
   const { inputs } = await bundleForExecutable()
   return partsOf(inputs, JSON.parse(await readFile(join(root, "package-lock.json"), "utf8")) as Lockfile)
@@ -201,7 +204,7 @@ const outputs = { bundle: buildBundle, executable: buildExecutable, plugin: buil
 /** Names of the outputs. */
 export type Output = keyof typeof outputs
 
-/** Builds the named outputs into dist/, all of them if none is named. Rejects on the first warning. */
+/** Builds the named outputs into dist/, by default all. Rejects on the first warning of a bundle. */
 export const buildOutputs = async (
   names: readonly Output[] = ["bundle", "executable", "plugin", "notices"],
 ): Promise<void> => {
@@ -209,7 +212,9 @@ export const buildOutputs = async (
   for (const name of names) await outputs[name]()
 }
 
-/** Builds what the command line names; resolves with the exit code. */
+/**
+ * Builds the output that the command line names, or all; resolves with the exit code: 0, 1 failed, 2 wrong argument.
+ */
 const main = async (name = "all"): Promise<number> => {
   const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
   if (names.length === 0) {

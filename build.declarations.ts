@@ -1,6 +1,6 @@
 /**
- * What dist/plugin.d.ts says of our kinds: the plugin API promises no package, so the types that our own source infers
- * from zod are written out here, with the sentence that describes each field.
+ * Rewrites dist/plugin.d.ts so that it imports no package: the types of our kinds, which the source infers from zod
+ * schemas, are written out, with the description of each field as its comment.
  */
 import { z } from "zod"
 import { MCPInstanceSpec, MCPInstanceStatus } from "./src/api/kinds/mcp-instance.ts"
@@ -47,8 +47,8 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
 }
 
 /**
- * Declarations without zod: each schema, and the type inferred from it, becomes that type. Throws an Error if anything is
- * left that only another package could explain.
+ * Returns the declarations without zod: each schema and its inferred type become a plain type. Throws an Error if a
+ * reference to another package is left.
  */
 export const withoutPackages = (declarations: string): string => {
   let text = declarations.replace(/^import \{ z \} from ['"]zod['"];\n+/, "")

@@ -1,13 +1,14 @@
 /**
- * The last step of `npm ci` (`prepare` in package.json). npm leaves out optional packages, native parts of tools among
- * them, if the Node that npm runs on is too old for them; but every script here runs on the Node of node_modules. So what
- * fits this one is installed, too. Without it `npm ci && npm test` would fail on Debian 12's Node 18.
+ * The last step of `npm ci` (`prepare` in package.json). If npm itself runs on an old Node, it leaves out optional
+ * packages that need a newer one, such as the native parts of tools. But every script here runs on the Node of
+ * node_modules, so this step installs the packages that fit that Node. Without it, `npm ci && npm test` would fail on
+ * Debian 12 (Node 18).
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { pathToFileURL } from "node:url"
 
-/** A package of package-lock.json, as far as it is needed here. */
+/** A package of package-lock.json, with only the fields that are used here. */
 export type LockedPackage = {
   readonly optional?: boolean
   readonly os?: readonly string[]
@@ -15,15 +16,15 @@ export type LockedPackage = {
   readonly libc?: readonly string[]
 }
 
-/** What packages are installed for. */
+/** The machine that packages are installed for, with names as in package.json: `linux`, `x64`. */
 export type Machine = {
   readonly os: string
   readonly cpu: string
-  /** Undefined where there is only one, as on macOS. */
+  /** Undefined on systems with only one C library, such as macOS. */
   readonly libc: "glibc" | "musl" | undefined
 }
 
-/** Folders of the lock's packages that are made for this machine alone and are not installed. */
+/** Folders of optional native packages for this machine that package-lock.json names and that are not installed. */
 export const leftOut = (
   packages: Readonly<Record<string, LockedPackage>>,
   { os, cpu, libc }: Machine,
@@ -50,7 +51,8 @@ const complete = (): void => {
   const args = [npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
   spawnSync(process.execPath, args, { stdio: "inherit" })
   const absent = missing.filter((folder) => !existsSync(folder))
-  if (absent.length > 0) console.warn(`not installed, so that some scripts may not work: ${absent.join(", ")}`)
+  if (absent.length > 0)
+    console.warn(`these packages could not be installed, so some scripts may not work: ${absent.join(", ")}`)
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href || process.argv[1] === undefined) complete()

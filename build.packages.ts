@@ -1,10 +1,11 @@
 /**
- * What the program is made of, for build.config.ts: the bill of materials (CycloneDX) and the licences. Not part of the
- * program. package.json does not tell it: the bundle has all that it needs, so that every package is one of development.
+ * The bill of materials (CycloneDX) and the licences of the program, for build.config.ts. The list of packages comes
+ * from the bundle and package-lock.json: in package.json all packages are devDependencies, since the bundle contains
+ * what it needs.
  */
 import { createHash } from "node:crypto"
 
-/** The entry of a package in package-lock.json, as far as it is read. */
+/** The entry of a package in package-lock.json, with only the fields that are read. */
 export type LockEntry = {
   readonly version?: string
   readonly license?: string
@@ -18,30 +19,30 @@ export type LockEntry = {
 /** package-lock.json: entries by their folder, e.g. `node_modules/zod`. */
 export type Lockfile = { readonly packages: Readonly<Record<string, LockEntry>> }
 
-/** A package that is in the program. */
+/** A package that the bundle contains. */
 export type Part = {
   /** Its folder, from the repository's root. */
   readonly folder: string
   readonly name: string
   readonly version: string
-  /** As SPDX writes it, e.g. `MIT`. */
+  /** SPDX license expression, e.g. `MIT`. */
   readonly license: string
   /** SHA-512 of its archive in hex. */
   readonly sha512: string
-  /** Folders of the parts that it needs. */
+  /** Folders of the bundled packages that it depends on. */
   readonly needs: readonly string[]
 }
 
-/** The program, as package.json names it. */
+/** Name, version and licence of the program, from package.json. */
 export type Product = { readonly name: string; readonly version: string; readonly license: string }
 
-/** Node's version, and those of the libraries in it, as `process.versions` names them. */
+/** Versions of Node and of the libraries in it: `process.versions`. */
 export type RuntimeVersions = Readonly<Record<string, string | undefined>>
 
 /** The folder of the package that a file belongs to; undefined for our own files. */
 const folderOf = (path: string): string | undefined => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]
 
-/** Where Node finds a package that another one asks for: in its own folder, else in one above. */
+/** The folder of a dependency by Node's resolution: in the folder of the package `from`, else in one above it. */
 const resolveFolder = (from: string, name: string, known: ReadonlySet<string>): string | undefined => {
   const levels = from.split("/node_modules/")
   const above = levels.map((_, index) => levels.slice(0, levels.length - index).join("/node_modules/"))
@@ -55,7 +56,7 @@ const toPart = (folder: string, { packages }: Lockfile, known: ReadonlySet<strin
   const { version, license, integrity } = entry ?? {}
   const [algorithm, digest = ""] = integrity?.split("-") ?? []
   if (entry === undefined || version === undefined || license === undefined || algorithm !== "sha512")
-    throw new Error(`package-lock.json does not tell version, license and sha512 of ${folder}`)
+    throw new Error(`package-lock.json has no version, license or sha512 of ${folder}`)
   const asked = { ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies }
   const needs = Object.keys(asked).flatMap((name) => resolveFolder(folder, name, known) ?? [])
   const name = folder.slice(folder.lastIndexOf("node_modules/") + "node_modules/".length)
@@ -63,9 +64,9 @@ const toPart = (folder: string, { packages }: Lockfile, known: ReadonlySet<strin
 }
 
 /**
- * The packages of which a bundle holds files, by name.
+ * The packages of a bundle, sorted by name. Throws an Error if package-lock.json lacks data of one.
  *
- * @param inputs Paths of its files from the repository's root, as esbuild's metafile has them.
+ * @param inputs Paths of the bundled files, relative to the repository's root, as in esbuild's metafile.
  */
 export const partsOf = (inputs: Iterable<string>, lockfile: Lockfile): readonly Part[] => {
   const folders = new Set([...inputs].flatMap((path) => folderOf(path) ?? []))
@@ -86,7 +87,7 @@ const toComponent = (part: Part) => ({
   licenses: /[ ()]/.test(part.license) ? [{ expression: part.license }] : [{ license: { id: part.license } }],
 })
 
-/** Node and the libraries in it; of what they contain further, Node's own sources tell. */
+/** Node and the libraries in it, as components. Libraries inside those libraries are not listed. */
 const toRuntime = ({ node = "", ...libraries }: RuntimeVersions) => ({
   type: "platform",
   "bom-ref": "node",
@@ -95,7 +96,7 @@ const toRuntime = ({ node = "", ...libraries }: RuntimeVersions) => ({
   purl: `pkg:generic/node@${node}`,
   cpe: `cpe:2.3:a:nodejs:node.js:${node}:*:*:*:*:*:*:*`,
   components: Object.entries(libraries)
-    // numbers of interfaces, and libraries that this build of Node has not
+    // without ABI versions, and without libraries that this build of Node does not have
     .filter(([name, version]) => version && name !== "modules" && name !== "napi")
     .map(([name, version = ""]) => ({
       type: "library",
@@ -106,7 +107,7 @@ const toRuntime = ({ node = "", ...libraries }: RuntimeVersions) => ({
     })),
 })
 
-/** A UUID that is the same for the same text. */
+/** A UUID derived from the text: the same text gives the same UUID. */
 const uuidOf = (text: string): string => {
   const hex = createHash("sha256").update(text).digest("hex")
   return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
@@ -115,7 +116,7 @@ const uuidOf = (text: string): string => {
 }
 
 /**
- * The bill of materials of the executable, in CycloneDX 1.5. It has no time in it: the same program has the same one.
+ * The bill of materials of the executable, in CycloneDX 1.5. It contains no timestamp, so that builds are reproducible.
  */
 export const toBillOfMaterials = (product: Product, parts: readonly Part[], runtime: RuntimeVersions) => {
   const { name, version, license } = product
@@ -149,9 +150,9 @@ export const toBillOfMaterials = (product: Product, parts: readonly Part[], runt
 const line = "=".repeat(80)
 
 /**
- * The licences of everything in the executable, as they must go along with it.
+ * The licence texts of all packages in the executable, which must be distributed together with it.
  *
- * @param textOf The licence's text in a package's folder.
+ * @param textOf Returns the licence text of a package.
  */
 export const toNotices = (
   { name, version }: Product,

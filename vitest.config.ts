@@ -12,7 +12,7 @@ const onCluster = (
     include,
     globalSetup: ["test/kubernetes/support/setup.ts"],
     testTimeout: 120_000,
-    // what an earlier file left behind may take its time to go
+    // the deletion of objects of an earlier file may take minutes
     hookTimeout: 300_000,
     sequence: { groupOrder },
     maxWorkers,
@@ -27,11 +27,11 @@ export default defineConfig({
       provider: "v8",
       include: ["src/**"],
       reportsDirectory: "coverage",
-      // what the operator does in each case is what it is trusted for
+      // the operator must be tested in every case that it decides
       thresholds: { "src/operator/**": { branches: 90 } },
     },
     projects: [
-      // Pure functions share nothing that could be left behind: one module graph for all files takes a third of the CPU.
+      // Unit tests leave no shared state behind, so all files share one module graph: it takes a third of the CPU time.
       {
         extends: true,
         test: {
@@ -48,10 +48,10 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           globalSetup: ["test/support/build-outputs.ts"],
-          // Each file runs whole programs with their servers and mostly waits for them: apart from the others, three at once.
+          // Each file runs whole programs and mostly waits for them: after the other projects, three files at once.
           sequence: { groupOrder: 1 },
           maxWorkers: 3,
-          // They start programs and their servers: a busy machine needs patience, a broken program fails anyway.
+          // Programs start slowly on a busy machine; a broken program fails before the timeout anyway.
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -64,30 +64,30 @@ export default defineConfig({
           globalSetup: ["test/sdks/setup.ts"],
           sequence: { groupOrder: 7 },
           maxWorkers: 2,
-          // programs in four languages start on whatever cores are left
+          // programs in four languages start slowly on a busy machine
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
       },
-      // the same properties as in the unit tests, for as long as REFLOW_FUZZ_SECONDS says
+      // the same properties as in the project unit, each for REFLOW_FUZZ_SECONDS
       { extends: true, test: { name: "fuzz", include: ["test/fuzz/**/*.test.ts"] } },
-      // each family is measured in a process of its own, one after the other: nothing else may use the CPU meanwhile
+      // CPU time is measured: one file after the other, and no other project at the same time
       {
         extends: true,
         test: { name: "growth", include: ["test/growth/**/*.test.ts"], maxWorkers: 1, sequence: { groupOrder: 6 } },
       },
-      // one cluster, often on the same few cores: two files that keep to namespaces of their own, and mostly wait
+      // Each of these files has namespaces of its own and mostly waits for the cluster: two files at once.
       onCluster("kubernetes", ["test/kubernetes/*.test.ts"], { groupOrder: 2, maxWorkers: 2 }),
-      // these have the namespaces that the manifests name, and the kinds themselves: one after the other, with nothing beside
+      // These files use the namespaces that the manifests name, and delete the CRDs: one file at once, and no other project.
       onCluster("installation", ["test/kubernetes/installation/*.test.ts"], { groupOrder: 3, maxWorkers: 1 }),
-      // reads what the files before it have made the API server log
+      // reads the API server's audit log of the projects before it
       onCluster("audit", ["test/kubernetes/audit/*.test.ts"], { groupOrder: 4, maxWorkers: 1 }),
       {
         extends: true,
         test: {
           name: "soak",
-          // the reflector is tortured with real times here: an outage of half a minute, a watch that is silent for longer;
-          // and the days of the embedded cluster are others each time
+          // here the reflector is tested with real durations (an outage of half a minute, a watch that is silent for
+          // longer), and each simulated day of the embedded cluster is a new random one
           include: [
             "test/soak/**/*.test.ts",
             "test/kubernetes/reflector.test.ts",
@@ -97,7 +97,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 5 },
-          // the silent calls need no more than time
+          // the test of silent calls needs time but no CPU
           maxWorkers: 2,
         },
       },

@@ -1,4 +1,6 @@
-/** The processes of the gateway's measurement: server, bare pipe and gateway, each on its own, forked by gateway.ts. */
+/**
+ * The child processes of the gateway's benchmark, which gateway.ts forks: the server, the bare pipe and the gateways.
+ */
 import { type ChildProcess, fork } from "node:child_process"
 import { openSync, writeSync } from "node:fs"
 import { createServer, type RequestListener } from "node:http"
@@ -10,10 +12,10 @@ import { httpServerOptions } from "../src/door/front-door.ts"
 import { createTelemetry } from "../src/telemetry/telemetry.ts"
 import { type DataPath, startDataPath } from "../test/support/data-path.ts"
 
-/** What a child is. `gateway` shows all tools, `gateway-policy` those that its target names. */
+/** Role of a child. `gateway` has no tool policy; the target of `gateway-policy` allows only some tools. */
 export type Role = "upstream" | "pipe" | "gateway" | "gateway-policy"
 
-/** What a child tells when it listens. */
+/** Message of a child when it listens: its port, the path for requests, and a token that it accepts. */
 type Hello = { readonly port: number; readonly path: string; readonly token: string }
 
 /** A running child. */
@@ -22,7 +24,7 @@ export type Child = {
   readonly path: string
   /** A token that it accepts. */
   readonly token: string
-  /** Microseconds of CPU that it has used so far, user and system. */
+  /** CPU time (user and system) that the child has used so far, in microseconds. */
   cpu(): Promise<number>
   stop(): void
 }
@@ -40,7 +42,7 @@ const serveUpstream = (): RequestListener => (request, response) => {
   })
 }
 
-/** The least that a pipe can do: read the body, send it, hand back status, type and body. */
+/** A minimal proxy: it reads the body, sends it to `upstream`, and passes on status, content type and body. */
 const servePipe = (upstream: string): RequestListener => {
   const pool = new Pool(upstream, { pipelining: 1, bodyTimeout: 0 })
   return (request, response) => {
@@ -71,28 +73,28 @@ const servePipe = (upstream: string): RequestListener => {
   }
 }
 
-/** Brings up each instance that a request makes. */
-const playOperator = async (way: DataPath, upstream: string): Promise<void> => {
+/** Stands in for the operator: reports each instance that a request creates as Ready. */
+const simulateOperator = async (path: DataPath, upstream: string): Promise<void> => {
   const known = new Set<string>()
-  const look = async (): Promise<void> => {
-    for (const name of await way.instances()) {
+  const poll = async (): Promise<void> => {
+    for (const name of await path.instances()) {
       if (known.has(name)) continue
       known.add(name)
-      await way.report(name, new URL("/mcp", upstream))
+      await path.report(name, new URL("/mcp", upstream))
     }
-    if (known.size === 0) setTimeout(() => void look(), 20)
+    if (known.size === 0) setTimeout(() => void poll(), 20)
   }
-  await look()
+  await poll()
 }
 
-/** The gateway's whole data path over the embedded cluster; its log lines are formatted and written to nowhere. */
+/** The gateway's whole data path over the embedded cluster. Log lines are formatted and written to /dev/null. */
 const serveGateway = async (upstream: string, spec: Partial<MCPTargetSpec>): Promise<DataPath> => {
   const nowhere = openSync("/dev/null", "w")
   const write = (line: string) => void writeSync(nowhere, line)
   const telemetry = createTelemetry({ level: "info", format: "json", write, processMetrics: false })
-  const way = await startDataPath({ clock: systemClock, telemetry, spec })
-  await playOperator(way, upstream)
-  return way
+  const path = await startDataPath({ clock: systemClock, telemetry, spec })
+  await simulateOperator(path, upstream)
+  return path
 }
 
 const listenAs = async (role: Role, upstream: string): Promise<Omit<Hello, "port"> & { handler: RequestListener }> => {
@@ -104,7 +106,7 @@ const listenAs = async (role: Role, upstream: string): Promise<Omit<Hello, "port
   return { handler, path, token: tokens.signed }
 }
 
-/** Part of a child: listens, says where, and answers the parent's question for its CPU time. */
+/** Runs in the child: listens, sends a {@link Hello}, and answers each message with the used CPU time. */
 const runChild = async (role: Role, upstream: string): Promise<void> => {
   const { handler, path, token } = await listenAs(role, upstream)
   const server = createServer(httpServerOptions, handler)
@@ -117,7 +119,8 @@ const runChild = async (role: Role, upstream: string): Promise<void> => {
   })
 }
 
-const hear = <T>(child: ChildProcess): Promise<T> =>
+/** The next message of a child. Rejects if the child exits first. */
+const nextMessage = <T>(child: ChildProcess): Promise<T> =>
   new Promise((resolve, reject) => {
     const onExit = () => reject(new Error("a process of the measurement ended"))
     child.once("exit", onExit)
@@ -130,9 +133,9 @@ const hear = <T>(child: ChildProcess): Promise<T> =>
 /** Starts a child in front of `upstream`; resolves when it listens. */
 export const startChild = async (role: Role, upstream = ""): Promise<Child> => {
   const child = fork(import.meta.filename, [role, upstream])
-  const { port, path, token } = await hear<Hello>(child)
+  const { port, path, token } = await nextMessage<Hello>(child)
   const cpu = (): Promise<number> => {
-    const reply = hear<number>(child)
+    const reply = nextMessage<number>(child)
     child.send("cpu")
     return reply
   }

@@ -1,9 +1,10 @@
 /**
- * What a warm tools/call costs through the gateway, beside a bare Node and undici pipe in the same run.
- * Run: npm run bench [-- --check] [--requests 3000] [--rounds 5]; --check ends with 1 past a budget.
+ * Measures CPU time and latency of a warm tools/call through the gateway, compared with a minimal proxy (Node and
+ * undici, the "bare pipe") in the same run.
+ * Run: npm run bench [-- --check] [--requests 3000] [--rounds 5]; --check exits with 1 if a budget is exceeded.
  *
- * Server, pipe and gateways are processes of their own. The gateway's is its whole data path over the embedded cluster:
- * a JWT that it has checked before, access, tool policy, routing, sealed sessions, log line and metrics.
+ * Server, pipe and gateways run in separate processes. A gateway runs its whole data path over the embedded cluster: a
+ * JWT that it has verified before, access, tool policy, routing, sealed sessions, log line and metrics.
  */
 import { cpus, loadavg } from "node:os"
 import { parseArgs } from "node:util"
@@ -25,10 +26,10 @@ const modernCall = {
 }
 const modernHeaders = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "echo" }
 
-/** Connections when CPU is measured: enough that the process in the middle always has something to do. */
+/** Number of connections when CPU time is measured: enough to keep the gateway or the pipe always busy. */
 const busyConnections = 8
 
-/** Begins a session and returns the headers of its requests. */
+/** Opens an MCP session; resolves with the headers for its requests. */
 const openSession = async ({ url, path, token }: Child): Promise<Record<string, string>> => {
   const opened = await fetch(`${url}${path}`, {
     method: "POST",
@@ -45,7 +46,7 @@ type Pair = {
   readonly what: string
   readonly load: Load
   readonly reference: Load
-  /** False for what is measured for comparison only. */
+  /** False for a load that is measured for comparison only. */
   readonly budgeted: boolean
 }
 
@@ -68,7 +69,9 @@ const prepare = async (pipe: Child, open: Child, narrow: Child): Promise<readonl
 
 type Both = { readonly figure: Run; readonly reference: Run }
 
-/** One round of a pair; who is first changes from round to round, so that neither always runs on a warmer machine. */
+/**
+ * One round of a pair. The order alternates between rounds, so that neither always runs second, on a warmer machine.
+ */
 const alternate = async (pair: Pair, round: number, requests: number, connections: number): Promise<Both> => {
   const figureOf = () => run(pair.load, requests, connections)
   const referenceOf = () => run(pair.reference, requests, connections)

@@ -1,4 +1,4 @@
-/** Small tools/call requests, sent as fast as their answers come. */
+/** A load of small requests: each connection sends the next one as soon as its response is complete. */
 import { Pool } from "undici"
 import type { Child } from "./gateway-child.ts"
 
@@ -9,19 +9,20 @@ export type Load = {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** What one run of a load measured. */
+/** Result of one run of a load. */
 export type Run = {
-  /** Microseconds of CPU that the child used for each request. */
+  /** CPU time of the child per request, in microseconds. */
   readonly cpu: number
-  /** Milliseconds until a whole answer, of half of the requests at most, and of 99 of 100. */
+  /** Median time until the response is complete, in milliseconds. */
   readonly p50: number
+  /** 99th percentile of the same. */
   readonly p99: number
 }
 
 const quantile = (sorted: Float64Array, share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0
 
-/** Sends `requests` over `connections` connections, each waiting for its answer before its next request. */
+/** Sends `requests` over `connections` connections, one at a time on each. Throws on a response other than 200. */
 export const run = async ({ child, body, headers }: Load, requests: number, connections: number): Promise<Run> => {
   const pool = new Pool(child.url, { connections })
   const text = JSON.stringify(body)

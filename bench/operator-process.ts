@@ -1,10 +1,10 @@
-/** The operator as a process of its own, and what it costs: memory, CPU time, calls to the API server. */
+/** Runs the operator in a separate process and reads its memory, CPU time and metrics. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { resolve } from "node:path"
 import { type ProcessUsage, readUsage } from "../test/support/process-usage.ts"
 
-/** The built program, as it is installed: started from its sources it holds 70 MiB more. */
+/** The built program, as it is installed. Started from its sources, it uses 70 MiB more memory. */
 const program = resolve(import.meta.dirname, "../dist/reflow.mjs")
 
 /** Which operator to start. */
@@ -23,10 +23,10 @@ export type Series = ReadonlyMap<string, number>
 /** A running operator. */
 export type OperatorProcess = {
   usage(): Promise<ProcessUsage>
-  /** All values of one metric; empty while it does not serve. */
+  /** All values of a metric; empty while the operator does not serve its metrics. */
   metric(name: string): Promise<Series>
   isReady(): Promise<boolean>
-  /** Ends it as Kubernetes would: SIGTERM. Resolves with its exit code. */
+  /** Ends the operator with SIGTERM, as Kubernetes does, and with SIGKILL after 30 s. Resolves with its exit code. */
   stop(): Promise<number | null>
 }
 
@@ -87,6 +87,6 @@ export const startOperatorProcess = ({
   }
 }
 
-/** The sum of those values whose labels match. */
+/** The sum of all values whose labels match; by default of all. */
 export const sum = (series: Series, labels = /(?:)/): number =>
   [...series].reduce((total, [key, value]) => (labels.test(key) ? total + value : total), 0)

@@ -1,9 +1,10 @@
 /**
- * The operator with thousands of instances on a real API server with simulated nodes: how long until all are Ready, what
- * that costs, and that a restart changes nothing. Fails if one of these does not hold.
+ * Runs the operator with thousands of instances on a real API server with simulated nodes. It measures how long it
+ * takes until all are Ready, and memory, CPU time and API calls. It then restarts the operator, which must change no
+ * object. Fails if not all instances become Ready, or if the restart changes an object.
  * Run: npm run bench:scale [-- instances, default 2000]
  *
- * Real nodes are cordoned until all instances are Ready: nothing else can start on that cluster meanwhile.
+ * Real nodes are cordoned until all instances are Ready, so no other Pod can start on that cluster meanwhile.
  */
 import { cpus } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -19,13 +20,13 @@ import { type OperatorProcess, type Series, startOperatorProcess, sum } from "./
 import { listAll, prepareScale, type ScaleCluster } from "./scale-cluster.ts"
 
 const targetCount = 20
-/** Creates under way at once. */
+/** Maximum number of concurrent create calls. */
 const creators = 16
 const port = 19_390
 /** How long a steady operator is watched, in milliseconds. */
 const steadyMs = 20_000
 
-/** What the operator has done up to one moment. */
+/** The operator's resource usage and API calls up to a moment. */
 type Reading = ProcessUsage & {
   /** Milliseconds since the epoch. */
   readonly at: number
@@ -45,7 +46,7 @@ const read = async (operator: OperatorProcess): Promise<Reading> => {
   return { ...(await operator.usage()), at: Date.now(), calls }
 }
 
-/** Writes that were done, without those of the Lease: the only PUTs. */
+/** Number of successful writes, without those of the Lease, which are the only PUT calls. */
 const writes = ({ calls }: Pick<Reading, "calls">): number => sum(calls, /method="(POST|PATCH|DELETE)".*code="2/)
 
 type Wait = { readonly ms: number; readonly what: string; readonly signal: AbortSignal }
@@ -93,7 +94,9 @@ const makeInstances = async (
 const phaseCount = async (operator: OperatorProcess, phase: string): Promise<number> =>
   sum(await operator.metric("reflow_instances"), new RegExp(`phase="${phase}"`))
 
-/** Resolves when no write has been made for 8 s: counts of targets are written 5 s after the last change. */
+/**
+ * Resolves when there was no write for 8 s: the counts in targets' status are written up to 5 s after the last change.
+ */
 const untilQuiet = async (operator: OperatorProcess, signal: AbortSignal): Promise<Reading> => {
   let last = await read(operator)
   const quiet = async (): Promise<boolean> => {
@@ -105,7 +108,7 @@ const untilQuiet = async (operator: OperatorProcess, signal: AbortSignal): Promi
   return last
 }
 
-/** Every object that the operator writes, with its version. */
+/** The resourceVersion of every object that the operator writes. */
 const versions = async ({ admin, namespace }: ScaleCluster): Promise<ReadonlyMap<string, string>> => {
   const kinds: readonly Kind<KubeObject>[] = [mcpInstanceKind, mcpTargetKind, podKind, serviceKind]
   const found = new Map<string, string>()
@@ -118,7 +121,7 @@ const versions = async ({ admin, namespace }: ScaleCluster): Promise<ReadonlyMap
 const differences = (before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): number =>
   [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key)).length
 
-/** Calls by verb and resource, as the API server counted them. */
+/** Number of the operator's calls by verb and resource, from the API server's audit log. */
 const callsSince = async ({ auditLog, user, namespace }: ScaleCluster, from: number) => {
   const entries = await readEntries(auditLog, { from, holding: [`"${user}"`] })
   const counts = new Map<string, number>()
@@ -142,7 +145,7 @@ const ensureAllReady = async ({ admin, namespace }: ScaleCluster, count: number)
 
 type Row = readonly [what: string, value: string]
 
-/** From no instance to all Ready. */
+/** Creates all instances and measures until all are Ready and the operator writes nothing more. */
 const fill = async (cluster: ScaleCluster, operator: OperatorProcess, count: number): Promise<readonly Row[]> => {
   const { signal } = cluster
   const empty = await read(operator)
@@ -151,11 +154,11 @@ const fill = async (cluster: ScaleCluster, operator: OperatorProcess, count: num
   await makeInstances(cluster, targets, count)
   const created = Date.now()
   note(`${count} instances created in ${seconds(created - begun)}`)
-  let told = Date.now()
+  let notedAt = Date.now()
   const isFull = async (): Promise<boolean> => {
     const ready = await phaseCount(operator, "Ready")
-    if (Date.now() - told >= 10_000) {
-      told = Date.now()
+    if (Date.now() - notedAt >= 10_000) {
+      notedAt = Date.now()
       const usage = await operator.usage()
       note(`${ready} Ready, ${megabytes(usage)}, CPU ${usage.cpuSeconds.toFixed(0)} s`)
     }
@@ -180,7 +183,7 @@ const fill = async (cluster: ScaleCluster, operator: OperatorProcess, count: num
   ]
 }
 
-/** A new operator beside all that is there. */
+/** Measures a new operator on the existing instances; sets exit code 1 if it writes or changes anything. */
 const resync = async (
   cluster: ScaleCluster,
   operator: OperatorProcess,
@@ -189,10 +192,10 @@ const resync = async (
   const count = [...before.keys()].filter((key) => key.startsWith(`${mcpInstanceKind.kind} `)).length
   const { signal } = cluster
   await until(operator.isReady, { ms: 60_000, what: "the restarted operator ready", signal })
-  const looked = async (): Promise<boolean> =>
+  const reconciled = async (): Promise<boolean> =>
     sum(await operator.metric("controller_runtime_reconcile_total"), /controller="mcpinstance"/) >= count &&
     sum(await operator.metric("workqueue_depth")) === 0
-  await until(looked, { ms: 60_000, what: "a look at each instance", signal })
+  await until(reconciled, { ms: 60_000, what: "a reconcile of each instance", signal })
   const settled = await read(operator)
   await sleep(steadyMs, undefined, { signal })
   const later = await read(operator)
@@ -200,17 +203,17 @@ const resync = async (
   const made = writes(later)
   if (changed + made > 0) process.exitCode = 1
   return [
-    ["restart: each instance looked at after", seconds(settled.at - begun)],
+    ["restart: each instance reconciled after", seconds(settled.at - begun)],
     ["restart: CPU time until then", `${settled.cpuSeconds.toFixed(1)} s`],
     ["restart: resident memory", megabytes(later)],
     ["restart: objects that changed", String(changed)],
-    ["restart: writes but the Lease's", String(made)],
+    ["restart: writes, except to the Lease", String(made)],
     ["restart: calls", listed(await callsSince(cluster, begun))],
     ["steady: CPU time in a minute", `${(((later.cpuSeconds - settled.cpuSeconds) * 60_000) / steadyMs).toFixed(1)} s`],
   ]
 }
 
-/** Starts an operator, which is ended whatever comes of `use`. */
+/** Runs `use` with an operator, and ends the operator afterwards, also if `use` throws. */
 const withOperator = async <T>(
   { kubeconfig, namespace }: ScaleCluster,
   count: number,

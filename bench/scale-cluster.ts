@@ -1,4 +1,4 @@
-/** The real API server with simulated nodes: Pods turn Ready without a process behind them. */
+/** A real API server with simulated nodes, whose Pods become Ready without running a process. */
 import { execFile } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
@@ -12,16 +12,16 @@ import type { Kind, KubeObject } from "../src/api/kinds/kind.ts"
 import { createTelemetry } from "../src/telemetry/telemetry.ts"
 import { findCluster } from "../test/kubernetes/support/find-cluster.ts"
 
-/** Pods that a simulated node takes. */
+/** Number of Pods for each simulated node. */
 const podsPerNode = 1_000
 
-/** A place for one run. */
+/** The namespaces and clients of one run. */
 export type ScaleCluster = {
   /** Namespace of the instances. */
   readonly namespace: string
-  /** Acts as the operator's ServiceAccount, with the rights of rbac/ and no more. */
+  /** Path of a kubeconfig with the operator's ServiceAccount, which has only the rights of rbac/. */
   readonly kubeconfig: string
-  /** The admin's client. */
+  /** A client with administrator rights. */
   readonly admin: KubeCluster
   /** Path of the API server's audit log. */
   readonly auditLog: string
@@ -30,7 +30,7 @@ export type ScaleCluster = {
   /** Aborted when the run is to end early. */
   readonly signal: AbortSignal
   kubectl(...args: readonly string[]): Promise<string>
-  /** Gives the real nodes back to others: nothing more is scheduled to the simulated ones. */
+  /** Uncordons the real nodes and cordons the simulated ones. */
   release(): Promise<void>
   /** Removes everything, the simulated nodes last. */
   close(): Promise<void>
@@ -75,7 +75,7 @@ const writeKubeconfig = async (kubectl: Kubectl, own: string, folder: string): P
   return path
 }
 
-/** Makes both namespaces and the operator's rights in them. */
+/** Creates the CRDs, both namespaces, and the operator's rights in them. */
 const install = async (kubectl: Kubectl, own: string, instances: string): Promise<void> => {
   await kubectl(["apply", "--server-side", "--force-conflicts", "-f", resolve(import.meta.dirname, "../crd")])
   const namespaces = [own, instances].map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } }))
@@ -83,12 +83,12 @@ const install = async (kubectl: Kubectl, own: string, instances: string): Promis
   await kubectl(["create", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }))
 }
 
-/** Prepares a place for so many instances. Throws if the cluster is not one of those that can simulate nodes. */
+/** Creates the namespaces and enough simulated nodes for the instances. Throws if the cluster cannot simulate nodes. */
 export const prepareScale = async (instances: number, signal: AbortSignal): Promise<ScaleCluster> => {
   const found = await findCluster()
   if (found?.tools === undefined || found.auditLog === undefined)
     throw new Error(
-      "no cluster that can simulate nodes: a built one is needed, as the tests in test/kubernetes find it",
+      "no cluster that can simulate nodes: see test/kubernetes/support/find-cluster.ts for the cluster that is needed",
     )
   const crowd = join(found.tools, "crowd")
   const kubectl: Kubectl = (args, input) => run(found.kubectl, ["--kubeconfig", found.kubeconfig, ...args], input)
@@ -116,7 +116,7 @@ export const prepareScale = async (instances: number, signal: AbortSignal): Prom
     await admin.close()
     try {
       await release()
-      // while the simulated nodes are there: they confirm that their Pods have ended
+      // before the simulated nodes are removed: they must confirm that their Pods have ended
       await kubectl(["delete", "namespace", own, namespace, "--ignore-not-found", "--timeout=400s"])
     } finally {
       await run(crowd, ["down"])

@@ -1,24 +1,24 @@
-/** What rounds of a measurement say about a budget. */
+/** Compares the rounds of a measurement with a budget. */
 
-/** One thing measured beside its reference, in rounds. */
+/** A figure and its reference, measured in rounds. */
 export type Series = {
   readonly what: string
   readonly unit: "µs" | "ms"
-  /** Most that the figure may be of its reference; undefined = measured for comparison only. */
+  /** Maximum ratio of figure to reference; undefined = measured for comparison only. */
   readonly budget: number | undefined
   /** Figure and reference of each round, measured one right after the other. */
   readonly rounds: readonly { readonly figure: number; readonly reference: number }[]
 }
 
-/** What a series says. */
+/** Result of a series; figure and reference are medians of the rounds. */
 export type Verdict = {
   readonly figure: number
   readonly reference: number
   /** Median of the rounds' ratios of figure to reference. */
   readonly ratio: number
-  /** How far the ratios of the middle half of the rounds lie apart. */
+  /** Interquartile range of the rounds' ratios. */
   readonly noise: number
-  /** `over` = past the budget by more than the noise; `unclear` = past it by less. */
+  /** `over` = above the budget by more than the noise; `unclear` = above it by at most the noise. */
   readonly outcome: "within" | "unclear" | "over" | "no budget"
 }
 
@@ -36,7 +36,7 @@ const outcomeOf = (budget: number | undefined, ratio: number, noise: number): Ve
   return ratio - budget > noise ? "over" : "unclear"
 }
 
-/** Judges a series of at least one round. */
+/** The verdict of a series, which must have at least one round. */
 export const judge = ({ budget, rounds }: Series): Verdict => {
   const ratios = sorted(rounds.map(({ figure, reference }) => figure / reference))
   const [ratio, noise] = [at(ratios, 0.5), at(ratios, 0.75) - at(ratios, 0.25)]
@@ -65,7 +65,7 @@ const row = (series: Series): string => {
   return `| ${cells.join(" | ")} |`
 }
 
-/** The series as a table in Markdown. */
+/** The verdicts of all series as a Markdown table. */
 export const toTable = (all: readonly Series[]): string =>
   [
     "| what | budget | figure | reference: bare pipe | ratio | noise | |",

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:files`: through how many files and functions of src one warm call goes, by the coverage that V8 counts. A
- * tools/call of the modern era and one of a session, each behind a tool policy, after a hundred of the same.
+ * `npm run bench:files [-- --list]`: counts the files and functions of src that run in one warm call, by V8's coverage.
+ * It measures a tools/call of the modern era and one of a session, each with a tool policy, after a hundred calls of
+ * the same kind. With --list it prints their names.
  */
 import { once } from "node:events"
 import { createServer, type RequestListener } from "node:http"
@@ -56,7 +57,7 @@ const send = async (method: string, params: object, headers: Readonly<Record<str
   return response
 }
 
-/** Plays the operator: each instance that a request makes is Ready at once. */
+/** Stands in for the operator: reports the first instance that a request creates as Ready. */
 const bringUp = async (): Promise<void> => {
   for (;;) {
     const [name] = await path.instances()
@@ -69,7 +70,7 @@ const session = new Session()
 session.connect()
 await session.post("Profiler.enable")
 
-/** Names of functions by file, of those that ran since the last time this was asked. */
+/** The functions that ran since the last call of this function, by file of src. */
 const ran = async (): Promise<ReadonlyMap<string, readonly string[]>> => {
   const { result: scripts } = await session.post("Profiler.takePreciseCoverage")
   const files = new Map<string, readonly string[]>()
@@ -87,7 +88,7 @@ const measure = async (what: string, call: () => Promise<unknown>): Promise<void
   await session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: false })
   await ran()
   await call()
-  // the line of the log and the end of the exchange come after the answer
+  // the log line and the end of the exchange come after the response
   await systemClock.sleep(50)
   const files = await ran()
   await session.post("Profiler.stopPreciseCoverage")

@@ -1,13 +1,13 @@
-/** Subject keys from one claim of the caller's token: everybody with the same value shares an instance. */
+/** Subject-key strategy `claim`: callers with the same value of a claim in their token share an instance. */
 import { z } from "zod"
 import { defineHook, definePlugin, requireClaim } from "../src/plugin/contract.ts"
 
 const name = z.string().min(1).max(1_024)
 
 const settings = z.strictObject({
-  /** The claim's name, names parted by dots, or a list of names. */
+  /** Name of the claim, a dotted path to it, or a list of names as the path. */
   claim: z.union([name, z.array(name).min(1).max(16)]),
-  /** True: equal values of two issuers are one sharer; default false. */
+  /** True: equal values of different issuers share an instance; default false. */
   across_issuers: z.boolean().default(false),
 })
 
@@ -18,7 +18,7 @@ export default definePlugin({
     subjectKeys: {
       claim: defineHook(settings, ({ identity, config }) => {
         const value = requireClaim(identity, config.claim)
-        // JSON, so that no value can look like another issuer's
+        // as JSON, so that no issuer and value can give the same text as another issuer and value
         return JSON.stringify(config.across_issuers ? [value] : [identity.issuer, value])
       }),
     },

@@ -1,10 +1,10 @@
-/** Secrets from the environment of the gateway: `env:NAME`, for the names that the configuration allows. */
+/** Secret resolver `env:NAME`: reads environment variables of the gateway, if the configuration allows the name. */
 import { env } from "node:process"
 import { z } from "zod"
 import { definePlugin } from "../src/plugin/contract.ts"
 
 const config = z.strictObject({
-  /** Names that targets may ask for: whoever writes targets could read all of the gateway's environment otherwise. */
+  /** Names that targets may use. Without this list, an author of targets could read the gateway's whole environment. */
   allow: z.array(z.string().min(1)).default([]),
 })
 

@@ -1,22 +1,22 @@
-/** Secrets from files beside the gateway, such as a mounted volume: `file:PATH` below the folder that the configuration names. */
+/** Secret resolver `file:PATH`: reads files of the gateway, e.g. of a mounted volume, below the configured folder. */
 import { open, realpath } from "node:fs/promises"
 import { isAbsolute, relative, resolve, sep } from "node:path"
 import { z } from "zod"
 import { definePlugin } from "../src/plugin/contract.ts"
 
 const config = z.strictObject({
-  /** Absolute path of the folder; without it no file can be read. */
+  /** Absolute path of the folder. Without it, no file can be read. */
   folder: z.string().refine(isAbsolute, "must be an absolute path").optional(),
 })
 
-/** Largest file, bytes: as large as a value may be. */
+/** Maximum size of a file in bytes: the maximum size of a value. */
 const maxBytes = 64 * 1024
 
-/** The file behind a reference, links resolved, if it lies in the folder. */
+/** The real path of a reference's file, with links resolved. Throws if it is outside the folder. */
 const locate = async (folder: string, reference: string): Promise<string> => {
   const [home, path] = await Promise.all([realpath(folder), realpath(resolve(folder, reference))])
-  const way = relative(home, path)
-  if (way === "" || way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way))
+  const inside = relative(home, path)
+  if (inside === "" || inside === ".." || inside.startsWith(`..${sep}`) || isAbsolute(inside))
     throw new Error("the file is not in the folder")
   return path
 }
@@ -40,7 +40,7 @@ export default definePlugin({
     secrets: {
       file: async ({ reference }) => {
         if (folder === undefined) throw new Error("the plugin's configuration names no folder")
-        // editors end files with a line break that is no part of the value
+        // a line break at the end of the file is not part of the value
         return { value: (await read(await locate(folder, reference))).replace(/\r?\n$/, "") }
       },
     },

@@ -1,4 +1,7 @@
-/** Secrets from other Secrets in the namespace of the instances: `kubernetes:NAME/KEY`, for the names that plugins[].secrets allows. */
+/**
+ * Secret resolver `kubernetes:NAME/KEY`: reads a key of another Secret in the namespace of the instances, if
+ * plugins[].secrets allows the name.
+ */
 import { definePlugin } from "../src/plugin/contract.ts"
 
 export default definePlugin({

@@ -1,4 +1,4 @@
-/** Labels and annotations of a target's Pods, e.g. for cost centres or a service mesh. */
+/** Pod template `labels`: adds labels and annotations to a target's Pods, e.g. for cost centres or a service mesh. */
 import { z } from "zod"
 import { defineHook, definePlugin } from "../src/plugin/contract.ts"
 

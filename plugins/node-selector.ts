@@ -1,4 +1,7 @@
-/** Chooses the nodes of a target's Pods by their labels, and tolerates what keeps other Pods off them. */
+/**
+ * Pod template `node-selector`: restricts a target's Pods to nodes with certain labels, and adds tolerations for
+ * taints.
+ */
 import { z } from "zod"
 import { defineHook, definePlugin } from "../src/plugin/contract.ts"
 

@@ -1,4 +1,6 @@
-/** Runs a target's servers under another container runtime, such as gVisor or Kata Containers. */
+/**
+ * Pod template `runtime-class`: runs a target's Pods with another container runtime, e.g. gVisor or Kata Containers.
+ */
 import { z } from "zod"
 import { defineHook, definePlugin } from "../src/plugin/contract.ts"
 

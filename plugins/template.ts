@@ -1,28 +1,33 @@
-/** Subject keys from several facts of the caller: `{{email | domain}}`, `{{groups}}`, `{{tenant}}-{{region}}`. */
+/**
+ * Subject-key strategy `template`: from one or more facts of the caller, e.g. `{{email | domain}}`,
+ * `{{tenant}}-{{region}}`.
+ */
 import { z } from "zod"
 import { defineHook, definePlugin, type PluginIdentity, requireClaim } from "../src/plugin/contract.ts"
 
-/** A-Z alone: Unicode's rules make other letters equal too, such as the Kelvin sign and k, which nobody has in mind. */
+/** Lower case of A-Z only: Unicode case mapping would also make different letters equal, e.g. the Kelvin sign and k. */
 const lower = (value: string): string => value.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
-/** What stands behind the last @ of a mail address; nothing, which denies, if it is none: a bare text has no domain. */
+/**
+ * The part of an email address after the last @, in lower case. Empty, which denies the caller, if there is no address.
+ */
 const domain = (value: string): string => {
   const at = value.lastIndexOf("@")
   return at < 1 ? "" : lower(value.slice(at + 1))
 }
 
-/** What a value can be made into. Each must keep different things apart that the template's author wants apart. */
+/** The filters of placeholders, by name. A filter must not map values to the same text that must be kept apart. */
 const filters: Readonly<Record<string, (value: string) => string>> = { lower, domain }
 
 const placeholder = /\{\{\s*([^{}|\s]+)\s*(?:\|\s*([a-z]+)\s*)?\}\}/g
 
-/** A claim whose names have dots, as JSON: `{{["resource_access","my.client","tenant"]}}`. */
+/** Schema of a path to a claim as a JSON list, for names with dots: `{{["resource_access","my.client","tenant"]}}`. */
 const steps = z.array(z.string().min(1)).min(1).max(16)
 
 type Fact = string | readonly string[]
 type Part = { readonly fact: Fact | undefined; readonly filter: string | undefined }
 
-/** A fact's name, or the steps of a claim; undefined if it begins as a list and is no list of names. */
+/** The name of a fact, or the path to a claim; undefined if the text begins with [ but is no JSON list of names. */
 const toFact = (text: string): Fact | undefined => {
   if (!text.startsWith("[")) return text
   try {
@@ -50,15 +55,17 @@ const settings = z.strictObject({
       (text) => partsOf(text).every(({ filter }) => filter === undefined || Object.hasOwn(filters, filter)),
       `knows the filters ${Object.keys(filters).join(", ")} only`,
     ),
-  /** True: equal values of two issuers are one sharer; default false. */
+  /** True: equal values of different issuers share an instance; default false. */
   across_issuers: z.boolean().default(false),
 })
 
-/** A fact of the identity by its name, else a claim. Throws SubjectKeyDenied, naming it, if it is not there. */
+/**
+ * A fact of the identity (issuer, subject, email) by its name, else a claim. Throws SubjectKeyDenied if it is missing.
+ */
 const factOf = (identity: PluginIdentity, fact: Fact): string => {
   if (fact === "issuer") return identity.issuer
   if (fact === "subject") return identity.subject
-  // without a verified one, the claim denies
+  // without a verified address, requireClaim decides about the claim `email`
   if (fact === "email" && identity.email !== undefined) return identity.email
   return requireClaim(identity, fact)
 }
@@ -76,7 +83,7 @@ export default definePlugin({
       template: defineHook(settings, ({ identity, config }) => {
         const values = partsOf(config.template).map((part) => partValue(identity, part))
         if (values.includes("")) return undefined
-        // the values themselves and not the text: with it, "a-b" and "c" would be the same as "a" and "b-c"
+        // a list of the values, not the filled-in text: in {{x}}-{{y}}, "a-b" and "c" would equal "a" and "b-c"
         return JSON.stringify([...(config.across_issuers ? [] : [identity.issuer]), ...values])
       }),
     },

@@ -1,6 +1,6 @@
 /**
- * Secrets from HashiCorp Vault's KV version 2 engine: `vault:PATH#KEY` reads `KEY` of `MOUNT/data/PATH`
- * (https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2). The gateway logs in by Kubernetes
+ * Secret resolver `vault:PATH#KEY`: reads `KEY` of `MOUNT/data/PATH` from HashiCorp Vault's KV version 2 engine
+ * (https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2). The gateway authenticates with Kubernetes auth
  * (https://developer.hashicorp.com/vault/api-docs/auth/kubernetes) or with a token from a file.
  */
 import { readFile } from "node:fs/promises"
@@ -36,7 +36,7 @@ type Config = z.output<typeof config>
 type Answer = { readonly status: number; readonly body: Readonly<Record<string, unknown>> }
 type Session = { readonly token: string; readonly until: number }
 
-/** A session is renewed by another login after this part of its lease. */
+/** After this part of its lease, a session is replaced by a new login. */
 const usablePart = 0.8
 
 const record = (value: unknown): Readonly<Record<string, unknown>> =>
@@ -65,7 +65,7 @@ const refused = (what: string, { status }: Answer): Error => new Error(`Vault an
 
 const login = async (settings: Config, now: number, signal: AbortSignal): Promise<Session> => {
   const { auth } = settings
-  // a token in a file is renewed by whoever writes the file: it is read anew each time
+  // another program may renew the token in the file, so the file is read for each value
   if ("token_file" in auth) return { token: (await readFile(auth.token_file, "utf8")).trim(), until: now }
   const { role, mount, token_path } = auth.kubernetes
   const jwt = (await readFile(token_path, "utf8")).trim()
@@ -75,7 +75,7 @@ const login = async (settings: Config, now: number, signal: AbortSignal): Promis
   return { token, until: now + Number(seconds ?? 0) * 1_000 * usablePart }
 }
 
-/** Path and key of `team/github#token`, the path fit for a URL. */
+/** Path (URL-encoded) and key of a reference such as `team/github#token`. */
 const parse = (reference: string): { readonly path: string; readonly key: string } => {
   const hash = reference.lastIndexOf("#")
   const [path, key] = [reference.slice(0, hash), reference.slice(hash + 1)]
@@ -90,7 +90,7 @@ const valueIn = (answer: Answer, key: string): { readonly value: string; readonl
   const values = record(data)
   const value = Object.hasOwn(values, key) ? values[key] : undefined
   if (typeof value !== "string" || value === "") throw new Error("Vault has no text under that key")
-  // of a version that Vault will delete by itself
+  // set if Vault will delete this version of the secret
   const end = Date.parse(String(record(metadata).deletion_time ?? ""))
   return Number.isNaN(end) ? { value } : { value, expiresAt: end }
 }
@@ -112,7 +112,7 @@ export default definePlugin({
           }
           let answer = await read()
           if (answer.status === 403) {
-            // the session may have been revoked: a new one tells
+            // the session may have been revoked: try once more with a new login
             session = undefined
             answer = await read()
           }

@@ -1,4 +1,4 @@
-// A secret resolver: asks a token broker for a short-lived token of whoever the instance belongs to.
+// A secret resolver: requests a short-lived token from a token broker, for the user, role or group of the instance.
 import { definePlugin, noCredential } from "reflow-gateway/plugin"
 
 const address = (config) => {
@@ -18,7 +18,7 @@ export default definePlugin({
         broker: async ({ reference, sharer }, { signal }) => {
           const query = new URLSearchParams({ for: sharer.subjectKey, what: reference })
           const response = await fetch(new URL(`?${query}`, url), { signal })
-          // the user reads this, and what is thrown below is for the log alone
+          // the user sees this message; the errors below are only logged
           if (response.status === 404) throw noCredential(`Connect your account first: ${new URL("/connect", url)}`)
           if (!response.ok) throw new Error(`the broker answered ${response.status}`)
           const { token, expires_in: seconds } = await response.json()

@@ -1,4 +1,4 @@
-// A subject-key strategy: everybody of one tenant shares an instance.
+// A subject-key strategy: all users of a tenant share an instance.
 import { definePlugin, requireClaim } from "reflow-gateway/plugin"
 
 export default definePlugin({
@@ -6,7 +6,7 @@ export default definePlugin({
   name: "tenant",
   setup: () => ({
     subjectKeys: {
-      // the issuer belongs to it: two issuers may use one tenant's name for different people
+      // with the issuer: two issuers may use the same tenant name for different people
       tenant: ({ identity }) => JSON.stringify([identity.issuer, requireClaim(identity, "tenant")]),
     },
   }),

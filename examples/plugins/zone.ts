@@ -1,4 +1,4 @@
-// A pod template: keeps a target's servers in one zone. The target says which:
+// A pod template: restricts a target's Pods to one zone. The target sets the zone:
 // spec.podTemplates: [{ name: zone/zone, config: { zone: eu-central-1a } }]
 import { definePlugin, type Pod } from "reflow-gateway/plugin"
 

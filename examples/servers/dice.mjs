@@ -1,4 +1,4 @@
-/** Dice. It keeps nothing, so its target is `shared` and `stateless`: one process for everyone. */
+/** Rolls dice. It keeps no state, so its target is `shared` and `stateless`: one process for all users. */
 import { randomInt } from "node:crypto"
 import { McpServer } from "@modelcontextprotocol/server"
 import { z } from "zod"

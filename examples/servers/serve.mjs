@@ -1,6 +1,6 @@
 /**
- * Serves an MCP server over Streamable HTTP at /mcp, to clients of both protocol eras: those that open with
- * `initialize` (revisions up to 2025-11-25) and those whose requests stand alone (2026-07-28).
+ * Serves an MCP server over Streamable HTTP at /mcp, for clients of both protocol eras: clients that open a session with
+ * `initialize` (revisions up to 2025-11-25), and clients with self-contained requests (2026-07-28).
  *
  * The port is in the environment variable PORT: Reflow Gateway sets it, on Kubernetes as well as on a laptop.
  */
@@ -16,13 +16,13 @@ import {
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server"
 
-/** The path that MCP clients of a server use, unless the target's `path` says otherwise. */
+/** Path of the MCP endpoint: the default of a target's `path`. */
 const path = "/mcp"
 
-/** On Kubernetes the gateway comes from another machine; elsewhere nobody but this machine may connect. */
+/** On Kubernetes the gateway connects from another Pod; elsewhere only this machine may connect. */
 const onKubernetes = process.env.KUBERNETES_SERVICE_HOST !== undefined
 
-/** Answers requests of the older era, each client in a session of its own. */
+/** Creates a handler for the older era, with a session for each client. */
 const sessionHandler = (makeServer, resume) => {
   const sessions = new Map()
   const open = async () => {
@@ -46,7 +46,7 @@ const sessionHandler = (makeServer, resume) => {
   }
 }
 
-/** A request of node:http as the web platform has it; aborted when the client goes away. */
+/** Converts a request of node:http to a web `Request`, whose signal is aborted when the client disconnects. */
 const toRequest = (incoming, outgoing) => {
   const gone = new AbortController()
   outgoing.once("close", () => gone.abort())
@@ -66,16 +66,16 @@ const send = async (response, outgoing) => {
 }
 
 /**
- * Starts to serve. `makeServer` makes one McpServer for each session, or for each request that stands alone.
- * With `sessions: false` clients of the older era get no session either: right for servers that keep nothing.
- * `resume` makes the `eventStore` of one session, from which a client gets what it missed when a stream broke off.
+ * Starts the server. `makeServer` creates an McpServer for each session, or for each request of the newer era. With
+ * `sessions: false`, clients of the older era get no session, for servers that keep no state. `resume` returns options
+ * with the `eventStore` of a session, from which a client can get events that it missed when a stream broke.
  * Returns the notifier of the newer era (`resourceUpdated` and others).
  */
 export const serveMcp = (makeServer, { sessions = true, resume = () => ({}) } = {}) => {
   const modern = createMcpHandler(makeServer, { legacy: sessions ? "reject" : "stateless" })
   const legacy = sessionHandler(makeServer, resume)
   const answer = async (request) => {
-    // a web page whose name was pointed at this machine sends its own name as Host
+    // DNS rebinding: a web page whose host name resolves to this machine sends that name as Host
     const refused = onKubernetes ? undefined : hostHeaderValidationResponse(request, localhostAllowedHostnames())
     if (refused !== undefined) return refused
     if (new URL(request.url).pathname !== path) return new Response("MCP is at /mcp.\n", { status: 404 })
@@ -85,18 +85,18 @@ export const serveMcp = (makeServer, { sessions = true, resume = () => ({}) } = 
     answer(toRequest(incoming, outgoing))
       .then((response) => send(response, outgoing))
       .catch((error) => {
-        // a client that goes away is no error
+        // a client that disconnects is not an error
         if (!outgoing.destroyed) console.error(error)
         outgoing.destroy()
       })
   })
-  // a call may take as long as it likes
+  // no time limit for a request
   http.requestTimeout = 0
   const port = Number(process.env.PORT ?? 8080)
   http.listen(port, onKubernetes ? undefined : "127.0.0.1", () =>
     console.log(`MCP server on port ${http.address().port}`),
   )
-  // as the first process of a container, Node would ignore SIGTERM
+  // as process 1 of a container, Node ignores SIGTERM without a handler
   process.once("SIGTERM", () => process.exit())
   return modern.notify
 }

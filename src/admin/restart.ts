@@ -28,9 +28,9 @@ const actOn = async (
 }
 
 /**
- * Asks the operator to drain instances and then delete them, or to replace the Pod of a retained one (spec.restartTime).
- * Open calls may finish. Resolves with the names of the instances that still existed, when this gateway has seen the
- * change and sends no new call to them, but after two seconds in any case.
+ * Asks the operator to drain instances and then delete them, or to replace the Pod of a retained one
+ * (spec.restartTime). Open calls may finish. Resolves with the names of the instances that still existed, when this
+ * gateway has seen the change and sends no new call to them, but after two seconds in any case.
  */
 export const drainInstances = async (
   { deps, signal }: Call,

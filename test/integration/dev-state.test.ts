@@ -211,7 +211,7 @@ describe("files of targets", () => {
     await first.end()
     const second = await run(target("mine", ["node", "other.mjs"]))
     expect((await second.api("admin", "GET", "/targets/mine")).body.command).toEqual(["node", server])
-    expect(second.out.logged).toContain("the REST API made one of this name")
+    expect(second.out.logged).toContain("the REST API created one of this name")
   })
 })
 

@@ -45,7 +45,7 @@ const checkPlugin = async ({ path, sha256 }: PluginFile): Promise<Finding> => {
       .digest("hex")
     if (sha256 === undefined) return { what, ok: true, detail: `is there, not pinned; its sha256 is ${digest}` }
     if (sha256 === digest) return { what, ok: true, detail: "is there, with the configured sha256" }
-    const help = "find out why the file differs before you run it; then correct plugins[].sha256"
+    const help = "do not run it unless you know why it differs; then correct plugins[].sha256"
     return { what, ok: false, detail: `its sha256 is ${digest}, not the configured one`, help }
   } catch (error) {
     return { what, ok: false, detail: readProblem(error), help: "correct plugins[].path" }

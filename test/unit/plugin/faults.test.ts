@@ -75,8 +75,12 @@ describe("a target's choices of plugins", () => {
       podTemplates: [{ name: "runtime-class", config: { nome: "gvisor" } }],
     })
     expect(faults).toEqual([
-      expect.stringMatching(/^PluginConfigInvalid subjectKey\.config: spec\.subjectKey\.config does not match .* depth: /),
-      expect.stringMatching(/^PluginConfigInvalid podTemplates\.0\.config: spec\.podTemplates\.0\.config does not match /),
+      expect.stringMatching(
+        /^PluginConfigInvalid subjectKey\.config: spec\.subjectKey\.config does not match .* depth: /,
+      ),
+      expect.stringMatching(
+        /^PluginConfigInvalid podTemplates\.0\.config: spec\.podTemplates\.0\.config does not match /,
+      ),
     ])
     expect(faults.join()).not.toContain("canary")
   })
