@@ -1,4 +1,4 @@
-{{/* The configuration file: that of manager/10-config.yaml, in the namespaces of this release, with what the values replace. */}}
+{{/* The configuration file: manager/10-config.yaml with the namespaces of this release, and with the keys of .Values.config. */}}
 {{- define "reflow.config" -}}
 {{- $manifest := fromYaml (.Files.Get "files/manager/10-config.yaml") -}}
 {{- $text := get $manifest.data "reflow.yaml" | replace ".reflow-system" (printf ".%s" .Release.Namespace) -}}
@@ -15,6 +15,7 @@
 {{- toYaml $config -}}
 {{- end -}}
 
+{{/* Name of the Secret with the gateway's session keys. */}}
 {{- define "reflow.keysSecret" -}}
 {{- dig "gateway" "keys_secret" "reflow-gateway-keys" .Values.config -}}
 {{- end -}}
@@ -25,7 +26,7 @@
 {{- (urlParse $url).hostname -}}
 {{- end -}}
 
-{{/* Seconds that a gateway needs to end: kubernetes.drain_timeout (e.g. 1h30m, 2.5s), and half a minute for the rest. */}}
+{{/* Seconds that a gateway needs to shut down: kubernetes.drain_timeout (e.g. 1h30m, 2.5s) plus 30 s. */}}
 {{- define "reflow.endSeconds" -}}
 {{- $seconds := 30.0 -}}
 {{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}

@@ -1,4 +1,4 @@
-{{/* Changes a Deployment as the values of its role say, in place. */}}
+{{/* Applies the values of its role to a Deployment, in place. */}}
 {{- define "reflow.adaptDeployment" -}}
 {{- $spec := .object.spec -}}
 {{- $role := trimPrefix "reflow-" .object.metadata.name -}}
@@ -55,8 +55,9 @@
 {{- end -}}
 
 {{/*
-An annotation that changes with the configuration and the plugins, so that the Pods are restarted. Without any of them
-it is left out: then nothing can change but the chart, and the image with it, unless the values pin that.
+An annotation with a checksum of configuration and plugins, so that a change of them restarts the Pods. It is left out if
+the values set neither of them and no image: then only a new chart can change the configuration, and its new image restarts
+the Pods anyway.
 */}}
 {{- define "reflow.checksum" -}}
 {{- if or .Values.config .Values.plugins.files .Values.plugins.configMap .Values.image.tag .Values.image.digest -}}

@@ -1,6 +1,6 @@
 {{/*
-The objects of crd/, rbac/ and manager/ as this release has them: in its namespaces, with its values. files/ holds copies
-of those folders (npm run generate). The result is a JSON list; see objects.yaml.
+The objects of crd/, rbac/ and manager/, with the namespaces and values of this release. files/ holds copies of those
+folders (npm run generate). The result is a JSON list; see objects.yaml.
 */}}
 {{- define "reflow.manifests" -}}
 {{- $objects := list -}}
@@ -17,8 +17,8 @@ of those folders (npm run generate). The result is a JSON list; see objects.yaml
 {{- end -}}
 
 {{/*
-An object in the namespaces of this release, with its Secret of session keys in the rights; the rest as in its file. The
-instances' namespace gets its name last: the release's may be called `reflow`.
+An object with the namespaces of this release, and in Roles with the name of the release's Secret of session keys. The
+namespace of the instances is replaced in two steps, since the release's own namespace may have the name `reflow`.
 */}}
 {{- define "reflow.placed" -}}
 {{- $json := toJson .object -}}
@@ -34,7 +34,7 @@ instances' namespace gets its name last: the release's may be called `reflow`.
 {{- $json | replace "\"reflow-system\"" (.root.Release.Namespace | quote) | replace "{instances}" .root.Values.namespaces.instances -}}
 {{- end -}}
 
-{{/* Not empty if the release has the object. */}}
+{{/* Not empty if the release includes the object. */}}
 {{- define "reflow.wanted" -}}
 {{- $values := .root.Values -}}
 {{- $kind := .object.kind -}}
@@ -53,8 +53,8 @@ yes
 {{- end -}}
 
 {{/*
-Not empty if the release makes a namespace, or made it. One that was there before is somebody else's. Helm makes the one
-that it installs into by itself; only from Helm 4 on it goes on when that is among the objects too.
+Not empty if the release creates the namespace, or has created it. A namespace that existed before is not changed. Helm
+itself creates the release's own namespace; only Helm 4 and newer accept it among the objects of the chart, too.
 */}}
 {{- define "reflow.makesNamespace" -}}
 {{- if .root.Values.namespaces.create -}}
@@ -66,7 +66,7 @@ that it installs into by itself; only from Helm 4 on it goes on when that is amo
 {{- end -}}
 {{- end -}}
 
-{{/* Changes an object as the values say, in place. */}}
+{{/* Applies the values to an object, in place. */}}
 {{- define "reflow.adapt" -}}
 {{- $kind := .object.kind -}}
 {{- $metadata := .object.metadata -}}
@@ -90,8 +90,9 @@ that it installs into by itself; only from Helm 4 on it goes on when that is amo
 {{- end -}}
 
 {{/*
-Keeps Pods from the networks of config.kubernetes.cluster_cidrs too, wherever a policy opens all public addresses. The API
-server refuses an exception that lies outside: public IPv6 is 2000::/3, and what is not there needs none.
+Adds the networks of config.kubernetes.cluster_cidrs to the exceptions of each rule that allows all public addresses. The
+API server refuses an exception outside the rule's network, so networks outside of it are skipped: the rule does not allow
+them anyway. Public IPv6 is 2000::/3.
 */}}
 {{- define "reflow.adaptPolicy" -}}
 {{- $networks := dig "kubernetes" "cluster_cidrs" (list) .root.Values.config -}}

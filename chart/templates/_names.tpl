@@ -1,4 +1,4 @@
-{{/* Helm's own labels; the objects have these besides those of manager/. */}}
+{{/* Helm's standard labels, which are added to the labels of manager/. */}}
 {{- define "reflow.labels" -}}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -15,13 +15,13 @@ reflow-plugins
 {{- end -}}
 {{- end -}}
 
-{{/* How few gateways the values allow. */}}
+{{/* The minimum number of gateways by the values. */}}
 {{- define "reflow.leastGateways" -}}
 {{- $gateway := .Values.gateway -}}
 {{- ternary $gateway.autoscaling.minReplicas $gateway.replicas $gateway.autoscaling.enabled -}}
 {{- end -}}
 
-{{/* Secret of the certificate; empty if there is none. */}}
+{{/* Name of the Secret with the certificate; empty if there is none. */}}
 {{- define "reflow.tlsSecret" -}}
 {{- $tls := .Values.gateway.tls -}}
 {{- default (ternary "reflow-gateway-tls" "" $tls.certManager.enabled) $tls.secretName -}}

@@ -1,9 +1,9 @@
-{{/* Refuses values that contradict each other; what is wrong by itself is refused by values.schema.json. */}}
+{{/* Refuses combinations of values that contradict each other. values.schema.json refuses single wrong values. */}}
 {{- define "reflow.refuse" -}}
 {{- $gateway := .Values.gateway -}}
 {{- $config := .Values.config -}}
 {{- if eq .Values.namespaces.instances .Release.Namespace -}}
-{{- fail (printf "namespaces.instances: must be another namespace than the release's, %s: who may make Pods among the instances could read the gateway's Secrets" .Release.Namespace) -}}
+{{- fail (printf "namespaces.instances: must be another namespace than the release's, %s: users who may create Pods next to the instances could read the gateway's Secrets" .Release.Namespace) -}}
 {{- end -}}
 {{- if and .Values.plugins.files .Values.plugins.configMap -}}
 {{- fail "plugins: give files or configMap, not both" -}}
@@ -25,10 +25,10 @@
 {{- fail "gateway.autoscaling: minReplicas is more than maxReplicas" -}}
 {{- end -}}
 {{- include "reflow.refuseConfig" . -}}
-{{- include "reflow.refuseWays" . -}}
+{{- include "reflow.refuseAccess" . -}}
 {{- end -}}
 
-{{/* Keys of the configuration that something else in the chart decides. */}}
+{{/* Refuses keys of the configuration that the chart sets itself. */}}
 {{- define "reflow.refuseConfig" -}}
 {{- $ports := "the ports of the Pods are 8080 and 9090; set gateway.service.port for the Service" -}}
 {{- $cluster := "the chart runs in the cluster that it is installed in" -}}
@@ -39,7 +39,8 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "reflow.refuseWays" -}}
+{{/* Refuses incomplete settings of Ingress, HTTPRoute and certificate. */}}
+{{- define "reflow.refuseAccess" -}}
 {{- $gateway := .Values.gateway -}}
 {{- $certManager := $gateway.tls.certManager -}}
 {{- $needs := dict "gateway.ingress" $gateway.ingress.enabled "gateway.httpRoute" $gateway.httpRoute.enabled "gateway.tls.certManager" $certManager.enabled -}}
@@ -49,7 +50,7 @@
 {{- end -}}
 {{- end -}}
 {{- if and $gateway.httpRoute.enabled (not $gateway.httpRoute.parentRefs) -}}
-{{- fail "gateway.httpRoute.parentRefs: name the Gateway that takes the route" -}}
+{{- fail "gateway.httpRoute.parentRefs: name the Gateway that serves the route" -}}
 {{- end -}}
 {{- if and $certManager.enabled (not $certManager.issuerRef.name) -}}
 {{- fail "gateway.tls.certManager.issuerRef.name: name the Issuer or ClusterIssuer of cert-manager" -}}

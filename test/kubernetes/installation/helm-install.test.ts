@@ -70,7 +70,7 @@ const shared = async (): Promise<string[]> => {
 
 /** The commands that the notes give for having nothing left. */
 const lastCommands = (): string => {
-  const [, after = ""] = notes.split("To have nothing left:\n")
+  const [, after = ""] = notes.split("To remove everything:\n")
   return `${after.replace(/^ +/gm, "").trimEnd()}\n`
 }
 
