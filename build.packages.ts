@@ -162,7 +162,7 @@ export const toNotices = (
 ): string => {
   const node = `v${runtime.node}`
   const head = `${name} ${version} contains these packages, and in its single executable Node ${node}, whose licence and those of
-the libraries in it stand in https://github.com/nodejs/node/blob/${node}/LICENSE`
+the libraries in it are in https://github.com/nodejs/node/blob/${node}/LICENSE`
   const one = (part: Part) => `${line}\n${part.name} ${part.version} (${part.license})\n\n${textOf(part).trim()}\n`
   return `${head}\n\n${parts.map(one).join("\n")}`
 }

@@ -131,7 +131,7 @@ const checkFlags = ({ name, values }: Given): void => {
   for (const { flag } of values) {
     const row = flags[flag]
     const command = name === "run" ? "reflow --role" : `reflow ${name}`
-    if (row?.of.includes(name) !== true) throw wrong(`--${flag} does not go with '${command}'`)
+    if (row?.of.includes(name) !== true) throw wrong(`--${flag} cannot be used with '${command}'`)
     if (row.repeatable !== true && row.value !== undefined && seen.has(flag)) throw wrong(`--${flag} is given twice`)
     seen.add(flag)
   }
@@ -188,9 +188,11 @@ const tokenCommand = (all: Values): Command => {
 const runCommand = (all: Values, role: Role | undefined): Command => {
   if (role === undefined)
     throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commandNames.join(", ")}`)
-  if (role !== "dev" && all("targets").length > 0) throw wrong("--targets goes with --role dev only: use kubectl apply")
+  if (role !== "dev" && all("targets").length > 0)
+    throw wrong("--targets can be used with --role dev only: use kubectl apply")
   const fresh = all("fresh").length > 0
-  if (role !== "dev" && fresh) throw wrong("--fresh goes with --role dev only: other roles keep no state of their own")
+  if (role !== "dev" && fresh)
+    throw wrong("--fresh can be used with --role dev only: other roles keep no state of their own")
   return { kind: "run", role, settings: settingsOf(all), fresh }
 }
 

@@ -45,7 +45,7 @@ const allowedErrors: Readonly<Record<string, readonly ErrorCode[]>> = {
 /**
  * A denial or a missing credential with the plugin's reason, made safe; of its data only the name of the claim is kept.
  */
-const said = ({ code, message, data }: AppError, name: CallName): AppError => {
+const toAllowedError = ({ code, message, data }: AppError, name: CallName): AppError => {
   const claim = typeof data?.claim === "string" ? { claim: cleanReason(data.claim) } : {}
   const about = code === "CredentialMissing" ? { plugin: name.plugin } : claim
   const reason = cleanReason(message)
@@ -61,7 +61,8 @@ const said = ({ code, message, data }: AppError, name: CallName): AppError => {
 const toPluginError = (name: CallName, error: unknown): AppError => {
   if (isAppError(error)) {
     if (error.code === "PluginFailed") return error
-    if (allowedErrors[name.hook.split(".", 1)[0] ?? ""]?.includes(error.code) === true) return said(error, name)
+    if (allowedErrors[name.hook.split(".", 1)[0] ?? ""]?.includes(error.code) === true)
+      return toAllowedError(error, name)
   }
   return new AppError("PluginFailed", { detail: `${describe(name)} failed.`, data: { ...name }, cause: error })
 }

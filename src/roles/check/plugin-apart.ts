@@ -37,11 +37,12 @@ export const againBy = ([, script = "", ...args]: readonly string[], environment
   return { command: process.execPath, args: [...own, ...args], environment }
 }
 
-type Word =
-  | { readonly say: "alive" }
-  | { readonly say: "begin"; readonly what: string }
-  | { readonly say: "line"; readonly text: string }
-  | { readonly say: "done"; readonly ok: boolean }
+/** A message of the child: `begin` names the step that runs next, `line` is output of the check, `done` is the last. */
+type Message =
+  | { readonly kind: "alive" }
+  | { readonly kind: "begin"; readonly what: string }
+  | { readonly kind: "line"; readonly text: string }
+  | { readonly kind: "done"; readonly ok: boolean }
 
 /** What a child must do: the index of the file to check, and the mark of its messages. */
 export type Errand = { readonly index: number; readonly mark: string }
@@ -61,13 +62,13 @@ export const runErrand = async (
   { mark }: Errand,
   write: (text: string) => void,
 ): Promise<boolean> => {
-  const tell = (word: Word): void => write(`\n${mark}:${JSON.stringify(word)}\n`)
-  tell({ say: "alive" })
-  const beat = setInterval(() => tell({ say: "alive" }), beatMs)
+  const send = (message: Message): void => write(`\n${mark}:${JSON.stringify(message)}\n`)
+  send({ kind: "alive" })
+  const beat = setInterval(() => send({ kind: "alive" }), beatMs)
   try {
-    const begin = (what: string) => tell({ say: "begin", what })
-    const ok = await runPluginCheck(check, { begin, write: (text) => tell({ say: "line", text }) })
-    tell({ say: "done", ok })
+    const begin = (what: string) => send({ kind: "begin", what })
+    const ok = await runPluginCheck(check, { begin, write: (text) => send({ kind: "line", text }) })
+    send({ kind: "done", ok })
     return ok
   } finally {
     clearInterval(beat)
@@ -110,39 +111,39 @@ export const checkApart = (
   const child = spawn(command, [...args], { env, stdio: ["ignore", "pipe", "inherit"], signal, killSignal: "SIGKILL" })
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   let what = "plugin"
-  let isTold = false
-  let isHeard = false
+  let isEnded = false
+  let hasReported = false
   const end = (ok: boolean, text = ""): void => {
-    if (!isTold) write(text)
-    isTold = true
+    if (!isEnded) write(text)
+    isEnded = true
     clearTimeout(limit)
     child.kill("SIGKILL")
     resolve(ok)
   }
   const watch = (ms: number) => setTimeout(() => end(false, hangs(what)), ms)
   let limit = watch(startMs)
-  const hear = (word: Word): void => {
-    isHeard = true
+  const receive = (message: Message): void => {
+    hasReported = true
     clearTimeout(limit)
     limit = watch(silenceMs)
-    if (word.say === "begin") what = word.what
-    else if (word.say === "line") write(word.text)
-    else if (word.say === "done") end(word.ok)
+    if (message.kind === "begin") what = message.what
+    else if (message.kind === "line") write(message.text)
+    else if (message.kind === "done") end(message.ok)
   }
   createInterface({ input: child.stdout }).on("line", (line) => {
-    if (isTold) return
-    if (line.startsWith(`${mark}:`)) hear(JSON.parse(line.slice(mark.length + 1)))
+    if (isEnded) return
+    if (line.startsWith(`${mark}:`)) receive(JSON.parse(line.slice(mark.length + 1)))
     else if (line !== "") print(`${line}\n`)
   })
   child.once("error", (error) => {
-    isTold = true
+    isEnded = true
     clearTimeout(limit)
     reject(error)
   })
   // `close` and not `exit`: all output of the child has been read by then
   child.once("close", (code, name) => {
     const how = name ?? `exit code ${code}`
-    if (isHeard) return end(false, leaves(what, how))
+    if (hasReported) return end(false, leaves(what, how))
     clearTimeout(limit)
     reject(new AppError("Internal", { detail: `The process of the check could not be started (${how}).` }))
   })

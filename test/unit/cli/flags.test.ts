@@ -17,8 +17,8 @@ test.each([[["--role", "dev"]], [["--role=dev"]]])("%j runs the role dev", (argv
 
 test("--fresh is the role dev's alone", () => {
   expect(parseCommand(["--role", "dev", "--fresh"])).toMatchObject({ kind: "run", fresh: true })
-  expect(refusal("--role", "all", "--fresh")).toContain("--fresh goes with --role dev only")
-  expect(refusal("token", "--subject", "a", "--fresh")).toContain("--fresh does not go with 'reflow token'")
+  expect(refusal("--role", "all", "--fresh")).toContain("--fresh can be used with --role dev only")
+  expect(refusal("token", "--subject", "a", "--fresh")).toContain("--fresh cannot be used with 'reflow token'")
 })
 
 test("--config, --set and --targets become settings, the flags in their order", () => {
@@ -71,7 +71,7 @@ test("check looks at both roles of a real cluster, or at the one that is named",
     reach: "http://reflow-gateway.a",
   })
   expect(refusal("check", "--reach", "reflow-gateway:80")).toContain("--reach needs an http(s) URL")
-  expect(refusal("--role", "gateway", "--reach", "http://a")).toContain("does not go with")
+  expect(refusal("--role", "gateway", "--reach", "http://a")).toContain("cannot be used with")
   expect(refusal("check", "--role", "dev")).toContain("embedded")
   expect(refusal("check", "--schema")).toContain("'reflow check'")
 })
@@ -183,9 +183,9 @@ describe("wrong use is refused with what to do", () => {
     [["--config", "--role", "dev"], "--config needs a value: --config FILE"],
     [["--role", "dev", "--role", "all"], "--role is given twice"],
     [["--role", "dev", "--set", "log.level"], "--set needs KEY=VALUE"],
-    [["--role", "dev", "--schema"], "--schema does not go with 'reflow --role'"],
+    [["--role", "dev", "--schema"], "--schema cannot be used with 'reflow --role'"],
     [["config", "--schema=yes"], "--schema takes no value"],
-    [["--role", "all", "--targets", "x"], "--targets goes with --role dev only"],
+    [["--role", "all", "--targets", "x"], "--targets can be used with --role dev only"],
     [["confg"], "Unknown command 'confg'; did you mean config?"],
     [["config", "more"], "Unexpected argument 'more'"],
     [["completion"], "Say which shell: reflow completion bash|zsh"],
@@ -203,7 +203,7 @@ describe("wrong use is refused with what to do", () => {
     [["plugin", "check", "a.mjs", "--hook-settings", "{"], "--hook-settings must be JSON"],
     [["plugin", "check"], "Say which file"],
     [["token", "--subject", "a", "--ttl", "5"], "--ttl must be a duration"],
-    [["token", "--subject", "a", "--role", "admin"], "--role does not go with 'reflow token'"],
+    [["token", "--subject", "a", "--role", "admin"], "--role cannot be used with 'reflow token'"],
   ])("%j", (argv, message) => {
     expect(refusal(...argv)).toContain(message)
   })
