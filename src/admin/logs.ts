@@ -97,7 +97,7 @@ async function* maskedPieces(
     for await (const shown of pushInTurns(masker, whole.slice(0, whole.length - left.rest.length), by))
       if (shown !== "") yield shown
   }
-  // a cut character is dropped: after it, the masker would not recognize the beginning of a cut secret at the end
+  // a cut character at the end is dropped: with it, a cut secret before it would not be recognized and masked
   const cut = left.bytes <= longestCharacter
   yield (cut ? "" : masker.push(left.rest)) + masker.end({ cut })
 }

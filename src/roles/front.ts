@@ -35,14 +35,14 @@ import { type Started, untilReached } from "./role.ts"
 const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
   const refused = telemetry.counter({
     name: "reflow_bodies_refused_total",
-    help: "Bodies that found no room, by whether the caller holds too much (owner) or all together do (replica).",
+    help: "Request bodies refused because the caller's share (owner) or the whole budget (replica) of bytes is used up.",
     labels: ["by"],
   })
   const budget = createBudget(limit, (by) => refused.inc({ by }))
   telemetry.reading(
     {
       name: "reflow_body_bytes",
-      help: "Bytes of request bodies that are held, of MCP requests and of calls of the REST API.",
+      help: "Bytes of request bodies in memory, of MCP requests and REST API calls.",
     },
     () => budget.held,
   )

@@ -84,7 +84,7 @@ const hangs = (what: string): string =>
   })
 
 const leaves = (what: string, how: string): string =>
-  findingText({ what, ok: false, detail: `it ended the process (${how})`, help: "let a plugin never end the process" })
+  findingText({ what, ok: false, detail: `it ended the process (${how})`, help: "a plugin must not end the process" })
 
 /**
  * Starts a child that checks the file of this index, and passes on its output. A child that is blocked is killed, which

@@ -65,7 +65,7 @@ type Outcome = { readonly aside: StateRecord[]; readonly problems: Problem[]; re
 const restoreOne = ({ cluster, log }: Beginning, { record, document }: Restore, outcome: Outcome): void => {
   const { object } = record
   const owners = (object.metadata.ownerReferences ?? []).map(({ uid }) => uid)
-  // its target was refused just before; without its owner, the operator would delete it as an orphan
+  // its target was refused just before; without this owner, the cluster's garbage collection would delete it
   if (owners.length > 0 && outcome.aside.some((each) => owners.includes(uidOf(each.object)))) {
     outcome.aside.push(record)
     return
