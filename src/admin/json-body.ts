@@ -105,7 +105,7 @@ const parse = (bytes: Buffer): unknown => {
     throw malformed("The body is not UTF-8.")
   }
   const fault = findJsonFault(text, { maxDepth, strict: true })
-  if (fault !== undefined) throw malformed(`The body ${fault.words}.`)
+  if (fault !== undefined) throw malformed(`The body ${fault.message}.`)
   return JSON.parse(text)
 }
 

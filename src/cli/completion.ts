@@ -1,4 +1,4 @@
-import { leafKeys } from "../config/keys.ts"
+import { leafKeys } from "../config/key-tree.ts"
 import {
   type CommandName,
   commandNames,

@@ -1,7 +1,7 @@
 import type { z } from "zod"
 import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
-import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./keys.ts"
+import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./key-tree.ts"
 import { isTree, type Layer, type Problem } from "./layer.ts"
 import { type Config, configSchema, type Role } from "./schema.ts"
 

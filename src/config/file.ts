@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs"
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLError } from "yaml"
-import { type KeyNode, type Path, pathText, rootKey } from "./keys.ts"
+import { type KeyNode, type Path, pathText, rootKey } from "./key-tree.ts"
 import { isTree, type Layer, nearestSource, type Problem } from "./layer.ts"
 
 /** Lines (from 1) of all keys and list items of a YAML document, by dotted path such as `a.b[0].c`. */

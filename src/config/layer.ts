@@ -1,6 +1,6 @@
 import { parseDocument } from "yaml"
 import { suggestion } from "../api/nearest.ts"
-import { type KeyNode, keyAt, leafKeys, type Path, pathText, rootKey } from "./keys.ts"
+import { type KeyNode, keyAt, leafKeys, type Path, pathText, rootKey } from "./key-tree.ts"
 
 /** Configuration as it stands in the file: nested keys, durations and sizes as text. */
 export type Tree = { readonly [key: string]: unknown }

@@ -4,7 +4,7 @@ import { stringify } from "yaml"
 import { deepFreeze } from "../api/patch.ts"
 import { checkLayer, checkTogether, configError, problemText } from "./check.ts"
 import { readConfigFile } from "./file.ts"
-import { configJsonSchema, type KeyNode, leafKeys, type Path, rootKey } from "./keys.ts"
+import { configJsonSchema, type KeyNode, leafKeys, type Path, rootKey } from "./key-tree.ts"
 import { type Assignment, effectiveValues, isTree, type Layer, layerOf, mergeLayers, type Tree } from "./layer.ts"
 import { type Config, configSchema, type Role } from "./schema.ts"
 

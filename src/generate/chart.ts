@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs"
 import { join, matchesGlob } from "node:path"
 import { z } from "zod"
-import { configJsonSchema } from "../config/keys.ts"
+import { configJsonSchema } from "../config/key-tree.ts"
 
 type JsonSchema = z.core.JSONSchema.JSONSchema
 

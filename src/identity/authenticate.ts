@@ -176,9 +176,9 @@ export const createAuthenticator = (options: {
   }
   const verify = async (token: string, key: string, use: Use): Promise<Identity> => {
     const verified = (await verifyDev?.(token)) ?? (await issuers?.tokens.verify(token))
-    if (verified === undefined || "nobody" in verified) {
+    if (verified === undefined || "noIdentity" in verified) {
       checks.inc({ result: "unknown" })
-      const why = verified === undefined ? "" : `: ${verified.nobody}`
+      const why = verified === undefined ? "" : `: ${verified.noIdentity}`
       throw refuse(`The token is not valid here${why}.`, "invalid_token")
     }
     cache.set(key, verified)

@@ -11,7 +11,7 @@ const maxSubject = 1_024
  * Why a genuine credential gives no identity: a clause for an error's detail, which never repeats the credential's
  * contents.
  */
-export type Nobody = { readonly nobody: string }
+export type NoIdentity = { readonly noIdentity: string }
 
 /**
  * Why a text cannot be a subject; undefined if it can. Half a surrogate pair has no UTF-8: every such half becomes the
@@ -77,11 +77,11 @@ export const emailOf = (claims: Claims, path: ClaimPath): string | undefined =>
     : namesIn([claimAt(claims, path)])[0]
 
 /** The identity in a token's claims, or why there is none. `issuer`: the issuer's short name in the configuration. */
-export const identityOf = (claims: Claims, paths: ClaimPaths, issuer: string): Identity | Nobody => {
+export const identityOf = (claims: Claims, paths: ClaimPaths, issuer: string): Identity | NoIdentity => {
   const subject = claimAt(claims, paths.subject)
-  if (typeof subject !== "string") return { nobody: "it names no subject" }
+  if (typeof subject !== "string") return { noIdentity: "it names no subject" }
   const fault = subjectFault(subject)
-  if (fault !== undefined) return { nobody: fault }
+  if (fault !== undefined) return { noIdentity: fault }
   const email = emailOf(claims, paths.email)
   return {
     source: "jwt",

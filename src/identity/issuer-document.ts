@@ -26,7 +26,7 @@ const readBounded = async (response: Response): Promise<string> => {
 
 const parse = (text: string): unknown => {
   const fault = findJsonFault(text, { maxDepth })
-  if (fault !== undefined) throw new Error(`it ${fault.words}`)
+  if (fault !== undefined) throw new Error(`it ${fault.message}`)
   return JSON.parse(text)
 }
 

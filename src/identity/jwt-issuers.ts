@@ -2,7 +2,7 @@ import { type CryptoKey, decodeJwt, decodeProtectedHeader, errors, type JWTPaylo
 import type { Config } from "../config/schema.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
-import { identityOf, isRecord, type Nobody } from "./claims.ts"
+import { identityOf, isRecord, type NoIdentity } from "./claims.ts"
 import type { VerifiedToken } from "./identity.ts"
 import type { Fetch } from "./issuer-document.ts"
 import { createIssuerKeys, type IssuerKeys, type SelectKey, toSelect } from "./issuer-keys.ts"
@@ -44,7 +44,7 @@ export type JwtIssuers = {
    * configured. Expiry, beginning and audience are left to the caller, who checks them for each request. Throws
    * IssuerUnavailable.
    */
-  verify(token: string): Promise<VerifiedToken | Nobody | undefined>
+  verify(token: string): Promise<VerifiedToken | NoIdentity | undefined>
   close(): void
 }
 
@@ -56,11 +56,11 @@ const audiencesOf = ({ aud }: JWTPayload): readonly string[] => {
 const toVerified = (
   payload: JWTPayload,
   { name, claims, audiences, api_audiences, mcp_tokens_open_api: mcpOpensApi }: IssuerConfig,
-): VerifiedToken | Nobody => {
+): VerifiedToken | NoIdentity => {
   // a token that never expires could not be revoked
-  if (payload.exp === undefined) return { nobody: "it has no expiry" }
+  if (payload.exp === undefined) return { noIdentity: "it has no expiry" }
   const identity = identityOf(payload, claims, name)
-  if ("nobody" in identity) return identity
+  if ("noIdentity" in identity) return identity
   return {
     identity: { ...identity, expiresAtMs: payload.exp * 1000 + skewMs },
     opens: {
@@ -100,16 +100,16 @@ const verifyBy = async (
   { config, keys }: Issuer,
   token: string,
   header: ReturnType<typeof decodeProtectedHeader>,
-): Promise<VerifiedToken | Nobody> => {
+): Promise<VerifiedToken | NoIdentity> => {
   const { alg, typ } = header
-  if (alg === undefined || !signatureAlgorithms.includes(alg)) return { nobody: "its algorithm is not accepted" }
+  if (alg === undefined || !signatureAlgorithms.includes(alg)) return { noIdentity: "its algorithm is not accepted" }
   if (typ !== undefined && (typeof typ !== "string" || !types.includes(typ.toLowerCase())))
-    return { nobody: "its type is not that of an access token" }
+    return { noIdentity: "its type is not that of an access token" }
   for (const key of await keys.keysFor({ ...header, alg })) {
     const payload = await checked(token, key, config.issuer)
     if (payload !== undefined) return toVerified(payload, config)
   }
-  return { nobody: `no key of the issuer '${config.name}' made its signature` }
+  return { noIdentity: `no key of the issuer '${config.name}' made its signature` }
 }
 
 /**
@@ -128,7 +128,7 @@ export const createJwtIssuers = (
       const named = read(token)
       if (named === undefined || issuers.size === 0) return undefined
       const issuer = issuers.get(named.issuer ?? "")
-      return issuer === undefined ? { nobody: unknownIssuer } : verifyBy(issuer, token, named.header)
+      return issuer === undefined ? { noIdentity: unknownIssuer } : verifyBy(issuer, token, named.header)
     },
     close: () => {
       for (const { keys } of issuers.values()) keys.close()

@@ -4,7 +4,7 @@ import type { Config } from "../config/schema.ts"
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { devIssuer, staticIssuer } from "./access.ts"
-import { emailOf, type Nobody, namesIn, subjectFault } from "./claims.ts"
+import { emailOf, type NoIdentity, namesIn, subjectFault } from "./claims.ts"
 import type { Purpose, VerifiedToken } from "./identity.ts"
 
 /** The key of the embedded default's tokens: 32 random bytes. */
@@ -54,11 +54,11 @@ export const mintDevToken = (key: DevKey, token: DevToken, clock: Pick<ClockPort
 
 const names = (claim: unknown): readonly string[] => (Array.isArray(claim) ? namesIn(claim) : [])
 
-const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => {
+const toVerified = (payload: JWTPayload): VerifiedToken | NoIdentity | undefined => {
   const { sub, exp } = payload
   if (sub === undefined || exp === undefined) return undefined
   const fault = subjectFault(sub)
-  if (fault !== undefined) return { nobody: fault }
+  if (fault !== undefined) return { noIdentity: fault }
   const audience = names(typeof payload.aud === "string" ? [payload.aud] : payload.aud)
   const purposes: readonly Purpose[] = ["mcp", "api"]
   const email = emailOf(payload, "email")
@@ -86,7 +86,7 @@ const toVerified = (payload: JWTPayload): VerifiedToken | Nobody | undefined => 
  * `dev`, why not if the subject is invalid, else undefined. Expiry and purpose are left to the caller, who checks them
  * for each request.
  */
-export const createDevTokens = (key: DevKey): ((token: string) => Promise<VerifiedToken | Nobody | undefined>) => {
+export const createDevTokens = (key: DevKey): ((token: string) => Promise<VerifiedToken | NoIdentity | undefined>) => {
   checkKey(key)
   return async (token) => {
     try {

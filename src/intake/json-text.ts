@@ -19,7 +19,7 @@ type JsonFault = {
    * A clause that follows the name of the text, without a full stop: `is nested deeper than 64 levels at line 1,
    * character 65`.
    */
-  readonly words: string
+  readonly message: string
   /** Where the fault is, in UTF-16 units from the beginning of the text. */
   readonly at: number
 }
@@ -27,7 +27,7 @@ type JsonFault = {
 /** Most members, unless the rules say otherwise. */
 const defaultMaxMembers = 50_000
 
-/** Longest part of a key that {@link JsonFault.words} repeats, in UTF-16 units. */
+/** Longest part of a key that {@link JsonFault.message} repeats, in UTF-16 units. */
 const maxKeyLength = 64
 
 /** A key by which assigning members, as many servers do, would change what the object inherits. */
@@ -185,5 +185,5 @@ export const findJsonFault = (text: string, rules: JsonRules): JsonFault | undef
   while (passValue(scan));
   if (scan.fault === undefined) return undefined
   const { what, at } = scan.fault
-  return { words: `${what}, at ${placeOf(text, at)}`, at }
+  return { message: `${what}, at ${placeOf(text, at)}`, at }
 }

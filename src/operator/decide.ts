@@ -7,8 +7,8 @@
  * status, then Events. Passes are repeated until a decision has nothing left to do.
  *
  * The decision is the verdict of one check: {@link checks} run in order, and the first one with a verdict decides. A
- * verdict has actions and changes of the status; what it leaves out follows from the state of the Pod (standing.ts).
- * The verdict determines the status (status.ts) and the Events (notes.ts). Each check also returns until when its
+ * verdict has actions and changes of the status; what it leaves out follows from the state of the Pod (server-state.ts).
+ * The verdict determines the status (status.ts) and the Events (events.ts). Each check also returns until when its
  * result holds, which determines when the instance is reconciled again.
  *
  * To change what the operator does, find the check below, read its docstring, and consider the checks before it.
@@ -41,10 +41,10 @@ import {
   unknownTemplate,
 } from "./checks/spec.ts"
 import { startTimeoutOf } from "./desired/pod.ts"
-import { notesOf } from "./notes.ts"
+import { notesOf } from "./events.ts"
 import type { ReadyReason } from "./reasons.ts"
+import { judge, probeCheckMs, puzzlingFrom } from "./server-state.ts"
 import type { Check, Decision, Observation, Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { judge, probeCheckMs, puzzlingFrom } from "./standing.ts"
 import { nextAfter, stamp } from "./start.ts"
 import { nextStatus, pendingReason, statusPatch, statusUntil } from "./status.ts"
 

@@ -9,8 +9,8 @@ import { act, refresh } from "./act.ts"
 import { decide, decideTrouble, toSnapshot } from "./decide.ts"
 import type { InstanceMetrics } from "./metrics.ts"
 import { type Observatory, observe } from "./observe.ts"
+import { probeCheckMs, puzzlingFrom, restartsOf } from "./server-state.ts"
 import type { Decision, ProbeFinding, Refusal, Snapshot } from "./snapshot.ts"
-import { probeCheckMs, puzzlingFrom, restartsOf } from "./standing.ts"
 
 /** The cause of a failed startup probe, by the kubelet's Events, since the Pod's status is the same for all causes. */
 export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): ProbeFinding | undefined => {

@@ -3,7 +3,7 @@ import type { Lease } from "../api/kinds/kubernetes.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import { type ClockPort, clockSkewMs } from "../ports/clock.ts"
 import type { Reflection } from "../ports/cluster.ts"
-import { markLifeMs } from "../signals/in-use.ts"
+import { markTtlMs } from "../signals/in-use.ts"
 import { presencesIn, presenceTiming } from "../signals/presence.ts"
 import type { PodSight, ProbeFinding, Use } from "./snapshot.ts"
 import { moment } from "./start.ts"
@@ -31,7 +31,7 @@ export type Sightings = {
   use(uid: string): Use
   /** When this operator first saw the current drain, milliseconds since the epoch; undefined while there is none. */
   drainSeenAt(uid: string): number | undefined
-  /** Records a Pod and the sign of trouble it shows (see `signOf` in standing.ts). */
+  /** Records a Pod and the sign of trouble it shows (see `signOf` in server-state.ts). */
   seePod(uid: string, podUID: string, sign: string | undefined): PodSight
   /** True if `learnProbe` was called for this container restart less than `keepMs` ago. */
   probeKnown(uid: string, restart: string, keepMs: number): boolean
@@ -60,7 +60,7 @@ const seeMarks = (sighting: Sighting, inUseBy: Readonly<Record<string, string>>,
     if (replica in inUseBy) continue
     sighting.marks.delete(replica)
     // its gateway removed the in-use mark, so use ended just now; an expired mark was removed by the operator
-    if (now - seenAt < markLifeMs) sighting.lastUse = latest(sighting.lastUse, now)
+    if (now - seenAt < markTtlMs) sighting.lastUse = latest(sighting.lastUse, now)
   }
 }
 
@@ -89,12 +89,12 @@ export const createSightings = (clock: ClockPort): Sightings => {
     const now = clock.now()
     const sighting = known.get(uid)
     const marks = [...(sighting?.marks ?? [])]
-    const live = marks.filter(([, { seenAt }]) => now - seenAt < markLifeMs)
-    const expired = marks.filter(([, { seenAt }]) => now - seenAt >= markLifeMs)
+    const live = marks.filter(([, { seenAt }]) => now - seenAt < markTtlMs)
+    const expired = marks.filter(([, { seenAt }]) => now - seenAt >= markTtlMs)
     return {
       live: live.map(([replica]) => replica),
       expired: expired.map(([replica]) => replica),
-      nextExpiry: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + markLifeMs)),
+      nextExpiry: live.length === 0 ? undefined : Math.min(...live.map(([, { seenAt }]) => seenAt + markTtlMs)),
       lastUse: sighting?.lastUse,
     }
   }
@@ -154,7 +154,7 @@ export const createGateways = (leases: Reflection<Lease> | undefined, clock: Clo
   return {
     running: () => {
       const heardAt = clock.now() - (leases?.silenceMs() ?? 0)
-      return [...known].filter(([, { seenAt }]) => heardAt - seenAt < presenceTiming.lifeMs).map(([replica]) => replica)
+      return [...known].filter(([, { seenAt }]) => heardAt - seenAt < presenceTiming.ttlMs).map(([replica]) => replica)
     },
     close: () => close?.(),
   }

@@ -8,8 +8,8 @@ import { initialRestartTime } from "../signals/restart.ts"
 import { steps } from "../signals/start.ts"
 import { isQueueReason } from "./capacity.ts"
 import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
+import { hasStarted, podCondition, restartsOf, runningSince } from "./server-state.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { hasStarted, podCondition, restartsOf, runningSince } from "./standing.ts"
 import { isSpecNews, moment, nextAfter, stamp } from "./start.ts"
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)

@@ -5,14 +5,14 @@ import { isAbort, toAppError } from "../errors.ts"
 import { ownerOf } from "../identity/identity.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
-import { createLivesOn, probe } from "./know/probe.ts"
+import { createStillRuns, probe } from "./know/probe.ts"
 import type { Reach } from "./know/reachable.ts"
 import { removeOrphanedSecrets } from "./make/orphaned-secrets.ts"
+import { createParts, type Parts, type PlacementDeps } from "./parts.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "./port.ts"
 import { holdOver, shuttingDown } from "./refusals.ts"
 import { idleTTLOf } from "./use/last-used.ts"
 import { createSeating, ensureOpen, isEarly, toWanted, type Visit } from "./visit.ts"
-import { createParts, type Parts, type PlacementDeps } from "./wire.ts"
 
 /** The phase of an instance when a request comes; `None` = there is no instance, or it has no phase yet. */
 type FoundPhase = Phase | "None"
@@ -175,7 +175,7 @@ const createPlacing = (deps: PlacementDeps, parts: Parts, stopped: AbortSignal):
   }
 }
 
-export type { PlacementDeps, PlacementOptions } from "./wire.ts"
+export type { PlacementDeps, PlacementOptions } from "./parts.ts"
 
 /** How long a stream without a call is use after its last byte, in ms: target's, configured, or the idle TTL. */
 const streamTTL = ({ targets, options }: PlacementDeps, instance: MCPInstance): number => {
@@ -191,7 +191,7 @@ const readIncarnation = async (
   signal: AbortSignal,
 ): Promise<string | undefined> => {
   const found = await cluster.get(mcpInstanceKind, { namespace, name: instance }, { signal })
-  if (found === undefined) view.learnGone(instance, instanceUID)
+  if (found === undefined) view.learnDeleted(instance, instanceUID)
   else view.learn(found)
   const lives = found?.metadata.uid === instanceUID && found.metadata.deletionTimestamp === undefined
   return lives ? found.status?.incarnation : undefined
@@ -237,7 +237,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
       if (found?.metadata.uid === instanceUID) stamps.touchStream(found, streamTTL(deps, found))
     },
     currentIncarnation,
-    livesOn: createLivesOn({ currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }),
+    stillRuns: createStillRuns({ currentIncarnation, probe: deps.probe ?? probe, clock: deps.clock }),
     reportUnreachable: ({ instance, incarnation }) => {
       reach.forget(instance, incarnation)
       // the next request waits for a probe; if the read changes the instance, its decision is made again

@@ -64,7 +64,7 @@ export type PlacementPort = {
    * True if the server of a broken connection still runs: it takes connections, and its incarnation stays the same for
    * the 5 s within which its node reports an end. Rejects with the signal's reason, or with the cluster's error.
    */
-  livesOn(placement: Placement, signal: AbortSignal): Promise<boolean>
+  stillRuns(placement: Placement, signal: AbortSignal): Promise<boolean>
   /**
    * Reports that the server could not be reached at the placement's address. The address is forgotten and the instance
    * read from the API server, so that the next `place` probes again, even if the watch lags.

@@ -1,6 +1,6 @@
 /**
  * In-use marks: entries of `status.inUseBy`, one for each gateway that has open calls on an instance or requests that wait for
- * it. While a mark counts (see {@link markLifeMs}), the operator does not delete the instance.
+ * it. While a mark counts (see {@link markTtlMs}), the operator does not delete the instance.
  */
 
 /**
@@ -14,7 +14,7 @@ export const markDelayMs = 1_500
 export const markRenewMs = 30_000
 
 /** How long a mark counts after its last change, milliseconds: it survives two failed renewals in a row. */
-export const markLifeMs = 3 * markRenewMs
+export const markTtlMs = 3 * markRenewMs
 
 /**
  * A new instance counts as in use for this long, milliseconds; its creator writes a mark only if the wait exceeds

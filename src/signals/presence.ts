@@ -7,7 +7,7 @@ export const presenceTiming = {
   /** Time between two renewals. */
   renewMs: 10_000,
   /** A gateway whose annotation has not changed for this long counts as stopped. */
-  lifeMs: 40_000,
+  ttlMs: 40_000,
 } as const
 
 const prefix = `gateway.${apiGroup}/`

@@ -11,7 +11,7 @@ import type { SessionKeys } from "../../src/gateway/session/session-keys.ts"
 import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
 import { type Budget, createBudget } from "../../src/intake/bodies.ts"
-import { createLivesOn, probe } from "../../src/placement/know/probe.ts"
+import { createStillRuns, probe } from "../../src/placement/know/probe.ts"
 import type { Placement, PlacementPort, PlacementRequest } from "../../src/placement/port.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
@@ -138,7 +138,7 @@ const fakePlacement = (): FakePlacement => {
       port.reads.push(placement)
       return port.actual === "same" ? port.now?.incarnation : port.actual
     },
-    livesOn: async () => true,
+    stillRuns: async () => true,
     reportUnreachable: (placement) => {
       port.unreachable.push(placement)
       port.onUnreachable?.()
@@ -229,7 +229,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
   const { clock = systemClock, sessionKeys = fixedKeys(), metrics, log = telemetry.log, maxHeld, ...rest } = options
   const bodies = createBudget(maxHeld ?? 256 * 2 ** 20)
   const { currentIncarnation } = placement
-  placement.livesOn = createLivesOn({ currentIncarnation, probe, clock })
+  placement.stillRuns = createStillRuns({ currentIncarnation, probe, clock })
   const gateway = createGateway({
     targets: reflect(targets, listeners),
     placement,

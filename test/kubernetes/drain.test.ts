@@ -100,5 +100,5 @@ test("a restart cuts no call of a gateway that learns of it seconds late, and wa
   await restart(next)
   await eventually(() => !Number.isNaN(drained.to), 60_000, "the second drain is over")
   // a gateway that has not said that it leaves counts as living for so long
-  expect(drained.to - drained.from).toBeLessThan(presenceTiming.lifeMs / 2)
+  expect(drained.to - drained.from).toBeLessThan(presenceTiming.ttlMs / 2)
 }, 240_000)

@@ -4,7 +4,7 @@ import { expect, test } from "vitest"
 import { parse } from "yaml"
 import { helpText } from "../../src/cli/commands.ts"
 import { checkLayer } from "../../src/config/check.ts"
-import { type KeyNode, keyAt, leafKeys } from "../../src/config/keys.ts"
+import { type KeyNode, keyAt, leafKeys } from "../../src/config/key-tree.ts"
 import { loadConfig } from "../../src/config/load.ts"
 
 const file = resolve(import.meta.dirname, "../../docs/configure.md")

@@ -14,7 +14,7 @@ import { toClientHeaders } from "../wire/call-server.ts"
 import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
 import { type BodyPlan, bodilessStatus, codingOf, paced, planFor } from "./body-plan.ts"
 import { requestIdHeader } from "./error-answer.ts"
-import { brokenOff, lastWordsOf } from "./last-words.ts"
+import { brokenOff, finalEventOf } from "./final-event.ts"
 import { type AnswerSink, pump } from "./stream.ts"
 
 const initializeParams = ({ messages, target }: Placed): Params | undefined => {
@@ -158,7 +158,7 @@ const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink):
     silenceMs: deps.silenceMs,
     filter: plan.filter,
     onBytes: touch,
-    lastWords: events ? lastWordsOf(placed, deps) : undefined,
+    finalEvent: events ? finalEventOf(placed, deps) : undefined,
     brokenOff: () => brokenOff(placed),
     onUnreadable: (error) =>
       deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {

@@ -4,7 +4,7 @@ import type { BodyFilter } from "../../mcp/tool-filter.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Ending } from "../pipeline.ts"
 import type { UpstreamAnswer } from "../wire/upstream-answer.ts"
-import type { LastWords } from "./last-words.ts"
+import type { FinalEvent } from "./final-event.ts"
 
 /** Where an answer goes: status and head once, then the body in pieces. Node's ServerResponse is one. */
 export type AnswerSink = {
@@ -46,7 +46,7 @@ type PumpOptions = {
   /** Called for each piece that goes to the client. */
   readonly onBytes: (() => void) | undefined
   /** Makes the last event of an event stream that ends too early; undefined for other bodies. */
-  readonly lastWords?: LastWords | undefined
+  readonly finalEvent?: FinalEvent | undefined
   /** Makes the error of an answer that its server broke off before anything of it was written. */
   readonly brokenOff: () => AppError
   /** Called with the error of a filter that fails after the head was written. */
@@ -114,19 +114,19 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
      */
     const endWith = (lastEvent: string): void => void sink.end(isBetween() ? lastEvent : `${cutEvent}${lastEvent}`)
     const isResumable = () => alive?.isResumable() === true
-    const { lastWords } = options
-    const isAnswered = () => lastWords?.isAnswered() === true
+    const { finalEvent } = options
+    const isAnswered = () => finalEvent?.isAnswered() === true
     const breakOff = async (): Promise<void> => {
       // the client has the answer, and only the end of its stream is missing
       if (isAnswered()) return finish("complete", () => void sink.end())
-      const lastEvent = await lastWords?.serverGone(isResumable()).catch(() => undefined)
+      const lastEvent = await finalEvent?.serverGone(isResumable()).catch(() => undefined)
       const reason = stopReason(signal)
       if (reason !== undefined) return stop(reason)
       finish("server gone", lastEvent === undefined || signal.aborted ? cut : () => endWith(lastEvent))
     }
     const stop = (reason: AppError): void => {
       start()
-      const lastEvent = isAnswered() ? undefined : lastWords?.stopped(reason, isResumable())
+      const lastEvent = isAnswered() ? undefined : finalEvent?.stopped(reason, isResumable())
       finish("stopped", () => (lastEvent === undefined ? void sink.end() : endWith(lastEvent)))
     }
     const start = (): void => {
@@ -138,7 +138,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
       if (!started) reject(error)
       else options.onUnreadable(error)
       // after the answer nothing is missing: the unreadable rest is left out
-      const lastEvent = isAnswered() ? "" : lastWords?.unreadable(error)
+      const lastEvent = isAnswered() ? "" : finalEvent?.unreadable(error)
       const end = lastEvent === undefined ? cut : () => endWith(lastEvent)
       finish("unreadable", started ? end : () => {})
       answer.abort()
@@ -147,7 +147,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
       if (chunk.length === 0) return true
       onBytes?.()
       alive?.wrote(chunk)
-      lastWords?.sent(chunk)
+      finalEvent?.sent(chunk)
       start()
       if (sink.write(chunk)) return true
       if (!waiting) sink.once("drain", resume)
@@ -177,7 +177,7 @@ export const pump = (answer: UpstreamAnswer, sink: AnswerSink, options: PumpOpti
         }
         start()
         // a server that stops ends its streams regularly; without event ids the client could not resume this one
-        const lastEvent = isResumable() || answer.status >= 300 ? undefined : lastWords?.serverEnded()
+        const lastEvent = isResumable() || answer.status >= 300 ? undefined : finalEvent?.serverEnded()
         if (lastEvent === undefined) finish("complete", () => void sink.end())
         else finish("server gone", () => endWith(lastEvent))
       },

@@ -4,8 +4,8 @@ import { parseDuration } from "../../api/units.ts"
 import { clockSkewMs } from "../../ports/clock.ts"
 import { asksForRestart } from "../../signals/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
+import { isPodReady } from "../server-state.ts"
 import type { Check, Snapshot } from "../snapshot.ts"
-import { isPodReady } from "../standing.ts"
 import { isSpecNews, moment, nextAfter } from "../start.ts"
 import { drainAndEnd, drainingReason, durationText } from "./drain.ts"
 
@@ -93,5 +93,5 @@ export const idle: Check = (snapshot) => {
   if (use.live.length > 0) return { until: use.nextExpiry }
   if (now < until) return { until }
   const ttl = parseDuration(instance.spec.idleTTL ?? "") ?? settings.idle_ttl
-  return drainAndEnd(snapshot, "Idle", `Nobody used it for ${durationText(ttl)}.`)
+  return drainAndEnd(snapshot, "Idle", `NoIdentity used it for ${durationText(ttl)}.`)
 }

@@ -5,7 +5,7 @@ import { type MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
 import { labels } from "../../api/names.ts"
 import { mergePatchBetween } from "../../api/patch.ts"
-import { belowFloor } from "../desired/freedoms.ts"
+import { belowFloor } from "../desired/permissions.ts"
 import { inputsHash } from "../desired/pod.ts"
 import { desiredService, routes, serviceRoute } from "../desired/service.ts"
 import type { RefusedReason } from "../reasons.ts"

@@ -8,8 +8,8 @@ export type PodFreedom = (typeof podFreedoms)[number]
 /** True if a rule applies to a value of its field. Never called with undefined or null. */
 export type Asks = (value: unknown, instance: MCPInstance) => boolean
 
-/** The entry (`word`) that kubernetes.allow_in_pods must have for a value that `when` is true for. */
-type Need = { readonly word: PodFreedom; readonly when: Asks }
+/** The permission that kubernetes.allow_in_pods must have for a value that `when` is true for. */
+type Need = { readonly permission: PodFreedom; readonly when: Asks }
 
 /** The rule for one field. */
 export type FieldRule = {
@@ -50,9 +50,9 @@ export const ours = (note: string): FieldRule => ({ ...plain, decides: "ours", n
 export const author = (note = ""): FieldRule => ({ ...plain, note })
 
 /** Rule: values that `when` is true for (default: all but empty ones) need an entry of kubernetes.allow_in_pods. */
-export const needs = (word: PodFreedom, note = "", when: Asks = says): FieldRule => ({
+export const needs = (permission: PodFreedom, note = "", when: Asks = says): FieldRule => ({
   ...plain,
-  needs: [{ word, when }],
+  needs: [{ permission, when }],
   note,
 })
 
@@ -60,9 +60,9 @@ export const needs = (word: PodFreedom, note = "", when: Asks = says): FieldRule
 export const never = (note: string, when: Asks = says): FieldRule => ({ ...plain, refuses: when, note })
 
 /** The rule, with one more entry that values need. */
-export const andNeeds = (rule: FieldRule, word: PodFreedom, when: Asks = says): FieldRule => ({
+export const andNeeds = (rule: FieldRule, permission: PodFreedom, when: Asks = says): FieldRule => ({
   ...rule,
-  needs: [...rule.needs, { word, when }],
+  needs: [...rule.needs, { permission, when }],
 })
 
 /** Rule: the value is an object; each of its fields has its own rule. */
@@ -80,7 +80,7 @@ export const list = (fields: FieldRules, rule: FieldRule = plain): FieldRule => 
 /**
  * Something found in a Pod: an entry that it needs in kubernetes.allow_in_pods, or the path of a field that is refused.
  */
-type Finding = { readonly word: PodFreedom } | { readonly refused: string }
+type Finding = { readonly permission: PodFreedom } | { readonly refused: string }
 
 /** Most characters of a field's name that are shown: a plugin may choose any name. */
 const longestName = 64
@@ -119,6 +119,6 @@ export const findIn = function* (
   // null counts as absent; a field that the operator overwrites needs no check
   if (value === undefined || value === null || rule.decides === "ours") return
   if (rule.refuses?.(value, instance) === true) yield { refused: at }
-  for (const { word, when } of rule.needs) if (when(value, instance)) yield { word }
+  for (const { permission, when } of rule.needs) if (when(value, instance)) yield { permission }
   if (rule.parts !== undefined) yield* findInParts(value, rule.parts, at, instance)
 }

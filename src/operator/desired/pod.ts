@@ -6,7 +6,7 @@ import { parseDuration } from "../../api/units.ts"
 import { isRetained } from "../../signals/restart.ts"
 import type { Settings } from "../snapshot.ts"
 import type { PodFreedom } from "./field-rule.ts"
-import { checkExpanded, checkTaken } from "./freedoms.ts"
+import { checkExpanded, checkTaken } from "./permissions.ts"
 import { lowPortsName } from "./pod-fields.ts"
 import { resourcesOf } from "./resources.ts"
 

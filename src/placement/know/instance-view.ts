@@ -23,7 +23,7 @@ export type InstanceView = {
   /** Takes an instance as the API server returned it; an older state than the known one is ignored. */
   learn(instance: MCPInstance): void
   /** Records that the API server has no instance with this UID any more. */
-  learnGone(name: string, uid: string): void
+  learnDeleted(name: string, uid: string): void
   /** Reads an instance from the API server; parallel calls for one name share a read. Rejects with its error. */
   confirm(name: string): Promise<MCPInstance | undefined>
   close(): void
@@ -58,7 +58,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
     if (view.learn(instance)) deps.onChange(instance.metadata.name, previous)
   }
 
-  const learnGone = (name: string, uid: string): void => {
+  const learnDeleted = (name: string, uid: string): void => {
     const previous = view.get(name)
     if (view.gone(name, uid)) deps.onChange(name, previous)
   }
@@ -67,7 +67,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
     const before = view.get(name)?.metadata.uid
     const found = await cluster.get(mcpInstanceKind, { namespace, name }, { signal: stop.signal })
     if (found !== undefined) learn(found)
-    else if (before !== undefined) learnGone(name, before)
+    else if (before !== undefined) learnDeleted(name, before)
     stamp(name)
     return found
   }
@@ -96,7 +96,7 @@ export const createInstanceView = (deps: ViewDeps): InstanceView => {
     },
     isTrusted,
     learn,
-    learnGone,
+    learnDeleted,
     confirm,
     close: () => {
       view.close()

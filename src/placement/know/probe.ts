@@ -63,17 +63,21 @@ const noticeMs = 5_000
 /** Pause between two checks. */
 const checkMs = 1_000
 
-/** Dependencies of {@link createLivesOn}. */
-type LivesOnDeps = Pick<PlacementPort, "currentIncarnation"> & {
+/** Dependencies of {@link createStillRuns}. */
+type StillRunsDeps = Pick<PlacementPort, "currentIncarnation"> & {
   readonly probe: Probe
   readonly clock: ClockPort
 }
 
 /**
- * Makes {@link PlacementPort.livesOn}. Connections to one incarnation that break at the same time share one check: a
+ * Makes {@link PlacementPort.stillRuns}. Connections to one incarnation that break at the same time share one check: a
  * server that breaks a thousand streams must not cause a thousand reads of the API server.
  */
-export const createLivesOn = ({ currentIncarnation, probe: ask, clock }: LivesOnDeps): PlacementPort["livesOn"] => {
+export const createStillRuns = ({
+  currentIncarnation,
+  probe: ask,
+  clock,
+}: StillRunsDeps): PlacementPort["stillRuns"] => {
   const once = createSingleFlight<boolean>()
   const check = async (at: Placement): Promise<boolean> => {
     // a caller that aborts must not end the check for the others

@@ -78,7 +78,7 @@ const useWriter = (deps: EffectDeps) => {
         log.warn("use of an instance could not be recorded", { instance: name, error })
         return "failed"
       }
-      view.learnGone(name, uid)
+      view.learnDeleted(name, uid)
       return "gone"
     }
   }

@@ -54,7 +54,7 @@ const createWriter = ({ cluster, clock, lease, replica }: PresenceDeps) => {
   }
   const make = async (signal: AbortSignal): Promise<void> => {
     const { apiVersion, kind } = leaseKind
-    const spec = { leaseDurationSeconds: presenceTiming.lifeMs / 1_000 }
+    const spec = { leaseDurationSeconds: presenceTiming.ttlMs / 1_000 }
     try {
       await cluster.create(leaseKind, { apiVersion, kind, metadata: lease, spec }, { signal })
     } catch (error) {

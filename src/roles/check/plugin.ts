@@ -3,7 +3,7 @@ import { systemClock as clock } from "../../adapters/system/clock.ts"
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import type { Caller } from "../../cli/caller.ts"
 import { AppError, toAppError } from "../../errors.ts"
-import { takenBy } from "../../operator/desired/freedoms.ts"
+import { takenBy } from "../../operator/desired/permissions.ts"
 import { shapeFaults } from "../../operator/desired/pod-shape.ts"
 import { cleanReason } from "../../plugin/call.ts"
 import { createPluginHost, type PluginHost } from "../../plugin/host.ts"
@@ -65,14 +65,15 @@ const list = (faults: readonly string[]): string =>
 const tryTemplate = ({ host, print }: Trial, instance: MCPInstance): Omit<Tried, "what" | "ok"> => {
   const bare = podOf({ ...instance, spec: { ...instance.spec, podTemplates: [] } })
   const made = host.template(bare, instance)
-  const { words, refused } = takenBy(made, instance)
+  const { permissions, refused } = takenBy(made, instance)
   const faults = shapeFaults(made)
   const sentences = [
     ...(refused.length === 0 ? [] : [`It sets fields or values that nothing allows: ${list(refused)}.`]),
     ...(faults.length === 0 ? [] : [`It makes a Pod that Kubernetes refuses: ${list(faults)}.`]),
   ]
   if (sentences.length > 0) refuse(sentences.join(" "))
-  const needs = words.length === 0 ? "" : `, which needs kubernetes.allow_in_pods to have ${words.join(", ")}`
+  const needs =
+    permissions.length === 0 ? "" : `, which needs kubernetes.allow_in_pods to have ${permissions.join(", ")}`
   const pod = podOf(instance, () => made)
   return { detail: `makes a Pod of an example Pod${needs}`, ...(print ? { printed: stringify(pod) } : {}) }
 }

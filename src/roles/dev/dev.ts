@@ -134,7 +134,7 @@ const printBanner = async (deps: Deps, cluster: MemoryCluster, { url, front, plu
   const [role = "admin"] = config.auth.admin_roles
   const tokens = { alice: await mint("alice"), bob: await mint("bob"), admin: await mint("admin", [role]) }
   const alice = await createDevTokens(key)(tokens.alice)
-  if (alice === undefined || "nobody" in alice)
+  if (alice === undefined || "noIdentity" in alice)
     throw new AppError("Internal", { detail: "The banner's token is none." })
   const judge = createExample({ cluster, config, plugins, signal })
   const found = [...front.targets.items()].map(async (target) => ({

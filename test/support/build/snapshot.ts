@@ -1,8 +1,8 @@
 import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
 import type { Pod } from "../../../src/api/kinds/pod.ts"
 import { labels } from "../../../src/api/names.ts"
+import { judge } from "../../../src/operator/server-state.ts"
 import type { PodSight, Snapshot, Standing, Use } from "../../../src/operator/snapshot.ts"
-import { judge } from "../../../src/operator/standing.ts"
 import { moment } from "../../../src/operator/start.ts"
 import { aCondition, anInstance } from "./instance.ts"
 import { birth, msAfter } from "./metadata.ts"
@@ -10,7 +10,7 @@ import { aPod, readyStatus } from "./pod.ts"
 import { aService } from "./service.ts"
 import { someSettings } from "./settings.ts"
 
-/** Nobody has used it. */
+/** NoIdentity has used it. */
 export const unused: Use = { live: [], expired: [], nextExpiry: undefined, lastUse: undefined }
 
 /** A gateway uses it now. */

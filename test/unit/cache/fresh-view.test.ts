@@ -43,8 +43,8 @@ const makers = {
     const { clock, reflection, tell } = reflected()
     const cluster = {} as ClusterPort
     const deps = { cluster, namespace: "reflow", instances: reflection, clock, onChange: () => {} }
-    const { get, learn, learnGone } = createInstanceView(deps)
-    const view: Known = { get, learn, gone: (uid) => learnGone(name, uid) }
+    const { get, learn, learnDeleted } = createInstanceView(deps)
+    const view: Known = { get, learn, gone: (uid) => learnDeleted(name, uid) }
     return { clock, tell, view }
   },
 }

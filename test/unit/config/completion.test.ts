@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { commandNames, flagsOf, type Shell, shells } from "../../../src/cli/commands.ts"
 import { completionScript } from "../../../src/cli/completion.ts"
 import { parseCommand } from "../../../src/cli/flags.ts"
-import { leafKeys } from "../../../src/config/keys.ts"
+import { leafKeys } from "../../../src/config/key-tree.ts"
 import { loadConfig } from "../../../src/config/load.ts"
 
 const isInstalled = (shell: Shell): boolean => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { parseCommand } from "../../../src/cli/flags.ts"
-import { keyAt, leafKeys } from "../../../src/config/keys.ts"
+import { keyAt, leafKeys } from "../../../src/config/key-tree.ts"
 import { configReport, loadConfig } from "../../../src/config/load.ts"
 
 let folder: string

@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import { parse } from "yaml"
 import { commands, flags, helpText } from "../../../src/cli/commands.ts"
 import { parseCommand } from "../../../src/cli/flags.ts"
-import { leafKeys } from "../../../src/config/keys.ts"
+import { leafKeys } from "../../../src/config/key-tree.ts"
 import { configReport, loadConfig, schemaReport } from "../../../src/config/load.ts"
 
 const canary = "a".repeat(64)

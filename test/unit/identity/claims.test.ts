@@ -87,8 +87,8 @@ describe("the identity of a token", () => {
   test.each([undefined, null, "", 7, true, ["a"], { a: 1 }, "u\ud83d", "\udc00\ud800", "x".repeat(1_025)])(
     "is none if its subject is %j, and says why without it",
     (sub) => {
-      const { nobody } = identityOf({ sub }, standard, "corp") as { nobody: string }
-      expect(nobody).toMatch(
+      const { noIdentity } = identityOf({ sub }, standard, "corp") as { noIdentity: string }
+      expect(noIdentity).toMatch(
         /^it(s subject is (empty|no valid Unicode|longer than 1024 characters)| names no subject)$/,
       )
     },
@@ -108,7 +108,7 @@ describe("the identity of a token", () => {
   ])("is two where subjects differ by %s", (_name, one, other) => {
     const keys = [one, other].map((sub) => {
       const identity = identityOf({ sub }, standard, "corp")
-      if ("nobody" in identity) throw new Error(identity.nobody)
+      if ("noIdentity" in identity) throw new Error(identity.noIdentity)
       return [subjectDigest(identity), scopeSecretName("github", "user", { issuer: "corp", name: identity.subject })]
     })
     expect(keys[0]?.[0]).not.toBe(keys[1]?.[0])

@@ -2,9 +2,9 @@ import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { findJsonFault, type JsonRules } from "../../../src/intake/json-text.ts"
 
-const wordsOf = (text: string, rules: Partial<JsonRules> = {}) =>
-  findJsonFault(text, { maxDepth: 100, ...rules })?.words
-const strictly = (text: string) => wordsOf(text, { strict: true })
+const faultOf = (text: string, rules: Partial<JsonRules> = {}) =>
+  findJsonFault(text, { maxDepth: 100, ...rules })?.message
+const strictly = (text: string) => faultOf(text, { strict: true })
 
 describe("a JSON text", () => {
   test.each([
@@ -14,7 +14,7 @@ describe("a JSON text", () => {
     "[0, -0, 10, 0.0, -1.50, 1e9, 1E+9, 0e-0, 12.5e300, 1e999]",
     '"\\"\\\\\\/\\b\\f\\n\\r\\t\\u00Ff \u007f\u2028\ud83d\ude00"',
   ])("passes as it stands: %s", (text) => {
-    expect(wordsOf(text)).toBeUndefined()
+    expect(faultOf(text)).toBeUndefined()
     expect(strictly(text)).toBeUndefined()
   })
 
@@ -47,8 +47,8 @@ describe("a JSON text", () => {
     ['"\\u00g0"', "is no JSON: an escape that does not exist, at line 1, character 2"],
     ['"\\u00', "is no JSON: an escape that does not exist, at line 1, character 2"],
     ["'a'", "is no JSON: a value is missing, at line 1, character 1"],
-  ])("%j is refused with what is wrong and where, and is not quoted", (text, words) => {
-    expect(wordsOf(text)).toBe(words)
+  ])("%j is refused with what is wrong and where, and is not quoted", (text, message) => {
+    expect(faultOf(text)).toBe(message)
   })
 
   test("passes if and only if the parser takes it", () => {
@@ -71,7 +71,7 @@ describe("a JSON text", () => {
     }
     fc.assert(
       fc.property(likely, (text) => {
-        expect(wordsOf(text, { maxDepth: 1_000 }) === undefined).toBe(isParsed(text))
+        expect(faultOf(text, { maxDepth: 1_000 }) === undefined).toBe(isParsed(text))
       }),
       { numRuns: 5_000 },
     )
@@ -81,23 +81,23 @@ describe("a JSON text", () => {
 describe("limits", () => {
   test("hold back nesting one level deeper than allowed", () => {
     const nested = (levels: number) => '{"a":['.repeat(levels / 2) + "]}".repeat(levels / 2)
-    expect(wordsOf(nested(6), { maxDepth: 6 })).toBeUndefined()
-    expect(wordsOf(nested(6), { maxDepth: 5 })).toMatch(/^is nested deeper than 5 levels, at line 1, character 18$/)
-    expect(wordsOf("[[]]", { maxDepth: 1 })).toMatch("deeper than 1 ")
-    expect(wordsOf("1", { maxDepth: 0 })).toBeUndefined()
+    expect(faultOf(nested(6), { maxDepth: 6 })).toBeUndefined()
+    expect(faultOf(nested(6), { maxDepth: 5 })).toMatch(/^is nested deeper than 5 levels, at line 1, character 18$/)
+    expect(faultOf("[[]]", { maxDepth: 1 })).toMatch("deeper than 1 ")
+    expect(faultOf("1", { maxDepth: 0 })).toBeUndefined()
   })
   test("do not take brackets in strings for nesting", () => {
-    expect(wordsOf(JSON.stringify(`${"[".repeat(200)}\\"{`))).toBeUndefined()
+    expect(faultOf(JSON.stringify(`${"[".repeat(200)}\\"{`))).toBeUndefined()
   })
   test("hold back one member or element more than allowed, wherever it stands", () => {
-    expect(wordsOf('{"a":[1,{}],"b":[]}', { maxMembers: 4 })).toBeUndefined()
-    expect(wordsOf('{"a":[1,{}],"b":[1]}', { maxMembers: 4 })).toMatch(/^has more than 4 members and elements, at /)
+    expect(faultOf('{"a":[1,{}],"b":[]}', { maxMembers: 4 })).toBeUndefined()
+    expect(faultOf('{"a":[1,{}],"b":[1]}', { maxMembers: 4 })).toMatch(/^has more than 4 members and elements, at /)
     const elements = (count: number) => `[${Array(count).fill("1").join()}]`
-    expect(wordsOf(elements(50_000))).toBeUndefined()
-    expect(wordsOf(elements(50_001))).toMatch(/^has more than 50,000 members/)
+    expect(faultOf(elements(50_000))).toBeUndefined()
+    expect(faultOf(elements(50_001))).toMatch(/^has more than 50,000 members/)
   })
   test("end a text of any depth without a deep call stack", () => {
-    expect(wordsOf("[".repeat(1_000_000), { maxDepth: 2_000_000, maxMembers: 2_000_000 })).toMatch("ends too early")
+    expect(faultOf("[".repeat(1_000_000), { maxDepth: 2_000_000, maxMembers: 2_000_000 })).toMatch("ends too early")
   })
 })
 
@@ -110,9 +110,9 @@ describe("strictly", () => {
     ['{"a":{"b":1},"a":{}}', 'has the key "a" twice in one object, at line 1, character 14'],
     ['{"__proto__":1}', 'has the key "__proto__", which is not allowed, at line 1, character 2'],
     ['{"a":{"__pr\\u006fto__":1}}', 'has the key "__proto__", which is not allowed, at line 1, character 7'],
-  ])("%s has a key that is refused", (text, words) => {
-    expect(strictly(text)).toBe(words)
-    expect(wordsOf(text)).toBeUndefined()
+  ])("%s has a key that is refused", (text, message) => {
+    expect(strictly(text)).toBe(message)
+    expect(faultOf(text)).toBeUndefined()
   })
   test("the same key in another object is another key", () => {
     expect(strictly('{"a":{"a":[{"a":1},{"a":1}]},"A":1,"a ":1,"constructor":1,"toString":2}')).toBeUndefined()
@@ -125,7 +125,7 @@ describe("strictly", () => {
     "%j has half a surrogate pair",
     (text) => {
       expect(strictly(text)).toMatch(/^has half a surrogate pair in a string, which is no character, at /)
-      expect(wordsOf(text)).toBeUndefined()
+      expect(faultOf(text)).toBeUndefined()
     },
   )
   test.each(['"\\ud83d\\ude00"', '"\ud83d\ude00"', '"\\ud83d\ude00"', '"\ud83d\\uDE00"', '"\\ufffd\uffff"'])(

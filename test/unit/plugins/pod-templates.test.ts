@@ -1,7 +1,7 @@
 /** The pod templates that come with the program. */
 import { describe, expect, test } from "vitest"
 import type { Pod } from "../../../src/api/kinds/pod.ts"
-import { takenBy } from "../../../src/operator/desired/freedoms.ts"
+import { takenBy } from "../../../src/operator/desired/permissions.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { builtinHost, failureOf } from "../../support/builtin-host.ts"
 
@@ -28,10 +28,10 @@ describe("pod templates", () => {
   test("that tolerate every taint, or those of the control plane, need a word for it", async () => {
     for (const toleration of [{ operator: "Exists" }, { key: "node-role.kubernetes.io/control-plane" }]) {
       const made = await render("node-selector", { tolerations: [toleration] })
-      expect(takenBy(made, anInstance())).toEqual({ words: ["tolerations"], refused: [] })
+      expect(takenBy(made, anInstance())).toEqual({ permissions: ["tolerations"], refused: [] })
     }
     const own = await render("node-selector", { tolerations: [{ key: "mcp", operator: "Exists" }] })
-    expect(takenBy(own, anInstance())).toEqual({ words: [], refused: [] })
+    expect(takenBy(own, anInstance())).toEqual({ permissions: [], refused: [] })
   })
   test("choose a runtime", async () => {
     expect((await render("runtime-class", { name: "gvisor" })).spec.runtimeClassName).toBe("gvisor")

@@ -1,4 +1,4 @@
-/** Nobody gets another's subject key by what they can put into their own claims. */
+/** NoIdentity gets another's subject key by what they can put into their own claims. */
 import fc from "fast-check"
 import { beforeAll, describe, expect, test } from "vitest"
 import { systemClock } from "../../../src/adapters/system/clock.ts"

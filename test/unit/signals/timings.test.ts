@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { acknowledgeDelayMs, gatewaysMs, leastDrainMs } from "../../../src/signals/drain.ts"
-import { freshMs, markDelayMs, markLifeMs, markRenewMs } from "../../../src/signals/in-use.ts"
+import { freshMs, markDelayMs, markRenewMs, markTtlMs } from "../../../src/signals/in-use.ts"
 import { evictableIdleMs, idleFrom, stampNeed } from "../../../src/signals/last-used.ts"
 import { presenceTiming } from "../../../src/signals/presence.ts"
 
@@ -10,7 +10,7 @@ const writeMs = 3_000
 
 describe("what gateways and operator agree on", () => {
   test("two renewals of an in-use mark may fail before it counts as dead", () => {
-    expect(markLifeMs).toBeGreaterThanOrEqual(3 * markRenewMs)
+    expect(markTtlMs).toBeGreaterThanOrEqual(3 * markRenewMs)
   })
   test("a new instance counts as in use until its creator's mark is written", () => {
     expect(freshMs).toBeGreaterThan(markDelayMs + 2 * writeMs)
@@ -19,10 +19,10 @@ describe("what gateways and operator agree on", () => {
     expect(leastDrainMs).toBeGreaterThan(markDelayMs + acknowledgeDelayMs)
   })
   test("a drain waits for a gateway no longer than one that died counts as living", () => {
-    expect(gatewaysMs).toBeLessThan(presenceTiming.lifeMs)
+    expect(gatewaysMs).toBeLessThan(presenceTiming.ttlMs)
   })
   test("two renewals of a gateway's presence may fail before it counts as dead", () => {
-    expect(presenceTiming.lifeMs).toBeGreaterThanOrEqual(3 * presenceTiming.renewMs)
+    expect(presenceTiming.ttlMs).toBeGreaterThanOrEqual(3 * presenceTiming.renewMs)
   })
   test.each([10_000, minute, 30 * minute])("with an idle TTL of %i ms no instance is idle that is in use", (ttl) => {
     // the oldest record that nobody renews while requests come

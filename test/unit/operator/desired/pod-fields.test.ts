@@ -33,8 +33,8 @@ const free = "the template's"
 
 const decisionOf = ({ decides, needs, refuses, note }: FieldRule): string => {
   if (decides === "ours") return `ours: ${note}`
-  const words = needs.map(({ word }) => `\`${word}\``).join(", ")
-  if (words !== "") return note === "" ? words : `${words}: ${note}`
+  const permissions = needs.map(({ permission }) => `\`${permission}\``).join(", ")
+  if (permissions !== "") return note === "" ? permissions : `${permissions}: ${note}`
   return refuses !== undefined && note !== "" ? `limited: ${note}` : `${free}${note === "" ? "" : `: ${note}`}`
 }
 

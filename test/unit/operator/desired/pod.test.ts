@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { MCPInstanceSpec } from "../../../../src/api/kinds/mcp-instance.ts"
 import { labels } from "../../../../src/api/names.ts"
-import { belowFloor } from "../../../../src/operator/desired/freedoms.ts"
+import { belowFloor } from "../../../../src/operator/desired/permissions.ts"
 import { desiredPod, inputsHash } from "../../../../src/operator/desired/pod.ts"
 import { resourcesOf } from "../../../../src/operator/desired/resources.ts"
 import { desiredService, routes, serviceRoute } from "../../../../src/operator/desired/service.ts"

@@ -65,7 +65,7 @@ describe("what is known of instances", () => {
     expect(changes, "what is no news is not told").toEqual([name])
     emit("added", at("3"))
     expect(changes).toEqual([name, name])
-    view.learnGone(name, "u1")
+    view.learnDeleted(name, "u1")
     expect(changes).toEqual([name, name, name])
     emit("deleted", at("4"))
     expect(view.get(name)).toBeUndefined()

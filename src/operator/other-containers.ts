@@ -3,7 +3,7 @@ import type { ReadyReason } from "./reasons.ts"
 import { moment } from "./start.ts"
 
 /** A cause other than the server that keeps a Pod from being Ready; as reason and message of the condition Ready. */
-type Bystander = { readonly reason: ReadyReason; readonly message: string }
+type OtherTrouble = { readonly reason: ReadyReason; readonly message: string }
 
 /** Reasons whose message quotes the container's command line or environment, which may hold a secret. */
 const mayQuote = /^(?:Run|Create)Container/
@@ -58,7 +58,7 @@ const isStartedSidecar = ({ spec }: Pod, { name, started }: ContainerStatus): bo
 /**
  * The init container that delays a Pod: the kubelet starts the server only after it. Undefined if none is in trouble.
  */
-export const initTrouble = (pod: Pod, now: number): Bystander | undefined => {
+export const initTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
   const statuses = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
   const found = withTrouble(statuses, now)
   if (found === undefined) return undefined
@@ -77,7 +77,7 @@ export const initTroubleAt = (pod: Pod, now: number): number | undefined => {
 const isTrue = (pod: Pod, type: string): boolean =>
   pod.status?.conditions?.some((each) => each.type === type && each.status === "True") === true
 
-const gateTrouble = (pod: Pod): Bystander | undefined => {
+const gateTrouble = (pod: Pod): OtherTrouble | undefined => {
   const gate = pod.spec.readinessGates?.find(({ conditionType }) => !isTrue(pod, conditionType))
   if (gate === undefined) return undefined
   const { message = "" } = pod.status?.conditions?.find(({ type }) => type === gate.conditionType) ?? {}
@@ -91,7 +91,7 @@ const gateTrouble = (pod: Pod): Bystander | undefined => {
 const isServer = ({ name }: ContainerStatus): boolean => name === serverContainer
 
 /** Another container that is not ready. If the server is ready, a container that only starts is reported too. */
-const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
+const besideTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
   const containers = pod.status?.containerStatuses ?? []
   const sidecars = (pod.status?.initContainerStatuses ?? []).filter(({ state }) => state?.terminated?.exitCode !== 0)
   const unready = [...containers.filter((each) => !isServer(each)), ...sidecars].filter(({ ready }) => !ready)
@@ -107,7 +107,7 @@ const besideTrouble = (pod: Pod, now: number): Bystander | undefined => {
 }
 
 /** What keeps a Pod from being Ready although its server has answered: a container, a gate, or the node. */
-export const readyTrouble = (pod: Pod, now: number): Bystander | undefined => {
+export const readyTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
   const other = besideTrouble(pod, now) ?? gateTrouble(pod)
   if (other !== undefined || !isTrue(pod, "ContainersReady")) return other
   const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it reports again, or until other Pods replace them.`

@@ -1,7 +1,7 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
 import { type ContainerStatus, type Pod, serverContainer } from "../api/kinds/pod.ts"
 import { defaultResources } from "../api/units.ts"
-import { initTrouble, initTroubleAt, readyTrouble, repeatable } from "./bystanders.ts"
+import { initTrouble, initTroubleAt, readyTrouble, repeatable } from "./other-containers.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./start.ts"

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest"
 import type { Pod } from "../../../../src/api/kinds/pod.ts"
 import { podFreedoms } from "../../../../src/config/schema.ts"
 import type { PodFreedom } from "../../../../src/operator/desired/field-rule.ts"
-import { takenBy } from "../../../../src/operator/desired/freedoms.ts"
+import { takenBy } from "../../../../src/operator/desired/permissions.ts"
 import { desiredPod } from "../../../../src/operator/desired/pod.ts"
 import { anInstance } from "../../../support/build/instance.ts"
 import { someSettings } from "../../../support/build/settings.ts"
@@ -186,9 +186,9 @@ const tries: readonly [string, PodFreedom, (pod: Pod) => Pod][] = [
 describe("a pod template", () => {
   test.each(tries)("gets %s only where kubernetes.allow_in_pods has %s", (_name, freedom, template) => {
     expect(refusal(template)).toMatch(new RegExp(`kubernetes.allow_in_pods does not allow: (\\w+, )*${freedom}\\b`))
-    const allowed = [...new Set([...takenBy(template(render((pod) => pod)), instance).words])]
+    const allowed = [...new Set([...takenBy(template(render((pod) => pod)), instance).permissions])]
     expect(allowed).toContain(freedom)
-    expect(takenBy(render(template, allowed), instance).words, "what is allowed is in the Pod").toContain(freedom)
+    expect(takenBy(render(template, allowed), instance).permissions, "what is allowed is in the Pod").toContain(freedom)
     for (const one of allowed) {
       expect(
         refusal(

@@ -79,7 +79,7 @@ export const createAnswerWatch = (idText: string): AnswerWatch => {
  * Makes the last event of an event stream that ends before the answer to its request, so that the client does not wait
  * for an answer that never comes.
  */
-export type LastWords = {
+export type FinalEvent = {
   /** Must be called with each piece that goes to the client, in order. */
   sent(chunk: Buffer): void
   /** True once the answer itself has gone to the client: then no event is added. */
@@ -108,7 +108,7 @@ const toEvent = (message: string): string => `event: message\ndata: ${message}\n
 const errorEvent = (placed: Placed, error: AppError): string =>
   toEvent(toRpcError(error, placed, { requestId: placed.requestId, idText: placed.reading?.idText }).body)
 
-type LastWordsDeps = { readonly placement: Pick<PlacementPort, "livesOn"> }
+type LastWordsDeps = { readonly placement: Pick<PlacementPort, "stillRuns"> }
 
 /**
  * The error of a request whose server broke off during its answer. It asks the client to retry only where a repetition
@@ -121,13 +121,13 @@ export const brokenOff = ({ messages }: Placed): AppError =>
   })
 
 /** For the stream that answers a call. */
-const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): LastWords => ({
+const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): FinalEvent => ({
   sent: watch.sent,
   isAnswered: () => watch.answered() === "yes",
   serverEnded: () => (watch.answered() === "no" ? errorEvent(placed, brokenOff(placed)) : undefined),
   serverGone: async (resumable) => {
     const mayGoOn = resumable && placed.session !== undefined
-    if (mayGoOn && (await deps.placement.livesOn(placed.placement, placed.signal))) return undefined
+    if (mayGoOn && (await deps.placement.stillRuns(placed.placement, placed.signal))) return undefined
     return errorEvent(placed, brokenOff(placed))
   },
   stopped: (reason, resumable) => {
@@ -140,7 +140,7 @@ const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): LastWo
 })
 
 /** For a subscription: it ends regularly with an empty result, without which clients take the stream for broken. */
-const ofSubscription = (placed: Placed, idText: string): LastWords => ({
+const ofSubscription = (placed: Placed, idText: string): FinalEvent => ({
   sent: () => {},
   isAnswered: () => false,
   serverEnded: () => undefined,
@@ -153,10 +153,10 @@ const ofSubscription = (placed: Placed, idText: string): LastWords => ({
 })
 
 /**
- * The {@link LastWords} for a request's event stream; undefined for a stream without a request id, as the legacy era's
+ * The {@link FinalEvent} for a request's event stream; undefined for a stream without a request id, as the legacy era's
  * GET.
  */
-export const lastWordsOf = (placed: Placed, deps: LastWordsDeps): LastWords | undefined => {
+export const finalEventOf = (placed: Placed, deps: LastWordsDeps): FinalEvent | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined
   return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps, createAnswerWatch(idText))

@@ -10,7 +10,7 @@ import { podSpecFields } from "./pod-fields.ts"
 /** What a Pod has beyond the Pods that need no permission. */
 type Taken = {
   /** Entries that kubernetes.allow_in_pods must have for it, in alphabetical order. */
-  readonly words: readonly PodFreedom[]
+  readonly permissions: readonly PodFreedom[]
   /** Paths of fields that no entry allows: they are unknown, malformed, or have a value that is never allowed. */
   readonly refused: readonly string[]
 }
@@ -26,10 +26,10 @@ const spec = object(podSpecFields)
 /** What a Pod takes, by the table of pod-fields.ts. Takes time linear in the size of the Pod. */
 export const takenBy = (pod: Pod, instance: MCPInstance): Taken => {
   const found = [...findIn(pod.spec, spec, "spec", instance)]
-  const words = new Set(found.flatMap((each) => ("word" in each ? [each.word] : [])))
-  if (isUnconfinedByName(record(pod.metadata))) words.add("privileged")
+  const permissions = new Set(found.flatMap((each) => ("permission" in each ? [each.permission] : [])))
+  if (isUnconfinedByName(record(pod.metadata))) permissions.add("privileged")
   return {
-    words: [...words].toSorted(),
+    permissions: [...permissions].toSorted(),
     refused: [...new Set(found.flatMap((each) => ("refused" in each ? [each.refused] : [])))],
   }
 }
@@ -39,8 +39,8 @@ const shown = 5
 
 /** Throws PluginFailed if the templates' Pod has something that kubernetes.allow_in_pods does not allow. */
 export const checkTaken = (made: Pod, instance: MCPInstance, settings: Settings): void => {
-  const { words, refused } = takenBy(made, instance)
-  const missing = words.filter((word) => !settings.allow_in_pods.includes(word))
+  const { permissions, refused } = takenBy(made, instance)
+  const missing = permissions.filter((permission) => !settings.allow_in_pods.includes(permission))
   const faults = [
     ...(missing.length === 0 ? [] : [`took what kubernetes.allow_in_pods does not allow: ${missing.join(", ")}`]),
     ...(refused.length === 0
