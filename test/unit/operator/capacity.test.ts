@@ -95,8 +95,10 @@ describe("making room", () => {
   })
 
   it("counts each that leaves for one that waits", () => {
-    const members = [holder("a", idleSince(900)), holder("b", { leaving: true }), member("c"), member("d")]
-    expect(plan(members, limits(2)).victims).toEqual(["a"])
+    const idle = [holder("a", idleSince(900)), holder("b", idleSince(800))]
+    const leaving = [holder("c", { leaving: true }), holder("d", { leaving: true })]
+    const waiting = ["e", "f", "g"].map((name) => member(name))
+    expect(plan([...idle, ...leaving, ...waiting], limits(4)).victims).toEqual(["a"])
   })
 
   it("is only within the target if the target is full", () => {
