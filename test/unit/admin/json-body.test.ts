@@ -92,6 +92,8 @@ test("a refused body that does not end keeps its answer back for two seconds", a
 test("every JSON value of moderate depth comes through as it is", async () => {
   await fc.assert(
     fc.asyncProperty(fc.json({ maxDepth: 8 }), async (text) => {
+      // the one key that is refused; see the tests of hostile bodies
+      fc.pre(!text.includes('"__proto__"'))
       expect(await read(text)).toEqual(JSON.parse(text))
     }),
   )
