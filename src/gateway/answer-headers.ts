@@ -19,6 +19,7 @@ const oneOf = (name: string, values: readonly string[]): string => {
  * read two answers.
  */
 export const singleHeaders = (headers: IncomingHttpHeaders): IncomingHttpHeaders => {
+  if (!Object.values(headers).some(Array.isArray)) return headers
   const read: IncomingHttpHeaders = {}
   for (const [name, value] of Object.entries(headers)) {
     if (Array.isArray(value)) read[name] = single.includes(name) ? oneOf(name, value) : value.join(", ")

@@ -1,11 +1,9 @@
 import { AppError } from "../errors.ts"
-import type { ClockPort } from "../ports/clock.ts"
 import { toRpcError } from "./answer.ts"
 import { type AnswerWatch, createAnswerWatch } from "./answer-watch.ts"
 import { isRepeatable } from "./exchange.ts"
+import type { LivesOn } from "./lives.ts"
 import type { Placed } from "./pipeline.ts"
-import type { PlacementPort } from "./placement/port.ts"
-import { probe } from "./placement/probe.ts"
 
 /** What an event stream still says when it ends too early, so that its client need not wait for what never comes. */
 export type LastWords = {
@@ -35,23 +33,7 @@ const errorEvent = ({ requestId, reading, request }: Placed, error: AppError): s
   toEvent(toRpcError(error, request, { requestId, idText: reading?.idText }).body)
 
 /** What the last words are made of. */
-export type LastWordsDeps = { readonly placement: PlacementPort; readonly clock: ClockPort }
-
-/** How long the end of a server may be unknown to the API server: its node looks once a second. */
-const noticeMs = 5_000
-const lookMs = 1_000
-
-/**
- * True if the server that broke off a stream lives on: it takes connections, and its life is still the same when its node
- * must have noticed an end.
- */
-const livesOn = async ({ placement: at, signal }: Placed, { placement, clock }: LastWordsDeps) => {
-  for (const until = clock.now() + noticeMs; clock.now() < until; await clock.sleep(lookMs, signal)) {
-    if ((await probe(at.url, undefined, signal)) === "refused") return false
-    if ((await placement.currentIncarnation(at, signal)) !== at.incarnation) return false
-  }
-  return true
-}
+export type LastWordsDeps = { readonly livesOn: LivesOn }
 
 /** What a request hears whose server broke off in the middle of its answer: «ask again» only where that is safe. */
 export const brokenOff = ({ messages }: Placed): AppError =>
@@ -66,7 +48,8 @@ const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): LastWo
   isAnswered: () => watch.answered() === "yes",
   serverEnded: () => (watch.answered() === "no" ? errorEvent(placed, brokenOff(placed)) : undefined),
   serverGone: async (resumable) => {
-    if (resumable && placed.session !== undefined && (await livesOn(placed, deps))) return undefined
+    const mayGoOn = resumable && placed.session !== undefined
+    if (mayGoOn && (await deps.livesOn(placed.placement, placed.signal))) return undefined
     return errorEvent(placed, brokenOff(placed))
   },
   stopped: (reason, resumable) => {

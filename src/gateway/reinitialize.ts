@@ -147,7 +147,7 @@ const handshake = async (by: Handshake, session: OpenSession, placement: Placeme
 type Entry = { readonly incarnation: string; readonly id: Promise<string | undefined> }
 
 /** Waits for a shared attempt no longer than the client of this request does. */
-const whileThere = <T>(attempt: Promise<T>, signal: AbortSignal): Promise<T> =>
+export const whileThere = <T>(attempt: Promise<T>, signal: AbortSignal): Promise<T> =>
   new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)
     if (signal.aborted) return onAbort()

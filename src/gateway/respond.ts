@@ -8,6 +8,7 @@ import { bodilessStatus, codingOf, planFor } from "./body-plan.ts"
 import { dropBody } from "./drop-body.ts"
 import { type ExchangeDeps, type Exchanged, exchange } from "./exchange.ts"
 import { brokenOff, lastWordsOf } from "./last-words.ts"
+import type { LivesOn } from "./lives.ts"
 import { paced } from "./paced.ts"
 import type { Placed } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
@@ -20,6 +21,7 @@ import type { UpstreamAnswer } from "./upstream-answer.ts"
 export type RespondDeps = {
   readonly exchange: ExchangeDeps
   readonly placement: PlacementPort
+  readonly livesOn: LivesOn
   readonly sealer: SessionSealer
   readonly clock: ClockPort
   readonly log: Logger
@@ -93,7 +95,7 @@ const relay = async (deps: RespondDeps, { placed, answer }: Exchanged): Promise<
     silenceMs: deps.silenceMs,
     filter: plan.filter,
     onBytes: touch,
-    lastWords: lastWordsOf(placed, deps),
+    lastWords: events ? lastWordsOf(placed, deps) : undefined,
     brokenOff: () => brokenOff(placed),
     onUnreadable: (error) =>
       deps.log.warn("The answer was cut: the tool policy cannot be applied to it.", {

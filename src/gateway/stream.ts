@@ -24,7 +24,7 @@ export type PumpOptions = {
   readonly filter: BodyFilter | undefined
   /** Called for each piece that goes to the client. */
   readonly onBytes: (() => void) | undefined
-  /** What an event stream still says when it ends too early, between two events. */
+  /** What an event stream still says when it ends too early; undefined for every other body. */
   readonly lastWords?: LastWords | undefined
   /** The error of an answer that its server broke off before anything of it went out. */
   readonly brokenOff: () => AppError
@@ -91,7 +91,7 @@ export const pump = (answer: UpstreamAnswer, response: ServerResponse, options: 
     /** Ends an event stream with last words, in a place of their own: an event that was cut becomes one that nobody reads. */
     const endWith = (words: string): void => void response.end(isBetween() ? words : `${cutEvent}${words}`)
     const isResumable = () => alive?.isResumable() === true
-    const lastWords = options.events ? options.lastWords : undefined
+    const { lastWords } = options
     const isAnswered = () => lastWords?.isAnswered() === true
     const lose = async (): Promise<void> => {
       // the answer is there, and only the end of its stream is missing

@@ -13,6 +13,7 @@ import { checkMedia, readBody } from "./body.ts"
 import type { ExchangeDeps } from "./exchange.ts"
 import type { Incoming } from "./incoming.ts"
 import { key } from "./keying.ts"
+import { createLivesOn } from "./lives.ts"
 import { readMessages } from "./message.ts"
 import { type Admitted, type Identified, type Known, type Placed, pipeline, type Read } from "./pipeline.ts"
 import type { PlacementPort } from "./placement/port.ts"
@@ -151,7 +152,8 @@ export const buildWay = (deps: GatewayDeps, { upstream, toolPolicyOf, admit, isL
     return toolPolicyOf(current.metadata.uid === target.metadata.uid ? current : target)
   }
   const { log } = telemetry
-  const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
+  const livesOn = createLivesOn({ placement, clock })
+  const answer = respond({ exchange, placement, livesOn, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
   return {
     run: async (incoming, seen) => answer(await way.run(incoming, seen)),
     ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),

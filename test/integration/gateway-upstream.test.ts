@@ -176,6 +176,22 @@ describe("an answer", () => {
       stage.removeTarget("demo")
       expect(messagesIn(await text)[1]).toMatchObject({ id: toolCall.id, error: { data: { code: "TargetNotFound" } } })
     })
+    test("is looked after once for all that broke off at the same time", async () => {
+      await stage.close()
+      const clock = fakeClock()
+      stage = await startStage({ clock })
+      const headers = await breakingOff()
+      const texts = Array.from({ length: 10 }, async () => (await post(stage, toolCall, { headers })).text())
+      const ended = Promise.allSettled(texts)
+      await expect.poll(() => stage.placement.reads.length).toBe(1)
+      await expect.poll(() => server?.seen.filter(({ body }) => body.includes("tools/call")).length).toBe(10)
+      for (let second = 0; second < 6; second++) {
+        await clock.advance(1_000)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      expect(new Set((await ended).map(({ status }) => status))).toEqual(new Set(["rejected"]))
+      expect(stage.placement.reads.length).toBeLessThanOrEqual(12)
+    })
     test("is left to be resumed if its server lives on", async () => {
       await stage.close()
       const clock = fakeClock()
