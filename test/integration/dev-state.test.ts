@@ -35,11 +35,19 @@ afterEach(async () => {
 const state = () => join(folder, "state")
 const stateFile = () => join(state(), "dev-state.json")
 
+/** What is looked at of an answer: a list has items, a target the fields that the tests change. */
+type Body = {
+  readonly items: readonly { readonly name: string }[]
+  readonly created_time: string
+  readonly idle_ttl: string
+  readonly isolation_boundary: string
+  readonly command: readonly string[]
+}
+
 /** A started program, as its users have it. */
 type Run = DevRole & {
   readonly url: string
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of any shape
-  readonly api: (who: string, method: string, path: string, body?: unknown) => Promise<{ status: number; body: any }>
+  readonly api: (who: string, method: string, path: string, body?: unknown) => Promise<{ status: number; body: Body }>
   readonly names: () => Promise<readonly string[]>
   /** The value of API_TOKEN that the caller's server has. */
   readonly value: (who: string, name: string) => Promise<string>
@@ -67,7 +75,7 @@ const run = async (targets: string, options: Partial<DevOptions> = {}): Promise<
     ...dev,
     url,
     api,
-    names: async () => (await api("admin", "GET", "/targets")).body.items.map(({ name }: { name: string }) => name),
+    names: async () => (await api("admin", "GET", "/targets")).body.items.map(({ name }) => name),
     value: async (who, name) => {
       const all = await toolText(`${url}/mcp/${name}`, bannerToken(dev.out.printed, who), "env", {
         names: ["API_TOKEN"],

@@ -64,8 +64,17 @@ export type ClientProgram = {
 /** After how many seconds the library gives up a request by itself: whatever is told «at once» comes long before. */
 export const ownTimeoutSeconds = 60
 
-// biome-ignore lint/suspicious/noExplicitAny: lines of any shape, which the tests look into
-type Line = Record<string, any>
+/** What a client program writes: progress of a call, or the outcome of a command, with the fields of that command's answer. */
+type Line = {
+  readonly id: number
+  readonly event?: "progress"
+  readonly call: number
+  readonly failure?: Failure
+  readonly revision: string
+  readonly tools: readonly string[]
+  readonly uris: readonly string[]
+} & Called
+type Command = Readonly<Record<string, unknown>>
 type Waiting = {
   readonly done: (line: Line) => void
   readonly fail: (error: Error) => void
@@ -97,7 +106,7 @@ const conversation = (child: ChildProcess) => {
     if (line.failure === undefined) asked?.done(line)
     else asked?.fail(new ClientFailure(line.failure))
   })
-  const ask = (command: Line, onProgress?: () => void): { readonly id: number; readonly answer: Promise<Line> } => {
+  const ask = (command: Command, onProgress?: () => void): { readonly id: number; readonly answer: Promise<Line> } => {
     last += 1
     const id = last
     const answer = new Promise<Line>((done, fail) => waiting.set(id, { done, fail, onProgress }))
@@ -112,7 +121,7 @@ export const startClient = (command: readonly string[]): ClientProgram => {
   const [file = "", ...args] = command
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] })
   const ask = conversation(child)
-  const answerTo = (line: Line) => ask(line).answer
+  const answerTo = (command: Command) => ask(command).answer
   return {
     connect: async (url, token, alone = false) => {
       const { revision } = await answerTo({ do: "connect", url, token, timeout: ownTimeoutSeconds, alone })

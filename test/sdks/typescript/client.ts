@@ -3,8 +3,17 @@ import { createInterface } from "node:readline"
 import { inspect } from "node:util"
 import { connectV1, connectV2, type Peer } from "../../support/mcp-peers.ts"
 
-// biome-ignore lint/suspicious/noExplicitAny: commands of any shape
-type Command = Record<string, any>
+/** What test/sdks/client-program.ts writes; each command has those of its fields that it needs. */
+type Command = {
+  readonly id: number
+  readonly do: string
+  readonly url: string
+  readonly token: string
+  readonly tool: string
+  readonly args: Record<string, unknown>
+  readonly call: number
+  readonly uri: string
+}
 
 const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
 const library = process.argv[2]
@@ -16,9 +25,11 @@ const connected = (): Peer => {
   return peer
 }
 
+/** What there may be in a JSON-RPC error. */
+type RpcError = { readonly code?: unknown; readonly message?: unknown; readonly data?: { readonly text?: unknown } }
+
 /** The error in an answer that the 2.x library has beside its own message: so it passes on what its first question was told. */
-// biome-ignore lint/suspicious/noExplicitAny: whatever the text says
-const answerIn = (text: unknown): any => {
+const answerIn = (text: unknown): RpcError | undefined => {
   try {
     return JSON.parse(String(text)).error
   } catch {
@@ -28,8 +39,7 @@ const answerIn = (text: unknown): any => {
 
 /** What a person sees of an error, as Node prints it without its way, and what a program can read of it. */
 const failureOf = (error: unknown): unknown => {
-  // biome-ignore lint/suspicious/noExplicitAny: whatever was thrown
-  const thrown = error as any
+  const thrown: RpcError = Object(error)
   const { code, message, data } = answerIn(thrown.data?.text) ?? thrown
   const shown = inspect(error).replaceAll(/\n {4}at .*/g, "")
   return { shown, rpc: typeof code === "number" ? code : null, message: message ?? null, data: data ?? null }

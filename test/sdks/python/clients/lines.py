@@ -81,3 +81,50 @@ class Connection:
     async def close(self) -> None:
         self._leave.set()
         await asyncio.wait_for(self._task, 10)
+
+
+class Caller:
+    """
+    The commands that are the same with each version of the library. `client` is what is connected, `error_field` the name of a
+    result's own word that the tool failed; a subclass connects and cancels.
+    """
+
+    error_field = "is_error"
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.client = None
+        self.calls: dict[int, object] = {}
+
+    def handle(self):
+        """What is needed to cancel the call that the running task is about to make."""
+        return asyncio.current_task()
+
+    async def tools(self, _command: dict) -> dict:
+        return {"tools": [tool.name for tool in (await self.client.list_tools()).tools]}
+
+    async def call(self, command: dict) -> dict:
+        told = 0
+
+        async def on_progress(*_):
+            nonlocal told
+            told += 1
+            say({"event": "progress", "call": command["id"]})
+
+        self.calls[command["id"]] = self.handle()
+        try:
+            result = await self.client.call_tool(command["tool"], command["args"], progress_callback=on_progress)
+        finally:
+            del self.calls[command["id"]]
+        text = "".join(part.text for part in result.content if part.type == "text")
+        return {"text": text, "progress": told, "error": getattr(result, self.error_field)}
+
+    async def resources(self, _command: dict) -> dict:
+        return {"uris": [str(resource.uri) for resource in (await self.client.list_resources()).resources]}
+
+    async def read(self, command: dict) -> dict:
+        result = await self.client.read_resource(command["uri"])
+        return {"text": "".join(part.text for part in result.contents)}
+
+    async def close(self, _command: dict) -> None:
+        await self.connection.close()

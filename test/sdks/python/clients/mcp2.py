@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import mcp_types as types
-from lines import Connection, say, serve
+from lines import Caller, Connection, serve
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -19,12 +19,7 @@ async def elicited(_context, _params) -> types.ElicitResult:
     return types.ElicitResult(action="accept", content={"name": "Ada"})
 
 
-class Peer:
-    def __init__(self) -> None:
-        self.connection: Connection | None = None
-        self.client: Client | None = None
-        self.calls: dict[int, asyncio.Task] = {}
-
+class Peer(Caller):
     async def connect(self, command: dict) -> dict:
         @asynccontextmanager
         async def open_it():
@@ -40,38 +35,9 @@ class Peer:
         self.connection = connection
         return {"revision": self.client.protocol_version}
 
-    async def tools(self, _command: dict) -> dict:
-        return {"tools": [tool.name for tool in (await self.client.list_tools()).tools]}
-
-    async def call(self, command: dict) -> dict:
-        told = 0
-
-        async def on_progress(*_):
-            nonlocal told
-            told += 1
-            say({"event": "progress", "call": command["id"]})
-
-        self.calls[command["id"]] = asyncio.current_task()
-        try:
-            result = await self.client.call_tool(command["tool"], command["args"], progress_callback=on_progress)
-        finally:
-            del self.calls[command["id"]]
-        text = "".join(part.text for part in result.content if part.type == "text")
-        return {"text": text, "progress": told, "error": result.is_error}
-
     async def cancel(self, command: dict) -> None:
         """Whoever leaves a call tells the server so."""
         self.calls[command["call"]].cancel()
-
-    async def resources(self, _command: dict) -> dict:
-        return {"uris": [str(resource.uri) for resource in (await self.client.list_resources()).resources]}
-
-    async def read(self, command: dict) -> dict:
-        result = await self.client.read_resource(command["uri"])
-        return {"text": "".join(part.text for part in result.contents)}
-
-    async def close(self, _command: dict) -> None:
-        await self.connection.close()
 
 
 async def main() -> None:

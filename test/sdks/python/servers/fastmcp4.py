@@ -3,13 +3,12 @@ A server of FastMCP 4, which speaks both eras, and whose streams of the older on
 of the connection's era: with a request in the middle of a call, or with an answer that says what is missing.
 """
 
-import os
 from dataclasses import dataclass
 
 import uvicorn
 from fastmcp import Context, FastMCP
 from fastmcp.server.event_store import EventStore
-from marks import NOTE, PORT, count, environment, wait
+from marks import PORT, add_plain, count
 from mcp_types import (
     CreateMessageRequest,
     CreateMessageRequestParams,
@@ -32,16 +31,6 @@ class Name:
 
 def is_modern(ctx: Context) -> bool:
     return ctx.request_context.protocol_version >= "2026"
-
-
-@server.tool
-def echo(message: str) -> str:
-    return f"Echo: {message}"
-
-
-@server.tool
-async def slow(seconds: float = 1) -> str:
-    return await wait(seconds)
 
 
 @server.tool
@@ -74,24 +63,5 @@ async def elicit(ctx: Context) -> str | InputRequiredResult:
     return f"the user said: {answer.action} {answer.content['name']}"
 
 
-@server.tool
-def pid() -> str:
-    return str(os.getpid())
-
-
-@server.tool
-def fail() -> str:
-    raise ValueError("it went wrong")
-
-
-@server.tool
-def env() -> str:
-    return environment()
-
-
-@server.resource(NOTE)
-def note() -> str:
-    return "a note"
-
-
+add_plain(server)
 uvicorn.run(server.http_app(event_store=EventStore()), host="127.0.0.1", port=PORT, log_level="warning")

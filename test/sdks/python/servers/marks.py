@@ -1,4 +1,7 @@
-"""What the tools of every server here do alike: wait, and tell the test by files when they began and when they were given up."""
+"""
+What every server here does alike: the tools that need nothing of its library, and marks by which the test knows, by files, when
+a call began and when it was given up.
+"""
 
 import os
 import sys
@@ -35,5 +38,32 @@ async def count(steps: int, report) -> str:
     return f"{steps} steps done"
 
 
-def environment() -> str:
+def echo(message: str) -> str:
+    return f"Echo: {message}"
+
+
+async def slow(seconds: float = 1) -> str:
+    return await wait(seconds)
+
+
+def pid() -> str:
+    return str(os.getpid())
+
+
+def fail() -> str:
+    raise ValueError("it went wrong")
+
+
+def env() -> str:
     return f"{sorted(os.environ)} {sys.argv}"
+
+
+def note() -> str:
+    return "a note"
+
+
+def add_plain(server) -> None:
+    """Gives a server, of whichever library, the tools and the resource that need nothing of it."""
+    for tool in (echo, slow, pid, fail, env):
+        server.tool()(tool)
+    server.resource(NOTE)(note)

@@ -7,7 +7,7 @@ import contextlib
 import os
 
 import uvicorn
-from marks import NOTE, PORT, count, environment, wait
+from marks import PORT, add_plain, count
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.types import SamplingMessage, TextContent
 from pydantic import BaseModel
@@ -20,16 +20,6 @@ server = FastMCP("mcp1", port=PORT, log_level="WARNING", streamable_http_path="/
 
 class Name(BaseModel):
     name: str
-
-
-@server.tool()
-def echo(message: str) -> str:
-    return f"Echo: {message}"
-
-
-@server.tool()
-async def slow(seconds: float = 1) -> str:
-    return await wait(seconds)
 
 
 @server.tool()
@@ -50,24 +40,7 @@ async def elicit(ctx: Context) -> str:
     return f"the user said: {result.action} {result.data.name if result.action == 'accept' else ''}"
 
 
-@server.tool()
-def pid() -> str:
-    return str(os.getpid())
-
-
-@server.tool()
-def fail() -> str:
-    raise ValueError("it went wrong")
-
-
-@server.tool()
-def env() -> str:
-    return environment()
-
-
-@server.resource(NOTE)
-def note() -> str:
-    return "a note"
+add_plain(server)
 
 
 def mount() -> Starlette:

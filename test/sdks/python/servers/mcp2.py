@@ -1,9 +1,8 @@
 """A server of the official Python SDK 2.x, which speaks both eras."""
 
-import os
 from typing import Annotated
 
-from marks import NOTE, PORT, count, environment, wait
+from marks import PORT, add_plain, count
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.resolve import Elicit, Resolve, Sample
 from mcp_types import CreateMessageResult, SamplingMessage, TextContent
@@ -26,16 +25,6 @@ def ask_user() -> Elicit[Name]:
 
 
 @server.tool()
-def echo(message: str) -> str:
-    return f"Echo: {message}"
-
-
-@server.tool()
-async def slow(seconds: float = 1) -> str:
-    return await wait(seconds)
-
-
-@server.tool()
 async def progress(ctx: Context, steps: int = 4) -> str:
     return await count(steps, ctx.report_progress)
 
@@ -50,24 +39,5 @@ async def elicit(answer: Annotated[Name, Resolve(ask_user)]) -> str:
     return f"the user said: accept {answer.name}"
 
 
-@server.tool()
-def pid() -> str:
-    return str(os.getpid())
-
-
-@server.tool()
-def fail() -> str:
-    raise ValueError("it went wrong")
-
-
-@server.tool()
-def env() -> str:
-    return environment()
-
-
-@server.resource(NOTE)
-def note() -> str:
-    return "a note"
-
-
+add_plain(server)
 server.run(transport="streamable-http", port=PORT)
