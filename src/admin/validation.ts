@@ -1,11 +1,10 @@
-import { STATUS_CODES } from "node:http"
 import { z } from "zod"
 import { envNamePattern } from "../api/kinds/container.ts"
 import type { KubeObject, Rule } from "../api/kinds/kind.ts"
 import { targetNamePattern } from "../api/names.ts"
 import { suggestion } from "../api/nearest.ts"
 import { durationPattern, quantityPattern } from "../api/units.ts"
-import { AppError, type ErrorCode, errorTable, toAppError } from "../errors.ts"
+import { AppError, type ErrorCode, errorTable, problemOf, toAppError } from "../errors.ts"
 import { restName } from "./rest.ts"
 
 /** A broken rule of a body: the field as a JSON Pointer (RFC 6901), and the rule. Never contains a value. */
@@ -23,28 +22,18 @@ type Problem = {
  * The problem document of an error. The error's `data` becomes extension members. An error that is not an AppError
  * becomes `Internal`, without its message.
  */
-export const toProblem = (error: unknown, requestId: string): Problem => {
-  const { code, message, data, headers, retryAfterSeconds } = toAppError(error)
-  const { status, help, retryable } = errorTable[code]
+export const toProblem = (thrown: unknown, requestId: string): Problem => {
+  const error = toAppError(thrown)
+  const { code, headers, retryAfterSeconds } = error
   return {
-    status,
+    status: errorTable[code].status,
     code,
     headers: {
       "content-type": "application/problem+json",
       ...(retryAfterSeconds === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterSeconds)) }),
       ...headers,
     },
-    body: {
-      ...data,
-      type: "about:blank",
-      title: STATUS_CODES[status] ?? "Error",
-      status,
-      detail: message,
-      code,
-      help,
-      retryable,
-      request_id: requestId,
-    },
+    body: problemOf(error, requestId),
   }
 }
 

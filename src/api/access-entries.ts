@@ -1,3 +1,4 @@
+import { readable } from "./foreign-text.ts"
 import type { MCPTargetSpec } from "./kinds/mcp-target.ts"
 
 /**
@@ -25,23 +26,13 @@ type IdleEntry = {
 const longestShown = 64
 const mostShown = 5
 
-/**
- * An entry for use in a message: shortened, control characters replaced, since the author of the target chose the text.
- */
-const shown = (entry: string): string =>
-  [...entry]
-    .slice(0, longestShown)
-    .join("")
-    .toWellFormed()
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
-
 const reasonOf = (entry: string, issuers: readonly string[]): string => {
   const issuer = issuers.find((each) => entry.startsWith(`${each}/`))
   if (issuer !== undefined) return `has no name after '${issuer}/'`
   if (issuers.length === 0) return "can match nobody: no issuer is configured"
   const some = issuers.slice(0, mostShown).join(", ")
   const all = issuers.length > mostShown ? `${some} and others` : some
-  return `names none of the issuers ${all}; with several issuers each entry must name one: write ${issuers[0]}/${shown(entry)}, or another issuer before the slash`
+  return `names none of the issuers ${all}; with several issuers each entry must name one: write ${issuers[0]}/${readable(entry, longestShown)}, or another issuer before the slash`
 }
 
 /** The entries of a target's access lists that can match nobody while `issuers` are all the configured issuers. */
@@ -49,7 +40,7 @@ export const idleEntries = (access: MCPTargetSpec["access"], issuers: readonly s
   lists.flatMap((list) =>
     (access?.[list] ?? []).flatMap((entry, index) => {
       if (issuers.some((issuer) => (meantBy(entry, issuers, issuer) ?? "") !== "")) return []
-      const message = `access.${list}: '${shown(entry)}' ${reasonOf(entry, issuers)}.`
+      const message = `access.${list}: '${readable(entry, longestShown)}' ${reasonOf(entry, issuers)}.`
       return [{ path: ["access", list, String(index)], message }]
     }),
   )

@@ -1,3 +1,4 @@
+import { misleading } from "../api/foreign-text.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
@@ -24,12 +25,7 @@ const maxDescription = 300
 const maxNamed = 20
 
 /** A target's or plugin's text in one line, without control and format characters, which could mislead. */
-const oneLine = (text: string): string =>
-  text
-    .toWellFormed()
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]/gu, " ")
-    .replaceAll(/ {2,}/g, " ")
-    .trim()
+const oneLine = (text: string): string => text.toWellFormed().replaceAll(misleading, " ").replaceAll(/\s+/g, " ").trim()
 
 const cut = (text: string): string =>
   text.length > maxDescription ? `${text.slice(0, maxDescription).toWellFormed()}…` : text

@@ -1,5 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
-import { AppError } from "../errors.ts"
+import { AppError, systemCode } from "../errors.ts"
 import { requestIdHeader, toProblem } from "../gateway/answer/error-answer.ts"
 import type { Unreadable } from "../gateway/gateway.ts"
 import { corsExposedHeaders, isCorsRequestHeader } from "../gateway/wire/call-server.ts"
@@ -233,14 +233,12 @@ export const collapseRepeated = (request: IncomingMessage): void => {
   if (collapsed.size > 0) request.rawHeaders = onlyFirst(rawHeaders, collapsed)
 }
 
-const codeOf = (fault: unknown): string => (fault instanceof Error && "code" in fault ? String(fault.code) : "")
-
 /**
  * The error for bytes that Node could not read as a request (the parser's codes HPE_…), or for a request that did not
  * arrive in time. `undefined` if the connection broke: then no answer can be sent.
  */
 export const unreadable = (fault: unknown): AppError | undefined => {
-  const code = codeOf(fault)
+  const code = systemCode(fault)
   if (code === "HPE_HEADER_OVERFLOW") return new AppError("HeadersTooLarge", { detail: "The headers are too large." })
   if (code === "ERR_HTTP_REQUEST_TIMEOUT")
     return new AppError("RequestTimeout", { detail: "The request did not arrive completely in time." })

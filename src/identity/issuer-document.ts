@@ -1,7 +1,7 @@
+import { readable } from "../api/foreign-text.ts"
 import { createGrowingBuffer } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { isRecord } from "./claims.ts"
-import { readable } from "./subject-key.ts"
 
 /** Sends a request to an issuer: the built-in `fetch`, or a test's. */
 export type Fetch = (

@@ -1,3 +1,4 @@
+import { readable } from "../api/foreign-text.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { digest } from "../api/names.ts"
 import { AppError } from "../errors.ts"
@@ -153,20 +154,6 @@ export const createSubjectKeys = (options: Omit<SubjectKeyOptions, "requestId">)
     return made
   }
 }
-
-/** Longest readable name, in characters. */
-const readableLength = 256
-
-/**
- * A name in a readable form, for annotations and the log: at most 256 characters, with control and format characters
- * and line separators replaced by U+FFFD.
- */
-export const readable = (name: string): string =>
-  [...name.slice(0, 2 * readableLength)]
-    .slice(0, readableLength)
-    .join("")
-    .toWellFormed()
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD")
 
 /**
  * The sharer in a readable form, e.g. for the annotation `mcp.reflow.io/subject`: `shared`, else `issuer/name`; for a

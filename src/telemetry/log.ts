@@ -1,4 +1,5 @@
 import pino from "pino"
+import { misleading } from "../api/foreign-text.ts"
 import { errorTable } from "../errors.ts"
 import type { LogFields, Logger } from "../ports/telemetry.ts"
 
@@ -153,11 +154,6 @@ export const redactFields = (fields: Readonly<Record<string, unknown>>): Record<
 
 /** A text that needs no escapes: printable ASCII. */
 const plain = /^[ -~]*$/
-/**
- * Control and format characters and line separators: commands to terminals, colours and reversed text consist of them.
- */
-const misleading = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
-
 const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /**

@@ -1,5 +1,5 @@
-import { type IncomingHttpHeaders, STATUS_CODES } from "node:http"
-import { type AppError, type ErrorCode, errorTable } from "../../errors.ts"
+import type { IncomingHttpHeaders } from "node:http"
+import { type AppError, type ErrorCode, errorTable, problemFacts, problemOf } from "../../errors.ts"
 import type { Known } from "../pipeline.ts"
 
 /** The response header with the request's id, which the log has as `request_id`. */
@@ -21,20 +21,12 @@ const headersOf = (error: AppError, request: Asked): Record<string, string> => (
   ...error.headers,
 })
 
-/** The fields of every error answer besides its message. */
-const factsOf = (error: AppError, requestId: string): Record<string, unknown> => {
-  const { help, retryable } = errorTable[error.code]
-  return { ...error.data, code: error.code, help, retryable, request_id: requestId }
-}
-
 /** An error as a problem document (RFC 9457). */
-export const toProblem = (error: AppError, request: Asked, requestId: string): ErrorAnswer => {
-  const { status } = errorTable[error.code]
-  const title = STATUS_CODES[status] ?? "Error"
-  const problem = { type: "about:blank", title, status, detail: error.message, ...factsOf(error, requestId) }
-  const headers = { ...headersOf(error, request), "content-type": "application/problem+json" }
-  return { status, headers, body: JSON.stringify(problem) }
-}
+export const toProblem = (error: AppError, request: Asked, requestId: string): ErrorAnswer => ({
+  status: errorTable[error.code].status,
+  headers: { ...headersOf(error, request), "content-type": "application/problem+json" },
+  body: JSON.stringify(problemOf(error, requestId)),
+})
 
 /**
  * The message, what to do, and the code. Most MCP libraries show only the message of an error, and a model reads
@@ -50,7 +42,7 @@ export const toRpcError = (
   about: { readonly requestId: string; readonly idText: string | undefined },
 ): ErrorAnswer => {
   const { status, rpc } = errorTable[error.code]
-  const body = JSON.stringify({ code: rpc, message: wholeMessage(error), data: factsOf(error, about.requestId) })
+  const body = JSON.stringify({ code: rpc, message: wholeMessage(error), data: problemFacts(error, about.requestId) })
   return {
     status,
     headers: { ...headersOf(error, request), "content-type": "application/json" },

@@ -1,7 +1,7 @@
+import { misleading, readable } from "../../api/foreign-text.ts"
 import type { Config } from "../../config/schema.ts"
 import { discoverKeySet, type Fetch, fetchDocument, findMetadata } from "../../identity/issuer-document.ts"
 import { usableKeys } from "../../identity/jwt-issuers.ts"
-import { readable } from "../../identity/subject-key.ts"
 import type { Finding } from "./finding.ts"
 
 type Issuer = Config["auth"]["issuers"][number]
@@ -36,7 +36,7 @@ const reasonOf = (error: unknown): string => {
   for (let at = error; at !== undefined && texts.length < mostCauses; at = at instanceof Error ? at.cause : undefined)
     texts.push(textOf(at))
   const text = texts.join(": ").slice(0, longestReason)
-  return text.toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ")
+  return text.toWellFormed().replaceAll(misleading, " ")
 }
 
 const isUrl = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text)

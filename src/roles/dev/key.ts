@@ -2,15 +2,13 @@ import { randomBytes } from "node:crypto"
 import { chmod, link, mkdir, readFile, stat, unlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Purpose } from "../../cli/commands.ts"
-import { AppError, isAppError } from "../../errors.ts"
+import { AppError, isAppError, systemCode } from "../../errors.ts"
 import { mintDevToken } from "../../identity/own-tokens.ts"
 
 const keyBytes = 32
 
 /** Path of the file with the signing key, in `dev.state_dir`. */
 export const keyFile = (stateDir: string): string => join(stateDir, "dev-token-key")
-
-const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
 
 const invalid = (file: string, what: string, cause?: unknown): AppError =>
   new AppError("ConfigInvalid", { detail: `The key of dev tokens, ${file}, ${what}.`, cause })
@@ -23,7 +21,7 @@ const readKey = async (file: string): Promise<Uint8Array | undefined> => {
     if (key.byteLength === keyBytes) return key
     throw invalid(file, "is damaged: remove it, and a new one is made (older tokens then end)")
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined
+    if (systemCode(error) === "ENOENT") return undefined
     throw error
   }
 }
@@ -40,7 +38,7 @@ const makeKey = async (stateDir: string, file: string): Promise<void> => {
     await chmod(draft, 0o600) // the umask may have changed the mode
     await link(draft, file)
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error
+    if (systemCode(error) !== "EEXIST") throw error
   } finally {
     await unlink(draft)
   }
@@ -61,7 +59,7 @@ export const ensureDevKey = async (stateDir: string): Promise<Uint8Array> => {
     if (made !== undefined) return made
   } catch (error) {
     if (isAppError(error)) throw error
-    throw invalid(file, `cannot be used (${codeOf(error)}): name another folder with dev.state_dir`, error)
+    throw invalid(file, `cannot be used (${systemCode(error)}): name another folder with dev.state_dir`, error)
   }
   throw invalid(file, "was deleted while it was read")
 }

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs"
 import { readdir, readFile, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { isTree } from "../../config/layer.ts"
-import { AppError } from "../../errors.ts"
-import { codeOf, writePrivately } from "./state-file.ts"
+import { AppError, systemCode } from "../../errors.ts"
+import { writePrivately } from "./state-file.ts"
 
 /** Timeout of `ps`, in milliseconds. */
 const psMs = 2_000
@@ -69,7 +69,7 @@ const readHolder = async (file: string, pid: number): Promise<Holder | undefined
     return isTree(read) && typeof read.start === "string" ? { pid, start: read.start } : { pid }
   } catch (error) {
     // of a lock that cannot be read only the process id in its name counts; a deleted lock holds nothing
-    return codeOf(error) === "ENOENT" ? undefined : { pid }
+    return systemCode(error) === "ENOENT" ? undefined : { pid }
   }
 }
 
@@ -77,7 +77,7 @@ const remove = async (file: string): Promise<void> => {
   try {
     await unlink(file)
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error
+    if (systemCode(error) !== "ENOENT") throw error
   }
 }
 

@@ -6,10 +6,7 @@ import type { KubeObject } from "../../api/kinds/kind.ts"
 import { secretKind } from "../../api/kinds/kubernetes.ts"
 import { mcpTargetKind } from "../../api/kinds/mcp-target.ts"
 import { isTree } from "../../config/layer.ts"
-import { AppError, isAppError } from "../../errors.ts"
-
-/** The code of a system error, e.g. `ENOENT`; empty if it has none. */
-export const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
+import { AppError, isAppError, systemCode } from "../../errors.ts"
 
 /** Creates the folder if it does not exist, with mode 0700. */
 export const makePrivateFolder = async (folder: string): Promise<void> => {
@@ -153,9 +150,9 @@ export const readState = async (stateDir: string): Promise<DevState> => {
     if (typeof state === "string") throw invalid(file, state)
     return state
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return emptyState
+    if (systemCode(error) === "ENOENT") return emptyState
     if (isAppError(error)) throw error
-    throw invalid(file, `cannot be read (${codeOf(error)})`, error)
+    throw invalid(file, `cannot be read (${systemCode(error)})`, error)
   }
 }
 

@@ -6,7 +6,7 @@ import { setImmediate as turn } from "node:timers/promises"
 import { systemClock as clock } from "../../adapters/system/clock.ts"
 import { httpServerOptions } from "../../door/front-door.ts"
 import { unreadable, unreadableAnswer } from "../../door/guard.ts"
-import { AppError } from "../../errors.ts"
+import { AppError, systemCode } from "../../errors.ts"
 import type { Unreadable } from "../../gateway/gateway.ts"
 import { newRequestId } from "../../gateway/incoming.ts"
 
@@ -110,10 +110,8 @@ export const parseListen = (listen: string): { readonly host: string; readonly p
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(listen.slice(colon + 1)) }
 }
 
-const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
-
 const listenError = (listen: string, error: unknown): AppError => {
-  const code = codeOf(error)
+  const code = systemCode(error)
   if (code === "EADDRINUSE")
     return new AppError("PortInUse", { detail: `Another program listens at ${listen} already.`, cause: error })
   const reasons: Readonly<Record<string, string>> = {
