@@ -15,8 +15,7 @@
  * check compares the time with stands in deadlines.ts, who gets a place in capacity.ts, what a Pod looks like in
  * desired/. Every check is shown by an example in decide.test.ts.
  */
-import { findCondition, isTrue, withCondition } from "../api/condition.ts"
-import type { MCPInstanceStatus } from "../api/mcp-instance.ts"
+import { findCondition, withCondition } from "../api/condition.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
 import { followTarget } from "./checks/follow-target.ts"
 import { nameConflict, predecessors } from "./checks/names.ts"
@@ -92,10 +91,6 @@ export const firstVerdict = (snapshot: Snapshot): { readonly check: string; read
   return { check: "running", verdict: {} }
 }
 
-/** True if the patch rests on the absence of use: it must not meet a state that was touched meanwhile. */
-const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, dead: number): boolean =>
-  dead > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
-
 /** Words without the ports, ids and times in them, which differ from try to try. */
 const withoutNumbers = (words: string): string => words.replaceAll(/\d+/g, "0")
 
@@ -109,7 +104,7 @@ export const decideTrouble = (snapshot: Snapshot, message: string): Decision | u
   if (instance.metadata.deletionTimestamp !== undefined) return undefined
   const before = instance.status ?? {}
   const reason = "ReconcileFailed" satisfies ReadyReason
-  const silent = { check: "trouble", actions: [], guarded: false, nudge: [], requeueAfter: 0 } as const
+  const silent = { check: "trouble", actions: [], nudge: [], requeueAfter: 0 } as const
   if (standing.ready)
     return { ...silent, status: before, statusPatch: undefined, notes: [{ type: "Warning", reason, note: message }] }
   const told = findCondition(before.conditions, "Ready")
@@ -135,7 +130,6 @@ export const decide = (snapshot: Snapshot): Decision => {
     actions,
     status,
     statusPatch: silent ? undefined : statusPatch(snapshot, status),
-    guarded: isGuarded(before, status, snapshot.use.dead.length),
     notes: notesOf(before, status),
     nudge: verdict.nudge ?? [],
     requeueAfter: nextLook({ ...snapshot, instance: { ...snapshot.instance, status } }),

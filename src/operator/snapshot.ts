@@ -153,8 +153,6 @@ export type Decision = {
   readonly status: MCPInstanceStatus
   /** Merge patch of the status; undefined = nothing to write. */
   readonly statusPatch: MergePatch | undefined
-  /** True if the patch must only meet the very state that was looked at. */
-  readonly guarded: boolean
   readonly notes: readonly Note[]
   readonly nudge: readonly string[]
   /** Milliseconds until the next look, if nothing happens before. */

@@ -366,9 +366,9 @@ describe("a drain", () => {
   const at = (seconds: number, more: Partial<Snapshot> = {}, reason = "Idle") =>
     decide(aReadySnapshot(seconds, { instance: drains(reason), drainSeenAt: msAfter(38 * minute), ...more }))
 
-  it("is said in a write that only meets the state that was looked at", () => {
+  it("begins with a deadline", () => {
     const decision = decide(aReadySnapshot(38 * minute))
-    expect(decision).toMatchObject({ check: "idle", guarded: true, actions: [], status: { phase: "Draining" } })
+    expect(decision).toMatchObject({ check: "idle", actions: [], status: { phase: "Draining" } })
     expect(decision.status.drainDeadlineTime).toBe(stampAfter(39 * minute))
   })
 
@@ -553,11 +553,10 @@ describe("the status", () => {
     expect([16, 30].map((before) => seconds(before, "WebhookFailed"))).toEqual([30, 30])
   })
 
-  it("loses the keys of dead gateways in a guarded write", () => {
+  it("loses the keys of dead gateways", () => {
     const instance = aReadyInstance({ status: { ...ready.status, inUseBy: { dead: "a", alive: "b" } } })
     const use = { live: ["alive"], dead: ["dead"], nextDeath: msAfter(90), lastUse: msAfter(0) }
     const decision = decide(aReadySnapshot(minute, { instance, use }))
-    expect(decision.guarded).toBe(true)
     expect(decision.statusPatch).toMatchObject({ status: { inUseBy: { dead: null } } })
   })
 
