@@ -33,12 +33,16 @@ const serverStatus = (pod: Pod): ContainerStatus | undefined =>
 /** The Pod's condition of a type. */
 export const podCondition = (pod: Pod, type: string) => pod.status?.conditions?.find((each) => each.type === type)
 
+/** True if the Pod will never run again, whatever its conditions and containers were told last (Pod lifecycle, Pod phase). */
+const isOver = ({ status }: Pod): boolean => status?.phase === "Failed" || status?.phase === "Succeeded"
+
 /** True if the kubelet says that the Pod can take requests. */
 export const isPodReady = (pod: Pod | undefined): boolean =>
-  pod !== undefined && podCondition(pod, "Ready")?.status === "True"
+  pod !== undefined && !isOver(pod) && podCondition(pod, "Ready")?.status === "True"
 
-/** True once the server has answered its startup probe in this life of its container. */
-export const hasStarted = (pod: Pod): boolean => isPodReady(pod) || serverStatus(pod)?.started === true
+/** True once the server has answered its startup probe in this life of its container, and while the Pod has not ended. */
+export const hasStarted = (pod: Pod): boolean =>
+  isPodReady(pod) || (!isOver(pod) && serverStatus(pod)?.started === true)
 
 /** How often the kubelet restarted the server. */
 export const restartsOf = (pod: Pod): number => serverStatus(pod)?.restartCount ?? 0

@@ -372,6 +372,20 @@ describe("a drain", () => {
     expect(decision.status.drainDeadlineTime).toBe(stampAfter(39 * minute))
   })
 
+  it("ends at once when its Pod has ended, even if its conditions still say that it is Ready", () => {
+    const use = inUse(msAfter(39 * minute))
+    for (const phase of ["Failed", "Succeeded"] as const) {
+      const pod = aPod({ of: ready, status: { ...readyStatus(), phase } })
+      const asked = aReadyInstance({
+        metadata: { generation: 2 },
+        spec: { restartTime: stampAfter(38 * minute) },
+      })
+      const instance = draining(asked, "Restarted", deadline)
+      const decision = at(39 * minute, { instance, pod, use }, "Restarted")
+      expect(decision.actions).toMatchObject([{ do: "deleteInstance", reason: "Restarted" }])
+    }
+  })
+
   it("gives gateways two seconds, then deletes", () => {
     expect(at(38 * minute + 1.9).actions).toEqual([])
     expect(at(38 * minute + 1.9).requeueAfter).toBe(100)
