@@ -107,9 +107,10 @@ const ifUnchanged = async <T extends KubeObject>(
   }
 }
 
-const preconditions = ({ metadata }: KubeObject, guarded: boolean): MergePatch => ({
-  ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
-  ...(guarded && metadata.resourceVersion !== undefined ? { resourceVersion: metadata.resourceVersion } : {}),
+/** Preconditions of a patch: the object must have this UID and resourceVersion. */
+const preconditions = ({ metadata: { uid, resourceVersion } }: KubeObject): MergePatch => ({
+  ...(uid === undefined ? {} : { uid }),
+  ...(resourceVersion === undefined ? {} : { resourceVersion }),
 })
 
 /** Deletes an object if it still has this UID and resourceVersion; else `stale`. */
@@ -144,14 +145,14 @@ const perform = (actor: Actor, instance: MCPInstance, action: Action): Promise<O
       return removeUnchanged(actor, mcpInstanceKind, views.instances, instance)
     case "patchService": {
       const { name } = action.service.metadata
-      const patch = { ...action.patch, metadata: preconditions(action.service, false) }
+      const patch = { ...action.patch, metadata: { uid: action.service.metadata.uid } }
       return ifUnchanged(actor, serviceKind, views.services, name, async () =>
         views.services.learn(await cluster.mergePatch(serviceKind, { namespace, name }, patch, { signal })),
       )
     }
     case "patchInstance": {
       const { name } = instance.metadata
-      const patch = { ...action.patch, metadata: preconditions(instance, true) }
+      const patch = { ...action.patch, metadata: preconditions(instance) }
       return ifUnchanged(actor, mcpInstanceKind, views.instances, name, async () =>
         views.instances.learn(await cluster.mergePatch(mcpInstanceKind, { namespace, name }, patch, { signal })),
       )
@@ -163,7 +164,9 @@ const writeStatus = async (actor: Actor, instance: MCPInstance, decision: Decisi
   if (decision.statusPatch === undefined) return "done"
   const { cluster, namespace, signal, views } = actor
   const { name } = instance.metadata
-  const patch = { ...decision.statusPatch, metadata: preconditions(instance, decision.guarded) }
+  // An API server ignores a uid in the patch of a status. Only the resourceVersion keeps this status from an instance that
+  // was created under the same name since this one was read.
+  const patch = { ...decision.statusPatch, metadata: preconditions(instance) }
   return ifUnchanged(actor, mcpInstanceKind, views.instances, name, async () =>
     views.instances.learn(await cluster.patchStatus(mcpInstanceKind, { namespace, name }, patch, { signal })),
   )

@@ -15,8 +15,7 @@
  * Deadlines are computed in deadlines.ts, places in capacity.ts, Pods in desired/. decide.test.ts has an example for
  * every check.
  */
-import { findCondition, isTrue, withCondition } from "../api/kinds/kind.ts"
-import type { MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
+import { findCondition, withCondition } from "../api/kinds/kind.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
 import {
   backingOff,
@@ -139,10 +138,6 @@ const nextReconcile = (snapshot: Snapshot, until: number | undefined): number =>
   return Math.min(settings.gc_interval, next === undefined ? Number.POSITIVE_INFINITY : next - now)
 }
 
-/** True if the patch depends on the absence of use: then it must fail if the instance was used meanwhile. */
-const isGuarded = (before: MCPInstanceStatus, after: MCPInstanceStatus, expired: number): boolean =>
-  expired > 0 || (isTrue(after.conditions, "Draining") && !isTrue(before.conditions, "Draining"))
-
 /** A message without its numbers: ports, ids and times differ from try to try. */
 const withoutNumbers = (message: string): string => message.replaceAll(/\d+/g, "0")
 
@@ -157,7 +152,7 @@ export const decideTrouble = (snapshot: Snapshot, message: string): Decision | u
   if (instance.metadata.deletionTimestamp !== undefined) return undefined
   const before = instance.status ?? {}
   const reason = "ReconcileFailed" satisfies ReadyReason
-  const silent = { check: "trouble", actions: [], guarded: false, wake: [], requeueAfter: 0 } as const
+  const silent = { check: "trouble", actions: [], wake: [], requeueAfter: 0 } as const
   if (standing.ready)
     return { ...silent, status: before, statusPatch: undefined, notes: [{ type: "Warning", reason, note: message }] }
   const reported = findCondition(before.conditions, "Ready")
@@ -183,7 +178,6 @@ export const decide = (snapshot: Snapshot): Decision => {
     actions,
     status,
     statusPatch: silent ? undefined : statusPatch(snapshot, status),
-    guarded: isGuarded(before, status, snapshot.use.expired.length),
     notes: notesOf(before, status),
     wake: verdict.wake ?? [],
     requeueAfter: nextReconcile(snapshot, until),

@@ -35,12 +35,16 @@ const serverStatus = (pod: Pod): ContainerStatus | undefined =>
 /** The Pod's condition of a type; undefined if it has none. */
 export const podCondition = (pod: Pod, type: string) => pod.status?.conditions?.find((each) => each.type === type)
 
+/** True if the Pod will never run again, even if its conditions and containers say otherwise (Pod lifecycle, Pod phase). */
+const isOver = ({ status }: Pod): boolean => status?.phase === "Failed" || status?.phase === "Succeeded"
+
 /** True if the kubelet says that the Pod can take requests. */
 export const isPodReady = (pod: Pod | undefined): boolean =>
-  pod !== undefined && podCondition(pod, "Ready")?.status === "True"
+  pod !== undefined && !isOver(pod) && podCondition(pod, "Ready")?.status === "True"
 
-/** True once the server has answered its startup probe since the last start of its container. */
-export const hasStarted = (pod: Pod): boolean => isPodReady(pod) || serverStatus(pod)?.started === true
+/** True once the server has answered its startup probe since the last start of its container; false of a Pod that ended. */
+export const hasStarted = (pod: Pod): boolean =>
+  isPodReady(pod) || (!isOver(pod) && serverStatus(pod)?.started === true)
 
 /** How often the kubelet restarted the server's container. */
 export const restartsOf = (pod: Pod): number => serverStatus(pod)?.restartCount ?? 0

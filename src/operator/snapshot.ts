@@ -168,8 +168,6 @@ export type Decision = {
   readonly status: MCPInstanceStatus
   /** Merge patch of the status; undefined = nothing to write. */
   readonly statusPatch: MergePatch | undefined
-  /** True if the patch must fail if the instance has changed since it was read. */
-  readonly guarded: boolean
   /** Events to record after the status was written. */
   readonly notes: readonly Note[]
   /** Names of other instances to reconcile now. */

@@ -3,6 +3,7 @@ import type { Intercept } from "../../src/adapters/memory/client.ts"
 import { mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { podKind } from "../../src/api/kinds/pod.ts"
 import { AppError } from "../../src/errors.ts"
+import { crashedStatus } from "../support/build/pod.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
 
 const namespace = "reflow"
@@ -82,6 +83,24 @@ describe("a cache that is ten seconds behind", () => {
     await world.pass(120)
     expect(await world.status()).toMatchObject({ phase: "Ready", starts: 2 })
     expect(await world.pods()).toHaveLength(1)
+  })
+
+  it("tells an instance nothing of an earlier one of its name", async () => {
+    await world.start({}, lagging(10_000, "MCPInstance"))
+    await world.make()
+    await world.pass(40)
+    const { name } = (await world.instance())?.metadata ?? { name: "" }
+    const earlier = await world.status()
+    expect(earlier).toMatchObject({ phase: "Ready" })
+    const phases = new Set<string | undefined>()
+    const watch = world.cluster.watch(mcpInstanceKind, { namespace })
+    await world.cluster.delete(mcpInstanceKind, { namespace, name })
+    const { metadata } = await world.make()
+    watch.subscribe(({ object }) => object.metadata.uid === metadata.uid && phases.add(object.status?.phase))
+    await world.kubelet.set(earlier.podName ?? "", crashedStatus(1))
+    await world.pass(60)
+    await watch.close()
+    expect([...phases]).toEqual([undefined, "Pending", "Starting", "Ready"])
   })
 
   it("does not exceed the limit", async () => {

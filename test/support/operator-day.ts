@@ -115,7 +115,7 @@ const createGateways = (world: OperatorWorld) => {
 const breakPod = async (world: OperatorWorld, pod: Pod, how: "crash" | "killPod" | "evictPod"): Promise<void> => {
   const { name } = pod.metadata
   if (how === "killPod") return void (await world.cluster.delete(podKind, { namespace, name }))
-  if (how === "evictPod") return world.kubelet.set(name, { phase: "Failed", reason: "Evicted" })
+  if (how === "evictPod") return world.kubelet.set(name, { ...crashedStatus(137), phase: "Failed", reason: "Evicted" })
   const restartCount = (pod.status?.containerStatuses?.[0]?.restartCount ?? 0) + 1
   await world.kubelet.set(name, crashedStatus(1, "Error", restartCount))
   await world.pass(2)

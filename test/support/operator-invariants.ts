@@ -98,9 +98,10 @@ export const watchUse = (cluster: ClusterPort, namespace: string, facts: UseFact
     problems.push(`${what} ${metadata.name} was deleted while it was in use: ${JSON.stringify(status)}`)
   instances.subscribe(({ type, object }) => {
     if (type !== "deleted" || !isUsed(object) || isByHand(object.metadata.uid)) return
-    // both must say so: a server that crashes during a drain ends it before the status says that it crashed, and no
+    // both must say so: a server that crashes or is killed during a drain ends it before the status says so, and no
     // gateway knows yet of one that became Ready while the status was on its way
-    const lives = [...pods.items()].some((pod) => controllerUID(pod) === object.metadata.uid && isReady(pod))
+    const own = [...pods.items()].filter((pod) => controllerUID(pod) === object.metadata.uid)
+    const lives = own.some((pod) => isLive(pod) && isReady(pod))
     const answers = lives && isTrue(object.status?.conditions, "Ready")
     const isMeant = mayEnd(object) && (!answers || (drainsToEnd(object) && isOverdue(object, clock.now())))
     if (!isMeant) tell("the instance", object)

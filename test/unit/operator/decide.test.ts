@@ -407,10 +407,24 @@ describe("a drain", () => {
   const at = (seconds: number, more: Partial<Snapshot> = {}, reason = "Idle") =>
     decide(aReadySnapshot(seconds, { instance: drains(reason), drainSeenAt: msAfter(38 * minute), ...more }))
 
-  it("is said in a write that only meets the state that was looked at", () => {
+  it("begins with a deadline", () => {
     const decision = decide(aReadySnapshot(38 * minute))
-    expect(decision).toMatchObject({ check: "idle", guarded: true, actions: [], status: { phase: "Draining" } })
+    expect(decision).toMatchObject({ check: "idle", actions: [], status: { phase: "Draining" } })
     expect(decision.status.drainDeadlineTime).toBe(stampAfter(39 * minute))
+  })
+
+  it("ends at once when its Pod has ended, even if its conditions still say that it is Ready", () => {
+    const use = inUse(msAfter(39 * minute))
+    for (const phase of ["Failed", "Succeeded"] as const) {
+      const pod = aPod({ of: ready, status: { ...readyStatus(), phase } })
+      const asked = aReadyInstance({
+        metadata: { generation: 2 },
+        spec: { restartTime: stampAfter(38 * minute) },
+      })
+      const instance = draining(asked, "Restarted", deadline)
+      const decision = at(39 * minute, { instance, pod, use }, "Restarted")
+      expect(decision.actions).toMatchObject([{ do: "deleteInstance", reason: "Restarted" }])
+    }
   })
 
   it("gives gateways two seconds, then deletes", () => {
@@ -594,11 +608,10 @@ describe("the status", () => {
     expect([16, 30].map((before) => seconds(before, "WebhookFailed"))).toEqual([30, 30])
   })
 
-  it("loses the keys of dead gateways in a guarded write", () => {
+  it("loses the keys of dead gateways", () => {
     const instance = aReadyInstance({ status: { ...ready.status, inUseBy: { dead: "a", alive: "b" } } })
     const use = { live: ["alive"], expired: ["dead"], nextExpiry: msAfter(90), lastUse: msAfter(0) }
     const decision = decide(aReadySnapshot(minute, { instance, use }))
-    expect(decision.guarded).toBe(true)
     expect(decision.statusPatch).toMatchObject({ status: { inUseBy: { dead: null } } })
   })
 
