@@ -54,7 +54,7 @@ export const toTarget = (body: unknown, namespace: string, old?: MCPTarget): MCP
   const target: MCPTarget = { apiVersion, kind: mcpTargetKind.kind, metadata: { name, namespace }, spec }
   const renamed = old !== undefined && old.metadata.name !== name
   const problems = [
-    ...(renamed ? [{ pointer: "/name", detail: "name is immutable: delete the target and create it anew" }] : []),
+    ...(renamed ? [{ pointer: "/name", detail: "name is immutable: delete the target and create it again" }] : []),
     ...brokenRules(targetRules, target, old),
     ...fromPaths(findDeclarationErrors(spec)),
   ]

@@ -40,7 +40,7 @@ const buckets = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
 const define = (telemetry: TelemetryPort) => ({
   requests: telemetry.counter({
     name: "reflow_gateway_requests_total",
-    help: "MCP requests, and what was refused at the door, by verb, status and code of our own errors (empty = the server answered).",
+    help: "MCP requests, including those rejected before authentication, by verb, status and code of our own errors (empty = the server answered).",
     labels: ["verb", "status", "code"],
   }),
   inFlight: telemetry.gauge({

@@ -51,7 +51,7 @@ const sessionOf = (input: Permitted, sealer: SessionSealer): MaybeOpen | Promise
   return sealer.open({ identity: input.identity, targetUID: targetUID(input.target) }, String(sealed))
 }
 
-/** Only a POST creates an instance, and one with a session only if the target's sessions can be opened anew. */
+/** Only a POST creates an instance, and one with a session only if the target's sessions can be reopened. */
 const modeOf = (input: Permitted, session: OpenSession | undefined): "create" | "find" =>
   input.verb === "POST" && (session === undefined || input.target.spec.statefulness === "stateless") ? "create" : "find"
 

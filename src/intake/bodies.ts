@@ -149,7 +149,7 @@ const nothing = Buffer.alloc(0)
 
 /**
  * Creates an empty buffer. It takes the memory of its bytes at most twice; a list of the pieces instead costs some 200
- * bytes for each piece, and joining them anew at each one is quadratic. The caller must bound the size.
+ * bytes for each piece, and joining all of them after each one is quadratic. The caller must bound the size.
  */
 export const createGrowingBuffer = (): GrowingBuffer => {
   let bytes = nothing

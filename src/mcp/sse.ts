@@ -84,7 +84,7 @@ export type ServerEvent = {
   readonly event?: string
   /** The value that a client sends as Last-Event-ID from now on. */
   readonly id?: string
-  /** Milliseconds, in digits, until a client connects anew. */
+  /** Milliseconds, in digits, until a client reconnects. */
   readonly retry?: string
   /** Absent if the event has none, so that no client sees it; may be empty. */
   readonly data?: string

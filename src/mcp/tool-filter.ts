@@ -163,7 +163,7 @@ const escaped = (character: string): string => `\\u${character.charCodeAt(0).toS
 const toLine = (json: string): string => json.replace(/[\r\n]/g, " ").replace(lineEnds, escaped)
 
 /**
- * The event written anew, of its known fields only, without hidden tools. Data of another type than `message` is left
+ * The event written again from its known fields, without hidden tools. Data of another type than `message` is left
  * out if it is not JSON.
  */
 const filterEvent = (event: ServerEvent, policy: ToolPolicy | undefined): string => {
@@ -208,7 +208,7 @@ const createLateFilter = (policyNow: PolicyNow, tail: string) => {
 }
 
 /**
- * Filters the messages of an event stream, holding one event at a time: each is written anew. While there is no policy,
+ * Filters the messages of an event stream, holding one event at a time: each is written again. While there is no policy,
  * the bytes pass unchanged. A policy that comes applies from the next event on, and from then on every event is written
  * anew.
  * @param canChange false if the stream cannot be read (compressed, another charset): a policy that comes ends it

@@ -99,7 +99,7 @@ const secretTexts: readonly (readonly [RegExp, string])[] = [
 
 /**
  * Removes JWTs from a run of letters, digits, dots, `_` and `-`: three parts, of which the first begins with `{"` in
- * base64url. One expression for all three parts would begin anew at each `-eyJ`, in quadratic time.
+ * base64url. One expression for all three parts would start again at each `-eyJ`, in quadratic time.
  */
 const hideTokens = (run: string): string => {
   const parts = run.split(".")

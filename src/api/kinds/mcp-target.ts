@@ -132,7 +132,7 @@ export type MCPTarget = KubeObject & {
 const immutable = (field: string): Rule => ({
   path: `spec.${field}`,
   cel: "self == oldSelf",
-  message: `${field} is immutable: delete the target and create it anew`,
+  message: `${field} is immutable: delete the target and create it again`,
   holds: (self, oldSelf) => self === oldSelf,
 })
 

@@ -118,7 +118,7 @@ const sendable = (sealed: string, { length }: string): string => {
 
 type Opened = { readonly owner: SessionOwner; readonly session: OpenSession; readonly keyId: string }
 
-/** Most opened ids that are remembered: opening one anew costs several microseconds of each request. */
+/** Most opened ids that are remembered: decrypting one again costs several microseconds of each request. */
 const rememberedSessions = 5_000
 
 const isOwner = (left: SessionOwner, right: SessionOwner): boolean =>

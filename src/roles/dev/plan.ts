@@ -27,7 +27,7 @@ export type Notice = {
 type Plan = {
   /** Records to restore, owners before the objects that they own. */
   readonly restore: readonly Restore[]
-  /** Documents whose objects are created anew. */
+  /** Documents whose objects are created. */
   readonly create: readonly TargetDocument[]
   /** Records that are not restored but stay in the state, see {@link DevState.aside}. */
   readonly aside: readonly StateRecord[]
