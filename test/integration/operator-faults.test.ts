@@ -3,7 +3,7 @@ import type { Intercept } from "../../src/adapters/memory/client.ts"
 import { mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { podKind } from "../../src/api/kinds/pod.ts"
 import { AppError } from "../../src/errors.ts"
-import { crashedStatus } from "../support/build/pod.ts"
+import { crashedStatus, readyStatus } from "../support/build/pod.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
 
 const namespace = "reflow"
@@ -73,6 +73,25 @@ describe("a cache that is ten seconds behind", () => {
     await world.touch({ inUseBy: { "gw-0": null } })
     await world.pass(90)
     expect(await world.status()).toMatchObject({ phase: "Ready", starts: 2 })
+  })
+
+  it("causes no wrong delete: a server that crashed and answers again by now is drained before its instance goes", async () => {
+    await world.start({}, lagging(8_000, "Pod"))
+    await world.make()
+    await world.pass(60)
+    const { podName = "" } = await world.status()
+    await world.touch({ inUseBy: { "gw-0": "a" } })
+    await world.kubelet.set(podName, crashedStatus(1))
+    await world.pass(2)
+    await world.kubelet.set(podName, readyStatus({ restartCount: 1 }))
+    await world.pass(2)
+    await world.edit({ spec: { restartTime: new Date(world.clock.now()).toISOString() } })
+    await world.pass(20)
+    expect(await world.reason("Draining")).toBe("Restarted")
+    expect((await world.livePods()).map(({ metadata }) => metadata.name)).toEqual([podName])
+    await world.touch({ inUseBy: { "gw-0": null } })
+    await world.pass(20)
+    expect(await world.instance()).toBeUndefined()
   })
 
   it("causes one replacement for one change of spec", async () => {

@@ -79,8 +79,12 @@ export const replacement = (pod: Pod, { instance }: Snapshot, reason: DrainReaso
 /** A drain, after which the instance is deleted. A retained instance stays: only its Pod is deleted, and replaced. */
 export const drainAndEnd = (snapshot: Snapshot, reason: DrainReason, message: string): Finding | undefined => {
   const { pod, instance } = snapshot
-  if (!isRetained(instance))
-    return drainStep(snapshot, { reason, message, finish: { actions: [{ do: "deleteInstance", reason, message }] } })
+  if (!isRetained(instance)) {
+    const end = { do: "deleteInstance", reason, message } as const
+    // one that has not started is deleted as it was looked at: by now it may have, and must be drained then
+    const unstarted = pod !== undefined && !hasStarted(pod) ? [{ do: "deletePod", pod, reason } as const] : []
+    return drainStep(snapshot, { reason, message, finish: { actions: [...unstarted, end] } })
+  }
   return pod && drainStep(snapshot, { reason, message, finish: replacement(pod, snapshot, reason) })
 }
 

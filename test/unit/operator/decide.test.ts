@@ -423,7 +423,10 @@ describe("a drain", () => {
       })
       const instance = draining(asked, "Restarted", deadline)
       const decision = at(39 * minute, { instance, pod, use }, "Restarted")
-      expect(decision.actions).toMatchObject([{ do: "deleteInstance", reason: "Restarted" }])
+      expect(decision.actions).toMatchObject([
+        { do: "deletePod", pod },
+        { do: "deleteInstance", reason: "Restarted" },
+      ])
     }
   })
 
