@@ -126,7 +126,10 @@ export const createWatchMetrics = (telemetry: TelemetryPort, kind: string): Watc
   const lists = telemetry.counter(definition("reflow_watch_lists_total", "Lists made to fill a cache."))
   const watches = telemetry.counter(definition("reflow_watch_starts_total", "Watches opened."))
   const heard = telemetry.gauge(
-    definition("reflow_watch_last_event_timestamp_seconds", "Time of the last event from the API server, as Unix time."),
+    definition(
+      "reflow_watch_last_event_timestamp_seconds",
+      "Time of the last event from the API server, as Unix time.",
+    ),
   )
   /** Sets the gauge to the oldest time of all open watches of the kind; NaN if there is none. */
   const publish = (): void => {
