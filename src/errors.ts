@@ -4,7 +4,6 @@
  * A row has the audience of the error, its HTTP status and JSON-RPC code, whether the same request may succeed later
  * without a change, and what to do next. docs/errors.md is generated from this table.
  */
-import { STATUS_CODES } from "node:http"
 
 /** Who can act on an error: the MCP or REST caller, or the platform team that runs the gateway and the operator. */
 type Audience = "caller" | "operator"
@@ -213,23 +212,6 @@ export const toAppError = (value: unknown): AppError =>
   isAppError(value)
     ? value
     : new AppError("Internal", { detail: "Something went wrong inside the gateway.", cause: value })
-
-/**
- * The problem document of an error (RFC 9457) for the request with this id: the standard members, the error's `data` as
- * extension members, and what the table says of its code.
- */
-export const problemOf = (error: AppError, requestId: string): Readonly<Record<string, unknown>> => {
-  const { status } = errorTable[error.code]
-  const standard = { type: "about:blank", title: STATUS_CODES[status] ?? "Error", status, detail: error.message }
-  // twice: they come first, and `data` cannot replace them
-  return { ...standard, ...problemFacts(error, requestId), ...standard }
-}
-
-/** The members of an error answer besides its message: the error's `data`, and what the table says of its code. */
-export const problemFacts = (error: AppError, requestId: string): Readonly<Record<string, unknown>> => {
-  const { help, retryable } = errorTable[error.code]
-  return { ...error.data, code: error.code, help, retryable, request_id: requestId }
-}
 
 /** Code of an error of the operating system, e.g. `ENOENT` (errno, Node's `error.code`); empty for every other value. */
 export const systemCode = (value: unknown): string =>

@@ -3,8 +3,9 @@ import { envNamePattern } from "../api/kinds/container.ts"
 import type { KubeObject, Rule } from "../api/kinds/kind.ts"
 import { targetNamePattern } from "../api/names.ts"
 import { suggestion } from "../api/nearest.ts"
+import { problemOf } from "../api/problem.ts"
 import { durationPattern, quantityPattern } from "../api/units.ts"
-import { AppError, type ErrorCode, errorTable, problemOf, toAppError } from "../errors.ts"
+import { AppError, type ErrorCode, errorTable, toAppError } from "../errors.ts"
 import { restName } from "./rest.ts"
 
 /** A broken rule of a body: the field as a JSON Pointer (RFC 6901), and the rule. Never contains a value. */

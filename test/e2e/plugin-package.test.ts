@@ -130,9 +130,9 @@ test("the declared objects are those that our own source has, for plugins to rea
   const source = (name: string) => JSON.stringify(repositoryFile(`src/${name}`))
   const text = `
 import type * as published from "reflow-gateway/plugin"
-import type { MCPInstance } from ${source("api/mcp-instance.ts")}
-import type { MCPTarget } from ${source("api/mcp-target.ts")}
-import type { Pod } from ${source("api/pod.ts")}
+import type { MCPInstance } from ${source("api/kinds/mcp-instance.ts")}
+import type { MCPTarget } from ${source("api/kinds/mcp-target.ts")}
+import type { Pod } from ${source("api/kinds/pod.ts")}
 
 type Read<T> = T extends object ? { readonly [K in keyof T]: Read<T[K]> } : T
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false

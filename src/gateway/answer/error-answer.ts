@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http"
-import { type AppError, type ErrorCode, errorTable, problemFacts, problemOf } from "../../errors.ts"
+import { problemFacts, problemOf } from "../../api/problem.ts"
+import { type AppError, type ErrorCode, errorTable } from "../../errors.ts"
 import type { Known } from "../pipeline.ts"
 
 /** The response header with the request's id, which the log has as `request_id`. */
