@@ -4,9 +4,10 @@ import { controllerUID, findCondition } from "../../src/api/kinds/kind.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
-import { AppError } from "../../src/errors.ts"
+import { AppError, hasCode } from "../../src/errors.ts"
 import type { Operator } from "../../src/operator/controller.ts"
 import type { Settings } from "../../src/operator/snapshot.ts"
+import type { MergePatch } from "../../src/ports/cluster.ts"
 import { crashedStatus, readyStatus } from "./build/pod.ts"
 import { healthy } from "./fake-kubelet.ts"
 import { createFaults } from "./faults.ts"
@@ -70,6 +71,16 @@ const createGateways = (world: OperatorWorld) => {
   const calls = new Map<string, { until: number; uid: string | undefined }>()
   let renewals = 0
 
+  /** False if there is no such instance (any more). */
+  const touch = async (status: MergePatch, name: string): Promise<boolean> => {
+    try {
+      await world.touch(status, name)
+      return true
+    } catch (error) {
+      if (hasCode(error, "ApiNotFound")) return false
+      throw error
+    }
+  }
   const make = async (name: string): Promise<void> => {
     const target = await world.cluster.get(mcpTargetKind, { namespace, name: "files" })
     const { uid = "", generation = 1 } = target?.metadata ?? {}
@@ -86,13 +97,11 @@ const createGateways = (world: OperatorWorld) => {
     const instance = await world.instance(name)
     // whoever comes during a drain that nobody can cancel waits for what comes after it
     if (instance === undefined || (isHeld(instance) && call.uid !== instance.metadata.uid)) return
-    call.uid = instance.metadata.uid
-    await world.touch({ inUseBy: { "gw-0": String(renewals++) } }, name)
+    if (await touch({ inUseBy: { "gw-0": String(renewals++) } }, name)) call.uid = instance.metadata.uid
   }
   const end = async (name: string): Promise<void> => {
     calls.delete(name)
-    if ((await world.instance(name)) === undefined) return
-    await world.touch({ inUseBy: { "gw-0": null }, lastUsedTime: new Date(world.clock.now()).toISOString() }, name)
+    await touch({ inUseBy: { "gw-0": null }, lastUsedTime: new Date(world.clock.now()).toISOString() }, name)
   }
   return {
     isUsed: (name: string, uid: string | undefined) => uid !== undefined && calls.get(name)?.uid === uid,
