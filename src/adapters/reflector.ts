@@ -34,6 +34,8 @@ type ReflectorDeps<T extends KubeObject> = WatchOptions & {
    * Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s.
    */
   readonly silenceLimitMs?: number
+  /** The client's open reflections: this one is in it until it is closed, so that the client can close it. */
+  readonly open?: Set<Pick<Reflection<KubeObject>, "close">>
 }
 
 const pageSize = 500
@@ -228,7 +230,7 @@ export const createReflector = <T extends KubeObject>(deps: ReflectorDeps<T>): R
       synced.resolve()
     },
   })
-  return {
+  const reflection: Reflection<T> = {
     synced: synced.promise,
     hasSynced: () => hasSynced,
     get: (name) => copy.objects.get(name),
@@ -239,9 +241,12 @@ export const createReflector = <T extends KubeObject>(deps: ReflectorDeps<T>): R
     silenceMs: () => Math.max(0, clock.now() - heardAt),
     subscribe: copy.subscribe,
     close: async () => {
+      deps.open?.delete(reflection)
       closing.abort(new AppError("ShuttingDown", { detail: "The reflection is closed." }))
       synced.reject(closing.signal.reason)
       await running
     },
   }
+  deps.open?.add(reflection)
+  return reflection
 }

@@ -127,7 +127,7 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
     closing: closing.signal,
   })
   const objects = createObjectCalls(transport, fieldManager)
-  const reflections = new Set<Reflection<KubeObject>>()
+  const open = new Set<Pick<Reflection<KubeObject>, "close">>()
 
   return {
     ...objects,
@@ -135,26 +135,14 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
     ownNamespace: connection.namespace,
     watch: <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
       const source = createSource(transport, objects, kind, selection)
-      const reflection = createReflector<T>({ ...options, ...silence, kind, source, clock, telemetry })
-      const own: Reflection<T> = {
-        ...reflection,
-        get size() {
-          return reflection.size
-        },
-        close: () => {
-          reflections.delete(own)
-          return reflection.close()
-        },
-      }
-      reflections.add(own)
-      return own
+      return createReflector<T>({ ...options, ...silence, kind, source, clock, telemetry, open })
     },
     recordEvent: createEventRecorder(objects, clock, fieldManager),
     podLogs: (ref, query, options) => transport.text(logCall(ref, query, options?.signal)),
     streamLogs: (ref, query, options) => streamLog(transport, ref, query, options?.signal),
     close: async () => {
       closing.abort(new AppError("ClusterUnavailable", { detail: "The client of the API server is closed." }))
-      await Promise.all([...reflections].map((reflection) => reflection.close()))
+      await Promise.all([...open].map((reflection) => reflection.close()))
       await connection.close()
     },
   }

@@ -117,7 +117,7 @@ const writes = ({ server }: Backend, manager: string, run: Run) =>
 /** Makes a client that writes as one field manager. */
 export const createClient = (backend: Backend, manager: string, intercept: Intercept | undefined): ClusterPort => {
   const { store, pages, clock, telemetry } = backend
-  const reflections = new Set<Reflection<KubeObject>>()
+  const open = new Set<Pick<Reflection<KubeObject>, "close">>()
   let closed = false
   const run = createRun(intercept, () => closed)
 
@@ -128,28 +128,17 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
     })
 
   const watch = <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
-    const reflection = createReflector<T>({
+    return createReflector<T>({
       ...options,
       kind,
       clock,
       telemetry,
+      open,
       source: {
         list: (page, signal) => list(kind, { ...selection, ...page }, { signal }),
         watch: (since, signal) => opened(backend, { kind, selection, since }, run, intercept, signal),
       },
     })
-    const own: Reflection<T> = {
-      ...reflection,
-      get size() {
-        return reflection.size
-      },
-      close: () => {
-        reflections.delete(own)
-        return reflection.close()
-      },
-    }
-    reflections.add(own)
-    return own
   }
 
   return {
@@ -182,7 +171,7 @@ export const createClient = (backend: Backend, manager: string, intercept: Inter
     },
     close: async () => {
       closed = true
-      await Promise.all([...reflections].map((each) => each.close()))
+      await Promise.all([...open].map((each) => each.close()))
     },
   }
 }
