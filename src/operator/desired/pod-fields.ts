@@ -59,40 +59,40 @@ const isAnother =
 const isPositive: Asks = (value) => Number(value) !== 0
 const namesSecret: Asks = (value) => Object.keys(record(value)).some((key) => /secret/i.test(key))
 
-const kernel = (otherProfiles: string): FieldRules => ({
+const kernel: FieldRules = {
   seLinuxOptions: needs("privileged"),
   windowsOptions: needs("privileged"),
-  appArmorProfile: needs("privileged", `Unconfined; others are ${otherProfiles}`, isUnconfined),
+  appArmorProfile: needs("privileged", "only Unconfined", isUnconfined),
   seccompProfile: ours("RuntimeDefault"),
-})
+}
 
 const podSecurity: FieldRules = {
-  ...kernel("as the template says"),
+  ...kernel,
   runAsUser: ours("the target's, or `kubernetes.run_as_user`"),
   runAsGroup: ours("the target's, or `kubernetes.run_as_user`"),
   runAsNonRoot: ours("the target's"),
   fsGroup: ours("the target's, or `kubernetes.run_as_user`"),
   fsGroupChangePolicy: author(),
   supplementalGroups: andNeeds(
-    needs("supplementalGroups", "the second for group 0"),
+    needs("supplementalGroups", "`rootGroup` only for group 0"),
     "rootGroup",
     (value) => Array.isArray(value) && value.some((group) => Number(group) === 0),
   ),
   supplementalGroupsPolicy: author(),
-  sysctls: needs("capabilities", `but for \`${lowPortsName}\`, which is ours`, (value) =>
+  sysctls: needs("capabilities", `except \`${lowPortsName}\`, which the operator sets`, (value) =>
     records(value).some(({ name }) => name !== lowPortsName),
   ),
   seLinuxChangePolicy: author(),
 }
 
 const containerSecurity: FieldRules = {
-  ...kernel("put back"),
+  ...kernel,
   capabilities: object({
     add: needs("capabilities"),
     drop: ours("ALL, unless `capabilities` is allowed"),
   }),
   privileged: needs("privileged"),
-  procMount: needs("privileged", "other than Default", isAnother("Default")),
+  procMount: needs("privileged", "values other than Default", isAnother("Default")),
   runAsUser: ours("the Pod's"),
   runAsGroup: ours("the Pod's"),
   runAsNonRoot: ours("the Pod's"),
@@ -101,7 +101,7 @@ const containerSecurity: FieldRules = {
 }
 
 const request = (fields: FieldRules): FieldRule =>
-  object({ ...fields, port: author(), host: needs("hostNetwork", "the node asks another host than the Pod") })
+  object({ ...fields, port: author(), host: needs("hostNetwork", "the node would probe another host than the Pod") })
 const httpGet = request(authors("path scheme httpHeaders"))
 const tcpSocket = request({})
 
@@ -118,12 +118,12 @@ const hook = object({ exec: author(), httpGet, tcpSocket, sleep: author() })
 const envSource = object({
   ...authors("fieldRef resourceFieldRef"),
   configMapKeyRef: needs("otherSecrets"),
-  secretKeyRef: needs("otherSecrets", "but for the instance's own", isOtherSecret),
+  secretKeyRef: needs("otherSecrets", "except the instance's own Secret", isOtherSecret),
   fileKeyRef: author(),
 })
 
 const container: FieldRules = {
-  name: author("the server's is `mcp`"),
+  name: author("the server's container is `mcp`"),
   ...authors("image imagePullPolicy workingDir"),
   command: texts,
   args: texts,
@@ -135,15 +135,15 @@ const container: FieldRules = {
   envFrom: list({
     prefix: author(),
     configMapRef: needs("otherSecrets"),
-    secretRef: needs("otherSecrets", "but for the instance's own", isOtherSecret),
+    secretRef: needs("otherSecrets", "except the instance's own Secret", isOtherSecret),
   }),
   env: list({ name: text, value: text, valueFrom: envSource }),
   resources: object({ ...authors("limits requests"), claims: needs("resourceClaims") }),
   ...authors("resizePolicy restartPolicy restartPolicyRules"),
   volumeMounts: list({
     ...authors("name readOnly recursiveReadOnly mountPath subPath"),
-    subPathExpr: needs("otherVolumes", "credentials could become names of folders"),
-    mountPropagation: needs("privileged", "Bidirectional", (value) => value === "Bidirectional"),
+    subPathExpr: needs("otherVolumes", "a credential could become the name of a folder"),
+    mountPropagation: needs("privileged", "only Bidirectional", (value) => value === "Bidirectional"),
   }),
   volumeDevices: needs("otherVolumes"),
   livenessProbe: probe,
@@ -151,12 +151,12 @@ const container: FieldRules = {
   startupProbe: probe,
   lifecycle: object({ postStart: hook, preStop: hook, stopSignal: author() }),
   terminationMessagePath: ours("`/dev/termination-log`"),
-  terminationMessagePolicy: ours("File: log lines stay in the log"),
+  terminationMessagePolicy: ours("File, so that log lines stay in the log"),
   securityContext: object(containerSecurity),
   ...authors("stdin stdinOnce tty"),
 }
 
-const storage = andNeeds(needs("otherVolumes", "the second if it names a Secret"), "otherSecrets", namesSecret)
+const storage = andNeeds(needs("otherVolumes", "`otherSecrets` only if it names a Secret"), "otherSecrets", namesSecret)
 const kinds = (names: string): FieldRules => Object.fromEntries(names.split(" ").map((name) => [name, storage]))
 
 const volume: FieldRules = {
@@ -190,23 +190,23 @@ const besideServer = (value: unknown): boolean =>
 
 /** The rules for a Pod's spec. */
 export const podSpecFields: FieldRules = {
-  containers: list(container, needs("otherContainers", "more than the server's", besideServer)),
+  containers: list(container, needs("otherContainers", "containers besides the server's", besideServer)),
   initContainers: list(container, needs("otherContainers")),
-  ephemeralContainers: never("no new Pod has them"),
+  ephemeralContainers: never("a new Pod cannot have them"),
   volumes: list(volume),
   restartPolicy: author(),
   terminationGracePeriodSeconds: grace,
   activeDeadlineSeconds: author(),
-  dnsPolicy: author("port 53 of every address is open to instances anyway"),
-  dnsConfig: author("as dnsPolicy"),
-  hostAliases: author("lines in the server's own `/etc/hosts`"),
+  dnsPolicy: author("instances can reach port 53 of every address anyway"),
+  dnsConfig: author("see dnsPolicy"),
+  hostAliases: author("these are lines in the server's own `/etc/hosts`"),
   ...authors("hostname subdomain setHostnameAsFQDN hostnameOverride nodeSelector"),
-  nodeName: needs("nodeName", "goes past the scheduler, and so past NoSchedule taints"),
+  nodeName: needs("nodeName", "bypasses the scheduler and NoSchedule taints"),
   affinity: object({
     ...authors("nodeAffinity podAffinity"),
     podAntiAffinity: object({
       preferredDuringSchedulingIgnoredDuringExecution: author(),
-      requiredDuringSchedulingIgnoredDuringExecution: needs("scheduling", "keeps others' Pods off nodes"),
+      requiredDuringSchedulingIgnoredDuringExecution: needs("scheduling", "can keep other Pods off nodes"),
     }),
   }),
   topologySpreadConstraints: author(),
@@ -214,31 +214,31 @@ export const podSpecFields: FieldRules = {
     authors("key operator value effect tolerationSeconds"),
     needs(
       "tolerations",
-      "of every taint, and of taints of Kubernetes itself such as `node-role.kubernetes.io/…`",
+      "tolerations of every taint, and of taints of Kubernetes itself such as `node-role.kubernetes.io/…`",
       toleratesMuch,
     ),
   ),
-  schedulerName: needs("scheduling", "other than default-scheduler", isAnother("default-scheduler")),
+  schedulerName: needs("scheduling", "values other than default-scheduler", isAnother("default-scheduler")),
   schedulingGates: author(),
   workloadRef: needs("scheduling"),
-  priorityClassName: needs("priority", "can put others' Pods off nodes"),
+  priorityClassName: needs("priority", "can evict other Pods"),
   priority: needs("priority"),
-  preemptionPolicy: needs("priority", "other than Never", isAnother("Never")),
-  serviceAccountName: needs("serviceAccountToken", "other than default", isAnother("default")),
-  serviceAccount: needs("serviceAccountToken", "other than default", isAnother("default")),
+  preemptionPolicy: needs("priority", "values other than Never", isAnother("Never")),
+  serviceAccountName: needs("serviceAccountToken", "values other than default", isAnother("default")),
+  serviceAccount: needs("serviceAccountToken", "values other than default", isAnother("default")),
   automountServiceAccountToken: ours("false"),
-  imagePullSecrets: needs("otherSecrets", "but for the target's", isOtherPullSecret),
+  imagePullSecrets: needs("otherSecrets", "except the target's", isOtherPullSecret),
   hostNetwork: needs("hostNetwork"),
   hostPID: needs("hostPID"),
   hostIPC: needs("hostIPC"),
-  hostUsers: author("false isolates more"),
+  hostUsers: author("the value false isolates more"),
   shareProcessNamespace: needs("hostPID"),
   securityContext: object(podSecurity),
-  enableServiceLinks: ours("false: names of others' instances"),
+  enableServiceLinks: ours("false, because the links name other users' instances"),
   readinessGates: author(),
-  runtimeClassName: author("a runtime that the cluster's administrator offers"),
-  overhead: author("the API server wants the runtime class's"),
-  os: never("instances are of Linux", (value) => record(value).name !== "linux"),
-  resourceClaims: needs("resourceClaims", "devices of nodes"),
+  runtimeClassName: author("the cluster's administrator decides which runtimes exist"),
+  overhead: author("the API server requires the value of the runtime class"),
+  os: never("instances run on Linux only", (value) => record(value).name !== "linux"),
+  resourceClaims: needs("resourceClaims", "they name devices of nodes"),
   resources: object({ ...authors("limits requests"), claims: needs("resourceClaims") }),
 }

@@ -32,7 +32,7 @@ const shown = (path: string): string =>
 const free = "the template's"
 
 const decisionOf = ({ decides, needs, refuses, note }: FieldRule): string => {
-  if (decides === "ours") return `ours: ${note}`
+  if (decides === "ours") return `set by the operator: ${note}`
   const permissions = needs.map(({ permission }) => `\`${permission}\``).join(", ")
   if (permissions !== "") return note === "" ? permissions : `${permissions}: ${note}`
   return refuses !== undefined && note !== "" ? `limited: ${note}` : `${free}${note === "" ? "" : `: ${note}`}`
