@@ -122,7 +122,7 @@ describe("patching a target", () => {
     expect((await stored()).spec.resources).toEqual({ limits: { cpu: "1" } })
     expect((await patch({ args: null, resources: null })).body).not.toHaveProperty("resources")
   })
-  test("heeds a version that is named", async () => {
+  test("checks a version that is named", async () => {
     expect((await patch({ paused: true }, { "if-match": '"1"' })).status).toBe(200)
     expect((await patch({ paused: false }, { "if-match": '"1"' })).status).toBe(412)
   })
@@ -252,7 +252,7 @@ describe("many writers of one target", () => {
   })
 })
 
-test("a deletion heeds a version that is named, but no change of the status", async () => {
+test("a deletion checks a version that is named, but no change of the status", async () => {
   await patch({ paused: true })
   await world.cluster.patchStatus(mcpTargetKind, ref, { status: { ready: 1 } })
   expect(await send("DELETE", path, { headers: { "if-match": '"1"' } })).toMatchObject({ status: 412 })

@@ -150,7 +150,7 @@ describe("a log that is followed", () => {
     return new Promise((resolve) => server.close(resolve))
   })
 
-  test("comes line by line, masks secrets across its pieces, and ends with the container's life", async () => {
+  test("comes line by line, masks secrets across its pieces, and ends with the container", async () => {
     ring.add("first")
     const response = await fetch(url, { headers })
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()

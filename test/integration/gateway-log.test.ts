@@ -151,7 +151,7 @@ describe("the decision", () => {
   })
 })
 
-describe("what is refused at the door has its request id in the log too", () => {
+describe("what is rejected at the door has its request id in the log too", () => {
   const head = "authorization: Bearer token-of-alice\r\nconnection: close\r\n"
   test.each([
     ["another host", "GET /mcp/demo?canary-query HTTP/1.1\r\nhost: evil.example\r\n", "HostNotAllowed", "denied"],

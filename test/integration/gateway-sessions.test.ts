@@ -176,7 +176,7 @@ describe("when the instance of a stateful target was replaced", () => {
     },
   )
 
-  test("a server's 400 stands if its life is still the same", async () => {
+  test("a server's 400 stands if its incarnation is still the same", async () => {
     const [first, second] = [await startLegacyServer("one"), await startLegacyServer("two", { unknown: 400 })]
     stage.placement.now = lifeAt(first.url)
     const session = await open("demo")

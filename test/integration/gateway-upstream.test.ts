@@ -192,7 +192,7 @@ describe("an answer", () => {
       expect(new Set((await ended).map(({ status }) => status))).toEqual(new Set(["rejected"]))
       expect(stage.placement.reads.length).toBeLessThanOrEqual(12)
     })
-    test("is left to be resumed if its server lives on", async () => {
+    test("is left to be resumed if its server still runs", async () => {
       await stage.close()
       const clock = fakeClock()
       stage = await startStage({ clock })
@@ -411,7 +411,7 @@ describe("a server that cannot be reached", () => {
 })
 
 describe("connections to servers", () => {
-  test("are reused within a life of the server and closed when the next one begins", async () => {
+  test("are reused within an incarnation of the server and closed when the next one begins", async () => {
     const { url, sockets } = await serve((one, response) => answerJson(response, one, {}))
     for (let count = 0; count < 5; count++) await (await post(stage, message("ping"))).text()
     expect(sockets.size).toBe(1)

@@ -182,7 +182,7 @@ describe("a server that redirects its endpoint", () => {
     expect(error.data).toMatchObject({ code: "UpstreamInvalid", upstream_status: 307 })
     expect(paths()).toEqual(["/", "//", "//"])
   })
-  test("is asked anew where its next life is", async () => {
+  test("is asked for again after a restart of the server", async () => {
     const { url } = await redirecting(() => "/mcp/")
     await post(stage, message("ping"), { target: "open" })
     stage.placement.now = lifeAt(url, "pod-2.0")

@@ -21,7 +21,7 @@ const copy = async (name: string): Promise<Pod> => {
   return await world.cluster.create(podKind, { ...pod, metadata: { ...metadata, name, labels: own } })
 }
 
-test("of two Pods of one instance the newer one lives, and the Service follows it", async () => {
+test("of two Pods of one instance the newer one stays, and the Service follows it", async () => {
   const operator = await world.start()
   await world.make()
   await world.pass(60)
@@ -37,7 +37,7 @@ test("of two Pods of one instance the newer one lives, and the Service follows i
   expect(service?.spec.selector).toEqual({ [labels.pod]: "newer" })
 })
 
-test("of two Pods that were made in the same second, the one that the status names lives", async () => {
+test("of two Pods that were made in the same second, the one that the status names stays", async () => {
   world.kubelet.play([])
   const operator = await world.start()
   await world.make()

@@ -45,7 +45,7 @@ describe("an instance whose spec is refused", () => {
     expect(await world.livePods()).toEqual([])
   })
 
-  it("follows its target when that is mended", async () => {
+  it("follows its target when that is corrected", async () => {
     await world.start()
     const target = await world.makeTarget({ spec: asRoot })
     await world.make({ spec: { ...asRoot, targetUID: target.metadata.uid ?? "", targetGeneration: 1 } })
@@ -57,7 +57,7 @@ describe("an instance whose spec is refused", () => {
     expect(await world.status()).toMatchObject({ phase: "Ready" })
   })
 
-  it("is restarted when that is asked for: another one may be made from a spec that was mended", async () => {
+  it("is restarted when that is asked for: another one may be made from a corrected spec", async () => {
     await world.start()
     await world.make({ spec: asRoot })
     await world.pass(5)

@@ -317,7 +317,7 @@ describe("a failing start", () => {
     expect((await world.events()).filter(({ type }) => type === "Warning")).toHaveLength(1)
   })
 
-  it("whose Pod has no address yet has no life that a gateway could look for", async () => {
+  it("whose Pod has no address yet has no incarnation that a gateway could use", async () => {
     const message = "0/3 nodes are available."
     const conditions = [{ type: "PodScheduled", status: "False", reason: "Unschedulable", message }]
     world.kubelet.play([{ afterMs: 10, status: () => ({ phase: "Pending", conditions }) }])

@@ -40,7 +40,7 @@ describe("an instance that the cluster calls Ready though its port is closed, or
 })
 
 describe("a process that dies", () => {
-  test("is waited for, and its next life has to answer before anything is sent there", async () => {
+  test("is waited for, and its next incarnation has to answer before anything is sent there", async () => {
     const w = await world()
     await bringUp(w)
     w.answering.clear()
@@ -69,7 +69,7 @@ describe("a process that dies", () => {
     expect(asked.placed).toBeDefined()
   })
 
-  test("is another life for whoever asks the cluster, and none once its instance is gone", async () => {
+  test("is another incarnation for whoever asks the cluster, and none once its instance is gone", async () => {
     const w = await world()
     const placed = await bringUp(w)
     expect(await w.placement.currentIncarnation(placed, signal)).toBe("pod-uid.0")

@@ -313,7 +313,7 @@ const describeApply = (bench: Bench): void => {
 }
 
 const describeDeletion = (bench: Bench): void => {
-  test("a delete heeds uid and version", async () => {
+  test("a delete checks uid and version", async () => {
     const { cluster } = bench
     const ref = bench.fresh()
     const first = await cluster.create(mcpTargetKind, targetOf(ref))

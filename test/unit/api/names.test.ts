@@ -78,7 +78,7 @@ test("an instance's name begins with its target's, cut to 34, and says whose kin
   )
 })
 
-test("another target, another life of it or another sharer is another name", () => {
+test("another target, a target that was created again or another sharer is another name", () => {
   fc.assert(
     fc.property(sharer, sharer, (one, other) => {
       fc.pre(one[1] !== other[1] || one[2] !== other[2])
@@ -102,7 +102,7 @@ test("subjects whose readable forms are alike keep their instances apart", () =>
   expect(new Set(keys.map((key) => instanceName("t", "u", key))).size).toBe(keys.length)
 })
 
-test("a key with NULs cannot pose as another sharer of another life of the target", () => {
+test("a key with NULs cannot pose as another sharer of a target that was created again", () => {
   // 36 characters of a UID and the first NUL end the first part, whatever follows
   fc.assert(
     fc.property(uid, uid, subjectKey, (one, other, key) => {

@@ -109,7 +109,7 @@ describe("the planner", () => {
     expect([ask(young), ask(old)]).toEqual(["queued", "granted"])
   })
 
-  it("heeds the limit of a target, and a change of it at once", () => {
+  it("keeps the limit of a target, and a change of it at once", () => {
     const { make, ask, targets, planner } = world(100)
     targets.tell("added", aTarget({ spec: { maxInstances: 1 } }))
     const [a, b] = [make("a"), make("b")]

@@ -83,7 +83,7 @@ describe("the error of an instance that cannot run", () => {
     expect((await tell(false)).data).not.toHaveProperty("log")
   })
 
-  test("takes the log of the life before if the new one has said nothing yet", async () => {
+  test("takes the log of the container before if the new one has said nothing yet", async () => {
     const { tell } = setUp(async ({ previous }) => (previous === true ? "last words" : ""))
     expect((await tell(true)).data).toMatchObject({ log: ["last words"] })
   })

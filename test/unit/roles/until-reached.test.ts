@@ -34,7 +34,7 @@ test("a call is repeated while the API server is away or refuses, at most 2 s ap
   expect(Math.max(...waits)).toBe(2_000)
 })
 
-test("an error that waiting does not mend is thrown at once", async () => {
+test("an error that waiting cannot end is thrown at once", async () => {
   const { result, times } = setUp(["ConfigInvalid"])
   await expect(result).rejects.toMatchObject({ code: "ConfigInvalid" })
   expect(times).toHaveLength(1)

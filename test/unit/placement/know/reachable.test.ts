@@ -249,7 +249,7 @@ describe("which address is used", () => {
     expect(reach.url(starting, true)).toBeUndefined()
   })
 
-  test("what was reported unreachable has to answer again; a report about an earlier life changes nothing", async () => {
+  test("what was reported unreachable has to answer again; a report about an earlier incarnation changes nothing", async () => {
     const { clock, answering, reach } = setUp()
     answering.add(pod).add(service)
     reach.ensure(starting)
