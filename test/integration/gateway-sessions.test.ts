@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { AppError } from "../../src/errors.ts"
 import type { SessionKeys } from "../../src/gateway/session/session-keys.ts"
@@ -269,6 +270,35 @@ describe("when the instance of a stateless target was replaced", () => {
     stage.placement.now = lifeAt(third.url, "pod-2.0", "uid-2")
     expect(await (await use("calm", session)).json()).toMatchObject({ result: { session: "three-1" } })
   })
+
+  const canary = "a secret of bob"
+  test.each<[string, (response: ServerResponse) => unknown]>([
+    ["HTTP status 500", (response) => response.writeHead(500).end(canary)],
+    [
+      "HTTP status 401",
+      (response) => response.writeHead(401, { "www-authenticate": `Bearer realm="${canary}"` }).end(),
+    ],
+    ["no JSON", (response) => response.writeHead(200, { "content-type": "text/plain" }).end(canary)],
+    [
+      "an error",
+      (response) => {
+        response.writeHead(200, { "content-type": "application/json" })
+        response.end(JSON.stringify({ jsonrpc: "2.0", id: 1, error: { code: -32000, message: canary, data: canary } }))
+      },
+    ],
+  ])(
+    "the server's text is not repeated if its answer to initialize is %s: it may be about another user",
+    async (_, refuse) => {
+      const [first, second] = [await startLegacyServer("one"), await startServer((_, response) => refuse(response))]
+      servers.push(second)
+      stage.placement.now = lifeAt(first.url, "pod-1.0")
+      const session = await open("calm")
+      stage.placement.now = lifeAt(second.url, "pod-2.0", "uid-2")
+      const text = await (await use("calm", session)).text()
+      expect(text).toContain("The session could not be opened again")
+      expect(text).not.toContain(canary)
+    },
+  )
 
   test("GET and DELETE make no instance: they are 404 while none lives", async () => {
     const server = await startLegacyServer("one")
