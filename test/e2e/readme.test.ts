@@ -126,7 +126,7 @@ test("the command that npm start shows works as it is", async () => {
 test("npm start prints a URL, tokens for alice, bob and an administrator, and a client configuration", () => {
   for (const word of ["alice", "bob", "admin", "curl", "mcpServers", "notes", "dice"]) expect(started).toContain(word)
   // as it has to be written in a fresh clone
-  expect(started).toContain("'npm run --silent reflow -- token --subject NAME' makes more")
+  expect(started).toContain("'npm run --silent reflow -- token --subject NAME' creates more")
 })
 
 test("the lines after it list and call tools as alice and as bob, each with a server of their own", {

@@ -35,7 +35,7 @@ Try it (alice):
 
 ${callLine(banner, target)}
 
-Client configuration (alice), for ${target}; docs/clients.md has it client by client:
+Client configuration (alice), for ${target}; docs/clients.md has it for each client:
 
 ${JSON.stringify(
   {
@@ -123,7 +123,7 @@ Reflow Gateway ${version}, embedded cluster: for trying out, on this machine onl
   Targets  ${listed === "" ? "none" : listed}
   State    ${stateText(state)}
 
-Tokens, good for 30 days; '${program} token --subject NAME' makes more:
+Tokens, valid for 30 days; '${program} token --subject NAME' creates more:
 
   alice  ${tokens.alice}
   bob    ${tokens.bob}
