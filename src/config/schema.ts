@@ -35,7 +35,7 @@ const kubernetes = z.strictObject({
     .string()
     .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/)
     .default("reflow")
-    .meta({ description: "Namespace of the MCPInstance objects.", allowed: "a namespace's name" }),
+    .meta({ description: "Namespace of targets, instances and credentials.", allowed: "a namespace's name" }),
   kubeconfig: z.string().default("").describe("Path of a kubeconfig; empty = in-cluster."),
   idle_ttl: duration("30m", "Delete an instance after this time without use."),
   max_lifetime: duration("24h", "Replace an instance at this age."),
@@ -43,7 +43,7 @@ const kubernetes = z.strictObject({
   max_instances: z.int().min(1).max(100_000).default(100).describe("Most instances at once; the operator enforces it."),
   hold_timeout: duration(
     "45s",
-    "How long a request waits for its instance to start; MCP clients usually time out after 60 s.",
+    "How long a request waits for its instance to start. Many MCP clients give up after 15 to 60 s (docs/clients.md).",
   ),
   start_timeout: duration("10m", "How long a start may take before it counts as failed."),
   drain_timeout: duration("60s", "How long a drain waits for open calls.", 0),

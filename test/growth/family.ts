@@ -1,4 +1,4 @@
-/** A door for foreign text: whoever stands outside chooses what is read here. The rows of «Doors» in docs/security.md. */
+/** A parser of untrusted text, with its worst cases. The rows of «Parsers of untrusted text» in docs/security.md. */
 export type Door = {
   /** The row's name in docs/security.md, e.g. `body of an MCP request`. */
   readonly name: string
