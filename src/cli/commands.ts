@@ -169,6 +169,6 @@ ${commandLines.join("\n")}
 
 ${flagLines.join("\n")}
 
-Configuration, the first that sets a key wins: flags, environment (REFLOW_KUBERNETES__IDLE_TTL=10m), file, defaults.
+Configuration, highest precedence first: flags, environment (REFLOW_KUBERNETES__IDLE_TTL=10m), file, defaults.
 Exit codes: 0 success, 1 failure, 2 wrong arguments or configuration, 3 the operator lost leadership.
 `

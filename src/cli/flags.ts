@@ -187,7 +187,7 @@ const tokenCommand = (all: Values): Command => {
 
 const runCommand = (all: Values, role: Role | undefined): Command => {
   if (role === undefined)
-    throw wrong(`Say what to do: --role ${roles.join("|")}, or one of the commands ${commandNames.join(", ")}`)
+    throw wrong(`Missing: --role ${roles.join("|")}, or one of the commands ${commandNames.join(", ")}`)
   if (role !== "dev" && all("targets").length > 0)
     throw wrong("--targets can be used with --role dev only: use kubectl apply")
   const fresh = all("fresh").length > 0

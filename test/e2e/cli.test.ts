@@ -28,7 +28,7 @@ test("--help and --version print what they say and nothing else", async () => {
 })
 
 test.each([
-  [[], "UsageInvalid: Say what to do: --role"],
+  [[], "UsageInvalid: Missing: --role"],
   [["--rle", "dev"], "UsageInvalid: Unknown flag --rle; did you mean --role?"],
   [["--role", "dev", "--set", "log.levl=debug"], "--set log.levl: log.levl: unknown key; did you mean log.level?"],
   [["--role", "dev", "--config", "absent.yaml"], "absent.yaml: does not exist"],

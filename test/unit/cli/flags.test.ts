@@ -174,7 +174,7 @@ test("token takes a mail address, and claims that are no text after :=", () => {
 
 describe("wrong use is refused with what to do", () => {
   test.each([
-    [[], "Say what to do: --role gateway|operator|all|dev, or one of the commands config, check, token"],
+    [[], "Missing: --role gateway|operator|all|dev, or one of the commands config, check, token"],
     [["--rol", "dev"], "Unknown flag --rol; did you mean --role?"],
     [["--constructor"], "Unknown flag --constructor"],
     [["-x"], "Unknown flag -x"],
