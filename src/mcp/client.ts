@@ -43,7 +43,7 @@ const Discovery = z.looseObject({
   serverInfo: ServerInfo.optional(),
   _meta: z.looseObject({ [serverKey]: ServerInfo.optional() }).optional(),
 })
-const Opening = z.looseObject({ protocolVersion: z.string().max(64).optional(), serverInfo: ServerInfo.optional() })
+const Opening = z.looseObject({ protocolVersion: z.string().max(64), serverInfo: ServerInfo.optional() })
 const Tools = z.looseObject({
   tools: z.array(z.looseObject({ name: z.string().max(1_024) })),
   nextCursor: z.string().optional(),
@@ -154,37 +154,41 @@ type ServerSession = {
   readonly id: string | undefined
   /** Headers of every request in the session. */
   readonly headers: Readonly<Record<string, string>>
-  readonly protocolVersion: string | undefined
-  readonly server: z.infer<typeof ServerInfo> | undefined
-  /** Status of the server's answer to `notifications/initialized`. */
-  readonly noted: number
+  /** The answer to `initialize`. It has a result, of which only the version was read. */
+  readonly reply: Reply
 }
 
 /**
- * Opens a session: sends `initialize` with these parameters, then `notifications/initialized`. Throws
- * UpstreamUnauthorized and UpstreamInvalid with the server's `status`, and what `ask` throws.
+ * Sends `initialize` with these parameters. Reads no more of the result than a session needs: the caller decides what
+ * else a server must say, and sends {@link noteInitialized}. Throws UpstreamUnauthorized and UpstreamInvalid with the
+ * server's `status` if there is no result, and what `ask` throws.
  */
 export const openSession = async (ask: Ask, params: object): Promise<ServerSession> => {
   const reply = await ask({ method: "initialize", params })
-  const { data } = Opening.safeParse(reply.message?.result)
-  if (data === undefined || reply.status !== 200) throw unexpected("initialize", reply)
-  const { protocolVersion, serverInfo: server } = data
+  const result = reply.message?.result
+  if (result === undefined || result === null) throw unexpected("initialize", reply)
+  const { protocolVersion: revision } = result
   const id = reply.headers.get("mcp-session-id") ?? undefined
   const headers = {
-    ...(protocolVersion === undefined ? {} : { "mcp-protocol-version": protocolVersion }),
+    ...(typeof revision === "string" ? { "mcp-protocol-version": revision } : {}),
     ...(id === undefined ? {} : { "mcp-session-id": id }),
   }
-  const { status: noted } = await ask({ method: "notifications/initialized", params: {}, headers })
-  return { id, headers, protocolVersion, server, noted }
+  return { id, headers, reply }
 }
 
+/** Sends `notifications/initialized`. Resolves with the status of the answer; throws what `ask` throws. */
+export const noteInitialized = async (ask: Ask, { headers }: Pick<ServerSession, "headers">): Promise<number> =>
+  (await ask({ method: "notifications/initialized", params: {}, headers })).status
+
 const inspectLegacy = async (ask: Ask, send: Send, signal: AbortSignal): Promise<Handshake> => {
-  const opened = await openSession(ask, { protocolVersion: newestLegacy, capabilities: {}, clientInfo })
-  const { id, headers, protocolVersion, server } = opened
+  const session = await openSession(ask, { protocolVersion: newestLegacy, capabilities: {}, clientInfo })
+  const { id, headers, reply } = session
   try {
-    if (protocolVersion === undefined)
-      throw new AppError("UpstreamInvalid", { detail: "The server answered initialize without a protocol version." })
+    const { data } = Opening.safeParse(reply.message?.result)
+    if (data === undefined) throw unexpected("initialize", reply)
+    await noteInitialized(ask, session)
     const tools = await listTools(ask, {}, headers)
+    const { protocolVersion, serverInfo: server } = data
     return { era: "legacy", protocolVersion, ...(server === undefined ? {} : { server }), tools }
   } finally {
     if (id !== undefined) await endSession(send, headers, signal)

@@ -5,12 +5,12 @@ import { findJsonFault } from "../intake/json-text.ts"
 import { createEventSplitter, isMessage, parseEvents } from "./sse.ts"
 
 /** A JSON-RPC response; what the server says in an error is not repeated. */
-const Message = z.looseObject({
+const AnswerMessage = z.looseObject({
   id: z.union([z.number(), z.string(), z.null()]).optional(),
-  result: z.looseObject({}).optional(),
-  error: z.looseObject({ code: z.number() }).optional(),
+  result: z.looseObject({}).nullish(),
+  error: z.looseObject({ code: z.number() }).nullish(),
 })
-type Message = z.infer<typeof Message>
+type AnswerMessage = z.infer<typeof AnswerMessage>
 
 const tooLong = (): AppError => new AppError("UpstreamInvalid", { detail: "The server's answer is too long." })
 
@@ -20,11 +20,14 @@ const tooLong = (): AppError => new AppError("UpstreamInvalid", { detail: "The s
  */
 const maxDepth = 100
 
-const parse = (text: string, id: number): Message | undefined => {
+/** True if the message answers request `id`; some servers return a number as text. */
+const answers = (message: AnswerMessage, id: number): boolean => String(message.id) === String(id)
+
+const parse = (text: string, id: number): AnswerMessage | undefined => {
   if (findJsonFault(text, { maxDepth }) !== undefined) return undefined
-  const { data } = Message.safeParse(JSON.parse(text))
+  const { data } = AnswerMessage.safeParse(JSON.parse(text))
   // some servers return no id for a request that they refuse
-  return data !== undefined && (data.id === id || (data.id ?? null) === null) ? data : undefined
+  return data !== undefined && (answers(data, id) || (data.id ?? null) === null) ? data : undefined
 }
 
 /** The id of the request that is answered, and the most bytes of the answer. */
@@ -44,13 +47,13 @@ async function* piecesOf(body: ReadableStream<Uint8Array>, maxBytes: number): As
 const findInStream = async (
   body: ReadableStream<Uint8Array>,
   { id, maxBytes }: Wanted,
-): Promise<Message | undefined> => {
+): Promise<AnswerMessage | undefined> => {
   const splitter = createEventSplitter(maxBytes, tooLong)
   for await (const piece of piecesOf(body, maxBytes)) {
     for (const event of parseEvents(splitter.push(piece).toString())) {
       const { data = "" } = event
       const found = data === "" || !isMessage(event) ? undefined : parse(data, id)
-      if (found?.id === id) return found
+      if (found !== undefined && answers(found, id)) return found
     }
   }
   return undefined
@@ -63,7 +66,7 @@ const readText = async (body: ReadableStream<Uint8Array>, maxBytes: number): Pro
 }
 
 /** A server's answer: `message`, the JSON-RPC response, or `said`, the beginning of a body that is no such response. */
-export type Answered = { readonly message?: Message; readonly said?: string }
+export type Answered = { readonly message?: AnswerMessage; readonly said?: string }
 
 /** Longest `said`, in UTF-16 units. */
 const longestSaid = 500

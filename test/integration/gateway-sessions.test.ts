@@ -271,6 +271,37 @@ describe("when the instance of a stateless target was replaced", () => {
     expect(await (await use("calm", session)).json()).toMatchObject({ result: { session: "three-1" } })
   })
 
+  test.each<[string, object]>([
+    ["names its software without a version", { protocolVersion: "2025-11-25", serverInfo: { name: "x" } }],
+    ["has no information about itself", { protocolVersion: "2025-11-25", serverInfo: null }],
+    ["says its version as a number", { protocolVersion: 3 }],
+  ])("the session goes on if its new server %s: no more is read than the session needs", async (_, result) => {
+    const first = await startLegacyServer("one")
+    const second = await startServer((seen, response) => {
+      if (seen.body.includes('"initialize"')) return answerJson(response, seen, result, { "mcp-session-id": "two" })
+      if (seen.body.includes("notifications/")) return response.writeHead(202).end()
+      answerJson(response, seen, { session: seen.headers["mcp-session-id"] })
+    })
+    servers.push(second)
+    stage.placement.now = lifeAt(first.url, "pod-1.0")
+    const session = await open("calm")
+    stage.placement.now = lifeAt(second.url, "pod-2.0", "uid-2")
+    expect(await (await use("calm", session)).json()).toMatchObject({ result: { session: "two" } })
+  })
+
+  test("the error of a new server that redirects to itself without end says so", async () => {
+    const [first, second] = [
+      await startLegacyServer("one"),
+      await startServer((_, response) => response.writeHead(302, { location: "/x" }).end()),
+    ]
+    servers.push(second)
+    stage.placement.now = lifeAt(first.url, "pod-1.0")
+    const session = await open("calm")
+    stage.placement.now = lifeAt(second.url, "pod-2.0", "uid-2")
+    const { error } = Object(await (await use("calm", session)).json())
+    expect(error.data).toMatchObject({ code: "UpstreamInvalid", upstream_status: 302 })
+  })
+
   const canary = "a secret of bob"
   test.each<[string, (response: ServerResponse) => unknown]>([
     ["HTTP status 500", (response) => response.writeHead(500).end(canary)],

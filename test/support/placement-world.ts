@@ -7,6 +7,7 @@ import { type MCPInstance, type MCPInstanceStatus, mcpInstanceKind } from "../..
 import { type MCPTarget, type MCPTargetSpec, mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import { createCompose } from "../../src/credentials/compose.ts"
 import { createNeedleShare } from "../../src/credentials/needle-share.ts"
+import type { AppError } from "../../src/errors.ts"
 import type { Identity } from "../../src/identity/identity.ts"
 import { type SubjectKey, subjectKeyFor } from "../../src/identity/subject-key.ts"
 import { createPlacement, type PlacementOptions } from "../../src/placement/placement.ts"
@@ -40,14 +41,16 @@ export const options: PlacementOptions = {
   issuers: ["corp"],
 }
 
-/** The cluster, with a note of each call on instances and Secrets. */
-const noting = (cluster: ClusterPort, calls: string[]): ClusterPort =>
+/** The cluster, with a note of each call on instances and Secrets, and with the faults that the test put there. */
+const noting = (cluster: ClusterPort, calls: string[], faults: Map<string, AppError>): ClusterPort =>
   new Proxy(cluster, {
     get: (inner, name: keyof ClusterPort) => {
       const member = inner[name] as (...args: unknown[]) => unknown
       return (...args: unknown[]) => {
         calls.push(`${name} ${(args[0] as { kind?: string } | undefined)?.kind ?? ""}`.trim())
-        return member.apply(inner, args)
+        const fault = faults.get(name)
+        faults.delete(name)
+        return fault === undefined ? member.apply(inner, args) : Promise.reject(fault)
       }
     },
   })
@@ -80,9 +83,10 @@ const setUp = async (spec: Partial<MCPTargetSpec>, more: Partial<PlacementOption
     close: () => instances.close(),
   }
   const replicas: Replica[] = []
+  const faults = new Map<string, AppError>()
   const addReplica = (own: Partial<PlacementOptions> = {}): Replica => {
     const calls: string[] = []
-    const noted = noting(cluster, calls)
+    const noted = noting(cluster, calls, faults)
     const placement = createPlacement({
       needles: createNeedleShare(),
       cluster: noted,
@@ -104,10 +108,13 @@ const setUp = async (spec: Partial<MCPTargetSpec>, more: Partial<PlacementOption
     return replica
   }
   const own = addReplica()
-  return { clock, cluster, target: made, instances, targets, answering, cache, replicas, addReplica, ...own }
+  return { clock, cluster, target: made, instances, targets, answering, cache, faults, replicas, addReplica, ...own }
 }
 
-/** One cluster with its target and replicas; `answering` has the URLs that answer a probe, `cache` what the watch does not see. */
+/**
+ * One cluster with its target and replicas; `answering` has the URLs that answer a probe, `cache` what the watch does not
+ * see, `faults` the error of the next call of a name.
+ */
 export type World = Awaited<ReturnType<typeof setUp>>
 
 const worlds: World[] = []

@@ -1,11 +1,12 @@
 import { AppError, hasCode } from "../../errors.ts"
-import { createAsk, openSession, type Send } from "../../mcp/client.ts"
+import { createAsk, noteInitialized, openSession, type Send } from "../../mcp/client.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Keyed } from "../pipeline.ts"
 import { callServer } from "../wire/call-server.ts"
 import type { Upstream } from "../wire/upstream.ts"
+import { dropBody } from "../wire/upstream-answer.ts"
 import { toWebResponse } from "../wire/web-response.ts"
 import type { OpenSession } from "./session.ts"
 
@@ -34,34 +35,42 @@ const maxAnswerBytes = 2 ** 20
 const refused = (detail: string): AppError =>
   new AppError("UpstreamInvalid", { detail: `The session could not be opened again: ${detail}.` })
 
+type ReopenerDeps = { readonly upstream: Upstream; readonly clock: ClockPort }
+
 type Opening = { readonly session: OpenSession; readonly placement: Placement; readonly input: Keyed }
 
 /**
  * Sends the messages that open the session to the placed server, for the caller of the request that needs the session.
  */
 const sendTo =
-  (upstream: Upstream, { placement, input }: Opening, signal: AbortSignal): Send =>
+  ({ upstream, clock }: ReopenerDeps, { placement, input }: Opening, signal: AbortSignal): Send =>
   async ({ verb, body, headers: { "mcp-session-id": session, ...headers } }) => {
     const timing = { headersTimeoutMs: timeoutMs, lane: "call", signal } as const
     const answer = await callServer(upstream, input, { ...timing, placement, verb, headers, session, body })
-    return toWebResponse(answer, { close: () => answer.abort() })
+    // a body that nobody wants is read to its end, so that its connection can carry the next request
+    return toWebResponse(answer, { close: () => answer.abort(), cancel: () => void dropBody(answer, clock) })
   }
 
 /** The error without the server's own text, which may hold data of another user. */
-const toRefused = ({ data, message }: AppError): AppError =>
-  refused(typeof data?.status === "number" ? `the server answered ${data.status} to initialize` : message)
+const toRefused = (status: number): AppError =>
+  refused(
+    status === 200
+      ? "the server's answer to initialize is no result of MCP"
+      : `the server answered ${status} to initialize`,
+  )
 
 /** Opens the session with the client's own `initialize`. Resolves with the server's session id. */
-const openAgain = async (upstream: Upstream, opening: Opening, signal: AbortSignal): Promise<string | undefined> => {
-  const ask = createAsk(sendTo(upstream, opening, signal), { signal, maxBytes: maxAnswerBytes })
+const openAgain = async (deps: ReopenerDeps, opening: Opening, signal: AbortSignal): Promise<string | undefined> => {
+  const ask = createAsk(sendTo(deps, opening, signal), { signal, maxBytes: maxAnswerBytes })
   try {
-    const { id, noted } = await openSession(ask, opening.session.initialize ?? {})
+    const opened = await openSession(ask, opening.session.initialize ?? {})
+    if (opened.reply.status !== 200) throw toRefused(opened.reply.status)
+    const noted = await noteInitialized(ask, opened)
     if (noted >= 300) throw refused(`the server answered ${noted} to notifications/initialized`)
-    return id
+    return opened.id
   } catch (error) {
-    throw hasCode(error, "UpstreamInvalid", "UpstreamUnauthorized") && error.data !== undefined
-      ? toRefused(error)
-      : error
+    const isAnswer = hasCode(error, "UpstreamInvalid", "UpstreamUnauthorized") && typeof error.data?.status === "number"
+    throw isAnswer ? toRefused(Number(error.data?.status)) : error
   }
 }
 
@@ -71,13 +80,13 @@ type Entry = { readonly incarnation: string; readonly id: Promise<string | undef
  * Creates the reopener. An attempt continues when the client that caused it disconnects, because its next request needs
  * it.
  */
-export const createReopener = (deps: { readonly upstream: Upstream; readonly clock: ClockPort }): Reopener => {
+export const createReopener = (deps: ReopenerDeps): Reopener => {
   const entries = new Map<string, Entry>()
 
   const start = (session: OpenSession, placement: Placement, input: Keyed): Entry => {
     const limit = new AbortController()
     const cancel = deps.clock.timer(timeoutMs, () => limit.abort(refused("the server took too long")))
-    const id = openAgain(deps.upstream, { session, placement, input }, limit.signal).finally(cancel)
+    const id = openAgain(deps, { session, placement, input }, limit.signal).finally(cancel)
     const entry = { incarnation: placement.incarnation, id }
     id.catch(() => {
       if (entries.get(session.sealed) === entry) entries.delete(session.sealed)

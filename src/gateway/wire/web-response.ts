@@ -6,14 +6,16 @@ import type { UpstreamAnswer } from "./upstream-answer.ts"
 type WebResponseOptions = {
   /** Makes the filter of the tool policy; called only if there is a body. Throws UpstreamInvalid. */
   readonly filter?: (() => BodyFilter | undefined) | undefined
-  /** Ends the exchange; called when the body has ended, has failed or was cancelled. */
+  /** Ends the exchange; called when the body has ended or has failed, possibly more than once. */
   readonly close: () => void
+  /** Called instead of `close` when the reader does not want the rest of the body; default `close`. */
+  readonly cancel?: () => void
 }
 
-type Reading = { readonly filter: BodyFilter | undefined; readonly close: () => void }
+type Reading = Pick<WebResponseOptions, "close" | "cancel"> & { readonly filter: BodyFilter | undefined }
 
 /** The body as a stream with backpressure. */
-const streamOf = (answer: UpstreamAnswer, { filter, close }: Reading): ReadableStream<Uint8Array> =>
+const streamOf = (answer: UpstreamAnswer, { filter, close, cancel = close }: Reading): ReadableStream<Uint8Array> =>
   new ReadableStream<Uint8Array>({
     start: (controller) => {
       const give = (bytes: Buffer): boolean => {
@@ -47,7 +49,7 @@ const streamOf = (answer: UpstreamAnswer, { filter, close }: Reading): ReadableS
       })
     },
     pull: () => answer.resume(),
-    cancel: close,
+    cancel,
   })
 
 /** Headers of an answer that an MCP client needs. */
@@ -58,7 +60,8 @@ const withoutBody: readonly number[] = [204, 205, 304]
  * A server's answer as a Response of the Fetch standard, for our own MCP client. The session id is the server's own.
  * Throws UpstreamInvalid for a status outside 200 to 599, and what `filter` throws; the exchange is closed then.
  */
-export const toWebResponse = (answer: UpstreamAnswer, { filter, close }: WebResponseOptions): Response => {
+export const toWebResponse = (answer: UpstreamAnswer, options: WebResponseOptions): Response => {
+  const { filter, close } = options
   try {
     const { status } = answer
     if (status < 200 || status > 599)
@@ -69,7 +72,7 @@ export const toWebResponse = (answer: UpstreamAnswer, { filter, close }: WebResp
       if (value !== undefined) headers.set(name, String(value))
     }
     if (!withoutBody.includes(status))
-      return new Response(streamOf(answer, { filter: filter?.(), close }), { status, headers })
+      return new Response(streamOf(answer, { ...options, filter: filter?.() }), { status, headers })
     close()
     return new Response(null, { status, headers })
   } catch (error) {

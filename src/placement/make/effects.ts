@@ -63,6 +63,16 @@ type EffectDeps = {
 /** How long the error of one failure is repeated before its log is read again. */
 const failureMs = 5_000
 
+/** Asks the API server after a conflict: another instance can have the name, or many writes met. */
+const isStillThere = async (view: InstanceView, { name, uid }: InstanceId): Promise<boolean> => {
+  try {
+    return (await view.confirm(name))?.metadata.uid === uid
+  } catch {
+    // what cannot be read is not known to be gone
+    return true
+  }
+}
+
 const useWriter = (deps: EffectDeps) => {
   const { cluster, namespace, view, log } = deps
   return async ({ name, uid }: InstanceId, status: Readonly<Record<string, unknown>>): Promise<Written> => {
@@ -74,11 +84,11 @@ const useWriter = (deps: EffectDeps) => {
       view.learn(await cluster.patchStatus(mcpInstanceKind, { namespace, name }, patch))
       return "written"
     } catch (error) {
-      if (!hasCode(error, "ApiNotFound", "ApiConflict")) {
+      if (hasCode(error, "ApiNotFound")) view.learnDeleted(name, uid)
+      else if (!hasCode(error, "ApiConflict") || (await isStillThere(view, { name, uid }))) {
         log.warn("use of an instance could not be recorded", { instance: name, error })
         return "failed"
       }
-      view.learnDeleted(name, uid)
       return "gone"
     }
   }

@@ -1,6 +1,17 @@
 import { describe, expect, test } from "vitest"
+import { AppError } from "../../../src/errors.ts"
 import { condition } from "../../support/build/placed.ts"
-import { bringUp, conditions, minute, only, remove, report, type World, world } from "../../support/placement-world.ts"
+import {
+  ask,
+  bringUp,
+  conditions,
+  minute,
+  only,
+  remove,
+  report,
+  type World,
+  world,
+} from "../../support/placement-world.ts"
 
 describe("use", () => {
   test("of a call is told from its second second to its end", async () => {
@@ -63,6 +74,20 @@ describe("use", () => {
   ])("of a silent stream %s ends with its last byte", async (_, streamTTL) => {
     const w = await world(streamTTL === undefined ? {} : { streamTTL })
     expect(await recordedAfter(w)).toBe(0)
+  })
+
+  test("that meets another write is recorded later, and its instance counts as there", async () => {
+    const w = await world()
+    const placed = await bringUp(w)
+    w.faults.set("patchStatus", new AppError("ApiConflict", { detail: "the object has been modified" }))
+    w.placement.beginCall(placed)
+    await w.clock.advance(2_000)
+    expect((await only(w)).status?.inUseBy).toBeUndefined()
+    const next = ask(w)
+    await w.clock.advance(0)
+    expect(next.placed).toMatchObject({ instanceUID: placed.instanceUID })
+    await w.clock.advance(60_000)
+    expect(Object.keys((await only(w)).status?.inUseBy ?? {})).toEqual(["gw-0"])
   })
 
   test("of an instance that is gone writes nothing to its successor", async () => {

@@ -69,6 +69,33 @@ test("a legacy server is opened, asked for all pages of its tools, and its sessi
   ])
 })
 
+/** A legacy server with one session and no tools, whose answers to initialize have this status and result. */
+const legacy = (status: number, result: object): Reply => {
+  const headers = { "content-type": "application/json", "mcp-session-id": "abc" }
+  return ({ id, method }, response) => {
+    if (method === "server/discover") return void response.writeHead(400).end()
+    const answer = method === "initialize" ? { id: String(id), result, error: null } : { id, result: { tools: [] } }
+    response.writeHead(status, headers).end(JSON.stringify({ jsonrpc: "2.0", ...answer }))
+  }
+}
+
+test("a server may create its session with 201, answer with the id as text, and with an error that is null", async () => {
+  const { url } = await serve(legacy(201, { protocolVersion: "2025-06-18" }))
+  expect(await handshake(at(url), patience())).toEqual({ era: "legacy", protocolVersion: "2025-06-18", tools: [] })
+})
+
+test("a session that was opened is ended if the server names no version, and if it breaks at the notification", async () => {
+  const unnamed = await serve(legacy(200, { protocolVersion: 3 }))
+  const error = await handshake(at(unnamed.url), patience()).catch((each: unknown) => each)
+  expect(error).toMatchObject({ code: "UpstreamInvalid", data: { status: 200 } })
+  expect(unnamed.asked.map(({ verb, method }) => method || verb)).toEqual(["server/discover", "initialize", "DELETE"])
+  const broken = await serve(legacy(200, { protocolVersion: "2025-06-18" }))
+  const send: Send = (request) =>
+    request.body?.includes("notifications/") ? Promise.reject(new Error("broken off")) : at(broken.url)(request)
+  expect(await codeOf(handshake(send, patience()))).toBe("UpstreamUnreachable")
+  expect(broken.asked.map(({ verb, method }) => method || verb)).toEqual(["server/discover", "initialize", "DELETE"])
+})
+
 test("a server without tools has none", async () => {
   const { url } = await serve(({ id, method }, response) => {
     const answer =
