@@ -18,8 +18,8 @@ type FreshView<T extends KubeObject> = {
   learn(object: T): boolean
   /**
    * Takes a "not found" answer for the object with this UID: the view no longer shows that object, even if the cache
-   * still does. Does not concern an object of the same name with another UID. False if the view did not have the
-   * object.
+   * still does, nor an older object that the cache still has under this name. Ignored if the view shows another object by
+   * now. False if the view did not have the object.
    */
   gone(name: string, uid: string): boolean
   /** Applies `show` again to the object of this name, and counts it as unconfirmed from now. */
@@ -67,7 +67,8 @@ const createEnded = (clock: ClockPort) => {
   const hidden = new Set<string>()
   const since = new Map<string, number>()
   return {
-    has: (uid: string | undefined): boolean => uid !== undefined && (hidden.has(uid) || since.has(uid)),
+    has: (uid: string | undefined): boolean =>
+      uid !== undefined && (hidden.has(uid) || clock.now() - (since.get(uid) ?? Number.NEGATIVE_INFINITY) <= endedMs),
     /** An answer said "not found" while the cache still shows the object. */
     hide: (uid: string | undefined): void => {
       if (uid !== undefined) hidden.add(uid)
@@ -118,10 +119,8 @@ export const createFreshView = <T extends KubeObject>(
     if (known === undefined || !ahead.has(object.metadata.name)) return false
     return isLater(versionOf(known), versionOf(object)) ?? uidOf(known) === uidOf(object)
   }
-  const follow = ({ type, object, previous }: Change<T>): void => {
+  const follow = ({ type, object }: Change<T>): void => {
     const { name, uid } = object.metadata
-    // another object has the name now, so the previous one was deleted
-    if (previous !== undefined && uidOf(previous) !== uid) ended.note(uidOf(previous))
     if (type === "deleted") {
       ended.note(uid)
       if (uidOf(objects.get(name)) === uid) drop(name)

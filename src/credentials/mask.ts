@@ -153,7 +153,7 @@ export const maskRead = async (
   needles: Needles,
   { limitBytes, ...by }: MaskingFor & { readonly limitBytes: number },
 ): Promise<string> => {
-  // a cut inside a character changes the length by the bytes of that character, 4 at most
+  // a cut inside a character changes the length by the missing bytes of that character, 3 at most
   if (Buffer.byteLength(text) < limitBytes - 3) return await mask(text, needles, by)
   const lines = text.slice(0, text.lastIndexOf("\n") + 1)
   if (lines !== "") return await mask(lines, needles, by, { cut: true })

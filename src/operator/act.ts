@@ -30,21 +30,23 @@ export const refresh = async <T extends KubeObject>(
   view: View<T>,
   name: string,
 ): Promise<void> => {
+  // the UID of before the read: meanwhile the watch may show another object of this name, which the answer is not about
+  const before = view.get(name)?.metadata.uid
   const object = await cluster.get(kind, { namespace, name }, { signal })
-  if (object === undefined) view.gone(name)
-  else view.learn(object)
+  if (object !== undefined) view.learn(object)
+  else if (before !== undefined) view.gone(name, before)
 }
 
 const refusalOf = (refused: string, error: AppError): Refusal => {
   const kind = refused === podKind.kind ? "Pod" : "Service"
   const refusal = (reason: Refusal["reason"], what: string): Refusal => ({
     reason,
-    message: `${what} It is tried again, ever less often. ${error.message}`.slice(0, 900),
+    message: `${what} It is tried again, at growing intervals. ${error.message}`.slice(0, 900),
   })
   if (error.code === "ApiInvalid")
     return refusal(
       `${kind}Invalid`,
-      `The API server rejects the ${kind} as invalid, for the reason below: correct the target.`,
+      `The API server rejects the ${kind} as invalid, for the reason at the end of this message: correct the target.`,
     )
   if (error.code === "QuotaExceeded")
     return refusal("QuotaExceeded", `The namespace's quota has no room for the ${kind}: raise it, or free some of it.`)
@@ -53,7 +55,7 @@ const refusalOf = (refused: string, error: AppError): Refusal => {
   const rules = "(Pod Security, webhook, RBAC)"
   return refusal(
     `${kind}Forbidden`,
-    `The API server forbids the ${kind}, for the reason below: change the target, or the rule ${rules}.`,
+    `The API server forbids the ${kind}, for the reason at the end of this message: change the target, or the rule ${rules}.`,
   )
 }
 

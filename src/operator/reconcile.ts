@@ -119,7 +119,7 @@ const reportTrouble = async (deps: ReconcileDeps, name: string, error: unknown, 
   if (signal.aborted || isAbort(error) || hasCode(error, ...passing) || isOutage(error)) return
   // the message of an error that is no AppError may contain anything
   const cause = isAppError(error) ? error.message : "an internal error of the operator; its log has the details."
-  const message = `It is tried again, ever less often: ${cause}`.slice(0, 900)
+  const message = `It is tried again, at growing intervals: ${cause}`.slice(0, 900)
   try {
     const seen = observe(at, name)
     if (seen === undefined) return

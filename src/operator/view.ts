@@ -20,11 +20,14 @@ export type View<T extends KubeObject> = {
   learn(object: T): void
   /** Records that this operator deleted the object: from now on it counts as terminating. */
   ended(object: T): void
-  /** Records that a read of the API server found no object of this name. */
-  gone(name: string): void
+  /**
+   * Records that a read of the API server found no object of this name; `uid` is that of the object that the view showed
+   * before the read. Ignored if the view shows another object by now.
+   */
+  gone(name: string, uid: string): void
   /** True if for at least `ms` the reflection has not confirmed what the view has under this name. */
   doubtful(name: string, ms: number): boolean
-  /** The listener is called after the view has the change, with the view's object. Returns the unsubscribe function. */
+  /** The listener is called after the view has the change, with the cache's objects. Returns the unsubscribe function. */
   subscribe(listener: (change: Change<T>) => void): () => void
   close(): void
 }
@@ -97,7 +100,7 @@ export const createView = <T extends KubeObject>(reflection: Reflection<T>, cloc
       ending.add(uid)
       if (view.get(name)?.metadata.uid === uid) view.touch(name)
     },
-    gone: (name) => void view.gone(name, view.get(name)?.metadata.uid ?? ""),
+    gone: (name, uid) => void view.gone(name, uid),
     doubtful: (name, ms) => {
       const since = view.unconfirmedSince(name)
       return since !== undefined && clock.now() - since >= ms

@@ -43,7 +43,7 @@ const forUsers = (status: number): Row => [status, status, status, 404]
 const forOwner = (status: number): Row => [status, status, 404, 404]
 const forAll = (status: number): Row => [status, status, status, status]
 
-/** The answer to each call by each caller. NoIdentity, and who has a token for MCP only, gets 401 from all of them. */
+/** The answer to each call by each caller. A call without an identity, or with a token for MCP only, gets 401 from all of them. */
 const rights: Readonly<Record<OperationName, Row>> = {
   getDocument: forAll(200),
   createTarget: forAdmins(201),

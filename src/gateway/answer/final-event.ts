@@ -108,7 +108,7 @@ const toEvent = (message: string): string => `event: message\ndata: ${message}\n
 const errorEvent = (placed: Placed, error: AppError): string =>
   toEvent(toRpcError(error, placed, { requestId: placed.requestId, idText: placed.reading?.idText }).body)
 
-type LastWordsDeps = { readonly placement: Pick<PlacementPort, "stillRuns"> }
+type FinalEventDeps = { readonly placement: Pick<PlacementPort, "stillRuns"> }
 
 /**
  * The error of a request whose server broke off during its answer. It asks the client to retry only where a repetition
@@ -121,7 +121,7 @@ export const brokenOff = ({ messages }: Placed): AppError =>
   })
 
 /** For the stream that answers a call. */
-const ofCall = (placed: Placed, deps: LastWordsDeps, watch: AnswerWatch): FinalEvent => ({
+const ofCall = (placed: Placed, deps: FinalEventDeps, watch: AnswerWatch): FinalEvent => ({
   sent: watch.sent,
   isAnswered: () => watch.answered() === "yes",
   serverEnded: () => (watch.answered() === "no" ? errorEvent(placed, brokenOff(placed)) : undefined),
@@ -156,7 +156,7 @@ const ofSubscription = (placed: Placed, idText: string): FinalEvent => ({
  * The {@link FinalEvent} for a request's event stream; undefined for a stream without a request id, as the legacy era's
  * GET.
  */
-export const finalEventOf = (placed: Placed, deps: LastWordsDeps): FinalEvent | undefined => {
+export const finalEventOf = (placed: Placed, deps: FinalEventDeps): FinalEvent | undefined => {
   const idText = placed.reading?.idText
   if (idText === undefined) return undefined
   return placed.openStream ? ofSubscription(placed, idText) : ofCall(placed, deps, createAnswerWatch(idText))

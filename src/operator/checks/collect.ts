@@ -93,5 +93,5 @@ export const idle: Check = (snapshot) => {
   if (use.live.length > 0) return { until: use.nextExpiry }
   if (now < until) return { until }
   const ttl = parseDuration(instance.spec.idleTTL ?? "") ?? settings.idle_ttl
-  return drainAndEnd(snapshot, "Idle", `NoIdentity used it for ${durationText(ttl)}.`)
+  return drainAndEnd(snapshot, "Idle", `No request used it for ${durationText(ttl)}.`)
 }

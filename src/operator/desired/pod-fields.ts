@@ -87,6 +87,11 @@ const podSecurity: FieldRules = {
 
 const containerSecurity: FieldRules = {
   ...kernel,
+  appArmorProfile: needs(
+    "privileged",
+    "only Unconfined; without the permission the operator removes other profiles",
+    isUnconfined,
+  ),
   capabilities: object({
     add: needs("capabilities"),
     drop: ours("ALL, unless `capabilities` is allowed"),

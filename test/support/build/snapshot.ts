@@ -10,7 +10,7 @@ import { aPod, readyStatus } from "./pod.ts"
 import { aService } from "./service.ts"
 import { someSettings } from "./settings.ts"
 
-/** NoIdentity has used it. */
+/** Nobody has used it. */
 export const unused: Use = { live: [], expired: [], nextExpiry: undefined, lastUse: undefined }
 
 /** A gateway uses it now. */

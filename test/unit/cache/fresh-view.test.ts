@@ -35,8 +35,7 @@ const makers = {
   "the operator's view": () => {
     const { clock, reflection, tell } = reflected()
     const { get, learn, gone } = createView(reflection, clock)
-    // it asks by name alone, of the object that it knows
-    const view: Known = { get, learn, gone: (uid) => get(name)?.metadata.uid === uid && gone(name) }
+    const view: Known = { get, learn, gone: (uid) => gone(name, uid) }
     return { clock, tell, view }
   },
   "placement's view": () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest"
-import type { Pod } from "../../../src/api/kinds/pod.ts"
+import { type Pod, podKind } from "../../../src/api/kinds/pod.ts"
+import { refresh } from "../../../src/operator/act.ts"
 import { createView } from "../../../src/operator/view.ts"
+import type { ClusterPort } from "../../../src/ports/cluster.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { aPod } from "../../support/build/pod.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
@@ -47,10 +49,25 @@ describe("a view", () => {
     expect(view.doubtful(name, 10_000)).toBe(true)
     tell("added", pod("5"))
     expect(view.doubtful(name, 0)).toBe(false)
-    view.gone(name)
+    view.gone(name, "u1")
     expect(view.get(name)).toBeUndefined()
     tell("modified", pod("6"))
     expect(view.get(name), "what is gone does not come back").toBeUndefined()
     expect(view.controlledBy(ownerUID)).toEqual([])
+  })
+
+  it("keeps an object that got the name while a read found nothing under it", async () => {
+    const { view, tell } = aView()
+    tell("added", pod("4"))
+    const get = async () => {
+      tell("deleted", pod("5"))
+      tell("added", pod("6", "u2"))
+      return undefined
+    }
+    const { signal } = new AbortController()
+    await refresh({ cluster: { get } as unknown as ClusterPort, namespace: "reflow", signal }, podKind, view, name)
+    expect(view.get(name)?.metadata.uid).toBe("u2")
+    tell("modified", pod("7", "u2"))
+    expect(view.get(name)?.metadata.resourceVersion).toBe("7")
   })
 })

@@ -1,4 +1,4 @@
-/** NoIdentity gets another's subject key by what they can put into their own claims. */
+/** Nobody gets another user's subject key by what they can put into their own claims. */
 import fc from "fast-check"
 import { beforeAll, describe, expect, test } from "vitest"
 import { systemClock } from "../../../src/adapters/system/clock.ts"
