@@ -169,14 +169,14 @@ const untilSignal = (): AbortSignal => {
 }
 
 const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" }>): Promise<ExitCode> => {
-  const { againBy, checkApart, errandOf, runErrand } = await import("./roles/check/plugin-apart.ts")
+  const { restartCommand, checkApart, childTaskOf, runChildTask } = await import("./roles/check/plugin-apart.ts")
   const environment = processEnvironment()
-  const errand = errandOf(environment)
+  const task = childTaskOf(environment)
   const write = (text: string) => void process.stdout.write(text)
-  if (errand !== undefined) return (await runErrand({ ...how, path: paths[errand.index] ?? "" }, errand, write)) ? 0 : 1
+  if (task !== undefined) return (await runChildTask({ ...how, path: paths[task.index] ?? "" }, task, write)) ? 0 : 1
   const print = (text: string) => void process.stderr.write(text)
   const signal = untilSignal()
-  const again = againBy(process.argv, environment)
+  const again = restartCommand(process.argv, environment)
   let ok = true
   for (const index of paths.keys()) ok = (await checkApart(again, { index, write, print, signal })) && ok
   return ok ? 0 : 1

@@ -2,8 +2,7 @@ import { z } from "zod"
 import type { Rule } from "./kinds/kind.ts"
 
 /** An expression of the Common Expression Language (CEL) that is true if the text `self` matches `pattern`. */
-export const matchesCEL = (self: string, pattern: RegExp): string =>
-  `${self}.matches(${JSON.stringify(pattern.source)})`
+const matchesCEL = (self: string, pattern: RegExp): string => `${self}.matches(${JSON.stringify(pattern.source)})`
 
 /**
  * A text that matches `pattern`. `message` says what the text must be. The CRD has the pattern a second time as a CEL

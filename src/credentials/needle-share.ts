@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { AppError } from "../errors.ts"
 import { createShares, type Shares } from "../intake/bodies.ts"
+import { unlessAborted } from "../waiting/until-aborted.ts"
 import { makeNeedles, type Needles } from "./needles.ts"
 
 /** Needles in use. */
@@ -59,19 +60,6 @@ const takePlace = (places: Shares, owner: string): (() => void) => {
   }
 }
 
-/** The promise's result; rejects with the signal's reason if the signal aborts first. */
-const orAborted = async <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> => {
-  signal.throwIfAborted()
-  const aborted = Promise.withResolvers<never>()
-  const abort = () => aborted.reject(signal.reason)
-  signal.addEventListener("abort", abort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener("abort", abort)
-  }
-}
-
 /**
  * Makes a share for one process. Needles of long values are made one after the other, so that the memory for making
  * them is needed only once. They are kept until the last lease on them ends.
@@ -127,7 +115,7 @@ export const createNeedleShare = ({
         leavePlace()
       }
       try {
-        return { needles: await orAborted(entry.needles, signal), end }
+        return { needles: await unlessAborted(entry.needles, signal), end }
       } catch (error) {
         end()
         throw error

@@ -6,7 +6,7 @@ import type { TelemetryPort } from "../ports/telemetry.ts"
 import type { Answered, Known } from "./pipeline.ts"
 
 /** Status logged and counted for a client that disconnected before its answer (nginx' convention). */
-export const clientLeft = 499
+const clientLeft = 499
 
 /** A finished request, as it is counted. */
 type Counted = {
@@ -61,7 +61,7 @@ const define = (telemetry: TelemetryPort) => ({
 })
 
 /** Defines the metrics of requests. */
-export const createRequestMetrics = (telemetry: TelemetryPort): RequestMetrics => {
+const createRequestMetrics = (telemetry: TelemetryPort): RequestMetrics => {
   const metrics = define(telemetry)
   return {
     began: () => metrics.inFlight.inc(),

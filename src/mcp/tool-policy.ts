@@ -166,7 +166,7 @@ const maxSteps = 2 ** 23
  * The policy for the names of one answer. `allows` throws UpstreamInvalid after some 100 ms of comparisons in all,
  * which only many long names under many long globs need.
  */
-export const boundPolicy = ({ allows, steps = 1 }: ToolPolicy): ToolPolicy => {
+const boundPolicy = ({ allows, steps = 1 }: ToolPolicy): ToolPolicy => {
   let taken = 0
   return {
     steps,

@@ -5,7 +5,7 @@ import { evictableIdleMs } from "../signals/last-used.ts"
 import { isRetained } from "../signals/restart.ts"
 import type { QueueReason } from "./reasons.ts"
 import type { Use } from "./snapshot.ts"
-import { moment } from "./start.ts"
+import { moment } from "./time.ts"
 
 /** An instance, as far as the limits depend on it. Times are in milliseconds since the epoch. */
 export type Member = {

@@ -7,7 +7,8 @@ import { clockSkewMs } from "../ports/clock.ts"
 import { evictableIdleMs, idleFrom } from "../signals/last-used.ts"
 import { isRetained } from "../signals/restart.ts"
 import type { Snapshot } from "./snapshot.ts"
-import { moment, wasReady } from "./start.ts"
+import { wasReady } from "./start.ts"
+import { moment } from "./time.ts"
 
 /** How long a failed instance that no request waits for is kept, so that its failure can be read. */
 const failedMs = 5 * 60_000

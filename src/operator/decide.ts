@@ -17,6 +17,7 @@
  */
 import { findCondition, withCondition } from "../api/kinds/kind.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
+import { missingService, nameConflict, predecessors, staleService } from "./checks/objects.ts"
 import {
   backingOff,
   lostPod,
@@ -32,20 +33,16 @@ import {
   expandsTooFar,
   followTarget,
   invalidSpec,
-  missingService,
-  nameConflict,
-  predecessors,
-  staleService,
   tooPrivileged,
   unknownTemplate,
 } from "./checks/spec.ts"
 import { startTimeoutOf } from "./desired/pod.ts"
 import { notesOf } from "./events.ts"
 import type { ReadyReason } from "./reasons.ts"
-import { judge, probeCheckMs, puzzlingFrom } from "./server-state.ts"
+import { judge, probeCheckMs, probeFailureFrom } from "./server-state.ts"
 import type { Check, Decision, Observation, Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { nextAfter, stamp } from "./start.ts"
 import { nextStatus, pendingReason, statusPatch, statusUntil } from "./status.ts"
+import { nextAfter, stamp } from "./time.ts"
 
 /** The checks, in order. The comment behind a check says what happens to the instance if the check applies. */
 export const checks = {
@@ -127,7 +124,7 @@ export const toSnapshot = (observation: Observation): Snapshot => ({
 
 /** When the cause of a failing startup probe is to be read next; undefined if it need not be. */
 const probeUntil = ({ pod, now }: Snapshot): number | undefined => {
-  const from = puzzlingFrom(pod)
+  const from = probeFailureFrom(pod)
   return from === undefined || now < from ? from : now + probeCheckMs
 }
 

@@ -1,14 +1,14 @@
-import { type Container, type ContainerStatus, type Pod, serverContainer } from "../api/kinds/pod.ts"
+import { type ContainerStatus, type Pod, serverContainer } from "../api/kinds/pod.ts"
+import { mayQuote } from "./kubelet-message.ts"
 import type { ReadyReason } from "./reasons.ts"
-import { moment } from "./start.ts"
+import { moment } from "./time.ts"
 
 /** A cause other than the server that keeps a Pod from being Ready; as reason and message of the condition Ready. */
 type OtherTrouble = { readonly reason: ReadyReason; readonly message: string }
 
-/** Reasons whose message quotes the container's command line or environment, which may hold a secret. */
-const mayQuote = /^(?:Run|Create)Container/
 /** Reasons of a container that is starting without trouble. */
-const inPassing: readonly string[] = ["PodInitializing", "ContainerCreating"]
+const passingReasons: readonly string[] = ["PodInitializing", "ContainerCreating"]
+
 /** A container that must end, or become ready, may take this long before it counts as trouble. */
 const patienceMs = 10_000
 
@@ -19,7 +19,7 @@ const crashOf = ({ state = {}, lastState, ready }: ContainerStatus): string | un
   const { waiting, terminated = lastState?.terminated } = state
   if (ready || terminated === undefined || terminated.exitCode === 0) return undefined
   const isBetween =
-    waiting === undefined || waiting.reason === "CrashLoopBackOff" || inPassing.includes(waiting.reason ?? "")
+    waiting === undefined || waiting.reason === "CrashLoopBackOff" || passingReasons.includes(waiting.reason ?? "")
   return isBetween ? `it ended with exit code ${terminated.exitCode}` : undefined
 }
 
@@ -31,7 +31,7 @@ const troubleOf = (status: ContainerStatus, now: number): string | undefined => 
   if (crash !== undefined) return crash
   if (waiting !== undefined) {
     const { reason = "", message = "" } = waiting
-    if (inPassing.includes(reason) || reason === "") return undefined
+    if (passingReasons.includes(reason) || reason === "") return undefined
     return [reason, mayQuote.test(reason) ? "" : message]
       .filter((each) => each !== "")
       .join(": ")
@@ -91,7 +91,7 @@ const gateTrouble = (pod: Pod): OtherTrouble | undefined => {
 const isServer = ({ name }: ContainerStatus): boolean => name === serverContainer
 
 /** Another container that is not ready. If the server is ready, a container that only starts is reported too. */
-const besideTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
+const containerTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
   const containers = pod.status?.containerStatuses ?? []
   const sidecars = (pod.status?.initContainerStatuses ?? []).filter(({ state }) => state?.terminated?.exitCode !== 0)
   const unready = [...containers.filter((each) => !isServer(each)), ...sidecars].filter(({ ready }) => !ready)
@@ -108,32 +108,8 @@ const besideTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
 
 /** What keeps a Pod from being Ready although its server has answered: a container, a gate, or the node. */
 export const readyTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
-  const other = besideTrouble(pod, now) ?? gateTrouble(pod)
+  const other = containerTrouble(pod, now) ?? gateTrouble(pod)
   if (other !== undefined || !isTrue(pod, "ContainersReady")) return other
   const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it reports again, or until other Pods replace them.`
   return { reason: "NodeNotReady", message }
-}
-
-/** Reasons whose message is written after `$(NAME)` was expanded: the expanded text may be a secret. */
-const afterExpansion = new Set(["RunContainerError", "CreateContainerError", "CreateContainerConfigError"])
-
-/** Messages about a missing Secret or a missing key in one: they have names only, no value. */
-const secretMessage = /^(secret "[-.a-z0-9]+" not found|couldn't find key [-._a-zA-Z0-9]+ in Secret [-./a-z0-9]+)$/
-
-/** Replacement for a message that is not repeated. */
-const unrepeated = "see the status of its Pod; the cause is not repeated here, since its $(NAME) may be a secret"
-
-const expands = ({ command = [], args = [], volumeMounts = [] }: Container): boolean =>
-  JSON.stringify([command, args, volumeMounts]).includes("$(")
-
-/**
- * `detail`, the kubelet's message about a container that did not start for `reason`, as it may be shown in status,
- * Events, logs and responses. A runtime quotes the program that it did not find; without an entrypoint that is the
- * first argument. So the message is replaced if the container has a `$(NAME)` in its command line or mounts: the
- * operator may not read the value of NAME.
- */
-export const repeatable = (pod: Pod, reason: string, detail: string): string => {
-  if (detail === "" || !afterExpansion.has(reason) || secretMessage.test(detail)) return detail
-  const server = pod.spec.containers.find(({ name }) => name === serverContainer)
-  return server === undefined || expands(server) ? unrepeated : detail
 }

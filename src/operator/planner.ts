@@ -7,7 +7,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import { type Member, type Plan, planPlaces, type Remnant, toMember } from "./capacity.ts"
 import type { Sightings } from "./sightings.ts"
 import type { Place, Settings } from "./snapshot.ts"
-import { moment } from "./start.ts"
+import { moment } from "./time.ts"
 import type { View } from "./view.ts"
 
 /** How long after its grace period a terminating Pod still takes a place, if its node does not report its end. */

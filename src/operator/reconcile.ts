@@ -9,7 +9,7 @@ import { act, refresh } from "./act.ts"
 import { decide, decideTrouble, toSnapshot } from "./decide.ts"
 import type { InstanceMetrics } from "./metrics.ts"
 import { type Observatory, observe } from "./observe.ts"
-import { probeCheckMs, puzzlingFrom, restartsOf } from "./server-state.ts"
+import { probeCheckMs, probeFailureFrom, restartsOf } from "./server-state.ts"
 import type { Decision, ProbeFinding, Refusal, Snapshot } from "./snapshot.ts"
 
 /** The cause of a failed startup probe, by the kubelet's Events, since the Pod's status is the same for all causes. */
@@ -35,9 +35,9 @@ const eventsOf = async (cluster: ClusterPort, pod: Pod, signal: AbortSignal): Pr
 }
 
 /** The Pod whose startup probe has failed for so long that the cause should be read from the API server. */
-const puzzling = ({ sightings, clock, pods }: Observatory, uid: string): Pod | undefined =>
+const podWithProbeFailure = ({ sightings, clock, pods }: Observatory, uid: string): Pod | undefined =>
   pods.controlledBy(uid).find((pod) => {
-    const from = puzzlingFrom(pod)
+    const from = probeFailureFrom(pod)
     if (pod.metadata.deletionTimestamp !== undefined || from === undefined) return false
     return clock.now() >= from && !sightings.probeKnown(uid, String(restartsOf(pod)), probeCheckMs)
   })
@@ -46,7 +46,7 @@ const puzzling = ({ sightings, clock, pods }: Observatory, uid: string): Pod | u
 const learnProbe = async (cluster: ClusterPort, at: Observatory, name: string, signal: AbortSignal): Promise<void> => {
   const instance = at.instances.get(name)
   const uid = instance?.metadata.uid
-  const pod = uid === undefined ? undefined : puzzling(at, uid)
+  const pod = uid === undefined ? undefined : podWithProbeFailure(at, uid)
   if (instance === undefined || uid === undefined || pod === undefined) return
   const events = await eventsOf(cluster, pod, signal)
   at.sightings.learnProbe(uid, String(restartsOf(pod)), findingOf(events, instance.spec))

@@ -1,10 +1,11 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
 import { type ContainerStatus, type Pod, serverContainer } from "../api/kinds/pod.ts"
 import { defaultResources } from "../api/units.ts"
-import { initTrouble, initTroubleAt, readyTrouble, repeatable } from "./other-containers.ts"
+import { repeatable } from "./kubelet-message.ts"
+import { initTrouble, initTroubleAt, readyTrouble } from "./other-containers.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
-import { moment } from "./start.ts"
+import { moment } from "./time.ts"
 
 /**
  * How long a sign of trouble that may end by itself (a failed pull, a first crash) may last before the start counts as
@@ -17,7 +18,7 @@ const restartMs = 2_000
 const settlingMs = 30_000
 
 /** What the state of a server depends on. */
-type Patient = {
+type ServerFacts = {
   readonly pod: Pod
   readonly spec: MCPInstanceSpec
   /** Why the start of this Pod failed, by the status; undefined if it has not failed. */
@@ -111,7 +112,7 @@ const waitingFor = (reason: ReadyReason, message: string, until?: number): Stand
 })
 
 /** A Pod that will never run again: with restartPolicy Always only the node or the control plane can end a Pod. */
-const lostPod = ({ pod }: Patient): Standing | undefined => {
+const lostPod = ({ pod }: ServerFacts): Standing | undefined => {
   const { phase, reason = "", message = "" } = pod.status ?? {}
   if (phase !== "Failed" && phase !== "Succeeded" && phase !== "Unknown" && reason !== "NodeLost") return undefined
   const unreachable = reason === "NodeLost" || (reason === "" && phase === "Unknown")
@@ -125,7 +126,7 @@ const lostPod = ({ pod }: Patient): Standing | undefined => {
   }
 }
 
-const refusedContainer = ({ pod, spec }: Patient): Standing | undefined => {
+const refusedContainer = ({ pod, spec }: ServerFacts): Standing | undefined => {
   const state = serverStatus(pod)?.state
   const ended = state?.terminated ?? serverStatus(pod)?.lastState?.terminated
   const idle = state?.running === undefined && !hasStarted(pod)
@@ -137,23 +138,23 @@ const refusedContainer = ({ pod, spec }: Patient): Standing | undefined => {
   return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, repeatable(pod, reason, detail))) : undefined
 }
 
-const failedPull = ({ pod, spec, sight, failure, now }: Patient): Standing | undefined => {
+const failedPull = ({ pod, spec, sight, failure, now }: ServerFacts): Standing | undefined => {
   const waiting = serverStatus(pod)?.state?.waiting
   if (!pulls.has(waiting?.reason ?? "")) return undefined
   const detail = waiting?.message ?? ""
   const message =
     `The image ${spec.image} cannot be pulled: check its name, its tag and imagePullSecrets. ${detail}`.trim()
   const at = (sight.signAt ?? now) + graceMs
-  const sticks = failure !== undefined && pulls.has(failure.reason)
+  const keepsFailure = failure !== undefined && pulls.has(failure.reason)
   // the kubelet alternates between several messages for one cause: the first one is kept
-  if (sticks) return failedNow("ErrImagePull", failure.message)
+  if (keepsFailure) return failedNow("ErrImagePull", failure.message)
   return now >= at ? failedNow("ErrImagePull", message) : waitingFor("ErrImagePull", message, at)
 }
 
 const crashReasons = new Set(["CrashLoop", "OOMKilled"])
 
-const crashMessage = (patient: Patient, exitCode: number, oom: boolean): string => {
-  const limit = patient.spec.resources?.limits?.memory ?? defaultResources.limits?.memory
+const crashMessage = (facts: ServerFacts, exitCode: number, oom: boolean): string => {
+  const limit = facts.spec.resources?.limits?.memory ?? defaultResources.limits?.memory
   if (oom) return `The server used more memory than its limit of ${limit}: raise resources.limits.memory.`
   const code = exitCode === 0 ? "exit code 0, but must keep running" : `exit code ${exitCode}`
   return `The server process ended with ${code}. Look into its log, and check command, args, env and credentials.`
@@ -162,21 +163,21 @@ const crashMessage = (patient: Patient, exitCode: number, oom: boolean): string 
 /**
  * A server that crashed: by its last termination, since its state alternates between running, terminated and waiting.
  */
-const crashed = (patient: Patient): Standing | undefined => {
-  const { pod, sight, failure, now } = patient
+const crashed = (facts: ServerFacts): Standing | undefined => {
+  const { pod, sight, failure, now } = facts
   const ended = lastCrash(pod)
   if (ended === undefined || hasStarted(pod)) return undefined
   const state = serverStatus(pod)?.state
   const oom = ended.reason === "OOMKilled"
   const reason = oom ? "OOMKilled" : "CrashLoop"
-  const message = crashMessage(patient, ended.exitCode, oom)
+  const message = crashMessage(facts, ended.exitCode, oom)
   const at = (sight.signAt ?? now) + (state?.terminated === undefined ? graceMs : restartMs)
-  const sticks = failure !== undefined && crashReasons.has(failure.reason)
-  const final = sticks || state?.waiting?.reason === "CrashLoopBackOff" || now >= at
+  const keepsFailure = failure !== undefined && crashReasons.has(failure.reason)
+  const final = keepsFailure || state?.waiting?.reason === "CrashLoopBackOff" || now >= at
   return final ? failedNow(reason, message, ended.exitCode) : waitingFor(reason, message, at)
 }
 
-const probeTrouble = ({ pod, sight, now }: Patient): Standing | undefined => {
+const probeTrouble = ({ pod, sight, now }: ServerFacts): Standing | undefined => {
   if (sight.probe === undefined) return undefined
   const since = runningSince(pod)
   const { reason, message } = sight.probe
@@ -188,8 +189,8 @@ const unschedulable = (detail = "no reason given."): string =>
   `No node can take the Pod: ${detail} It starts as soon as one can: add a node, free room, or ask for less in resources.`
 
 /** The state of a start that has not failed: what it waits for. */
-const progress = (patient: Patient): Standing => {
-  const { pod, now } = patient
+const progress = (facts: ServerFacts): Standing => {
+  const { pod, now } = facts
   const scheduled = podCondition(pod, "PodScheduled")
   if (scheduled?.status === "False" && scheduled.reason === "Unschedulable")
     return waitingFor("Unschedulable", unschedulable(scheduled.message))
@@ -207,7 +208,7 @@ const progress = (patient: Patient): Standing => {
   const isBeingSetUp = server === undefined && scheduled?.status === "True"
   if (isBeingSetUp || waiting === "ContainerCreating" || waiting === "PodInitializing")
     return waitingFor("ContainerCreating", "The node sets up the container and pulls its image.", until)
-  const trouble = probeTrouble(patient)
+  const trouble = probeTrouble(facts)
   if (!hasStarted(pod)) return trouble ?? waitingFor("Starting", "The server is starting.")
   // Ready follows the first answer soon: another reason for this moment would cost a write
   const at = (runningSince(pod) ?? now) + settlingMs
@@ -221,23 +222,23 @@ const progress = (patient: Patient): Standing => {
 }
 
 /** A start that exceeded startTimeout. After that failure the kubelet's kill of the container is no crash. */
-const timedOut = (patient: Patient): Standing | undefined => {
-  const { pod, sight, failure, startTimeoutMs, now } = patient
+const timedOut = (facts: ServerFacts): Standing | undefined => {
+  const { pod, sight, failure, startTimeoutMs, now } = facts
   const created = moment(pod.metadata.creationTimestamp) ?? sight.seenAt
   if (hasStarted(pod) || now < created + startTimeoutMs) return undefined
   if (failure?.reason !== "StartTimeout" && lastCrash(pod) !== undefined) return undefined
   const seconds = Math.round(startTimeoutMs / 1000)
-  const state = progress(patient)
+  const state = progress(facts)
   const detail =
-    state.reason === "Starting" ? `nothing answered at port ${patient.spec.port}. Look into its log.` : state.message
+    state.reason === "Starting" ? `nothing answered at port ${facts.spec.port}. Look into its log.` : state.message
   return failedNow("StartTimeout", `The server did not become ready within ${seconds} s (startTimeout): ${detail}`)
 }
 
 /** The checks of a Pod's state, from the most certain to the least. */
-const causes: readonly ((patient: Patient) => Standing | undefined)[] = [
+const causes: readonly ((facts: ServerFacts) => Standing | undefined)[] = [
   lostPod,
-  (patient) =>
-    isPodReady(patient.pod) ? { ready: true, reason: "Ready", message: "The server takes requests." } : undefined,
+  (facts) =>
+    isPodReady(facts.pod) ? { ready: true, reason: "Ready", message: "The server takes requests." } : undefined,
   refusedContainer,
   failedPull,
   timedOut,
@@ -245,22 +246,22 @@ const causes: readonly ((patient: Patient) => Standing | undefined)[] = [
 ]
 
 /** The state of the server in a Pod. Pure. */
-export const judge = (patient: Patient): Standing => {
+export const judge = (facts: ServerFacts): Standing => {
   for (const cause of causes) {
-    const standing = cause(patient)
+    const standing = cause(facts)
     if (standing !== undefined) return standing
   }
-  const standing = progress(patient)
-  if (standing.failed !== undefined || hasStarted(patient.pod)) return standing
-  const created = moment(patient.pod.metadata.creationTimestamp) ?? patient.sight.seenAt
-  return { ...standing, until: standing.until ?? created + patient.startTimeoutMs }
+  const standing = progress(facts)
+  if (standing.failed !== undefined || hasStarted(facts.pod)) return standing
+  const created = moment(facts.pod.metadata.creationTimestamp) ?? facts.sight.seenAt
+  return { ...standing, until: standing.until ?? created + facts.startTimeoutMs }
 }
 
 /** How often the kubelet's Events about a failing startup probe are read. */
 export const probeCheckMs = 30_000
 
 /** From when on the cause of a failing startup probe should be read; undefined if no server runs or it has answered. */
-export const puzzlingFrom = (pod: Pod | undefined): number | undefined => {
+export const probeFailureFrom = (pod: Pod | undefined): number | undefined => {
   const since = pod === undefined ? undefined : runningSince(pod)
   return pod === undefined || since === undefined || hasStarted(pod) ? undefined : since + graceMs
 }

@@ -6,7 +6,7 @@ import type { Reflection } from "../ports/cluster.ts"
 import { markTtlMs } from "../signals/in-use.ts"
 import { presencesIn, presenceTiming } from "../signals/presence.ts"
 import type { PodSight, ProbeFinding, Use } from "./snapshot.ts"
-import { moment } from "./start.ts"
+import { moment } from "./time.ts"
 
 type Sighting = {
   marks: Map<string, { value: string; seenAt: number }>

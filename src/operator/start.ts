@@ -39,6 +39,7 @@ export const isSpecNews = ({ instance }: Pick<Snapshot, "instance">): boolean =>
 
 /** Longest wait after a failed start. */
 const maxBackoffSeconds = 300
+
 /** The same after a webhook's failure: an administrator who repairs it cannot know which instances wait. */
 const maxWebhookBackoffSeconds = 30
 
@@ -51,19 +52,4 @@ export const nextBackoff = (snapshot: Snapshot): { readonly seconds: number; rea
   const most = snapshot.refusal?.reason === "WebhookFailed" ? maxWebhookBackoffSeconds : maxBackoffSeconds
   const seconds = Math.min(before === 0 ? 1 : before * 2, most)
   return { seconds, until: snapshot.now + seconds * 1000 }
-}
-
-/** The RFC 3339 text of a moment in milliseconds since the epoch. */
-export const stamp = (ms: number): string => new Date(ms).toISOString()
-
-/** Milliseconds since the epoch of an RFC 3339 text; undefined if it is absent or invalid. */
-export const moment = (text: string | undefined): number | undefined => {
-  const ms = text === undefined ? Number.NaN : Date.parse(text)
-  return Number.isNaN(ms) ? undefined : ms
-}
-
-/** The earliest of some moments after `now`; undefined if there is none. */
-export const nextAfter = (now: number, ...moments: readonly (number | undefined)[]): number | undefined => {
-  const coming = moments.filter((each) => each !== undefined).filter((each) => each > now)
-  return coming.length === 0 ? undefined : Math.min(...coming)
 }

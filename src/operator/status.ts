@@ -5,12 +5,13 @@ import type { Pod } from "../api/kinds/pod.ts"
 import { labels, podName } from "../api/names.ts"
 import { mergePatchBetween } from "../api/patch.ts"
 import { initialRestartTime } from "../signals/restart.ts"
-import { steps } from "../signals/start.ts"
+import { startSteps } from "../signals/start.ts"
 import { isQueueReason } from "./capacity.ts"
 import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
 import { hasStarted, podCondition, restartsOf, runningSince } from "./server-state.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
-import { isSpecNews, moment, nextAfter, stamp } from "./start.ts"
+import { isSpecNews } from "./start.ts"
+import { moment, nextAfter, stamp } from "./time.ts"
 
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
 
@@ -32,8 +33,6 @@ const addressesOf = (
       : `http://${bracketed(host)}:${port}${instance.spec.path ?? defaultPath}`
   return { url: urlOf(service?.spec.clusterIP), podURL: urlOf(pod?.status?.podIP) }
 }
-
-export { steps }
 
 /**
  * Seconds of each step of a start, from the timestamps of the objects: queue (until admitted), create (until the Pod
@@ -60,7 +59,7 @@ export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record
   ]
   const timings: Record<string, number> = {}
   let before = marks[0]
-  for (const [index, step] of steps.entries()) {
+  for (const [index, step] of startSteps.entries()) {
     const mark = marks[index + 1]
     if (mark === undefined) continue
     if (before !== undefined) timings[step] = Math.max(0, Math.round(mark - before) / 1000)

@@ -11,7 +11,7 @@ import { refresh } from "./act.ts"
 import { belowFloor } from "./desired/permissions.ts"
 import type { acceptedReasons, accessReasons, availableReasons } from "./reasons.ts"
 import type { Settings } from "./snapshot.ts"
-import { stamp } from "./start.ts"
+import { stamp } from "./time.ts"
 import type { View } from "./view.ts"
 
 /** How long changes of instances are collected before the counts of their target are written. */

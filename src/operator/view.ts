@@ -2,7 +2,7 @@ import { controllerUID, type KubeObject } from "../api/kinds/kind.ts"
 import { createFreshView } from "../cache/fresh-view.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Change, Reflection } from "../ports/cluster.ts"
-import { stamp } from "./start.ts"
+import { stamp } from "./time.ts"
 
 /**
  * A reflection, plus the writes of this operator that the reflection has not seen yet. So a cache that lags never makes

@@ -16,7 +16,7 @@ import { createDrainNotices, type DrainNotices } from "./use/drain-notice.ts"
 import { createInUseMarks, type InUseMarks } from "./use/in-use.ts"
 import { createUseStamps, type UseStamps } from "./use/last-used.ts"
 import { createVisitDecision, type Visit } from "./visit.ts"
-import { createService, type Service } from "./waiting/attend.ts"
+import { type Attendant, createAttendant } from "./waiting/attend.ts"
 import { createWaitingRoom, type WaitingRoom } from "./waiting/waiting-room.ts"
 
 /** The settings of placement, under their names in the configuration. */
@@ -54,7 +54,7 @@ export type Parts = {
   readonly marks: InUseMarks
   readonly stamps: UseStamps
   readonly notices: DrainNotices
-  readonly service: Service
+  readonly attendant: Attendant
   /** Decides what to do with a request now. */
   readonly decide: (visit: Visit) => Decision
 }
@@ -67,7 +67,7 @@ const isReady = (instance: MCPInstance | undefined): boolean => isTrue(instance?
 
 /** Makes the function that passes each change of an instance to the parts. */
 const createOnChange =
-  ({ view, reach, marks, stamps, notices, service }: Parts) =>
+  ({ view, reach, marks, stamps, notices, attendant }: Parts) =>
   (name: string, previous: MCPInstance | undefined): void => {
     const instance = view.get(name)
     const before = previous?.metadata.uid
@@ -84,7 +84,7 @@ const createOnChange =
       notices.see(instance)
       if (reach.url(instance, true) !== undefined) reach.ensure(instance)
     }
-    service.attend(name)
+    attendant.attend(name)
   }
 
 const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal): Effects =>
@@ -117,12 +117,12 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     onChange: (name, previous) => onChange(name, previous),
   })
   const effects = effectsOf(deps, view, signal)
-  const room = roomOf(deps, (name) => service.settleUse(name))
+  const room = roomOf(deps, (name) => attendant.settleUse(name))
   const reach = createReach({
     clock,
     probe: deps.probe ?? networkProbe,
     isWanted: (name) => room.has(name),
-    onReached: (name) => service.attend(name),
+    onReached: (name) => attendant.attend(name),
     onStranger: () => deps.telemetry.log.warn(strangerWarning),
   })
   const marks = createInUseMarks({ clock, write: effects.writeMark })
@@ -135,8 +135,8 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
   })
   const notices = createDrainNotices({ clock, find: view.get, markCalls: marks.hurry, write: effects.writeNotice })
   const decide = createVisitDecision(view, reach)
-  const service = createService({ room, view, reach, marks, effects, decide })
-  const parts = { view, reach, room, marks, stamps, notices, service, decide }
+  const attendant = createAttendant({ room, view, reach, marks, effects, decide })
+  const parts = { view, reach, room, marks, stamps, notices, attendant, decide }
   const onChange = createOnChange(parts)
   // instances already draining at start cause no change event; report them here
   for (const instance of instances.items()) notices.see(instance)

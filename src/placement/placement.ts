@@ -110,7 +110,7 @@ const tryWarm = ({ decide, view, reach, stamps }: Parts, visit: Visit, waitedMs?
   return { placement, touched: stamps.touch(instance) }
 }
 
-const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): Promise<void> => {
+const hold = async ({ room, attendant }: Parts, visit: Visit, timeoutMs: number): Promise<void> => {
   const { seat, request } = visit
   const wait = {
     name: seat.name,
@@ -120,7 +120,7 @@ const hold = async ({ room, service }: Parts, visit: Visit, timeoutMs: number): 
     onTimeout: () => holdOver(seat.name, visit.hold),
     signal: request.signal,
   }
-  await room.wait(wait, service.enter)
+  await room.wait(wait, attendant.enter)
 }
 
 /** Makes {@link PlacementPort.place}. */
@@ -193,8 +193,8 @@ const readIncarnation = async (
   const found = await cluster.get(mcpInstanceKind, { namespace, name: instance }, { signal })
   if (found === undefined) view.learnDeleted(instance, instanceUID)
   else view.learn(found)
-  const lives = found?.metadata.uid === instanceUID && found.metadata.deletionTimestamp === undefined
-  return lives ? found.status?.incarnation : undefined
+  const isSame = found?.metadata.uid === instanceUID && found.metadata.deletionTimestamp === undefined
+  return isSame ? found.status?.incarnation : undefined
 }
 
 /** Makes placement. Its `close` rejects waiting requests with ShuttingDown and removes this replica's in-use marks. */
@@ -202,7 +202,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
   const stop = new AbortController()
   const parts = createParts(deps, stop.signal)
   const { view, marks, stamps, notices, reach, room } = parts
-  const leaveSecrets = removeOrphanedSecrets({
+  const stopRemovingSecrets = removeOrphanedSecrets({
     cluster: deps.cluster,
     namespace: deps.options.namespace,
     instances: deps.instances,
@@ -213,7 +213,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
 
   const close = async (): Promise<void> => {
     stop.abort()
-    leaveSecrets()
+    stopRemovingSecrets()
     room.close(shuttingDown())
     reach.close()
     stamps.close()

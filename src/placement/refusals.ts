@@ -1,5 +1,5 @@
 import { AppError, hasCode, isAppError } from "../errors.ts"
-import { isWebhookFailure } from "../signals/start.ts"
+import { isWebhookFailure } from "../ports/cluster.ts"
 import type { Hold } from "./decide.ts"
 
 /** Retry-After, in seconds, of a request whose hold timed out. */

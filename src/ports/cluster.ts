@@ -1,4 +1,5 @@
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
+import { type AppError, hasCode } from "../errors.ts"
 
 /**
  * A watch without any frame for this long counts as broken, milliseconds: the API server sends a bookmark every 60 s.
@@ -188,3 +189,10 @@ export type ClusterPort = {
   /** Ends every reflection and connection. */
   close(): Promise<void>
 }
+
+/**
+ * True if the API server could not call an admission webhook, or got an invalid response from it. The API server then
+ * returns 500 with a message that is the same since Kubernetes 1.9 (`failed calling webhook "name": …`).
+ */
+export const isWebhookFailure = (error: unknown): error is AppError =>
+  hasCode(error, "ClusterUnavailable") && error.data?.status === 500 && /failed calling webhook/i.test(error.message)

@@ -2,8 +2,8 @@ import { createKubeCluster, type KubeCluster } from "../adapters/kube/cluster.ts
 import { systemClock as clock } from "../adapters/system/clock.ts"
 import type { Config } from "../config/schema.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
-import type { Output } from "./dev/progress.ts"
 import type { Base } from "./role.ts"
+import type { Output } from "./terminal.ts"
 
 /** Options of the roles on a real cluster. */
 export type KubeRoleOptions = {

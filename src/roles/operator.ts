@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { hostname } from "node:os"
 import { gatewaysLeaseName, leaseName } from "../adapters/kube/access.ts"
-import { systemClock as clock, systemClock } from "../adapters/system/clock.ts"
+import { systemClock } from "../adapters/system/clock.ts"
 import { type Election, electLeader } from "../election/leader.ts"
 import { hasCode } from "../errors.ts"
 import { createOperator, type Operator } from "../operator/controller.ts"
@@ -125,7 +125,7 @@ const start = async (base: Base): Promise<void> => {
     isAlive: () => half?.isAlive() !== false,
   })
   const actor = await openCluster(base, "reflow-operator")
-  const plugins = await loadPlugins({ ...base, clock })
+  const plugins = await loadPlugins({ ...base, clock: systemClock })
   half = startOperatorHalf({ ...base, ...actor, plugins, ends: "role" })
   await started.add("operator", half.close)
   await half.settled

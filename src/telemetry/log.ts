@@ -149,7 +149,7 @@ const redactValue = (value: unknown, depth: number): unknown => {
 }
 
 /** Fields of a line without secrets. This is the second protection: callers must not log secrets in the first place. */
-export const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   redactEntries(Object.entries(fields), 0)
 
 /** A text that needs no escapes: printable ASCII. */

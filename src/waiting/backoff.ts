@@ -2,7 +2,7 @@
  * Pauses between attempts, milliseconds: the first pause is `firstMs`; each next one is twice as long, up to
  * `longestMs`.
  */
-export type Backoff = { readonly firstMs: number; readonly longestMs: number }
+type Backoff = { readonly firstMs: number; readonly longestMs: number }
 
 /** Most doublings that are computed, so that the product stays finite; 2 ** 30 pauses exceed any `longestMs`. */
 const mostDoublings = 30

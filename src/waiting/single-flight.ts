@@ -1,5 +1,5 @@
 /** Runs at most one task of each key at a time. */
-export type SingleFlight<T> = (key: string, task: () => Promise<T>) => Promise<T>
+type SingleFlight<T> = (key: string, task: () => Promise<T>) => Promise<T>
 
 /** Makes a runner of tasks: a call while a task of the same key runs gets that task's result, or its error. */
 export const createSingleFlight = <T>(): SingleFlight<T> => {

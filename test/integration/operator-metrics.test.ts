@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { steps } from "../../src/operator/status.ts"
+import { startSteps } from "../../src/signals/start.ts"
 import { podStatus } from "../support/build/pod.ts"
 import { starting } from "../support/fake-kubelet.ts"
 import { type OperatorWorld, operatorWorld } from "../support/operator-world.ts"
@@ -32,7 +32,8 @@ describe("what the operator measures", () => {
     await world.start()
     await world.make()
     await world.pass(60)
-    for (const step of steps) expect(await value(`reflow_instance_start_seconds_count{step="${step}"}`), step).toBe(1)
+    for (const step of startSteps)
+      expect(await value(`reflow_instance_start_seconds_count{step="${step}"}`), step).toBe(1)
   })
 
   it("queues and reconciles under the names of controller-runtime", async () => {

@@ -9,8 +9,8 @@ import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-insta
 import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
 import { labels } from "../../src/api/names.ts"
 import { masked } from "../../src/credentials/mask.ts"
-import { steps } from "../../src/operator/status.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
+import { startSteps } from "../../src/signals/start.ts"
 import { initialize, post } from "../support/reflow.ts"
 import { cluster, kubectl, openCluster, waitFor } from "./support/cluster.ts"
 import { crash, type Fields, greedy, kinds, memory } from "./support/failing-kinds.ts"
@@ -248,7 +248,7 @@ describe("afterwards", () => {
     }
     await expect.poll(isCounted, { timeout: 30_000 }).toBe(true)
     const step = /reflow_instance_start_seconds_count\{step="(\w+)"\} [1-9]/g
-    expect([...(await metrics()).matchAll(step)].map(([, name]) => name).toSorted()).toEqual([...steps].toSorted())
+    expect([...(await metrics()).matchAll(step)].map(([, name]) => name).toSorted()).toEqual([...startSteps].toSorted())
     expect([(await operator.probe("/healthz")).status, (await operator.probe("/readyz")).status]).toEqual([200, 200])
   })
 

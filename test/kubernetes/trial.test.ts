@@ -1,7 +1,7 @@
 /** POST /api/targets/{id}/test on a real kubelet: a server that has to be started first, and one that cannot be. */
 import { beforeAll, describe, expect, test } from "vitest"
 import { masked } from "../../src/credentials/mask.ts"
-import { steps } from "../../src/operator/status.ts"
+import { startSteps } from "../../src/signals/start.ts"
 import { cluster, kubectlJson } from "./support/cluster.ts"
 import { ensureImages, images } from "./support/images.ts"
 import { type Installation, makeInstallation, readBootstrapToken, startRole } from "./support/role.ts"
@@ -48,10 +48,10 @@ describe("the test of a target", () => {
       server: { name: "dual", version: "1.0.0" },
       tools: expect.arrayContaining(["echo", "env", "slow"]),
     })
-    expect(Object.keys(first.timings).toSorted()).toEqual(steps.toSorted())
+    expect(Object.keys(first.timings).toSorted()).toEqual(startSteps.toSorted())
     const taken = (Object.values(first.timings) as number[]).reduce((sum, each) => sum + each, 0)
     // the kubelet and the API server tell whole seconds
-    expect(taken).toBeLessThan(seconds + steps.length)
+    expect(taken).toBeLessThan(seconds + startSteps.length)
     expect(first.handshake_seconds).toBeLessThan(seconds)
     const instance = await kubectlJson(["get", "mcpi", first.instance, "-n", place.instances])
     expect(instance).toMatchObject({ status: { phase: "Ready", timings: first.timings } })

@@ -23,7 +23,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   // What MCP says on the wire, for gateway and admin alike.
   mcp: ["intake", "api"],
   identity: ["intake", "ports", "api", "plugin/contract"],
-  credentials: ["intake", "ports", "api", "plugin/contract"],
+  credentials: ["waiting", "intake", "ports", "api", "plugin/contract"],
   operator: ["waiting", "signals", "cache", "ports", "api", "plugin/contract"],
   election: ["waiting", "ports", "api"],
   // What the gateway asks of placement, and nothing else of it.

@@ -16,9 +16,10 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { equalForMs, toEvent } from "../event.ts"
 import { createReflector } from "../reflector.ts"
 import { connect } from "./connection.ts"
+import { logCall, streamLog } from "./logs.ts"
 import { createObjectCalls, type ObjectCalls } from "./objects.ts"
 import { createTransport, type Transport } from "./transport.ts"
-import { createSource, logCall, streamLog } from "./watch.ts"
+import { createSource } from "./watch.ts"
 
 /** An Event that was written recently; `at` is the time of the last write (milliseconds since the epoch). */
 type Written = { readonly ref: ObjectRef; readonly at: number; readonly times: number }

@@ -70,11 +70,6 @@ export const runContainer = async (input: RunInput): Promise<RunEnd> => {
   return { kind: "ended", exit, startedAt, endedAt: clock.now() }
 }
 
-/**
- * The delay before a container is restarted, as in the kubelet: the first restart is immediate; then the delay is 10 s,
- * doubled each time up to 5 minutes. After a run of more than 10 minutes the sequence begins again.
- */
-
 const firstMs = 10_000
 const longestMs = 300_000
 const stableMs = 2 * longestMs
@@ -89,7 +84,10 @@ export type Backoff = {
 
 const isStable = (backoff: Backoff, endedAt: number): boolean => endedAt - backoff.restartedAt > stableMs
 
-/** Milliseconds from the container's end to its restart; 0 = at once. */
+/**
+ * Milliseconds from the container's end to its restart, as in the kubelet: 0 for the first restart, then 10 s, doubled each
+ * time up to 5 minutes. After a run of more than 10 minutes the sequence begins again.
+ */
 export const restartDelay = (backoff: Backoff | undefined, endedAt: number): number =>
   backoff === undefined || isStable(backoff, endedAt) ? 0 : backoff.delayMs
 

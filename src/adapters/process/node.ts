@@ -3,9 +3,9 @@ import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Change, ClusterPort, LogQuery, LogStreamQuery, ObjectRef } from "../../ports/cluster.ts"
 import type { TelemetryPort } from "../../ports/telemetry.ts"
-import { createPorts } from "./launch.ts"
 import { type Hide, type NodeDeps, persist, refOf } from "./pod-report.ts"
 import { type PodRun, runPod } from "./pod-run.ts"
+import { createPorts } from "./ports.ts"
 
 /** Dependencies and options of a process node. */
 type ProcessNodeOptions = {

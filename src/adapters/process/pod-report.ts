@@ -4,7 +4,7 @@ import { errorTable, hasCode, isAppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, EventInput, ObjectRef } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
-import type { Ports } from "./launch.ts"
+import type { Ports } from "./ports.ts"
 import { type ContainerView, isSameStatus, toPodStatus } from "./status.ts"
 
 /** Milliseconds between attempts of a call that failed with a retryable error. */

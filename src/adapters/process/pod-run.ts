@@ -2,9 +2,10 @@ import { type Container, type Pod, serverContainer } from "../../api/kinds/pod.t
 import type { LogQuery } from "../../ports/cluster.ts"
 import { afterRestart, type Backoff, type RunEnd, restartDelay, runContainer } from "./container-run.ts"
 import { type ResolvedContainer, resolveContainer } from "./environment.ts"
-import { type Child, reportsPortTaken } from "./launch.ts"
+import type { Child } from "./launch.ts"
 import { createLogRing, type LogRing, terminationMessage } from "./log-ring.ts"
 import { createPodReport, type NodeDeps, type PodCalls, type PodReport, persist, refOf } from "./pod-report.ts"
+import { reportsPortTaken } from "./ports.ts"
 import { fieldValue, missingText, readSecrets, secretAppears, unsupportedSource } from "./sources.ts"
 import {
   type ContainerView,
@@ -81,7 +82,7 @@ const changePort = async (run: Run): Promise<number> => {
 type Resolve = (port: number) => ResolvedContainer
 
 /** Writes into status and an Event why the container cannot be created. */
-const showLack = (run: Run, message: string): void => {
+const reportMissing = (run: Run, message: string): void => {
   show(run, toWaiting(run.view, "CreateContainerConfigError", message))
   run.report.recordEvent("Warning", "Failed", `Error: ${message}`)
 }
@@ -102,7 +103,7 @@ const resolve = async (run: Run): Promise<Resolve | undefined> => {
     const { missing, values: secrets } = found
     const field = (path: string) => fieldValue(run.pod, deps.nodeName, path)
     if (missing === undefined) return (port) => resolveContainer({ container, secrets, field, base, port })
-    showLack(run, missingText(missing, namespace, secrets.has(missing.secret)))
+    reportMissing(run, missingText(missing, namespace, secrets.has(missing.secret)))
     await secretAppears(cluster, namespace, missing, signal)
   }
   return undefined
@@ -191,7 +192,7 @@ const backOff = async (run: Run, backoff: Backoff | undefined, endedAt: number):
 }
 
 /** Runs the container again and again until stopped, or until the restart policy demands no further run. */
-const runAgain = async (run: Run): Promise<void> => {
+const runUntilStopped = async (run: Run): Promise<void> => {
   const { container, deps, pod, stop } = run
   if ((container.command ?? []).length === 0) {
     await run.report.bind(undefined)
@@ -201,7 +202,7 @@ const runAgain = async (run: Run): Promise<void> => {
   const unsupported = unsupportedSource(container, (path) => fieldValue(pod, deps.nodeName, path) !== undefined)
   if (unsupported !== undefined) {
     await run.report.bind(undefined)
-    return showLack(run, unsupported)
+    return reportMissing(run, unsupported)
   }
   await takePort(run)
   show(run, run.view)
@@ -227,7 +228,7 @@ const logsOf = (run: Run, { previous, ...query }: LogQuery): string => {
 const nothing = async function* (): AsyncGenerator<string> {}
 
 /** Kills the container after `graceMs` unless it has ended by then. */
-const hurry = (run: Run, graceMs: number, done: Promise<void>): void => {
+const endWithin = (run: Run, graceMs: number, done: Promise<void>): void => {
   const cancel = run.deps.clock.timer(graceMs, () => run.child?.signal("SIGKILL"))
   void done.then(cancel)
 }
@@ -242,14 +243,14 @@ export const runPod = (deps: NodeDeps, pod: Pod): PodRun => {
   const report = createPodReport(deps, pod, container, calls)
   const fresh = { graceMs: 0, view: firstView, child: undefined, port: undefined, rings: [] }
   const run: Run = { deps, pod, container, calls, report, stop, ...fresh }
-  const done = runAgain(run)
+  const done = runUntilStopped(run)
     .catch((error: unknown) => calls.log.error("a Pod's run broke off", { error }))
     .finally(() => {
       if (run.port !== undefined) deps.ports.release(run.port)
     })
   return {
     stop: (graceMs) => {
-      if (stop.signal.aborted) hurry(run, graceMs, done)
+      if (stop.signal.aborted) endWithin(run, graceMs, done)
       run.graceMs = graceMs
       stop.abort()
     },

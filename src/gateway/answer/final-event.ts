@@ -7,7 +7,7 @@ import type { Placed } from "../pipeline.ts"
 import { toRpcError } from "./error-answer.ts"
 
 /** Detects whether an event stream has carried the answer to its request. */
-export type AnswerWatch = {
+type AnswerWatch = {
   /** Must be called with each piece that goes to the client, in order. */
   sent(chunk: Buffer): void
   /**
@@ -42,7 +42,7 @@ const hasAnswer = (text: string, id: unknown): boolean =>
  * Watches for the answer to the request with this id (JSON source). Only events with the text `"result"` or `"error"`
  * are parsed, so that a stream of other messages costs next to nothing.
  */
-export const createAnswerWatch = (idText: string): AnswerWatch => {
+const createAnswerWatch = (idText: string): AnswerWatch => {
   const id: unknown = JSON.parse(idText)
   let isAnswered = false
   let isUnseen = false

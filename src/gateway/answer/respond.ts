@@ -6,7 +6,7 @@ import type { ToolPolicy } from "../../mcp/tool-policy.ts"
 import type { Placement, PlacementPort } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Logger } from "../../ports/telemetry.ts"
-import { steps } from "../../signals/start.ts"
+import { startSteps } from "../../signals/start.ts"
 import { type ExchangeDeps, exchange } from "../exchange.ts"
 import type { Answered, Exchanged, Placed } from "../pipeline.ts"
 import { type SessionSealer, targetUID } from "../session/session.ts"
@@ -40,7 +40,7 @@ const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSeale
  */
 const serverTiming = ({ timings = {}, waitedMs }: Placement): string | undefined => {
   // in the order of the start: an API server sorts the fields by name
-  const known = steps.flatMap((name) => {
+  const known = startSteps.flatMap((name) => {
     const seconds = timings[name]
     return seconds === undefined ? [] : [{ name, ms: seconds * 1_000 }]
   })
@@ -59,7 +59,7 @@ const commonHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSeale
 }
 
 /** The head of an answer without a body, as a flat list of names and values. Throws UpstreamInvalid. */
-export const bodilessHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => [
+const bodilessHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => [
   ...commonHead(placed, answer, sealer),
   ...(answer.status === 204 && placed.verb === "DELETE" ? [] : ["content-length", "0"]),
 ]
@@ -70,7 +70,7 @@ const withoutBody: readonly number[] = [204, 304]
 /**
  * The head of an answer whose body is passed on as planned, as a flat list of names and values. Throws UpstreamInvalid.
  */
-export const headFor = (
+const headFor = (
   placed: Placed,
   answer: UpstreamAnswer,
   { kind, filter, type }: BodyPlan,

@@ -56,7 +56,7 @@ const answerTypes: readonly string[] = ["application/json", "text/event-stream"]
  * The Accept header for the server: the client's, with what MCP demands of a POST (both types) or a GET (event
  * streams). Many servers search for these very names and refuse a client that accepts all types by a wildcard.
  */
-export const acceptFor = (verb: Verb, header = ""): string => {
+const acceptFor = (verb: Verb, header = ""): string => {
   const needed = verb === "POST" ? answerTypes : answerTypes.slice(1)
   const missing = needed.filter((type) => !header.includes(type))
   if (missing.length === 0) return header
@@ -164,7 +164,7 @@ export const identityHeaders = ({ issuer, subject, email, groups, roles }: Ident
 const none: readonly string[] = []
 
 /** {@link identityHeaders} of the caller if the target asks for them. */
-export const identityHeadersFor = ({ target, identity }: Pick<Admitted, "target" | "identity">): readonly string[] =>
+const identityHeadersFor = ({ target, identity }: Pick<Admitted, "target" | "identity">): readonly string[] =>
   target.spec.identityHeaders === true ? identityHeaders(identity) : none
 
 /** A request to a server, without its caller. */

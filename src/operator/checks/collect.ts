@@ -6,7 +6,8 @@ import { asksForRestart } from "../../signals/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"
 import { isPodReady } from "../server-state.ts"
 import type { Check, Snapshot } from "../snapshot.ts"
-import { isSpecNews, moment, nextAfter } from "../start.ts"
+import { isSpecNews } from "../start.ts"
+import { moment, nextAfter } from "../time.ts"
 import { drainAndEnd, drainingReason, durationText } from "./drain.ts"
 
 /** True if the server answers again, before the status shows it. A refused spec fails even if its server answers. */

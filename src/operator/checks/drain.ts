@@ -6,8 +6,8 @@ import { isRetained } from "../../signals/restart.ts"
 import type { DrainReason } from "../reasons.ts"
 import { hasStarted } from "../server-state.ts"
 import type { Finding, Snapshot, Verdict } from "../snapshot.ts"
-import { moment, nextAfter } from "../start.ts"
 import { pendingReason } from "../status.ts"
+import { moment, nextAfter } from "../time.ts"
 
 /** Why an instance is drained, and what follows the drain. */
 type DrainPlan = {
@@ -42,7 +42,7 @@ const gatewaysUntil = (snapshot: Snapshot, reason: string): number | undefined =
 const gatewaysCheckMs = 1_000
 
 /** The drain continues; `until` is when time alone can change that. */
-const goesOn = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => {
+const drainContinues = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => {
   const { drainSeenAt, now, use } = snapshot
   const verdict = { drain: { reason, message } }
   if (drainSeenAt === undefined) return { verdict }
@@ -50,8 +50,8 @@ const goesOn = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => 
   if (now < least) return { verdict, until: least }
   const gateways = gatewaysUntil(snapshot, reason)
   const waits = gateways !== undefined && now < gateways
-  const looks = waits ? [gateways, now + gatewaysCheckMs] : []
-  return { verdict, until: nextAfter(now, drainDeadline(snapshot), use.nextExpiry, ...looks) }
+  const moments = waits ? [gateways, now + gatewaysCheckMs] : []
+  return { verdict, until: nextAfter(now, drainDeadline(snapshot), use.nextExpiry, ...moments) }
 }
 
 /**
@@ -62,10 +62,10 @@ const goesOn = (snapshot: Snapshot, { reason, message }: DrainPlan): Finding => 
 export const drainStep = (snapshot: Snapshot, plan: DrainPlan): Finding => {
   const { pod, drainSeenAt, use, now } = snapshot
   if (pod === undefined || !hasStarted(pod)) return { verdict: plan.finish }
-  if (drainingReason(snapshot) === undefined || drainSeenAt === undefined) return goesOn(snapshot, plan)
-  if (now < drainSeenAt + leastDrainMs) return goesOn(snapshot, plan)
+  if (drainingReason(snapshot) === undefined || drainSeenAt === undefined) return drainContinues(snapshot, plan)
+  if (now < drainSeenAt + leastDrainMs) return drainContinues(snapshot, plan)
   const waits = use.live.length > 0 || now < (gatewaysUntil(snapshot, plan.reason) ?? now)
-  if (waits && now < (drainDeadline(snapshot) ?? Number.POSITIVE_INFINITY)) return goesOn(snapshot, plan)
+  if (waits && now < (drainDeadline(snapshot) ?? Number.POSITIVE_INFINITY)) return drainContinues(snapshot, plan)
   return { verdict: plan.finish }
 }
 

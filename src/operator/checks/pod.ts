@@ -4,8 +4,9 @@ import { hasCode } from "../../errors.ts"
 import { desiredPod, inputsHash, type PodInput } from "../desired/pod.ts"
 import { toReadyReason } from "../reasons.ts"
 import type { Check, Snapshot, Standing } from "../snapshot.ts"
-import { isSpecNews, moment, nextBackoff, plannedStart, wasReady } from "../start.ts"
+import { isSpecNews, nextBackoff, plannedStart, wasReady } from "../start.ts"
 import { pendingReason } from "../status.ts"
+import { moment } from "../time.ts"
 import { drainStep, replacement } from "./drain.ts"
 
 const pending: Standing = { ready: false, ...pendingReason }

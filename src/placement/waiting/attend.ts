@@ -8,8 +8,8 @@ import type { InUseMarks } from "../use/in-use.ts"
 import type { Visit } from "../visit.ts"
 import type { Waiter, WaitingRoom } from "./waiting-room.ts"
 
-/** Carries out the decisions about requests that wait. */
-export type Service = {
+/** Attends to requests that wait: carries out the decisions about them. */
+export type Attendant = {
   /** Decides about a new waiter and carries the decision out. */
   enter(waiter: Waiter<Visit>): void
   /** Decides about all waiters of an instance again. Call it when something about the instance has changed. */
@@ -18,8 +18,8 @@ export type Service = {
   settleUse(name: string): void
 }
 
-/** Dependencies of the service. */
-type ServiceDeps = {
+/** Dependencies of the attendant. */
+type AttendantDeps = {
   readonly room: WaitingRoom<Visit>
   readonly view: InstanceView
   readonly reach: Reach
@@ -35,8 +35,8 @@ const creating: Hold = {
   counts: false,
 }
 
-/** Makes the service; it does nothing until one of its functions is called. */
-export const createService = (deps: ServiceDeps): Service => {
+/** Makes the attendant; it does nothing until one of its functions is called. */
+export const createAttendant = (deps: AttendantDeps): Attendant => {
   const { room, view, reach, marks, effects, decide } = deps
 
   const rejectAll = (name: string, error: unknown, which: (wanted: Wanted) => boolean = () => true): void => {

@@ -21,7 +21,7 @@ const silenceMs = 5_000
 const startMs = 60_000
 
 /** How to start this program again as a child. */
-export type Again = {
+export type RestartCommand = {
   readonly command: string
   readonly args: readonly string[]
   readonly environment: Readonly<Record<string, string | undefined>>
@@ -31,7 +31,10 @@ export type Again = {
  * How to start the process with these arguments (process.argv) again, in each form of the program: source or bundle
  * under Node or Deno, or the single executable, which has no script.
  */
-export const againBy = ([, script = "", ...args]: readonly string[], environment: Again["environment"]): Again => {
+export const restartCommand = (
+  [, script = "", ...args]: readonly string[],
+  environment: RestartCommand["environment"],
+): RestartCommand => {
   const before = Object.hasOwn(globalThis, "Deno") ? ["run", "-A"] : process.execArgv
   const own = isSingleExecutable() ? [] : [...before, script]
   return { command: process.execPath, args: [...own, ...args], environment }
@@ -45,10 +48,10 @@ type Message =
   | { readonly kind: "done"; readonly ok: boolean }
 
 /** What a child must do: the index of the file to check, and the mark of its messages. */
-export type Errand = { readonly index: number; readonly mark: string }
+export type ChildTask = { readonly index: number; readonly mark: string }
 
-/** The errand of this process; undefined if it is not a child. */
-export const errandOf = (environment: Again["environment"]): Errand | undefined => {
+/** The task of this process; undefined if it is not a child. */
+export const childTaskOf = (environment: RestartCommand["environment"]): ChildTask | undefined => {
   const [mark, index] = environment[variable]?.split(":") ?? []
   return mark === undefined || index === undefined ? undefined : { mark, index: Number(index) }
 }
@@ -57,9 +60,9 @@ export const errandOf = (environment: Again["environment"]): Errand | undefined 
  * Runs in the child: checks a plugin and sends the messages to `write`, which must write synchronously. Resolves with
  * true if the check found no failure.
  */
-export const runErrand = async (
+export const runChildTask = async (
   check: PluginCheck,
-  { mark }: Errand,
+  { mark }: ChildTask,
   write: (text: string) => void,
 ): Promise<boolean> => {
   const send = (message: Message): void => write(`\n${mark}:${JSON.stringify(message)}\n`)
@@ -91,7 +94,7 @@ const leaves = (what: string, how: string): string =>
  * is a failure. Resolves with true if the check found no failure.
  */
 export const checkApart = (
-  { command, args, environment }: Again,
+  { command, args, environment }: RestartCommand,
   {
     index,
     write,

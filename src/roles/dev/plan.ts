@@ -61,18 +61,22 @@ const changedRecord = ({ object }: StateRecord, document: TargetDocument): State
 type Known = {
   /** Objects created by the REST API, by {@link keyOf}. */
   readonly registered: ReadonlyMap<string, StateRecord>
-  /** Objects loaded from documents, by {@link keyOf}; {@link fateOf} removes each that it uses. */
+  /** Objects loaded from documents, by {@link keyOf}; {@link decisionOf} removes each that it uses. */
   readonly loaded: Map<string, StateRecord>
   readonly deleted: ReadonlyMap<string, Deleted>
 }
 
-type Fate = { readonly restore?: Restore; readonly create?: TargetDocument; readonly notice?: Notice["what"] }
+type DocumentDecision = {
+  readonly restore?: Restore
+  readonly create?: TargetDocument
+  readonly notice?: Notice["what"]
+}
 
 /**
  * Decides about one document. It is loaded once, and again when it has changed; until then changes by the REST API
  * stay.
  */
-const fateOf = (document: TargetDocument, { registered, loaded, deleted }: Known): Fate => {
+const decisionOf = (document: TargetDocument, { registered, loaded, deleted }: Known): DocumentDecision => {
   const key = keyOf(document.object)
   const isDeleted = deleted.get(key)?.document === document.digest
   if (registered.has(key)) return isDeleted ? {} : { notice: "registered" }
@@ -106,11 +110,14 @@ export const planStart = (state: DevState, documents: readonly TargetDocument[],
   const from = here.filter(({ document }) => document !== undefined)
   const [registered, loaded] = [byKey(made, (each) => keyOf(each.object)), byKey(from, (each) => keyOf(each.object))]
   const deleted = byKey(state.deleted, ({ kind, name }) => `${kind} ${name}`)
-  const fates = documents.map((document) => ({ document, fate: fateOf(document, { registered, loaded, deleted }) }))
-  const restored = fates.flatMap(({ fate }) => (fate.restore === undefined ? [] : [fate.restore]))
+  const decisions = documents.map((document) => ({
+    document,
+    decision: decisionOf(document, { registered, loaded, deleted }),
+  }))
+  const restored = decisions.flatMap(({ decision }) => (decision.restore === undefined ? [] : [decision.restore]))
   const back = new Set(
-    fates.flatMap(({ document, fate }) =>
-      (fate.restore ?? fate.create) === undefined ? [] : [keyOf(document.object)],
+    decisions.flatMap(({ document, decision }) =>
+      (decision.restore ?? decision.create) === undefined ? [] : [keyOf(document.object)],
     ),
   )
   const candidates = [...made.map((record): Restore => ({ record })), ...restored]
@@ -125,11 +132,11 @@ export const planStart = (state: DevState, documents: readonly TargetDocument[],
   const asideUids = new Set(aside.map(uidOf))
   return {
     restore: [...targets, ...secrets],
-    create: fates.flatMap(({ fate }) => (fate.create === undefined ? [] : [fate.create])),
+    create: decisions.flatMap(({ decision }) => (decision.create === undefined ? [] : [decision.create])),
     // an object whose owner no longer exists was to be deleted together with the owner
     aside: aside.filter((record) => !lacksOwner(record, asideUids)),
     deleted: state.deleted.filter(({ kind, name }) => !back.has(`${kind} ${name}`)),
-    notices: fates.flatMap(({ document: { object }, fate: { notice } }) =>
+    notices: decisions.flatMap(({ document: { object }, decision: { notice } }) =>
       notice === undefined ? [] : [{ what: notice, kind: object.kind, name: object.metadata.name }],
     ),
   }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest"
 import type { MCPInstance, Phase } from "../../../../src/api/kinds/mcp-instance.ts"
 import type { Change, Reflection } from "../../../../src/ports/cluster.ts"
-import { createTerminal, showProgress } from "../../../../src/roles/dev/progress.ts"
+import { showProgress } from "../../../../src/roles/dev/progress.ts"
+import { createTerminal } from "../../../../src/roles/terminal.ts"
 import { fakeClock } from "../../../support/fake-clock.ts"
 import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
 

@@ -1,6 +1,6 @@
 import { createServer } from "node:net"
 import { expect, test } from "vitest"
-import { createPorts, reportsPortTaken } from "../../../../src/adapters/process/launch.ts"
+import { createPorts, reportsPortTaken } from "../../../../src/adapters/process/ports.ts"
 
 test("no port is given twice, and one that was released is given to whoever wants it", async () => {
   const ports = createPorts()

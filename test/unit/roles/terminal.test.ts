@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { createTerminal } from "../../../../src/roles/dev/progress.ts"
+import { createTerminal } from "../../../src/roles/terminal.ts"
 
 const screen = (isTTY: boolean) => {
   let text = ""
