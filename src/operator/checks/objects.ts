@@ -1,3 +1,4 @@
+/** Checks of the objects around an instance: what an earlier one of its name left, names that are taken, its Service. */
 import { controllerUID, type KubeObject } from "../../api/kinds/kind.ts"
 import { desiredService, routes, serviceRoute } from "../desired/service.ts"
 import type { Action, Check } from "../snapshot.ts"

@@ -1,3 +1,4 @@
+/** Checks of the Pods of an instance. */
 import type { Pod } from "../../api/kinds/pod.ts"
 import { labels } from "../../api/names.ts"
 import { hasCode } from "../../errors.ts"

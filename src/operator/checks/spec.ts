@@ -1,3 +1,4 @@
+/** Checks of what an instance asks for: whether it is being deleted, its spec, and what its target changed. */
 import { overExpanded } from "../../api/expansion.ts"
 import { containerFields } from "../../api/kinds/container.ts"
 import { type MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
