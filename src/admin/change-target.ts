@@ -1,5 +1,5 @@
 import { type MCPTarget, MCPTargetSpec, mcpTargetKind } from "../api/kinds/mcp-target.ts"
-import { applyMergePatch, mergePatchBetween } from "../api/patch.ts"
+import { applyMergePatch, type Fields, isFields, mergePatchBetween } from "../api/patch.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { FieldManager, FieldSet, Managed } from "../ports/cluster.ts"
 import { type Answer, type Call, caughtUp, type Handler, requireTarget, targetNotFound } from "./call.ts"
@@ -9,11 +9,6 @@ import { TargetInput } from "./resources.ts"
 import { fromRest, restPath } from "./rest.ts"
 import { etagHeader, toTarget, viewWritten, withoutReadOnly, writablePart } from "./targets.ts"
 import { toPointer, unknownFields, validationFailed } from "./validation.ts"
-
-type Fields = Readonly<Record<string, unknown>>
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** The paths that a merge patch writes or removes. */
 const pathsOf = (patch: Fields, above: readonly string[] = []): (readonly string[])[] =>

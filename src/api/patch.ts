@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from "node:util"
 
-type Fields = Readonly<Record<string, unknown>>
+/** A JSON object whose fields are not known. */
+export type Fields = Readonly<Record<string, unknown>>
 
-const isFields = (value: unknown): value is Fields =>
+/** True for JSON objects: no arrays, no null. */
+export const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** Sets an own property, also for a name such as `__proto__`. */

@@ -1,7 +1,7 @@
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
-import { deepFreeze } from "../api/patch.ts"
+import { deepFreeze, type Fields, isFields } from "../api/patch.ts"
 import { badAnswer, type CallName, callPlugin, callPluginNow } from "./call.ts"
 import type { PluginIdentity, SecretResult, Sharer } from "./contract.ts"
 import { contextOf, findHook, nameOf, type Parts, schemeOf, toConfigured } from "./registry.ts"
@@ -98,24 +98,19 @@ export const resolveSecret =
   }
 
 type TemplateChoice = NonNullable<MCPInstance["spec"]["podTemplates"]>[number]
-type Fields = Readonly<Record<string, unknown>>
-
-const isObject = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 const areContainers = (value: unknown): boolean =>
-  Array.isArray(value) && value.every((each) => isObject(each) && typeof each.name === "string")
+  Array.isArray(value) && value.every((each) => isFields(each) && typeof each.name === "string")
 
 /** Checks only the parts of a Pod that the operator uses; the API server validates the rest. */
 const isPod = (value: unknown): boolean => {
-  if (!isObject(value) || !isObject(value.metadata) || !isObject(value.spec)) return false
+  if (!isFields(value) || !isFields(value.metadata) || !isFields(value.spec)) return false
   const { containers, initContainers = [] } = value.spec
   return areContainers(containers) && (containers as unknown[]).length > 0 && areContainers(initContainers)
 }
 
 /** For JSON.parse: removes fields that are null, which Kubernetes treats as absent. */
 const withoutNulls = (_: string, value: unknown): unknown =>
-  isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null)) : value
+  isFields(value) ? Object.fromEntries(Object.entries(value).filter(([, each]) => each !== null)) : value
 
 /** Returns a frozen JSON copy of a template's result, so that a reference kept by the hook cannot change it later. */
 const checkPod = (name: CallName, pod: unknown): Pod => {

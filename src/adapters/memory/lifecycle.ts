@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util"
-import { type AnyKind, type Fields, isFields, type Raw, toTime } from "./raw.ts"
+import { type Fields, isFields } from "../../api/patch.ts"
+import { type AnyKind, type Raw, toTime } from "./raw.ts"
 
 /** Values that the server sets on a new object; `now` is milliseconds since the epoch. */
 type Stamp = { readonly uid: string; readonly now: number }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
+import { type Fields, isFields } from "../../api/patch.ts"
 import type { FieldManager, FieldSet } from "../../ports/cluster.ts"
-import { type Fields, isFields, type Raw } from "./raw.ts"
+import type { Raw } from "./raw.ts"
 
 /**
  * The field managers of an object, as server-side apply needs them: paths of leaf fields by manager. A simplified form

@@ -1,19 +1,13 @@
 import type { Kind, KubeObject } from "../../api/kinds/kind.ts"
+import type { Fields } from "../../api/patch.ts"
 import { AppError } from "../../errors.ts"
 import type { ObjectRef } from "../../ports/cluster.ts"
 
 /** A kind of objects whose type does not matter here. */
 export type AnyKind = Kind<KubeObject>
 
-/** A JSON object whose fields are not known. */
-export type Fields = Readonly<Record<string, unknown>>
-
 /** An untyped object, as parsed from JSON: it may have any field. */
 export type Raw = KubeObject & Fields
-
-/** True for JSON objects: no arrays, no null. */
-export const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** A deep copy of `value` through JSON: shares nothing with the caller, has no undefined fields. */
 export const toRaw = (value: KubeObject): Raw => JSON.parse(JSON.stringify(value)) as Raw

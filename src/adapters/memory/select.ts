@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto"
+import { isFields } from "../../api/patch.ts"
 import { AppError } from "../../errors.ts"
 import type { Selection } from "../../ports/cluster.ts"
-import { type AnyKind, isFields, type Raw } from "./raw.ts"
+import type { AnyKind, Raw } from "./raw.ts"
 import type { Store } from "./store.ts"
 
 /** Selectable fields of Kubernetes' own kinds, besides name and namespace. */

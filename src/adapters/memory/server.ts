@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { isDeepStrictEqual } from "node:util"
-import { applyMergePatch } from "../../api/patch.ts"
+import { applyMergePatch, isFields } from "../../api/patch.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { DeleteOptions, MergePatch, ObjectRef } from "../../ports/cluster.ts"
 import {
@@ -13,7 +13,7 @@ import {
   withGeneration,
 } from "./lifecycle.ts"
 import { applyFields, fromOwnable, managerKey, type Ownership, ownershipAfterWrite, toOwnable } from "./ownership.ts"
-import { type AnyKind, alreadyExists, conflict, invalid, isFields, notFound, type Raw } from "./raw.ts"
+import { type AnyKind, alreadyExists, conflict, invalid, notFound, type Raw } from "./raw.ts"
 import type { Store, Stored } from "./store.ts"
 import { validate } from "./validate.ts"
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
 import type { Rule } from "../../api/kinds/kind.ts"
-import { type AnyKind, invalid, isFields, type Problem, type Raw } from "./raw.ts"
+import { isFields } from "../../api/patch.ts"
+import { type AnyKind, invalid, type Problem, type Raw } from "./raw.ts"
 
 /** RFC 1123 subdomain: the form of most names. */
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/

@@ -1,5 +1,7 @@
 /** Rules for fields of a Pod that a pod template sets, and the check of a Pod against a table of such rules. */
+
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
+import { type Fields, isFields } from "../../api/patch.ts"
 import type { podFreedoms } from "../../config/schema.ts"
 
 /** An entry of kubernetes.allow_in_pods. */
@@ -27,16 +29,11 @@ export type FieldRule = {
 /** A rule for each known field. A field without a rule is refused. */
 export type FieldRules = Readonly<Record<string, FieldRule>>
 
-type Fields = Readonly<Record<string, unknown>>
-
 /** `value` if it is an object, else an object without fields. */
-export const record = (value: unknown): Fields => (isObject(value) ? value : {})
+export const record = (value: unknown): Fields => (isFields(value) ? value : {})
 
 /** `value` as a list of objects, by {@link record}; an empty list if it is no list. */
 export const records = (value: unknown): readonly Fields[] => (Array.isArray(value) ? value.map(record) : [])
-
-const isObject = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** False for values that Kubernetes treats like an absent field. */
 const says: Asks = (value) => value !== false && value !== "" && !(Array.isArray(value) && value.length === 0)
@@ -86,7 +83,7 @@ type Finding = { readonly permission: PodFreedom } | { readonly refused: string 
 const longestName = 64
 
 const findInFields = function* (value: unknown, fields: FieldRules, at: string, instance: MCPInstance) {
-  if (!isObject(value)) return void (yield { refused: at })
+  if (!isFields(value)) return void (yield { refused: at })
   for (const [name, each] of Object.entries(value)) {
     const path = `${at}.${name.slice(0, longestName).replace(/[^\w-]/g, "?")}`
     const rule = Object.hasOwn(fields, name) ? fields[name] : undefined
