@@ -1,7 +1,7 @@
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
-import { deepFreeze, type Fields, isFields } from "../api/patch.ts"
+import { deepFreeze, isFields } from "../api/patch.ts"
 import { badAnswer, type CallName, callPlugin, callPluginNow } from "./call.ts"
 import type { PluginIdentity, SecretResult, Sharer } from "./contract.ts"
 import { contextOf, findHook, nameOf, type Parts, schemeOf, toConfigured } from "./registry.ts"
