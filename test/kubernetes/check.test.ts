@@ -135,7 +135,7 @@ describe("what is missing is told, with what to do", () => {
     const kubeconfig = await account("gateway", without)
     const { lines } = await check({ role: "gateway", kubeconfig, namespace: without.instances })
     expect(failed(lines)).toEqual([
-      expect.stringContaining("may not create secrets (makes those two on first start"),
+      expect.stringContaining("may not create secrets (creates these two Secrets on first start"),
       `FAILED  Secret ${without.own}/${keysSecretName}: is not there and may not be made → kubectl apply -f rbac/`,
       `FAILED  Secret ${without.own}/${bootstrapSecretName}: is not there and may not be made → kubectl apply -f rbac/`,
     ])

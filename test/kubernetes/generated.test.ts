@@ -204,7 +204,7 @@ describe("what must not change", () => {
     ["the default boundary by leaving it out", { isolationBoundary: null }],
   ])("a target cannot get %s", async (_, spec) => {
     expect(await change("mcpt", "fixed", spec)).toContain(
-      "isolationBoundary is immutable: delete the target and create it anew",
+      "isolationBoundary is immutable: delete the target and create it again",
     )
   })
 

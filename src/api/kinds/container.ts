@@ -85,7 +85,7 @@ export const containerFields = {
     .max(100)
     .optional()
     .describe("Arguments; default: the image's. $(NAME) is replaced by a variable or credential, $$ by $."),
-  env: z.array(EnvVar).max(100).optional().describe("Plain environment variables."),
+  env: z.array(EnvVar).max(100).optional().describe("Environment variables, not for secrets: use credentials."),
   healthPath: urlPath("HTTP path that returns 2xx or 3xx when the server is up; default: a TCP check of the port."),
   hostHeader: form(
     /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$/,
