@@ -190,7 +190,7 @@ const patientHold: Rule = ({ kubernetes }) => {
   if (kubernetes.hold_timeout <= clientPatienceMs) return undefined
   return {
     path: ["kubernetes", "hold_timeout"],
-    message: "is longer than 60s, after which MCP clients usually time out",
+    message: "is longer than 60s, after which many MCP clients give up",
   }
 }
 

@@ -109,7 +109,7 @@ const checkAudiences = (issuer: Issuer, { publicUrl }: IssuersCheck): Finding =>
   const found = doubtOf(issuer, publicUrl)
   if (found !== undefined) return { what, ok: true, doubtful: true, detail: found.doubt, help: found.help }
   const list = (first: readonly string[], more: readonly string[]): string =>
-    [...first, ...more.map(readable)].join(", ")
+    [...first, ...more.map((each) => readable(each))].join(", ")
   const mcp = list([`${origin}/mcp/TARGET`, origin], issuer.audiences)
   const api = list([`${origin}/api`], issuer.api_audiences)
   const both = issuer.mcp_tokens_open_api ? "; it accepts tokens for all tools too, for the caller's own objects" : ""
