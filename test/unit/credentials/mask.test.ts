@@ -92,6 +92,14 @@ test.each(["u:", "us:", "use:", "", "a long user name of any length:"])(
   },
 )
 
+test("base64 in lines has all letters of its alphabet", async () => {
+  const value = Array.from({ length: 400 }, (_, at) => String.fromCodePoint(0x21 + ((at * 37) % 0x7d0))).join("")
+  const text = base64(value)
+  expect(new Set(text.replaceAll("=", "")).size).toBe(64)
+  const shown = await maskAll(`<${inLines(text, 76)}>`, [value])
+  expect(shown.replaceAll(masked, "").replaceAll("\n", "")).toBe("<>")
+})
+
 test("escapes that are none are shown as they are", async () => {
   const text = "100% of C:\\new \\u00g \\x41 %zz %C3%41 %FF %c3 a+b \\"
   expect(await maskAll(text, ["other"])).toBe(text)
