@@ -85,6 +85,14 @@ describe("a value that a resolver has none of", () => {
   })
 })
 
+test("without a plugin for its scheme, a value is refused by the name of the scheme", async () => {
+  const target = aTarget({ spec: { secrets: secrets("vault:team/key:more") } })
+  await expect(createCompose({ cluster, namespace })(target, holder, signal)).rejects.toMatchObject({
+    code: "PluginFailed",
+    message: "No plugin resolves 'vault:' for TOKEN_0.",
+  })
+})
+
 test("a resolver that fails is no missing credential", async () => {
   const failing: ResolveSecret = async () => {
     throw new AppError("PluginFailed", { detail: "It failed." })

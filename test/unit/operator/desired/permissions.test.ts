@@ -306,6 +306,13 @@ describe("a pod template", () => {
     expect(mine).toMatchObject({ terminationMessagePolicy: "File", terminationMessagePath: "/dev/termination-log" })
     expect(stripped.spec.enableServiceLinks).toBe(false)
   })
+  test.each([
+    ["keeps AppArmor by annotation", { "container.apparmor.security.beta.kubernetes.io/mcp": "runtime/default" }],
+    ["has a word of its own by annotation", { "example.com/mode": "unconfined" }],
+  ])("needs no permission if it %s", (_, annotations) => {
+    const annotated = (pod: Pod): Pod => ({ ...pod, metadata: { ...pod.metadata, annotations } })
+    expect(takenBy(annotated(render((pod) => pod)), instance).permissions).toEqual([])
+  })
   test("cannot choose a user where the platform chooses it", () => {
     const settings = someSettings({
       template: changed({ securityContext: { runAsUser: 0, runAsGroup: 0, fsGroup: 0, runAsNonRoot: false } }),
