@@ -78,7 +78,9 @@ test("warnings about the configuration are told, and fail nothing", async () => 
   const lines = await check({
     kubernetes: { kubeconfig: await kubeconfig("http://127.0.0.1:1"), hold_timeout: "2m" },
   })
-  expect(lines[0]).toMatch(/^ok {6}configuration: .*hold_timeout: is longer than 60s, after which many MCP clients give up/)
+  expect(lines[0]).toMatch(
+    /^ok {6}configuration: .*hold_timeout: is longer than 60s, after which many MCP clients give up/,
+  )
 })
 
 test("an API server that does not answer is told, and nothing else is asked", async () => {
