@@ -104,7 +104,7 @@ const ifUnchanged = async <T extends KubeObject>(
   }
 }
 
-/** What a patch must still meet: this object, in the state that was looked at. */
+/** Preconditions of a patch: the object must have this UID and resourceVersion. */
 const preconditions = ({ metadata: { uid, resourceVersion } }: KubeObject): MergePatch => ({
   ...(uid === undefined ? {} : { uid }),
   ...(resourceVersion === undefined ? {} : { resourceVersion }),
@@ -161,8 +161,8 @@ const writeStatus = async (actor: Actor, instance: MCPInstance, decision: Decisi
   if (decision.statusPatch === undefined) return "done"
   const { cluster, namespace, signal, views } = actor
   const { name } = instance.metadata
-  // the version too: an API server heeds no uid in the patch of a status, so that without it this one would be told of a
-  // namesake that a gateway made a moment ago, and count there
+  // An API server ignores a uid in the patch of a status. Only the resourceVersion keeps this status from an instance that
+  // was created under the same name since this one was read.
   const patch = { ...decision.statusPatch, metadata: preconditions(instance) }
   return ifUnchanged(actor, mcpInstanceKind, views.instances, name, async () =>
     views.instances.learn(await cluster.patchStatus(mcpInstanceKind, { namespace, name }, patch, { signal })),

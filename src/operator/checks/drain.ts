@@ -72,7 +72,7 @@ export const drainAndEnd = (snapshot: Snapshot, reason: DrainReason, message: st
   const { pod, instance } = snapshot
   if (!isRetained(instance)) {
     const end = { do: "deleteInstance", reason, message } as const
-    // one that has not started is deleted as it was looked at: by now it may have, and must be drained then
+    // A Pod that has not started is deleted first, only if it is unchanged: if it has started since, it must be drained.
     const unstarted = pod !== undefined && !hasStarted(pod) ? [{ do: "deletePod", pod, reason } as const] : []
     return drainStep(snapshot, { reason, message, finish: { actions: [...unstarted, end] } })
   }
