@@ -1,4 +1,5 @@
 import { z } from "zod"
+import { isFields } from "../api/patch.ts"
 import { errorTable } from "../errors.ts"
 import { schemas } from "./contracts.ts"
 import { isOperation, operation, operations } from "./operations.ts"
@@ -7,13 +8,10 @@ import { readOnlyTargetFields } from "./resources.ts"
 /** A JSON Schema of the OpenAPI document. */
 export type JsonSchema = { readonly [key: string]: unknown }
 
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 /** Removes the x-kubernetes-* keywords; x-kubernetes-int-or-string becomes its JSON Schema equivalent. */
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain)
-  if (!isMap(value)) return value
+  if (!isFields(value)) return value
   const kept = Object.entries(value).filter(([key]) => !key.startsWith("x-kubernetes-") && key !== "$schema")
   const schema = Object.fromEntries(kept.map(([key, each]) => [key, plain(each)]))
   return value["x-kubernetes-int-or-string"] === true ? { ...schema, type: ["string", "number"] } : schema
@@ -23,7 +21,7 @@ const toSchema = (schema: z.ZodType, io: "input" | "output"): JsonSchema =>
   plain(z.toJSONSchema(schema, { target: "draft-2020-12", io, reused: "inline" })) as JsonSchema
 
 const propertiesOf = (schema: JsonSchema): Readonly<Record<string, JsonSchema>> =>
-  isMap(schema.properties) ? (schema.properties as Record<string, JsonSchema>) : {}
+  isFields(schema.properties) ? (schema.properties as Record<string, JsonSchema>) : {}
 
 /** Schemas of the read-only fields, which a body may contain: they are ignored. */
 const ignored = Object.fromEntries(
@@ -37,7 +35,7 @@ const toPatch = (schema: JsonSchema): JsonSchema => {
     name,
     each.type === "object" ? toNullable(toPatch(each)) : toNullable(each),
   ])
-  const more = isMap(schema.additionalProperties) && Object.keys(schema.additionalProperties).length > 0
+  const more = isFields(schema.additionalProperties) && Object.keys(schema.additionalProperties).length > 0
   return {
     ...rest,
     ...(properties.length === 0 ? {} : { properties: Object.fromEntries(properties) }),

@@ -1,4 +1,5 @@
 import { z } from "zod"
+import { isFields } from "../api/patch.ts"
 
 /** The REST name of a kind's field: `isolationBoundary` → `isolation_boundary`, `idleTTL` → `idle_ttl`. */
 export const restName = (field: string): string => field.replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase()
@@ -35,9 +36,6 @@ const valueType = (schema: z.ZodRecord): z.ZodType => classic(schema.def.valueTy
 
 type Direction = "toRest" | "fromRest"
 
-const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 const renameFields = (schema: z.ZodObject, value: Readonly<Record<string, unknown>>, direction: Direction) => {
   const entries: [string, unknown][] = []
   for (const [field, child] of Object.entries(schema.shape)) {
@@ -52,11 +50,11 @@ const rename = (schema: z.ZodType, value: unknown, direction: Direction): unknow
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return rename(inner(schema), value, direction)
   if (schema instanceof z.ZodArray && Array.isArray(value))
     return value.map((each) => rename(element(schema), each, direction))
-  if (schema instanceof z.ZodRecord && isMap(value))
+  if (schema instanceof z.ZodRecord && isFields(value))
     return Object.fromEntries(
       Object.entries(value).map(([key, each]) => [key, rename(valueType(schema), each, direction)]),
     )
-  return isOurs(schema) && isMap(value) ? renameFields(schema, value, direction) : value
+  return isOurs(schema) && isFields(value) ? renameFields(schema, value, direction) : value
 }
 
 /** A value of the kind's schema under REST names. Fields that the schema does not know are dropped. */

@@ -1,3 +1,4 @@
+import { type Fields, isFields } from "../api/patch.ts"
 import type { Config } from "../config/schema.ts"
 import type { Identity } from "./identity.ts"
 
@@ -38,11 +39,7 @@ export type ClaimPaths = Config["auth"]["issuers"][number]["claims"]
 type ClaimPath = string | readonly string[]
 
 /** The claims of a token whose signature was checked. */
-type Claims = Readonly<Record<string, unknown>>
-
-/** True for a JSON object. */
-export const isRecord = (value: unknown): value is Claims =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+type Claims = Fields
 
 /**
  * A claim by its path, through nested objects. A list holds the names of the steps literally (Keycloak's clients are
@@ -54,7 +51,7 @@ export const claimAt = (claims: Claims, path: ClaimPath): unknown => {
   if (typeof path === "string" && Object.hasOwn(claims, path)) return claims[path]
   let value: unknown = claims
   for (const step of typeof path === "string" ? path.split(".") : path) {
-    if (!isRecord(value) || !Object.hasOwn(value, step)) return undefined
+    if (!isFields(value) || !Object.hasOwn(value, step)) return undefined
     value = value[step]
   }
   return value

@@ -1,7 +1,7 @@
 import { readable } from "../api/foreign-text.ts"
+import { isFields } from "../api/patch.ts"
 import { createGrowingBuffer } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
-import { isRecord } from "./claims.ts"
 
 /** Sends a request to an issuer: the built-in `fetch`, or a test's. */
 export type Fetch = (
@@ -50,7 +50,7 @@ export const fetchDocument = async (
       throw new Error(`it was answered with ${response.status}`)
     }
     const document: unknown = parse(await readBounded(response))
-    if (isRecord(document)) return document
+    if (isFields(document)) return document
     throw new Error("it is not a JSON object")
   } catch (cause) {
     throw new Error(`${url} could not be read`, { cause })

@@ -1,8 +1,9 @@
 import { type CryptoKey, decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose"
+import { isFields } from "../api/patch.ts"
 import type { Config } from "../config/schema.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Logger } from "../ports/telemetry.ts"
-import { identityOf, isRecord, type NoIdentity } from "./claims.ts"
+import { identityOf, type NoIdentity } from "./claims.ts"
 import type { VerifiedToken } from "./identity.ts"
 import type { Fetch } from "./issuer-document.ts"
 import { createIssuerKeys, type IssuerKeys, type SelectKey, toSelect } from "./issuer-keys.ts"
@@ -168,7 +169,7 @@ const serves = async (select: SelectKey, alg: string, kid: unknown): Promise<boo
  */
 export const usableKeys = async (document: Readonly<Record<string, unknown>>): Promise<UsableKeys> => {
   toSelect(document)
-  const keys = Array.isArray(document.keys) ? document.keys.filter(isRecord) : []
+  const keys = Array.isArray(document.keys) ? document.keys.filter(isFields) : []
   const found = new Set<string>()
   let usable = 0
   for (const key of keys) {

@@ -1,5 +1,6 @@
 import pino from "pino"
 import { misleading } from "../api/foreign-text.ts"
+import { type Fields, isFields } from "../api/patch.ts"
 import { errorTable } from "../errors.ts"
 import type { LogFields, Logger } from "../ports/telemetry.ts"
 
@@ -166,25 +167,23 @@ const visible = (text: string): string =>
     : text.replace(misleading, (each) => (each === "\n" ? "\\n" : each.split("").map(escapeUnit).join("")))
 
 /** A log line as pino makes it. */
-type Line = Readonly<Record<string, unknown>>
-
-const isRecord = (value: unknown): value is Line => typeof value === "object" && value !== null && !Array.isArray(value)
+type Line = Fields
 
 const errorText = (error: Line): string => {
   const one = (each: Line) => [each.code, each.message].filter((part) => part !== undefined && part !== "").join(": ")
-  const causes = Array.isArray(error.causes) ? error.causes.filter(isRecord) : []
+  const causes = Array.isArray(error.causes) ? error.causes.filter(isFields) : []
   return [error, ...causes].map(one).join("; caused by ")
 }
 
 const fieldText = (name: string, value: unknown): string => {
-  if (isRecord(value) && typeof value.message === "string") return `${name}=${JSON.stringify(errorText(value))}`
+  if (isFields(value) && typeof value.message === "string") return `${name}=${JSON.stringify(errorText(value))}`
   if (typeof value === "string" && /^[^\s"=]+$/.test(value)) return `${name}=${value}`
   return `${name}=${JSON.stringify(value)}`
 }
 
 /** Where an unexpected error was thrown: the first stack line outside Node and the libraries. */
 const placeOf = (error: unknown): readonly string[] => {
-  if (!isRecord(error) || typeof error.stack !== "string") return []
+  if (!isFields(error) || typeof error.stack !== "string") return []
   const expected = typeof error.code === "string" && error.code !== "Internal" && Object.hasOwn(errorTable, error.code)
   const place = error.stack.split("\n").find((line) => !line.includes("node:") && !line.includes("node_modules"))
   return expected || place === undefined ? [] : [`(${place})`]
@@ -197,7 +196,7 @@ const mostFrames = 5
  * The stack of an error that a plugin threw, for the plugin's author. Nothing for failures that the host itself found.
  */
 const framesOf = (error: unknown): readonly string[] => {
-  if (!isRecord(error) || error.code !== "PluginFailed" || typeof error.stack !== "string") return []
+  if (!isFields(error) || error.code !== "PluginFailed" || typeof error.stack !== "string") return []
   if (!Array.isArray(error.causes) || error.causes.length === 0) return []
   const frames = error.stack.split("\n").filter((line) => !line.includes("node:"))
   return frames.slice(0, mostFrames).map((frame) => `\n    ${visible(frame)}`)
@@ -209,7 +208,7 @@ const framesOf = (error: unknown): readonly string[] => {
  */
 const formatText = (json: string): string => {
   const line: unknown = JSON.parse(json)
-  if (!isRecord(line)) return json
+  if (!isFields(line)) return json
   const { time, level, message, ...fields } = line
   const clock = String(time).slice(11, 23)
   const facts = Object.entries(fields).map(([name, value]) => fieldText(name, value))

@@ -104,7 +104,7 @@ describe("a cache that is ten seconds behind", () => {
     expect(await world.pods()).toHaveLength(1)
   })
 
-  it("tells an instance nothing of an earlier one of its name", async () => {
+  it("writes nothing about an earlier instance into a new one of the same name", async () => {
     await world.start({}, lagging(10_000, "MCPInstance"))
     await world.make()
     await world.pass(40)

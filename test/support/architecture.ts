@@ -275,6 +275,29 @@ const checkFile = (path: string, facts: Facts): string[] => {
   return problems
 }
 
+const functionKinds: ReadonlySet<ts.SyntaxKind> = new Set([
+  ts.SyntaxKind.ArrowFunction,
+  ts.SyntaxKind.FunctionExpression,
+  ts.SyntaxKind.FunctionDeclaration,
+  ts.SyntaxKind.MethodDeclaration,
+  ts.SyntaxKind.Constructor,
+])
+
+/** Lines of each function of a source, nested ones too. */
+export const functionLengths = (text: string): readonly number[] => {
+  const source = ts.createSourceFile("x.ts", text, ts.ScriptTarget.Latest)
+  const lengths: number[] = []
+  const visit = (node: ts.Node): void => {
+    if (functionKinds.has(node.kind)) {
+      const [first, last] = [node.getStart(source), node.end].map((at) => source.getLineAndCharacterOfPosition(at).line)
+      lengths.push((last ?? 0) - (first ?? 0) + 1)
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return lengths
+}
+
 /** One description of each cycle of imports, types included. */
 const findCycles = (facts: ReadonlyMap<string, Facts>): string[] => {
   const done = new Set<string>()

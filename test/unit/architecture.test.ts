@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { expect, test } from "vitest"
-import { directions, doors, findViolations, globals, longestFile } from "../support/architecture.ts"
+import { directions, doors, findViolations, functionLengths, globals, longestFile } from "../support/architecture.ts"
 
 const root = resolve(import.meta.dirname, "../..")
 const paths = globSync("{src,plugins}/**/*.ts", { cwd: root })
@@ -9,6 +9,17 @@ const paths = globSync("{src,plugins}/**/*.ts", { cwd: root })
 test("imports follow the directions, and each library and global has one door", () => {
   expect(paths.length).toBeGreaterThan(20)
   expect(findViolations(new Map(paths.map((path) => [path, readFileSync(join(root, path), "utf8")])))).toEqual([])
+})
+
+test("of a hundred functions at most one has more than 50 lines", () => {
+  const lengths = paths.flatMap((path) => functionLengths(readFileSync(join(root, path), "utf8")))
+  expect(lengths.length).toBeGreaterThan(3_000)
+  expect(lengths.filter((lines) => lines > 50).length).toBeLessThanOrEqual(lengths.length / 100)
+})
+
+test("the lines of a function are counted from its head to its end", () => {
+  const text = "const a = () => 1\nfunction b() {\n  return { c() {\n    return 1\n  } }\n}\n"
+  expect(functionLengths(text)).toEqual([1, 5, 3])
 })
 
 test("gateway, admin and operator never import each other, and nothing below imports a composition root", () => {

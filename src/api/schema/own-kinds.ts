@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { MCPInstanceSpec, MCPInstanceStatus, mcpInstanceKind } from "../kinds/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus, mcpTargetKind } from "../kinds/mcp-target.ts"
-import { type StructuralSchema, toStructural } from "./structural.ts"
+import { isNode, type StructuralSchema, toStructural } from "./structural.ts"
 
 /** One of this program's kinds, with the schema of its CRD. */
 export type OwnKind = {
@@ -19,9 +19,6 @@ export const ownKinds = (): readonly OwnKind[] => [
   { ...mcpInstanceKind, schema: toStructural(mcpInstanceKind, { spec: MCPInstanceSpec, status: MCPInstanceStatus }) },
   { ...mcpTargetKind, schema: toStructural(mcpTargetKind, { spec: MCPTargetSpec, status: MCPTargetStatus }) },
 ]
-
-const isNode = (value: unknown): value is StructuralSchema =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**
  * Keywords that are not compared as values: those with nodes below, which are compared one by one; `description`; and

@@ -80,7 +80,8 @@ const checkRepresentable = (path: string, schema: z.core.$ZodType): void => {
 /** A node of a CRD's OpenAPI v3 schema. */
 export type StructuralSchema = { [key: string]: unknown }
 
-const isNode = (value: unknown): value is StructuralSchema =>
+/** True for a schema: where a schema may stand, JSON Schema also has booleans and lists. */
+export const isNode = (value: unknown): value is StructuralSchema =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 const refuse = (path: string, why: string): never => {

@@ -184,7 +184,7 @@ test("how it works, sentence by sentence, for two users", { timeout: 180_000 }, 
     const first = await Promise.all(calls)
     for (const [index, { user, pod }] of running.entries()) {
       expect(first[index]?.machine).toBe(pod.metadata.name)
-      // the kubelet tells of a server that runs a moment after the server may have answered
+      // the kubelet reports that a server runs a moment after the server may have answered
       const { name } = pod.metadata
       const startOf = (all: typeof pods) => all.get(name)?.status?.containerStatuses?.[0]?.state?.running?.startedAt
       const started = await waitFor(pods, startOf, 10_000, `the start of ${name}`)
