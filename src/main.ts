@@ -9,6 +9,8 @@ import { configReport, type Environment, loadConfig, processEnvironment, schemaR
 import type { Config } from "./config/schema.ts"
 import { type AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
 import type { RunningRole } from "./roles/role.ts"
+import type { Output } from "./roles/terminal.ts"
+import { createLineBatch } from "./telemetry/line-batch.ts"
 import { version } from "./version.ts"
 
 type ExitCode = 0 | 1 | 2 | 3
@@ -26,6 +28,21 @@ const describe = (error: AppError): string => {
   const stack = error.code === "Internal" && error.cause instanceof Error ? `\n${error.cause.stack}` : causeOf(error)
   return `reflow: ${error.code}: ${error.message}${stack}\n${errorTable[error.code].help}\n`
 }
+
+const outputTo = (stream: NodeJS.WriteStream, write: Output["write"]): Output => ({
+  isTTY: stream.isTTY,
+  get columns() {
+    return stream.columns
+  },
+  write,
+})
+
+const batch = createLineBatch((text) => void process.stderr.write(text))
+process.once("exit", batch.flush)
+const isScreen = process.stderr.isTTY
+/** Standard error: in batches, except on a terminal. All that is written goes through it, and so keeps its order. */
+const stderr = outputTo(process.stderr, (text, urgent) => batch.write(text, isScreen || urgent))
+const stdout = outputTo(process.stdout, (text) => void process.stdout.write(text))
 
 /** A reader that closes the pipe early (`reflow config | head`) must not crash the process. */
 const ignoreClosedPipe = (stream: NodeJS.WriteStream): void => {
@@ -92,7 +109,7 @@ const startRole = async (
   config: Config,
   environment: Environment,
 ): Promise<RunningRole> => {
-  const { platform, stdout, stderr } = process
+  const { platform } = process
   switch (name) {
     case "gateway":
       return (await import("./roles/gateway.ts")).startGateway({ config, stderr })
@@ -138,7 +155,7 @@ const printConfig = (command: Extract<Command, { kind: "config" }>): ExitCode =>
   }
   const loaded = loadConfig({ settings: command.settings, role: command.role, environment: processEnvironment() })
   process.stdout.write(configReport(loaded.values, loaded.sourceOf))
-  for (const warning of loaded.warnings) process.stderr.write(`${warning}\n`)
+  for (const warning of loaded.warnings) stderr.write(`${warning}\n`)
   return 0
 }
 
@@ -174,7 +191,7 @@ const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" 
   const task = childTaskOf(environment)
   const write = (text: string) => void process.stdout.write(text)
   if (task !== undefined) return (await runChildTask({ ...how, path: paths[task.index] ?? "" }, task, write)) ? 0 : 1
-  const print = (text: string) => void process.stderr.write(text)
+  const print = (text: string) => void stderr.write(text)
   const signal = untilSignal()
   const again = restartCommand(process.argv, environment)
   let ok = true
@@ -217,7 +234,7 @@ const finish = (code: ExitCode): void => {
 
 const fail = (error: unknown): void => {
   const known = isAppError(error) ? error : toAppError(error)
-  process.stderr.write(describe(known))
+  stderr.write(describe(known), true)
   finish(exitCodeOf(known))
 }
 

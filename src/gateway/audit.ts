@@ -133,19 +133,25 @@ const isCall = (message: Message): message is Call => message.kind !== "response
 const toolOf = ({ method, params }: Call): string | undefined =>
   method === "tools/call" && typeof params.name === "string" ? params.name.slice(0, 128) : undefined
 
+type MessageFields = {
+  readonly method?: string
+  readonly tool?: string | undefined
+  readonly batch?: number
+  readonly tools?: readonly string[]
+}
+const noMessage: MessageFields = {}
+
 /**
  * The method and tool that the body asks for, denied ones too; of a batch the first method and all tools. Names are
  * cut, so that the line stays short whatever was sent.
  */
-const messageFields = ({ messages, reading }: Known): Record<string, unknown> => {
-  const calls = (messages ?? reading?.messages)?.filter(isCall) ?? []
-  const [first] = calls
-  if (first === undefined) return {}
+const messageFields = ({ messages, reading }: Known): MessageFields => {
+  const all = messages ?? reading?.messages ?? []
+  const first = all.find(isCall)
+  if (first === undefined) return noMessage
   const method = first.method.slice(0, 64)
-  if (reading?.batch !== true) {
-    const tool = toolOf(first)
-    return tool === undefined ? { method } : { method, tool }
-  }
+  if (reading?.batch !== true) return { method, tool: toolOf(first) }
+  const calls = all.filter(isCall)
   const tools = new Set(calls.map(toolOf).filter((tool) => tool !== undefined))
   return { method, batch: calls.length, tools: [...tools].slice(0, maxTools) }
 }
@@ -168,11 +174,45 @@ const longestWhy = 300
  * The error's code and its message, as the caller got them. The message of the cause is added only if the cause is an
  * AppError, whose messages hold no secrets; other messages may quote a body.
  */
-const whyOf = (error: AppError): Record<string, unknown> => ({
+const whyOf = (error: AppError): { readonly code: string; readonly why: string; readonly cause?: string } => ({
   code: error.code,
   why: error.message.slice(0, longestWhy),
   ...(isAppError(error.cause) ? { cause: error.cause.message.slice(0, longestWhy) } : {}),
 })
+
+/**
+ * The fields of a request's line; the logger leaves out the undefined ones. One literal, whose shape is always the
+ * same: joined from parts, it took 3 µs more.
+ */
+const lineOf = (verdict: Verdict, names: LogNames) => {
+  const { known, outcome, error, now } = verdict
+  const placement = outcome?.placed.placement ?? known.placement
+  const caller = known.identity === undefined ? undefined : names.caller(known.identity)
+  const message = messageFields(known)
+  const failure = error === undefined || verdict.left ? undefined : whyOf(error)
+  return {
+    request_id: known.requestId,
+    verb: known.verb,
+    target: known.targetName.slice(0, 64),
+    subject: caller?.subject,
+    email: caller?.email,
+    instance: placement?.instance,
+    method: message.method,
+    tool: message.tool,
+    batch: message.batch,
+    tools: message.tools,
+    decision: decisionOf(known, error),
+    status: statusOf(verdict),
+    code: failure?.code,
+    why: failure?.why,
+    cause: failure?.cause,
+    ending: outcome?.ending,
+    answer_ms: outcome === undefined ? undefined : outcome.answeredAt - known.receivedAt,
+    wait_ms: placement?.waitedMs,
+    start_seconds: placement?.timings,
+    total_ms: now - known.receivedAt,
+  }
+}
 
 /** Creates the audit log and the metrics of MCP requests. `names`: how the log names callers; default by digest. */
 export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLogNames("digest")): Audit => {
@@ -190,24 +230,8 @@ export const createAudit = (telemetry: TelemetryPort, names: LogNames = createLo
     metrics.count({ verb: known.verb, status: statusOf(verdict), error, seconds, failedEnding })
   }
   const write = (verdict: Verdict): void => {
-    const { known, outcome, error, now } = verdict
-    const placement = outcome?.placed.placement ?? known.placement
-    telemetry.log.info("mcp request", {
-      request_id: known.requestId,
-      verb: known.verb,
-      target: known.targetName.slice(0, 64),
-      ...(known.identity === undefined ? {} : names.caller(known.identity)),
-      ...(placement === undefined ? {} : { instance: placement.instance }),
-      ...messageFields(known),
-      decision: decisionOf(known, error),
-      status: statusOf(verdict),
-      ...(error === undefined || verdict.left ? {} : whyOf(error)),
-      ...(outcome === undefined ? {} : { ending: outcome.ending, answer_ms: outcome.answeredAt - known.receivedAt }),
-      ...(placement?.waitedMs === undefined ? {} : { wait_ms: placement.waitedMs }),
-      ...(placement?.timings === undefined ? {} : { start_seconds: placement.timings }),
-      total_ms: now - known.receivedAt,
-    })
-    if (!verdict.left) logInternal(known.requestId, error)
+    telemetry.log.info("mcp request", lineOf(verdict, names))
+    if (!verdict.left) logInternal(verdict.known.requestId, verdict.error)
   }
   return {
     begin: () => {

@@ -116,10 +116,9 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
  * Sends the request, and once more if the session turns out to be over in its server: to the next incarnation, or with
  * a session that is opened again.
  */
-const sendToSession = async (deps: ExchangeDeps, first: Placed): Promise<Sent> => {
+const sendToSession = async (deps: ExchangeDeps, first: Placed, session: OpenSession): Promise<Sent> => {
   const sent = await sendPersistently(deps, first)
-  const { session } = first
-  if (session === undefined || !isDoubtful(sent.answer)) return sent
+  if (!isDoubtful(sent.answer)) return sent
   const verdict = await judge(deps, sent, session)
   if (verdict === "pass") return sent
   sent.answer.abort()
@@ -157,10 +156,11 @@ export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Excha
   const isCall = first.verb === "POST" && !first.openStream
   const use = isCall ? followUse(deps, first) : undefined
   try {
-    const { placed, answer } = await sendToSession(
-      use === undefined ? deps : { ...deps, findServer: use.findServer },
-      first,
-    )
+    const following = use === undefined ? deps : { ...deps, findServer: use.findServer }
+    const { session } = first
+    const { placed, answer } = await (session === undefined
+      ? sendPersistently(following, first)
+      : sendToSession(following, first, session))
     const close = (): void => {
       answer.abort()
       use?.end()

@@ -91,23 +91,35 @@ export type Pipeline<B extends Incoming> = {
   readonly run: (incoming: Incoming, body: BodySource, seen: (known: Known) => void) => B | Promise<B>
 }
 
-const andThen = <A, B>(value: A | Promise<A>, next: (value: A) => B | Promise<B>): B | Promise<B> =>
-  value instanceof Promise ? value.then(next) : next(value)
+/** A step of any types: `step` below checks that each one takes what the one before it gives. */
+// biome-ignore lint/suspicious/noExplicitAny: the types of a list of steps differ from step to step
+type AnyStep = Step<any, any>
 
-const extend = <B extends Known>(run: Pipeline<B>["run"]): Pipeline<B> => ({
-  run,
-  step: <C extends B>(next: Step<B, C>) =>
-    extend<C>((incoming, body, seen) => {
-      const report = (output: C): C => {
-        seen(output)
-        return output
-      }
-      return andThen(
-        andThen(run(incoming, body, seen), (input) => next(input, body)),
-        report,
-      )
-    }),
+type Run = Pipeline<Incoming>["run"]
+
+/**
+ * Runs the steps from `at` on. One loop, and a promise only where a step returns one: a chain of promises for each step
+ * took 4 µs of a warm request.
+ */
+const runFrom = (steps: readonly AnyStep[], at: number, ...[input, body, seen]: Parameters<Run>): ReturnType<Run> => {
+  let known = input
+  for (let next = at; next < steps.length; next++) {
+    const output: Incoming | Promise<Incoming> | undefined = steps[next]?.(known, body)
+    if (output instanceof Promise)
+      return output.then((later) => {
+        seen(later)
+        return runFrom(steps, next + 1, later, body, seen)
+      })
+    known = output ?? known
+    seen(known)
+  }
+  return known
+}
+
+const withSteps = <B extends Incoming>(steps: readonly AnyStep[]): Pipeline<B> => ({
+  run: (incoming, body, seen) => runFrom(steps, 0, incoming, body, seen) as B | Promise<B>,
+  step: <C extends B>(next: Step<B, C>) => withSteps<C>([...steps, next]),
 })
 
 /** The path without any step. */
-export const pipeline = (): Pipeline<Incoming> => extend<Incoming>((incoming) => incoming)
+export const pipeline = (): Pipeline<Incoming> => withSteps<Incoming>([])

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
@@ -186,7 +186,7 @@ export const createAuthenticator = (options: {
   }
   const identify = (authorization: Credentials["authorization"], use: Use): Identity | Promise<Identity> => {
     const token = parseBearer(authorization)
-    const sha256 = createHash("sha256").update(token).digest()
+    const sha256 = hash("sha256", token, "buffer")
     const key = sha256.toString("base64")
     const cached = cache.get(key)
     if (cached !== undefined) return counted("cached", cached, use)

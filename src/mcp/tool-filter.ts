@@ -1,5 +1,4 @@
 import { AppError } from "../errors.ts"
-import { createGrowingBuffer } from "../intake/bodies.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import {
   comment,
@@ -14,79 +13,6 @@ import {
 } from "./sse.ts"
 import { cutTools, type ToolPolicy } from "./tool-policy.ts"
 
-/** Splits a stream of bytes after each complete JSON object or array: some servers answer with one message a line. */
-type ValueSplitter = {
-  /** The values that this chunk completes, each with the blanks before it. */
-  push(chunk: Buffer): readonly Buffer[]
-  /** Returns and removes the bytes after the last value. */
-  rest(): Buffer
-  /** True in the middle of a value. */
-  isInside(): boolean
-}
-
-/** The splitter's errors. */
-type SplitErrors = {
-  /** A value is longer than the limit. */
-  readonly tooLong: () => Error
-  /** There is something between values that is neither an object, nor an array, nor blank. */
-  readonly noValue: () => Error
-}
-
-const quote = 34
-const backslash = 92
-const isOpen = (code: number): boolean => code === 123 || code === 91
-const isClose = (code: number): boolean => code === 125 || code === 93
-const isSpace = (code: number): boolean => code === 32 || code === 10 || code === 13 || code === 9
-
-/** Returns for each byte whether it ends a value; throws `noValue` for a byte that belongs to none. */
-const createStep = (noValue: () => Error) => {
-  let depth = 0
-  let inString = false
-  let escaped = false
-  const step = (code: number): boolean => {
-    if (inString) {
-      if (escaped) escaped = false
-      else if (code === backslash) escaped = true
-      else if (code === quote) inString = false
-      return false
-    }
-    if (code === quote) inString = true
-    else if (isOpen(code)) depth++
-    else if (isClose(code) && depth > 0) return --depth === 0
-    if (depth === 0 && !isSpace(code)) throw noValue()
-    return false
-  }
-  return { step, isInside: () => depth > 0 }
-}
-
-/** Creates a splitter of values of at most `limit` bytes. */
-const createValueSplitter = (limit: number, errors: SplitErrors): ValueSplitter => {
-  const held = createGrowingBuffer()
-  const { step, isInside } = createStep(errors.noValue)
-  const taken = (piece: Buffer): Buffer => {
-    if (held.length === 0) return piece
-    held.add(piece)
-    return held.take()
-  }
-  return {
-    push: (chunk) => {
-      const values: Buffer[] = []
-      let start = 0
-      for (let at = 0; at < chunk.length; at++) {
-        if (!step(chunk[at] ?? 0)) continue
-        values.push(taken(chunk.subarray(start, at + 1)))
-        start = at + 1
-      }
-      const rest = chunk.subarray(start)
-      if (held.length + rest.length > limit) throw errors.tooLong()
-      if (rest.length > 0) held.add(rest)
-      return values
-    },
-    rest: held.take,
-    isInside,
-  }
-}
-
 /**
  * Changes a body before it is passed to the client. Both functions throw UpstreamInvalid for a body that they cannot
  * read.
@@ -96,24 +22,27 @@ export type BodyFilter = {
   push(chunk: Buffer): Buffer
   /** Returns the remaining bytes at the body's end. */
   end(): Buffer
+  /** True once the last piece was the whole body, unchanged: then its Content-Length still holds. */
+  readonly isWhole?: () => boolean
 }
 
 /** The policy as it is now; undefined while the target shows all its tools. */
 export type PolicyNow = () => ToolPolicy | undefined
 
 /** Longest event or JSON value that is held, in bytes. */
-const maxHeldBytes = 4 * 2 ** 20
+export const maxHeldBytes = 4 * 2 ** 20
 const nothing = Buffer.alloc(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-const unreadable = (detail: string, cause?: unknown): AppError => new AppError("UpstreamInvalid", { detail, cause })
-const tooLong = (): AppError =>
+/** The error of an answer that the tool policy cannot be applied to. */
+export const unreadable = (detail: string, cause?: unknown): AppError =>
+  new AppError("UpstreamInvalid", { detail, cause })
+/** The error of a message that is longer than {@link maxHeldBytes}. */
+export const tooLong = (): AppError =>
   new AppError("UpstreamInvalid", {
     detail: `A message of the server's answer is longer than ${maxHeldBytes} bytes, so the tool policy cannot be applied to it.`,
     data: { limit: maxHeldBytes },
   })
-const noValue = (): AppError => unreadable("The server's answer is not a JSON object.")
-
 const notJson = (cause?: unknown): AppError =>
   unreadable("The server's answer is not JSON, so the tool policy cannot be applied to it.", cause)
 
@@ -124,7 +53,7 @@ const isJson = (text: string): boolean =>
  * Longest text that is checked with JSON.parse. Longer ones are scanned: parsed, their small members take up to 100
  * MiB, twenty times the text.
  */
-const mostParsed = 64 * 1_024
+export const mostParsed = 64 * 1_024
 
 /** Throws UpstreamInvalid for a text that is no JSON. */
 const checkJson = (text: string): void => {
@@ -139,13 +68,14 @@ const checkJson = (text: string): void => {
   }
 }
 
-/** The text of a message without hidden tools; undefined if it can go on as it is. */
-const filterText = (text: string, policy: ToolPolicy): string | undefined => {
+/** The text of a message without hidden tools; undefined if it can go on as it is. Throws UpstreamInvalid. */
+export const filterText = (text: string, policy: ToolPolicy): string | undefined => {
   checkJson(text)
   return cutTools(text, policy)
 }
 
-const decode = (bytes: Buffer): string => {
+/** The text of bytes in UTF-8. Throws UpstreamInvalid. */
+export const decode = (bytes: Buffer): string => {
   try {
     return utf8.decode(bytes)
   } catch (cause) {
@@ -228,24 +158,5 @@ export const filterEvents = (policyNow: PolicyNow, canChange = true): BodyFilter
     },
     // an incomplete event is dropped: clients discard it too
     end: () => nothing,
-  }
-}
-
-/** Filters the messages of a JSON body, holding one message at a time. */
-export const filterJson = (policy: ToolPolicy): BodyFilter => {
-  const splitter = createValueSplitter(maxHeldBytes, { tooLong, noValue })
-  const filterValue = (value: Buffer): Buffer => {
-    const filtered = filterText(decode(value), policy)
-    return filtered === undefined ? value : Buffer.from(filtered)
-  }
-  return {
-    push: (chunk) => {
-      const values = splitter.push(chunk)
-      return values.length === 0 ? nothing : Buffer.concat(values.map(filterValue))
-    },
-    end: () => {
-      if (splitter.isInside()) throw unreadable("The server's answer ended in the middle of a message.")
-      return splitter.rest()
-    },
   }
 }

@@ -16,7 +16,7 @@ export type KubeRoleOptions = {
 export const kubeTelemetry = ({ config, stderr }: KubeRoleOptions): Base["telemetry"] =>
   createTelemetry({
     ...config.log,
-    write: (line) => void stderr.write(line),
+    write: (line, urgent) => void stderr.write(line, urgent),
     processMetrics: config.metrics.listen !== undefined,
   })
 

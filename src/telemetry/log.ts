@@ -118,23 +118,39 @@ const maxDepth = 5
 const maxItems = 50
 const maxText = 4_096
 
+/** A part of every text from which something is removed: most texts have none, and are written as they are. */
+const suspicious = /eyJ|:\/\/|\b(?:Bearer|Basic)\s/i
+
 /** `text` without credentials, at most 4,096 characters of it. */
 export const redactText = (text: string): string => {
   const short = text.length > maxText ? `${text.slice(0, maxText)}…` : text
+  if (!suspicious.test(short)) return short
   const open = secretTexts.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), short)
   return open.replace(/[\w.-]+/g, hideTokens)
 }
 
-const redactEntries = (entries: readonly (readonly [string, unknown])[], depth: number): Record<string, unknown> =>
-  Object.fromEntries(
-    entries
-      .slice(0, maxItems)
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => {
-        const secret = secretNames.has(name.replace(/[-_]/g, "").toLowerCase())
-        return [name, secret ? mark : redactValue(value, depth + 1)]
-      }),
-  )
+/** Most field names whose check is remembered: those of our own lines are few, those of foreign objects are not. */
+const rememberedNames = 1_000
+const isSecret = new Map<string, boolean>()
+
+/** True if the value of a field with this name is never written. */
+const isSecretName = (name: string): boolean => {
+  const known = isSecret.get(name)
+  if (known !== undefined) return known
+  const secret = secretNames.has(name.replace(/[-_]/g, "").toLowerCase())
+  if (isSecret.size < rememberedNames && name.length <= 64) isSecret.set(name, secret)
+  return secret
+}
+
+const redactEntries = (fields: object, depth: number): Record<string, unknown> => {
+  const redacted: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(fields).slice(0, maxItems)) {
+    // the setter of __proto__ would change the prototype instead
+    if (value === undefined || name === "__proto__") continue
+    redacted[name] = isSecretName(name) ? mark : redactValue(value, depth + 1)
+  }
+  return redacted
+}
 
 /** A value that may be written: bounded in depth and size, without credentials, errors as their facts. */
 const redactValue = (value: unknown, depth: number): unknown => {
@@ -142,16 +158,15 @@ const redactValue = (value: unknown, depth: number): unknown => {
   if (typeof value === "bigint") return value.toString()
   if (typeof value === "function" || typeof value === "symbol") return undefined
   if (typeof value !== "object" || value === null) return value
-  if (value instanceof Error) return redactEntries(Object.entries(errorFields(value)), depth)
+  if (value instanceof Error) return redactEntries(errorFields(value), depth)
   if (value instanceof URL) return redactText(value.href)
   if (depth >= maxDepth) return "…"
   if (Array.isArray(value)) return value.slice(0, maxItems).map((each) => redactValue(each, depth + 1))
-  return redactEntries(Object.entries(value), depth)
+  return redactEntries(value, depth)
 }
 
 /** Fields of a line without secrets. This is the second protection: callers must not log secrets in the first place. */
-const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  redactEntries(Object.entries(fields), 0)
+const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> => redactEntries(fields, 0)
 
 /** A text that needs no escapes: printable ASCII. */
 const plain = /^[ -~]*$/
@@ -222,13 +237,37 @@ export type LogOptions = {
   readonly level: "debug" | "info" | "warn" | "error"
   /** `json` for programs, `text` for reading in a terminal. */
   readonly format: "json" | "text"
-  /** Takes one line with its newline; must not throw. */
-  readonly write: (line: string) => void
+  /** Takes one line with its newline; must not throw. `urgent`: of level warn or error, to be written at once. */
+  readonly write: (line: string, urgent: boolean) => void
 }
 
-const wrap = (log: pino.Logger): Logger => {
+/** Where pino writes: the last line's level decides how. */
+type Destination = { urgent: boolean; write(line: string): void }
+
+const createDestination = ({ format, write }: LogOptions): Destination => ({
+  urgent: false,
+  write(line) {
+    // the line end is the only control character below U+007F that JSON does not escape
+    write(format === "json" ? `${visible(line.trimEnd())}\n` : formatText(line), this.urgent)
+  },
+})
+
+/** The time of a line. Kept for its millisecond: a busy gateway writes dozens of lines in one. */
+const createTime = (): (() => string) => {
+  let at = 0
+  let text = ""
+  return () => {
+    const now = Date.now()
+    if (now !== at) text = `,"time":"${new Date(now).toISOString()}"`
+    at = now
+    return text
+  }
+}
+
+const wrap = (log: pino.Logger, destination: Destination): Logger => {
   const at = (level: LogOptions["level"]) => (message: string, fields?: LogFields) => {
     if (!log.isLevelEnabled(level)) return
+    destination.urgent = level === "warn" || level === "error"
     log[level](fields === undefined ? {} : redactFields(fields), redactText(message))
   }
   return {
@@ -236,25 +275,22 @@ const wrap = (log: pino.Logger): Logger => {
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    child: (fields) => wrap(log.child(redactFields(fields))),
+    child: (fields) => wrap(log.child(redactFields(fields)), destination),
   }
 }
 
 /**
- * A logger of single lines. Written synchronously by the caller's `write` and without pino's worker transports: these
- * do not work inside a single executable, and a line must be out before a crash.
+ * A logger of single lines. Written by the caller's `write` and without pino's worker transports: these do not work
+ * inside a single executable, and a line must be out before a crash.
  */
-export const createLogger = ({ level, format, write }: LogOptions): Logger =>
-  wrap(
-    pino(
-      {
-        level,
-        base: null,
-        messageKey: "message",
-        timestamp: pino.stdTimeFunctions.isoTime,
-        formatters: { level: (label) => ({ level: label }) },
-      },
-      // the line end is the only control character below U+007F that JSON does not escape
-      { write: (line) => write(format === "json" ? `${visible(line.trimEnd())}\n` : formatText(line)) },
-    ),
-  )
+export const createLogger = (options: LogOptions): Logger => {
+  const destination = createDestination(options)
+  const settings: pino.LoggerOptions = {
+    level: options.level,
+    base: null,
+    messageKey: "message",
+    timestamp: createTime(),
+    formatters: { level: (label) => ({ level: label }) },
+  }
+  return wrap(pino(settings, destination), destination)
+}

@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../../errors.ts"
+import { declaredLength } from "../../intake/bodies.ts"
 import type { Turns } from "../../intake/turns.ts"
-import { type BodyFilter, filterEvents, filterJson, type PolicyNow } from "../../mcp/tool-filter.ts"
+import { filterJson } from "../../mcp/json-filter.ts"
+import { type BodyFilter, filterEvents, type PolicyNow } from "../../mcp/tool-filter.ts"
 import type { Placed } from "../pipeline.ts"
 import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
 
@@ -36,6 +38,10 @@ const kindOf = ({ status, headers }: UpstreamAnswer): BodyKind => {
   return type.startsWith("application/json") || status < 300 ? "json" : "other"
 }
 
+/** The body's length by its header; undefined if the server sent none. */
+export const lengthOf = ({ headers }: Pick<UpstreamAnswer, "headers">): number | undefined =>
+  declaredLength(headers["content-length"])
+
 const plainType = /^(?:application\/json|text\/(?:event-stream|plain|html))(?=[; ]|$)/i
 const utf8Events = /^text\/event-stream(?:; ?charset="?utf-8"?)?$/i
 
@@ -62,7 +68,8 @@ export const planFor = (answer: UpstreamAnswer, policyNow: PolicyNow): BodyPlan 
     const detail = "The server compressed its answer unasked, so the tool policy cannot be applied to it."
     throw new AppError("UpstreamInvalid", { detail })
   }
-  return { kind, type: filteredTypes[kind], filter: kind === "events" ? filterEvents(policyNow) : filterJson(policy) }
+  const filter = kind === "events" ? filterEvents(policyNow) : filterJson(policy, lengthOf(answer))
+  return { kind, type: filteredTypes[kind], filter }
 }
 
 /**
@@ -76,6 +83,12 @@ export const bodilessStatus = ({ verb, messages }: Placed, { status }: UpstreamA
   if (verb === "GET" || messages.some(({ kind }) => kind === "request")) return undefined
   return 202
 }
+
+/**
+ * Longest body, in bytes, that is not {@link paced}: reading it takes less time than sharing the turns. Longer request
+ * bodies share them too.
+ */
+export const mostUnpaced = 16 * 1_024
 
 /**
  * Delays the body of an answer, so that the work of its sink leaves turns of the event loop to others. Once the time of

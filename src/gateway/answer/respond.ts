@@ -12,7 +12,7 @@ import type { Answered, Exchanged, Placed } from "../pipeline.ts"
 import { type SessionSealer, targetUID } from "../session/session.ts"
 import { toClientHeaders } from "../wire/call-server.ts"
 import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
-import { type BodyPlan, bodilessStatus, codingOf, paced, planFor } from "./body-plan.ts"
+import { type BodyPlan, bodilessStatus, codingOf, lengthOf, mostUnpaced, paced, planFor } from "./body-plan.ts"
 import { requestIdHeader } from "./error-answer.ts"
 import { brokenOff, finalEventOf } from "./final-event.ts"
 import { type AnswerSink, pump } from "./stream.ts"
@@ -142,14 +142,19 @@ const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink):
   touch?.()
   // long-lived: disable keep-alive, so that no client reuses the connection while we close it
   if (placed.openStream) sink.shouldKeepAlive = false
-  const writeHead = (): void => void sink.writeHead(status, head)
+  const writeHead = (): void => {
+    // a filter that passed the whole body did not shorten it
+    if (plan.filter?.isWhole?.()) head.push("content-length", String(lengthOf(answer)))
+    sink.writeHead(status, head)
+  }
   if (placed.openStream && events && deps.isLeaving()) {
     writeHead()
     sink.end()
     return { status, ending: "stopped" }
   }
+  const isShort = plan.type === undefined || (lengthOf(answer) ?? mostUnpaced) < mostUnpaced
   const paces = { owner: ownerOf(placed.identity), signal }
-  const ending = await pump(plan.type === undefined ? answer : paced(answer, deps.turns, paces), sink, {
+  const ending = await pump(isShort ? answer : paced(answer, deps.turns, paces), sink, {
     clock: deps.clock,
     writeHead,
     signal,

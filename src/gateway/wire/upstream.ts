@@ -58,7 +58,13 @@ const maxEarlyBytes = 64 * 2 ** 10
 
 const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
 
-type Waiting = { readonly resolve: (answer: UpstreamAnswer) => void; readonly reject: (error: unknown) => void }
+/** Who waits for the head of an answer. */
+type Waiting = {
+  readonly resolve: (answer: UpstreamAnswer) => void
+  readonly reject: (error: unknown) => void
+  /** Cancels the limit of this wait. */
+  cancel: () => void
+}
 
 /** One exchange with a server: undici's handler on one side, the answer on the other; released exactly once. */
 class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
@@ -93,6 +99,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     try {
       this.headers = singleHeaders(headers)
       this.status = status
+      this.#waiting.cancel()
       this.#waiting.resolve(this)
     } catch (error) {
       this.#fail(error)
@@ -117,7 +124,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     if (!this.#settle("failed")) return
     this.#error = this.#aborted ? this.#reason() : error
     if (this.status > 0) this.#sink?.fail(this.#error)
-    else this.#waiting.reject(this.#aborted ? this.#error : toFailure(error, this.#controller !== undefined))
+    else this.#reject(this.#aborted ? this.#error : toFailure(error, this.#controller !== undefined))
   }
 
   consume(sink: BodySink): void {
@@ -139,7 +146,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     if (this.#state !== "open" || this.#aborted) return
     this.#aborted = true
     // still connecting: reject now, and abort undici's request when it has a connection (onRequestStart)
-    if (this.#controller === undefined) this.#waiting.reject(this.#reason())
+    if (this.#controller === undefined) this.#reject(this.#reason())
     else this.#controller.abort(aborted())
   }
 
@@ -151,8 +158,13 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     if (this.status === 0) this.#fail(tooSlow())
   }
 
-  #fail(error: unknown): void {
+  #reject(error: unknown): void {
+    this.#waiting.cancel()
     this.#waiting.reject(error)
+  }
+
+  #fail(error: unknown): void {
+    this.#reject(error)
     this.abort()
   }
 
@@ -189,14 +201,14 @@ const dispatch = (
   request: UpstreamRequest,
   path: string,
   clock: ClockPort,
-): Promise<UpstreamAnswer> => {
-  const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
-  const exchange = new Exchange({ resolve, reject }, release, request.signal)
-  const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
-  const cancel = clock.timer(headersTimeout, () => exchange.expire())
-  pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
-  return promise.finally(cancel)
-}
+): Promise<UpstreamAnswer> =>
+  new Promise((resolve, reject) => {
+    const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
+    const waiting: Waiting = { resolve, reject, cancel: () => {} }
+    const exchange = new Exchange(waiting, release, request.signal)
+    waiting.cancel = clock.timer(headersTimeout, () => exchange.expire())
+    pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
+  })
 
 const refuseRedirect = (answer: UpstreamAnswer): void => {
   try {
@@ -228,17 +240,19 @@ export const createUpstream = (clock: ClockPort): Upstream => {
     detours.remember(request.placement, path)
     return answer
   }
+  const redirected = (request: UpstreamRequest, answer: UpstreamAnswer, path: string) => {
+    // concatenated, not resolved: a path that begins with two slashes would name a host
+    const detour = detourOf(answer, new URL(`${request.placement.url.origin}${path}`), request.headers)
+    if (detour !== undefined) return follow(request, answer, detour)
+    refuseRedirect(answer)
+    return answer
+  }
   return {
     send: async (request) => {
       request.signal.throwIfAborted()
       const path = detours.pathOf(request.placement)
       const answer = await ask(request, path)
-      if (answer.status < 300 || answer.status >= 400) return answer
-      // concatenated, not resolved: a path that begins with two slashes would name a host
-      const detour = detourOf(answer, new URL(`${request.placement.url.origin}${path}`), request.headers)
-      if (detour !== undefined) return follow(request, answer, detour)
-      refuseRedirect(answer)
-      return answer
+      return answer.status < 300 || answer.status >= 400 ? answer : redirected(request, answer, path)
     },
     close: pools.close,
   }

@@ -1,7 +1,8 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { hasCode } from "../../../src/errors.ts"
-import { type BodyFilter, filterEvents, filterJson } from "../../../src/mcp/tool-filter.ts"
+import { filterJson } from "../../../src/mcp/json-filter.ts"
+import { type BodyFilter, filterEvents } from "../../../src/mcp/tool-filter.ts"
 
 const policy = { allows: (tool: string) => !tool.startsWith("hidden") }
 const listing = (id: number) => ({

@@ -1,0 +1,133 @@
+import { isAscii } from "node:buffer"
+import { createGrowingBuffer } from "../intake/bodies.ts"
+import { type BodyFilter, decode, filterText, maxHeldBytes, mostParsed, tooLong, unreadable } from "./tool-filter.ts"
+import type { ToolPolicy } from "./tool-policy.ts"
+import { createValueSplitter, type ValueSplitter } from "./value-splitter.ts"
+
+const nothing = Buffer.alloc(0)
+const noValue = (): Error => unreadable("The server's answer is not a JSON object.")
+
+/**
+ * True if a policy cannot change these bytes, nor bytes that were before them: they do not have the keys `tools` and
+ * `cacheScope`, in any case, and neither escapes nor characters that could write such a key, nor NUL, of which other
+ * encodings are full. `before`: the last bytes before them, where a key may have begun. Searched by native code:
+ * reading 1 MB byte by byte takes longer than sending it.
+ */
+const isClean = (bytes: Buffer, before = ""): boolean => {
+  if (!isAscii(bytes)) return false
+  const text = before + bytes.toString("latin1").toLowerCase()
+  return !(text.includes("tools") || text.includes("\\u") || text.includes("cachescope") || text.includes("\0"))
+}
+
+/** Most bytes of a key that {@link isClean} can have missed at the end of a piece. */
+const keyTail = "cachescope".length - 1
+
+const isContainer = (text: string): boolean => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === "object" && value !== null
+  } catch {
+    return false
+  }
+}
+
+/** True for one whole value, or more in a batch, that a policy cannot change; short ones only. */
+const isCleanValue = (bytes: Buffer): boolean =>
+  bytes.length <= mostParsed && isClean(bytes) && isContainer(bytes.toString("latin1"))
+
+/** Filters the messages of a JSON body, holding one message at a time. */
+const filterValues = (policy: ToolPolicy): BodyFilter => {
+  /** Absent until there is a piece that is not one clean value. */
+  let splitter: ValueSplitter | undefined
+  const filterValue = (value: Buffer): Buffer => {
+    const filtered = filterText(decode(value), policy)
+    return filtered === undefined ? value : Buffer.from(filtered)
+  }
+  return {
+    push: (chunk) => {
+      if (splitter === undefined && isCleanValue(chunk)) return chunk
+      splitter ??= createValueSplitter(maxHeldBytes, { tooLong, noValue })
+      const values = splitter.push(chunk)
+      return values.length === 0 ? nothing : Buffer.concat(values.map(filterValue))
+    },
+    end: () => {
+      if (splitter?.isInside()) throw unreadable("The server's answer ended in the middle of a message.")
+      return splitter?.rest() ?? nothing
+    },
+  }
+}
+
+/** Filters a short body, whose length is known: held until it is whole. */
+const filterShort = (policy: ToolPolicy, length: number): BodyFilter => {
+  const held = createGrowingBuffer()
+  let passed = false
+  const strictly = (bytes: Buffer): Buffer => {
+    const strict = filterValues(policy)
+    const out = strict.push(bytes)
+    return Buffer.concat([out, strict.end()])
+  }
+  const filter = (bytes: Buffer): Buffer => {
+    passed = isCleanValue(bytes)
+    return passed ? bytes : strictly(bytes)
+  }
+  return {
+    push: (chunk) => {
+      if (held.length === 0 && chunk.length === length) return filter(chunk)
+      held.add(chunk)
+      return held.length < length ? nothing : filter(held.take())
+    },
+    end: () => (held.length === 0 ? nothing : strictly(held.take())),
+    isWhole: () => passed,
+  }
+}
+
+const beginsContainer = (bytes: Buffer): boolean => /^[ \t\r\n]*[{[]/.test(bytes.toString("latin1", 0, 64))
+
+/**
+ * Filters a long body: passes its pieces for as long as they are clean. From the first other piece on, the body is
+ * filtered from its beginning, and what was passed is left out of the result, whose beginning must be the same.
+ */
+const filterLong = (policy: ToolPolicy): BodyFilter => {
+  const passed: Buffer[] = []
+  let tail = ""
+  let strict: BodyFilter | undefined
+  /** The bytes that were passed and that the strict filter has not returned yet. */
+  let sent: Buffer = nothing
+
+  const unsent = (out: Buffer): Buffer => {
+    const known = Math.min(out.length, sent.length)
+    if (!out.subarray(0, known).equals(sent.subarray(0, known)))
+      throw unreadable("The tool policy would change a part of the answer that was already sent.")
+    sent = sent.subarray(known)
+    return out.subarray(known)
+  }
+  const turnStrict = (): BodyFilter => {
+    strict = filterValues(policy)
+    sent = Buffer.concat(passed.splice(0))
+    unsent(strict.push(sent))
+    return strict
+  }
+  return {
+    push: (chunk) => {
+      const begins = passed.length > 0 || beginsContainer(chunk)
+      if (strict === undefined && begins && isClean(chunk, tail)) {
+        tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - keyTail))).toLowerCase()
+        tail = tail.slice(-keyTail)
+        passed.push(chunk)
+        return chunk
+      }
+      return unsent((strict ?? turnStrict()).push(chunk))
+    },
+    end: () => (strict === undefined ? nothing : unsent(strict.end())),
+  }
+}
+
+/**
+ * Filters the messages of a JSON body. Answers of tools name no tools: where a body's length is known, a native search
+ * finds that nothing must be cut, and the bytes pass as they are.
+ * @param length Content-Length; undefined if the server sent none
+ */
+export const filterJson = (policy: ToolPolicy, length?: number): BodyFilter => {
+  if (length === undefined || length > maxHeldBytes) return filterValues(policy)
+  return length <= mostParsed ? filterShort(policy, length) : filterLong(policy)
+}
