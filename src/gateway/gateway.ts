@@ -147,6 +147,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     } finally {
       flight.keep?.()
       holding.end()
+      flights.delete(flight)
     }
   }
   /** Ends the requests for a target that their callers may no longer use. */
@@ -195,7 +196,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
         done: Promise.resolve(),
       }
       flights.add(flight)
-      flight.done = serve(flight).finally(() => flights.delete(flight))
+      flight.done = serve(flight)
       await flight.done
     } catch (error) {
       refuse(request, response, await challenged(request, error), requestId)

@@ -203,7 +203,10 @@ export const buildRequestPath = (
   const { log } = telemetry
   const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
   return {
-    run: async (incoming, { body, sink }, seen) => answer(await steps.run(incoming, body, seen), sink),
+    run: async (incoming, { body, sink }, seen) => {
+      const placed = steps.run(incoming, body, seen)
+      return answer(placed instanceof Promise ? await placed : placed, sink)
+    },
     ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),
   }
 }

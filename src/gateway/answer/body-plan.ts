@@ -137,7 +137,7 @@ export const paced = (
           inOrder(sink, () => give(sink, chunk))
           return false
         },
-        end: () => (isLate ? inOrder(sink, sink.end) : sink.end()),
+        end: () => (isLate ? inOrder(sink, () => sink.end()) : sink.end()),
         fail: (error) => (isLate && !signal.aborted ? inOrder(sink, () => sink.fail(error)) : sink.fail(error)),
       }),
     resume: () => {
