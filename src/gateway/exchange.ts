@@ -51,7 +51,12 @@ const requestTimeoutOf = ({ target }: Placed, { requestTimeoutMs }: ExchangeDeps
 const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   const { placement, verb, headers, body, signal, upstreamSession: session } = placed
   return callServer(deps.upstream, placed, {
-    ...{ placement, verb, headers, session, body, signal },
+    placement,
+    verb,
+    headers,
+    session,
+    body,
+    signal,
     mirrored: mirroredOf(placed, headers),
     headersTimeoutMs: requestTimeoutOf(placed, deps),
     lane: placed.openStream ? "stream" : "call",

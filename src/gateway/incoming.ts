@@ -148,9 +148,10 @@ type BodyReading = {
  * requestTimeout of the HTTP server. Bytes that were taken with `take` are not given back here, whatever becomes of the
  * body: this is the duty of the caller that passes `take`.
  */
-export const readBody = (request: Readable, { limit, signal, take, ...head }: BodyReading): Promise<Buffer> =>
+export const readBody = (request: Readable, reading: BodyReading): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    const declared = declaredLength(head.declared)
+    const { limit, signal, take } = reading
+    const declared = declaredLength(reading.declared)
     const gather = createGather({ limit, declared, take })
     const fail = (error: unknown) => {
       request.removeListener("data", onData)
@@ -184,7 +185,7 @@ export const readBody = (request: Readable, { limit, signal, take, ...head }: Bo
 /** The body of a request that comes as a stream; what is held of it is counted by `holding`. */
 export const bodyOf = (
   request: Readable,
-  { holding, ...reading }: Omit<BodyReading, "take"> & { readonly holding: Holding },
+  { holding, limit, declared, signal }: Omit<BodyReading, "take"> & { readonly holding: Holding },
 ): BodySource => ({
-  read: (owner) => readBody(request, { ...reading, take: (bytes) => holding.take(owner, bytes) }),
+  read: (owner) => readBody(request, { limit, declared, signal, take: (bytes) => holding.take(owner, bytes) }),
 })

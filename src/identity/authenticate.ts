@@ -205,12 +205,12 @@ export const createAuthenticator = (options: {
     return fixed === undefined ? verify(token, key, use) : counted("static", fixed, use)
   }
   return {
-    authenticate: ({ authorization, ...use }) => {
+    authenticate: (use) => {
       const challenge = (error: unknown) => {
         throw challenged(error, issuers?.resources.challenge(use.resource))
       }
       try {
-        const identity = identify(authorization, use)
+        const identity = identify(use.authorization, use)
         return identity instanceof Promise ? identity.catch(challenge) : identity
       } catch (error) {
         return challenge(error)

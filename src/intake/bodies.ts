@@ -137,7 +137,7 @@ export const createBudget = (limit: number, refused: (by: "owner" | "replica") =
 }
 
 /** Bytes to which pieces are appended. Each byte is copied at most twice on average, however small the pieces are. */
-type GrowingBuffer = {
+export type GrowingBuffer = {
   readonly length: number
   add(piece: Uint8Array): void
   /** Returns all bytes, not copied, and empties the buffer. */

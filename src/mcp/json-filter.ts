@@ -1,5 +1,5 @@
 import { isAscii } from "node:buffer"
-import { createGrowingBuffer } from "../intake/bodies.ts"
+import { createGrowingBuffer, type GrowingBuffer } from "../intake/bodies.ts"
 import { type BodyFilter, decode, filterText, maxHeldBytes, mostParsed, tooLong, unreadable } from "./tool-filter.ts"
 import type { ToolPolicy } from "./tool-policy.ts"
 import { createValueSplitter, type ValueSplitter } from "./value-splitter.ts"
@@ -59,7 +59,8 @@ const filterValues = (policy: ToolPolicy): BodyFilter => {
 
 /** Filters a short body, whose length is known: held until it is whole. */
 const filterShort = (policy: ToolPolicy, length: number): BodyFilter => {
-  const held = createGrowingBuffer()
+  /** Absent while the body is in one piece. */
+  let held: GrowingBuffer | undefined
   let passed = false
   const strictly = (bytes: Buffer): Buffer => {
     const strict = filterValues(policy)
@@ -72,11 +73,12 @@ const filterShort = (policy: ToolPolicy, length: number): BodyFilter => {
   }
   return {
     push: (chunk) => {
-      if (held.length === 0 && chunk.length === length) return filter(chunk)
+      if (held === undefined && chunk.length === length) return filter(chunk)
+      held ??= createGrowingBuffer()
       held.add(chunk)
       return held.length < length ? nothing : filter(held.take())
     },
-    end: () => (held.length === 0 ? nothing : strictly(held.take())),
+    end: () => (held === undefined || held.length === 0 ? nothing : strictly(held.take())),
     isWhole: () => passed,
   }
 }

@@ -76,7 +76,7 @@ const headFor = (
   { kind, filter, type }: BodyPlan,
   sealer: SessionSealer,
 ): string[] => {
-  const head = toClientHeaders(type === undefined ? answer.headers : { ...answer.headers, "content-type": type })
+  const head = toClientHeaders(answer.headers, type)
   head.push(...commonHead(placed, answer, sealer), "x-content-type-options", "nosniff")
   const coding = codingOf(answer.headers)
   if (coding !== undefined) head.push("content-encoding", coding)
@@ -185,7 +185,8 @@ export const respond =
     const exchanged = await exchange(deps.exchange, first)
     const answeredAt = deps.clock.now()
     try {
-      return { ...(await relay(deps, exchanged, sink)), answeredAt, placed: exchanged.placed }
+      const { status, ending } = await relay(deps, exchanged, sink)
+      return { status, ending, answeredAt, placed: exchanged.placed }
     } finally {
       exchanged.close()
     }

@@ -82,7 +82,7 @@ export const toUpstreamHeaders = (
   facts: {
     readonly session: string | undefined
     /** Accept header; see {@link acceptFor}. Absent: the client's own. */
-    readonly accept?: string
+    readonly accept?: string | undefined
     readonly origin: ClientOrigin
     /** Host header for servers that check it; absent: the server's address. */
     readonly host?: string | undefined
@@ -112,11 +112,14 @@ export const toUpstreamHeaders = (
   return list
 }
 
-/** The headers of the server's answer that the client gets, as a flat list of names and values. */
-export const toClientHeaders = (headers: IncomingHttpHeaders): string[] => {
+/**
+ * The headers of the server's answer that the client gets, as a flat list of names and values. `type`: the Content-Type
+ * instead of the server's.
+ */
+export const toClientHeaders = (headers: IncomingHttpHeaders, type?: string): string[] => {
   const list: string[] = []
   for (const name of toClient) {
-    const value = headers[name]
+    const value = name === "content-type" && type !== undefined ? type : headers[name]
     if (value !== undefined) list.push(name, Array.isArray(value) ? value.join(", ") : value)
   }
   return list
@@ -189,19 +192,20 @@ type ServerCall = {
  * Sends a call to the server of an instance for the caller of `input`: with the headers that the server may get about
  * that caller, and with the Host header that the target names. Throws what {@link Upstream.send} throws.
  */
-export const callServer = (
-  upstream: Upstream,
-  input: Keyed,
-  { session, mirrored = "none", headers, ...call }: ServerCall,
-): Promise<UpstreamAnswer> =>
+export const callServer = (upstream: Upstream, input: Keyed, call: ServerCall): Promise<UpstreamAnswer> =>
   upstream.send({
-    ...call,
-    headers: toUpstreamHeaders(headers, {
-      session,
-      mirrored,
-      ...(call.verb === "DELETE" ? {} : { accept: acceptFor(call.verb, headers.accept) }),
+    placement: call.placement,
+    verb: call.verb,
+    headers: toUpstreamHeaders(call.headers, {
+      session: call.session,
+      mirrored: call.mirrored ?? "none",
+      accept: call.verb === "DELETE" ? undefined : acceptFor(call.verb, call.headers.accept),
       origin: input.origin,
       host: input.target.spec.hostHeader,
       identity: identityHeadersFor(input),
     }),
+    body: call.body,
+    headersTimeoutMs: call.headersTimeoutMs,
+    lane: call.lane,
+    signal: call.signal,
   })
