@@ -5,6 +5,7 @@ import { factsOf } from "../mcp/methods.ts"
 import { mirroredOf } from "../mcp/mirrored-headers.ts"
 import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
+import { realSignal } from "../waiting/lazy-signal.ts"
 import type { Exchanged, Keyed, Placed } from "./pipeline.ts"
 import { isSameIncarnation, sessionGone } from "./session/find-server.ts"
 import type { Reopener } from "./session/reopen.ts"
@@ -77,7 +78,7 @@ const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError)
   if (!isDialFailure(error)) return
   deps.placement.reportUnreachable(placed.placement)
   if (placed.session === undefined || placed.target.spec.statefulness !== "stateful") return
-  const current = await deps.placement.currentIncarnation(placed.placement, placed.signal)
+  const current = await deps.placement.currentIncarnation(placed.placement, realSignal(placed.signal))
   if (current !== placed.session.incarnation) throw sessionGone()
 }
 
@@ -92,7 +93,7 @@ const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Sent
       if (!mayRetry(error, placed)) throw toInterrupted(error, placed)
       await afterFailure(deps, placed, error)
       if (delay === undefined) throw error
-      await deps.clock.sleep(delay, placed.signal)
+      await deps.clock.sleep(delay, realSignal(placed.signal))
       placed = await deps.findServer(placed)
     }
   }
@@ -109,7 +110,7 @@ const isDoubtful = ({ status }: UpstreamAnswer): boolean => status === 404 || st
  */
 const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: OpenSession): Promise<Verdict> => {
   const { placement, target } = placed
-  const current = await deps.placement.currentIncarnation(placement, placed.signal)
+  const current = await deps.placement.currentIncarnation(placement, realSignal(placed.signal))
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
   // the server ended a session that we had opened again: open another one, because the client knows only its first

@@ -4,6 +4,8 @@ import type { Holding } from "../intake/bodies.ts"
 import { loopTurns as turns } from "../intake/turns.ts"
 import { createToolPolicies } from "../mcp/tool-policy.ts"
 import type { ClockPort } from "../ports/clock.ts"
+import { LazySignal } from "../waiting/lazy-signal.ts"
+import { createRoster, type Member } from "../waiting/roster.ts"
 import { type ErrorAnswer, errorAnswer, requestIdHeader, toProblem } from "./answer/error-answer.ts"
 import { createAudit } from "./audit.ts"
 import { bodyOf, type ClientOrigin, mcpPrefix, newRequestId, receive, targetNameIn } from "./incoming.ts"
@@ -51,8 +53,8 @@ const headMs = 10_000
 const isStream = ({ openStream, verb }: Known): boolean => openStream === true || verb === "GET"
 
 /** A request in progress. */
-type Flight = {
-  readonly controller: AbortController
+type Flight = Member & {
+  readonly signal: LazySignal
   readonly request: IncomingMessage
   readonly response: ServerResponse
   /** What it holds of the memory for bodies. */
@@ -108,7 +110,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
   const upstream = createUpstream(clock)
   const audit = createAudit(deps.telemetry, deps.logNames)
-  const flights = new Set<Flight>()
+  const flights = createRoster<Flight>()
   let leaving = false
   let over = false
   const toolPolicyOf = createToolPolicies()
@@ -123,13 +125,12 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
 
   /** Streams without a call end when their caller's token expires; a call that began in time runs to its end. */
   const endInTime = (flight: Flight): void => {
-    const { known, controller, keep } = flight
+    const { known, signal, keep } = flight
     if (keep !== undefined || known.identity === undefined || !isStream(known)) return
-    flight.keep = atExpiry(clock, known.identity, (reason) => controller.abort(reason))
+    flight.keep = atExpiry(clock, known.identity, (reason) => signal.abort(reason))
   }
   const serve = async (flight: Flight): Promise<void> => {
-    const { controller, request, response, holding, known: incoming } = flight
-    const { signal } = controller
+    const { signal, request, response, holding, known: incoming } = flight
     const reading = { limit: deps.options.maxBodyBytes, declared: request.headers["content-length"], signal, holding }
     const end = audit.begin()
     try {
@@ -147,14 +148,14 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     } finally {
       flight.keep?.()
       holding.end()
-      flights.delete(flight)
+      flights.remove(flight)
     }
   }
   /** Ends the requests for a target that their callers may no longer use. */
   const endLostRights = (target: string): void => {
-    for (const { known, controller } of flights) {
+    for (const { known, signal } of flights.all()) {
       const reason = known.targetName === target ? lostRight(known, admitNow) : undefined
-      if (reason !== undefined) controller.abort(reason)
+      if (reason !== undefined) signal.abort(reason)
     }
   }
   const unsubscribe = deps.targets.subscribe(({ object }) => endLostRights(object.metadata.name))
@@ -178,17 +179,18 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   }
   const handle: Gateway["handle"] = async (request, response, origin) => {
     const requestId = newRequestId()
-    const controller = new AbortController()
+    const signal = new LazySignal()
     response.on("close", () => {
-      if (!response.writableFinished) controller.abort()
+      if (!response.writableFinished) signal.abort()
     })
     try {
       if (over) throw shuttingDown()
       const { headers } = request
-      const facts = { requestId, receivedAt: clock.now(), headers, origin, signal: controller.signal }
+      const facts = { requestId, receivedAt: clock.now(), headers, origin, signal }
       const known: Known = receive(request, facts)
       const flight: Flight = {
-        controller,
+        place: -1,
+        signal,
         request,
         response,
         holding: deps.bodies.open(),
@@ -203,7 +205,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     }
   }
   const end = (which: (flight: Flight) => boolean): void => {
-    for (const flight of flights) if (which(flight)) flight.controller.abort(shuttingDown())
+    for (const flight of flights.all()) if (which(flight)) flight.signal.abort(shuttingDown())
   }
   const drain = async (signal: AbortSignal): Promise<void> => {
     leaving = true
@@ -215,7 +217,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     }
     if (signal.aborted) cut()
     signal.addEventListener("abort", cut, { once: true })
-    while (flights.size > 0) await Promise.allSettled([...flights].map((flight) => flight.done))
+    while (flights.size > 0) await Promise.allSettled(flights.all().map((flight) => flight.done))
     signal.removeEventListener("abort", cut)
     cancel()
   }

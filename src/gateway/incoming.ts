@@ -4,6 +4,7 @@ import type { Readable } from "node:stream"
 import { AppError } from "../errors.ts"
 import { bodiesTooLarge, createGather, declaredLength, type Holding } from "../intake/bodies.ts"
 import { acceptsOneOf, isUtf8, parseMediaType } from "../intake/media-type.ts"
+import type { Signal } from "../waiting/lazy-signal.ts"
 
 /** The verbs of Streamable HTTP. */
 export type Verb = "POST" | "GET" | "DELETE"
@@ -24,7 +25,7 @@ export type Incoming = {
   readonly headers: IncomingHttpHeaders
   readonly origin: ClientOrigin
   /** Aborted when the client disconnects or the gateway ends the request. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /** A new random request id (UUID). */
@@ -137,7 +138,7 @@ type BodyReading = {
   /** The Content-Length header. */
   readonly declared: string | undefined
   /** Aborted when the client disconnects or the gateway ends the request; ends the reading. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /** Reserves bytes of the budget before they are held; false if there are not enough. See src/intake/bodies.ts. */
   readonly take: (bytes: number) => boolean
 }

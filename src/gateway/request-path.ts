@@ -131,17 +131,26 @@ const identify =
  */
 const heavyBytes = 16 * 1_024
 
+type Heavy = { readonly owner: string; readonly body: Buffer }
+
+const readHeavy = async (turns: Turns, input: Admitted, { owner, body }: Heavy): Promise<Read> => {
+  if (turns.isSpent()) await turns.next(owner, input.signal)
+  return { ...input, body, reading: turns.measure(() => readMessages(body)) }
+}
+
 const read =
   (turns: Turns) =>
-  async (input: Admitted, source: BodySource): Promise<Read> => {
+  (input: Admitted, source: BodySource): Read | Promise<Read> => {
     if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
     checkMedia(input.headers)
-    const { signal, identity } = input
-    const owner = ownerOf(identity)
-    const body = await source.read(owner)
-    if (body.length <= heavyBytes) return { ...input, body, reading: readMessages(body) }
-    if (turns.isSpent()) await turns.next(owner, signal)
-    return { ...input, body, reading: turns.measure(() => readMessages(body)) }
+    const owner = ownerOf(input.identity)
+    return source
+      .read(owner)
+      .then((body) =>
+        body.length <= heavyBytes
+          ? { ...input, body, reading: readMessages(body) }
+          : readHeavy(turns, input, { owner, body }),
+      )
   }
 
 /** Finds targets in the local copy. Throws ClusterUnavailable before its first list. */
@@ -203,9 +212,9 @@ export const buildRequestPath = (
   const { log } = telemetry
   const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
   return {
-    run: async (incoming, { body, sink }, seen) => {
+    run: (incoming, { body, sink }, seen) => {
       const placed = steps.run(incoming, body, seen)
-      return answer(placed instanceof Promise ? await placed : placed, sink)
+      return placed instanceof Promise ? placed.then((known) => answer(known, sink)) : answer(placed, sink)
     },
     ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),
   }

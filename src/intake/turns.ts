@@ -1,3 +1,5 @@
+import type { Signal } from "../waiting/lazy-signal.ts"
+
 /** Shares the turns of the event loop among tasks that read foreign text and take milliseconds. */
 export type Turns = {
   /**
@@ -12,7 +14,7 @@ export type Turns = {
    * their order. So an owner with many tasks delays others by at most one turn for each owner. Rejects with the
    * signal's reason.
    */
-  next(owner: string, signal: AbortSignal): Promise<void>
+  next(owner: string, signal: Signal): Promise<void>
 }
 
 /** The time for such tasks in one turn, milliseconds. Once it is used, the next task waits. */

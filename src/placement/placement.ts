@@ -5,6 +5,7 @@ import { isAbort, toAppError } from "../errors.ts"
 import { ownerOf } from "../identity/identity.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
+import { realSignal } from "../waiting/lazy-signal.ts"
 import { createStillRuns, probe } from "./know/probe.ts"
 import type { Reach } from "./know/reachable.ts"
 import { removeOrphanedSecrets } from "./make/orphaned-secrets.ts"
@@ -118,7 +119,7 @@ const hold = async ({ room, attendant }: Parts, visit: Visit, timeoutMs: number)
     owner: ownerOf(request.identity),
     timeoutMs,
     onTimeout: () => holdOver(seat.name, visit.hold),
-    signal: request.signal,
+    signal: realSignal(request.signal),
   }
   await room.wait(wait, attendant.enter)
 }

@@ -1,6 +1,7 @@
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
+import type { Signal } from "../waiting/lazy-signal.ts"
 
 /** A request that needs an instance, as the gateway's pipeline passes it to placement. */
 export type PlacementRequest = {
@@ -20,7 +21,7 @@ export type PlacementRequest = {
   /** Id of the request, for the log. */
   readonly requestId?: string | undefined
   /** Aborted when the client disconnects. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /** Where to send the request, and how long it waited for that. */

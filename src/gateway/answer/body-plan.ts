@@ -4,6 +4,7 @@ import { declaredLength } from "../../intake/bodies.ts"
 import type { Turns } from "../../intake/turns.ts"
 import { filterJson } from "../../mcp/json-filter.ts"
 import { type BodyFilter, filterEvents, type PolicyNow } from "../../mcp/tool-filter.ts"
+import type { Signal } from "../../waiting/lazy-signal.ts"
 import type { Placed } from "../pipeline.ts"
 import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
 
@@ -98,7 +99,7 @@ export const mostUnpaced = 16 * 1_024
 export const paced = (
   answer: UpstreamAnswer,
   turns: Turns,
-  { owner, signal }: { readonly owner: string; readonly signal: AbortSignal },
+  { owner, signal }: { readonly owner: string; readonly signal: Signal },
 ): UpstreamAnswer => {
   const late: (() => void)[] = []
   let isLate = false

@@ -2,6 +2,7 @@ import { AppError } from "../../errors.ts"
 import { isRecord } from "../../mcp/message.ts"
 import { endsBetweenEvents, isMessage, parseEvents } from "../../mcp/sse.ts"
 import type { PlacementPort } from "../../placement/port.ts"
+import { realSignal } from "../../waiting/lazy-signal.ts"
 import { isRepeatable } from "../exchange.ts"
 import type { Placed } from "../pipeline.ts"
 import { toRpcError } from "./error-answer.ts"
@@ -127,7 +128,7 @@ const ofCall = (placed: Placed, deps: FinalEventDeps, watch: AnswerWatch): Final
   serverEnded: () => (watch.answered() === "no" ? errorEvent(placed, brokenOff(placed)) : undefined),
   serverGone: async (resumable) => {
     const mayGoOn = resumable && placed.session !== undefined
-    if (mayGoOn && (await deps.placement.stillRuns(placed.placement, placed.signal))) return undefined
+    if (mayGoOn && (await deps.placement.stillRuns(placed.placement, realSignal(placed.signal)))) return undefined
     return errorEvent(placed, brokenOff(placed))
   },
   stopped: (reason, resumable) => {

@@ -2,6 +2,7 @@ import { type AppError, isAppError, toAppError } from "../../errors.ts"
 import { comment, endsBetweenEvents, hasEventId, tailAfter } from "../../mcp/sse.ts"
 import type { BodyFilter } from "../../mcp/tool-filter.ts"
 import type { ClockPort } from "../../ports/clock.ts"
+import type { Signal } from "../../waiting/lazy-signal.ts"
 import type { Ending } from "../pipeline.ts"
 import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
 import type { FinalEvent } from "./final-event.ts"
@@ -30,7 +31,7 @@ type PumpOptions = {
   /** Writes status and headers; called once, before anything else goes out. */
   readonly writeHead: () => void
   /** Aborted when the client is gone, or with an AppError as its reason when the gateway ends the stream. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /**
    * True for event streams: they get a comment after `silenceMs` without bytes, so that no proxy closes an idle
    * connection.
@@ -84,7 +85,7 @@ const keepAlive = (sink: AnswerSink, options: PumpOptions) => {
 const cutEvent = "\nevent: cut\n\n"
 
 /** Why the gateway ends the stream; undefined if the client disconnected instead. */
-const stopReason = ({ reason }: AbortSignal): AppError | undefined => (isAppError(reason) ? reason : undefined)
+const stopReason = ({ reason }: Signal): AppError | undefined => (isAppError(reason) ? reason : undefined)
 
 type Alive = ReturnType<typeof keepAlive>
 

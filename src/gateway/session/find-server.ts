@@ -2,6 +2,7 @@ import { AppError } from "../../errors.ts"
 import type { Message } from "../../mcp/message.ts"
 import { factsOf } from "../../mcp/methods.ts"
 import type { Placement, PlacementPort } from "../../placement/port.ts"
+import { realSignal } from "../../waiting/lazy-signal.ts"
 import type { Keyed, Placed } from "../pipeline.ts"
 import { isDialFailure } from "../wire/upstream-answer.ts"
 import type { Reopener } from "./reopen.ts"
@@ -90,7 +91,7 @@ const behind = (): AppError =>
  */
 const settle = async (deps: Settling, input: Keyed, session: OpenSession, seen: Placement): Promise<Placement> => {
   if (deps.reopener.isOpen(session, seen)) return seen
-  const over = await deps.ended.isOver(session, seen, input.signal)
+  const over = await deps.ended.isOver(session, seen, realSignal(input.signal))
   if (over && input.target.spec.statefulness === "stateful") throw sessionGone()
   // by now the cache knows the API server's answer
   const again = await ask(deps, input)

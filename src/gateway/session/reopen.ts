@@ -2,6 +2,7 @@ import { AppError, hasCode } from "../../errors.ts"
 import { createAsk, noteInitialized, openSession, type Send } from "../../mcp/client.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
+import { realSignal } from "../../waiting/lazy-signal.ts"
 import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Keyed } from "../pipeline.ts"
 import { callServer } from "../wire/call-server.ts"
@@ -106,7 +107,7 @@ export const createReopener = (deps: ReopenerDeps): Reopener => {
         throw new AppError("SessionNotFound", { detail: "The session's server is gone." })
       }
       const entry = find(session, placement) ?? start(session, placement, input)
-      return unlessAborted(entry.id, input.signal)
+      return unlessAborted(entry.id, realSignal(input.signal))
     },
     isOpen: (session, placement) => find(session, placement) !== undefined,
     forget: (session) => void entries.delete(session.sealed),

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import type { Identity } from "../../identity/identity.ts"
 import type { Mirrored } from "../../mcp/mirrored-headers.ts"
 import type { Placement } from "../../placement/port.ts"
+import type { Signal } from "../../waiting/lazy-signal.ts"
 import type { ClientOrigin, Verb } from "../incoming.ts"
 import type { Admitted, Keyed } from "../pipeline.ts"
 import type { Upstream } from "./upstream.ts"
@@ -185,7 +186,7 @@ type ServerCall = {
   readonly headersTimeoutMs: number
   /** `stream` for answers that stay open for hours: they must not take the connections of calls. */
   readonly lane: "call" | "stream"
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /**

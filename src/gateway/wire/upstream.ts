@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import { type Dispatcher, Pool } from "undici"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
+import type { Signal } from "../../waiting/lazy-signal.ts"
 import type { Verb } from "../incoming.ts"
 import { createPools, type Lease } from "./pools.ts"
 import {
@@ -28,7 +29,7 @@ type UpstreamRequest = {
   /** `stream` for answers that stay open without a call (GET, subscriptions/listen). */
   readonly lane: "call" | "stream"
   /** Aborted when the client is gone: ends the exchange at once, waiting or streaming. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
 }
 
 /** Sends requests to servers over pooled connections. */
@@ -72,7 +73,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   headers: IncomingHttpHeaders = {}
   readonly #waiting: Waiting
   readonly #release: () => void
-  readonly #signal: AbortSignal
+  readonly #signal: Signal
   readonly #onAbort = () => this.abort()
   #controller: Dispatcher.DispatchController | undefined
   #sink: BodySink | undefined
@@ -82,7 +83,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   #aborted = false
   #error: unknown
 
-  constructor(waiting: Waiting, release: () => void, signal: AbortSignal) {
+  constructor(waiting: Waiting, release: () => void, signal: Signal) {
     this.#waiting = waiting
     this.#release = release
     this.#signal = signal
@@ -248,11 +249,12 @@ export const createUpstream = (clock: ClockPort): Upstream => {
     return answer
   }
   return {
-    send: async (request) => {
-      request.signal.throwIfAborted()
+    send: (request) => {
+      if (request.signal.aborted) return Promise.reject(request.signal.reason)
       const path = detours.pathOf(request.placement)
-      const answer = await ask(request, path)
-      return answer.status < 300 || answer.status >= 400 ? answer : redirected(request, answer, path)
+      return ask(request, path).then((answer) =>
+        answer.status < 300 || answer.status >= 400 ? answer : redirected(request, answer, path),
+      )
     },
     close: pools.close,
   }
