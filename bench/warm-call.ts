@@ -25,8 +25,11 @@ const listen = async (handler: RequestListener) => {
 
 const upstream = await listen((request, response) => {
   request.resume().on("end", () => {
-    response.writeHead(200, { "content-type": "application/json", "mcp-session-id": "own-session" })
-    response.end(JSON.stringify({ jsonrpc: "2.0", id: 1, result }))
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, result })
+    const length = Buffer.byteLength(body)
+    const head = { "content-type": "application/json", "content-length": length, "mcp-session-id": "own-session" }
+    response.writeHead(200, head)
+    response.end(body)
   })
 })
 const telemetry = createTelemetry({ level: "info", format: "json", write: () => {}, processMetrics: false })

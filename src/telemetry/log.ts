@@ -188,11 +188,8 @@ const visible = (text: string): string =>
     ? text
     : text.replace(misleading, (each) => (each === "\n" ? "\\n" : each.split("").map(escapeUnit).join("")))
 
-/** A parsed log line. */
-type Line = Fields
-
-const errorText = (error: Line): string => {
-  const one = (each: Line) => [each.code, each.message].filter((part) => part !== undefined && part !== "").join(": ")
+const errorText = (error: Fields): string => {
+  const one = (each: Fields) => [each.code, each.message].filter((part) => part !== undefined && part !== "").join(": ")
   const causes = Array.isArray(error.causes) ? error.causes.filter(isFields) : []
   return [error, ...causes].map(one).join("; caused by ")
 }

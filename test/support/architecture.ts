@@ -19,7 +19,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   config: ["api"],
   cli: ["config", "api"],
   // How foreign text is taken in: parsed strictly, counted and bounded, whichever room reads it.
-  intake: [],
+  intake: ["waiting"],
   // What MCP says on the wire, for gateway and admin alike.
   mcp: ["intake", "api"],
   identity: ["intake", "ports", "api", "plugin/contract"],
@@ -27,7 +27,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   operator: ["waiting", "signals", "cache", "ports", "api", "plugin/contract"],
   election: ["waiting", "ports", "api"],
   // What the gateway asks of placement, and nothing else of it.
-  "placement/port": ["identity", "api"],
+  "placement/port": ["waiting", "identity", "api"],
   placement: ["placement/port", "waiting", "signals", "cache", "intake", "identity", "credentials", "ports", "api"],
   gateway: ["placement/port", "mcp", "waiting", "signals", "intake", "identity", "ports", "api"],
   admin: ["mcp", "signals", "intake", "identity", "credentials", "ports", "api"],
