@@ -9,7 +9,7 @@
 import { cpus, loadavg } from "node:os"
 import { parseArgs } from "node:util"
 import { type Child, startChild } from "./gateway-child.ts"
-import { type Load, type Run, run } from "./load.ts"
+import { type Load, type Run, run } from "./pool-load.ts"
 import { judge, type Series, toTable } from "./verdict.ts"
 
 const call = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "echo", arguments: { message: "hello" } } }
