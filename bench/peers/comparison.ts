@@ -1,0 +1,191 @@
+/**
+ * Compares the gateway with other gateways and proxies for MCP: the same server, the same load, the same minutes. The
+ * README beside this file says what is measured and how.
+ */
+import { readFileSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { type LoadGenerator, startGenerator } from "../load.ts"
+import { freePort } from "../ports.ts"
+import { startProcess } from "../process.ts"
+import { type Entrant, type Server, startPeer } from "./entrant.ts"
+import { install } from "./install.ts"
+import { type Effort, type Measured, measure, warmUp } from "./measure.ts"
+import { describeOurs, reflowName, startOurs } from "./ours.ts"
+import type { Peer } from "./peer.ts"
+import { describeRun, loads, mergeRows, type Results, toText } from "./results.ts"
+import { choosePeers, roster } from "./roster.ts"
+import type { Row } from "./table.ts"
+
+const help = `npm run bench:peers [-- options]
+
+Installs other MCP gateways into a cache folder, and measures them beside our own.
+
+  --only NAME      only this peer; may be given more than once: ${roster.map(({ name }) => `"${name}"`).join(", ")}
+  --rounds N       rounds of each measurement (3)
+  --seconds N      length of one run, 1 to 10 (3)
+  --install-only   installs, and measures nothing
+  --json           prints the figures of each run instead of the table
+  --table FILE     prints one table of the figures that earlier runs printed with --json, and measures nothing; may be
+                   given more than once
+  --help           this text
+
+REFLOW_PYTHON names the Python for the peers in Python. XDG_CACHE_HOME changes the cache folder.
+`
+
+/** At most so many seconds of warming up for each entrant. */
+const warmUpLimit = 10
+
+const scriptOf = (name: string): string => new URL(`../${name}`, import.meta.url).pathname
+
+/** Everything that all measurements of a run share. */
+type Field = {
+  readonly generator: LoadGenerator
+  readonly server: Server
+  readonly ours: readonly Entrant[]
+}
+
+const startField = async (stack: AsyncDisposableStack, signal: AbortSignal): Promise<Field> => {
+  const port = await freePort()
+  const script = scriptOf("server.ts")
+  const process_ = await startProcess({
+    command: process.execPath,
+    args: [script, "--port", String(port)],
+    ready: { port },
+  })
+  stack.defer(() => process_.stop())
+  const server = { upstream: `http://127.0.0.1:${port}/mcp`, server: script }
+  const generator = startGenerator()
+  stack.defer(() => generator.close())
+  const ours = await startOurs(server.upstream, stack, signal)
+  for (const each of ours) await warmUp(generator, each, warmUpLimit, signal)
+  return { generator, server, ours }
+}
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`)
+
+const measurePeer = async (
+  peer: Peer,
+  { generator, server, ours }: Field,
+  effort: Effort,
+  signal: AbortSignal,
+): Promise<Measured> => {
+  const installed = await install(peer.pin, signal)
+  const entrant = await startPeer(peer, installed, server, signal)
+  try {
+    const warm = await warmUp(generator, entrant, warmUpLimit, signal)
+    say(`${peer.name}: warm after ${warm.length} s: ${warm.map((each) => each.toFixed(0)).join(", ")} µs a call`)
+    return await measure(generator, [...ours, entrant], effort, signal)
+  } finally {
+    await entrant.stop()
+  }
+}
+
+const emptyRow = ({ name, pin, does }: Peer): Row => ({
+  name,
+  version: pin.version,
+  licence: pin.licence,
+  does,
+  figures: [],
+  failures: [],
+  ours: [],
+})
+
+/** A peer's row, and the figures of our own entrants from the same minutes. */
+const comparePeer = async (
+  peer: Peer,
+  field: Field,
+  effort: Effort,
+  signal: AbortSignal,
+): Promise<Measured & { row: Row }> => {
+  try {
+    const { figures, failures } = await measurePeer(peer, field, effort, signal)
+    const isPeers = ({ name }: { readonly name: string }) => name === peer.name
+    const row = {
+      ...emptyRow(peer),
+      figures: figures.filter(isPeers),
+      failures: failures.filter(isPeers),
+      ours: figures.filter(({ name }) => name === reflowName),
+    }
+    return { figures, failures, row }
+  } catch (error) {
+    signal.throwIfAborted()
+    const reason = error instanceof Error ? error.message : String(error)
+    say(`${peer.name}: ${reason}`)
+    return { figures: [], failures: [], row: { ...emptyRow(peer), reason } }
+  }
+}
+
+const compare = async (peers: readonly Peer[], effort: Effort, signal: AbortSignal): Promise<readonly Row[]> => {
+  await using stack = new AsyncDisposableStack()
+  const field = await startField(stack, signal)
+  const compared = []
+  for (const peer of peers) compared.push(await comparePeer(peer, field, effort, signal))
+  const all = compared.flatMap(({ figures }) => figures)
+  const failures = compared.flatMap((each) => each.failures)
+  const ours = all.filter(({ name }) => name === reflowName)
+  const own = describeOurs.map((each): Row => {
+    const isOwn = ({ name }: { readonly name: string }) => name === each.name
+    return { ...each, figures: all.filter(isOwn), failures: failures.filter(isOwn), ours }
+  })
+  return [...own, ...compared.map(({ row }) => row)]
+}
+
+const number = (name: string, text: string, most: number): number => {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    throw new Error(`--${name} must be a number from 1 to ${most}`)
+  return value
+}
+
+const readResults = (files: readonly string[]): Results => {
+  const runs = files.map((file) => JSON.parse(readFileSync(file, "utf8")) as Results)
+  const own = describeOurs.map(({ name }) => name)
+  const rows = runs.map((run) => run.rows)
+  return { rows: mergeRows(rows, own), circumstances: runs.flatMap((run) => run.circumstances) }
+}
+
+const installAll = async (peers: readonly Peer[], signal: AbortSignal): Promise<void> => {
+  for (const { name, pin } of peers) {
+    signal.throwIfAborted()
+    say(`${name}: ${await install(pin, signal).catch((error: Error) => error.message)}`)
+  }
+}
+
+const main = async (signal: AbortSignal): Promise<void> => {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string", multiple: true, default: [] },
+      rounds: { type: "string", default: "3" },
+      seconds: { type: "string", default: "3" },
+      "install-only": { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      table: { type: "string", multiple: true, default: [] },
+      help: { type: "boolean", default: false },
+    },
+  })
+  if (values.help) return void console.log(help)
+  if (values.table.length > 0) return void console.log(toText(readResults(values.table)))
+  const peers = choosePeers(values.only)
+  if (values["install-only"]) return installAll(peers, signal)
+  const before = loads()
+  const effort = { rounds: number("rounds", values.rounds, 100), seconds: number("seconds", values.seconds, 10) }
+  const rows = await compare(peers, effort, signal)
+  const results: Results = { rows, circumstances: describeRun(before) }
+  console.log(values.json ? JSON.stringify(results) : toText(results))
+}
+
+if (import.meta.main) {
+  const interrupted = new AbortController()
+  const onSignal = () => {
+    // a second one does not wait for what runs; the end of this process ends all that it has started
+    if (interrupted.signal.aborted) process.exit(130)
+    interrupted.abort(new Error("interrupted"))
+  }
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, onSignal)
+  try {
+    await main(interrupted.signal)
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error))
+    process.exitCode = 1
+  }
+}
