@@ -42,7 +42,7 @@ export const contextForge: Peer = {
   name: "contextforge",
   pin: pins.contextForge,
   reaches: "HTTP",
-  does: "checks a token, roles and a database; parses and validates each message; opens no sessions for clients",
+  does: "checks a token, roles and a database; no sessions; parses and validates each message; three requests to the server for each call",
   launch: async (scene) => {
     const { installed, port, upstream, scratch, secret } = scene
     const origin = `http://127.0.0.1:${port}`

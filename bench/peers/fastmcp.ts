@@ -8,7 +8,7 @@ export const fastmcp: Peer = {
   name: "fastmcp",
   pin: pins.fastmcp,
   reaches: "HTTP",
-  does: "sessions of its own; parses and validates each message; opens a session with the server for each call",
+  does: "sessions of its own; parses and validates each message; for each call opens a session with the server, and ends it",
   launch: async ({ installed, port, upstream, scratch }) => {
     const listen = ["--transport", "http", "--host", "127.0.0.1", "--port", String(port)]
     return {

@@ -36,7 +36,7 @@ export const pins = {
     package: "mcp-contextforge-gateway",
     python: { from: 12, below: 14 },
   },
-  // later versions need Go 1.27
+  // v0.48.0 needs modules that could not be had, and later versions need Go 1.27
   toolhive: {
     name: "toolhive",
     version: "v0.47.0",
