@@ -46,6 +46,6 @@ export const pairRounds = (figures: readonly number[], references: readonly numb
     return reference === undefined ? { figure } : { figure, reference }
   })
 
-/** True if `only` is empty, or the id begins with one of its words. */
+/** True if `only` is empty, or one of its entries is the id or its first words: `cpu-1` is not of `cpu-16-session`. */
 export const isWanted = (id: string, only: readonly string[]): boolean =>
-  only.length === 0 || only.some((word) => id.startsWith(word))
+  only.length === 0 || only.some((words) => `${id}-`.startsWith(`${words}-`))

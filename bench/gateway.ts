@@ -22,7 +22,7 @@ Measures the built gateway, compared with a bare pipe, nginx (if it is installed
   --rounds N     rounds of each comparison (default 5)
   --seconds N    length of one run of a load (default 1.5)
   --streams N    idle event streams (default 5000)
-  --only IDS     only rows whose id begins with one of these words, separated by commas
+  --only IDS     only these rows, by their ids or the first words of them, with commas between
   --list         prints the ids of all rows
   --check        exits with 1 if a figure exceeds its budget by more than the noise
   --json         prints the results as JSON instead of a table
@@ -66,7 +66,7 @@ const measure = async (
     stage = undefined
   }
   const openStage = () => {
-    stage ??= startStage(generator, note)
+    stage ??= startStage({ generator, note, seconds: seconds / 2 })
     return stage
   }
   const context: Context = { rounds, seconds, streams, generator, note, stage: openStage }

@@ -115,18 +115,26 @@ const startAll = async (ending: Ending): Promise<Omit<Stage, "stop">> => {
   }
 }
 
-/** How long one slice of the warm-up takes, and on how many connections. */
-const slice = { seconds: 0.7, connections: 16 }
+/** What a stage is warmed up with. */
+type WarmUpOptions = {
+  readonly generator: LoadGenerator
+  /** Length of one slice of the warm-up. */
+  readonly seconds: number
+  note(text: string): void
+}
+
+/** Connections of the warm-up. */
+const connections = 16
 
 /** Starts all programs, and sends each side the small call until the CPU time per call stands still. */
-export const startStage = async (generator: LoadGenerator, note: (text: string) => void): Promise<Stage> => {
+export const startStage = async ({ generator, seconds, note }: WarmUpOptions): Promise<Stage> => {
   const ending = createEnding()
   try {
     const all = await startAll(ending)
     if (!all.sides.has("nginx")) note("nginx is not installed: its rows are left out")
     for (const [name, { process: measured, small }] of all.sides) {
       const { figures, isSteady } = await warmUp(
-        async () => (await generator.run({ ...small, ...slice, contains: echoed, process: measured })).cpu,
+        async () => (await generator.run({ ...small, connections, seconds, contains: echoed, process: measured })).cpu,
       )
       const shown = figures.map((each) => each.toFixed(0)).join(" ")
       note(`warm-up of ${name}: ${shown} µs a call${isSteady ? "" : ", and not steady yet"}`)

@@ -22,7 +22,9 @@ test("a figure without its reference makes a round without one", () => {
 test.each([
   ["cpu-64-session", [], true],
   ["cpu-64-session", ["p99", "cpu-64"], true],
+  ["start", ["start"], true],
   ["cpu-16-session", ["p99", "cpu-64"], false],
+  ["cpu-16-session", ["cpu-1"], false],
 ])("a row %s is wanted by --only %j: %s", (id, only, wanted) => {
   expect(isWanted(id, only)).toBe(wanted)
 })
