@@ -11,8 +11,11 @@ import { openStreams } from "./streams.ts"
 import type { Series } from "./verdict.ts"
 import { warmUp } from "./warm-up.ts"
 
-/** Bytes per stream: while all are open, and what is left of them when all are closed. */
-type Growth = { readonly open: number; readonly closed: number }
+/**
+ * Bytes per stream: while all are open; what is left when all are closed; what is left when calls have gone on after
+ * that, because an idle Node collects no garbage.
+ */
+type Growth = { readonly open: number; readonly closed: number; readonly later: number }
 
 /** Descriptors that a proxy has besides the two of each stream. */
 const otherDescriptors = 200
@@ -44,7 +47,8 @@ const measureGrowth = async (
   { measured, small, requests }: { measured: MeasuredProcess; small: Request; requests: readonly Request[] },
 ): Promise<Growth> => {
   requireDescriptors(measured, streams)
-  await generator.run({ ...small, connections: 16, seconds: 2, contains: echoed })
+  const load = () => generator.run({ ...small, connections: 16, seconds: 2, contains: echoed })
+  await load()
   const few = await openStreams(requests, Math.min(100, streams))
   few.close()
   const before = await settled(measured)
@@ -52,8 +56,11 @@ const measureGrowth = async (
   const during = await settled(measured)
   open.close()
   const after = await settled(measured)
-  note(`${streams} idle streams: ${[before, during, after].map(mebibytes).join(", then ")}`)
-  return { open: (during - before) / streams, closed: (after - before) / streams }
+  await load()
+  const later = await settled(measured)
+  note(`${streams} idle streams: ${[before, during, after, later].map(mebibytes).join(", then ")}`)
+  const each = (bytes: number) => (bytes - before) / streams
+  return { open: each(during), closed: each(after), later: each(later) }
 }
 
 const sessionsOf = async (endpoint: Endpoint, streams: number): Promise<readonly Request[]> => {
@@ -93,7 +100,7 @@ const measurePipe = async (context: Context): Promise<Growth> => {
 
 /** The experiment. */
 export const idleStreams: Experiment = {
-  ids: ["streams-open", "streams-closed"],
+  ids: ["streams-open", "streams-closed", "streams-later"],
   run: async (context) => {
     const { rounds, streams } = context
     const all: (readonly Growth[])[] = []
@@ -113,6 +120,7 @@ export const idleStreams: Experiment = {
     return [
       row("open", `resident per idle event stream, ${streams} open`),
       row("closed", `left of it when all ${streams} are closed`),
+      row("later", "left of it after further calls"),
     ]
   },
 }
