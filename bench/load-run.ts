@@ -6,6 +6,11 @@ import { Latencies } from "./latency.ts"
 export type LoadPlan = Request & {
   /** Connections, each with one open request at a time. */
   readonly connections: number
+  /**
+   * Bodies of the connections in turn, in place of `body`: two requests of one MCP session that are open at once must
+   * not have the same id.
+   */
+  readonly bodies?: readonly string[]
   /** How long requests are sent. */
   readonly seconds: number
   /**
@@ -33,7 +38,7 @@ export type Counted = {
   readonly bytes: number
 }
 
-type Slot = { readonly connection: Connection; since: number }
+type Slot = { readonly connection: Connection; readonly request: Buffer; since: number }
 
 /** How long a run may go on after its last request was sent, milliseconds. */
 const lingerMs = 30_000
@@ -45,7 +50,7 @@ export type OpenRun = { go(): Promise<Counted>; close(): void }
 
 class Run {
   readonly #plan: LoadPlan
-  readonly #bytes: Buffer
+  readonly #requests: readonly Buffer[]
   readonly #times = new Latencies()
   readonly #late = new Latencies()
   readonly #slots: Slot[] = []
@@ -59,13 +64,14 @@ class Run {
 
   constructor(plan: LoadPlan) {
     this.#plan = plan
-    this.#bytes = encodeRequest(plan)
+    const bodies = plan.bodies ?? [plan.body]
+    this.#requests = bodies.map((body) => encodeRequest({ ...plan, ...(body === undefined ? {} : { body }) }))
   }
 
   /** Opens the connections; resolves when each has brought one answer. */
   open(): Promise<void> {
     const { connections } = this.#plan
-    for (let index = 0; index < connections; index++) this.#openSlot()
+    for (let index = 0; index < connections; index++) this.#openSlot(this.#requests[index % this.#requests.length])
     return this.#untilSettled()
   }
 
@@ -93,10 +99,11 @@ class Run {
     for (const { connection } of this.#slots) connection.close()
   }
 
-  #openSlot(): void {
+  #openSlot(request: Buffer = Buffer.alloc(0)): void {
     const { url, contains, status: expected = 200 } = this.#plan
     const slot: Slot = {
       since: 0,
+      request,
       connection: openConnection(
         { url, contains },
         {
@@ -110,7 +117,7 @@ class Run {
       ),
     }
     this.#slots.push(slot)
-    slot.connection.send(this.#bytes)
+    slot.connection.send(request)
   }
 
   async #untilSettled(): Promise<void> {
@@ -145,7 +152,7 @@ class Run {
 
   #send(slot: Slot, since = performance.now()): void {
     slot.since = since
-    slot.connection.send(this.#bytes)
+    slot.connection.send(slot.request)
   }
 
   /** Sends what is due on free connections, and comes again when the next request is due. */

@@ -9,7 +9,7 @@ import { freePort } from "../ports.ts"
 import { startProcess } from "../process.ts"
 import { type Entrant, type Server, startPeer } from "./entrant.ts"
 import { install } from "./install.ts"
-import { type Effort, type Measured, measure, warmUp } from "./measure.ts"
+import { type Effort, type Measured, measure, warmEntrant } from "./measure.ts"
 import { describeOurs, reflowName, startOurs } from "./ours.ts"
 import type { Peer } from "./peer.ts"
 import { describeRun, loads, mergeRows, type Results, toText } from "./results.ts"
@@ -31,9 +31,6 @@ Installs other MCP gateways into a cache folder, and measures them beside our ow
 
 REFLOW_PYTHON names the Python for the peers in Python. XDG_CACHE_HOME changes the cache folder.
 `
-
-/** At most so many seconds of warming up for each entrant. */
-const warmUpLimit = 10
 
 const scriptOf = (name: string): string => new URL(`../${name}`, import.meta.url).pathname
 
@@ -57,7 +54,7 @@ const startField = async (stack: AsyncDisposableStack, signal: AbortSignal): Pro
   const generator = startGenerator()
   stack.defer(() => generator.close())
   const ours = await startOurs(server.upstream, stack, signal)
-  for (const each of ours) await warmUp(generator, each, warmUpLimit, signal)
+  for (const each of ours) await warmEntrant(generator, each, signal)
   return { generator, server, ours }
 }
 
@@ -72,8 +69,9 @@ const measurePeer = async (
   const installed = await install(peer.pin, signal)
   const entrant = await startPeer(peer, installed, server, signal)
   try {
-    const warm = await warmUp(generator, entrant, warmUpLimit, signal)
-    say(`${peer.name}: warm after ${warm.length} s: ${warm.map((each) => each.toFixed(0)).join(", ")} µs a call`)
+    const { figures, isSteady } = await warmEntrant(generator, entrant, signal)
+    const seen = figures.map((each) => each.toFixed(0)).join(", ")
+    say(`${peer.name}: CPU per call in the warm-up: ${seen} µs${isSteady ? "" : ", not steady"}`)
     return await measure(generator, [...ours, entrant], effort, signal)
   } finally {
     await entrant.stop()

@@ -1,5 +1,6 @@
 /** Measures entrants in turns, so that each sees the same state of the machine. */
 import type { LoadGenerator } from "../load.ts"
+import { type WarmUp, warmUp } from "../warm-up.ts"
 import type { Entrant } from "./entrant.ts"
 
 /** Numbers of connections at which each entrant is measured; the busiest is the last. */
@@ -32,14 +33,8 @@ export type Effort = { readonly seconds: number; readonly rounds: number }
 
 const busiest = levels[levels.length - 1] ?? 64
 const warmUpSeconds = 1
-/** A figure stands still when the next one differs from it by at most this share. */
-const stillShare = 0.05
-
-/** True if the last figure differs little from the one before. */
-export const standsStill = (figures: readonly number[]): boolean => {
-  const [before, last] = figures.slice(-2)
-  return before !== undefined && last !== undefined && Math.abs(last - before) <= stillShare * before
-}
+/** At most so many runs: a slow peer takes several seconds for each, since its last answers are waited for. */
+const steadiness = { last: 3, tolerance: 0.05, most: 8 }
 
 const runOnce = async (
   generator: LoadGenerator,
@@ -51,23 +46,12 @@ const runOnce = async (
   return { name, connections, requests, cpu, p50, p99, perSecond, resident: process.resident() }
 }
 
-/**
- * Sends the busiest load until the CPU time per call stands still, at most `limit` times for a second. Throws if a call
- * fails.
- */
-export const warmUp = async (
-  generator: LoadGenerator,
-  entrant: Entrant,
-  limit: number,
-  signal: AbortSignal,
-): Promise<readonly number[]> => {
-  const figures: number[] = []
-  while (figures.length < limit && !standsStill(figures)) {
+/** Sends the busiest load until the CPU time per call stands still. Throws if a call fails. */
+export const warmEntrant = (generator: LoadGenerator, entrant: Entrant, signal: AbortSignal): Promise<WarmUp> =>
+  warmUp(async () => {
     signal.throwIfAborted()
-    figures.push((await runOnce(generator, entrant, busiest, warmUpSeconds)).cpu)
-  }
-  return figures
-}
+    return (await runOnce(generator, entrant, busiest, warmUpSeconds)).cpu
+  }, steadiness)
 
 /** Entrants in the order of a round: it is reversed in every other one, so that nobody is always last. */
 export const orderOf = <T>(entrants: readonly T[], round: number): readonly T[] =>

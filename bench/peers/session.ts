@@ -5,8 +5,11 @@ import { randomUUID } from "node:crypto"
 export type EchoCall = {
   /** Headers of the session. */
   readonly headers: Readonly<Record<string, string>>
-  /** A `tools/call` of the server's tool `echo`, by the name under which the peer offers it. */
-  readonly body: string
+  /**
+   * `tools/call` of the server's tool `echo`, by the name under which the peer offers it, one for each connection: each
+   * has an id of its own, since calls of one session are told apart by their ids.
+   */
+  readonly bodies: readonly string[]
   /** A text that each good answer has: the echo, as this peer writes it. */
   readonly contains: string
 }
@@ -17,6 +20,10 @@ export type SessionOptions = {
   readonly headers: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
+
+/** Number of connections that a call can be repeated on, and the id of the first one's. */
+const calls = 64
+const firstId = 100
 
 const revision = "2025-11-25"
 /** How long one answer may take, milliseconds. */
@@ -114,13 +121,19 @@ export const openSession = async (options: SessionOptions): Promise<EchoCall> =>
   const name = await step("tools/list", async () =>
     findEcho(resultIn((await send({ id: 1, method: "tools/list" })).text, 1)),
   )
-  const call = (message: string) => ({ id: 2, method: "tools/call", params: { name, arguments: { message } } })
+  const call = (message: string, each = 2) => ({
+    id: each,
+    method: "tools/call",
+    params: { name, arguments: { message } },
+  })
   const unknown = randomUUID()
   const { text } = await step("tools/call", () => send(call(unknown)))
   const written = await step("tools/call", () => echoIn(text, 2, unknown))
   return {
     headers: { ...headers, "content-type": "application/json", accept: "application/json, text/event-stream" },
-    body: JSON.stringify({ jsonrpc: "2.0", ...call("hello") }),
+    bodies: Array.from({ length: calls }, (_, index) =>
+      JSON.stringify({ jsonrpc: "2.0", ...call("hello", firstId + index) }),
+    ),
     contains: written.replace(unknown, "hello"),
   }
 }

@@ -92,7 +92,9 @@ test("a session is opened as the protocol wants it, and the load repeats its cal
     ["tools/call", "one"],
   ])
   expect(call.headers).toMatchObject({ authorization: "Bearer t", "mcp-session-id": "one" })
-  expect(JSON.parse(call.body).params).toEqual({ name: "x.echo", arguments: { message: "hello" } })
+  const sent = call.bodies.map((body) => JSON.parse(body))
+  expect(sent[0].params).toEqual({ name: "x.echo", arguments: { message: "hello" } })
+  expect(new Set(sent.map(({ id }) => id)).size).toBe(64)
   expect(call.contains).toBe('"text":"hello"')
 })
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { type Figures, type Level, orderOf, standsStill } from "../../bench/peers/measure.ts"
+import { type Figures, type Level, orderOf } from "../../bench/peers/measure.ts"
 import { mergeRows } from "../../bench/peers/results.ts"
 import { figureOf, median, type Row, significant, toTable } from "../../bench/peers/table.ts"
 
@@ -81,16 +81,6 @@ test("one table of several runs has the last row of each peer, and all rounds of
   expect(merged.map(({ name }) => name)).toEqual(["reflow", "a"])
   expect(merged.map((each) => figureOf(each.figures, 64, "cpu"))).toEqual([20, 2])
   expect(merged[1]?.figures).toHaveLength(2)
-})
-
-test.each([
-  ["nothing yet", [], false],
-  ["one figure", [100], false],
-  ["far from the one before", [300, 200], false],
-  ["near to the one before", [300, 104, 100], true],
-  ["near, and larger", [100, 104], true],
-])("a figure that stands still: %s", (_name, all, expected) => {
-  expect(standsStill(all)).toBe(expected)
 })
 
 test("every other round has the reversed order", () => {
