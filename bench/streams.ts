@@ -30,6 +30,8 @@ const openStream = (request: Request, lost: (error: Error) => void): Promise<Con
 
 /** Open streams. */
 export type Streams = {
+  /** How many have ended by themselves. */
+  lost(): number
   /** Closes all of them. Throws if one has ended before. */
   close(): void
 }
@@ -56,6 +58,7 @@ export const openStreams = async (requests: readonly Request[], count: number): 
     throw error
   }
   return {
+    lost: () => losses.length,
     close: () => {
       close()
       if (losses.length > 0) throw new Error(`${losses.length} streams were lost: ${losses[0]?.message}`)

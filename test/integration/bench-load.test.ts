@@ -70,6 +70,7 @@ test("streams open through the pipe, and end with their server", async () => {
   const own = await startServer()
   const streams = await openStreams([streamRequest({ url: `${own.origin}/mcp` }, {})], 20)
   await own.process.stop()
+  await eventually(() => streams.lost() === 20, 10_000, "all streams end")
   expect(() => streams.close()).toThrow("20 streams were lost")
   const through = await openStreams([streamRequest(pipe, {})], 20)
   expect(() => through.close()).not.toThrow()
