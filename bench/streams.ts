@@ -1,5 +1,5 @@
 /** Event streams that stay open and silent. */
-import { type Connection, encodeRequest, openConnection, type Request } from "./connection.ts"
+import { Connection, encodeRequest, type Request } from "./connection.ts"
 
 /** How many streams are opened at the same time: fewer than any listener's backlog. */
 const openedAtOnce = 50
@@ -12,7 +12,7 @@ const openStream = (request: Request, lost: (error: Error) => void): Promise<Con
     let hasBegun = false
     const end = (error: Error) => (hasBegun ? lost(error) : reject(error))
     const late = setTimeout(() => reject(new Error("a stream did not begin")), beginMs)
-    const connection = openConnection(
+    const connection = new Connection(
       { url: request.url },
       {
         failed: end,
