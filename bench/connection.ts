@@ -34,71 +34,81 @@ export type ConnectionEvents = {
 /** Where to connect, and the text that each body must have. */
 export type ConnectionOptions = { readonly url: string; readonly contains?: string | undefined }
 
-/** An open connection. */
-export type Connection = { send(request: Buffer): void; close(): void }
-
 /** All connections read into this memory: each piece is used up before the next one arrives. */
 const shared = Buffer.allocUnsafe(256 * 1024)
 
 /**
- * Opens a connection. It is opened again before a request if the server has closed it after an answer, which only
- * servers without keep-alive do.
+ * A connection that opens with its first request. It is opened again before a request if the server has closed it after
+ * an answer, which only servers without keep-alive do.
  */
-export const openConnection = (options: ConnectionOptions, events: ConnectionEvents): Connection => {
-  const { hostname, port } = new URL(options.url)
-  const answer = new AnswerReader(options.contains)
-  let socket: Socket | undefined
-  let isWaiting = false
-  let isClosed = false
+export class Connection {
+  readonly #url: URL
+  readonly #events: ConnectionEvents
+  readonly #answer: AnswerReader
+  #socket: Socket | undefined
+  #isWaiting = false
+  #isClosed = false
 
-  const fail = (error: Error): void => {
-    if (isClosed) return
-    isClosed = true
-    socket?.destroy()
-    events.failed(error)
+  constructor({ url, contains }: ConnectionOptions, events: ConnectionEvents) {
+    this.#url = new URL(url)
+    this.#events = events
+    this.#answer = new AnswerReader(contains)
   }
-  const complete = (): void => {
-    isWaiting = false
-    if (!answer.keepsAlive) {
-      const ended = socket
-      socket = undefined
-      ended?.destroy()
-    }
-    events.answered(answer)
+
+  /** Sends a request. The answer to the one before must be complete. */
+  send(request: Buffer): void {
+    this.#isWaiting = true
+    this.#socket ??= this.#open()
+    this.#socket.write(request)
   }
-  const take = (count: number): boolean => {
+
+  close(): void {
+    this.#isClosed = true
+    this.#socket?.destroy()
+  }
+
+  #open(): Socket {
+    const { hostname: host, port } = this.#url
+    const onread = { buffer: shared, callback: (count: number) => this.#take(count) }
+    const socket = connect({ host, port: Number(port), noDelay: true, onread })
+    socket.on("error", (error) => this.#fail(error))
+    socket.on("close", () => this.#onClose(socket))
+    return socket
+  }
+
+  /** Takes what was read into the shared memory; true, because reading goes on. */
+  #take(count: number): boolean {
     try {
-      if (!isWaiting) throw new Error("the server sent something that no request asked for")
-      if (answer.push(shared.subarray(0, count))) complete()
-      else events.progressed?.(answer)
+      if (!this.#isWaiting) throw new Error("the server sent something that no request asked for")
+      if (this.#answer.push(shared.subarray(0, count))) this.#complete()
+      else this.#events.progressed?.(this.#answer)
     } catch (error) {
-      fail(error as Error)
+      this.#fail(error as Error)
     }
     return true
   }
-  const onClose = (closed: Socket): void => {
-    if (closed !== socket) return
-    socket = undefined
-    if (!isWaiting) return
-    if (answer.close()) complete()
-    else fail(new Error("the server closed the connection before its answer was complete"))
+
+  #complete(): void {
+    this.#isWaiting = false
+    if (!this.#answer.keepsAlive) {
+      const ended = this.#socket
+      this.#socket = undefined
+      ended?.destroy()
+    }
+    this.#events.answered(this.#answer)
   }
-  const open = (): Socket => {
-    const onread = { buffer: shared, callback: take }
-    const opened = connect({ host: hostname, port: Number(port), noDelay: true, onread })
-    opened.on("error", fail)
-    opened.on("close", () => onClose(opened))
-    return opened
+
+  #onClose(closed: Socket): void {
+    if (closed !== this.#socket) return
+    this.#socket = undefined
+    if (!this.#isWaiting) return
+    if (this.#answer.close()) this.#complete()
+    else this.#fail(new Error("the server closed the connection before its answer was complete"))
   }
-  return {
-    send: (request) => {
-      isWaiting = true
-      socket ??= open()
-      socket.write(request)
-    },
-    close: () => {
-      isClosed = true
-      socket?.destroy()
-    },
+
+  #fail(error: Error): void {
+    if (this.#isClosed) return
+    this.close()
+    this.#events.failed(error)
   }
 }

@@ -31,8 +31,11 @@ Measures the built gateway, compared with a bare pipe, nginx (if it is installed
 
 const experiments: readonly Experiment[] = [...smallCalls, ...halfLoads, largeAnswers, freshStart, idleStreams]
 
+const ids = experiments.flatMap((each) => each.ids)
+
 const note = (text: string): void => void process.stderr.write(`${text}\n`)
 
+/** Reads the flags. Throws if one is unknown or has an invalid value. */
 const readFlags = () => {
   const { values } = parseArgs({
     options: {
@@ -52,6 +55,7 @@ const readFlags = () => {
     return value
   }
   const only = values.only.split(",").filter((word) => word !== "")
+  if (!ids.some((id) => isWanted(id, only))) throw new Error("--only names no row; --list prints them all")
   return { ...values, only, rounds: positive("rounds"), seconds: positive("seconds"), streams: positive("streams") }
 }
 
@@ -84,12 +88,7 @@ const measure = async (
   return all
 }
 
-const main = async (): Promise<void> => {
-  const flags = readFlags()
-  if (flags.help) return void process.stdout.write(help)
-  const ids = experiments.flatMap((each) => each.ids)
-  if (flags.list) return void process.stdout.write(`${ids.join("\n")}\n`)
-  if (!ids.some((id) => isWanted(id, flags.only))) throw new Error("--only names no row; --list prints them all")
+const compare = async (flags: ReturnType<typeof readFlags>): Promise<void> => {
   // whatever was started is killed when this process exits
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => process.exit(130))
   const before = loadavg()
@@ -104,6 +103,20 @@ const main = async (): Promise<void> => {
   }
   console.log(flags.json ? toJson(series, circumstances) : `${toTable(series)}\n\n${toSentence(circumstances)}`)
   if (flags.check && series.some((each) => judge(each).outcome === "over")) process.exitCode = 1
+}
+
+const main = async (): Promise<void> => {
+  let flags: ReturnType<typeof readFlags>
+  try {
+    flags = readFlags()
+  } catch (error) {
+    note(`${(error as Error).message}\n\n${help}`)
+    process.exitCode = 2
+    return
+  }
+  if (flags.help) process.stdout.write(help)
+  else if (flags.list) process.stdout.write(`${ids.join("\n")}\n`)
+  else await compare(flags)
 }
 
 await main()

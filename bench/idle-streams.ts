@@ -11,15 +11,22 @@ import { openStreams } from "./streams.ts"
 import type { Series } from "./verdict.ts"
 import { warmUp } from "./warm-up.ts"
 
-/**
- * Bytes per stream: while all are open; what is left when all are closed; what is left when calls have gone on after
- * that, because an idle Node collects no garbage.
- */
-type Growth = { readonly open: number; readonly closed: number; readonly later: number }
+/** What streams cost a program. */
+type Cost = {
+  /** KiB per stream, while all are open and when all are closed. */
+  readonly open: number
+  readonly closed: number
+  /** MiB of the process after that, when calls have gone on: an idle Node collects no garbage. */
+  readonly later: number
+  /** Milliseconds until the head of a stream's answer, when streams are opened one after the other. */
+  readonly head: number
+}
 
 /** Descriptors that a proxy has besides the two of each stream. */
 const otherDescriptors = 200
 const streamsPerSession = 100
+/** Streams that are opened one after the other, before all of them. */
+const fewStreams = 300
 /** Rounds take long, and each has processes of its own: more of them say nothing new. */
 const mostRounds = 3
 
@@ -41,26 +48,27 @@ const requireDescriptors = (measured: MeasuredProcess, streams: number): void =>
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
 
-/** Opens all streams on a program that has answered calls, and closes them. */
-const measureGrowth = async (
-  { generator, streams, note }: Context,
+/**
+ * Opens all streams on a fresh program, and closes them. Before it are no calls, in whose free memory streams would find
+ * room, but a few streams, so that code and pools are there.
+ */
+const measureCost = async (
+  { generator, streams, seconds, note }: Context,
   { measured, small, requests }: { measured: MeasuredProcess; small: Request; requests: readonly Request[] },
-): Promise<Growth> => {
+): Promise<Cost> => {
   requireDescriptors(measured, streams)
-  const load = () => generator.run({ ...small, connections: 16, seconds: 2, contains: echoed })
-  await load()
-  const few = await openStreams(requests, Math.min(100, streams))
+  const few = await openStreams(requests, Math.min(fewStreams, streams), 1)
   few.close()
   const before = await settled(measured)
   const open = await openStreams(requests, streams)
   const during = await settled(measured)
   open.close()
   const after = await settled(measured)
-  await load()
+  await generator.run({ ...small, connections: 64, seconds: seconds * 2, contains: echoed })
   const later = await settled(measured)
   note(`${streams} idle streams: ${[before, during, after, later].map(mebibytes).join(", then ")}`)
-  const each = (bytes: number) => (bytes - before) / streams
-  return { open: each(during), closed: each(after), later: each(later) }
+  const each = (bytes: number) => (bytes - before) / streams / 1024
+  return { head: few.headMs, open: each(during), closed: each(after), later: later / 2 ** 20 }
 }
 
 const sessionsOf = async (endpoint: Endpoint, streams: number): Promise<readonly Request[]> => {
@@ -70,26 +78,26 @@ const sessionsOf = async (endpoint: Endpoint, streams: number): Promise<readonly
   return requests
 }
 
-const measureReflow = async (context: Context): Promise<Growth> => {
+const measureReflow = async (context: Context): Promise<Cost> => {
   const reflow = await startReflow()
   try {
     const endpoint = reflow.narrow
     const requests = await sessionsOf(endpoint, context.streams)
     const small = sessionCall(endpoint, await openSession(endpoint))
-    return await measureGrowth(context, { measured: reflow.process, small, requests })
+    return await measureCost(context, { measured: reflow.process, small, requests })
   } finally {
     await reflow.stop()
   }
 }
 
-const measurePipe = async (context: Context): Promise<Growth> => {
+const measurePipe = async (context: Context): Promise<Cost> => {
   const server = await startServer()
   try {
     const pipe = await startProxy("pipe.ts", server.origin)
     try {
       const { url } = pipe
       const requests = [streamRequest({ url }, {})]
-      return await measureGrowth(context, { measured: pipe.process, small: sessionCall({ url }, {}), requests })
+      return await measureCost(context, { measured: pipe.process, small: sessionCall({ url }, {}), requests })
     } finally {
       await pipe.process.stop()
     }
@@ -100,27 +108,28 @@ const measurePipe = async (context: Context): Promise<Growth> => {
 
 /** The experiment. */
 export const idleStreams: Experiment = {
-  ids: ["streams-open", "streams-closed", "streams-later"],
+  ids: ["streams-open", "streams-closed", "streams-later", "streams-head"],
   run: async (context) => {
     const { rounds, streams } = context
-    const all: (readonly Growth[])[] = []
+    const all: (readonly Cost[])[] = []
     while (all.length < Math.min(rounds, mostRounds))
       all.push(await alternate([measureReflow, measurePipe], all.length, (measure) => measure(context)))
-    const row = (id: keyof Growth, what: string): Series => ({
+    const row = (id: keyof Cost, what: string, unit: Series["unit"] = "KiB"): Series => ({
       id: `streams-${id}`,
       what,
-      unit: "KiB",
+      unit,
       against: "pipe",
       ...(id === "open" ? { budget: { most: 45 } } : {}),
       rounds: pairRounds(
-        all.map(([reflow]) => (reflow?.[id] ?? Number.NaN) / 1024),
-        all.map(([, pipe]) => (pipe?.[id] ?? Number.NaN) / 1024),
+        all.map(([reflow]) => reflow?.[id] ?? Number.NaN),
+        all.map(([, pipe]) => pipe?.[id] ?? Number.NaN),
       ),
     })
     return [
       row("open", `resident per idle event stream, ${streams} open`),
       row("closed", `left of it when all ${streams} are closed`),
-      row("later", "left of it after further calls"),
+      row("later", "resident when calls have gone on after that", "MiB"),
+      row("head", "p50 of a stream's head, whose body does not begin", "ms"),
     ]
   },
 }

@@ -1,5 +1,5 @@
 /** One run of a load, in the thread that generates it. */
-import { type Connection, encodeRequest, openConnection, type Request } from "./connection.ts"
+import { Connection, encodeRequest, type Request } from "./connection.ts"
 import { Latencies } from "./latency.ts"
 
 /** Which requests to send, and how. */
@@ -104,7 +104,7 @@ class Run {
     const slot: Slot = {
       since: 0,
       request,
-      connection: openConnection(
+      connection: new Connection(
         { url, contains },
         {
           failed: (error) => this.#settled.reject(error),

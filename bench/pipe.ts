@@ -34,6 +34,8 @@ const createPipe = (to: string): RequestListener => {
               "content-type": String(headers["content-type"]),
               ...(length === undefined ? {} : { "content-length": String(length) }),
             })
+            // the body of a stream may begin much later
+            if (length === undefined) response.flushHeaders()
           },
           onResponseData: (_, chunk) => void response.write(chunk),
           onResponseEnd: () => void response.end(),

@@ -5,6 +5,10 @@ import { readdirSync, readFileSync } from "node:fs"
 export type ProcessStat = {
   readonly pid: number
   readonly parent: number
+  /** Id of its process group. */
+  readonly group: number
+  /** True if it has ended, and its parent has not asked how. */
+  readonly isZombie: boolean
   /** User and system time since its start, of its ended children too, in microseconds. Counted in steps of 10 ms. */
   readonly cpu: number
 }
@@ -19,9 +23,9 @@ export const parseStat = (text: string): ProcessStat | undefined => {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
   // utime, stime, cutime and cstime are the fields 14 to 17, and the first one here is field 3
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
-  const parent = Number(fields[1])
-  if (fields.length < 15 || ![pid, parent, ticks].every(Number.isInteger)) return undefined
-  return { pid, parent, cpu: ticks * tickMicroseconds }
+  const [parent, group] = [Number(fields[1]), Number(fields[2])]
+  if (fields.length < 15 || ![pid, parent, group, ticks].every(Number.isInteger)) return undefined
+  return { pid, parent, group, isZombie: fields[0] === "Z", cpu: ticks * tickMicroseconds }
 }
 
 /** Resident memory in bytes by /proc/PID/status (VmRSS); 0 if there is none, as of a process that has ended. */

@@ -44,6 +44,8 @@ export type MeasuredProcess = {
 const keptOutput = 4_096
 const pollMs = 5
 const stopMs = 10_000
+/** How long the end of the group is waited for after SIGKILL: a process may be blocked in a system call. */
+const killedMs = 1_000
 /** How long one attempt to reach the process may take. */
 const attemptMs = 1_000
 
@@ -81,13 +83,15 @@ const keepOutput = (child: ChildProcess): (() => string) => {
   return () => kept
 }
 
-const signalGroup = (pid: number, name: NodeJS.Signals): void => {
+const killGroup = (group: number): void => {
   try {
-    process.kill(-pid, name)
+    process.kill(-group, "SIGKILL")
   } catch {
     // nothing is left of the group
   }
 }
+
+const isGroupLeft = (id: number): boolean => readProcesses().some(({ group, isZombie }) => group === id && !isZombie)
 
 const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
 
@@ -95,11 +99,13 @@ const stopChild = async (child: ChildProcess, pid: number): Promise<void> => {
   if (!hasEnded(child)) {
     const ended = once(child, "exit")
     child.kill("SIGTERM")
-    const forced = setTimeout(() => signalGroup(pid, "SIGKILL"), stopMs)
+    const forced = setTimeout(() => killGroup(pid), stopMs)
     await ended
     clearTimeout(forced)
   }
-  signalGroup(pid, "SIGKILL")
+  killGroup(pid)
+  const end = performance.now() + killedMs
+  while (isGroupLeft(pid) && performance.now() < end) await sleep(pollMs)
 }
 
 const waitUntilReady = async (child: ChildProcess, options: ProcessOptions, output: () => string): Promise<void> => {
@@ -135,7 +141,7 @@ export const startProcess = async (options: ProcessOptions): Promise<MeasuredPro
   const child = await spawnChild(options)
   const { pid } = child
   const output = keepOutput(child)
-  const onExit = () => signalGroup(pid, "SIGKILL")
+  const onExit = () => killGroup(pid)
   process.once("exit", onExit)
   const stop = async () => {
     await stopChild(child, pid)

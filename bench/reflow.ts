@@ -34,6 +34,29 @@ export type Reflow = {
 const flagsOf = (settings: Readonly<Record<string, string>>): readonly string[] =>
   Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
 
+/** Where a gateway runs: its folder, its ports, and the issuer of its tokens. */
+type Place = { readonly folder: string; readonly port: number; readonly health: number; readonly issuer: string }
+
+const startProgram = ({ folder, port, health, issuer }: Place): Promise<MeasuredProcess> => {
+  const file = join(folder, "targets.yaml")
+  writeFileSync(file, targets)
+  const flags = flagsOf({
+    "gateway.listen": `127.0.0.1:${port}`,
+    "metrics.listen": `127.0.0.1:${health}`,
+    "dev.state_dir": join(folder, "state"),
+    "log.format": "json",
+    "auth.issuers": JSON.stringify([{ name: "bench", issuer, audiences: [audience] }]),
+  })
+  return startProcess({
+    command: process.execPath,
+    args: [program, "--role", "dev", "--targets", file, ...flags],
+    env: { HOME: folder },
+    cwd: folder,
+    ready: { url: `http://127.0.0.1:${health}/readyz`, status: 200 },
+    apart: server,
+  })
+}
+
 /**
  * Starts the bundle with `--role dev`: embedded cluster, operator and gateway in one process, and an MCP server as a
  * process of its own for each user and target. Tokens are JWTs of an issuer on loopback, the log is JSON lines into a
@@ -48,34 +71,14 @@ export const startReflow = async (): Promise<Reflow> => {
   }
   try {
     const [port, health] = [await freePort(), await freePort()]
-    const file = join(folder, "targets.yaml")
-    writeFileSync(file, targets)
-    const flags = flagsOf({
-      "gateway.listen": `127.0.0.1:${port}`,
-      "metrics.listen": `127.0.0.1:${health}`,
-      "dev.state_dir": join(folder, "state"),
-      "log.format": "json",
-      "auth.issuers": JSON.stringify([{ name: "bench", issuer: issuer.issuer, audiences: [audience] }]),
-    })
-    const started = await startProcess({
-      command: process.execPath,
-      args: [program, "--role", "dev", "--targets", file, ...flags],
-      env: { HOME: folder },
-      cwd: folder,
-      ready: { url: `http://127.0.0.1:${health}/readyz`, status: 200 },
-      apart: server,
-    })
+    const started = await startProgram({ folder, port, health, issuer: issuer.issuer })
     const token = await issuer.sign({ sub: "alice" })
     const endpoint = (name: string): Endpoint => ({ url: `http://127.0.0.1:${port}/mcp/${name}`, token })
-    return {
-      process: started,
-      narrow: endpoint("narrow"),
-      open: endpoint("open"),
-      stop: async () => {
-        await started.stop()
-        await end()
-      },
+    const stop = async () => {
+      await started.stop()
+      await end()
     }
+    return { process: started, narrow: endpoint("narrow"), open: endpoint("open"), stop }
   } catch (error) {
     await end()
     throw error

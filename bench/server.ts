@@ -48,10 +48,10 @@ const answerPost = (response: ServerResponse, body: Buffer, session: string | un
   response.end(pieces.at(-1))
 }
 
-/** Opens an event stream; the comment makes its body begin. */
+/** Opens an event stream, whose head comes at once, and whose body never begins. */
 const answerGet = (response: ServerResponse): void => {
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
-  response.write(": open\n\n")
+  response.flushHeaders()
 }
 
 const answerPosted = (request: IncomingMessage, response: ServerResponse, session: string | undefined): void => {

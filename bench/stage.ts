@@ -43,15 +43,15 @@ export const startServer = async (): Promise<{ readonly process: MeasuredProcess
 }
 
 /** A proxy in front of a server; `url` is the server's endpoint through it. */
-export type Proxy = { readonly process: MeasuredProcess; readonly url: string }
+export type RunningProxy = { readonly process: MeasuredProcess; readonly url: string }
 
 /** Starts the bare pipe or the proxy of h3 in front of `origin`. */
-export const startProxy = async (name: "pipe.ts" | "h3-proxy.ts", origin: string): Promise<Proxy> => {
+export const startProxy = async (name: "pipe.ts" | "h3-proxy.ts", origin: string): Promise<RunningProxy> => {
   const port = await freePort()
   return { process: await nodeProgram(name, ["--to", origin], port), url: `http://127.0.0.1:${port}/mcp` }
 }
 
-const proxySide = ({ process, url }: Proxy, session: Session): Side => ({
+const proxySide = ({ process, url }: RunningProxy, session: Session): Side => ({
   process,
   small: sessionCall({ url }, session),
   large: sessionCall({ url }, session, "big"),

@@ -2,10 +2,10 @@ import { expect, test } from "vitest"
 import { parseOpenFiles, parseResident, parseStat, treeOf } from "../../bench/proc.ts"
 
 const stat = (pid: number, parent: number, ...ticks: number[]) =>
-  `${pid} (a (b) 9 9) S ${parent} ${pid} ${pid} 0 -1 4194560 1 2 3 4 ${ticks.join(" ")} 20 0 11 0 100 1 2\n`
+  `${pid} (a (b) 9 9) Z ${parent} 5 ${pid} 0 -1 4194560 1 2 3 4 ${ticks.join(" ")} 20 0 11 0 100 1 2\n`
 
-test("of a process' stat the parent and the CPU time are read, whatever its name is", () => {
-  expect(parseStat(stat(7, 3, 10, 5, 2, 1))).toEqual({ pid: 7, parent: 3, cpu: 180_000 })
+test("of a process' stat the parent, the group, the state and the CPU time are read, whatever its name is", () => {
+  expect(parseStat(stat(7, 3, 10, 5, 2, 1))).toEqual({ pid: 7, parent: 3, group: 5, isZombie: true, cpu: 180_000 })
 })
 
 test.each(["", "7 (a) S", "no stat at all", stat(7, 3, Number.NaN)])("what is no stat is not read: %j", (text) => {
@@ -33,7 +33,7 @@ test("a tree has a process and its descendants, without those that stand apart a
     [13, 10],
     [14, 13],
     [20, 1],
-  ].map(([pid = 0, parent = 0]) => ({ pid, parent, cpu: 1 }))
+  ].map(([pid = 0, parent = 0]) => ({ pid, parent, group: 10, isZombie: false, cpu: 1 }))
   const pids = (apart: number) => treeOf(10, all, (pid) => pid === apart).map(({ pid }) => pid)
   expect(pids(0)).toEqual([10, 11, 12, 13, 14])
   expect(pids(13)).toEqual([10, 11, 12])
