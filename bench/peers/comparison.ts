@@ -44,12 +44,12 @@ type Field = {
 const startField = async (stack: AsyncDisposableStack, signal: AbortSignal): Promise<Field> => {
   const port = await freePort()
   const script = scriptOf("server.ts")
-  const process_ = await startProcess({
+  const started = await startProcess({
     command: process.execPath,
     args: [script, "--port", String(port)],
     ready: { port },
   })
-  stack.defer(() => process_.stop())
+  stack.defer(() => started.stop())
   const server = { upstream: `http://127.0.0.1:${port}/mcp`, server: script }
   const generator = startGenerator()
   stack.defer(() => generator.close())
@@ -60,14 +60,38 @@ const startField = async (stack: AsyncDisposableStack, signal: AbortSignal): Pro
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
+/** A peer, and the folder into which it was installed, or why it was not. */
+type Installed = { readonly peer: Peer; readonly folder: string } | { readonly peer: Peer; readonly reason: string }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const installPeer = async (peer: Peer, signal: AbortSignal): Promise<Installed> => {
+  try {
+    const folder = await install(peer.pin, signal)
+    say(`${peer.name}: installed in ${folder}`)
+    return { peer, folder }
+  } catch (error) {
+    signal.throwIfAborted()
+    say(`${peer.name}: ${messageOf(error)}`)
+    return { peer, reason: messageOf(error) }
+  }
+}
+
+/** Installs peers one after the other, so that nothing is compiled while others are measured. */
+const installAll = async (peers: readonly Peer[], signal: AbortSignal): Promise<readonly Installed[]> => {
+  const installed: Installed[] = []
+  for (const peer of peers) installed.push(await installPeer(peer, signal))
+  return installed
+}
+
 const measurePeer = async (
   peer: Peer,
+  folder: string,
   { generator, server, ours }: Field,
   effort: Effort,
   signal: AbortSignal,
 ): Promise<Measured> => {
-  const installed = await install(peer.pin, signal)
-  const entrant = await startPeer(peer, installed, server, signal)
+  const entrant = await startPeer(peer, folder, server, signal)
   try {
     const { figures, isSteady } = await warmEntrant(generator, entrant, signal)
     const seen = figures.map((each) => each.toFixed(0)).join(", ")
@@ -90,13 +114,16 @@ const emptyRow = ({ name, pin, does }: Peer): Row => ({
 
 /** A peer's row, and the figures of our own entrants from the same minutes. */
 const comparePeer = async (
-  peer: Peer,
+  installed: Installed,
   field: Field,
   effort: Effort,
   signal: AbortSignal,
 ): Promise<Measured & { row: Row }> => {
+  const { peer } = installed
+  const without = (reason: string) => ({ figures: [], failures: [], row: { ...emptyRow(peer), reason } })
+  if ("reason" in installed) return without(installed.reason)
   try {
-    const { figures, failures } = await measurePeer(peer, field, effort, signal)
+    const { figures, failures } = await measurePeer(peer, installed.folder, field, effort, signal)
     const isPeers = ({ name }: { readonly name: string }) => name === peer.name
     const row = {
       ...emptyRow(peer),
@@ -107,17 +134,17 @@ const comparePeer = async (
     return { figures, failures, row }
   } catch (error) {
     signal.throwIfAborted()
-    const reason = error instanceof Error ? error.message : String(error)
-    say(`${peer.name}: ${reason}`)
-    return { figures: [], failures: [], row: { ...emptyRow(peer), reason } }
+    say(`${peer.name}: ${messageOf(error)}`)
+    return without(messageOf(error))
   }
 }
 
 const compare = async (peers: readonly Peer[], effort: Effort, signal: AbortSignal): Promise<readonly Row[]> => {
+  const installed = await installAll(peers, signal)
   await using stack = new AsyncDisposableStack()
   const field = await startField(stack, signal)
   const compared = []
-  for (const peer of peers) compared.push(await comparePeer(peer, field, effort, signal))
+  for (const each of installed) compared.push(await comparePeer(each, field, effort, signal))
   const all = compared.flatMap(({ figures }) => figures)
   const failures = compared.flatMap((each) => each.failures)
   const ours = all.filter(({ name }) => name === reflowName)
@@ -142,13 +169,6 @@ const readResults = (files: readonly string[]): Results => {
   return { rows: mergeRows(rows, own), circumstances: runs.flatMap((run) => run.circumstances) }
 }
 
-const installAll = async (peers: readonly Peer[], signal: AbortSignal): Promise<void> => {
-  for (const { name, pin } of peers) {
-    signal.throwIfAborted()
-    say(`${name}: ${await install(pin, signal).catch((error: Error) => error.message)}`)
-  }
-}
-
 const main = async (signal: AbortSignal): Promise<void> => {
   const { values } = parseArgs({
     options: {
@@ -164,7 +184,7 @@ const main = async (signal: AbortSignal): Promise<void> => {
   if (values.help) return void console.log(help)
   if (values.table.length > 0) return void console.log(toText(readResults(values.table)))
   const peers = choosePeers(values.only)
-  if (values["install-only"]) return installAll(peers, signal)
+  if (values["install-only"]) return void (await installAll(peers, signal))
   const before = loads()
   const effort = { rounds: number("rounds", values.rounds, 100), seconds: number("seconds", values.seconds, 10) }
   const rows = await compare(peers, effort, signal)
@@ -183,7 +203,7 @@ if (import.meta.main) {
   try {
     await main(interrupted.signal)
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error))
+    say(messageOf(error))
     process.exitCode = 1
   }
 }

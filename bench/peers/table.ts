@@ -52,27 +52,32 @@ const heads = [
   "failed runs",
 ]
 
-const with_ = (value: number, unit: string): string => {
+const maxReason = 300
+
+/** A text of several lines as the content of a cell. */
+const inCell = (text: string): string =>
+  text.split(/\s/).filter(Boolean).join(" ").slice(0, maxReason).replaceAll("|", "\\|")
+
+const withUnit = (value: number, unit: string): string => {
   const text = significant(value)
   return text === "–" ? text : `${text} ${unit}`
 }
 
 const cellsOf = ({ name, version, does, figures, failures, ours, reason }: Row): readonly string[] => {
-  if (reason !== undefined)
-    return [name, version, `not measured: ${reason.replaceAll("|", "\\|")}`, ...heads.slice(3).map(() => "–")]
+  if (reason !== undefined) return [name, version, `not measured: ${inCell(reason)}`, ...heads.slice(3).map(() => "–")]
   const cpu = figureOf(figures, 64, "cpu")
   const most = Math.max(...figures.map(({ resident }) => resident), Number.NEGATIVE_INFINITY)
   return [
     name,
     version,
     does,
-    with_(cpu, "µs"),
-    with_(cpu / figureOf(ours, 64, "cpu"), "×"),
-    with_(figureOf(figures, 1, "p50"), "ms"),
-    with_(figureOf(figures, 1, "p99"), "ms"),
-    with_(figureOf(figures, 64, "p99"), "ms"),
+    withUnit(cpu, "µs"),
+    withUnit(cpu / figureOf(ours, 64, "cpu"), "×"),
+    withUnit(figureOf(figures, 1, "p50"), "ms"),
+    withUnit(figureOf(figures, 1, "p99"), "ms"),
+    withUnit(figureOf(figures, 64, "p99"), "ms"),
     significant(figureOf(figures, 64, "perSecond")),
-    with_(Number.isFinite(most) ? most / 2 ** 20 : Number.NaN, "MiB"),
+    withUnit(Number.isFinite(most) ? most / 2 ** 20 : Number.NaN, "MiB"),
     `${failures.length} of ${figures.length + failures.length}`,
   ]
 }

@@ -53,7 +53,7 @@ test("a figure is the median of its rounds at one number of connections", () => 
 })
 
 test("the cheapest comes first, and what was not measured comes last with its reason", () => {
-  const lost = { ...row("lost", 0, 0), figures: [], ours: [], reason: "go failed: a | b" }
+  const lost = { ...row("lost", 0, 0), figures: [], ours: [], reason: "go failed:\n  a | b\n" }
   const lines = toTable([row("slow", 500, 100), lost, row("fast", 50, 100)]).split("\n")
   expect(lines).toHaveLength(5)
   expect(lines[2]).toBe(
