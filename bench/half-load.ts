@@ -23,7 +23,7 @@ const runRound = async (
   )
   if (gateway === undefined || pipe === undefined) throw new Error("a run is missing")
   const late = [gateway, pipe].map(({ late99 }) => late99.toFixed(1)).join(" and ")
-  note(`half load: ${perSecond.toFixed(0)} calls per second; the generator was late by ${late} ms (p99)`)
+  note(`half load: ${perSecond.toFixed(0)} calls per second; calls were sent up to ${late} ms late (p99)`)
   return { gateway, pipe }
 }
 

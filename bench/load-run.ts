@@ -32,7 +32,10 @@ export type Counted = {
   /** Median and 99th percentile of the time until an answer is complete, milliseconds. */
   readonly p50: number
   readonly p99: number
-  /** 99th percentile of how late the generator itself sent a request that was due, milliseconds; 0 if not paced. */
+  /**
+   * 99th percentile of how late a request was sent after it was due, milliseconds: a timer was late, or no connection
+   * was free. 0 if not paced.
+   */
   readonly late99: number
   /** Bytes of all bodies. */
   readonly bytes: number

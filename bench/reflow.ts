@@ -1,12 +1,12 @@
 /** The built gateway, which the benchmark measures. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { startLoopbackIssuer } from "../test/support/loopback-issuer.ts"
 import { target } from "../test/support/reflow.ts"
 import type { Endpoint } from "./calls.ts"
 import { freePort } from "./ports.ts"
 import { type MeasuredProcess, startProcess } from "./process.ts"
+import { makeScratch } from "./scratch.ts"
 
 const root = resolve(import.meta.dirname, "..")
 /** The bundle, as it is installed. */
@@ -63,11 +63,11 @@ const startProgram = ({ folder, port, health, issuer }: Place): Promise<Measured
  * pipe that is read.
  */
 export const startReflow = async (): Promise<Reflow> => {
-  const folder = mkdtempSync(join(tmpdir(), "reflow-bench-"))
+  const { folder, remove } = makeScratch("reflow-bench")
   const issuer = await startLoopbackIssuer(audience)
   const end = async () => {
     await issuer.close()
-    rmSync(folder, { recursive: true, force: true })
+    remove()
   }
   try {
     const [port, health] = [await freePort(), await freePort()]

@@ -1,6 +1,4 @@
 /** All programs of the benchmark, running and warm: the gateway, what it is compared with, and the server behind that. */
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { echoed, modernCall, openSession, type Session, sessionCall } from "./calls.ts"
 import type { Request } from "./connection.ts"
@@ -9,6 +7,7 @@ import { findNginx, startNginx } from "./nginx.ts"
 import { freePort } from "./ports.ts"
 import { type MeasuredProcess, startProcess } from "./process.ts"
 import { type Reflow, startReflow } from "./reflow.ts"
+import { makeScratch } from "./scratch.ts"
 import { warmUp } from "./warm-up.ts"
 
 /** A way through a program. */
@@ -86,8 +85,8 @@ type Ending = ReturnType<typeof createEnding>
 const startNginxSide = async (ending: Ending, origin: string, session: Session): Promise<[SideName, Side][]> => {
   const command = findNginx(process.env.PATH)
   if (command === undefined) return []
-  const folder = mkdtempSync(join(tmpdir(), "nginx-bench-"))
-  ending.addStep(() => rmSync(folder, { recursive: true, force: true }))
+  const { folder, remove } = makeScratch("nginx-bench")
+  ending.addStep(remove)
   const port = await freePort()
   const started = ending.add(await startNginx({ command, folder, port, to: origin }))
   return [["nginx", proxySide({ process: started, url: `http://127.0.0.1:${port}/mcp` }, session)]]

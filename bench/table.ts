@@ -3,8 +3,10 @@ import { judge, type Series, type Unit } from "./verdict.ts"
 
 /** Three digits that count, so that small and large figures are both readable. */
 const toNumber = (value: number): string => {
-  if (Math.abs(value) >= 100) return value.toFixed(0)
-  return value.toFixed(Math.abs(value) >= 10 ? 1 : 2)
+  const size = Math.abs(value)
+  if (size >= 100) return value.toFixed(0)
+  if (size >= 10) return value.toFixed(1)
+  return value.toFixed(size >= 1 || size === 0 ? 2 : 3)
 }
 
 const toFigure = (value: number, unit: Unit): string => `${toNumber(value)} ${unit}`
