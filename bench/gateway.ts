@@ -1,142 +1,122 @@
 /**
- * Measures CPU time and latency of a warm tools/call through the gateway, compared with a minimal proxy (Node and
- * undici, the "bare pipe") in the same run.
- * Run: npm run bench [-- --check] [--requests 3000] [--rounds 5]; --check exits with 1 if a budget is exceeded.
- *
- * Server, pipe and gateways run in separate processes. A gateway runs its whole data path over the embedded cluster: a
- * JWT that it has verified before, access, tool policy, routing, sealed sessions, log line and metrics.
+ * `npm run bench`: measures the built gateway, and compares it with a bare pipe of Node and undici, nginx and h3 in the
+ * same run. Prints a table with budgets. bench/README.md says what is measured, and how.
  */
 import { cpus, loadavg } from "node:os"
 import { parseArgs } from "node:util"
-import { type Child, startChild } from "./gateway-child.ts"
-import { type Load, type Run, run } from "./load.ts"
-import { judge, type Series, toTable } from "./verdict.ts"
+import { type Context, type Experiment, isWanted } from "./experiment.ts"
+import { freshStart } from "./fresh-start.ts"
+import { halfLoads } from "./half-load.ts"
+import { idleStreams } from "./idle-streams.ts"
+import { largeAnswers } from "./large-answers.ts"
+import { type LoadGenerator, startGenerator } from "./load.ts"
+import { smallCalls } from "./small-calls.ts"
+import { type Stage, startStage } from "./stage.ts"
+import { type Circumstances, toJson, toSentence, toTable } from "./table.ts"
+import { judge, type Series } from "./verdict.ts"
 
-const call = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "echo", arguments: { message: "hello" } } }
-const modernCall = {
-  ...call,
-  params: {
-    ...call.params,
-    _meta: {
-      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-      "io.modelcontextprotocol/clientInfo": { name: "bench", version: "1" },
-      "io.modelcontextprotocol/clientCapabilities": {},
-    },
-  },
-}
-const modernHeaders = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "echo" }
+const help = `npm run bench [-- FLAGS]
 
-/** Number of connections when CPU time is measured: enough to keep the gateway or the pipe always busy. */
-const busyConnections = 8
+Measures the built gateway, compared with a bare pipe, nginx (if it is installed) and h3.
 
-/** Opens an MCP session; resolves with the headers for its requests. */
-const openSession = async ({ url, path, token }: Child): Promise<Record<string, string>> => {
-  const opened = await fetch(`${url}${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 0, method: "initialize", params: {} }),
-  })
-  await opened.text()
-  if (opened.status !== 200) throw new Error(`initialize was answered with ${opened.status}`)
-  return { "mcp-session-id": opened.headers.get("mcp-session-id") ?? "", "mcp-protocol-version": "2025-11-25" }
-}
+  --rounds N     rounds of each comparison (default 5)
+  --seconds N    length of one run of a load (default 1.5)
+  --streams N    idle event streams (default 5000)
+  --only IDS     only these rows, by their ids or the first words of them, with commas between
+  --list         prints the ids of all rows
+  --check        exits with 1 if a figure exceeds its budget by more than the noise
+  --json         prints the results as JSON instead of a table
+  --help         prints this text
+`
 
-/** A load through the gateway, and the same one through the pipe. */
-type Pair = {
-  readonly what: string
-  readonly load: Load
-  readonly reference: Load
-  /** False for a load that is measured for comparison only. */
-  readonly budgeted: boolean
-}
+const experiments: readonly Experiment[] = [...smallCalls, ...halfLoads, largeAnswers, freshStart, idleStreams]
 
-const prepare = async (pipe: Child, open: Child, narrow: Child): Promise<readonly Pair[]> => {
-  const session = { body: call, headers: await openSession(narrow) }
-  const unfiltered = { body: call, headers: await openSession(open) }
-  const modern = { body: modernCall, headers: modernHeaders }
-  const pair = (what: string, child: Child, sent: Omit<Load, "child">, budgeted: boolean): Pair => ({
-    what,
-    load: { child, ...sent },
-    reference: { child: pipe, ...sent },
-    budgeted,
-  })
-  return [
-    pair("session, policy", narrow, session, true),
-    pair("modern, policy", narrow, modern, true),
-    pair("session, all tools", open, unfiltered, false),
-  ]
-}
+const ids = experiments.flatMap((each) => each.ids)
 
-type Both = { readonly figure: Run; readonly reference: Run }
+const note = (text: string): void => void process.stderr.write(`${text}\n`)
 
-/**
- * One round of a pair. The order alternates between rounds, so that neither always runs second, on a warmer machine.
- */
-const alternate = async (pair: Pair, round: number, requests: number, connections: number): Promise<Both> => {
-  const figureOf = () => run(pair.load, requests, connections)
-  const referenceOf = () => run(pair.reference, requests, connections)
-  if (round % 2 === 1) {
-    const figure = await figureOf()
-    return { figure, reference: await referenceOf() }
-  }
-  const reference = await referenceOf()
-  return { figure: await figureOf(), reference }
-}
-
-const seriesOf = (rounds: readonly Both[], of: keyof Run, about: Omit<Series, "rounds">): Series => ({
-  ...about,
-  rounds: rounds.map(({ figure, reference }) => ({ figure: figure[of], reference: reference[of] })),
-})
-
-const measure = async (pairs: readonly Pair[], requests: number, rounds: number): Promise<readonly Series[]> => {
-  for (const pair of pairs) await alternate(pair, 0, requests, busyConnections)
-  const busy = pairs.map((): Both[] => [])
-  const single = pairs.map((): Both[] => [])
-  for (let round = 0; round < rounds; round++) {
-    for (const [index, pair] of pairs.entries()) {
-      busy[index]?.push(await alternate(pair, round, requests, busyConnections))
-      single[index]?.push(await alternate(pair, round, Math.ceil(requests / 2), 1))
-    }
-  }
-  return pairs.flatMap(({ what, budgeted }, index) => {
-    const limit = (budget: number) => (budgeted ? budget : undefined)
-    const [many = [], one = []] = [busy[index], single[index]]
-    return [
-      seriesOf(many, "cpu", { what: `CPU per call: ${what}`, unit: "µs", budget: limit(1.25) }),
-      seriesOf(one, "p50", { what: `p50 at one connection: ${what}`, unit: "ms", budget: limit(1.3) }),
-      seriesOf(one, "p99", { what: `p99 at one connection: ${what}`, unit: "ms", budget: limit(1) }),
-    ]
-  })
-}
-
-const load = (): string =>
-  loadavg()
-    .map((each) => each.toFixed(1))
-    .join(" ")
-
-const main = async (): Promise<void> => {
+/** Reads the flags. Throws if one is unknown or has an invalid value. */
+const readFlags = () => {
   const { values } = parseArgs({
     options: {
-      check: { type: "boolean", default: false },
-      requests: { type: "string", default: "3000" },
       rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "1.5" },
+      streams: { type: "string", default: "5000" },
+      only: { type: "string", default: "" },
+      list: { type: "boolean", default: false },
+      check: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
     },
   })
-  const before = load()
-  const upstream = await startChild("upstream")
-  const roles = ["pipe", "gateway", "gateway-policy"] as const
-  const [pipe, open, narrow] = await Promise.all(roles.map((role) => startChild(role, upstream.url)))
-  if (pipe === undefined || open === undefined || narrow === undefined) return
-  try {
-    const pairs = await prepare(pipe, open, narrow)
-    const series = await measure(pairs, Number(values.requests), Number(values.rounds))
-    console.log(toTable(series))
-    console.log(`\nNode ${process.versions.node}, ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "?"})`)
-    console.log(`load average (1, 5, 15 min) before: ${before}; after: ${load()}`)
-    if (values.check && series.some((each) => judge(each).outcome === "over")) process.exitCode = 1
-  } finally {
-    for (const child of [pipe, open, narrow, upstream]) child.stop()
+  const positive = (name: "rounds" | "seconds" | "streams"): number => {
+    const value = Number(values[name])
+    if (!(value > 0 && Number.isFinite(value))) throw new Error(`--${name} must be a number above 0`)
+    return value
   }
+  const only = values.only.split(",").filter((word) => word !== "")
+  if (!ids.some((id) => isWanted(id, only))) throw new Error("--only names no row; --list prints them all")
+  return { ...values, only, rounds: positive("rounds"), seconds: positive("seconds"), streams: positive("streams") }
+}
+
+/** Runs the experiments that have wanted rows. Everything that was started is stopped at the end. */
+const measure = async (
+  { only, rounds, seconds, streams }: ReturnType<typeof readFlags>,
+  generator: LoadGenerator,
+): Promise<readonly Series[]> => {
+  let stage: Promise<Stage> | undefined
+  const stopStage = async () => {
+    await (await stage)?.stop()
+    stage = undefined
+  }
+  const openStage = () => {
+    stage ??= startStage({ generator, note, seconds: seconds / 2 })
+    return stage
+  }
+  const context: Context = { rounds, seconds, streams, generator, note, stage: openStage }
+  const all: Series[] = []
+  try {
+    for (const experiment of experiments) {
+      if (!experiment.ids.some((id) => isWanted(id, only))) continue
+      // an experiment with processes of its own has the machine for itself
+      if (experiment === freshStart || experiment === idleStreams) await stopStage()
+      all.push(...(await experiment.run(context)).filter(({ id }) => isWanted(id, only)))
+    }
+  } finally {
+    await stopStage().catch(() => {})
+  }
+  return all
+}
+
+const compare = async (flags: ReturnType<typeof readFlags>): Promise<void> => {
+  // whatever was started is killed when this process exits
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => process.exit(130))
+  const before = loadavg()
+  const generator = startGenerator()
+  const series = await measure(flags, generator).finally(() => generator.close())
+  const circumstances: Circumstances = {
+    date: new Date().toISOString().slice(0, 16).replace("T", " "),
+    node: process.versions.node,
+    processors: `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"})`,
+    before,
+    after: loadavg(),
+  }
+  console.log(flags.json ? toJson(series, circumstances) : `${toTable(series)}\n\n${toSentence(circumstances)}`)
+  if (flags.check && series.some((each) => judge(each).outcome === "over")) process.exitCode = 1
+}
+
+const main = async (): Promise<void> => {
+  let flags: ReturnType<typeof readFlags>
+  try {
+    flags = readFlags()
+  } catch (error) {
+    note(`${(error as Error).message}\n\n${help}`)
+    process.exitCode = 2
+    return
+  }
+  if (flags.help) process.stdout.write(help)
+  else if (flags.list) process.stdout.write(`${ids.join("\n")}\n`)
+  else await compare(flags)
 }
 
 await main()

@@ -1,53 +1,57 @@
-/** A load of small requests: each connection sends the next one as soon as its response is complete. */
-import { Pool } from "undici"
-import type { Child } from "./gateway-child.ts"
+/** Generates loads in a thread of its own, and measures what they cost a process. */
+import { once } from "node:events"
+import { Worker } from "node:worker_threads"
+import type { Counted, LoadPlan } from "./load-run.ts"
+import type { FromThread, ToThread } from "./load-thread.ts"
 
-/** Which requests to send, and where. */
-export type Load = {
-  readonly child: Child
-  readonly body: object
-  readonly headers: Readonly<Record<string, string>>
-}
+/** A load, and the process whose CPU time it costs. */
+export type Load = LoadPlan & { readonly process?: { cpu(): number } }
 
-/** Result of one run of a load. */
-export type Run = {
-  /** CPU time of the child per request, in microseconds. */
+/** Result of a run of a load. */
+export type LoadResult = Counted & {
+  /** Answers per second. */
+  readonly perSecond: number
+  /** CPU time of the process per request, microseconds; NaN without a process. */
   readonly cpu: number
-  /** Median time until the response is complete, in milliseconds. */
-  readonly p50: number
-  /** 99th percentile of the same. */
-  readonly p99: number
 }
 
-const quantile = (sorted: Float64Array, share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0
+/** Generates loads, one at a time. Its thread lives until it is closed, so that its own code is warm. */
+export type LoadGenerator = {
+  /**
+   * Opens the connections, sends one request on each that does not count, then the load. Throws if an answer is not as
+   * expected, or a connection breaks.
+   */
+  run(load: Load): Promise<LoadResult>
+  close(): Promise<void>
+}
 
-/** Sends `requests` over `connections` connections, one at a time on each. Throws on a response other than 200. */
-export const run = async ({ child, body, headers }: Load, requests: number, connections: number): Promise<Run> => {
-  const pool = new Pool(child.url, { connections })
-  const text = JSON.stringify(body)
-  const all = {
-    ...headers,
-    "content-type": "application/json",
-    accept: "application/json, text/event-stream",
-    authorization: `Bearer ${child.token}`,
+const receive = async <K extends FromThread["kind"]>(thread: Worker, kind: K) => {
+  const [message]: [FromThread] = (await once(thread, "message")) as [FromThread]
+  if (message.kind === "failed") throw new Error(message.error)
+  if (message.kind !== kind) throw new Error(`the thread of the load sent ${message.kind} instead of ${kind}`)
+  return message as Extract<FromThread, { readonly kind: K }>
+}
+
+/** Starts the thread of a generator. */
+export const startGenerator = (): LoadGenerator => {
+  const thread = new Worker(new URL("./load-thread.ts", import.meta.url))
+  const post = (message: ToThread) => thread.postMessage(message)
+  return {
+    run: async ({ process: measured, ...plan }) => {
+      post({ kind: "open", plan })
+      await receive(thread, "opened")
+      const before = measured?.cpu() ?? Number.NaN
+      post({ kind: "go" })
+      const { counted } = await receive(thread, "counted")
+      const after = measured?.cpu() ?? Number.NaN
+      return {
+        ...counted,
+        perSecond: counted.requests / counted.seconds,
+        cpu: (after - before) / counted.requests,
+      }
+    },
+    close: async () => {
+      await thread.terminate()
+    },
   }
-  const took = new Float64Array(requests)
-  let next = 0
-  const worker = async (): Promise<void> => {
-    while (next < requests) {
-      const index = next++
-      const since = performance.now()
-      const answer = await pool.request({ path: child.path, method: "POST", headers: all, body: text })
-      await answer.body.dump()
-      took[index] = performance.now() - since
-      if (answer.statusCode !== 200) throw new Error(`a request was answered with ${answer.statusCode}`)
-    }
-  }
-  const before = await child.cpu()
-  await Promise.all(Array.from({ length: connections }, worker))
-  const after = await child.cpu()
-  await pool.close()
-  took.sort()
-  return { cpu: (after - before) / requests, p50: quantile(took, 0.5), p99: quantile(took, 0.99) }
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest"
 import { answeredFindings } from "../support/kube-score.ts"
 
 const root = resolve(import.meta.dirname, "../..")
-const pages = globSync("{*.md,docs/**/*.md,bench/*.md}", { cwd: root }).sort()
+const pages = globSync("{*.md,docs/**/*.md,bench/**/*.md}", { cwd: root }).sort()
 const read = (path: string): string => readFileSync(join(root, path), "utf8")
 
 /** Text without its code blocks, in which `#` and brackets mean something else. */
