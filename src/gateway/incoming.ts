@@ -4,7 +4,7 @@ import type { Readable } from "node:stream"
 import { AppError } from "../errors.ts"
 import { bodiesTooLarge, createGather, declaredLength, type Holding } from "../intake/bodies.ts"
 import { acceptsOneOf, isUtf8, parseMediaType } from "../intake/media-type.ts"
-import type { Signal } from "../waiting/lazy-signal.ts"
+import type { Signal } from "../waiting/in-progress.ts"
 
 /** The verbs of Streamable HTTP. */
 export type Verb = "POST" | "GET" | "DELETE"

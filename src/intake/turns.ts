@@ -1,4 +1,4 @@
-import type { Signal } from "../waiting/lazy-signal.ts"
+import type { Signal } from "../waiting/in-progress.ts"
 
 /** Shares the turns of the event loop among tasks that read foreign text and take milliseconds. */
 export type Turns = {

@@ -1,7 +1,7 @@
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
-import type { Signal } from "../waiting/lazy-signal.ts"
+import type { Signal } from "../waiting/in-progress.ts"
 
 /** A request that needs an instance, as the gateway's pipeline passes it to placement. */
 export type PlacementRequest = {

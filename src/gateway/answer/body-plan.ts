@@ -4,7 +4,7 @@ import { declaredLength } from "../../intake/bodies.ts"
 import type { Turns } from "../../intake/turns.ts"
 import { filterJson } from "../../mcp/json-filter.ts"
 import { type BodyFilter, filterEvents, type PolicyNow } from "../../mcp/tool-filter.ts"
-import type { Signal } from "../../waiting/lazy-signal.ts"
+import type { Signal } from "../../waiting/in-progress.ts"
 import type { Placed } from "../pipeline.ts"
 import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
 

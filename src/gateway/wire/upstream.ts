@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import { type Dispatcher, Pool } from "undici"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
-import type { Signal } from "../../waiting/lazy-signal.ts"
+import type { Signal } from "../../waiting/in-progress.ts"
 import type { Verb } from "../incoming.ts"
 import { createPools, type Lease } from "./pools.ts"
 import {

@@ -9,6 +9,7 @@ import { unreadable, unreadableAnswer } from "../../door/guard.ts"
 import { AppError, systemCode } from "../../errors.ts"
 import type { Unreadable } from "../../gateway/gateway.ts"
 import { newRequestId } from "../../gateway/incoming.ts"
+import { createRoster, type Member } from "../../waiting/in-progress.ts"
 
 /** The connections of an HTTP server, and the responses on them that are not completely sent. */
 type Connections = {
@@ -22,49 +23,55 @@ type Connections = {
   quiet(signal: AbortSignal): Promise<void>
 }
 
+/** A connection, and the responses on it that are not completely sent. */
+type Connection = Member & { readonly socket: Socket; readonly open: ServerResponse[] }
+
 /**
  * Tracks the connections of a server; call it before the server gets its handler. It also replaces the server's
  * closeIdleConnections: only connections with received bytes and no open response are closed. Node's own method also
  * closes connections whose response has ended but is not flushed yet, which truncates the response.
  */
 const followConnections = (server: Server): Connections => {
-  const sockets = new Set<Socket>()
-  const open = new Set<ServerResponse>()
-  /** Open responses by connection, so that a malformed request costs no search through all open responses. */
-  const answering = new Map<Duplex, Set<ServerResponse>>()
+  const connections = createRoster<Connection>()
+  /** So that a malformed request costs no search through all connections. */
+  const bySocket = new WeakMap<Duplex, Connection>()
   let areEnding = false
+  const openOf = (socket: Duplex): readonly ServerResponse[] => bySocket.get(socket)?.open ?? []
+  const allOpen = (): readonly ServerResponse[] => connections.all().flatMap(({ open }) => open)
   server.on("connection", (socket) => {
-    sockets.add(socket)
-    socket.once("close", () => sockets.delete(socket))
+    const connection: Connection = { place: -1, socket, open: [] }
+    connections.add(connection)
+    bySocket.set(socket, connection)
+    socket.once("close", () => connections.remove(connection))
   })
   server.on("request", ({ socket }, response) => {
     if (areEnding) response.shouldKeepAlive = false
-    const own = answering.get(socket) ?? new Set()
-    answering.set(socket, own.add(response))
-    open.add(response)
+    const open = bySocket.get(socket)?.open
+    if (open === undefined) return
+    open.push(response)
     response.once("close", () => {
-      open.delete(response)
-      own.delete(response)
-      if (own.size === 0) answering.delete(socket)
+      // responses end in the order of their requests: this one is nearly always the first
+      const at = open.indexOf(response)
+      if (at >= 0) open.splice(at, 1)
     })
   })
   server.closeIdleConnections = () => {
-    for (const socket of sockets) if (socket.bytesRead > 0 && !answering.has(socket)) socket.destroy()
+    for (const { socket, open } of connections.all()) if (socket.bytesRead > 0 && open.length === 0) socket.destroy()
   }
   return {
     endWithAnswers: () => {
       areEnding = true
-      for (const response of open) response.shouldKeepAlive = false
+      for (const response of allOpen()) response.shouldKeepAlive = false
     },
     isSilent: (socket) => {
-      const own = answering.get(socket)
-      const [only] = own ?? []
-      return only === undefined || (own?.size === 1 && !only.headersSent && !only.req.complete)
+      const open = openOf(socket)
+      const [only] = open
+      return only === undefined || (open.length === 1 && !only.headersSent && !only.req.complete)
     },
-    areQuiet: () => open.size === 0,
+    areQuiet: () => allOpen().length === 0,
     quiet: async (signal) => {
-      while (open.size > 0 && !signal.aborted)
-        await Promise.all([...open].map((response) => once(response, "close", { signal }).catch(() => {})))
+      for (let open = allOpen(); open.length > 0 && !signal.aborted; open = allOpen())
+        await Promise.all(open.map((response) => once(response, "close", { signal }).catch(() => {})))
     },
   }
 }
