@@ -88,7 +88,6 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   "h3/node": ["src/door/front-door.ts", "src/admin/", "src/roles/"],
   jose: ["src/identity/"],
   "node:sea": ["src/plugin/load.ts"],
-  pino: ["src/telemetry/"],
   "prom-client": ["src/telemetry/"],
   undici: ["src/gateway/wire/", "src/adapters/kube/"],
   yaml: ["src/config/", "src/roles/", "src/generate.ts"],

@@ -59,7 +59,7 @@ const filtered =
     make: (size) => through(() => filterBy(policy), text(size), piece),
   })
 const inEvents = filtered((policy) => filterEvents(() => policy))
-const inJson = filtered(filterJson)
+const inJson = filtered((policy) => filterJson(policy))
 
 const data = (json: string): string => `data: ${json}\n\n`
 const result = (member: string): string => `{"jsonrpc":"2.0","id":1,"result":{${member}}}`
