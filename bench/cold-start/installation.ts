@@ -1,18 +1,12 @@
 /** An installation of the program in two namespaces of its own: what manager/ and rbac/ install, and a caller of bare Pods. */
-import { execFile } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { resolve } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { promisify } from "node:util"
 import { parseAllDocuments, stringify } from "yaml"
-import { createKubeCluster, type KubeCluster } from "../../src/adapters/kube/cluster.ts"
 import { toNetworkPolicies } from "../../src/adapters/kube/network-policies.ts"
-import { toRBAC } from "../../src/adapters/kube/rbac.ts"
-import { systemClock } from "../../src/adapters/system/clock.ts"
-import { createTelemetry } from "../../src/telemetry/telemetry.ts"
-import { findCluster } from "../../test/kubernetes/support/find-cluster.ts"
-import { ensureImages, images } from "../../test/kubernetes/support/images.ts"
+import { images } from "../../test/kubernetes/support/images.ts"
+import { listOf, makePlace, type Place } from "./place.ts"
 
 const root = resolve(import.meta.dirname, "../..")
 
@@ -23,30 +17,16 @@ export const targetName = "notes"
 export const serverPort = 8080
 
 /** The installation, and clients for it. */
-export type Installation = {
-  /** Namespace of the instances and of the bare Pods. */
-  readonly instances: string
-  /** A client with administrator rights. */
-  readonly admin: KubeCluster
-  /** Path of the API server's audit log. */
-  readonly auditLog: string
+export type Installation = Place & {
   /** Address of the gateway's Pod. */
   readonly gateway: string
   /** Address of the Pod that calls bare Pods; see caller.cjs. */
   readonly caller: string
-  /** Version of the API server, e.g. `v1.35.4`. */
-  readonly version: string
   /** Token of the user with this number; each user has an instance of their own. */
   token(user: number): string
   /** Applies the NetworkPolicies of manager/, or removes them; resolves when the network has had time to follow. */
   isolate(on: boolean): Promise<void>
-  /** Deletes the namespaces and waits until they are gone. */
-  close(): Promise<void>
 }
-
-type Kubectl = (args: readonly string[], input?: object) => Promise<string>
-
-const listOf = (items: readonly object[]) => ({ apiVersion: "v1", kind: "List", items })
 
 /** The tokens of the run are not guessable, although the cluster is for tests only. */
 const secret = randomBytes(16).toString("hex")
@@ -109,72 +89,37 @@ const target = (namespace: string) => ({
   spec: { transportType: "kubernetes", image: images.notes.name, port: serverPort, isolationBoundary: "per_user" },
 })
 
-const namespaceOf = (name: string) => ({
-  apiVersion: "v1",
-  kind: "Namespace",
-  metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
-})
-
-const run = async (command: string, args: readonly string[], input: string): Promise<string> => {
-  const running = promisify(execFile)(command, [...args], { timeout: 180_000, maxBuffer: 64 * 2 ** 20 })
-  running.child.stdin?.end(input)
-  return (await running).stdout
-}
-
 /** How long the program that enforces NetworkPolicies may take to follow a change, in milliseconds. */
 const enforcedMs = 2_000
 
 /** Installs the program in new namespaces, for `users` users; rejects if there is no cluster with an audit log. */
 export const install = async (users: number): Promise<Installation> => {
-  const found = await findCluster()
-  if (found?.auditLog === undefined)
-    throw new Error(
-      "no cluster with an audit log: see test/kubernetes/support/find-cluster.ts for the one that is needed",
-    )
-  const { auditLog } = found
-  await ensureImages(["gateway", "notes"], found)
-  const kubectl: Kubectl = (args, input) =>
-    run(found.kubectl, ["--kubeconfig", found.kubeconfig, ...args], input === undefined ? "" : JSON.stringify(input))
-  const instances = `cold-${randomBytes(3).toString("hex")}`
-  const own = `${instances}-system`
+  const place = await makePlace("cold", ["gateway", "notes"])
+  const { own, instances, kubectl } = place
   const policies = listOf(toNetworkPolicies({ own, instances }).map(({ policy }) => policy))
-  const write = (line: string): void => void process.stderr.write(line)
-  const telemetry = createTelemetry({ level: "warn", format: "text", write, processMetrics: false })
-  const admin = createKubeCluster({ kubeconfig: found.kubeconfig, fieldManager: "cold", clock: systemClock, telemetry })
-  const close = async (): Promise<void> => {
-    await admin.close()
-    await kubectl(["delete", "namespace", own, instances, "--ignore-not-found", "--timeout=120s"])
-  }
   try {
-    await kubectl(["apply", "--server-side", "--force-conflicts", "-f", resolve(root, "crd")])
-    await kubectl(["create", "-f", "-"], listOf([namespaceOf(own), namespaceOf(instances)]))
-    const rights = (["gateway", "operator"] as const).flatMap((actor) => toRBAC(actor, { own, instances }))
     const program = await programOf(own, configOf(instances, users))
-    await kubectl(["create", "-f", "-"], listOf([...rights, ...program, target(instances)]))
+    await kubectl(["create", "-f", "-"], listOf([...program, target(instances)]))
     for (const name of ["reflow-operator", "reflow-gateway"])
       await kubectl(["rollout", "status", `deployment/${name}`, "-n", own, "--timeout=120s"])
-    // after the roll-out, whose Service must not select it
+    // after the roll-out, whose Deployment must not count it
     await kubectl(["create", "-f", "-"], await callerPod(own))
     await kubectl(["wait", "--for=condition=Ready", "pod/caller", "-n", own, "--timeout=60s"])
     const addressOf = async (...which: readonly string[]): Promise<string> =>
       (await kubectl(["get", "pod", "-n", own, ...which, "-o", "jsonpath={..status.podIP}"])).trim()
     return {
-      instances,
-      admin,
-      auditLog,
+      ...place,
       gateway: await addressOf("-l", "app.kubernetes.io/name=reflow-gateway,pod-template-hash"),
       caller: await addressOf("--field-selector=metadata.name=caller"),
-      version: JSON.parse(await kubectl(["version", "-o", "json"])).serverVersion.gitVersion,
       token: tokenOf,
       isolate: async (on) => {
         if (on) await kubectl(["apply", "-f", "-"], policies)
         else await kubectl(["delete", "--ignore-not-found", "-f", "-"], policies)
         await sleep(enforcedMs)
       },
-      close,
     }
   } catch (error) {
-    await close()
+    await place.close()
     throw error
   }
 }

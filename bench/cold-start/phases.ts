@@ -101,7 +101,8 @@ const quantile = (sorted: readonly number[], share: number): number =>
 /** Median and 95th percentile in milliseconds; a percentile is the smallest value that so many do not exceed. */
 export type Spread = { readonly median: number; readonly p95: number }
 
-const spreadOf = (values: readonly number[]): Spread => {
+/** Median and 95th percentile of values in any order. */
+export const spreadOf = (values: readonly number[]): Spread => {
   const sorted = values.toSorted((a, b) => a - b)
   return { median: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) }
 }

@@ -4,18 +4,21 @@ import { type Figures, type Phase, phases, totalOf } from "./phases.ts"
 /** What is drawn: the starts through the gateway, and those of bare Pods. */
 export type Compared = { readonly instance: Figures; readonly bare: Figures }
 
-/** Who works in each phase: that decides its colour. */
+/** Who works in each phase, and on what. */
 const workers: Readonly<Record<Phase, string>> = {
-  compose: "gateway",
-  queue: "operator",
-  create: "operator",
-  schedule: "kubernetes",
-  pull: "kubernetes",
-  start: "kubernetes",
-  address: "kubernetes",
-  ready: "server",
-  "first byte": "server",
+  compose: "gateway: Secret, MCPInstance",
+  queue: "operator: until it begins",
+  create: "operator: Service, Pod",
+  schedule: "scheduler",
+  pull: "node: volumes, sandbox, image",
+  start: "node: container",
+  address: "node: reports the address",
+  ready: "server: accepts a connection",
+  "first byte": "request and answer",
 }
+
+/** Phases that a bare Pod does not have. */
+const ours: readonly Phase[] = ["compose", "queue"]
 
 /** Colours of a phase on light and on dark pages. */
 const colours: Readonly<Record<Phase, readonly [light: string, dark: string]>> = {
@@ -91,10 +94,9 @@ const legendOf = ({ instance, bare }: Compared): readonly string[] =>
   names.flatMap((phase, index) => {
     const [x, y] = [24 + Math.floor(index / 3) * 284, legend + (index % 3) * 42]
     const [figure, reference] = [instance.means[phase].toFixed(0), bare.means[phase].toFixed(0)]
-    const ours = workers[phase] === "gateway" || phase === "queue"
     return [
       `<rect class="${classOf(phase)}" x="${x}" y="${y - 13}" width="16" height="16" rx="3"/>`,
-      `<text x="${x + 26}" y="${y}"><tspan class="strong">${phase}</tspan> ${figure} ms${ours ? "" : ` · ${reference} ms`}</text>`,
+      `<text x="${x + 26}" y="${y}"><tspan class="strong">${phase}</tspan> ${figure} ms${ours.includes(phase) ? "" : ` / ${reference} ms`}</text>`,
       `<text class="small" x="${x + 26}" y="${y + 17}">${workers[phase]}</text>`,
     ]
   })
@@ -105,7 +107,7 @@ const seconds = (ms: number): string => `${(ms / 1_000).toFixed(2)} s`
 export const draw = ({ instance, bare }: Compared): string => {
   const most = 1.03 * Math.max(...[instance, bare].flatMap(({ means, total }) => [totalOf(means), total.p95]))
   const at: Scale = (ms) => left + (ms / most) * (right - left)
-  const height = legend + 3 * 42 + 14
+  const height = legend + 3 * 42 + 28
   const meanOf = (figures: Figures) => `mean ${seconds(totalOf(figures.means))}`
   const summary = `an instance ${seconds(totalOf(instance.means))}, a bare Pod ${seconds(totalOf(bare.means))}`
   return `${[
@@ -114,11 +116,12 @@ export const draw = ({ instance, bare }: Compared): string => {
     `<style>${style}</style>`,
     `<rect class="page" width="${width}" height="${height}" rx="8"/>`,
     `<text class="title" x="24" y="34">From the first request to the first answer</text>`,
-    `<text class="small end" x="${right}" y="34">mean of ${instance.runs} starts each; black mark: 95% answered</text>`,
+    `<text class="small end" x="${right}" y="34">mean of ${instance.runs} starts each; line: 95% answered</text>`,
     ...axis(most, at),
     ...bar(instance, ["instance", meanOf(instance)], firstBar, at),
     ...bar(bare, ["bare Pod", meanOf(bare)], secondBar, at),
     ...legendOf({ instance, bare }),
+    `<text class="small" x="24" y="${height - 16}">Two figures: instance / bare Pod. The image is present on the node..</text>`,
     "</svg>",
   ].join("\n")}\n`
 }
