@@ -121,7 +121,7 @@ export const draw = ({ instance, bare }: Compared): string => {
     ...bar(instance, ["instance", meanOf(instance)], firstBar, at),
     ...bar(bare, ["bare Pod", meanOf(bare)], secondBar, at),
     ...legendOf({ instance, bare }),
-    `<text class="small" x="24" y="${height - 16}">Two figures: instance / bare Pod. The image is present on the node..</text>`,
+    `<text class="small" x="24" y="${height - 16}">Two figures: instance / bare Pod. The image is present on the node.</text>`,
     "</svg>",
   ].join("\n")}\n`
 }
