@@ -10,7 +10,8 @@ const net = require("node:net")
 
 const now = () => performance.timeOrigin + performance.now()
 const pauseMs = 5
-const tryMs = 100
+// a network that does not know the Pod yet drops the first packet, which the kernel repeats after a second only
+const tryMs = 30
 
 /** One connection; null if nobody accepts it in time. */
 const connect = (host, port) =>

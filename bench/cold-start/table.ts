@@ -42,13 +42,14 @@ const rowsOf = (instance: Figures, bare: Figures): readonly (readonly string[])[
 export const toTable = ({ at, machine, kubernetes, load, policies, ...starts }: Measured): string => {
   const [instance, bare] = [figuresOf(starts.instance), figuresOf(starts.bare)]
   const above = instance.total.p95 - bare.total.p95
+  const compared = `${ms(Math.abs(above))} ${above < 0 ? "earlier" : "later"}`
   const verdict = isWithin(instance, bare) ? "within" : "over"
   return [
     "| phase | instance: median | 95% | bare Pod: median | 95% |",
     "|---|---|---|---|---|",
     ...rowsOf(instance, bare).map((row) => `| ${row.join(" | ")} |`),
     "",
-    `At the 95th percentile an instance answers ${ms(above)} later than a bare Pod; budget ${ms(budgetMs)}: ${verdict}.`,
+    `At the 95th percentile an instance answers ${compared} than a bare Pod; budget ${ms(budgetMs)} later: ${verdict}.`,
     `${instance.runs} starts of each kind in turns, ${policies ? "with" : "without"} NetworkPolicies.`,
     `${at.slice(0, 10)}, ${machine}, Kubernetes ${kubernetes}, load average before ${load.map((each) => each.toFixed(1)).join(" ")}.`,
   ].join("\n")

@@ -110,7 +110,7 @@ test("the table has a row for each phase, the totals, and says if the budget is 
   const table = toTable({ ...measured, instance: many(40, 80, 60), bare: many(30) })
   expect(table).toContain("| ready: until the server accepts a connection | 60 ms | 80 ms | 30 ms | 30 ms |")
   expect(table).toContain("| **first answer** | 580 ms | 600 ms | 550 ms | 550 ms |")
-  expect(table).toContain("answers 50 ms later than a bare Pod; budget 500 ms: within.")
+  expect(table).toContain("answers 50 ms later than a bare Pod; budget 500 ms later: within.")
   expect(table).toContain("3 starts of each kind in turns, with NetworkPolicies.")
 })
 
