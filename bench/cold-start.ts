@@ -12,6 +12,7 @@ import { readEntries } from "../test/kubernetes/support/audit.ts"
 import { install } from "./cold-start/installation.ts"
 import { type Call, type Durations, durationsOf, figuresOf } from "./cold-start/phases.ts"
 import { draw } from "./cold-start/picture.ts"
+import { toRuns } from "./cold-start/place.ts"
 import { createStarter, type Start } from "./cold-start/starts.ts"
 import { budgetMs, isWithin, type Measured, toTable } from "./cold-start/table.ts"
 
@@ -86,7 +87,7 @@ const main = async (): Promise<void> => {
     },
   })
   if (values.help) return void process.stdout.write(help)
-  const measured = await measure(Number(values.runs), values.policies !== "off")
+  const measured = await measure(toRuns(values.runs), values.policies !== "off")
   console.log(values.json ? JSON.stringify(measured) : toTable(measured))
   const [instance, bare] = [figuresOf(measured.instance), figuresOf(measured.bare)]
   if (values.picture !== undefined) await writeFile(resolve(values.picture), draw({ instance, bare }))

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { actorName } from "../src/adapters/kube/rbac.ts"
 import { spreadOf } from "./cold-start/phases.ts"
-import { makePlace, type Place } from "./cold-start/place.ts"
+import { makePlace, type Place, toRuns } from "./cold-start/place.ts"
 
 const help = `Usage: npm run bench:start [-- FLAGS]
 
@@ -136,10 +136,11 @@ const main = async (): Promise<void> => {
     },
   })
   if (values.help) return void process.stdout.write(help)
+  const runs = toRuns(values.runs)
   const place = await makePlace("start")
   try {
     const load = loadavg().map((each) => each.toFixed(1))
-    const times = await measure(place, Number(values.runs))
+    const times = await measure(place, runs)
     if (values.json) return console.log(JSON.stringify(times))
     console.log("| form | budget | ready: median | 95% | of that, loaded: median |\n|---|---|---|---|---|")
     for (const [form, all] of Object.entries(times) as [Form, readonly Times[]][]) {
@@ -150,7 +151,7 @@ const main = async (): Promise<void> => {
       if (values.check && ready.p95 > budget) process.exitCode = 1
     }
     const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), Kubernetes ${place.version}, Node ${process.version}`
-    console.log(`\n${new Date().toISOString().slice(0, 10)}, ${values.runs} starts each, ${machine}`)
+    console.log(`\n${new Date().toISOString().slice(0, 10)}, ${runs} starts each, ${machine}`)
     console.log(`load average (1, 5, 15 min) before: ${load.join(" ")}`)
   } finally {
     await place.close()

@@ -44,6 +44,19 @@ const run = async (command: string, args: readonly string[], input: string): Pro
   return (await running).stdout
 }
 
+/** Signals that end a run early. */
+const endings = ["SIGINT", "SIGTERM"] as const
+
+/** Most starts of a run. */
+const mostRuns = 1_000
+
+/** The number of starts that a flag names; throws if it is none from 1 to 1000. */
+export const toRuns = (text: string): number => {
+  const runs = Number(text)
+  if (Number.isInteger(runs) && runs >= 1 && runs <= mostRuns) return runs
+  throw new Error(`--runs: '${text}' is no number from 1 to ${mostRuns}`)
+}
+
 /** Makes the namespaces and the rights; rejects if there is no cluster with an audit log. `shorts` = images to load. */
 export const makePlace = async (prefix: string, shorts: readonly ImageName[] = []): Promise<Place> => {
   const found = await findCluster()
@@ -61,9 +74,15 @@ export const makePlace = async (prefix: string, shorts: readonly ImageName[] = [
   const telemetry = createTelemetry({ level: "warn", format: "text", write, processMetrics: false })
   const admin = createKubeCluster({ kubeconfig, fieldManager: prefix, clock: systemClock, telemetry })
   const close = async (): Promise<void> => {
+    for (const signal of endings) process.off(signal, interrupt)
     await admin.close()
     await kubectl(["delete", "namespace", own, instances, "--ignore-not-found", "--timeout=120s"])
   }
+  /** An interrupted run leaves nothing on the cluster. */
+  const interrupt = (): void => {
+    close().finally(() => process.exit(1))
+  }
+  for (const signal of endings) process.once(signal, interrupt)
   try {
     await kubectl(["apply", "--server-side", "--force-conflicts", "-f", resolve(root, "crd")])
     const rights = (["gateway", "operator"] as const).flatMap((actor) => toRBAC(actor, { own, instances }))

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { type Call, type Durations, durationsOf, figuresOf, toMs, totalOf } from "../../bench/cold-start/phases.ts"
 import { draw } from "../../bench/cold-start/picture.ts"
+import { toRuns } from "../../bench/cold-start/place.ts"
 import type { Start } from "../../bench/cold-start/starts.ts"
 import { isWithin, toTable } from "../../bench/cold-start/table.ts"
 
@@ -138,4 +139,9 @@ test("the picture needs nothing from outside, and has colours for light and for 
   expect(svg).not.toMatch(/<script|@import|@font-face|href/)
   expect(svg).toContain("prefers-color-scheme:dark")
   for (const [, size] of svg.matchAll(/font(?:-size)?:(\d+)px/g)) expect(Number(size)).toBeGreaterThanOrEqual(13)
+})
+
+test("the number of starts is a whole one from 1 to 1000", () => {
+  expect(toRuns("30")).toBe(30)
+  for (const text of ["0", "1.5", "many", "1001", ""]) expect(() => toRuns(text)).toThrow("--runs")
 })
