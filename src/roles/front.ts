@@ -49,6 +49,8 @@ const createBodies = (telemetry: TelemetryPort, limit: number): Budget => {
   return budget
 }
 
+type Tokens = Config["auth"]["tokens"]
+
 /** Dependencies of {@link startFront}. */
 type FrontDeps = {
   readonly cluster: ClusterPort
@@ -61,8 +63,8 @@ type FrontDeps = {
   readonly anyHost: boolean
   /** Namespace of the Secret with the session keys, and of the Lease in which gateways record that they run. */
   readonly ownNamespace: string
-  /** Static tokens to accept. */
-  readonly tokens: Config["auth"]["tokens"]
+  /** Static tokens to accept; a promise if one of them is being read. */
+  readonly tokens: Tokens | Promise<Tokens>
   readonly plugins: PluginHost
   /** Key of the tokens of the role dev; absent = such tokens are refused. */
   readonly devKey?: DevKey
@@ -105,10 +107,32 @@ const follow = async ({ cluster, config, started }: FrontDeps): Promise<Pick<Fro
   return { targets, instances }
 }
 
+type Seen = Pick<Front, "targets" | "instances"> & { readonly replica: string }
+
+/**
+ * Announces this replica, and then reads the instances: a drain that began before the announcement, and so does not wait
+ * for this replica, is in the list.
+ */
+const arrive = async (deps: FrontDeps): Promise<Seen> => {
+  const replica = await announce(deps)
+  return { ...(await follow(deps)), replica }
+}
+
+/** Reads the keys of session ids, and follows their changes. */
+const readSessionKeys = async ({ cluster, clock, telemetry, config, ownNamespace, started, signal }: FrontDeps) => {
+  const { session_lifetime: sessionLifetimeMs, keys_secret: name } = config.gateway
+  const { log } = telemetry
+  const sessionKeys = await untilReached({ clock, log, signal }, "the session keys", () =>
+    ensureSessionKeys({ cluster, clock, log }, { namespace: ownNamespace, name }, { sessionLifetimeMs, signal }),
+  )
+  await started.add("session keys", sessionKeys.close)
+  return sessionKeys
+}
+
 type Who = Awaited<ReturnType<typeof createWho>>
 
 /** Authentication and access control: who is calling, and which targets they may use. */
-const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, started }: FrontDeps) => {
+const createWho = async ({ config, devKey, clock, telemetry, publicUrl, started }: FrontDeps, tokens: Tokens) => {
   const { issuers: known, admin_roles: adminRoles } = config.auth
   const issuers = configuredIssuers({ issuers: known, tokens }, { dev: devKey !== undefined })
   const dev = devKey === undefined ? {} : { dev: devKey }
@@ -129,8 +153,6 @@ const createWho = async ({ config, tokens, devKey, clock, telemetry, publicUrl, 
     }),
   }
 }
-
-type Seen = Pick<Front, "targets" | "instances"> & { readonly replica: string }
 
 const startPlacement = async (
   deps: FrontDeps,
@@ -159,27 +181,18 @@ const startPlacement = async (
 
 const startGateway = async (
   deps: FrontDeps,
-  { targets, placement, bodies }: Pick<Front, "targets"> & Pick<GatewayDeps, "placement" | "bodies">,
+  parts: Pick<Front, "targets"> & Pick<GatewayDeps, "placement" | "bodies" | "sessionKeys">,
   { access, authenticator, issuers, logNames, resources }: Who,
 ): Promise<Gateway> => {
-  const { cluster, clock, telemetry, config, publicUrl, started, signal } = deps
+  const { clock, telemetry, config, publicUrl, started } = deps
   const strategies = deps.plugins.subjectKey
-  const { request_timeout, session_lifetime, max_body, keys_secret } = config.gateway
-  const ref = { namespace: deps.ownNamespace, name: keys_secret }
-  const options = { sessionLifetimeMs: session_lifetime, signal }
-  const sessionKeys = await untilReached({ clock, log: telemetry.log, signal }, "the session keys", () =>
-    ensureSessionKeys({ cluster, clock, log: telemetry.log }, ref, options),
-  )
-  await started.add("session keys", sessionKeys.close)
+  const { request_timeout, session_lifetime, max_body } = config.gateway
   const gateway = createGateway({
-    targets,
-    placement,
+    ...parts,
     authenticate: authenticator.authenticate,
     subjectKeyOf: createSubjectKeys({ issuers, strategies }),
     mayUse: access.mayUse,
     metadataUrl: resources.url,
-    sessionKeys,
-    bodies,
     clock,
     telemetry,
     logNames,
@@ -213,13 +226,17 @@ export const startFront = async (deps: FrontDeps): Promise<Front> => {
     allowed_origins: allowedOrigins,
     trusted_proxies: trustedProxies,
   } = config.gateway
-  const replica = await announce(deps)
-  const seen = await follow(deps)
-  const who = await createWho(deps)
+  // none of them needs another one's answer
+  const [{ replica, ...seen }, sessionKeys, tokens] = await Promise.all([
+    arrive(deps),
+    readSessionKeys(deps),
+    deps.tokens,
+  ])
+  const who = await createWho(deps, tokens)
   const needles = createNeedleShare()
   const placement = await startPlacement(deps, { ...seen, replica, needles }, who)
   const bodies = createBodies(telemetry, config.gateway.max_held)
-  const gateway = await startGateway(deps, { targets: seen.targets, placement, bodies }, who)
+  const gateway = await startGateway(deps, { targets: seen.targets, placement, bodies, sessionKeys }, who)
   const { access, authenticator, logNames, resources } = who
   const { namespace } = config.kubernetes
   const strategies = deps.plugins.subjectKey

@@ -39,7 +39,7 @@ export const startGatewayHalf = async (base: GatewayHalfBase, actor: Actor, door
     clock,
     publicUrl: door.publicUrl,
     anyHost: publicUrl === "" && allowedHosts.length === 0 && !isLoopback(listen),
-    tokens: await tokensOf(base, actor),
+    tokens: tokensOf(base, actor),
   })
   signal.throwIfAborted()
   const { log } = base.telemetry

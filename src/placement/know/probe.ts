@@ -5,8 +5,8 @@ import { createSingleFlight } from "../../waiting/single-flight.ts"
 import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Placement, PlacementPort } from "../port.ts"
 
-/** How long one probe may take, in milliseconds. */
-const probeTimeoutMs = 250
+/** How long one probe may take, in milliseconds; also the longest useful limit for its connection. */
+export const probeTimeoutMs = 250
 
 /** Result of one probe: the server answered, the connection was refused, or anything else (timeout, wrong status). */
 export type Probed = "answered" | "refused" | "failed"
@@ -18,8 +18,11 @@ type Health = { readonly path: string; readonly hostHeader: string | undefined }
  * Checks once whether a server answers at the host and port of `url`: with `health` by an HTTP GET (2xx or 3xx), else
  * by a TCP connect. Never on the MCP path, since a GET there could take the server's only stream. Takes at most 250 ms;
  * never rejects.
+ *
+ * `connectMs` limits the connection alone (whole milliseconds; default: as long as the probe). A network that does not
+ * know a new Pod yet may drop the first packet. The kernel repeats it after a second; the next probe is there sooner.
  */
-export type Probe = (url: URL, health: Health | undefined, signal: AbortSignal) => Promise<Probed>
+export type Probe = (url: URL, health: Health | undefined, signal: AbortSignal, connectMs?: number) => Promise<Probed>
 
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, "")
 const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
@@ -27,7 +30,9 @@ const portOf = (url: URL): number => Number(url.port === "" ? 80 : url.port)
 /** The node or the host refuses a connection at once; after a timeout it is unknown whether a server is there. */
 const outcomeOf = (error: NodeJS.ErrnoException): Probed => (error.code === "ECONNREFUSED" ? "refused" : "failed")
 
-const askHTTP = (url: URL, { path, hostHeader: host }: Health, signal: AbortSignal): Promise<Probed> =>
+type Limits = { readonly signal: AbortSignal; readonly connectMs: number }
+
+const askHTTP = (url: URL, { path, hostHeader: host }: Health, { signal, connectMs }: Limits): Promise<Probed> =>
   new Promise((resolve) => {
     // as a URL, because Node throws for a bare path with letters that must be encoded
     const headers = host === undefined ? {} : { host }
@@ -36,12 +41,16 @@ const askHTTP = (url: URL, { path, hostHeader: host }: Health, signal: AbortSign
       resolve(status >= 200 && status < 400 ? "answered" : "failed")
       response.destroy()
     })
+    const limit = setTimeout(() => request.destroy(), connectMs)
+    request.on("socket", (socket) => socket.once("connect", () => clearTimeout(limit)))
     request.on("error", (error) => resolve(outcomeOf(error)))
+    request.on("close", () => clearTimeout(limit))
   })
 
-const askTCP = (url: URL, signal: AbortSignal): Promise<Probed> =>
+const askTCP = (url: URL, { signal, connectMs }: Limits): Promise<Probed> =>
   new Promise((resolve) => {
-    const socket = connect({ host: hostOf(url), port: portOf(url), signal })
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(connectMs)])
+    const socket = connect({ host: hostOf(url), port: portOf(url), signal: limit })
     const end = (probed: Probed): void => {
       resolve(probed)
       socket.destroy()
@@ -52,10 +61,10 @@ const askTCP = (url: URL, signal: AbortSignal): Promise<Probed> =>
   })
 
 /** The probe over the network. */
-export const probe: Probe = async (url, health, signal) => {
+export const probe: Probe = async (url, health, signal, connectMs = probeTimeoutMs) => {
   if (signal.aborted) return "failed"
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)])
-  return health === undefined ? await askTCP(url, limit) : await askHTTP(url, health, limit)
+  const limits = { signal: AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)]), connectMs }
+  return health === undefined ? await askTCP(url, limits) : await askHTTP(url, health, limits)
 }
 
 /** How long the API server may not know that a server has ended: its node checks once a second. */

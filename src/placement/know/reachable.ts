@@ -2,11 +2,21 @@ import { isTrue } from "../../api/kinds/kind.ts"
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import { createStrangers, type ServiceSigns } from "./foreign-answers.ts"
-import type { Probe } from "./probe.ts"
+import { type Probe, probeTimeoutMs } from "./probe.ts"
 
-/** Pauses between two probes of one address: each is 1.5 times the one before, up to the longest. */
-const firstPauseMs = 50
+/**
+ * Pauses between two probes of one address: each is 1.25 times the one before, up to the longest. They are short at first,
+ * because most servers listen within half a second after their Pod has an address, and a user waits for that moment.
+ */
+const firstPauseMs = 20
+const pauseGrowth = 1.25
 const longestPauseMs = 250
+
+/** Shortest limit for the connection of a probe; it grows with the pauses, for networks that take longer. */
+const firstConnectMs = 50
+
+const connectMsAfter = (pause: number): number =>
+  Math.min(Math.max(Math.round(2 * pause), firstConnectMs), probeTimeoutMs)
 /** How long the Service is probed after the Pod has answered. Without success the Pod's address stays in use. */
 const serviceTrialMs = 60_000
 /** How long only the Service is probed if the Pod is Ready: normally it routes there by then. */
@@ -54,6 +64,9 @@ type Reached = {
   /** When the first address answered. */
   reachedAt?: number
 }
+
+/** One probe: the address as the instance has it and as URL, and the limit for the connection in milliseconds. */
+type Asked = { readonly url: URL; readonly address: string; readonly connectMs: number }
 
 const addresses = ({ status }: MCPInstance): string[] => [
   ...new Set([status?.podURL, status?.url].filter((url) => url !== undefined)),
@@ -105,15 +118,16 @@ export const createReach = (deps: ReachDeps): Reach => {
   }
 
   /** Probes one address once; true if the server itself has answered. */
-  const ask = async ({ spec, status }: MCPInstance, reached: Reached, url: URL, address: string): Promise<boolean> => {
+  const ask = async ({ spec, status }: MCPInstance, reached: Reached, asked: Asked): Promise<boolean> => {
+    const { url, address, connectMs } = asked
     const { signal } = reached.stop
     const podURL = status?.podURL
     const { healthPath: path, hostHeader } = spec
     const health = path === undefined ? undefined : { path, hostHeader }
-    if (address === podURL || podURL === undefined) return (await probe(url, health, signal)) === "answered"
+    if (address === podURL || podURL === undefined) return (await probe(url, health, signal, connectMs)) === "answered"
     // before the Pod is Ready only a TCP connect, so that a stranger gets no request
     const isReady = reached.signs.readyAt !== undefined
-    const probed = await probe(url, isReady ? health : undefined, signal)
+    const probed = await probe(url, isReady ? health : undefined, signal, connectMs)
     const isOpen = async () =>
       reached.answered.has(podURL) || (await probe(new URL(podURL), undefined, signal)) === "answered"
     return strangers.judge(reached.signs, probed, probed === "answered" && !isReady && (await isOpen()))
@@ -127,7 +141,7 @@ export const createReach = (deps: ReachDeps): Reach => {
     if (delay > 0 && (reached.stop.signal.aborted || reached.reachedAt !== undefined)) return
     let pause = firstPauseMs
     do {
-      if (await ask(instance, reached, url, address)) {
+      if (await ask(instance, reached, { url, address, connectMs: connectMsAfter(pause) })) {
         if (reached.stop.signal.aborted) return
         reached.answered.set(address, url)
         reached.reachedAt ??= clock.now()
@@ -135,7 +149,7 @@ export const createReach = (deps: ReachDeps): Reach => {
         return onReached(name)
       }
       await clock.sleep(pause, reached.stop.signal).catch(() => {})
-      pause = Math.min(pause * 1.5, longestPauseMs)
+      pause = Math.min(pause * pauseGrowth, longestPauseMs)
     } while (goesOn(name, reached))
   }
 

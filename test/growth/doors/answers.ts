@@ -60,6 +60,15 @@ const filtered =
   })
 const inEvents = filtered((policy) => filterEvents(() => policy))
 const inJson = filtered((policy) => filterJson(policy))
+/** The same with a Content-Length: a short body is held until it is whole, a long one passes while it is clean. */
+const inJsonOf = (name: string, text: (size: number) => string, piece = wholePiece, most = largest): Family => ({
+  name,
+  largest: most,
+  make: (size) => {
+    const body = text(size)
+    return through(() => filterJson(plain, Buffer.byteLength(body)), body, piece)
+  },
+})
 
 const data = (json: string): string => `data: ${json}\n\n`
 const result = (member: string): string => `{"jsonrpc":"2.0","id":1,"result":{${member}}}`
@@ -123,6 +132,18 @@ export const doors: readonly Door[] = [
       inEvents("small messages", (size) => data('{"result":{"tools":[]}}').repeat(size / 31)),
       inJson("a body in one-byte pieces", content, largest, 1),
       inJson("a body that never ends, in one-byte pieces", (size) => `{"result":"${"x".repeat(size)}`, largest, 1),
+      inJsonOf("a body of a known length, in one-byte pieces", content, 1),
+      inJsonOf("a body of a known length in pieces of 16 KiB", content, 16_384),
+      inJsonOf(
+        "a body of a known length with tools at its end",
+        (size) => result(`"x":"${"x".repeat(size)}","tools":[{}]`),
+        16_384,
+      ),
+      inJsonOf(
+        "a body of a known length full of escapes",
+        (size) => result(`"x":"${"\\u0074".repeat(size / 6)}"`),
+        16_384,
+      ),
       inJson("open arrays", (size) => "[".repeat(size)),
       inJson("small members", (size) => result(`"tools":[],${'"a":1,'.repeat(size / 6)}"z":1`)),
       inJson("small members with escapes", (size) => result(`"tools":[],${'"\\u0061":1,'.repeat(size / 11)}"z":1`)),

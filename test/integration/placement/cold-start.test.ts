@@ -70,7 +70,7 @@ describe("a cold start", () => {
       instance: instance.metadata.name,
       incarnation: "p.0",
       timings: { queue: 0.1 },
-      waitedMs: 1_156,
+      waitedMs: 1_084,
     })
     expect(asked.placed?.url.href).toBe(pod)
     w.answering.add(service)

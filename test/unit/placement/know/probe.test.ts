@@ -1,3 +1,5 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
 import { createServer as createHTTP, type Server } from "node:http"
 import { type AddressInfo, createServer as createTCP, type Server as TCPServer } from "node:net"
 import { afterEach, describe, expect, test } from "vitest"
@@ -17,6 +19,25 @@ const listen = async (server: Server | TCPServer): Promise<URL> => {
   return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`)
 }
 const signal = new AbortController().signal
+
+const stopped: ChildProcess[] = []
+afterEach(() => {
+  for (const child of stopped.splice(0)) child.kill("SIGKILL")
+})
+
+const listening =
+  "require('net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, function () { console.log(this.address().port) })"
+
+/** A port whose process is stopped, and whose queue of connections is full: the kernel drops what comes. */
+const listenStopped = async (): Promise<URL> => {
+  const child = spawn(process.execPath, ["-e", listening], { stdio: ["ignore", "pipe", "inherit"] })
+  stopped.push(child)
+  const [port] = await once(child.stdout, "data")
+  child.kill("SIGSTOP")
+  const url = new URL(`http://127.0.0.1:${Number(port)}/mcp`)
+  for (let tries = 0; tries < 10 && (await probe(url, undefined, signal)) === "answered"; tries++);
+  return url
+}
 
 describe("a probe", () => {
   test("without a health path succeeds as soon as the port is open, and sends nothing", async () => {
@@ -80,6 +101,23 @@ describe("a probe", () => {
     const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))
     expect(await probe(url, { path: "/healthz", hostHeader: undefined }, signal)).toBe("failed")
   })
+
+  test.each([
+    ["without a health path", undefined],
+    ["on a health path", { path: "/healthz", hostHeader: undefined }],
+  ])(
+    "%s gives up a connection that nobody accepts in the time for connections, before the time for all",
+    async (_how, health) => {
+      const url = await listenStopped()
+      const ends: string[] = []
+      const ended = (which: string) => (probed: string) => void ends.push(`${which} ${probed}`)
+      await Promise.all([
+        probe(url, health, signal).then(ended("long")),
+        probe(url, health, signal, 20).then(ended("short")),
+      ])
+      expect(ends).toEqual(["short failed", "long failed"])
+    },
+  )
 
   test("that is no longer wanted fails at once", async () => {
     const url = await listen(createTCP((socket) => socket.resume().on("error", () => {})))

@@ -11,13 +11,15 @@ const setUp = () => {
   const answering = new Set<string>()
   const silent = new Set<string>()
   const asked: string[] = []
+  const limits: number[] = []
   const reached: string[] = []
   const strangers: string[] = []
   let wanted = true
   const reach = createReach({
     clock,
-    probe: async (url) => {
+    probe: async (url, _health, _signal, connectMs = 0) => {
       asked.push(url.href)
+      limits.push(connectMs)
       return answering.has(url.href) ? "answered" : silent.has(url.href) ? "failed" : "refused"
     },
     isWanted: () => wanted,
@@ -29,6 +31,7 @@ const setUp = () => {
     answering,
     silent,
     asked,
+    limits,
     reached,
     strangers,
     reach,
@@ -174,18 +177,29 @@ describe("which address is used", () => {
     expect(strangers).toEqual([])
   })
 
-  test("addresses are probed every 50 ms at first and every 250 ms at last, side by side", async () => {
+  test("addresses are probed every 20 ms at first and every 250 ms at last, side by side", async () => {
     const { clock, asked, reach } = setUp()
     reach.ensure(starting)
     reach.ensure(starting)
     await clock.advance(0)
     expect(asked).toEqual([pod, service])
-    await clock.advance(50)
+    await clock.advance(20)
     expect(asked).toHaveLength(4)
     await clock.advance(10_000)
     const before = asked.length
     await clock.advance(1_000)
     expect(asked.length - before).toBe(8)
+  })
+
+  test("a connection is given up soon at first, when the network may not know the Pod yet, and later has all the time", async () => {
+    const { clock, limits, reach } = setUp()
+    reach.ensure(starting)
+    await clock.advance(10_000)
+    expect(limits[0]).toBe(50)
+    expect(limits).toEqual(limits.toSorted((a, b) => a - b))
+    expect(limits.at(-1)).toBe(250)
+    // a timer of AbortSignal throws for other numbers
+    expect(limits.filter((each) => !Number.isInteger(each))).toEqual([])
   })
 
   test("a Pod that is Ready already is asked only if its Service has not answered first", async () => {
