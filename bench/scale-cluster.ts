@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
+import type { Actor } from "../src/adapters/kube/access.ts"
 import { createKubeCluster, type KubeCluster } from "../src/adapters/kube/cluster.ts"
 import { actorName, toRBAC } from "../src/adapters/kube/rbac.ts"
 import { systemClock } from "../src/adapters/system/clock.ts"
@@ -15,21 +16,24 @@ import { findCluster } from "../test/kubernetes/support/find-cluster.ts"
 /** Number of Pods for each simulated node. */
 const podsPerNode = 1_000
 
+const actors = ["operator", "gateway"] as const
+
 /** The namespaces and clients of one run. */
 export type ScaleCluster = {
   /** Namespace of the instances. */
   readonly namespace: string
-  /** Path of a kubeconfig with the operator's ServiceAccount, which has only the rights of rbac/. */
-  readonly kubeconfig: string
+  /** Paths of kubeconfigs with the ServiceAccounts of the roles, which have only the rights of rbac/. */
+  readonly kubeconfigs: Readonly<Record<Actor, string>>
   /** A client with administrator rights. */
   readonly admin: KubeCluster
   /** Path of the API server's audit log. */
   readonly auditLog: string
-  /** Name of the operator's user. */
-  readonly user: string
+  /** The API server's version, e.g. `v1.35.4`. */
+  readonly version: string
+  /** Name of a role's user. */
+  user(role: Actor): string
   /** Aborted when the run is to end early. */
   readonly signal: AbortSignal
-  kubectl(...args: readonly string[]): Promise<string>
   /** Uncordons the real nodes and cordons the simulated ones. */
   release(): Promise<void>
   /** Removes everything, the simulated nodes last. */
@@ -37,7 +41,7 @@ export type ScaleCluster = {
 }
 
 const run = async (command: string, args: readonly string[], input?: string): Promise<string> => {
-  const running = promisify(execFile)(command, [...args], { timeout: 420_000, maxBuffer: 256 * 2 ** 20 })
+  const running = promisify(execFile)(command, [...args], { timeout: 930_000, maxBuffer: 256 * 2 ** 20 })
   running.child.stdin?.end(input ?? "")
   return (await running).stdout
 }
@@ -60,26 +64,26 @@ export const listAll = async <T extends KubeObject>(
 
 type Kubectl = (args: readonly string[], input?: string) => Promise<string>
 
-/** Writes a kubeconfig that acts as the operator. */
-const writeKubeconfig = async (kubectl: Kubectl, own: string, folder: string): Promise<string> => {
-  const name = actorName("operator")
+/** Writes a kubeconfig that acts as a role. */
+const writeKubeconfig = async (kubectl: Kubectl, own: string, folder: string, role: Actor): Promise<string> => {
+  const name = actorName(role)
   const token = (await kubectl(["create", "token", name, "-n", own, "--duration=1h"])).trim()
   const admin = JSON.parse(await kubectl(["config", "view", "--minify", "--raw", "--flatten", "-o", "json"])) as object
   const users = [{ name, user: { token } }]
   const contexts = [{ name: "scale", context: { cluster: "scale", user: name, namespace: own } }]
   const clusters = (admin as { clusters: readonly object[] }).clusters.map((each) => ({ ...each, name: "scale" }))
-  const path = join(folder, "kubeconfig")
+  const path = join(folder, role)
   await writeFile(path, JSON.stringify({ ...admin, clusters, users, contexts, "current-context": "scale" }), {
     mode: 0o600,
   })
   return path
 }
 
-/** Creates the CRDs, both namespaces, and the operator's rights in them. */
+/** Creates the CRDs, both namespaces, and the rights of both roles in them. */
 const install = async (kubectl: Kubectl, own: string, instances: string): Promise<void> => {
   await kubectl(["apply", "--server-side", "--force-conflicts", "-f", resolve(import.meta.dirname, "../crd")])
   const namespaces = [own, instances].map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } }))
-  const items = [...namespaces, ...toRBAC("operator", { own, instances })]
+  const items = [...namespaces, ...actors.flatMap((role) => toRBAC(role, { own, instances }))]
   await kubectl(["create", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }))
 }
 
@@ -117,7 +121,7 @@ export const prepareScale = async (instances: number, signal: AbortSignal): Prom
     try {
       await release()
       // before the simulated nodes are removed: they must confirm that their Pods have ended
-      await kubectl(["delete", "namespace", own, namespace, "--ignore-not-found", "--timeout=400s"])
+      await kubectl(["delete", "namespace", own, namespace, "--ignore-not-found", "--timeout=900s"])
     } finally {
       await run(crowd, ["down"])
       await rm(folder, { recursive: true, force: true })
@@ -125,16 +129,20 @@ export const prepareScale = async (instances: number, signal: AbortSignal): Prom
   }
   try {
     await install(kubectl, own, namespace)
-    const kubeconfig = await writeKubeconfig(kubectl, own, folder)
+    const [operator, gateway] = await Promise.all([
+      writeKubeconfig(kubectl, own, folder, "operator"),
+      writeKubeconfig(kubectl, own, folder, "gateway"),
+    ])
+    const { serverVersion } = JSON.parse(await kubectl(["version", "-o", "json"]))
     await run(crowd, ["up", String(Math.ceil(instances / podsPerNode) + 1)])
     return {
       namespace,
-      kubeconfig,
+      kubeconfigs: { operator, gateway },
       admin,
       signal,
       auditLog: found.auditLog,
-      user: `system:serviceaccount:${own}:${actorName("operator")}`,
-      kubectl: (...args) => kubectl(args),
+      version: serverVersion.gitVersion,
+      user: (role) => `system:serviceaccount:${own}:${actorName(role)}`,
       release,
       close,
     }
