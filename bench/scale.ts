@@ -12,6 +12,7 @@ import { parseArgs } from "node:util"
 import type { ProcessUsage } from "../test/support/process-usage.ts"
 import { auditedCalls, type Calls, listed, type Span, writesIn } from "./audited-calls.ts"
 import { machine, type Row, report } from "./figures.ts"
+import { requireCluster, versionOf } from "./place.ts"
 import { type RoleSettings, type RunningRole, sum, until, withRole } from "./role-process.ts"
 import { prepareScale, type ScaleCluster } from "./scale-cluster.ts"
 import { differences, ensureAllReady, makeInstances, readVersions, type Versions } from "./scale-instances.ts"
@@ -219,7 +220,11 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 const cluster = await prepareScale(count, interrupted.signal)
 try {
   const rows = await measure(cluster, count)
-  report(rows, { title: `${count} instances`, machine: machine(cluster.version, loadBefore), ...flags })
+  report(rows, {
+    title: `${count} instances`,
+    machine: machine(await versionOf(await requireCluster()), loadBefore),
+    ...flags,
+  })
 } finally {
   note("cleaning up")
   await cluster.close()

@@ -15,6 +15,7 @@ import type {
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import { equalForMs, toEvent } from "../event.ts"
 import { createReflector } from "../reflector.ts"
+import { collectGarbage } from "../system/garbage.ts"
 import { connect } from "./connection.ts"
 import { logCall, streamLog } from "./logs.ts"
 import { createObjectCalls, type ObjectCalls } from "./objects.ts"
@@ -136,7 +137,8 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
     ownNamespace: connection.namespace,
     watch: <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
       const source = createSource(transport, objects, kind, selection)
-      return createReflector<T>({ ...options, ...silence, kind, source, clock, telemetry, open })
+      const onLongList = collectGarbage
+      return createReflector<T>({ ...options, ...silence, kind, source, clock, telemetry, open, onLongList })
     },
     recordEvent: createEventRecorder(objects, clock, fieldManager),
     podLogs: (ref, query, options) => transport.text(logCall(ref, query, options?.signal)),
