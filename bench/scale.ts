@@ -19,6 +19,8 @@ import { differences, ensureAllReady, makeInstances, readVersions, type Versions
 
 /** How long the roles are watched at rest, in milliseconds. */
 const restMs = 60_000
+/** How long after a restart the rest begins: until then V8 collects what the restart has left, in several steps. */
+const settleMs = 30_000
 
 /** Budgets of each role with all instances. */
 const budgets = { residentMiB: 300, restartCPU: 5, restCPU: 0.5, operatorWrites: 8 }
@@ -160,8 +162,7 @@ const resync = async (
     sum(await operator.metric("workqueue_depth")) === 0
   await until(reconciled, { ms: 60_000, what: "a reconcile of each instance", signal })
   const [looked, lookedAt] = [await operator.usage(), Date.now()]
-  // what the restart itself leaves to do, e.g. a garbage collection
-  await sleep(10_000, undefined, { signal })
+  await sleep(settleMs, undefined, { signal })
   const from = [await operator.usage(), await gateway.usage()] as const
   await sleep(restMs, undefined, { signal })
   const to = [await operator.usage(), await gateway.usage()] as const
