@@ -149,40 +149,53 @@ type Restart = {
   readonly count: number
 }
 
+/** Resolves with the operator's usage when it has looked at each instance. */
+const untilLooked = async (operator: RunningRole, count: number, signal: AbortSignal): Promise<ProcessUsage> => {
+  const looked = async (): Promise<boolean> =>
+    sum(await operator.metric("controller_runtime_reconcile_total"), /controller="mcpinstance"/) >= count &&
+    sum(await operator.metric("workqueue_depth")) === 0
+  await until(looked, { ms: 60_000, what: "a reconcile of each instance", signal })
+  return operator.usage()
+}
+
+/** What both roles have used in a minute of rest. */
+const rest = async ({ operator, gateway }: Roles, signal: AbortSignal): Promise<readonly Row[]> => {
+  await sleep(settleMs, undefined, { signal })
+  const before = [await operator.usage(), await gateway.usage()] as const
+  await sleep(restMs, undefined, { signal })
+  return [
+    ...restOf("operator", before[0], await operator.usage()),
+    ...restOf("gateway", before[1], await gateway.usage()),
+  ]
+}
+
 /** Measures the restarted roles on the existing instances; sets exit code 1 if they write or change anything. */
 const resync = async (
   cluster: ScaleCluster,
-  { operator, gateway }: Roles,
+  roles: Roles,
   { restarted, begun, before, count }: Restart,
 ): Promise<readonly Row[]> => {
   const { signal } = cluster
-  const serving = await gateway.usage()
-  const reconciled = async (): Promise<boolean> =>
-    sum(await operator.metric("controller_runtime_reconcile_total"), /controller="mcpinstance"/) >= count &&
-    sum(await operator.metric("workqueue_depth")) === 0
-  await until(reconciled, { ms: 60_000, what: "a reconcile of each instance", signal })
-  const [looked, lookedAt] = [await operator.usage(), Date.now()]
-  await sleep(settleMs, undefined, { signal })
-  const from = [await operator.usage(), await gateway.usage()] as const
-  await sleep(restMs, undefined, { signal })
-  const to = [await operator.usage(), await gateway.usage()] as const
-  const calls = [
-    await callsOf(cluster, "operator", { from: restarted }),
-    await callsOf(cluster, "gateway", { from: restarted }),
-  ]
+  const serving = await roles.gateway.usage()
+  const looked = await untilLooked(roles.operator, count, signal)
+  const lookedAt = Date.now()
+  const rested = await rest(roles, signal)
+  const operatorCalls = await callsOf(cluster, "operator", { from: restarted })
+  const gatewayCalls = await callsOf(cluster, "gateway", { from: restarted })
   const changed = differences(before, await readVersions(cluster))
-  const writes = calls.reduce((total, each) => total + writesIn(each), 0)
+  const writes = writesIn(operatorCalls) + writesIn(gatewayCalls)
   if (changed + writes > 0) process.exitCode = 1
   return [
     seconds("operator: restart: each instance looked at after", (lookedAt - begun) / 1_000),
     seconds("operator: restart: CPU time until then", looked.cpuSeconds, budgets.restartCPU),
+    ...memory("operator: restart: resident memory then", looked, budgets.residentMiB),
     seconds("gateway: restart: CPU time until it serves", serving.cpuSeconds, budgets.restartCPU),
-    ...restOf("operator", from[0], to[0]),
-    ...restOf("gateway", from[1], to[1]),
+    ...memory("gateway: restart: resident memory then", serving, budgets.residentMiB),
+    ...rested,
     { what: "restart and rest: objects that changed", value: changed, unit: "", budget: 0 },
     { what: "restart and rest: writes of both, except to Leases", value: writes, unit: "", budget: 0 },
-    { what: "operator: restart and rest: calls", text: listed(calls[0] ?? new Map()) },
-    { what: "gateway: restart and rest: calls", text: listed(calls[1] ?? new Map()) },
+    { what: "operator: restart and rest: calls", text: listed(operatorCalls) },
+    { what: "gateway: restart and rest: calls", text: listed(gatewayCalls) },
   ]
 }
 
