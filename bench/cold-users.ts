@@ -14,7 +14,7 @@ import { toolText } from "../test/support/modern.ts"
 import { auditedCalls, type Calls, callsIn, listed, writesIn } from "./audited-calls.ts"
 import { machine, type Row, report } from "./figures.ts"
 import { type BenchCluster, type Place, preparePlace, requireCluster, versionOf } from "./place.ts"
-import { until, withRole } from "./role-process.ts"
+import { freePort, until, withRole } from "./role-process.ts"
 
 /** Warm requests of each user. */
 const warmRequests = 6
@@ -55,22 +55,21 @@ const settingsOf = (users: readonly User[]) => ({
 const withGateways = async (
   place: Place,
   set: Readonly<Record<string, string | number>>,
-  ports: readonly number[],
+  count: number,
   signal: AbortSignal,
   use: (urls: readonly string[]) => Promise<readonly Row[]>,
   urls: readonly string[] = [],
 ): Promise<readonly Row[]> => {
-  const [port, ...rest] = ports
-  if (port === undefined) return use(urls)
+  if (urls.length === count) return use(urls)
+  const port = await freePort()
   const settings = {
     role: "gateway",
     kubeconfig: place.kubeconfigs.gateway,
     namespace: place.namespace,
-    port,
-    set: { ...set, "gateway.listen": `127.0.0.1:${port + 10}` },
+    set: { ...set, "gateway.listen": `127.0.0.1:${port}` },
   } as const
-  const url = `http://127.0.0.1:${port + 10}/mcp/dual`
-  return withRole(settings, signal, () => withGateways(place, set, rest, signal, use, [...urls, url]))
+  const url = `http://127.0.0.1:${port}/mcp/dual`
+  return withRole(settings, signal, () => withGateways(place, set, count, signal, use, [...urls, url]))
 }
 
 type Counts = Readonly<Record<"operator" | "gateway", Calls>>
@@ -176,10 +175,9 @@ const runWith = async (
     }))
     const set = settingsOf(users)
     const { namespace, kubeconfigs } = place
-    const operator = { role: "operator", kubeconfig: kubeconfigs.operator, namespace, port: 19_390, set } as const
-    const ports = [19_391, 19_392].slice(0, gateways)
+    const operator = { role: "operator", kubeconfig: kubeconfigs.operator, namespace, set } as const
     return await withRole(operator, signal, () =>
-      withGateways(place, set, ports, signal, (urls) => measure(place, { urls, users }, signal)),
+      withGateways(place, set, gateways, signal, (urls) => measure(place, { urls, users }, signal)),
     )
   } finally {
     note("cleaning up")

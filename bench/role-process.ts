@@ -1,6 +1,7 @@
 /** Runs a role in a separate process and reads its memory, CPU time and metrics. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { type AddressInfo, createServer } from "node:net"
 import { resolve } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type ProcessUsage, readUsage } from "../test/support/process-usage.ts"
@@ -14,10 +15,18 @@ export type RoleSettings = {
   readonly kubeconfig: string
   /** Namespace of the instances. */
   readonly namespace: string
-  /** Port on 127.0.0.1 for metrics and health. */
-  readonly port: number
   /** Further keys of the configuration. */
   readonly set?: Readonly<Record<string, string | number>>
+}
+
+/** A port of 127.0.0.1 that nothing listens on now. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, "close")
+  return port
 }
 
 /** A metric's values by their labels, e.g. `method="GET",code="200"`. */
@@ -29,6 +38,7 @@ export type RunningRole = {
   usage(): Promise<ProcessUsage>
   /** All values of a metric; empty while the role does not serve its metrics. */
   metric(name: string): Promise<Series>
+  /** Throws if the role has ended. */
   isReady(): Promise<boolean>
   /** Ends the role with SIGTERM, as Kubernetes does, and with SIGKILL after 30 s. Resolves with its exit code. */
   stop(): Promise<number | null>
@@ -52,8 +62,8 @@ const end = async (child: ChildProcess): Promise<number | null> => {
   return child.exitCode
 }
 
-/** Starts a role; its warnings go to standard error. */
-export const startRoleProcess = ({ role, kubeconfig, namespace, port, set }: RoleSettings): RunningRole => {
+/** Starts a role, with metrics and health at this port of 127.0.0.1; its warnings go to standard error. */
+export const startRoleProcess = ({ role, kubeconfig, namespace, set }: RoleSettings, port: number): RunningRole => {
   const settings = {
     "kubernetes.kubeconfig": kubeconfig,
     "kubernetes.namespace": namespace,
@@ -78,11 +88,13 @@ export const startRoleProcess = ({ role, kubeconfig, namespace, port, set }: Rol
         ),
         name,
       ),
-    isReady: () =>
-      ask("/readyz").then(
+    isReady: async () => {
+      if (child.exitCode !== null) throw new Error(`the ${role} ended with ${child.exitCode}`)
+      return ask("/readyz").then(
         ({ ok }) => ok,
         () => false,
-      ),
+      )
+    },
     stop: () => end(child),
   }
 }
@@ -106,7 +118,7 @@ export const withRole = async <T>(
   signal: AbortSignal,
   use: (role: RunningRole) => Promise<T>,
 ): Promise<T> => {
-  const role = startRoleProcess(settings)
+  const role = startRoleProcess(settings, await freePort())
   try {
     await until(role.isReady, { ms: 120_000, what: `the ${settings.role} ready`, signal })
     return await use(role)

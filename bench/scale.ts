@@ -44,10 +44,9 @@ const settingsOf = ({ kubeconfigs, namespace }: ScaleCluster, role: RoleSettings
   role,
   kubeconfig: kubeconfigs[role],
   namespace,
-  port: role === "operator" ? 19_390 : 19_391,
   set: {
     "kubernetes.max_instances": count,
-    ...(role === "gateway" ? { "gateway.listen": "127.0.0.1:19392" } : {}),
+    ...(role === "gateway" ? { "gateway.listen": "127.0.0.1:0" } : {}),
   },
 })
 
