@@ -39,6 +39,8 @@ const target = {
 }
 
 const settingsOf = (users: readonly User[]) => ({
+  // a slow start is no fault here
+  "log.level": "error",
   "kubernetes.max_instances": users.length,
   // two cores need minutes for a hundred Pods: a request waits, instead of being told to come again
   "kubernetes.hold_timeout": "5m",
@@ -96,8 +98,8 @@ const untilQuiet = async (place: Place, from: number, signal: AbortSignal): Prom
 /** Sends a request and checks that the user's own Pod has answered; resolves with the Pod's name. */
 const ask = async (url: string, { token }: User): Promise<string> => {
   const said = await toolText(url, token, "env", { names: ["HOSTNAME"] })
-  const { HOSTNAME = "" } = JSON.parse(said) as { readonly HOSTNAME?: string }
-  return HOSTNAME
+  const { values } = JSON.parse(said) as { readonly values?: { readonly HOSTNAME?: string } }
+  return values?.HOSTNAME ?? ""
 }
 
 type Crowd = { readonly urls: readonly string[]; readonly users: readonly User[] }
