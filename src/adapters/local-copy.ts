@@ -1,3 +1,4 @@
+import { toKept } from "../api/kinds/kept.ts"
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
 import { deepFreeze } from "../api/patch.ts"
 import type { Change, WatchOptions } from "../ports/cluster.ts"
@@ -13,26 +14,35 @@ export type LocalCopy<T> = {
   put(raw: KubeObject): void
   /** Removes the object with this UID; an object of the same name with another UID stays. */
   drop(raw: KubeObject): void
-  /** Makes the copy equal to a complete list. */
-  replace(items: readonly KubeObject[]): void
+  /** Begins a complete list, which the copy is to become equal to. */
+  replace(): Replacement
 }
+
+/**
+ * A complete list that comes in pages. Each page is reduced at once to what is kept of it, so that never more than one
+ * page is in memory as it was sent.
+ */
+export type Replacement = {
+  /** Takes a page. Changes nothing yet. */
+  add(items: readonly KubeObject[]): void
+  /** Makes the copy equal to the list. */
+  end(): void
+}
+
+/** An object of a list: what is kept of it, or undefined if it violates the schema. */
+type Listed<T> = { readonly name: string; readonly uid: string | undefined; readonly object: T | undefined }
 
 /**
  * Makes a parser that returns a raw object frozen and typed, or undefined (logged, reported) if it violates the schema.
  */
 const createParser = <T extends KubeObject>({ kind, log, onInvalid }: LocalCopyDeps<T>) => {
   return (raw: KubeObject): T | undefined => {
-    const { managedFields: _, ...metadata } = raw.metadata as KubeObject["metadata"] & { managedFields?: unknown }
-    // items of a list carry neither apiVersion nor kind
-    const object = deepFreeze({ ...raw, apiVersion: kind.apiVersion, kind: kind.kind, metadata })
+    const object = toKept(kind, raw)
     const parsed = kind.schema?.safeParse(object)
     if (parsed === undefined || parsed.success) return deepFreeze((parsed?.data ?? object) as T)
     const problem = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ")
-    log.warn("an object breaks its schema; this state of it is skipped", {
-      namespace: metadata.namespace,
-      name: metadata.name,
-      problem,
-    })
+    const { namespace, name } = object.metadata
+    log.warn("an object breaks its schema; this state of it is skipped", { namespace, name, problem })
     onInvalid?.({ object, problem })
     return undefined
   }
@@ -63,12 +73,17 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
     objects.delete(name)
     notify({ type: "deleted", object: last ?? previous, previous })
   }
-  const put = (raw: KubeObject): void => {
+  /** What is kept of a raw object; the known object if its version has not changed. */
+  const read = (raw: KubeObject): Listed<T> => {
     const { name, uid, resourceVersion } = raw.metadata
     const known = objects.get(name)
-    if (known?.metadata.uid === uid && known?.metadata.resourceVersion === resourceVersion) return
+    const isSame = known?.metadata.uid === uid && known?.metadata.resourceVersion === resourceVersion
+    return { name, uid, object: isSame ? known : parse(raw) }
+  }
+  const store = ({ name, uid, object }: Listed<T>): void => {
+    const known = objects.get(name)
+    if (known !== undefined && known === object) return
     if (known !== undefined && known.metadata.uid !== uid) remove(name)
-    const object = parse(raw)
     if (object === undefined) return
     const previous = objects.get(name)
     objects.set(name, object)
@@ -81,14 +96,22 @@ export const createLocalCopy = <T extends KubeObject>(deps: LocalCopyDeps<T>): L
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    put,
+    put: (raw) => store(read(raw)),
     drop: (raw) => {
       if (objects.get(raw.metadata.name)?.metadata.uid === raw.metadata.uid) remove(raw.metadata.name, parse(raw))
     },
-    replace: (items) => {
-      const names = new Set(items.map(({ metadata }) => metadata.name))
-      for (const name of [...objects.keys()]) if (!names.has(name)) remove(name)
-      for (const item of items) put(item)
+    replace: () => {
+      const listed: Listed<T>[] = []
+      return {
+        add: (items) => {
+          for (const item of items) listed.push(read(item))
+        },
+        end: () => {
+          const names = new Set(listed.map(({ name }) => name))
+          for (const name of [...objects.keys()]) if (!names.has(name)) remove(name)
+          for (const each of listed) store(each)
+        },
+      }
     },
   }
 }

@@ -5,7 +5,7 @@ import { type ListPage, type Reflection, type WatchOptions, watchSilenceMs } fro
 import type { Logger, TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
 import { unlessAborted } from "../waiting/until-aborted.ts"
-import { createLocalCopy, createWatchMetrics, type LocalCopy } from "./local-copy.ts"
+import { createLocalCopy, createWatchMetrics, type LocalCopy, type Replacement } from "./local-copy.ts"
 
 /** A frame of a watch as the API server sends it (Kubernetes WatchEvent). */
 export type WatchFrame =
@@ -34,6 +34,10 @@ type ReflectorDeps<T extends KubeObject> = WatchOptions & {
    * Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s.
    */
   readonly silenceLimitMs?: number
+  /**
+   * Called when a list of more than one page has been read: it has left many times the memory of what is kept of it.
+   */
+  readonly onLongList?: () => void
   /** The client's open reflections: this one is in it until it is closed, so that the client can close it. */
   readonly open?: Set<Pick<Reflection<KubeObject>, "close">>
 }
@@ -97,17 +101,26 @@ const createVigil = (clock: ClockPort, limitMs: number, closing: AbortSignal, on
   }
 }
 
-/** Reads the complete list, page by page. */
-const readList = async (source: ListWatchSource, signal: AbortSignal, heard: () => void) => {
-  const items: KubeObject[] = []
-  let page: ListPage<KubeObject> | undefined
-  do {
-    const next = page?.continue === undefined ? {} : { continue: page.continue }
-    page = await unlessAborted(source.list({ limit: pageSize, ...next }, signal), signal)
-    items.push(...page.items)
+/** Reads the complete list into the copy, page by page; resolves with the list's version and its number of pages. */
+const readList = async (
+  source: ListWatchSource,
+  { add, end }: Replacement,
+  signal: AbortSignal,
+  heard: () => void,
+): Promise<{ readonly version: string; readonly pages: number }> => {
+  let next: Pick<ListPage<KubeObject>, "continue"> = {}
+  for (let pages = 1; ; pages++) {
+    const { items, resourceVersion, ...rest } = await unlessAborted(
+      source.list({ limit: pageSize, ...next }, signal),
+      signal,
+    )
+    add(items)
     heard()
-  } while (page.continue !== undefined)
-  return { items, version: page.resourceVersion }
+    next = rest
+    if (next.continue !== undefined) continue
+    end()
+    return { version: resourceVersion, pages }
+  }
 }
 
 /** Calls `take` with each frame until the server ends the watch. */
@@ -158,10 +171,10 @@ const follow = async <T extends KubeObject>(
   const list = (): Promise<string> =>
     vigil(async (signal, heard) => {
       metrics.listed()
-      const listed = await readList(source, signal, heard)
-      copy.replace(listed.items)
+      const { version: listed, pages } = await readList(source, copy.replace(), signal, heard)
       course.onList()
-      return listed.version
+      if (pages > 1) deps.onLongList?.()
+      return listed
     })
   const watch = (since: string): Promise<void> =>
     vigil((signal, heard) => {

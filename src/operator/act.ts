@@ -1,11 +1,10 @@
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
-import { serviceKind } from "../api/kinds/kubernetes.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
-import { podKind } from "../api/kinds/pod.ts"
 import { type AppError, hasCode, isAbort } from "../errors.ts"
 import { type ClusterPort, isWebhookFailure, type MergePatch } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { noteOf } from "./events.ts"
+import { keptPodKind, keptServiceKind } from "./kept.ts"
 import type { Observatory } from "./observe.ts"
 import type { Action, Decision, Note, Refusal, Snapshot } from "./snapshot.ts"
 import type { View } from "./view.ts"
@@ -37,7 +36,7 @@ export const refresh = async <T extends KubeObject>(
 }
 
 const refusalOf = (refused: string, error: AppError): Refusal => {
-  const kind = refused === podKind.kind ? "Pod" : "Service"
+  const kind = refused === keptPodKind.kind ? "Pod" : "Service"
   const refusal = (reason: Refusal["reason"], what: string): Refusal => ({
     reason,
     message: `${what} It is tried again, at growing intervals. ${error.message}`.slice(0, 900),
@@ -133,22 +132,22 @@ const perform = (actor: Actor, instance: MCPInstance, action: Action): Promise<O
   const { cluster, namespace, signal, views } = actor
   switch (action.do) {
     case "createService":
-      return create(actor, serviceKind, views.services, action.service)
+      return create(actor, keptServiceKind, views.services, action.service)
     case "createPod":
-      return create(actor, podKind, views.pods, action.pod)
+      return create(actor, keptPodKind, views.pods, action.pod)
     case "deleteService":
-      return remove(actor, serviceKind, views.services, action.service)
+      return remove(actor, keptServiceKind, views.services, action.service)
     case "deletePod":
       // its server may have answered meanwhile: then it must be drained first
-      return removeUnchanged(actor, podKind, views.pods, action.pod)
+      return removeUnchanged(actor, keptPodKind, views.pods, action.pod)
     case "deleteInstance":
       // use that was written meanwhile prevents the deletion
       return removeUnchanged(actor, mcpInstanceKind, views.instances, instance)
     case "patchService": {
       const { name } = action.service.metadata
       const patch = { ...action.patch, metadata: { uid: action.service.metadata.uid } }
-      return ifUnchanged(actor, serviceKind, views.services, name, async () =>
-        views.services.learn(await cluster.mergePatch(serviceKind, { namespace, name }, patch, { signal })),
+      return ifUnchanged(actor, keptServiceKind, views.services, name, async () =>
+        views.services.learn(await cluster.mergePatch(keptServiceKind, { namespace, name }, patch, { signal })),
       )
     }
     case "patchInstance": {

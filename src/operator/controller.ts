@@ -1,8 +1,7 @@
 import { controllerUID, type KubeObject } from "../api/kinds/kind.ts"
-import { leaseKind, serviceKind } from "../api/kinds/kubernetes.ts"
+import { leaseKind } from "../api/kinds/kubernetes.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../api/kinds/mcp-target.ts"
-import { podKind } from "../api/kinds/pod.ts"
 import { labels } from "../api/names.ts"
 import type { Config } from "../config/schema.ts"
 import { AppError } from "../errors.ts"
@@ -10,6 +9,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
+import { keptPodKind, keptServiceKind } from "./kept.ts"
 import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
 import { createPlanner } from "./planner.ts"
@@ -206,8 +206,8 @@ export const createOperator = ({ cluster, clock, telemetry, options, outside, ga
   const reflections = {
     instances: cluster.watch(mcpInstanceKind, selection),
     targets: cluster.watch(mcpTargetKind, selection),
-    pods: cluster.watch(podKind, selection),
-    services: cluster.watch(serviceKind, selection),
+    pods: cluster.watch(keptPodKind, selection),
+    services: cluster.watch(keptServiceKind, selection),
   }
   const leases =
     gateways &&

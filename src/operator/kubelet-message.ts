@@ -1,4 +1,5 @@
-import { type Container, type Pod, serverContainer } from "../api/kinds/pod.ts"
+import { serverContainer } from "../api/kinds/pod.ts"
+import type { KeptContainer, KeptPod } from "./kept.ts"
 
 /** Reasons whose message quotes the container's command line or environment, which may hold a secret. */
 export const mayQuote = /^(?:Run|Create)Container/
@@ -12,7 +13,7 @@ const secretMessage = /^(secret "[-.a-z0-9]+" not found|couldn't find key [-._a-
 /** Replacement for a message that is not repeated. */
 const unrepeated = "see the status of its Pod; the cause is not repeated here, since its $(NAME) may be a secret"
 
-const expands = ({ command = [], args = [], volumeMounts = [] }: Container): boolean =>
+const expands = ({ command = [], args = [], volumeMounts = [] }: KeptContainer): boolean =>
   JSON.stringify([command, args, volumeMounts]).includes("$(")
 
 /**
@@ -21,7 +22,7 @@ const expands = ({ command = [], args = [], volumeMounts = [] }: Container): boo
  * first argument. So the message is replaced if the container has a `$(NAME)` in its command line or mounts: the
  * operator may not read the value of NAME.
  */
-export const repeatable = (pod: Pod, reason: string, detail: string): string => {
+export const repeatable = (pod: KeptPod, reason: string, detail: string): string => {
   if (detail === "" || !afterExpansion.has(reason) || secretMessage.test(detail)) return detail
   const server = pod.spec.containers.find(({ name }) => name === serverContainer)
   return server === undefined || expands(server) ? unrepeated : detail

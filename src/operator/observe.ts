@@ -1,9 +1,8 @@
 import { controllerUID, type KubeObject } from "../api/kinds/kind.ts"
-import type { Service } from "../api/kinds/kubernetes.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
-import type { Pod } from "../api/kinds/pod.ts"
 import type { ClockPort } from "../ports/clock.ts"
+import type { KeptPod, KeptService } from "./kept.ts"
 import type { Planner } from "./planner.ts"
 import { signOf } from "./server-state.ts"
 import type { Gateways, Sightings } from "./sightings.ts"
@@ -16,8 +15,8 @@ import type { View } from "./view.ts"
 export type Observatory = {
   readonly instances: View<MCPInstance>
   readonly targets: View<MCPTarget>
-  readonly pods: View<Pod>
-  readonly services: View<Service>
+  readonly pods: View<KeptPod>
+  readonly services: View<KeptService>
   readonly sightings: Sightings
   readonly planner: Planner
   readonly gateways: Gateways
@@ -28,7 +27,7 @@ export type Observatory = {
 const isLive = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp === undefined
 
 /** The newest Pod that is not terminating; of two created in the same second, the one that the status names. */
-const currentPod = (pods: readonly Pod[], known: string | undefined): Pod | undefined =>
+const currentPod = (pods: readonly KeptPod[], known: string | undefined): KeptPod | undefined =>
   pods.filter(isLive).sort((a, b) => {
     const [first = "", second = ""] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp]
     if (first !== second) return first < second ? 1 : -1
@@ -51,10 +50,10 @@ const leftOf = (
   }
   const { serviceNamesake, podNamesake } = namesakes
   return {
-    pods: [...pods.ownedByName(kind, metadata.name).filter(isLeft), ...[podNamesake].filter(isOrphan<Pod>)],
+    pods: [...pods.ownedByName(kind, metadata.name).filter(isLeft), ...[podNamesake].filter(isOrphan<KeptPod>)],
     services: [
       ...services.ownedByName(kind, metadata.name).filter(isLeft),
-      ...[serviceNamesake].filter(isOrphan<Service>),
+      ...[serviceNamesake].filter(isOrphan<KeptService>),
     ],
   }
 }

@@ -1,4 +1,5 @@
-import { type ContainerStatus, type Pod, serverContainer } from "../api/kinds/pod.ts"
+import { serverContainer } from "../api/kinds/pod.ts"
+import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { mayQuote } from "./kubelet-message.ts"
 import type { ReadyReason } from "./reasons.ts"
 import { moment } from "./time.ts"
@@ -15,7 +16,7 @@ const patienceMs = 10_000
 /**
  * Trouble of a container that crashes repeatedly: its last exit code, also while it waits or runs between two crashes.
  */
-const crashOf = ({ state = {}, lastState, ready }: ContainerStatus): string | undefined => {
+const crashOf = ({ state = {}, lastState, ready }: KeptContainerStatus): string | undefined => {
   const { waiting, terminated = lastState?.terminated } = state
   if (ready || terminated === undefined || terminated.exitCode === 0) return undefined
   const isBetween =
@@ -24,7 +25,7 @@ const crashOf = ({ state = {}, lastState, ready }: ContainerStatus): string | un
 }
 
 /** What is wrong with a container; undefined if nothing is, or if it has not taken too long yet. */
-const troubleOf = (status: ContainerStatus, now: number): string | undefined => {
+const troubleOf = (status: KeptContainerStatus, now: number): string | undefined => {
   const { state = {}, ready } = status
   const { waiting, terminated, running } = state
   const crash = crashOf(status)
@@ -42,7 +43,7 @@ const troubleOf = (status: ContainerStatus, now: number): string | undefined => 
   return ready || since === undefined || now < since + patienceMs ? undefined : "it runs, and is not done or not ready"
 }
 
-const withTrouble = (statuses: readonly ContainerStatus[], now: number) => {
+const withTrouble = (statuses: readonly KeptContainerStatus[], now: number) => {
   for (const status of statuses) {
     const trouble = troubleOf(status, now)
     if (trouble !== undefined) return { name: status.name, trouble }
@@ -51,14 +52,14 @@ const withTrouble = (statuses: readonly ContainerStatus[], now: number) => {
 }
 
 /** True for a started sidecar (init container with restartPolicy Always): later containers do not wait for it. */
-const isStartedSidecar = ({ spec }: Pod, { name, started }: ContainerStatus): boolean =>
+const isStartedSidecar = ({ spec }: KeptPod, { name, started }: KeptContainerStatus): boolean =>
   started === true &&
   spec.initContainers?.some((each) => each.name === name && each.restartPolicy === "Always") === true
 
 /**
  * The init container that delays a Pod: the kubelet starts the server only after it. Undefined if none is in trouble.
  */
-export const initTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
+export const initTrouble = (pod: KeptPod, now: number): OtherTrouble | undefined => {
   const statuses = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
   const found = withTrouble(statuses, now)
   if (found === undefined) return undefined
@@ -67,17 +68,17 @@ export const initTrouble = (pod: Pod, now: number): OtherTrouble | undefined => 
 }
 
 /** The next moment at which a running init container counts as trouble; undefined if there is none. */
-export const initTroubleAt = (pod: Pod, now: number): number | undefined => {
+export const initTroubleAt = (pod: KeptPod, now: number): number | undefined => {
   const running = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
   const ends = running.map(({ state }) => (moment(state?.running?.startedAt) ?? 0) + patienceMs)
   const next = Math.min(...ends.filter((at) => at > now))
   return Number.isFinite(next) ? next : undefined
 }
 
-const isTrue = (pod: Pod, type: string): boolean =>
+const isTrue = (pod: KeptPod, type: string): boolean =>
   pod.status?.conditions?.some((each) => each.type === type && each.status === "True") === true
 
-const gateTrouble = (pod: Pod): OtherTrouble | undefined => {
+const gateTrouble = (pod: KeptPod): OtherTrouble | undefined => {
   const gate = pod.spec.readinessGates?.find(({ conditionType }) => !isTrue(pod, conditionType))
   if (gate === undefined) return undefined
   const { message = "" } = pod.status?.conditions?.find(({ type }) => type === gate.conditionType) ?? {}
@@ -88,10 +89,10 @@ const gateTrouble = (pod: Pod): OtherTrouble | undefined => {
   }
 }
 
-const isServer = ({ name }: ContainerStatus): boolean => name === serverContainer
+const isServer = ({ name }: KeptContainerStatus): boolean => name === serverContainer
 
 /** Another container that is not ready. If the server is ready, a container that only starts is reported too. */
-const containerTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
+const containerTrouble = (pod: KeptPod, now: number): OtherTrouble | undefined => {
   const containers = pod.status?.containerStatuses ?? []
   const sidecars = (pod.status?.initContainerStatuses ?? []).filter(({ state }) => state?.terminated?.exitCode !== 0)
   const unready = [...containers.filter((each) => !isServer(each)), ...sidecars].filter(({ ready }) => !ready)
@@ -107,7 +108,7 @@ const containerTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
 }
 
 /** What keeps a Pod from being Ready although its server has answered: a container, a gate, or the node. */
-export const readyTrouble = (pod: Pod, now: number): OtherTrouble | undefined => {
+export const readyTrouble = (pod: KeptPod, now: number): OtherTrouble | undefined => {
   const other = containerTrouble(pod, now) ?? gateTrouble(pod)
   if (other !== undefined || !isTrue(pod, "ContainersReady")) return other
   const message = `The node ${pod.spec.nodeName ?? "of the Pod"} does not report: its Pods count as not ready until it reports again, or until other Pods replace them.`

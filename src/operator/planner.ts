@@ -1,10 +1,10 @@
 import { controllerUID, isTrue } from "../api/kinds/kind.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
-import type { Pod } from "../api/kinds/pod.ts"
 import { labels } from "../api/names.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { type Member, type Plan, planPlaces, type Remnant, toMember } from "./capacity.ts"
+import type { KeptPod } from "./kept.ts"
 import type { Sightings } from "./sightings.ts"
 import type { Place, Settings } from "./snapshot.ts"
 import { moment } from "./time.ts"
@@ -19,7 +19,7 @@ const planKeptMs = 1_000
 type PlannerDeps = {
   readonly instances: View<MCPInstance>
   readonly targets: View<MCPTarget>
-  readonly pods: View<Pod>
+  readonly pods: View<KeptPod>
   readonly sightings: Sightings
   readonly clock: ClockPort
   readonly settings: Settings

@@ -1,12 +1,12 @@
 import { isTrue } from "../api/kinds/kind.ts"
-import { type Event, eventKind, serviceKind } from "../api/kinds/kubernetes.ts"
+import { type Event, eventKind } from "../api/kinds/kubernetes.ts"
 import { type MCPInstanceSpec, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
-import { type Pod, podKind } from "../api/kinds/pod.ts"
 import { AppError, type ErrorCode, hasCode, isAbort, isAppError } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
 import { decide, decideTrouble, toSnapshot } from "./decide.ts"
+import { type KeptPod, keptPodKind, keptServiceKind } from "./kept.ts"
 import type { InstanceMetrics } from "./metrics.ts"
 import { type Observatory, observe } from "./observe.ts"
 import { probeCheckMs, probeFailureFrom, restartsOf } from "./server-state.ts"
@@ -27,7 +27,7 @@ export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): Prob
   return { reason: "PortClosed", message }
 }
 
-const eventsOf = async (cluster: ClusterPort, pod: Pod, signal: AbortSignal): Promise<readonly Event[]> => {
+const eventsOf = async (cluster: ClusterPort, pod: KeptPod, signal: AbortSignal): Promise<readonly Event[]> => {
   const { namespace = "", name } = pod.metadata
   const fieldSelector = `involvedObject.name=${name}`
   const page = await cluster.list(eventKind, { namespace, fieldSelector, limit: 100 }, { signal })
@@ -35,7 +35,7 @@ const eventsOf = async (cluster: ClusterPort, pod: Pod, signal: AbortSignal): Pr
 }
 
 /** The Pod whose startup probe has failed for so long that the cause should be read from the API server. */
-const podWithProbeFailure = ({ sightings, clock, pods }: Observatory, uid: string): Pod | undefined =>
+const podWithProbeFailure = ({ sightings, clock, pods }: Observatory, uid: string): KeptPod | undefined =>
   pods.controlledBy(uid).find((pod) => {
     const from = probeFailureFrom(pod)
     if (pod.metadata.deletionTimestamp !== undefined || from === undefined) return false
@@ -78,8 +78,8 @@ const settleDoubts = async ({ cluster, namespace, at }: ReconcileDeps, name: str
   const uid = at.instances.get(name)?.metadata.uid ?? ""
   const pods = at.pods.controlledBy(uid).map((pod) => pod.metadata.name)
   if (at.instances.doubtful(name, doubtMs)) await refresh(reader, mcpInstanceKind, at.instances, name)
-  if (at.services.doubtful(name, doubtMs)) await refresh(reader, serviceKind, at.services, name)
-  for (const pod of pods) if (at.pods.doubtful(pod, doubtMs)) await refresh(reader, podKind, at.pods, pod)
+  if (at.services.doubtful(name, doubtMs)) await refresh(reader, keptServiceKind, at.services, name)
+  for (const pod of pods) if (at.pods.doubtful(pod, doubtMs)) await refresh(reader, keptPodKind, at.pods, pod)
   return at.instances.doubtful(name, 0) || at.services.doubtful(name, 0) || pods.some((pod) => at.pods.doubtful(pod, 0))
 }
 
@@ -93,7 +93,7 @@ const createPodFinder = ({ cluster, namespace, at }: ReconcileDeps, signal: Abor
     const pod = at.instances.get(name)?.status?.podName
     if (pod === undefined || asked.has(pod) || at.pods.get(pod) !== undefined) return
     asked.add(pod)
-    await refresh({ cluster, namespace, signal }, podKind, at.pods, pod)
+    await refresh({ cluster, namespace, signal }, keptPodKind, at.pods, pod)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
-import { type ContainerStatus, type Pod, serverContainer } from "../api/kinds/pod.ts"
+import { serverContainer } from "../api/kinds/pod.ts"
 import { defaultResources } from "../api/units.ts"
+import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { repeatable } from "./kubelet-message.ts"
 import { initTrouble, initTroubleAt, readyTrouble } from "./other-containers.ts"
 import type { ReadyReason } from "./reasons.ts"
@@ -19,7 +20,7 @@ const settlingMs = 30_000
 
 /** What the state of a server depends on. */
 type ServerFacts = {
-  readonly pod: Pod
+  readonly pod: KeptPod
   readonly spec: MCPInstanceSpec
   /** Why the start of this Pod failed, by the status; undefined if it has not failed. */
   readonly failure: MCPInstanceStatus["failure"]
@@ -30,39 +31,39 @@ type ServerFacts = {
 
 const cut = (text: string): string => (text.length <= 900 ? text : `${text.slice(0, 900)}…`)
 
-const serverStatus = (pod: Pod): ContainerStatus | undefined =>
+const serverStatus = (pod: KeptPod): KeptContainerStatus | undefined =>
   pod.status?.containerStatuses?.find(({ name }) => name === serverContainer)
 
 /** The Pod's condition of a type; undefined if it has none. */
-export const podCondition = (pod: Pod, type: string) => pod.status?.conditions?.find((each) => each.type === type)
+export const podCondition = (pod: KeptPod, type: string) => pod.status?.conditions?.find((each) => each.type === type)
 
 /** True if the Pod will never run again, even if its conditions and containers say otherwise (Pod lifecycle, Pod phase). */
-const isOver = ({ status }: Pod): boolean => status?.phase === "Failed" || status?.phase === "Succeeded"
+const isOver = ({ status }: KeptPod): boolean => status?.phase === "Failed" || status?.phase === "Succeeded"
 
 /** True if the kubelet says that the Pod can take requests. */
-export const isPodReady = (pod: Pod | undefined): boolean =>
+export const isPodReady = (pod: KeptPod | undefined): boolean =>
   pod !== undefined && !isOver(pod) && podCondition(pod, "Ready")?.status === "True"
 
 /** True once the server has answered its startup probe since the last start of its container; false of a Pod that ended. */
-export const hasStarted = (pod: Pod): boolean =>
+export const hasStarted = (pod: KeptPod): boolean =>
   isPodReady(pod) || (!isOver(pod) && serverStatus(pod)?.started === true)
 
 /** How often the kubelet restarted the server's container. */
-export const restartsOf = (pod: Pod): number => serverStatus(pod)?.restartCount ?? 0
+export const restartsOf = (pod: KeptPod): number => serverStatus(pod)?.restartCount ?? 0
 
 /** When the current server process was started, milliseconds since the epoch; undefined while none runs. */
-export const runningSince = (pod: Pod): number | undefined => moment(serverStatus(pod)?.state?.running?.startedAt)
+export const runningSince = (pod: KeptPod): number | undefined => moment(serverStatus(pod)?.state?.running?.startedAt)
 
 /** The kubelet's reasons for an image that it could not pull and will try again. */
 const pulls = new Set(["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"])
 
-const lastCrash = (pod: Pod) => {
+const lastCrash = (pod: KeptPod) => {
   const status = serverStatus(pod)
   return status?.state?.terminated ?? status?.lastState?.terminated
 }
 
 /** The kind of trouble that a Pod shows and that may end by itself; sightings.ts measures how long it lasts. */
-export const signOf = (pod: Pod): string | undefined => {
+export const signOf = (pod: KeptPod): string | undefined => {
   const waiting = serverStatus(pod)?.state?.waiting?.reason ?? ""
   if (pulls.has(waiting)) return "pull"
   return !hasStarted(pod) && lastCrash(pod) !== undefined ? "crash" : undefined
@@ -261,7 +262,7 @@ export const judge = (facts: ServerFacts): Standing => {
 export const probeCheckMs = 30_000
 
 /** From when on the cause of a failing startup probe should be read; undefined if no server runs or it has answered. */
-export const probeFailureFrom = (pod: Pod | undefined): number | undefined => {
+export const probeFailureFrom = (pod: KeptPod | undefined): number | undefined => {
   const since = pod === undefined ? undefined : runningSince(pod)
   return pod === undefined || since === undefined || hasStarted(pod) ? undefined : since + graceMs
 }

@@ -4,6 +4,7 @@ import type { FindPluginFaults, MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
+import type { KeptPod, KeptService } from "./kept.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 
 /** Settings of the operator, fixed at its start. */
@@ -80,17 +81,17 @@ export type Observation = {
   readonly instance: MCPInstance
   readonly target: MCPTarget | undefined
   /** Its Pods (by controller UID), terminating ones included. */
-  readonly pods: readonly Pod[]
+  readonly pods: readonly KeptPod[]
   /** The newest of them that is not terminating. */
-  readonly pod: Pod | undefined
+  readonly pod: KeptPod | undefined
   /** Its Service (by controller UID), unless that is terminating. */
-  readonly service: Service | undefined
+  readonly service: KeptService | undefined
   /** The Service that has the name its own Service needs, whoever owns it. */
-  readonly serviceNamesake: Service | undefined
+  readonly serviceNamesake: KeptService | undefined
   /** The Pod that has the name its next Pod needs, whoever owns it; undefined while it has a Pod. */
-  readonly podNamesake: Pod | undefined
+  readonly podNamesake: KeptPod | undefined
   /** Pods and Services that an earlier instance of this name left. */
-  readonly left: { readonly pods: readonly Pod[]; readonly services: readonly Service[] }
+  readonly left: { readonly pods: readonly KeptPod[]; readonly services: readonly KeptService[] }
   readonly place: Place
   /** True if it must make room for a queued instance. */
   readonly makesRoom: boolean
@@ -114,10 +115,10 @@ export type Snapshot = Observation & { readonly standing: Standing }
 /** An effect on the cluster. Each is idempotent. */
 export type Action =
   | { readonly do: "createService"; readonly service: Service }
-  | { readonly do: "patchService"; readonly service: Service; readonly patch: MergePatch }
-  | { readonly do: "deleteService"; readonly service: Service; readonly reason: string }
+  | { readonly do: "patchService"; readonly service: KeptService; readonly patch: MergePatch }
+  | { readonly do: "deleteService"; readonly service: KeptService; readonly reason: string }
   | { readonly do: "createPod"; readonly pod: Pod }
-  | { readonly do: "deletePod"; readonly pod: Pod; readonly reason: string }
+  | { readonly do: "deletePod"; readonly pod: KeptPod; readonly reason: string }
   | { readonly do: "patchInstance"; readonly patch: MergePatch }
   | { readonly do: "deleteInstance"; readonly reason: DeleteReason; readonly message: string }
 

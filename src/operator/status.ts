@@ -1,12 +1,12 @@
 import { defaultPath } from "../api/kinds/container.ts"
 import { type Condition, findCondition, withCondition } from "../api/kinds/kind.ts"
 import type { MCPInstance, MCPInstanceStatus, Phase } from "../api/kinds/mcp-instance.ts"
-import type { Pod } from "../api/kinds/pod.ts"
 import { labels, podName } from "../api/names.ts"
 import { mergePatchBetween } from "../api/patch.ts"
 import { initialRestartTime } from "../signals/restart.ts"
 import { startSteps } from "../signals/start.ts"
 import { isQueueReason } from "./capacity.ts"
+import type { KeptPod } from "./kept.ts"
 import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
 import { hasStarted, podCondition, restartsOf, runningSince } from "./server-state.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
@@ -16,7 +16,7 @@ import { moment, nextAfter, stamp } from "./time.ts"
 const bracketed = (host: string): string => (host.includes(":") ? `[${host}]` : host)
 
 /** The port that the embedded cluster's node gave to the Pod; undefined if it has none yet. */
-const nodePort = (pod: Pod | undefined): number | undefined => {
+const nodePort = (pod: KeptPod | undefined): number | undefined => {
   const port = Number(pod?.metadata.annotations?.[labels.nodePort])
   return Number.isInteger(port) && port > 0 ? port : undefined
 }
@@ -24,7 +24,7 @@ const nodePort = (pod: Pod | undefined): number | undefined => {
 /** URLs of the instance's MCP endpoint: of its Service, and of the Pod itself; undefined while not known. */
 const addressesOf = (
   { instance, service, settings }: Pick<Snapshot, "instance" | "service" | "settings">,
-  pod: Pod | undefined,
+  pod: KeptPod | undefined,
 ): { readonly url: string | undefined; readonly podURL: string | undefined } => {
   const port = settings.embedded ? nodePort(pod) : instance.spec.port
   const urlOf = (host: string | undefined) =>
@@ -41,7 +41,7 @@ const addressesOf = (
  * never negative: different clocks give 0. Without `now` the start is not complete: only the steps that are over, so
  * that the same Pod gives the same steps.
  */
-export const timingsOf = (instance: MCPInstance, pod: Pod, now?: number): Record<string, number> => {
+export const timingsOf = (instance: MCPInstance, pod: KeptPod, now?: number): Record<string, number> => {
   const ready = podCondition(pod, "Ready")
   const first = instance.status?.starts === 1
   const created = moment(instance.metadata.creationTimestamp)
@@ -105,7 +105,7 @@ export const statusUntil = (snapshot: Snapshot): number | undefined => {
 }
 
 /** The Pod, unless the status must not show it yet. */
-const shownPod = (snapshot: Snapshot): Pod | undefined => {
+const shownPod = (snapshot: Snapshot): KeptPod | undefined => {
   const { pod, standing, now, instance } = snapshot
   if (pod === undefined) return undefined
   const known = instance.status?.podName === pod.metadata.name
@@ -113,7 +113,7 @@ const shownPod = (snapshot: Snapshot): Pod | undefined => {
   return known || hasNews || now >= (shownFrom(snapshot) ?? Number.POSITIVE_INFINITY) ? pod : undefined
 }
 
-const podFacts = (pod: Pod): Draft => ({
+const podFacts = (pod: KeptPod): Draft => ({
   podName: pod.metadata.name,
   podIP: pod.status?.podIP,
   // no process runs before the Pod has an address; and a gateway that probed its Service then might reach a stranger,
@@ -169,7 +169,7 @@ const aboutUse = ({ instance, use }: Snapshot): Draft => {
 }
 
 /** The state and the Pod that the status shows. */
-type Shown = { readonly standing: Standing; readonly pod: Pod | undefined }
+type Shown = { readonly standing: Standing; readonly pod: KeptPod | undefined }
 
 /**
  * The status fields about the duration of a start. A gateway may call a Pod before it is Ready: so the steps that are

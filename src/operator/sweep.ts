@@ -1,10 +1,9 @@
 import type { Kind, KubeObject } from "../api/kinds/kind.ts"
-import { type Service, serviceKind } from "../api/kinds/kubernetes.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
-import { type Pod, podKind } from "../api/kinds/pod.ts"
 import { labels, recommendedLabels } from "../api/names.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
+import { type KeptPod, type KeptService, keptPodKind, keptServiceKind } from "./kept.ts"
 import type { View } from "./view.ts"
 
 /** Dependencies of the sweep. */
@@ -12,8 +11,8 @@ type SweepDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly instances: View<MCPInstance>
-  readonly pods: View<Pod>
-  readonly services: View<Service>
+  readonly pods: View<KeptPod>
+  readonly services: View<KeptService>
   readonly log: Logger
   /** Called for each deleted object, with its kind. */
   readonly onSwept: (kind: string) => void
@@ -66,6 +65,6 @@ const sweepKind = async <T extends KubeObject>(
  * collector has deleted them before. Rejects with the cluster's error.
  */
 export const sweep = async (deps: SweepDeps, signal: AbortSignal): Promise<void> => {
-  await sweepKind(deps, podKind, deps.pods, signal)
-  await sweepKind(deps, serviceKind, deps.services, signal)
+  await sweepKind(deps, keptPodKind, deps.pods, signal)
+  await sweepKind(deps, keptServiceKind, deps.services, signal)
 }

@@ -1,5 +1,6 @@
 import { createKubeCluster, type KubeCluster } from "../adapters/kube/cluster.ts"
 import { systemClock as clock } from "../adapters/system/clock.ts"
+import { collectGarbage } from "../adapters/system/garbage.ts"
 import type { Config } from "../config/schema.ts"
 import { createTelemetry } from "../telemetry/telemetry.ts"
 import type { Base } from "./role.ts"
@@ -39,7 +40,7 @@ export const openCluster = async (
   fieldManager: "reflow-gateway" | "reflow-operator",
 ): Promise<Actor> => {
   const { kubeconfig, namespace } = config.kubernetes
-  const cluster = createKubeCluster({ kubeconfig, fieldManager, clock, telemetry })
+  const cluster = createKubeCluster({ kubeconfig, fieldManager, clock, telemetry, onLongList: collectGarbage })
   await started.add(`cluster of ${fieldManager}`, cluster.close)
   return { cluster, ownNamespace: cluster.ownNamespace ?? namespace }
 }

@@ -95,6 +95,8 @@ export type KubeClusterDeps = {
    * Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s.
    */
   readonly silenceLimitMs?: number
+  /** Called when a list of more than one page has been read: it has left much garbage. */
+  readonly onLongList?: () => void
 }
 
 /** The cluster port over the API server of a real cluster. */
@@ -111,6 +113,7 @@ export type KubeCluster = ClusterPort & {
 export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
   const { kubeconfig, fieldManager, clock, telemetry } = deps
   const silence = deps.silenceLimitMs === undefined ? {} : { silenceLimitMs: deps.silenceLimitMs }
+  const onLongList = deps.onLongList === undefined ? {} : { onLongList: deps.onLongList }
   const connection = connect(kubeconfig)
   const closing = new AbortController()
   const log = telemetry.log.child({ adapter: "kube" })
@@ -136,7 +139,7 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
     ownNamespace: connection.namespace,
     watch: <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
       const source = createSource(transport, objects, kind, selection)
-      return createReflector<T>({ ...options, ...silence, kind, source, clock, telemetry, open })
+      return createReflector<T>({ ...options, ...silence, ...onLongList, kind, source, clock, telemetry, open })
     },
     recordEvent: createEventRecorder(objects, clock, fieldManager),
     podLogs: (ref, query, options) => transport.text(logCall(ref, query, options?.signal)),

@@ -1,6 +1,7 @@
+import { toKept } from "../../api/kinds/kept.ts"
 import type { Kind, KubeObject } from "../../api/kinds/kind.ts"
 import { secretKind } from "../../api/kinds/kubernetes.ts"
-import { deepFreeze, type JsonPatchOperation, toJsonPatch } from "../../api/patch.ts"
+import { type JsonPatchOperation, toJsonPatch } from "../../api/patch.ts"
 import { AppError, hasCode, isAppError } from "../../errors.ts"
 import type {
   ClusterPort,
@@ -42,13 +43,6 @@ type RawList = {
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
 }
 
-/** An answer as a typed object: apiVersion and kind filled in, `managedFields` dropped, frozen. */
-const toObject = <T extends KubeObject>(kind: Kind<T>, raw: unknown): T => {
-  const object = raw as { metadata?: Record<string, unknown> }
-  const { managedFields: _dropped, ...metadata } = object.metadata ?? {}
-  return deepFreeze({ ...object, apiVersion: kind.apiVersion, kind: kind.kind, metadata }) as unknown as T
-}
-
 const refOf = (object: KubeObject): ObjectRef => ({
   namespace: object.metadata.namespace ?? "",
   name: object.metadata.name,
@@ -79,7 +73,7 @@ const read = async <T extends KubeObject>(
   ...[transport, kind, ref, signal]: Parameters<typeof readRaw<T>>
 ): Promise<T | undefined> => {
   const raw = await readRaw(transport, kind, ref, signal)
-  return raw === undefined ? undefined : toObject(kind, raw)
+  return raw === undefined ? undefined : toKept(kind, raw)
 }
 
 /**
@@ -143,7 +137,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
   ): Promise<T> => {
     const path = objectPath(kind, ref, { fieldManager, fieldValidation: "Warn", ...how.query }, how.subresource)
     const call = { method: "PATCH", path, body, contentType: how.contentType, signal: how.signal } as const
-    return toObject(kind, await transport.json({ ...call, ...about("patch", kind, ref) }))
+    return toKept(kind, await transport.json({ ...call, ...about("patch", kind, ref) }))
   }
   const merge = "application/merge-patch+json"
 
@@ -155,7 +149,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       options?: { signal?: AbortSignal },
     ): Promise<Managed<T> | undefined> => {
       const raw = await readRaw(transport, kind, ref, options?.signal)
-      return raw === undefined ? undefined : { object: toObject(kind, raw), others: otherManagers(raw, fieldManager) }
+      return raw === undefined ? undefined : { object: toKept(kind, raw), others: otherManagers(raw, fieldManager) }
     },
     list: async <T extends KubeObject>(
       kind: Kind<T>,
@@ -173,7 +167,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       const page = (await transport.json(call)) as RawList
       const next = page.metadata?.continue
       return {
-        items: (page.items ?? []).map((item) => toObject(kind, item)),
+        items: (page.items ?? []).map((item) => toKept(kind, item)),
         resourceVersion: page.metadata?.resourceVersion ?? "",
         ...(next === undefined || next === "" ? {} : { continue: next }),
       }
@@ -182,7 +176,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
       const ref = refOf(object)
       const path = collectionPath(kind, ref.namespace, { fieldManager, fieldValidation: "Warn" })
       const call = { method: "POST", path, body: object, signal: options?.signal } as const
-      return toObject(kind, await transport.json({ ...call, ...about("create", kind, ref) }))
+      return toKept(kind, await transport.json({ ...call, ...about("create", kind, ref) }))
     },
     apply: (kind, object, options) =>
       patch(kind, refOf(object), object, {
@@ -216,7 +210,7 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
         body: object,
         signal: options?.signal,
       } as const
-      return toObject(kind, await transport.json({ ...call, ...about("update", kind, ref) }))
+      return toKept(kind, await transport.json({ ...call, ...about("update", kind, ref) }))
     },
     delete: (kind, ref, options) => remove(transport, kind, ref, options ?? {}),
   }

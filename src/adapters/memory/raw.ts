@@ -1,5 +1,5 @@
 import type { Kind, KubeObject } from "../../api/kinds/kind.ts"
-import type { Fields } from "../../api/patch.ts"
+import { deepFreeze, type Fields } from "../../api/patch.ts"
 import { AppError } from "../../errors.ts"
 import type { ObjectRef } from "../../ports/cluster.ts"
 
@@ -12,8 +12,9 @@ export type Raw = KubeObject & Fields
 /** A deep copy of `value` through JSON: shares nothing with the caller, has no undefined fields. */
 export const toRaw = (value: KubeObject): Raw => JSON.parse(JSON.stringify(value)) as Raw
 
-/** The stored object with the type of its kind; safe because the schema has checked it. */
-export const typed = <T extends KubeObject>(_kind: Kind<T>, raw: Raw): T => raw as unknown as T
+/** The stored object with the type of its kind, which the schema has checked; only what the kind keeps of it. */
+export const typed = <T extends KubeObject>(kind: Kind<T>, raw: Raw): T =>
+  kind.keep === undefined ? (raw as unknown as T) : deepFreeze(kind.keep(raw))
 
 /** Identifies a kind: apiVersion and name. */
 export const kindKey = (kind: { readonly apiVersion: string; readonly kind: string }): string =>

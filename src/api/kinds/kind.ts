@@ -80,6 +80,12 @@ export type Kind<T extends KubeObject> = {
     readonly selectableFields: readonly string[]
     readonly columns: readonly PrinterColumn[]
   }
+  /**
+   * Makes the object that is kept of one that the API server sent. Pure and idempotent; gets the object without
+   * `managedFields`. Absent = the whole object is kept.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: what was sent has the kind's full type, of which T may be a part
+  readonly keep?: (sent: any) => T
   /** Never set: carries the object's type. */
   readonly __type?: T
 }

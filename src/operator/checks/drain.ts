@@ -1,8 +1,8 @@
 import { findCondition } from "../../api/kinds/kind.ts"
-import type { Pod } from "../../api/kinds/pod.ts"
 import { formatDuration } from "../../api/units.ts"
 import { gatewaysMs, leastDrainMs, waitsForGateways } from "../../signals/drain.ts"
 import { isRetained } from "../../signals/restart.ts"
+import type { KeptPod } from "../kept.ts"
 import type { DrainReason } from "../reasons.ts"
 import { hasStarted } from "../server-state.ts"
 import type { Finding, Snapshot, Verdict } from "../snapshot.ts"
@@ -70,7 +70,7 @@ export const drainStep = (snapshot: Snapshot, plan: DrainPlan): Finding => {
 }
 
 /** Deletes the Pod; the next start creates another one. */
-export const replacement = (pod: Pod, { instance }: Snapshot, reason: DrainReason): Verdict => ({
+export const replacement = (pod: KeptPod, { instance }: Snapshot, reason: DrainReason): Verdict => ({
   actions: [{ do: "deletePod", pod, reason }],
   standing: { ready: false, ...pendingReason },
   starts: (instance.status?.starts ?? 0) + 1,

@@ -2,6 +2,7 @@ import { controllerReference } from "../../api/kinds/kind.ts"
 import { type Service, serviceKind } from "../../api/kinds/kubernetes.ts"
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { labels } from "../../api/names.ts"
+import type { KeptService } from "../kept.ts"
 import { childLabels } from "./pod.ts"
 
 /** The parts of the Service that change with the instance: which Pod it selects, and the port. */
@@ -27,7 +28,7 @@ export const desiredService = (instance: MCPInstance, pod: string): Service => (
  * True if the Service already has this selector and port. Fields that the API server adds (nodePort, appProtocol) do
  * not count. Nor do ports that a webhook adds: the webhook would add them again after each patch.
  */
-export const routes = (service: Service, wanted: Service["spec"]): boolean => {
+export const routes = (service: KeptService, wanted: Service["spec"]): boolean => {
   const [want] = wanted.ports ?? []
   const port = service.spec.ports?.find(
     (each) => each.port === want?.port && (each.protocol ?? "TCP") === want.protocol,

@@ -1,6 +1,6 @@
 import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
-import type { Pod } from "../../../src/api/kinds/pod.ts"
 import { labels } from "../../../src/api/names.ts"
+import type { KeptPod } from "../../../src/operator/kept.ts"
 import { judge } from "../../../src/operator/server-state.ts"
 import type { PodSight, Snapshot, Standing, Use } from "../../../src/operator/snapshot.ts"
 import { moment } from "../../../src/operator/time.ts"
@@ -18,7 +18,7 @@ export const inUse = (now: number): Use => ({ live: ["gw-0"], expired: [], nextE
 
 /** What a test says of a snapshot. The standing follows from the Pod unless it is given. */
 export type SnapshotParts = Partial<Omit<Snapshot, "pods" | "sight">> & {
-  readonly pods?: readonly Pod[]
+  readonly pods?: readonly KeptPod[]
   readonly sight?: Partial<PodSight> | undefined
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest"
 import { createReflector, type ListWatchSource, type WatchFrame } from "../../../src/adapters/reflector.ts"
-import type { KubeObject } from "../../../src/api/kinds/kind.ts"
+import type { Kind, KubeObject } from "../../../src/api/kinds/kind.ts"
 import { type MCPTarget, mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 import { AppError } from "../../../src/errors.ts"
 import type { InvalidObject, Reflection } from "../../../src/ports/cluster.ts"
@@ -68,7 +68,7 @@ type World = ReturnType<typeof scripted> & {
   readonly watch: () => OpenWatch
 }
 
-const open: Reflection<MCPTarget>[] = []
+const open: Pick<Reflection<KubeObject>, "close">[] = []
 afterEach(() => Promise.all(open.splice(0).map((reflection) => reflection.close())))
 
 /** When each watch was last heard, as the metric says it. */
@@ -266,14 +266,47 @@ test("a list of many pages is told whole, and a hanging one is given up", async 
     },
     watch: () => scripted([]).source.watch("", new AbortController().signal),
   }
-  const reflection = createReflector({ kind: mcpTargetKind, source, clock, telemetry: quietTelemetry() })
+  let longLists = 0
+  const onLongList = () => {
+    longLists += 1
+  }
+  const reflection = createReflector({ kind: mcpTargetKind, source, clock, telemetry: quietTelemetry(), onLongList })
   open.push(reflection)
   await clock.advance(74_000)
   expect(reflection.hasSynced()).toBe(false)
   await clock.advance(2_000)
   await reflection.synced
   expect(asked).toEqual([undefined, "1", undefined, "1", "2"])
+  expect(longLists).toBe(1)
   expect(reflection.size).toBe(3)
+})
+
+test("of each page only what the kind keeps is left before the next page is asked for", async () => {
+  const clock = fakeClock()
+  const did: string[] = []
+  const { schema: _, ...unchecked } = mcpTargetKind
+  const kind: Kind<KubeObject> = {
+    ...unchecked,
+    keep: ({ apiVersion, kind: name, metadata }: KubeObject) => {
+      did.push(`kept ${metadata.name}`)
+      return { apiVersion, kind: name, metadata: { name: metadata.name, uid: metadata.uid ?? "" } }
+    },
+  }
+  const source: ListWatchSource = {
+    list: async (page) => {
+      const at = Number(page.continue ?? 0)
+      did.push(`list ${at}`)
+      return { items: [sent(`p${at}`, 1)], resourceVersion: "9", ...(at < 1 ? { continue: String(at + 1) } : {}) }
+    },
+    watch: () => scripted([]).source.watch("", new AbortController().signal),
+  }
+  const reflection = createReflector({ kind, source, clock, telemetry: quietTelemetry() })
+  open.push(reflection)
+  await clock.advance(0)
+  expect(did).toEqual(["list 0", "kept p0", "list 1", "kept p1"])
+  const { apiVersion, kind: name } = mcpTargetKind
+  expect(reflection.get("p0")).toEqual({ apiVersion, kind: name, metadata: { name: "p0", uid: "uid-p0" } })
+  expect(Object.isFrozen(reflection.get("p0")?.metadata)).toBe(true)
 })
 
 test("a listener that throws does not keep the others from hearing", async () => {

@@ -406,7 +406,7 @@ describe("what is no fault of the server is not blamed on it", () => {
       const pod = aPod({ of, status: { ...status, initContainerStatuses: [mesh] } })
       const kept = restartPolicy === undefined ? {} : { restartPolicy }
       return judge({
-        pod: { ...pod, spec: { ...pod.spec, initContainers: [{ name: "mesh", image: "mesh", ...kept }] } },
+        pod: { ...pod, spec: { ...pod.spec, initContainers: [{ name: "mesh", ...kept }] } },
         spec: of.spec,
         failure: undefined,
         sight: { seenAt: msAfter(0), signAt: undefined, probe: undefined },
