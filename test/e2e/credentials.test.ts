@@ -180,8 +180,8 @@ describe("$(NAME) in a target's command and env", () => {
     expect(JSON.stringify(error)).not.toContain("canary-in")
     const { body } = await reflow.api("GET", "/api/targets/nowhere/instances")
     expect(JSON.stringify(body)).not.toContain("canary-in")
+    await expect.poll(() => reflow.output()).toContain('exec: \\"$(TOKEN)\\": executable file not found')
     expect(reflow.output()).not.toContain("canary-in")
-    expect(reflow.output()).toContain('exec: \\"$(TOKEN)\\": executable file not found')
   })
 
   test("is refused where values would double with each variable, and the variable is named", async () => {

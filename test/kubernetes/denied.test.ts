@@ -113,7 +113,8 @@ test("a Secret that a policy denies is told without its words, which may quote a
   const text = await answer.text()
   expect(JSON.parse(text)).toMatchObject({ error: { data: { code: "InstanceFailed", reason: "CreateRefused" } } })
   expect(text).not.toContain(policy)
-  const line = gateway.lines.find(({ request_id }) => request_id === answer.headers.get("x-request-id"))
-  expect(line).toMatchObject({ code: "InstanceFailed", cause: expect.stringContaining(`'${policy}'`) })
+  await expect
+    .poll(() => gateway.lines.find(({ request_id }) => request_id === answer.headers.get("x-request-id")))
+    .toMatchObject({ code: "InstanceFailed", cause: expect.stringContaining(`'${policy}'`) })
   expect(gateway.output()).not.toContain("canary-words")
 }, 120_000)

@@ -63,8 +63,9 @@ test.each([
     expect(JSON.stringify(told.body)).toContain("exceeded quota: tight")
     expect(JSON.stringify(told.body)).toContain(words)
     expect(told.after).toBe("30")
-    const line = gateway.lines.find(({ request_id }) => request_id === told.id)
-    expect(line).toMatchObject({ code: "QuotaExceeded", status: 429, cause: expect.stringContaining("tight") })
+    await expect
+      .poll(() => gateway.lines.find(({ request_id }) => request_id === told.id))
+      .toMatchObject({ code: "QuotaExceeded", status: 429, cause: expect.stringContaining("tight") })
     if (resource === "secrets") {
       const put = await rest("PUT", "/targets/full/env/default", { TOKEN: "canary" })
       expect(put.status).toBe(429)
