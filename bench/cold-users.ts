@@ -14,7 +14,8 @@ import { toolText } from "../test/support/modern.ts"
 import { auditedCalls, type Calls, callsIn, listed, writesIn } from "./audited-calls.ts"
 import { machine, type Row, report } from "./figures.ts"
 import { type BenchCluster, type Place, preparePlace, requireCluster, versionOf } from "./place.ts"
-import { freePort, until, withRole } from "./role-process.ts"
+import { freePort } from "./ports.ts"
+import { until, withRole } from "./role-process.ts"
 
 /** Warm requests of each user. */
 const warmRequests = 6

@@ -1,10 +1,10 @@
 /** Runs a role in a separate process and reads its memory, CPU time and metrics. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { type AddressInfo, createServer } from "node:net"
 import { resolve } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type ProcessUsage, readUsage } from "../test/support/process-usage.ts"
+import { freePort } from "./ports.ts"
 
 /** The built program, as it is installed. Started from its sources, it uses 70 MiB more memory. */
 const program = resolve(import.meta.dirname, "../dist/reflow.mjs")
@@ -17,16 +17,6 @@ export type RoleSettings = {
   readonly namespace: string
   /** Further keys of the configuration. */
   readonly set?: Readonly<Record<string, string | number>>
-}
-
-/** A port of 127.0.0.1 that nothing listens on now. */
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, "close")
-  return port
 }
 
 /** A metric's values by their labels, e.g. `method="GET",code="200"`. */

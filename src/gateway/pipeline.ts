@@ -92,8 +92,7 @@ export type Pipeline<B extends Incoming> = {
 }
 
 /** A step of any types: `step` below checks that each one takes what the one before it gives. */
-// biome-ignore lint/suspicious/noExplicitAny: the types of a list of steps differ from step to step
-type AnyStep = Step<any, any>
+type AnyStep = (input: never, body: BodySource) => Incoming | Promise<Incoming>
 
 type Run = Pipeline<Incoming>["run"]
 
@@ -104,7 +103,7 @@ type Run = Pipeline<Incoming>["run"]
 const runFrom = (steps: readonly AnyStep[], at: number, ...[input, body, seen]: Parameters<Run>): ReturnType<Run> => {
   let known = input
   for (let next = at; next < steps.length; next++) {
-    const output: Incoming | Promise<Incoming> | undefined = steps[next]?.(known, body)
+    const output: Incoming | Promise<Incoming> | undefined = steps[next]?.(known as never, body)
     if (output instanceof Promise)
       return output.then((later) => {
         seen(later)

@@ -3,7 +3,7 @@ import { AppError } from "../errors.ts"
 import { type Identity, ownerOf, type Purpose } from "../identity/identity.ts"
 import type { LogNames, SubjectKey } from "../identity/subject-key.ts"
 import type { Budget } from "../intake/bodies.ts"
-import type { Turns } from "../intake/turns.ts"
+import { heavyBytes, type Turns } from "../intake/turns.ts"
 import { readMessages } from "../mcp/message.ts"
 import type { ToolPolicies } from "../mcp/tool-policy.ts"
 import type { PlacementPort } from "../placement/port.ts"
@@ -124,12 +124,6 @@ const identify =
     if (identity instanceof Promise) return identity.then((known) => ({ ...input, identity: known }))
     return { ...input, identity }
   }
-
-/**
- * A body of more bytes takes milliseconds to read, so the time for such bodies in one turn of the event loop is
- * bounded.
- */
-const heavyBytes = 16 * 1_024
 
 type Heavy = { readonly owner: string; readonly body: Buffer }
 

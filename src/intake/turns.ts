@@ -20,6 +20,12 @@ export type Turns = {
 /** The time for such tasks in one turn, milliseconds. Once it is used, the next task waits. */
 const turnMs = 50
 
+/**
+ * A text of more bytes takes milliseconds to read, so the time for such texts in one turn is bounded. Shorter ones need
+ * less time than sharing the turns.
+ */
+export const heavyBytes = 16 * 1_024
+
 type Waiting = { readonly go: () => void }
 
 /**

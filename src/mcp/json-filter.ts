@@ -90,7 +90,9 @@ const beginsContainer = (bytes: Buffer): boolean => /^[ \t\r\n]*[{[]/.test(bytes
  * filtered from its beginning, and what was passed is left out of the result, whose beginning must be the same.
  */
 const filterLong = (policy: ToolPolicy): BodyFilter => {
-  const passed: Buffer[] = []
+  // what was passed, in case that the body must be filtered after all: copied, since in a list each piece, however
+  // small, costs some 200 bytes
+  const passed = createGrowingBuffer()
   let tail = ""
   let strict: BodyFilter | undefined
   /** The bytes that were passed and that the strict filter has not returned yet. */
@@ -105,17 +107,16 @@ const filterLong = (policy: ToolPolicy): BodyFilter => {
   }
   const turnStrict = (): BodyFilter => {
     strict = filterValues(policy)
-    sent = Buffer.concat(passed.splice(0))
+    sent = passed.take()
     unsent(strict.push(sent))
     return strict
   }
   return {
     push: (chunk) => {
-      const begins = passed.length > 0 || beginsContainer(chunk)
-      if (strict === undefined && begins && isClean(chunk, tail)) {
+      if (strict === undefined && (passed.length > 0 || beginsContainer(chunk)) && isClean(chunk, tail)) {
         tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - keyTail))).toLowerCase()
         tail = tail.slice(-keyTail)
-        passed.push(chunk)
+        passed.add(chunk)
         return chunk
       }
       return unsent((strict ?? turnStrict()).push(chunk))

@@ -132,6 +132,39 @@ describe("an answer that cannot be read", () => {
   })
 })
 
+describe("an answer of known length", () => {
+  const answer = (member: string) => `{"jsonrpc":"2.0","id":1,"result":{${member}}}`
+  const long = `"content":[{"type":"text","text":"${"x".repeat(100_000)}"}]`
+  const asJson = (response: ServerResponse, body: string): ServerResponse =>
+    response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
+
+  test("that names no tools keeps its length", async () => {
+    const body = answer('"content":[{"type":"text","text":"hello"}]')
+    await serve((response) => asJson(response, body).end(body))
+    const response = await post(stage, message("tools/list"))
+    expect(response.headers.get("content-length")).toBe(String(body.length))
+    expect(await response.text()).toBe(body)
+  })
+
+  test("goes on to the client while it names no tools, and loses hidden ones that come later", async () => {
+    const body = answer(`${long},"tools":[{"name":"shown"},{"name":"hidden"}]`)
+    const rest = gate()
+    await serve(async (response) => {
+      asJson(response, body).write(body.slice(0, 50_000))
+      await rest.promise
+      response.end(body.slice(50_000))
+    })
+    const reader = (await post(stage, message("tools/list"))).body?.getReader()
+    const first = await reader?.read()
+    expect(first?.value?.length).toBeGreaterThan(0)
+    rest.resolve()
+    let text = Buffer.from(first?.value ?? []).toString()
+    for (let next = await reader?.read(); next?.value !== undefined; next = await reader?.read())
+      text += Buffer.from(next.value).toString()
+    expect(text === answer(`${long},"tools":[{"name":"shown"}]`)).toBe(true)
+  })
+})
+
 test("messages that list no tools pass in both directions as they are, byte by byte", async () => {
   const answer = '{"id":1 ,"jsonrpc":"2.0","result":{"a":12345678901234567890,"a":1e400,"unknown":"\\u0041"}}\n'
   const { seen } = await serve((response) =>

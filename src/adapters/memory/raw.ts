@@ -14,7 +14,7 @@ export const toRaw = (value: KubeObject): Raw => JSON.parse(JSON.stringify(value
 
 /** The stored object with the type of its kind, which the schema has checked; only what the kind keeps of it. */
 export const typed = <T extends KubeObject>(kind: Kind<T>, raw: Raw): T =>
-  kind.keep === undefined ? (raw as unknown as T) : deepFreeze(kind.keep(raw))
+  kind.keep === undefined ? (raw as unknown as T) : deepFreeze(kind.keep(raw as never))
 
 /** Identifies a kind: apiVersion and name. */
 export const kindKey = (kind: { readonly apiVersion: string; readonly kind: string }): string =>

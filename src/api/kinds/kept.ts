@@ -9,5 +9,5 @@ export const toKept = <T extends KubeObject>(kind: Kind<T>, sent: unknown): T =>
   const object = sent as { readonly metadata?: Record<string, unknown> }
   const { managedFields: _dropped, ...metadata } = object.metadata ?? {}
   const whole = { ...object, apiVersion: kind.apiVersion, kind: kind.kind, metadata }
-  return deepFreeze(kind.keep === undefined ? (whole as unknown as T) : kind.keep(whole))
+  return deepFreeze(kind.keep === undefined ? (whole as unknown as T) : kind.keep(whole as never))
 }

@@ -82,10 +82,9 @@ export type Kind<T extends KubeObject> = {
   }
   /**
    * Makes the object that is kept of one that the API server sent. Pure and idempotent; gets the object without
-   * `managedFields`. Absent = the whole object is kept.
+   * `managedFields`, which has the kind's full type, of which T may be a part. Absent = the whole object is kept.
    */
-  // biome-ignore lint/suspicious/noExplicitAny: what was sent has the kind's full type, of which T may be a part
-  readonly keep?: (sent: any) => T
+  readonly keep?: (sent: never) => T
   /** Never set: carries the object's type. */
   readonly __type?: T
 }

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../../errors.ts"
 import { declaredLength } from "../../intake/bodies.ts"
-import type { Turns } from "../../intake/turns.ts"
+import { heavyBytes, type Turns } from "../../intake/turns.ts"
 import { filterJson } from "../../mcp/json-filter.ts"
 import { type BodyFilter, filterEvents, type PolicyNow } from "../../mcp/tool-filter.ts"
 import type { Signal } from "../../waiting/in-progress.ts"
@@ -85,11 +85,9 @@ export const bodilessStatus = ({ verb, messages }: Placed, { status }: UpstreamA
   return 202
 }
 
-/**
- * Longest body, in bytes, that is not {@link paced}: reading it takes less time than sharing the turns. Longer request
- * bodies share them too.
- */
-export const mostUnpaced = 16 * 1_024
+/** True if a body under a tool policy is {@link paced}: not a short one, whose length is known. */
+export const needsPace = (answer: UpstreamAnswer, { type }: BodyPlan): boolean =>
+  type !== undefined && (lengthOf(answer) ?? heavyBytes) >= heavyBytes
 
 /**
  * Delays the body of an answer, so that the work of its sink leaves turns of the event loop to others. Once the time of

@@ -12,7 +12,7 @@ import type { Answered, Exchanged, Placed } from "../pipeline.ts"
 import { type SessionSealer, targetUID } from "../session/session.ts"
 import { toClientHeaders } from "../wire/call-server.ts"
 import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
-import { type BodyPlan, bodilessStatus, codingOf, lengthOf, mostUnpaced, paced, planFor } from "./body-plan.ts"
+import { type BodyPlan, bodilessStatus, codingOf, lengthOf, needsPace, paced, planFor } from "./body-plan.ts"
 import { requestIdHeader } from "./error-answer.ts"
 import { brokenOff, finalEventOf } from "./final-event.ts"
 import { type AnswerSink, pump } from "./stream.ts"
@@ -152,9 +152,8 @@ const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink):
     sink.end()
     return { status, ending: "stopped" }
   }
-  const isShort = plan.type === undefined || (lengthOf(answer) ?? mostUnpaced) < mostUnpaced
-  const paces = { owner: ownerOf(placed.identity), signal }
-  const ending = await pump(isShort ? answer : paced(answer, deps.turns, paces), sink, {
+  const body = needsPace(answer, plan) ? paced(answer, deps.turns, { owner: ownerOf(placed.identity), signal }) : answer
+  const ending = await pump(body, sink, {
     clock: deps.clock,
     writeHead,
     signal,

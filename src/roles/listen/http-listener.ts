@@ -9,7 +9,7 @@ import { unreadable, unreadableAnswer } from "../../door/guard.ts"
 import { AppError, systemCode } from "../../errors.ts"
 import type { Unreadable } from "../../gateway/gateway.ts"
 import { newRequestId } from "../../gateway/incoming.ts"
-import { createRoster, type Member } from "../../waiting/in-progress.ts"
+import { createRoster, type Member, type Roster } from "../../waiting/in-progress.ts"
 
 /** The connections of an HTTP server, and the responses on them that are not completely sent. */
 type Connections = {
@@ -23,8 +23,10 @@ type Connections = {
   quiet(signal: AbortSignal): Promise<void>
 }
 
-/** A connection, and the responses on it that are not completely sent. */
-type Connection = Member & { readonly socket: Socket; readonly open: ServerResponse[] }
+/** A response that is not completely sent. */
+type Open = Member & { readonly response: ServerResponse }
+/** A connection, and the open responses on it: many, if a client sends requests without waiting for answers. */
+type Connection = Member & { readonly socket: Socket; readonly open: Roster<Open> }
 
 /**
  * Tracks the connections of a server; call it before the server gets its handler. It also replaces the server's
@@ -36,10 +38,10 @@ const followConnections = (server: Server): Connections => {
   /** So that a malformed request costs no search through all connections. */
   const bySocket = new WeakMap<Duplex, Connection>()
   let areEnding = false
-  const openOf = (socket: Duplex): readonly ServerResponse[] => bySocket.get(socket)?.open ?? []
-  const allOpen = (): readonly ServerResponse[] => connections.all().flatMap(({ open }) => open)
+  const responsesOf = ({ open }: Connection): readonly ServerResponse[] => open.all().map(({ response }) => response)
+  const allOpen = (): readonly ServerResponse[] => connections.all().flatMap(responsesOf)
   server.on("connection", (socket) => {
-    const connection: Connection = { place: -1, socket, open: [] }
+    const connection: Connection = { place: -1, socket, open: createRoster() }
     connections.add(connection)
     bySocket.set(socket, connection)
     socket.once("close", () => connections.remove(connection))
@@ -47,16 +49,13 @@ const followConnections = (server: Server): Connections => {
   server.on("request", ({ socket }, response) => {
     if (areEnding) response.shouldKeepAlive = false
     const open = bySocket.get(socket)?.open
-    if (open === undefined) return
-    open.push(response)
-    response.once("close", () => {
-      // responses end in the order of their requests: this one is nearly always the first
-      const at = open.indexOf(response)
-      if (at >= 0) open.splice(at, 1)
-    })
+    const member = { place: -1, response }
+    open?.add(member)
+    response.once("close", () => open?.remove(member))
   })
   server.closeIdleConnections = () => {
-    for (const { socket, open } of connections.all()) if (socket.bytesRead > 0 && open.length === 0) socket.destroy()
+    for (const { socket, open } of connections.all())
+      if (socket.bytesRead > 0 && open.all().length === 0) socket.destroy()
   }
   return {
     endWithAnswers: () => {
@@ -64,7 +63,8 @@ const followConnections = (server: Server): Connections => {
       for (const response of allOpen()) response.shouldKeepAlive = false
     },
     isSilent: (socket) => {
-      const open = openOf(socket)
+      const connection = bySocket.get(socket)
+      const open = connection === undefined ? [] : responsesOf(connection)
       const [only] = open
       return only === undefined || (open.length === 1 && !only.headersSent && !only.req.complete)
     },
