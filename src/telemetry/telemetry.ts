@@ -34,6 +34,44 @@ const once = <T>(make: (definition: MetricDefinition) => T): ((definition: Metri
   }
 }
 
+/** What was added for one label set and is not in the metric yet. */
+type Sum = { readonly labels: Labels; by: number }
+
+/**
+ * Adds up by label sets, until the metrics are read: prom-client builds a key from the labels at each addition, which took
+ * a quarter of a microsecond, five times for each request. Bounds label sets as {@link boundLabels} does.
+ */
+const createSums = (names: readonly string[]) => {
+  const sums = new Map<string, Sum>()
+  const other: Sum = { labels: Object.fromEntries(names.map((name) => [name, "other"])), by: 0 }
+  const [only] = names
+  const keyOf = (labels: Labels): string =>
+    names.length === 1 && only !== undefined
+      ? (labels[only] ?? "")
+      : names.map((name) => labels[name] ?? "").join("\0")
+  const begin = (key: string, labels: Labels): Sum => {
+    if (sums.size >= maxSeries) return other
+    const sum: Sum = { labels, by: 0 }
+    sums.set(key, sum)
+    return sum
+  }
+  return {
+    add: (labels: Labels | undefined, by: number): void => {
+      const own = labels === undefined || names.length === 0 ? {} : labels
+      const key = keyOf(own)
+      const sum = sums.get(key) ?? begin(key, own)
+      sum.by += by
+    },
+    /** Passes on what was added since the last time. */
+    drain: (take: (labels: Labels, by: number) => void): void => {
+      for (const sum of [...sums.values(), other]) {
+        if (sum.by !== 0) take(sum.labels, sum.by)
+        sum.by = 0
+      }
+    },
+  }
+}
+
 const shared = (registry: Registry, { name, help, labels }: MetricDefinition) => ({
   name,
   help,
@@ -43,16 +81,27 @@ const shared = (registry: Registry, { name, help, labels }: MetricDefinition) =>
 
 const makers = (registry: Registry): Omit<TelemetryPort, "log" | "metrics"> => ({
   counter: once((definition) => {
-    const metric = new Counter(shared(registry, definition))
-    const bound = boundLabels(definition.labels ?? [])
-    return { inc: (labels, by = 1) => metric.inc(bound(labels), by) }
+    const sums = createSums(definition.labels ?? [])
+    const collect = function (this: Counter): void {
+      sums.drain((labels, by) => this.inc(labels, by))
+    }
+    new Counter({ ...shared(registry, definition), collect })
+    return { inc: (labels, by = 1) => sums.add(labels, by) }
   }),
   gauge: once((definition) => {
-    const metric = new Gauge(shared(registry, definition))
+    const sums = createSums(definition.labels ?? [])
+    const drain = (metric: Gauge): void => sums.drain((labels, by) => metric.inc(labels, by))
+    const collect = function (this: Gauge): void {
+      drain(this)
+    }
+    const metric = new Gauge({ ...shared(registry, definition), collect })
     const bound = boundLabels(definition.labels ?? [])
     return {
-      set: (value, labels) => metric.set(bound(labels), value),
-      inc: (labels, by = 1) => metric.inc(bound(labels), by),
+      set: (value, labels) => {
+        drain(metric)
+        metric.set(bound(labels), value)
+      },
+      inc: (labels, by = 1) => sums.add(labels, by),
     }
   }),
   reading: (definition, read) => {

@@ -42,6 +42,8 @@ export type InUseMarks = {
 type Entry = InstanceId & {
   calls: number
   waiting: boolean
+  /** When the use began that has gone on since, milliseconds since the epoch. */
+  since: number
   /** True if the object has our in-use mark, by the last write. */
   written: boolean
   /** True if the mark must be written now. */
@@ -66,9 +68,20 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
     entry.cancel?.()
     entry.cancel = clock.timer(ms, () => {
       entry.cancel = undefined
-      entry.due = true
-      settle(entry)
+      whenDue(entry)
     })
+  }
+
+  /**
+   * Short calls begin and end while the delay of the first of them runs on: a timer for each of them would cost more
+   * than all else that is done here for a call. So the delay of a use counts from its own beginning.
+   */
+  const whenDue = (entry: Entry): void => {
+    if (!isOpen(entry)) return drop(entry)
+    const left = entry.written ? 0 : entry.since + markDelayMs - clock.now()
+    if (left > 0) return schedule(entry, left)
+    entry.due = true
+    settle(entry)
   }
 
   const drop = (entry: Entry): void => {
@@ -103,10 +116,10 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
   const changed = (entry: Entry, urgent: boolean): void => {
     if (closed) return
     if (!isOpen(entry)) {
+      if (!entry.written && entry.running === undefined) return
       entry.cancel?.()
       entry.cancel = undefined
-      if (entry.written || entry.running !== undefined) settle(entry)
-      else drop(entry)
+      settle(entry)
     } else if (entry.running !== undefined) entry.due ||= urgent && entry.removing
     else if (entry.written) return
     else if (urgent) {
@@ -123,6 +136,7 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
       uid,
       calls: 0,
       waiting: false,
+      since: 0,
       written: false,
       due: false,
       removing: false,
@@ -150,6 +164,7 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
   return {
     beginCall: (instance) => {
       const entry = entryOf(instance)
+      if (!isOpen(entry)) entry.since = clock.now()
       entry.calls++
       changed(entry, false)
       let ended = false
@@ -165,6 +180,7 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
       if (known === undefined && !waiting) return
       const entry = known ?? entryOf(instance)
       if (entry.waiting === waiting && !urgent) return
+      if (!isOpen(entry)) entry.since = clock.now()
       entry.waiting = waiting
       changed(entry, urgent)
     },
