@@ -82,19 +82,22 @@ const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError)
   if (current !== placed.session.incarnation) throw sessionGone()
 }
 
-const sendPersistently = async (deps: ExchangeDeps, first: Placed): Promise<Sent> => {
+/** After a first attempt that failed: sends the request again for as long as that is safe. Throws the last error. */
+const sendAgain = async (deps: ExchangeDeps, first: Placed, firstError: unknown): Promise<Sent> => {
   let placed = first
+  let error = firstError
   for (let attempt = 0; ; attempt++) {
+    const delay = retryDelaysMs[attempt]
+    if (!hasCode(error, "UpstreamUnreachable")) throw error
+    if (!mayRetry(error, placed)) throw toInterrupted(error, placed)
+    await afterFailure(deps, placed, error)
+    if (delay === undefined) throw error
+    await deps.clock.sleep(delay, realSignal(placed.signal))
+    placed = await deps.findServer(placed)
     try {
       return { placed, answer: await send(deps, placed) }
-    } catch (error) {
-      const delay = retryDelaysMs[attempt]
-      if (!hasCode(error, "UpstreamUnreachable")) throw error
-      if (!mayRetry(error, placed)) throw toInterrupted(error, placed)
-      await afterFailure(deps, placed, error)
-      if (delay === undefined) throw error
-      await deps.clock.sleep(delay, realSignal(placed.signal))
-      placed = await deps.findServer(placed)
+    } catch (next) {
+      error = next
     }
   }
 }
@@ -119,12 +122,10 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
 }
 
 /**
- * Sends the request, and once more if the session turns out to be over in its server: to the next incarnation, or with
- * a session that is opened again.
+ * After a doubtful answer: sends the request once more if the session turns out to be over in its server, to the next
+ * incarnation or with a session that is opened again.
  */
-const sendToSession = async (deps: ExchangeDeps, first: Placed, session: OpenSession): Promise<Sent> => {
-  const sent = await sendPersistently(deps, first)
-  if (!isDoubtful(sent.answer)) return sent
+const settleSession = async (deps: ExchangeDeps, sent: Sent, session: OpenSession): Promise<Sent> => {
   const verdict = await judge(deps, sent, session)
   if (verdict === "pass") return sent
   sent.answer.abort()
@@ -137,11 +138,16 @@ const sendToSession = async (deps: ExchangeDeps, first: Placed, session: OpenSes
       retryAfterSeconds: 1,
     })
   }
-  return sendPersistently(deps, placed)
+  try {
+    return { placed, answer: await send(deps, placed) }
+  } catch (error) {
+    return sendAgain(deps, placed, error)
+  }
 }
 
 /** Counts an open call as use of its instance. When the call is sent to another instance, the use moves there. */
-const followUse = ({ placement, findServer }: ExchangeDeps, { placement: first }: Placed) => {
+const followUse = (deps: ExchangeDeps, { placement: first }: Placed) => {
+  const { placement, findServer } = deps
   let end = placement.beginCall(first)
   const findAgain: ExchangeDeps["findServer"] = async (input) => {
     const placed = await findServer(input)
@@ -149,7 +155,7 @@ const followUse = ({ placement, findServer }: ExchangeDeps, { placement: first }
     end = placement.beginCall(placed.placement)
     return placed
   }
-  return { findServer: findAgain, end: () => end() }
+  return { deps: (): ExchangeDeps => ({ ...deps, findServer: findAgain }), end: () => end() }
 }
 
 /**
@@ -161,12 +167,16 @@ const followUse = ({ placement, findServer }: ExchangeDeps, { placement: first }
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
   const isCall = first.verb === "POST" && !first.openStream
   const use = isCall ? followUse(deps, first) : undefined
+  let placed = first
   try {
-    const following = use === undefined ? deps : { ...deps, findServer: use.findServer }
-    const { session } = first
-    const { placed, answer } = await (session === undefined
-      ? sendPersistently(following, first)
-      : sendToSession(following, first, session))
+    let answer: UpstreamAnswer
+    try {
+      answer = await send(deps, first)
+    } catch (error) {
+      ;({ placed, answer } = await sendAgain(use?.deps() ?? deps, first, error))
+    }
+    if (first.session !== undefined && isDoubtful(answer))
+      ({ placed, answer } = await settleSession(use?.deps() ?? deps, { placed, answer }, first.session))
     const close = (): void => {
       answer.abort()
       use?.end()

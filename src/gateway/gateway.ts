@@ -114,7 +114,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
   let over = false
   const toolPolicyOf = createToolPolicies()
   const admitNow = admit({ ...deps, toolPolicyOf, targetNamed: targetNamed(deps.targets) })
-  const { run, ask } = buildRequestPath(deps, {
+  const { place, answer, ask } = buildRequestPath(deps, {
     upstream,
     toolPolicyOf,
     admit: admitNow,
@@ -133,10 +133,11 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
     const reading = { limit: deps.options.maxBodyBytes, declared: request.headers["content-length"], signal, holding }
     const end = audit.begin()
     try {
-      const outcome = await run(incoming, { body: bodyOf(request, reading), sink: response }, (known) => {
+      const placing = place(incoming, bodyOf(request, reading), (known) => {
         flight.known = known
         endInTime(flight)
       })
+      const outcome = await answer(placing instanceof Promise ? await placing : placing, response)
       end({ known: flight.known, now: clock.now(), outcome })
     } catch (cause) {
       const error = toAppError(signal.aborted ? signal.reason : cause)
@@ -176,7 +177,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       return refusal
     }
   }
-  const handle: Gateway["handle"] = async (request, response, origin) => {
+  const handle: Gateway["handle"] = (request, response, origin) => {
     const requestId = newRequestId()
     const signal = new LazySignal()
     response.on("close", () => {
@@ -198,9 +199,9 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       }
       flights.add(flight)
       flight.done = serve(flight)
-      await flight.done
+      return flight.done
     } catch (error) {
-      refuse(request, response, await challenged(request, error), requestId)
+      return challenged(request, error).then((cause) => refuse(request, response, cause, requestId))
     }
   }
   const end = (which: (flight: Flight) => boolean): void => {

@@ -62,7 +62,8 @@ export const receive = (
       headers: { allow: "GET, POST, DELETE" },
     })
   }
-  return { ...facts, verb: method, targetName }
+  const { requestId, receivedAt, headers, origin, signal } = facts
+  return { requestId, receivedAt, verb: method, targetName, headers, origin, signal }
 }
 
 /**

@@ -7,7 +7,7 @@ import { checkHeaders } from "../mcp/mirrored-headers.ts"
 import type { ToolPolicies, ToolPolicy } from "../mcp/tool-policy.ts"
 import { type Era, withBatches } from "../mcp/versions.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { Admitted, Identified, Known, Permitted, Read } from "./pipeline.ts"
+import { type Admitted, type Identified, type Known, type Permitted, type Read, writable } from "./pipeline.ts"
 import { boundInitialize } from "./session/session.ts"
 
 const essential = (method: string, params: Params): Params => {
@@ -58,7 +58,10 @@ export const admit =
       })
     }
     checkScopes(target, input.identity, deps.metadataUrl?.(`/mcp/${input.targetName}`))
-    return { ...input, target, tools: deps.toolPolicyOf(target) }
+    const admitted = writable<Admitted>(input)
+    admitted.target = target
+    admitted.tools = deps.toolPolicyOf(target)
+    return admitted
   }
 
 const checkTool = (message: Message, tools: ToolPolicy | undefined): void => {
@@ -107,9 +110,14 @@ const isOpenStream = ({ verb }: Read, messages: readonly Message[]): boolean =>
 /** The only place where a request becomes permitted. */
 const grant = (input: Read, all: readonly Message[]): Permitted => {
   const messages = all.map(abridge)
-  const reading = input.reading && { ...input.reading, messages }
-  const facts = { reading, messages, era: eraOf(messages), openStream: isOpenStream(input, messages) }
-  return { ...input, ...facts } as unknown as Permitted
+  const permitted = writable<Permitted>(input)
+  const { reading } = input
+  // the reading's own messages hold all their parameters
+  if (reading !== undefined) permitted.reading = { ...reading, messages }
+  permitted.messages = messages
+  permitted.era = eraOf(messages)
+  permitted.openStream = isOpenStream(input, messages)
+  return permitted
 }
 
 /**

@@ -4,7 +4,7 @@ import { type Identity, ownerOf, type Purpose } from "../identity/identity.ts"
 import type { LogNames, SubjectKey } from "../identity/subject-key.ts"
 import type { Budget } from "../intake/bodies.ts"
 import { heavyBytes, type Turns } from "../intake/turns.ts"
-import { readMessages } from "../mcp/message.ts"
+import { type Reading, readMessages } from "../mcp/message.ts"
 import type { ToolPolicies } from "../mcp/tool-policy.ts"
 import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
@@ -24,6 +24,7 @@ import {
   type Placed,
   pipeline,
   type Read,
+  writable,
 } from "./pipeline.ts"
 import { permit } from "./policy.ts"
 import { findServer } from "./session/find-server.ts"
@@ -62,9 +63,14 @@ export const key = (deps: KeyingDeps) => {
   const withSession = (input: Permitted, session: MaybeOpen): Keyed | Promise<Keyed> => {
     const mode = modeOf(input, session)
     const subjectKey = deps.subjectKeyOf(input.target, input.identity, input.requestId)
-    if (subjectKey instanceof Promise)
-      return subjectKey.then((known) => ({ ...input, subjectKey: known, session, mode }))
-    return { ...input, subjectKey, session, mode }
+    const add = (known: SubjectKey): Keyed => {
+      const keyed = writable<Keyed>(input)
+      keyed.subjectKey = known
+      keyed.session = session
+      keyed.mode = mode
+      return keyed
+    }
+    return subjectKey instanceof Promise ? subjectKey.then(add) : add(subjectKey)
   }
   return (input: Permitted): Keyed | Promise<Keyed> => {
     const session = sessionOf(input, deps.sealer)
@@ -121,29 +127,42 @@ const identify =
     const { authorization } = input.headers
     const resource = `/mcp/${input.targetName}`
     const identity = authenticate({ authorization, purpose: "mcp", resource })
-    if (identity instanceof Promise) return identity.then((known) => ({ ...input, identity: known }))
-    return { ...input, identity }
+    const add = (known: Identity): Identified => {
+      const identified = writable<Identified>(input)
+      identified.identity = known
+      return identified
+    }
+    return identity instanceof Promise ? identity.then(add) : add(identity)
   }
+
+const addBody = (input: Admitted, body: Buffer | undefined, reading: Reading | undefined): Read => {
+  const read = writable<Read>(input)
+  read.body = body
+  read.reading = reading
+  return read
+}
 
 type Heavy = { readonly owner: string; readonly body: Buffer }
 
 const readHeavy = async (turns: Turns, input: Admitted, { owner, body }: Heavy): Promise<Read> => {
   if (turns.isSpent()) await turns.next(owner, input.signal)
-  return { ...input, body, reading: turns.measure(() => readMessages(body)) }
+  return addBody(
+    input,
+    body,
+    turns.measure(() => readMessages(body)),
+  )
 }
 
 const read =
   (turns: Turns) =>
   (input: Admitted, source: BodySource): Read | Promise<Read> => {
-    if (input.verb !== "POST") return { ...input, body: undefined, reading: undefined }
+    if (input.verb !== "POST") return addBody(input, undefined, undefined)
     checkMedia(input.headers)
     const owner = ownerOf(input.identity)
     return source
       .read(owner)
       .then((body) =>
-        body.length <= heavyBytes
-          ? { ...input, body, reading: readMessages(body) }
-          : readHeavy(turns, input, { owner, body }),
+        body.length <= heavyBytes ? addBody(input, body, readMessages(body)) : readHeavy(turns, input, { owner, body }),
       )
   }
 
@@ -163,12 +182,12 @@ type RequestPathParts = {
   readonly turns: Turns
 }
 
-/** Where a request's body comes from and its answer goes. */
-type Carrier = { readonly body: BodySource; readonly sink: AnswerSink }
-
 /** The path of requests, and what tests a server over the same path. */
 type RequestPath = {
-  readonly run: (incoming: Incoming, by: Carrier, seen: (known: Known) => void) => Promise<Answered>
+  /** From the incoming request to its server. A promise only if a step had to wait. */
+  readonly place: (incoming: Incoming, body: BodySource, seen: (known: Known) => void) => Placed | Promise<Placed>
+  /** Sends the placed request to its server, and the answer to `sink`; see {@link respond}. */
+  readonly answer: (placed: Placed, sink: AnswerSink) => Promise<Answered>
   readonly ask: AskServer
 }
 
@@ -206,10 +225,8 @@ export const buildRequestPath = (
   const { log } = telemetry
   const answer = respond({ exchange, placement, sealer, clock, log, silenceMs, isLeaving, toolsNow, turns })
   return {
-    run: (incoming, { body, sink }, seen) => {
-      const placed = steps.run(incoming, body, seen)
-      return placed instanceof Promise ? placed.then((known) => answer(known, sink)) : answer(placed, sink)
-    },
+    place: steps.run,
+    answer,
     ask: createTrial({ exchange, toolPolicyOf, toolsNow, turns, clock, publicUrl: options.publicUrl }),
   }
 }

@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer"
 import { AppError, isAppError } from "../errors.ts"
 import { scanBody, versionKey } from "./json-scan.ts"
 
@@ -34,7 +35,9 @@ const byteOrderMark = 0xfeff
 const methodPattern = /^[!-~]{1,256}$/
 const versionPattern = /^[0-9A-Za-z._-]{1,64}$/
 
-const decode = (bytes: Uint8Array): string => {
+const decode = (bytes: Buffer): string => {
+  // most bodies: a decoder takes three times as long to find out
+  if (isAscii(bytes)) return bytes.toString("latin1")
   let text: string
   try {
     text = decoder.decode(bytes)
@@ -95,8 +98,11 @@ const toMessage = (value: unknown): Message => {
   return { kind: hasId ? "request" : "notification", method, params, version: versionIn(params) }
 }
 
+/** V8 copies a shorter slice of a string, and refers to the string for a longer one. */
+const slicedFrom = 13
+
 /** A copy of the text: a JavaScript engine keeps a whole string in memory for as long as a slice of it. */
-const copy = (text: string): string => Buffer.from(text).toString()
+const copy = (text: string): string => (text.length < slicedFrom ? text : Buffer.from(text).toString())
 
 /** The id's source if an answer can repeat it: a string or a number. */
 const echoable = (idText: string | undefined): string | undefined => {
@@ -118,7 +124,7 @@ const refuse = (error: unknown, idText?: string): Reading => {
  * Reads the body of a POST strictly: a body that two parsers could understand differently is refused, because the
  * server will parse the same bytes again with its own parser. Faults are returned as `error`.
  */
-export const readMessages = (bytes: Uint8Array): Reading => {
+export const readMessages = (bytes: Buffer): Reading => {
   let idText: string | undefined
   try {
     const text = decode(bytes)

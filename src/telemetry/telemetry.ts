@@ -8,13 +8,20 @@ export const maxSeries = 1_000
 /** Upper bounds in seconds where a histogram names none: from a warm call to a slow start. */
 const defaultBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
+/** One text for a label set. */
+const keyOf = (names: readonly string[], labels: Labels): string => {
+  let key = ""
+  for (const name of names) key += `${labels[name] ?? ""}\0`
+  return key
+}
+
 /** Lets the first {@link maxSeries} label sets pass, and turns every value of a later one into `other`. */
 const boundLabels = (names: readonly string[]) => {
   const seen = new Set<string>()
   const other = Object.fromEntries(names.map((name) => [name, "other"]))
   return (labels: Labels | undefined): Labels => {
     if (labels === undefined || names.length === 0) return {}
-    const key = names.map((name) => labels[name] ?? "").join("\0")
+    const key = keyOf(names, labels)
     if (seen.has(key)) return labels
     if (seen.size >= maxSeries) return other
     seen.add(key)
@@ -44,11 +51,6 @@ type Sum = { readonly labels: Labels; by: number }
 const createSums = (names: readonly string[]) => {
   const sums = new Map<string, Sum>()
   const other: Sum = { labels: Object.fromEntries(names.map((name) => [name, "other"])), by: 0 }
-  const [only] = names
-  const keyOf = (labels: Labels): string =>
-    names.length === 1 && only !== undefined
-      ? (labels[only] ?? "")
-      : names.map((name) => labels[name] ?? "").join("\0")
   const begin = (key: string, labels: Labels): Sum => {
     if (sums.size >= maxSeries) return other
     const sum: Sum = { labels, by: 0 }
@@ -58,7 +60,7 @@ const createSums = (names: readonly string[]) => {
   return {
     add: (labels: Labels | undefined, by: number): void => {
       const own = labels === undefined || names.length === 0 ? {} : labels
-      const key = keyOf(own)
+      const key = keyOf(names, own)
       const sum = sums.get(key) ?? begin(key, own)
       sum.by += by
     },

@@ -96,7 +96,7 @@ export const bodyProperties: readonly FuzzProperty[] = [
   {
     name: "a refused body has a code of its own and echoes only an id that is one",
     property: fc.property(fc.oneof(fc.uint8Array(), nearly(bodies)), (bytes) => {
-      const { error, idText, messages: all } = readMessages(bytes)
+      const { error, idText, messages: all } = readMessages(Buffer.from(bytes))
       expect(error === undefined).toBe(all.length > 0)
       if (error === undefined) return
       expect(hasCode(error, "MalformedJson", "InvalidRequest", "InvalidParams")).toBe(true)

@@ -30,8 +30,8 @@ export type BodyPlan = {
 const noCodings: readonly string[] = ["", "identity", "none"]
 
 /** The Content-Encoding of a body as its server sent it; undefined if the body is not compressed. */
-export const codingOf = ({ "content-encoding": header = "" }: IncomingHttpHeaders): string | undefined =>
-  header.split(",").some((coding) => !noCodings.includes(coding.trim().toLowerCase())) ? header : undefined
+export const codingOf = ({ "content-encoding": header }: IncomingHttpHeaders): string | undefined =>
+  header?.split(",").some((coding) => !noCodings.includes(coding.trim().toLowerCase())) ? header : undefined
 
 const kindOf = ({ status, headers }: UpstreamAnswer): BodyKind => {
   const type = String(headers["content-type"] ?? "").toLowerCase()

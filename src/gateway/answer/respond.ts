@@ -8,7 +8,7 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { startSteps } from "../../signals/start.ts"
 import { type ExchangeDeps, exchange } from "../exchange.ts"
-import type { Answered, Exchanged, Placed } from "../pipeline.ts"
+import type { Answered, Ending, Exchanged, Placed } from "../pipeline.ts"
 import { type SessionSealer, targetUID } from "../session/session.ts"
 import { toClientHeaders } from "../wire/call-server.ts"
 import { dropBody, type UpstreamAnswer } from "../wire/upstream-answer.ts"
@@ -23,13 +23,16 @@ const initializeParams = ({ messages, target }: Placed): Params | undefined => {
   return message.method === "initialize" && message.params.protocolVersion !== undefined ? message.params : undefined
 }
 
-/** The session id that the client gets: the one it has, or a sealed new one. */
+/**
+ * The session id that the client gets: a sealed one, if the server names another session than the client's. Servers
+ * repeat the id with every answer, and clients need it once (MCP 2025-11-25, Session Management).
+ */
 const sessionFor = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string | undefined => {
   const { "mcp-session-id": header } = answer.headers
   // an empty id is no session: a client could not send it back (RFC 9110 §5.5 allows it, MCP's visible ASCII does not)
   if (header === undefined || header === "" || placed.era === "modern") return undefined
   const upstreamId = String(header)
-  if (placed.session !== undefined && upstreamId === placed.upstreamSession) return placed.session.sealed
+  if (placed.session !== undefined && upstreamId === placed.upstreamSession) return undefined
   const owner = { identity: placed.identity, targetUID: targetUID(placed.target) }
   return sealer.seal(owner, placed.placement, { upstreamId, initialize: initializeParams(placed) })
 }
@@ -48,9 +51,9 @@ const serverTiming = ({ timings = {}, waitedMs }: Placement): string | undefined
   return all.length === 0 ? undefined : all.map(({ name, ms }) => `${name};dur=${Math.round(ms)}`).join(", ")
 }
 
-/** The headers of every answer from upstream: request id, session id, Server-Timing. */
-const commonHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => {
-  const head = [requestIdHeader, placed.requestId]
+/** Adds the headers of every answer from upstream: request id, session id, Server-Timing. Throws UpstreamInvalid. */
+const addCommon = (head: string[], placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => {
+  head.push(requestIdHeader, placed.requestId)
   const session = sessionFor(placed, answer, sealer)
   if (session !== undefined) head.push("mcp-session-id", session)
   const timing = serverTiming(placed.placement)
@@ -60,7 +63,7 @@ const commonHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSeale
 
 /** The head of an answer without a body, as a flat list of names and values. Throws UpstreamInvalid. */
 const bodilessHead = (placed: Placed, answer: UpstreamAnswer, sealer: SessionSealer): string[] => [
-  ...commonHead(placed, answer, sealer),
+  ...addCommon([], placed, answer, sealer),
   ...(answer.status === 204 && placed.verb === "DELETE" ? [] : ["content-length", "0"]),
 ]
 
@@ -76,8 +79,8 @@ const headFor = (
   { kind, filter, type }: BodyPlan,
   sealer: SessionSealer,
 ): string[] => {
-  const head = toClientHeaders(answer.headers, type)
-  head.push(...commonHead(placed, answer, sealer), "x-content-type-options", "nosniff")
+  const head = addCommon(toClientHeaders(answer.headers, type), placed, answer, sealer)
+  head.push("x-content-type-options", "nosniff")
   const coding = codingOf(answer.headers)
   if (coding !== undefined) head.push("content-encoding", coding)
   const length = withoutBody.includes(answer.status) ? undefined : answer.headers["content-length"]
@@ -113,22 +116,22 @@ const checkStatus = (answer: UpstreamAnswer): void => {
   throw new AppError("UpstreamUnauthorized", { detail: "The server answered 401 to the gateway." })
 }
 
-type Relayed = Pick<Answered, "status" | "ending">
+/** What is written of an answer: its status, and how its body ends. */
+type Relayed = { readonly status: number; readonly ending: Ending | Promise<Ending> }
 
 /** Answers without the server's body. The body is still read, so that its connection can be used again. */
-const relayHead = async (
+const relayHead = (
   { sealer, clock }: RespondDeps,
   { placed, answer }: Exchanged,
   { sink, status }: { readonly sink: AnswerSink; readonly status: number },
-): Promise<Relayed> => {
+): Relayed => {
   sink.writeHead(status, bodilessHead(placed, answer, sealer))
   sink.end()
-  await dropBody(answer, clock)
-  return { status, ending: "complete" }
+  return { status, ending: dropBody(answer, clock).then(() => "complete") }
 }
 
-/** Passes head and body on. */
-const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink): Promise<Relayed> => {
+/** Passes head and body on. Throws, or rejects by its ending, only before anything was written. */
+const relay = (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink): Relayed => {
   const { placed, answer } = exchanged
   const { signal, placement } = placed
   checkStatus(answer)
@@ -153,7 +156,7 @@ const relay = async (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink):
     return { status, ending: "stopped" }
   }
   const body = needsPace(answer, plan) ? paced(answer, deps.turns, { owner: ownerOf(placed.identity), signal }) : answer
-  const ending = await pump(body, sink, {
+  const ending = pump(body, sink, {
     clock: deps.clock,
     writeHead,
     signal,
@@ -184,8 +187,8 @@ export const respond =
     const exchanged = await exchange(deps.exchange, first)
     const answeredAt = deps.clock.now()
     try {
-      const { status, ending } = await relay(deps, exchanged, sink)
-      return { status, ending, answeredAt, placed: exchanged.placed }
+      const { status, ending } = relay(deps, exchanged, sink)
+      return { status, ending: await ending, answeredAt, placed: exchanged.placed }
     } finally {
       exchanged.close()
     }

@@ -5,6 +5,7 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { Signal } from "../../waiting/in-progress.ts"
 import type { Ending } from "../pipeline.ts"
 import type { BodySink, UpstreamAnswer } from "../wire/upstream-answer.ts"
+import { lengthOf } from "./body-plan.ts"
 import type { FinalEvent } from "./final-event.ts"
 
 /** Where an answer goes: status and head once, then the body in pieces. Node's ServerResponse is one. */
@@ -100,6 +101,13 @@ class Passage implements BodySink {
   #isDone = false
   #isWaiting = false
   #isStarted = false
+  /** Bytes of the server's body that have not come yet, by its Content-Length; infinite without one, and for events. */
+  #left: number
+  /**
+   * The last piece of a body, held until the end, which comes in the same turn: head, piece and end in one write take
+   * less than in two.
+   */
+  #last: Buffer | undefined
 
   constructor(
     { answer, sink, options }: { answer: UpstreamAnswer; sink: AnswerSink; options: PumpOptions },
@@ -112,6 +120,7 @@ class Passage implements BodySink {
     this.#alive = options.events ? keepAlive(sink, options) : undefined
     this.#resolve = resolve
     this.#reject = reject
+    this.#left = (options.events ? undefined : lengthOf(answer)) ?? Number.POSITIVE_INFINITY
   }
 
   begin(): void {
@@ -125,6 +134,7 @@ class Passage implements BodySink {
   data(chunk: Buffer): boolean {
     if (this.#isDone) return true
     const { filter } = this.#options
+    this.#left -= chunk.length
     try {
       return this.#write(filter === undefined ? chunk : filter.push(chunk))
     } catch (error) {
@@ -146,7 +156,7 @@ class Passage implements BodySink {
     const isOver = this.#isResumable() || this.#answer.status >= 300
     const lastEvent = isOver ? undefined : finalEvent?.serverEnded()
     if (!this.#finish(lastEvent === undefined ? "complete" : "server gone")) return
-    if (lastEvent === undefined) this.#sink.end()
+    if (lastEvent === undefined) this.#sink.end(this.#last)
     else this.#endWith(lastEvent)
   }
 
@@ -232,10 +242,18 @@ class Passage implements BodySink {
     this.#alive?.wrote(chunk)
     finalEvent?.sent(chunk)
     this.#start()
-    if (this.#sink.write(chunk)) return true
+    const piece = this.#left === 0 ? this.#hold(chunk) : chunk
+    if (piece === undefined || this.#sink.write(piece)) return true
     if (!this.#isWaiting) this.#sink.once("drain", () => this.#resume())
     this.#isWaiting = true
     return false
+  }
+
+  /** Holds a last piece; returns the one before it. */
+  #hold(chunk: Buffer): Buffer | undefined {
+    const before = this.#last
+    this.#last = chunk
+    return before
   }
 
   #resume(): void {

@@ -195,17 +195,42 @@ export const connectionOptions: Pool.Options = {
   keepAliveTimeoutThreshold: keepAliveMarginMs,
 }
 
+const origins = new WeakMap<URL, string>()
+
+/** The origin of a server's address, remembered: a URL makes the text anew each time, for 0.2 KB of each request. */
+const originOf = (url: URL): string => {
+  const known = origins.get(url)
+  if (known !== undefined) return known
+  const { origin } = url
+  origins.set(url, origin)
+  return origin
+}
+
 const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 
+/** What becomes of an answer when its head is there; may throw. */
+type Judge = (answer: UpstreamAnswer) => UpstreamAnswer | Promise<UpstreamAnswer>
+
+const asItIs: Judge = (answer) => answer
+
+/** Sends the request. `judge` has no promise of its own: nearly all answers pass as they are. */
 const dispatch = (
   { pool, release }: Lease<Pool>,
   request: UpstreamRequest,
   path: string,
   clock: ClockPort,
+  judge: Judge = asItIs,
 ): Promise<UpstreamAnswer> =>
   new Promise((resolve, reject) => {
     const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
-    const waiting: Waiting = { resolve, reject, cancel: () => {} }
+    const judged = (answer: UpstreamAnswer): void => {
+      try {
+        resolve(judge(answer))
+      } catch (error) {
+        reject(error)
+      }
+    }
+    const waiting: Waiting = { resolve: judged, reject, cancel: () => {} }
     const exchange = new Exchange(waiting, release, request.signal)
     waiting.cancel = clock.timer(headersTimeout, () => exchange.expire())
     pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
@@ -224,19 +249,12 @@ const refuseRedirect = (answer: UpstreamAnswer): void => {
 export const createUpstream = (clock: ClockPort): Upstream => {
   const pools = createPools(openPool, clock)
   const detours = createDetours()
-  const ask = (request: UpstreamRequest, path: string): Promise<UpstreamAnswer> => {
-    const { instance, incarnation, url } = request.placement
-    return dispatch(
-      pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }),
-      request,
-      path,
-      clock,
-    )
-  }
+  const leaseFor = ({ placement: { instance, incarnation, url }, lane }: UpstreamRequest): Lease<Pool> =>
+    pools.lease({ instance, incarnation, origin: originOf(url), lane })
   const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
     await dropBody(redirect, clock)
     request.signal.throwIfAborted()
-    const answer = await ask(request, path)
+    const answer = await dispatch(leaseFor(request), request, path, clock)
     refuseRedirect(answer)
     detours.remember(request.placement, path)
     return answer
@@ -252,7 +270,7 @@ export const createUpstream = (clock: ClockPort): Upstream => {
     send: (request) => {
       if (request.signal.aborted) return Promise.reject(request.signal.reason)
       const path = detours.pathOf(request.placement)
-      return ask(request, path).then((answer) =>
+      return dispatch(leaseFor(request), request, path, clock, (answer) =>
         answer.status < 300 || answer.status >= 400 ? answer : redirected(request, answer, path),
       )
     },

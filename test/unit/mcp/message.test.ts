@@ -152,7 +152,7 @@ describe("whatever is sent", () => {
   test("bytes never make it throw, and a refusal has a code", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        const reading = readMessages(bytes)
+        const reading = readMessages(Buffer.from(bytes))
         expect(reading.error !== undefined || reading.messages.length > 0).toBe(true)
       }),
       { numRuns: 2_000 },

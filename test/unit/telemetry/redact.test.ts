@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { redactText } from "../../../src/telemetry/log.ts"
+import { redactText } from "../../../src/telemetry/redact.ts"
 
 const head = "eyJhbGciOiJIUzI1NiJ9"
 const jwt = `${head}.eyJzdWIiOiJhIn0.c2ln`
