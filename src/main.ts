@@ -37,7 +37,7 @@ const outputTo = (stream: NodeJS.WriteStream, write: Output["write"]): Output =>
   write,
 })
 
-const batch = createLineBatch((text) => void process.stderr.write(text))
+const batch = createLineBatch((bytes) => void process.stderr.write(bytes))
 process.once("exit", batch.flush)
 const isScreen = process.stderr.isTTY
 /** Standard error: in batches, except on a terminal. All that is written goes through it, and so keeps its order. */

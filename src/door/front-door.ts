@@ -91,7 +91,7 @@ export const httpServerOptions: ServerOptions = {
   maxHeaderSize: 32 * 1024,
   noDelay: true,
   // more than one piece of a server's answer: with less, each piece of 64 KiB paused its server until the next turn
-  highWaterMark: 256 * 1024,
+  highWaterMark: 128 * 1024,
 }
 
 /** What is served on the public port. */

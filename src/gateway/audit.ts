@@ -2,7 +2,7 @@ import { STATUS_CODES } from "node:http"
 import { type AppError, type ErrorCode, errorTable, isAppError } from "../errors.ts"
 import { createLogNames, type LogNames } from "../identity/subject-key.ts"
 import type { Message } from "../mcp/message.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
+import type { Counter, TelemetryPort } from "../ports/telemetry.ts"
 import type { Answered, Known } from "./pipeline.ts"
 
 /** Status logged and counted for a client that disconnected before its answer (nginx' convention). */
@@ -28,6 +28,10 @@ type RequestMetrics = {
   ended(): void
   count(request: Counted): void
 }
+
+/** The last labels and their number: most requests have those of the one before. */
+type Last = { readonly verb: string; readonly status: number; readonly code: string; readonly number: Ticker }
+type Ticker = ReturnType<Counter["of"]>
 
 const verbs: ReadonlySet<string> = new Set(["GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"])
 
@@ -63,12 +67,19 @@ const define = (telemetry: TelemetryPort) => ({
 /** Defines the metrics of requests. */
 const createRequestMetrics = (telemetry: TelemetryPort): RequestMetrics => {
   const metrics = define(telemetry)
+  let last: Last | undefined
+  const numberOf = (verb: string, status: number, code: string): Ticker => {
+    if (last?.verb === verb && last.status === status && last.code === code) return last.number
+    const number = metrics.requests.of({ verb, status: statusLabel(status), code })
+    last = { verb, status, code, number }
+    return number
+  }
   return {
     began: () => metrics.inFlight.inc(),
     ended: () => metrics.inFlight.inc(undefined, -1),
     count: ({ verb, status, error, seconds, failedEnding }) => {
       const label = verbs.has(verb) ? verb : "other"
-      metrics.requests.inc({ verb: label, status: statusLabel(status), code: error?.code ?? "" })
+      numberOf(label, status, error?.code ?? "").inc()
       if (seconds !== undefined) metrics.seconds.observe(seconds, { verb: label })
       const reason = error?.code.startsWith("Upstream") ? error.code : failedEnding
       if (reason !== undefined) metrics.upstreamErrors.inc({ reason })

@@ -145,17 +145,30 @@ const settleSession = async (deps: ExchangeDeps, sent: Sent, session: OpenSessio
   }
 }
 
-/** Counts an open call as use of its instance. When the call is sent to another instance, the use moves there. */
-const followUse = (deps: ExchangeDeps, { placement: first }: Placed) => {
-  const { placement, findServer } = deps
-  let end = placement.beginCall(first)
-  const findAgain: ExchangeDeps["findServer"] = async (input) => {
-    const placed = await findServer(input)
-    end()
-    end = placement.beginCall(placed.placement)
-    return placed
+/** An open call, which counts as use of its instance. When the call is sent to another instance, the use moves there. */
+class Use {
+  readonly #deps: ExchangeDeps
+  #end: () => void
+
+  constructor(deps: ExchangeDeps, { placement }: Placed) {
+    this.#deps = deps
+    this.#end = deps.placement.beginCall(placement)
   }
-  return { deps: (): ExchangeDeps => ({ ...deps, findServer: findAgain }), end: () => end() }
+
+  /** The same, with a findServer after which the use has moved. */
+  deps(): ExchangeDeps {
+    const findServer: ExchangeDeps["findServer"] = async (input) => {
+      const placed = await this.#deps.findServer(input)
+      this.end()
+      this.#end = this.#deps.placement.beginCall(placed.placement)
+      return placed
+    }
+    return { ...this.#deps, findServer }
+  }
+
+  end(): void {
+    this.#end()
+  }
 }
 
 /**
@@ -166,7 +179,7 @@ const followUse = (deps: ExchangeDeps, { placement: first }: Placed) => {
  */
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
   const isCall = first.verb === "POST" && !first.openStream
-  const use = isCall ? followUse(deps, first) : undefined
+  const use = isCall ? new Use(deps, first) : undefined
   let placed = first
   try {
     let answer: UpstreamAnswer

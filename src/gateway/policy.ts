@@ -21,7 +21,14 @@ const essential = (method: string, params: Params): Params => {
  * request that waits, or a call that runs for hours, must not hold.
  */
 const abridge = (message: Message): Message =>
-  message.kind === "response" ? message : { ...message, params: essential(message.method, message.params) }
+  message.kind === "response"
+    ? message
+    : {
+        kind: message.kind,
+        method: message.method,
+        params: essential(message.method, message.params),
+        version: message.version,
+      }
 
 type AdmissionDeps = {
   readonly targetNamed: (name: string) => MCPTarget | undefined

@@ -218,8 +218,10 @@ export const createAuthenticator = (options: {
     help: "Bearer tokens checked, by how they were recognised: static, cached, verified, unknown.",
     labels: ["result"],
   })
-  const counted = (result: string, verified: VerifiedToken, use: Use): Identity => {
-    checks.inc({ result })
+  const numberOf = (result: string) => checks.of({ result })
+  const numbers = { static: numberOf("static"), cached: numberOf("cached"), verified: numberOf("verified") }
+  const counted = (how: keyof typeof numbers, verified: VerifiedToken, use: Use): Identity => {
+    numbers[how].inc()
     return admit(verified, use, clock.now(), opening(verified, use))
   }
   const verify = async (token: string, key: string, use: Use): Promise<Identity> => {
@@ -239,16 +241,16 @@ export const createAuthenticator = (options: {
     const fixed = findStatic(sha256)
     return fixed === undefined ? verify(token, key, use) : counted("static", fixed, use)
   }
+  const challenge = (error: unknown, { resource }: Use): never => {
+    throw challenged(error, issuers?.resources.challenge(resource))
+  }
   return {
     authenticate: (use) => {
-      const challenge = (error: unknown) => {
-        throw challenged(error, issuers?.resources.challenge(use.resource))
-      }
       try {
         const identity = identify(use.authorization, use)
-        return identity instanceof Promise ? identity.catch(challenge) : identity
+        return identity instanceof Promise ? identity.catch((error: unknown) => challenge(error, use)) : identity
       } catch (error) {
-        return challenge(error)
+        return challenge(error, use)
       }
     },
   }

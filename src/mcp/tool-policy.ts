@@ -129,17 +129,35 @@ const maxNameLength = 1_024
  */
 const doubtful = /[\p{Cc}\p{Cs}]/u
 
+/** Most names whose decision is remembered by one policy, and their length in UTF-16 units: a server has few tools. */
+const rememberedNames = 1_000
+const longestRemembered = 128
+
+/** Remembers decisions by name. Once it is full, further names are decided each time. */
+const remembering = (decide: (name: string) => boolean): ((name: string) => boolean) => {
+  const decisions = new Map<string, boolean>()
+  return (name) => {
+    const known = decisions.get(name)
+    if (known !== undefined) return known
+    const decision = decide(name)
+    if (decisions.size < rememberedNames && name.length <= longestRemembered) decisions.set(name, decision)
+    return decision
+  }
+}
+
 const compile = ({ spec }: MCPTarget): ToolPolicy | undefined => {
   const { allow, deny = [] } = spec.tools ?? {}
   if (allow === undefined && deny.length === 0) return undefined
   const allowed = allow === undefined ? undefined : compileGlobs(allow)
   const denied = compileGlobs(deny)
   return {
-    allows: (tool) =>
-      tool.length <= maxNameLength &&
-      !doubtful.test(tool) &&
-      (allowed === undefined || allowed.match(tool)) &&
-      !denied.match(tool),
+    allows: remembering(
+      (tool) =>
+        tool.length <= maxNameLength &&
+        !doubtful.test(tool) &&
+        (allowed === undefined || allowed.match(tool)) &&
+        !denied.match(tool),
+    ),
     steps: (allowed?.steps ?? 0) + denied.steps,
   }
 }

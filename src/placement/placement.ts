@@ -55,8 +55,15 @@ export const createPlacementMetrics = (
     outcomes.inc({ outcome, phase })
     waits.observe((clock.now() - since) / 1_000, { outcome })
   }
+  /** The numbers of warm requests by phase, of which there are few. */
+  const warm = new Map<FoundPhase, ReturnType<typeof outcomes.of>>()
+  const warmIn = (phase: FoundPhase): ReturnType<typeof outcomes.of> => {
+    const known = warm.get(phase) ?? outcomes.of({ outcome: "warm", phase })
+    warm.set(phase, known)
+    return known
+  }
   return {
-    warm: (phase) => outcomes.inc({ outcome: "warm", phase }),
+    warm: (phase) => warmIn(phase).inc(),
     refused: (error) => outcomes.inc({ outcome: outcomeOf(error), phase: "None" }),
     timed: async (phase, task) => {
       const since = clock.now()

@@ -1,5 +1,14 @@
 import type { LogFields, Logger } from "../ports/telemetry.ts"
-import { createPlainFields, redactFields, redactInto, redactText } from "./redact.ts"
+import {
+  isSecretName,
+  maxItems,
+  maxText,
+  redactFields,
+  redactInto,
+  redactText,
+  rememberedNames,
+  suspicious,
+} from "./redact.ts"
 import { formatText, visible } from "./text-line.ts"
 
 /** How and where lines are written. */
@@ -20,6 +29,39 @@ const createTime = (): (() => string) => {
     if (now !== at) text = new Date(now).toISOString()
     at = now
     return text
+  }
+}
+
+/** JSON of printable ASCII, without escapes: nothing in its texts is spelled otherwise than it is written. */
+const harmless = /^[ -[\]-~]*$/
+
+/**
+ * Makes the function that returns fields as JSON, without braces, if they can be written as they are: short, plain, and
+ * without anything that a redaction could remove. Undefined if one of them must be read value by value
+ * ({@link redactInto}), or has one of the names that the line has already. Nearly every line can be written so: building
+ * it again without secrets took 1 µs of each request.
+ */
+const createPlainFields = (taken: readonly string[]) => {
+  const special = new Set(["__proto__", "level", "time", "message", ...taken])
+  /** Names that are harmless; our own lines have few. */
+  const known = new Set<string>()
+  const isHarmless = (name: string): boolean => {
+    if (known.has(name)) return true
+    if (special.has(name) || isSecretName(name)) return false
+    if (known.size < rememberedNames && name.length <= 64) known.add(name)
+    return true
+  }
+  return (fields: LogFields): string | undefined => {
+    let left = maxItems
+    for (const name in fields) {
+      const value = fields[name]
+      if (value === undefined) continue
+      if (left-- === 0 || !isHarmless(name)) return undefined
+      if (typeof value === "string" ? value.length > maxText : typeof value !== "number" && typeof value !== "boolean")
+        return undefined
+    }
+    const json = JSON.stringify(fields)
+    return harmless.test(json) && !suspicious.test(json) ? json.slice(1, -1) : undefined
   }
 }
 

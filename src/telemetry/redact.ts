@@ -1,5 +1,3 @@
-import type { LogFields } from "../ports/telemetry.ts"
-
 /** What is logged of an error. Never its `data`, `headers` or other properties: they may hold what a caller sent. */
 type ErrorFields = {
   readonly code?: string
@@ -111,11 +109,13 @@ const hideTokens = (run: string): string => {
 }
 
 const maxDepth = 5
-const maxItems = 50
-const maxText = 4_096
+/** Most fields of an object, and elements of a list, that are written. */
+export const maxItems = 50
+/** Most characters of a text that are written. */
+export const maxText = 4_096
 
 /** A part of every text from which something is removed: most texts have none, and are written as they are. */
-const suspicious = /eyJ|:\/\/|\b(?:Bearer|Basic)\s/i
+export const suspicious = /eyJ|:\/\/|\b(?:Bearer|Basic)\s/i
 
 /** `text` without credentials, at most 4,096 characters of it. */
 export const redactText = (text: string): string => {
@@ -126,11 +126,11 @@ export const redactText = (text: string): string => {
 }
 
 /** Most field names whose check is remembered: those of our own lines are few, those of foreign objects are not. */
-const rememberedNames = 1_000
+export const rememberedNames = 1_000
 const isSecret = new Map<string, boolean>()
 
 /** True if the value of a field with this name is never written. */
-const isSecretName = (name: string): boolean => {
+export const isSecretName = (name: string): boolean => {
   const known = isSecret.get(name)
   if (known !== undefined) return known
   const secret = secretNames.has(name.replace(/[-_]/g, "").toLowerCase())
@@ -172,28 +172,3 @@ const redactValue = (value: unknown, depth: number): unknown => {
 /** Fields of a line without secrets. This is the second protection: callers must not log secrets in the first place. */
 export const redactFields = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   redactEntries(fields, 0)
-
-/** JSON of printable ASCII, without escapes: nothing in its texts is spelled otherwise than it is written. */
-const harmless = /^[ -[\]-~]*$/
-
-/**
- * Makes the function that returns fields as JSON, without braces, if they can be written as they are: short, plain, and
- * without anything that a redaction could remove. Undefined if one of them must be read value by value
- * ({@link redactInto}), or has one of the names that the line has already. Nearly every line can be written so: building
- * it again without secrets took 1 µs of each request.
- */
-export const createPlainFields = (taken: readonly string[]) => {
-  const special = new Set(["__proto__", "level", "time", "message", ...taken])
-  return (fields: LogFields): string | undefined => {
-    let left = maxItems
-    for (const name in fields) {
-      const value = fields[name]
-      if (value === undefined) continue
-      if (left-- === 0 || special.has(name) || isSecretName(name)) return undefined
-      if (typeof value === "string" ? value.length > maxText : typeof value !== "number" && typeof value !== "boolean")
-        return undefined
-    }
-    const json = JSON.stringify(fields)
-    return harmless.test(json) && !suspicious.test(json) ? json.slice(1, -1) : undefined
-  }
-}

@@ -51,22 +51,23 @@ type Sum = { readonly labels: Labels; by: number }
 const createSums = (names: readonly string[]) => {
   const sums = new Map<string, Sum>()
   const other: Sum = { labels: Object.fromEntries(names.map((name) => [name, "other"])), by: 0 }
+  const none: Sum = { labels: {}, by: 0 }
   const begin = (key: string, labels: Labels): Sum => {
     if (sums.size >= maxSeries) return other
     const sum: Sum = { labels, by: 0 }
     sums.set(key, sum)
     return sum
   }
+  const of = (labels: Labels | undefined): Sum => {
+    if (labels === undefined || names.length === 0) return none
+    const key = keyOf(names, labels)
+    return sums.get(key) ?? begin(key, labels)
+  }
   return {
-    add: (labels: Labels | undefined, by: number): void => {
-      const own = labels === undefined || names.length === 0 ? {} : labels
-      const key = keyOf(names, own)
-      const sum = sums.get(key) ?? begin(key, own)
-      sum.by += by
-    },
+    of,
     /** Passes on what was added since the last time. */
     drain: (take: (labels: Labels, by: number) => void): void => {
-      for (const sum of [...sums.values(), other]) {
+      for (const sum of [...sums.values(), other, none]) {
         if (sum.by !== 0) take(sum.labels, sum.by)
         sum.by = 0
       }
@@ -88,7 +89,19 @@ const makers = (registry: Registry): Omit<TelemetryPort, "log" | "metrics"> => (
       sums.drain((labels, by) => this.inc(labels, by))
     }
     new Counter({ ...shared(registry, definition), collect })
-    return { inc: (labels, by = 1) => sums.add(labels, by) }
+    return {
+      inc: (labels, by = 1) => {
+        sums.of(labels).by += by
+      },
+      of: (labels) => {
+        const sum = sums.of(labels)
+        return {
+          inc: (by = 1) => {
+            sum.by += by
+          },
+        }
+      },
+    }
   }),
   gauge: once((definition) => {
     const sums = createSums(definition.labels ?? [])
@@ -103,7 +116,9 @@ const makers = (registry: Registry): Omit<TelemetryPort, "log" | "metrics"> => (
         drain(metric)
         metric.set(bound(labels), value)
       },
-      inc: (labels, by = 1) => sums.add(labels, by),
+      inc: (labels, by = 1) => {
+        sums.of(labels).by += by
+      },
     }
   }),
   reading: (definition, read) => {

@@ -20,7 +20,7 @@ export const quietTelemetry = (): TelemetryPort & { readonly lines: KeptLine[] }
   return {
     lines,
     log: logger({}),
-    counter: () => ({ inc: () => {} }),
+    counter: () => ({ inc: () => {}, of: () => ({ inc: () => {} }) }),
     gauge: () => ({ set: () => {}, inc: () => {} }),
     reading: () => {},
     histogram: () => ({ observe: () => {} }),

@@ -33,9 +33,6 @@ const passes = (name: string, mirrored: Mirrored): boolean =>
   ((mirrored === "message" || mirrored === "call") && repeating.has(name)) ||
   (mirrored === "call" && name.startsWith(paramPrefix))
 
-/** Response headers that reach the client as they are; everything else of the server's answer is dropped. */
-const toClient: readonly string[] = ["content-type", "retry-after", "allow"]
-
 /** Request headers that a browser may send, besides `Mcp-Param-*`. */
 const corsRequestHeaders: ReadonlySet<string> = new Set([
   ...toUpstream,
@@ -92,37 +89,38 @@ export const toUpstreamHeaders = (
      */
     readonly mirrored?: Mirrored
     /** Headers of identityHeadersFor, for servers that get them. */
-    readonly identity?: readonly string[]
+    readonly identity?: readonly string[] | undefined
   },
 ): string[] => {
   const dropped = connectionNames(headers.connection)
-  const list: string[] = []
+  const { address, host, protocol } = facts.origin
+  const list = ["accept-encoding", "identity", "x-forwarded-for", address]
+  list.push("x-forwarded-host", host, "x-forwarded-proto", protocol)
+  if (facts.accept !== undefined) list.push("accept", facts.accept)
+  if (facts.host !== undefined) list.push("host", facts.host)
+  if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
+  if (facts.identity !== undefined) list.push(...facts.identity)
   for (const name in headers) {
     if (!passes(name, facts.mirrored ?? "none") || (name === "accept" && facts.accept !== undefined)) continue
     const value = headers[name]
     if (value === undefined || dropped.has(name)) continue
     list.push(name, Array.isArray(value) ? value.join(", ") : value)
   }
-  if (facts.accept !== undefined) list.push("accept", facts.accept)
-  list.push("accept-encoding", "identity")
-  if (facts.host !== undefined) list.push("host", facts.host)
-  if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
-  const { address, host, protocol } = facts.origin
-  list.push(...(facts.identity ?? []))
-  list.push("x-forwarded-for", address, "x-forwarded-host", host, "x-forwarded-proto", protocol)
   return list
 }
 
 /**
- * The headers of the server's answer that the client gets, as a flat list of names and values. `type`: the Content-Type
- * instead of the server's.
+ * The headers of the server's answer that the client gets as they are, as a flat list of names and values: Content-Type,
+ * Retry-After and Allow; everything else is dropped. `type`: the Content-Type instead of the server's.
  */
 export const toClientHeaders = (headers: IncomingHttpHeaders, type?: string): string[] => {
+  const { "content-type": own, "retry-after": after, allow } = headers
   const list: string[] = []
-  for (const name of toClient) {
-    const value = name === "content-type" && type !== undefined ? type : headers[name]
-    if (value !== undefined) list.push(name, Array.isArray(value) ? value.join(", ") : value)
-  }
+  const contentType = type ?? own
+  // by name, not in a loop: V8 reads a property of a varying name several times more slowly
+  if (contentType !== undefined) list.push("content-type", contentType)
+  if (after !== undefined) list.push("retry-after", after)
+  if (allow !== undefined) list.push("allow", allow)
   return list
 }
 
@@ -165,11 +163,12 @@ export const identityHeaders = ({ issuer, subject, email, groups, roles }: Ident
   list(roles),
 ]
 
-const none: readonly string[] = []
-
 /** {@link identityHeaders} of the caller if the target asks for them. */
-const identityHeadersFor = ({ target, identity }: Pick<Admitted, "target" | "identity">): readonly string[] =>
-  target.spec.identityHeaders === true ? identityHeaders(identity) : none
+const identityHeadersFor = ({
+  target,
+  identity,
+}: Pick<Admitted, "target" | "identity">): readonly string[] | undefined =>
+  target.spec.identityHeaders === true ? identityHeaders(identity) : undefined
 
 /** A request to a server, without its caller. */
 type ServerCall = {

@@ -21,8 +21,8 @@ type PoolKey = {
   readonly lane: "call" | "stream"
 }
 
-/** A pool that is in use until released. */
-export type Lease<P> = { readonly pool: P; readonly release: () => void }
+/** A pool that is in use until released, once for each {@link Pools.lease}. */
+export type Lease<P> = { readonly pool: P; release(): void }
 
 /** Connection pools: one per incarnation (and address, and lane), closed when the next incarnation appears. */
 type Pools<P> = {
@@ -34,7 +34,7 @@ type Pools<P> = {
 const sweepMs = 30_000
 const idleMs = 60_000
 
-type Entry<P> = { readonly pool: P; active: number; usedAt: number }
+type Entry<P> = Lease<P> & { active: number; usedAt: number }
 /** The pools of an instance, all of them for its newest incarnation. */
 type Group<P> = { readonly incarnation: string; readonly entries: Map<string, Entry<P>> }
 
@@ -72,23 +72,29 @@ export const createPools = <P extends Pool>(open: (origin: string) => P, clock: 
     cancelSweep ??= clock.timer(sweepMs, sweep)
     return group
   }
+  /** The entry is the lease of all who use it: an object for each of them was garbage of each request. */
+  const openEntry = (origin: string): Entry<P> => {
+    const entry: Entry<P> = {
+      pool: open(origin),
+      active: 0,
+      usedAt: 0,
+      release: () => {
+        entry.active--
+        entry.usedAt = clock.now()
+      },
+    }
+    return entry
+  }
   const lease = (key: PoolKey): Lease<P> => {
     const { entries } = groupOf(key)
     const name = key.lane === "call" ? key.origin : `${key.origin} ${key.lane}`
     let entry = entries.get(name)
     if (entry === undefined) {
-      entry = { pool: open(key.origin), active: 0, usedAt: 0 }
+      entry = openEntry(key.origin)
       entries.set(name, entry)
     }
-    const used = entry
-    used.active++
-    return {
-      pool: used.pool,
-      release: () => {
-        used.active--
-        used.usedAt = clock.now()
-      },
-    }
+    entry.active++
+    return entry
   }
   const close = async (): Promise<void> => {
     cancelSweep?.()

@@ -59,21 +59,23 @@ const maxEarlyBytes = 64 * 2 ** 10
 
 const aborted = (): DOMException => new DOMException("The exchange was ended.", "AbortError")
 
-/** Who waits for the head of an answer. */
-type Waiting = {
-  readonly resolve: (answer: UpstreamAnswer) => void
-  readonly reject: (error: unknown) => void
-  /** Cancels the limit of this wait. */
-  cancel: () => void
-}
+/** What becomes of an answer when its head is there; may throw. */
+type Judge = (answer: UpstreamAnswer) => UpstreamAnswer | Promise<UpstreamAnswer>
+
+const asItIs: Judge = (answer) => answer
+
+/** What an exchange uses until it ends. */
+type Means = { readonly lease: Lease<Pool>; readonly signal: Signal; readonly judge: Judge }
 
 /** One exchange with a server: undici's handler on one side, the answer on the other; released exactly once. */
 class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   status = 0
   headers: IncomingHttpHeaders = {}
-  readonly #waiting: Waiting
-  readonly #release: () => void
-  readonly #signal: Signal
+  readonly #means: Means
+  readonly #resolve: (answer: UpstreamAnswer | Promise<UpstreamAnswer>) => void
+  readonly #reject: (error: unknown) => void
+  /** Cancels the limit of the wait for the head. */
+  #cancel = () => {}
   readonly #onAbort = () => this.abort()
   #controller: Dispatcher.DispatchController | undefined
   #sink: BodySink | undefined
@@ -83,11 +85,25 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   #aborted = false
   #error: unknown
 
-  constructor(waiting: Waiting, release: () => void, signal: Signal) {
-    this.#waiting = waiting
-    this.#release = release
-    this.#signal = signal
-    signal.addEventListener("abort", this.#onAbort)
+  constructor(
+    means: Means,
+    resolve: (answer: UpstreamAnswer | Promise<UpstreamAnswer>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#means = means
+    this.#resolve = resolve
+    this.#reject = reject
+    means.signal.addEventListener("abort", this.#onAbort)
+  }
+
+  /**
+   * Ends the exchange unless the head of the answer arrives in time: undici's own timeout restarts with each 1xx of a
+   * server.
+   */
+  limit(clock: ClockPort, ms: number): void {
+    this.#cancel = clock.timer(ms, () => {
+      if (this.status === 0) this.#fail(tooSlow())
+    })
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -100,8 +116,8 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     try {
       this.headers = singleHeaders(headers)
       this.status = status
-      this.#waiting.cancel()
-      this.#waiting.resolve(this)
+      this.#cancel()
+      this.#resolve(this.#means.judge(this))
     } catch (error) {
       this.#fail(error)
     }
@@ -125,7 +141,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     if (!this.#settle("failed")) return
     this.#error = this.#aborted ? this.#reason() : error
     if (this.status > 0) this.#sink?.fail(this.#error)
-    else this.#reject(this.#aborted ? this.#error : toFailure(error, this.#controller !== undefined))
+    else this.#refuse(this.#aborted ? this.#error : toFailure(error, this.#controller !== undefined))
   }
 
   consume(sink: BodySink): void {
@@ -147,37 +163,30 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
     if (this.#state !== "open" || this.#aborted) return
     this.#aborted = true
     // still connecting: reject now, and abort undici's request when it has a connection (onRequestStart)
-    if (this.#controller === undefined) this.#reject(this.#reason())
+    if (this.#controller === undefined) this.#refuse(this.#reason())
     else this.#controller.abort(aborted())
   }
 
-  /**
-   * Ends the exchange unless the head of the answer has arrived: undici's own timeout restarts with each 1xx of a
-   * server.
-   */
-  expire(): void {
-    if (this.status === 0) this.#fail(tooSlow())
-  }
-
-  #reject(error: unknown): void {
-    this.#waiting.cancel()
-    this.#waiting.reject(error)
+  #refuse(error: unknown): void {
+    this.#cancel()
+    this.#reject(error)
   }
 
   #fail(error: unknown): void {
-    this.#reject(error)
+    this.#refuse(error)
     this.abort()
   }
 
   #reason(): unknown {
-    return this.#signal.aborted ? this.#signal.reason : aborted()
+    const { signal } = this.#means
+    return signal.aborted ? signal.reason : aborted()
   }
 
   #settle(state: "ended" | "failed"): boolean {
     if (this.#state !== "open") return false
     this.#state = state
-    this.#signal.removeEventListener("abort", this.#onAbort)
-    this.#release()
+    this.#means.signal.removeEventListener("abort", this.#onAbort)
+    this.#means.lease.release()
     return true
   }
 }
@@ -208,32 +217,13 @@ const originOf = (url: URL): string => {
 
 const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 
-/** What becomes of an answer when its head is there; may throw. */
-type Judge = (answer: UpstreamAnswer) => UpstreamAnswer | Promise<UpstreamAnswer>
-
-const asItIs: Judge = (answer) => answer
-
-/** Sends the request. `judge` has no promise of its own: nearly all answers pass as they are. */
-const dispatch = (
-  { pool, release }: Lease<Pool>,
-  request: UpstreamRequest,
-  path: string,
-  clock: ClockPort,
-  judge: Judge = asItIs,
-): Promise<UpstreamAnswer> =>
+/** Sends the request; resolves with what `means.judge` makes of the answer. */
+const dispatch = (means: Means, request: UpstreamRequest, path: string, clock: ClockPort): Promise<UpstreamAnswer> =>
   new Promise((resolve, reject) => {
     const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
-    const judged = (answer: UpstreamAnswer): void => {
-      try {
-        resolve(judge(answer))
-      } catch (error) {
-        reject(error)
-      }
-    }
-    const waiting: Waiting = { resolve: judged, reject, cancel: () => {} }
-    const exchange = new Exchange(waiting, release, request.signal)
-    waiting.cancel = clock.timer(headersTimeout, () => exchange.expire())
-    pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
+    const exchange = new Exchange(means, resolve, reject)
+    exchange.limit(clock, headersTimeout)
+    means.lease.pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
   })
 
 const refuseRedirect = (answer: UpstreamAnswer): void => {
@@ -249,12 +239,18 @@ const refuseRedirect = (answer: UpstreamAnswer): void => {
 export const createUpstream = (clock: ClockPort): Upstream => {
   const pools = createPools(openPool, clock)
   const detours = createDetours()
-  const leaseFor = ({ placement: { instance, incarnation, url }, lane }: UpstreamRequest): Lease<Pool> =>
-    pools.lease({ instance, incarnation, origin: originOf(url), lane })
+  const meansFor = (
+    { placement: { instance, incarnation, url }, lane, signal }: UpstreamRequest,
+    judge: Judge,
+  ): Means => ({
+    lease: pools.lease({ instance, incarnation, origin: originOf(url), lane }),
+    signal,
+    judge,
+  })
   const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
     await dropBody(redirect, clock)
     request.signal.throwIfAborted()
-    const answer = await dispatch(leaseFor(request), request, path, clock)
+    const answer = await dispatch(meansFor(request, asItIs), request, path, clock)
     refuseRedirect(answer)
     detours.remember(request.placement, path)
     return answer
@@ -270,9 +266,10 @@ export const createUpstream = (clock: ClockPort): Upstream => {
     send: (request) => {
       if (request.signal.aborted) return Promise.reject(request.signal.reason)
       const path = detours.pathOf(request.placement)
-      return dispatch(leaseFor(request), request, path, clock, (answer) =>
-        answer.status < 300 || answer.status >= 400 ? answer : redirected(request, answer, path),
-      )
+      // nearly all answers pass as they are, so they get no promise of their own for it
+      const judge: Judge = (answer) =>
+        answer.status < 300 || answer.status >= 400 ? answer : redirected(request, answer, path)
+      return dispatch(meansFor(request, judge), request, path, clock)
     },
     close: pools.close,
   }

@@ -6,7 +6,7 @@ afterEach(() => void vi.useRealTimers())
 
 const capture = () => {
   const written: string[] = []
-  return { written, batch: createLineBatch((text) => void written.push(text)) }
+  return { written, batch: createLineBatch((bytes) => void written.push(bytes.toString())) }
 }
 
 test("lines are written together, in their order, 10 ms after the first one", () => {
@@ -47,4 +47,22 @@ test("a flush writes what is held, and nothing if nothing is", () => {
   batch.flush()
   batch.flush()
   expect(written).toEqual(["a\n"])
+})
+
+test("a line that would not fit is written after those before it, and a longer one than a batch as it is", () => {
+  const { written, batch } = capture()
+  const long = `${"é".repeat(10_000)}\n`
+  batch.write("a\n")
+  batch.write("x".repeat(16_383))
+  expect(written).toEqual(["a\n"])
+  batch.write(long)
+  expect(written).toEqual(["a\n", "x".repeat(16_383), long])
+})
+
+test("no character is lost at any length of a line", () => {
+  const { written, batch } = capture()
+  const lines = Array.from({ length: 200 }, (_, at) => `${"é€😀x".repeat(at)}\n`)
+  for (const line of lines) batch.write(line)
+  batch.flush()
+  expect(written.join("")).toBe(lines.join(""))
 })

@@ -31,6 +31,7 @@ const world = async (deps: Partial<KubeClusterDeps> = {}) => {
   const telemetry = quietTelemetry()
   const counted: string[] = []
   const counter = ({ name }: { name: string }) => ({
+    of: () => ({ inc: () => {} }),
     inc: (labels: Readonly<Record<string, string>> = {}) => {
       if (name === "rest_client_requests_total") counted.push(`${labels.method} ${labels.code}`)
     },

@@ -28,13 +28,13 @@ describe("to the server", () => {
       "x-real-ip": "d",
       te: "e",
     }
-    expect(pairs(toUpstreamHeaders(headers, { session: undefined, origin }))).toEqual([["accept", "a"], ...ours])
+    expect(pairs(toUpstreamHeaders(headers, { session: undefined, origin }))).toEqual([...ours, ["accept", "a"]])
   })
 
   test("goes nothing that Connection names", () => {
     const headers = { connection: "close, MCP-Method", "mcp-method": "x", "mcp-name": "y" }
     const facts = { session: undefined, origin, mirrored: "message" } as const
-    expect(pairs(toUpstreamHeaders(headers, facts))).toEqual([["mcp-name", "y"], ...ours])
+    expect(pairs(toUpstreamHeaders(headers, facts))).toEqual([...ours, ["mcp-name", "y"]])
   })
 
   test("go headers that repeat the body only where they were compared with it", () => {
