@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer"
 import { type AppError, isAppError, toAppError } from "../../errors.ts"
 import { comment, endsBetweenEvents, hasEventId, tailAfter } from "../../mcp/sse.ts"
 import type { BodyFilter } from "../../mcp/tool-filter.ts"
@@ -22,6 +23,7 @@ export type AnswerSink = {
   write(piece: Buffer | string): boolean
   once(event: "drain", listener: () => void): unknown
   end(piece?: Buffer | string): unknown
+  end(piece: string, encoding: "latin1"): unknown
   /** Cuts the connection, so that the client does not take a part of the body for the whole. */
   destroy(): unknown
 }
@@ -90,6 +92,9 @@ const stopReason = ({ reason }: Signal): AppError | undefined => (isAppError(rea
 
 type Alive = ReturnType<typeof keepAlive>
 
+/** Longest piece that is written as a string, bytes: a copy of it takes less than what it saves. */
+const shortBytes = 4_096
+
 /** One answer on its way to the client. A class: as closures, its parts took 1 µs of every call to make. */
 class Passage implements BodySink {
   readonly #answer: UpstreamAnswer
@@ -156,7 +161,7 @@ class Passage implements BodySink {
     const isOver = this.#isResumable() || this.#answer.status >= 300
     const lastEvent = isOver ? undefined : finalEvent?.serverEnded()
     if (!this.#finish(lastEvent === undefined ? "complete" : "server gone")) return
-    if (lastEvent === undefined) this.#sink.end(this.#last)
+    if (lastEvent === undefined) this.#endBody()
     else this.#endWith(lastEvent)
   }
 
@@ -247,6 +252,13 @@ class Passage implements BodySink {
     if (!this.#isWaiting) this.#sink.once("drain", () => this.#resume())
     this.#isWaiting = true
     return false
+  }
+
+  /** Node writes head and body as one string, if the body is one: that takes 1 µs less than a list of two buffers. */
+  #endBody(): void {
+    const last = this.#last
+    if (last === undefined || last.length > shortBytes || !isAscii(last)) this.#sink.end(last)
+    else this.#sink.end(last.toString("latin1"), "latin1")
   }
 
   /** Holds a last piece; returns the one before it. */

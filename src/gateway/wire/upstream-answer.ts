@@ -85,7 +85,6 @@ export const toFailure = (error: unknown, started: boolean): AppError => {
     const detail = "The server does not accept connections."
     return new AppError("UpstreamUnreachable", { detail, data: { phase: "connect" }, cause: error })
   }
-  if (code === "UND_ERR_HEADERS_TIMEOUT") return tooSlow()
   if (isNoHTTP(error, code)) {
     const detail = "The server's answer is not valid HTTP."
     return new AppError("UpstreamInvalid", { detail, data: { phase: "head" }, cause: error })

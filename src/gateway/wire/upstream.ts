@@ -192,13 +192,14 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
 }
 
 /**
- * Options of the connections to servers. The silence of a body has no limit. The limit for the head of an answer is set
- * with each request, because undici's default would end a call after five minutes.
+ * Options of the connections to servers. The silence of a body has no limit. The limit for the head of an answer is that
+ * of each exchange, because undici's default would end a call after five minutes.
  */
 export const connectionOptions: Pool.Options = {
   pipelining: 1,
   connect: { timeout: connectTimeoutMs },
   bodyTimeout: 0,
+  headersTimeout: 0,
   keepAliveTimeout: keepAliveMs,
   keepAliveMaxTimeout: longestKeepAliveMs,
   keepAliveTimeoutThreshold: keepAliveMarginMs,
@@ -220,10 +221,10 @@ const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 /** Sends the request; resolves with what `means.judge` makes of the answer. */
 const dispatch = (means: Means, request: UpstreamRequest, path: string, clock: ClockPort): Promise<UpstreamAnswer> =>
   new Promise((resolve, reject) => {
-    const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
+    const { verb: method, headers, body = null, headersTimeoutMs } = request
     const exchange = new Exchange(means, resolve, reject)
-    exchange.limit(clock, headersTimeout)
-    means.lease.pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
+    exchange.limit(clock, headersTimeoutMs)
+    means.lease.pool.dispatch({ path, method, headers, body }, exchange)
   })
 
 const refuseRedirect = (answer: UpstreamAnswer): void => {
