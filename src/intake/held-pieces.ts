@@ -8,6 +8,8 @@ export type HeldPieces = {
   add(piece: Buffer): void
   /** Returns all bytes as one buffer, and empties the list. */
   take(): Buffer
+  /** Holds none of them any more. */
+  clear(): void
 }
 
 /** A smaller piece is copied: in a list, each piece costs some 200 bytes. */
@@ -29,6 +31,11 @@ export const createHeldPieces = (): HeldPieces => {
   const listSmall = (): void => {
     if (small.length > 0) list.push(small.take())
   }
+  const empty = (): readonly Buffer[] => {
+    listSmall()
+    length = 0
+    return list.splice(0)
+  }
   return {
     get length() {
       return length
@@ -40,10 +47,9 @@ export const createHeldPieces = (): HeldPieces => {
       list.push(piece)
     },
     take: () => {
-      listSmall()
-      const [first, ...others] = list.splice(0)
-      length = 0
+      const [first, ...others] = empty()
       return first === undefined ? Buffer.alloc(0) : others.length === 0 ? first : Buffer.concat([first, ...others])
     },
+    clear: () => void empty(),
   }
 }

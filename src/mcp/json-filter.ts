@@ -131,7 +131,12 @@ const filterLong = (policy: ToolPolicy): BodyFilter => {
       }
       return unsent((strict ?? turnStrict()).push(chunk))
     },
-    end: () => (strict === undefined ? nothing : unsent(strict.end())),
+    end: () => {
+      if (strict !== undefined) return unsent(strict.end())
+      // now, since the objects of a finished call may be collected much later
+      passed.clear()
+      return nothing
+    },
   }
 }
 

@@ -67,6 +67,13 @@ type Waiting = {
   cancel: () => void
 }
 
+type ExchangeOptions = {
+  readonly release: () => void
+  readonly signal: Signal
+  /** Called with the bytes of each piece of a body. */
+  readonly read: (bytes: number) => void
+}
+
 /** One exchange with a server: undici's handler on one side, the answer on the other; released exactly once. */
 class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   status = 0
@@ -74,6 +81,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   readonly #waiting: Waiting
   readonly #release: () => void
   readonly #signal: Signal
+  readonly #read: (bytes: number) => void
   readonly #onAbort = () => this.abort()
   #controller: Dispatcher.DispatchController | undefined
   #sink: BodySink | undefined
@@ -83,8 +91,9 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   #aborted = false
   #error: unknown
 
-  constructor(waiting: Waiting, release: () => void, signal: Signal) {
+  constructor(waiting: Waiting, { release, signal, read }: ExchangeOptions) {
     this.#waiting = waiting
+    this.#read = read
     this.#release = release
     this.#signal = signal
     signal.addEventListener("abort", this.#onAbort)
@@ -108,6 +117,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#read(chunk.length)
     if (this.#sink !== undefined) {
       if (!this.#sink.data(chunk)) controller.pause()
       return
@@ -197,16 +207,18 @@ export const connectionOptions: Pool.Options = {
 
 const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
 
+type UpstreamOptions = Pick<ExchangeOptions, "read"> & { readonly clock: ClockPort }
+
 const dispatch = (
   { pool, release }: Lease<Pool>,
   request: UpstreamRequest,
   path: string,
-  clock: ClockPort,
+  { clock, read }: UpstreamOptions,
 ): Promise<UpstreamAnswer> =>
   new Promise((resolve, reject) => {
     const { verb: method, headers, body = null, headersTimeoutMs: headersTimeout } = request
     const waiting: Waiting = { resolve, reject, cancel: () => {} }
-    const exchange = new Exchange(waiting, release, request.signal)
+    const exchange = new Exchange(waiting, { release, signal: request.signal, read })
     waiting.cancel = clock.timer(headersTimeout, () => exchange.expire())
     pool.dispatch({ path, method, headers, body, headersTimeout }, exchange)
   })
@@ -220,18 +232,19 @@ const refuseRedirect = (answer: UpstreamAnswer): void => {
   }
 }
 
-/** Creates the upstream: connections are kept per incarnation and never survive it. */
-export const createUpstream = (clock: ClockPort): Upstream => {
+/**
+ * Creates the upstream: connections are kept per incarnation and never survive it. `read` is called with the bytes of
+ * each piece of a body; default: nobody.
+ */
+export const createUpstream = (clock: ClockPort, read: (bytes: number) => void = () => {}): Upstream => {
   const pools = createPools(openPool, clock)
   const detours = createDetours()
   const ask = (request: UpstreamRequest, path: string): Promise<UpstreamAnswer> => {
     const { instance, incarnation, url } = request.placement
-    return dispatch(
-      pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }),
-      request,
-      path,
+    return dispatch(pools.lease({ instance, incarnation, origin: url.origin, lane: request.lane }), request, path, {
       clock,
-    )
+      read,
+    })
   }
   const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
     await dropBody(redirect, clock)

@@ -14,6 +14,9 @@ describe("held pieces", () => {
     expect(held.take()).toHaveLength(0)
     held.add(Buffer.from("again"))
     expect(held.take().toString()).toBe("again")
+    for (const piece of pieces) held.add(piece)
+    held.clear()
+    expect([held.length, held.take()]).toEqual([0, Buffer.alloc(0)])
   })
 
   test("are not copied if they are large", () => {
