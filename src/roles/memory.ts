@@ -1,6 +1,6 @@
 /** What a program does about its memory while its role runs: V8 by itself collects no garbage while nothing happens. */
 import { collectGarbage } from "../adapters/system/garbage.ts"
-import { boundYoungSpace } from "../adapters/system/young-space.ts"
+import { boundHeapGrowth } from "../adapters/system/heap-growth.ts"
 import type { RunningRole } from "./role.ts"
 
 /** How the process stands. */
@@ -47,7 +47,7 @@ export const keepMemorySmall = ({ ready }: Pick<RunningRole, "ready">): void => 
     const busy = (user + system) / (lookMs * 1_000)
     if (isLittered({ used: process.memoryUsage().heapUsed, kept, busy })) collect()
   }
-  boundYoungSpace()
+  boundHeapGrowth()
   // also before the first load: V8 lets a heap that was never collected grow without a limit that fits it
   ready.then(collect, () => {})
   setInterval(look, lookMs).unref()

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { expect, test } from "vitest"
-import { growthFactor } from "../../../../src/adapters/system/young-space.ts"
+import { growthFactor } from "../../../../src/adapters/system/heap-growth.ts"
 
 const mebibyte = 2 ** 20
 
@@ -14,8 +14,8 @@ test("the space may double until its halves have 8 MiB", () => {
 /** A program under load: many objects live for a while, in each turn of the event loop. Prints its young space in MiB. */
 const program = (bound: boolean) => `
   import { getHeapSpaceStatistics } from "node:v8"
-  import { boundYoungSpace } from ${JSON.stringify(join(import.meta.dirname, "../../../../src/adapters/system/young-space.ts"))}
-  if (${bound}) boundYoungSpace()
+  import { boundHeapGrowth } from ${JSON.stringify(join(import.meta.dirname, "../../../../src/adapters/system/heap-growth.ts"))}
+  if (${bound}) boundHeapGrowth()
   const kept = []
   for (let turn = 0; turn < 400; turn++) {
     for (let at = 0; at < 20_000; at++) kept[(turn * 20_000 + at) % 100_000] = { at, list: [at], inner: { at } }
