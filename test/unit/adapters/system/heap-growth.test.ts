@@ -11,18 +11,23 @@ test("the space may double until its halves have 8 MiB", () => {
   expect([16, 32, 64].map((size) => growthFactor(size * mebibyte))).toEqual([1, 1, 1])
 })
 
-/** A program under load: many objects live for a while, in each turn of the event loop. Prints its young space in MiB. */
+/** A program under load: many objects live for a while, first in many turns of the event loop, then in one. Prints its young space in MiB. */
 const program = (bound: boolean) => `
   import { getHeapSpaceStatistics } from "node:v8"
   import { boundHeapGrowth } from ${JSON.stringify(join(import.meta.dirname, "../../../../src/adapters/system/heap-growth.ts"))}
   if (${bound}) boundHeapGrowth()
+  const young = () => getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space").space_size
   const kept = []
-  for (let turn = 0; turn < 400; turn++) {
-    for (let at = 0; at < 20_000; at++) kept[(turn * 20_000 + at) % 100_000] = { at, list: [at], inner: { at } }
+  let made = 0
+  const make = (count) => {
+    for (let at = 0; at < count; at++) kept[made++ % 40_000] = { at, list: [at], inner: { at } }
+  }
+  for (let turn = 0; turn < 60; turn++) {
+    make(50_000)
     await new Promise(setImmediate)
   }
-  const { space_size } = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")
-  console.log(space_size / ${mebibyte})
+  make(3_000_000)
+  console.log(young() / ${mebibyte})
 `
 
 test("a process under load keeps it that small", async () => {
