@@ -16,8 +16,8 @@ const youngBytes = (): number =>
 
 /**
  * After a full collection the old generation may grow by so much until the next one. V8's own limit was 120 MiB for 23
- * MiB in use: an object of a finished request that has grown old keeps later ones alive until then. With 30% a gateway
- * has 149 to 163 MiB after a load, else 161 to 290, and spends as much CPU time.
+ * MiB in use, probably since finished requests that have grown old keep later ones alive until then. With 30% a gateway
+ * has 149 to 180 MiB after a load, else 161 to 290, and spends as much CPU time.
  */
 const oldGrowthPercent = 30
 
