@@ -67,6 +67,17 @@ const program: BuildOptions = {
   write: false,
 }
 
+/**
+ * The same program in ASCII. esbuild leaves comments and regular expressions as they are, and a single other character
+ * makes V8 keep the whole text with two bytes for each character: 11 MiB instead of 5.5.
+ */
+const toAscii = (contents: Uint8Array): Uint8Array =>
+  Buffer.from(
+    Buffer.from(contents)
+      .toString()
+      .replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`),
+  )
+
 /** Bundles the program. Throws on a warning, and on an import of a module that is not built into Node. */
 const bundleProgram = async (options: BuildOptions): Promise<{ contents: Uint8Array; inputs: readonly string[] }> => {
   const { warnings, metafile, outputFiles } = await build({ ...program, ...options, write: false, metafile: true })
@@ -77,7 +88,7 @@ const bundleProgram = async (options: BuildOptions): Promise<{ contents: Uint8Ar
   const [file] = outputFiles
   if (file === undefined) throw new Error("esbuild made nothing")
   return {
-    contents: file.contents,
+    contents: toAscii(file.contents),
     inputs: Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs)),
   }
 }

@@ -8,6 +8,7 @@ import { type Command, parseCommand } from "./cli/flags.ts"
 import { configReport, type Environment, loadConfig, processEnvironment, schemaReport } from "./config/load.ts"
 import type { Config } from "./config/schema.ts"
 import { type AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
+import { keepMemorySmall } from "./roles/memory.ts"
 import type { RunningRole } from "./roles/role.ts"
 import type { Output } from "./roles/terminal.ts"
 import { createLineBatch } from "./telemetry/line-batch.ts"
@@ -128,6 +129,7 @@ const run = async (command: Run): Promise<ExitCode> => {
   const environment = processEnvironment()
   const { config, warnings } = loadConfig({ settings: command.settings, role: command.role, environment })
   const role = await startRole(command, config, environment)
+  keepMemorySmall(role)
   for (const warning of warnings) role.log.warn(warning)
   onFatal((error) => role.log.error("ending: the state of the program is unknown", { error }))
   return await serve(role, config.kubernetes.drain_timeout)

@@ -90,7 +90,7 @@ export const httpServerOptions: ServerOptions = {
   keepAliveTimeout: 75_000,
   maxHeaderSize: 32 * 1024,
   noDelay: true,
-  // more than one piece of a server's answer: with less, each piece of 64 KiB paused its server until the next turn
+  // more than one piece of a server's answer, which are of 64 KiB: one piece alone paused its server until the next turn
   highWaterMark: 128 * 1024,
 }
 

@@ -113,6 +113,8 @@ export type GatewayDeps = {
   readonly sessionKeys: SessionKeys
   /** Counts the bytes of request bodies; shared with the REST API. */
   readonly bodies: Budget
+  /** Called with the bytes of each piece of a server's answer; absent: nobody. */
+  readonly onAnswerBytes?: (bytes: number) => void
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   /** How the log names callers; default by digest. */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { gatewaysLeaseName } from "../adapters/kube/access.ts"
+import { createLitterCount } from "../adapters/system/garbage.ts"
 import { createAdmin } from "../admin/admin.ts"
 import type { TrialPort } from "../admin/trial-port.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
@@ -193,6 +194,7 @@ const startGateway = async (
     subjectKeyOf: createSubjectKeys({ issuers, strategies }),
     mayUse: access.mayUse,
     metadataUrl: resources.url,
+    onAnswerBytes: createLitterCount(),
     clock,
     telemetry,
     logNames,

@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer"
 import { execFile, execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -52,6 +53,10 @@ describe("what is built", () => {
     folder = mkdtempSync(join(tmpdir(), "reflow-build-"))
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test("the bundle is ASCII, so that V8 keeps it with one byte for each character", () => {
+    expect(isAscii(readFileSync(repositoryFile("dist/reflow.mjs")))).toBe(true)
+  })
 
   test("the bundle can be run by its name", () => {
     expect(readFileSync(repositoryFile("dist/reflow.mjs"), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/)

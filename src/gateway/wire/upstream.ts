@@ -65,7 +65,13 @@ type Judge = (answer: UpstreamAnswer) => UpstreamAnswer | Promise<UpstreamAnswer
 const asItIs: Judge = (answer) => answer
 
 /** What an exchange uses until it ends. */
-type Means = { readonly lease: Lease<Pool>; readonly signal: Signal; readonly judge: Judge }
+type Means = {
+  readonly lease: Lease<Pool>
+  readonly signal: Signal
+  readonly judge: Judge
+  /** Called with the bytes of each piece of a body. */
+  readonly read: (bytes: number) => void
+}
 
 /** One exchange with a server: undici's handler on one side, the answer on the other; released exactly once. */
 class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
@@ -124,6 +130,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#means.read(chunk.length)
     if (this.#sink !== undefined) {
       if (!this.#sink.data(chunk)) controller.pause()
       return
@@ -236,8 +243,11 @@ const refuseRedirect = (answer: UpstreamAnswer): void => {
   }
 }
 
-/** Creates the upstream: connections are kept per incarnation and never survive it. */
-export const createUpstream = (clock: ClockPort): Upstream => {
+/**
+ * Creates the upstream: connections are kept per incarnation and never survive it. `read` is called with the bytes of
+ * each piece of a body; default: nobody.
+ */
+export const createUpstream = (clock: ClockPort, read: (bytes: number) => void = () => {}): Upstream => {
   const pools = createPools(openPool, clock)
   const detours = createDetours()
   const meansFor = (
@@ -247,6 +257,7 @@ export const createUpstream = (clock: ClockPort): Upstream => {
     lease: pools.lease({ instance, incarnation, origin: originOf(url), lane }),
     signal,
     judge,
+    read,
   })
   const follow = async (request: UpstreamRequest, redirect: UpstreamAnswer, path: string): Promise<UpstreamAnswer> => {
     await dropBody(redirect, clock)

@@ -98,6 +98,19 @@ describe("a long body of a known length", () => {
     }
   })
 
+  test("is filtered if a key fills pieces without a quote", () => {
+    const around = (key: string) => [message(`${text(long)},"${key}`), `":${tools.slice('"tools":'.length)}}}`] as const
+    for (const key of ["tools", "Tools"]) {
+      const [before, after] = around(key)
+      const body = (before.slice(0, -2) + after) as string
+      const filter = filterOf(body)
+      const start = before.length - 2 - key.length
+      const pieces = [body.slice(0, start), ...body.slice(start, start + key.length), body.slice(start + key.length)]
+      const out = [...pieces.map((piece) => filter.push(Buffer.from(piece))), filter.end()]
+      expect(Buffer.concat(out).toString()).toBe(body.replace(',{"name":"hidden"}', ""))
+    }
+  })
+
   test("keeps a list for one caller from being cached for all, though the word comes before the list", () => {
     const body = message(`"cacheScope":"public",${text(long)},${tools}`)
     expect(run(body, 5_000) === message(`"cacheScope":"private",${text(long)},${cut}`)).toBe(true)

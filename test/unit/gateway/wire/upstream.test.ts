@@ -20,14 +20,17 @@ test.each(["call", "stream"] as const)(
       sent.push(options)
       return true
     })
-    const upstream = createUpstream(fakeClock())
+    const clock = fakeClock()
+    const upstream = createUpstream(clock)
     const { signal } = new AbortController()
     for (const headersTimeoutMs of [5 * minute, 15 * minute, 24 * 60 * minute])
       void upstream.send({ placement, verb: "POST", headers: [], body: undefined, headersTimeoutMs, lane, signal })
     await new Promise((resolve) => setImmediate(resolve))
-    expect(sent.map(({ headersTimeout }) => headersTimeout)).toEqual([5 * minute, 15 * minute, 24 * 60 * minute])
-    // nothing in a single request may bring a limit of the body back
+    expect(connectionOptions.headersTimeout).toBe(0)
+    // nothing in a single request may bring undici's limits back
+    expect(sent.map(({ headersTimeout }) => headersTimeout)).toEqual([undefined, undefined, undefined])
     expect(sent.map(({ bodyTimeout }) => bodyTimeout)).toEqual([undefined, undefined, undefined])
+    expect(clock.pending).toBe(3)
     await upstream.close()
   },
 )

@@ -1,0 +1,54 @@
+/** What a program does about its memory while its role runs: V8 by itself collects no garbage while nothing happens. */
+import { collectGarbage } from "../adapters/system/garbage.ts"
+import { boundHeapGrowth } from "../adapters/system/heap-growth.ts"
+import type { RunningRole } from "./role.ts"
+
+/** How the process stands. */
+type Standing = {
+  /** Bytes of the heap, garbage among them. */
+  readonly used: number
+  /** The same right after the last collection that was asked for. */
+  readonly kept: number
+  /** CPU time since the last look, as a share of that time. */
+  readonly busy: number
+}
+
+/** Less garbage is not worth a collection. */
+const leastGarbage = 64 * 2 ** 20
+/** A process that works more than this does not stop for a collection; V8 collects while it works. */
+const mostBusy = 0.02
+
+/**
+ * True if a process is at rest with so much garbage that it collects it. It is blocked for about a millisecond for each
+ * megabyte that is in use.
+ */
+export const isLittered = ({ used, kept, busy }: Standing): boolean =>
+  busy <= mostBusy && used - kept >= Math.max(leastGarbage, kept)
+
+/** Time between two looks, milliseconds. */
+const lookMs = 5_000
+
+/**
+ * Keeps the memory of a role's process small, until the process ends. Collects what the start has left, and later
+ * whatever is left when the process rests, as after thousands of streams were closed.
+ */
+export const keepMemorySmall = ({ ready }: Pick<RunningRole, "ready">): void => {
+  let kept = Number.POSITIVE_INFINITY
+  let spent = process.cpuUsage()
+  const collect = (): void => {
+    collectGarbage()
+    kept = process.memoryUsage().heapUsed
+    // V8 returns the pages that it has emptied only with the next collection
+    setImmediate(collectGarbage)
+  }
+  const look = (): void => {
+    const { user, system } = process.cpuUsage(spent)
+    spent = process.cpuUsage()
+    const busy = (user + system) / (lookMs * 1_000)
+    if (isLittered({ used: process.memoryUsage().heapUsed, kept, busy })) collect()
+  }
+  boundHeapGrowth()
+  // also before the first load: V8 lets a heap that was never collected grow without a limit that fits it
+  ready.then(collect, () => {})
+  setInterval(look, lookMs).unref()
+}

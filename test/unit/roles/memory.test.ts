@@ -1,0 +1,23 @@
+import { expect, test } from "vitest"
+import { isLittered } from "../../../src/roles/memory.ts"
+
+const mebibytes = (count: number) => count * 2 ** 20
+const littered = (used: number, kept: number, busy: number) =>
+  isLittered({ used: mebibytes(used), kept: mebibytes(kept), busy })
+
+test("a process at rest collects much garbage", () => {
+  expect(littered(160, 30, 0.01)).toBe(true)
+  expect(littered(94, 30, 0)).toBe(true)
+})
+
+test("a busy process, or one with little garbage, does not stop for it", () => {
+  expect(littered(160, 30, 0.1)).toBe(false)
+  expect(littered(93, 30, 0)).toBe(false)
+  // a large heap takes longer to collect: then more must be won
+  expect(littered(700, 400, 0)).toBe(false)
+  expect(littered(800, 400, 0)).toBe(true)
+})
+
+test("a role that is not ready is not judged", () => {
+  expect(isLittered({ used: mebibytes(1_000), kept: Number.POSITIVE_INFINITY, busy: 0 })).toBe(false)
+})
