@@ -3,7 +3,8 @@
  * two requests at the same moment; with two gateways, one through each. API server, kubelet and Pods are real; operator
  * and gateways run from the bundle as processes of this machine. It counts the API calls until nothing more is written,
  * and those of the warm requests that follow. Fails if a request is not answered.
- * Run: npm run bench:users [-- users, default 100] [--check: fail if a figure is over its budget] [--json]
+ * Run: npm run bench:users [-- users, default 100] [--gateways 2: only through so many] [--check: fail if a figure is
+ * over its budget] [--json]
  */
 import { createHash, randomBytes } from "node:crypto"
 import { loadavg } from "node:os"
@@ -191,7 +192,11 @@ const runWith = async (
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { check: { type: "boolean", default: false }, json: { type: "boolean", default: false } },
+  options: {
+    check: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    gateways: { type: "string" },
+  },
 })
 const count = Number(positionals[0] ?? 100)
 const loadBefore = loadavg()
@@ -200,5 +205,6 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 const found = await requireCluster()
 await ensureImages(["dual"], found)
 const rows: Row[] = []
-for (const gateways of [1, 2]) rows.push(...(await runWith(found, count, gateways, interrupted.signal)))
+const numbers = flags.gateways === undefined ? [1, 2] : [Number(flags.gateways)]
+for (const gateways of numbers) rows.push(...(await runWith(found, count, gateways, interrupted.signal)))
 report(rows, { title: `${count} users at once`, machine: machine(await versionOf(found), loadBefore), ...flags })
