@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto"
 import { hostname } from "node:os"
 import { gatewaysLeaseName, leaseName } from "../adapters/kube/access.ts"
 import { systemClock } from "../adapters/system/clock.ts"
+import { limitHeapGrowth } from "../adapters/system/garbage.ts"
+import { collectWhenIdle } from "../adapters/system/idle-collection.ts"
 import { type Election, electLeader } from "../election/leader.ts"
 import { hasCode } from "../errors.ts"
 import { createOperator, type Operator } from "../operator/controller.ts"
@@ -117,8 +119,18 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   }
 }
 
+/**
+ * How much the operator's heap may grow over what is in use, in percent. While 5,000 instances are made, its memory is
+ * mostly garbage: with V8's own choice it had 383 MiB at most and used 13.3 s of CPU time, with this one 246 MiB and
+ * 15.9 s.
+ */
+const heapGrowthPercent = 30
+
 const start = async (base: Base): Promise<void> => {
   const { signal, started } = base
+  limitHeapGrowth(heapGrowthPercent)
+  const stopCollecting = collectWhenIdle({ clock: systemClock })
+  await started.add("collection of garbage", async () => stopCollecting())
   let half: OperatorHalf | undefined
   await startHealth(base, {
     isReady: () => half?.isReady() === true && !signal.aborted,
