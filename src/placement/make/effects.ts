@@ -20,6 +20,7 @@ import type { WriteStamp } from "../use/last-used.ts"
 import { ensureStillOpen, type Seat } from "../visit.ts"
 import { type CreateOrder, createInstance, maxCreating } from "./create.ts"
 import { createMending } from "./mend.ts"
+import { createNoRoom } from "./no-room.ts"
 
 /** What placement changes in the cluster. */
 export type Effects = {
@@ -141,6 +142,7 @@ export const createEffects = (deps: EffectDeps): Effects => {
   const nowText = (): string => new Date(clock.now()).toISOString()
 
   const turns = createTurns(maxCreating)
+  const ifRoom = createNoRoom(clock)
   const mendInstance = createMending(deps)
   const orderOf = ({ target, identity, requestId }: PlacementRequest, seat: Seat): CreateOrder => {
     const subject = deps.exposeSubjects ? readableSubject(target, identity, deps.issuers) : undefined
@@ -149,7 +151,8 @@ export const createEffects = (deps: EffectDeps): Effects => {
   const create: Effects["create"] = async (request, seat) => {
     ensureStillOpen(deps.targets, request.target)
     const parts = { ...deps, find: view.get, turns }
-    const { instance, created } = await createInstance(parts, orderOf(request, seat), signal)
+    const make = () => createInstance(parts, orderOf(request, seat), signal)
+    const { instance, created } = await ifRoom(seat.name, make)
     view.learn(instance)
     return created ? instance.metadata.uid : undefined
   }

@@ -4,6 +4,7 @@ import { mcpInstanceKind } from "../../../src/api/kinds/mcp-instance.ts"
 import { mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 import { labels } from "../../../src/api/names.ts"
 import { setScope } from "../../../src/credentials/store.ts"
+import { AppError } from "../../../src/errors.ts"
 import type { PlacementPort } from "../../../src/placement/port.ts"
 import { condition, readyStatus } from "../../support/build/placed.ts"
 import { identity, target as targetOf } from "../../support/build/who.ts"
@@ -139,6 +140,20 @@ describe("a cold start", () => {
     const mark = "patchStatus MCPInstance"
     // the waits of 40 s: one gateway marks them, and the other one sees that
     expect(writes).toEqual([["create MCPInstance", "create Secret", mark, mark], ["create MCPInstance"]])
+  })
+
+  test("that meets a quota is told so for five seconds, and tried again after that", async () => {
+    const w = await world()
+    w.faults.set("create", new AppError("QuotaExceeded", { detail: "no room" }))
+    const outcomes: (string | undefined)[] = []
+    for (const pause of [0, 4_900, 100]) {
+      await w.clock.advance(pause)
+      const asked = ask(w)
+      await w.clock.advance(0)
+      outcomes.push(asked.error?.code)
+    }
+    expect(outcomes).toEqual(["QuotaExceeded", "QuotaExceeded", undefined])
+    await only(w)
   })
 
   test("goes on if its gateway ended before it created the Secret: another one does", async () => {
