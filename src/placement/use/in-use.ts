@@ -149,13 +149,19 @@ export const createInUseMarks = (deps: InUseDeps): InUseMarks => {
       entry.removing = !open
       const outcome = await write(entry, open)
       if (outcome === "gone") return drop(entry)
-      if (outcome === "failed") return open && !closed ? schedule(entry, retryMs) : drop(entry)
+      if (outcome === "failed") return open && !closed ? retry(entry) : drop(entry)
       entry.written = open
       entry.writtenAt = clock.now()
     }
     if (!isOpen(entry)) return drop(entry)
     // a call began again while the mark was being removed: `written` is false, so the delay begins again
     schedule(entry, entry.written ? markRenewMs : markDelayMs)
+  }
+
+  const retry = (entry: Entry): void => {
+    schedule(entry, retryMs)
+    // a call that begins meanwhile does not make it sooner
+    entry.late = false
   }
 
   const settle = (entry: Entry): void => {

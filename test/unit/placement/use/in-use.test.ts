@@ -141,6 +141,20 @@ describe("this replica's mark in inUseBy", () => {
     expect(clock.pending).toBe(0)
   })
 
+  test("a write that failed is tried again after five seconds, however many calls begin", async () => {
+    const { clock, writes, answers, marks } = setUp()
+    answers.push("failed")
+    marks.beginCall(alice)
+    await clock.advance(1_500)
+    for (let second = 0; second < 4; second++) {
+      marks.beginCall(alice)
+      await clock.advance(1_000)
+    }
+    expect(writes).toHaveLength(1)
+    await clock.advance(1_000)
+    expect(writes).toHaveLength(2)
+  })
+
   test("a call that ends while the mark is being written removes it after", async () => {
     const { clock, writes, marks } = setUp()
     const end = marks.beginCall(alice)
