@@ -74,7 +74,7 @@ const settled = async (look: () => Promise<number>): Promise<number> => {
   }
 }
 
-test("a request's server costs the operator at most 8 writes and the gateway 6; while 20 are steady, both write nothing but Leases", {
+test("a request's server costs the operator at most 8 writes and the gateway 5; while 20 are steady, both write nothing but Leases", {
   timeout: 400_000,
 }, async () => {
   const operator = await start("operator")
