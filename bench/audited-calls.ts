@@ -11,8 +11,14 @@ export type Caller = {
   readonly namespace: string
 }
 
-/** From when to when; milliseconds since the epoch. */
-export type Span = { readonly from: number; readonly to?: number }
+/** Which calls count. */
+export type Span = {
+  /** From when to when; milliseconds since the epoch. */
+  readonly from: number
+  readonly to?: number
+  /** True: only those in the namespace of exactly this name. A gateway reads its session keys in its own each minute. */
+  readonly exactly?: boolean
+}
 
 /** Number of calls by verb and resource, e.g. `list pods`; a refused one has its code, e.g. `create pods (409)`. */
 export type Calls = ReadonlyMap<string, number>
@@ -25,11 +31,12 @@ const textOf = (entry: AuditEntry): string => {
 /** The calls of a role in a span of time. */
 export const auditedCalls = async (
   { auditLog, user, namespace }: Caller,
-  { from, to = Infinity }: Span,
+  { from, to = Infinity, exactly = false }: Span,
 ): Promise<Calls> => {
   const counts = new Map<string, number>()
   for (const entry of await readEntries(auditLog, { from, holding: [`"${user}"`] })) {
-    if (entry.user.username !== user || !entry.objectRef?.namespace?.startsWith(namespace)) continue
+    const { namespace: where = "" } = entry.objectRef ?? {}
+    if (entry.user.username !== user || !(exactly ? where === namespace : where.startsWith(namespace))) continue
     if (Date.parse(entry.requestReceivedTimestamp) > to) continue
     const call = textOf(entry)
     counts.set(call, (counts.get(call) ?? 0) + 1)

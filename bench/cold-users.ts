@@ -3,7 +3,8 @@
  * two requests at the same moment; with two gateways, one through each. API server, kubelet and Pods are real; operator
  * and gateways run from the bundle as processes of this machine. It counts the API calls until nothing more is written,
  * and those of the warm requests that follow. Fails if a request is not answered.
- * Run: npm run bench:users [-- users, default 100] [--check: fail if a figure is over its budget] [--json]
+ * Run: npm run bench:users [-- users, default 100] [--gateways 2: only through so many] [--check: fail if a figure is
+ * over its budget] [--json]
  */
 import { createHash, randomBytes } from "node:crypto"
 import { loadavg } from "node:os"
@@ -11,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { ensureImages, images } from "../test/kubernetes/support/images.ts"
 import { toolText } from "../test/support/modern.ts"
-import { auditedCalls, type Calls, callsIn, listed, writesIn } from "./audited-calls.ts"
+import { auditedCalls, type Calls, callsIn, listed, type Span, writesIn } from "./audited-calls.ts"
 import { machine, type Row, report } from "./figures.ts"
 import { type BenchCluster, type Place, preparePlace, requireCluster, versionOf } from "./place.ts"
 import { freePort } from "./ports.ts"
@@ -78,17 +79,17 @@ const withGateways = async (
 
 type Counts = Readonly<Record<"operator" | "gateway", Calls>>
 
-const countsOf = async (place: Place, from: number): Promise<Counts> => {
-  const of = (role: keyof Counts) => auditedCalls({ ...place, user: place.user(role) }, { from })
+const countsOf = async (place: Place, span: Span): Promise<Counts> => {
+  const of = (role: keyof Counts) => auditedCalls({ ...place, user: place.user(role) }, span)
   return { operator: await of("operator"), gateway: await of("gateway") }
 }
 
 /** Resolves with the calls since `from` when no role has written anything for 12 s. */
 const untilQuiet = async (place: Place, from: number, signal: AbortSignal): Promise<Counts> => {
   let [last, since] = [-1, Date.now()]
-  let counts = await countsOf(place, from)
+  let counts = await countsOf(place, { from })
   const quiet = async (): Promise<boolean> => {
-    counts = await countsOf(place, from)
+    counts = await countsOf(place, { from })
     const now = writesIn(counts.operator) + writesIn(counts.gateway)
     if (now !== last) [last, since] = [now, Date.now()]
     return Date.now() - since >= 12_000
@@ -138,7 +139,7 @@ const measure = async (place: Place, crowd: Crowd, signal: AbortSignal): Promise
   await comeWarm(crowd)
   // the audit log is written in the background
   await sleep(5_000, undefined, { signal })
-  const warm = await countsOf(place, warmBegun)
+  const warm = await countsOf(place, { from: warmBegun, exactly: true })
   const which = crowd.urls.length === 1 ? "one gateway" : `${crowd.urls.length} gateways`
   const each = (what: string, calls: Calls, budget: number): Row => ({
     what: `${which}: ${what}`,
@@ -191,7 +192,11 @@ const runWith = async (
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { check: { type: "boolean", default: false }, json: { type: "boolean", default: false } },
+  options: {
+    check: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    gateways: { type: "string" },
+  },
 })
 const count = Number(positionals[0] ?? 100)
 const loadBefore = loadavg()
@@ -200,5 +205,6 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 const found = await requireCluster()
 await ensureImages(["dual"], found)
 const rows: Row[] = []
-for (const gateways of [1, 2]) rows.push(...(await runWith(found, count, gateways, interrupted.signal)))
+const numbers = flags.gateways === undefined ? [1, 2] : [Number(flags.gateways)]
+for (const gateways of numbers) rows.push(...(await runWith(found, count, gateways, interrupted.signal)))
 report(rows, { title: `${count} users at once`, machine: machine(await versionOf(found), loadBefore), ...flags })

@@ -3,6 +3,7 @@
  * and ends the process. A role's module is imported only when that role runs, so that `reflow --help` stays fast.
  */
 
+import { boundHeapGrowth } from "./adapters/system/heap-growth.ts"
 import { helpText } from "./cli/commands.ts"
 import { type Command, parseCommand } from "./cli/flags.ts"
 import { configReport, type Environment, loadConfig, processEnvironment, schemaReport } from "./config/load.ts"
@@ -128,6 +129,7 @@ const startRole = async (
 const run = async (command: Run): Promise<ExitCode> => {
   const environment = processEnvironment()
   const { config, warnings } = loadConfig({ settings: command.settings, role: command.role, environment })
+  boundHeapGrowth()
   const role = await startRole(command, config, environment)
   keepMemorySmall(role)
   for (const warning of warnings) role.log.warn(warning)

@@ -36,8 +36,9 @@ type ReflectorDeps<T extends KubeObject> = WatchOptions & {
   readonly silenceLimitMs?: number
   /**
    * Called when a list of more than one page has been read: it has left many times the memory of what is kept of it.
+   * `isFirst`: it is the first list of this reflection, which nobody uses yet.
    */
-  readonly onLongList?: () => void
+  readonly onLongList?: (isFirst: boolean) => void
   /** The client's open reflections: this one is in it until it is closed, so that the client can close it. */
   readonly open?: Set<Pick<Reflection<KubeObject>, "close">>
 }
@@ -167,13 +168,15 @@ const follow = async <T extends KubeObject>(
   })
   /** The version after which the watch continues; undefined = list first. */
   let version: string | undefined
+  let isFirst = true
 
   const list = (): Promise<string> =>
     vigil(async (signal, heard) => {
       metrics.listed()
       const { version: listed, pages } = await readList(source, copy.replace(), signal, heard)
       course.onList()
-      if (pages > 1) deps.onLongList?.()
+      if (pages > 1) deps.onLongList?.(isFirst)
+      isFirst = false
       return listed
     })
   const watch = (since: string): Promise<void> =>

@@ -16,13 +16,13 @@ export type Election = {
   /** Aborted with `LeadershipLost` when leadership is lost, or with an AbortError on close. */
   readonly signal: AbortSignal
   isLeader(): boolean
-  /** False if no try has ended for 30 s: then the loop is stuck, since the longest try takes 11 s. */
+  /** False if no try has ended for 30 s: then the loop is stuck, since the longest try takes 14 s. */
   isAlive(): boolean
   /** Stops and, if leading, releases the Lease so that another replica can take it at once. */
   close(): Promise<void>
 }
 
-/** Far more than the longest try: up to three calls of 3 s each, and a pause of 2 s. */
+/** Far more than the longest try: up to four calls of 3 s each, and a pause of 2 s. */
 const stuckMs = 30_000
 
 /**

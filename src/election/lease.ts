@@ -74,7 +74,11 @@ export type LeaseCallsDeps = {
 
 /** One lease, as one process holds it. */
 type LeaseCalls = {
-  /** One try to take or renew: a read, a write, and after a conflict another read. True = this process holds it. */
+  /**
+   * One try to take or renew. True = this process holds the lease. A renewal is one write, in the version that this
+   * process wrote last, as client-go does it. Otherwise, and if that version is no longer the current one: a read, a
+   * write, and after a conflict another read.
+   */
   hold(signal: AbortSignal): Promise<boolean>
   /** Frees the lease if this process holds it. Reads it first, since a renewal that timed out may have been written. */
   release(): Promise<void>
@@ -107,6 +111,8 @@ const createSighting = (clock: ClockPort) => {
       lease = found
     },
     mayBeTakenBy: (holder: string): boolean => mayBeTaken(lease, holder, hasRunOut),
+    /** The lease as it was read or written last; undefined if there was none. */
+    last: (): Lease | undefined => lease,
     isOfAnother: (holder: string): boolean => lease !== undefined && holderOf(lease) !== holder,
     end: () => cancel(),
   }
@@ -151,20 +157,27 @@ export const createLeaseCalls = ({ cluster, clock, lease: ref, holder }: LeaseCa
     )
     sighting.see(written)
   }
+  /** Writes our name over the lease as it was found; false if a write came in between. */
+  const take = async (found: Lease | undefined, signal: AbortSignal): Promise<boolean> => {
+    const wanted = heldBy(found, ref, holder, clock.now())
+    try {
+      await write(wanted, found === undefined, signal)
+      return true
+    } catch (error) {
+      if (!hasCode(error, "ApiConflict", "ApiAlreadyExists", "ApiNotFound")) throw error
+      // another process's write, or ours, which was repeated after its response was lost
+      const now = await read(signal)
+      return now !== undefined && sameRenewal(now, wanted)
+    }
+  }
+  const takeFound = (found: Lease | undefined, signal: AbortSignal): Promise<boolean> | false =>
+    sighting.mayBeTakenBy(holder) && take(found, signal)
   return {
     hold: async (signal) => {
-      const found = await read(signal)
-      if (!sighting.mayBeTakenBy(holder)) return false
-      const wanted = heldBy(found, ref, holder, clock.now())
-      try {
-        await write(wanted, found === undefined, signal)
-        return true
-      } catch (error) {
-        if (!hasCode(error, "ApiConflict", "ApiAlreadyExists", "ApiNotFound")) throw error
-        // a write came in between: another process's, or ours, which was repeated after its response was lost
-        const now = await read(signal)
-        return now !== undefined && sameRenewal(now, wanted)
-      }
+      const own = sighting.last()
+      if (own === undefined || holderOf(own) !== holder) return takeFound(await read(signal), signal)
+      // after a conflict it was read again: somebody has changed or deleted it, or another process has it
+      return (await take(own, signal)) || takeFound(sighting.last(), signal)
     },
     release: async () => {
       if (!mayHold) return

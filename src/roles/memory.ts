@@ -1,6 +1,5 @@
 /** What a program does about its memory while its role runs: V8 by itself collects no garbage while nothing happens. */
 import { collectGarbage } from "../adapters/system/garbage.ts"
-import { boundHeapGrowth } from "../adapters/system/heap-growth.ts"
 import type { RunningRole } from "./role.ts"
 
 /** How the process stands. */
@@ -14,7 +13,7 @@ type Standing = {
 }
 
 /** Less garbage is not worth a collection. */
-const leastGarbage = 64 * 2 ** 20
+const leastGarbage = 32 * 2 ** 20
 /** A process that works more than this does not stop for a collection; V8 collects while it works. */
 const mostBusy = 0.02
 
@@ -23,7 +22,7 @@ const mostBusy = 0.02
  * megabyte that is in use.
  */
 export const isLittered = ({ used, kept, busy }: Standing): boolean =>
-  busy <= mostBusy && used - kept >= Math.max(leastGarbage, kept)
+  busy <= mostBusy && used - kept >= Math.max(leastGarbage, kept / 2)
 
 /** Time between two looks, milliseconds. */
 const lookMs = 5_000
@@ -47,7 +46,6 @@ export const keepMemorySmall = ({ ready }: Pick<RunningRole, "ready">): void => 
     const busy = (user + system) / (lookMs * 1_000)
     if (isLittered({ used: process.memoryUsage().heapUsed, kept, busy })) collect()
   }
-  boundHeapGrowth()
   // also before the first load: V8 lets a heap that was never collected grow without a limit that fits it
   ready.then(collect, () => {})
   setInterval(look, lookMs).unref()

@@ -95,8 +95,8 @@ export type KubeClusterDeps = {
    * Milliseconds without a frame after which a watch counts as broken; default 75 s, since bookmarks come every 60 s.
    */
   readonly silenceLimitMs?: number
-  /** Called when a list of more than one page has been read: it has left much garbage. */
-  readonly onLongList?: () => void
+  /** Called when a list of more than one page has been read: it has left much garbage. See reflector.ts. */
+  readonly onLongList?: (isFirst: boolean) => void
 }
 
 /** The cluster port over the API server of a real cluster. */

@@ -69,17 +69,18 @@ export const backingOff: Check = (snapshot) => {
 export const vanishedPod: Check = (snapshot) => {
   const { pod, instance } = snapshot
   const { starts = 0, backoffUntilTime } = instance.status ?? {}
-  const planned = plannedStart(snapshot)
-  if (pod !== undefined || starts === 0 || planned.number === starts || wasReady(snapshot)) return undefined
-  if (backoffUntilTime !== undefined || isSpecNews(snapshot)) return undefined
+  if (pod !== undefined || starts === 0 || wasReady(snapshot)) return undefined
+  if (backoffUntilTime !== undefined || isSpecNews(snapshot) || plannedStart(snapshot).number === starts)
+    return undefined
   const message = "The Pod went away before its server was ready; another one takes its place."
   return { verdict: { standing: { ready: false, reason: "PodGone", message }, backoff: nextBackoff(snapshot) } }
 }
 
 /** Writes the count of starts before the Pod is created, so that a create can be repeated under the same name. */
 export const nextStart: Check = (snapshot) => {
+  if (snapshot.pod !== undefined) return undefined
   const { number } = plannedStart(snapshot)
-  if (snapshot.pod !== undefined || number === snapshot.instance.status?.starts) return undefined
+  if (number === snapshot.instance.status?.starts) return undefined
   return { verdict: { standing: pending, starts: number } }
 }
 

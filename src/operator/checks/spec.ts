@@ -22,10 +22,17 @@ export const beingDeleted: Check = ({ instance }) => {
   return { verdict: { standing } }
 }
 
+/** Specs that were found valid; their objects never change. */
+const valid = new WeakSet<MCPInstance["spec"]>()
+
 /** Refuses a spec that is invalid for this version, for example because a CRD of another version allowed it. */
 export const invalidSpec: Check = ({ instance }) => {
+  if (valid.has(instance.spec)) return undefined
   const result = MCPInstanceSpec.safeParse(instance.spec)
-  if (result.success) return undefined
+  if (result.success) {
+    valid.add(instance.spec)
+    return undefined
+  }
   const [issue] = result.error.issues
   return refuse("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`.slice(0, 900))
 }

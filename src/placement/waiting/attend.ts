@@ -60,16 +60,22 @@ export const createAttendant = (deps: AttendantDeps): Attendant => {
   const create = ({ question: { request, seat } }: Waiter<Visit>): void => {
     const creates = ({ mode }: Wanted): boolean => mode === "create"
     void effects.create(request, seat).then(
-      () => attend(seat.name),
+      (uid) => {
+        attend(seat.name)
+        if (uid !== undefined) marks.lead(uid)
+      },
       (error) => rejectAll(seat.name, error, creates),
     )
   }
 
-  const act = (name: string, instance: MCPInstance | undefined, what: Hold["act"]): void => {
+  const act = ({ name, question }: Waiter<Visit>, instance: MCPInstance | undefined, what: Hold["act"]): void => {
+    const { request, seat } = question
+    const fail = (error: unknown): void => rejectAll(name, error)
     if (what === "confirm") confirm(name)
-    else if (what === "probe" && instance !== undefined) reach.ensure(instance)
-    else if (what === "restart" && instance !== undefined)
-      void effects.restart(instance).catch((error) => rejectAll(name, error))
+    else if (instance === undefined) return
+    else if (what === "probe") reach.ensure(instance)
+    else if (what === "restart") void effects.restart(instance).catch(fail)
+    else if (what === "mend") void effects.mend(instance, request, seat).catch(fail)
   }
 
   const refuse = (
@@ -91,7 +97,7 @@ export const createAttendant = (deps: AttendantDeps): Attendant => {
         waiter.release()
         break
       case "hold":
-        act(name, instance, decision.act)
+        act(waiter, instance, decision.act)
         break
       case "create":
         question.hold = creating

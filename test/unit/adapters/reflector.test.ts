@@ -257,6 +257,7 @@ test.each([
 test("a list of many pages is told whole, and a hanging one is given up", async () => {
   const clock = fakeClock()
   const asked: (string | undefined)[] = []
+  const script = scripted([])
   const source: ListWatchSource = {
     list: async (page) => {
       asked.push(page.continue)
@@ -264,12 +265,10 @@ test("a list of many pages is told whole, and a hanging one is given up", async 
       const at = Number(page.continue ?? 0)
       return { items: [sent(`p${at}`, 1)], resourceVersion: "9", ...(at < 2 ? { continue: String(at + 1) } : {}) }
     },
-    watch: () => scripted([]).source.watch("", new AbortController().signal),
+    watch: script.source.watch,
   }
-  let longLists = 0
-  const onLongList = () => {
-    longLists += 1
-  }
+  const longLists: boolean[] = []
+  const onLongList = (isFirst: boolean) => longLists.push(isFirst)
   const reflection = createReflector({ kind: mcpTargetKind, source, clock, telemetry: quietTelemetry(), onLongList })
   open.push(reflection)
   await clock.advance(74_000)
@@ -277,8 +276,11 @@ test("a list of many pages is told whole, and a hanging one is given up", async 
   await clock.advance(2_000)
   await reflection.synced
   expect(asked).toEqual([undefined, "1", undefined, "1", "2"])
-  expect(longLists).toBe(1)
+  expect(longLists).toEqual([true])
   expect(reflection.size).toBe(3)
+  script.watches.at(-1)?.send({ type: "ERROR", object: { code: 410 } })
+  await clock.advance(1_000)
+  expect(longLists).toEqual([true, false])
 })
 
 test("of each page only what the kind keeps is left before the next page is asked for", async () => {
