@@ -3,13 +3,12 @@
  * and ends the process. A role's module is imported only when that role runs, so that `reflow --help` stays fast.
  */
 
-import { boundHeapGrowth } from "./adapters/system/heap-growth.ts"
 import { helpText } from "./cli/commands.ts"
 import { type Command, parseCommand } from "./cli/flags.ts"
 import { configReport, type Environment, loadConfig, processEnvironment, schemaReport } from "./config/load.ts"
 import type { Config } from "./config/schema.ts"
 import { type AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
-import { keepMemorySmall } from "./roles/memory.ts"
+import { boundMemory, keepMemorySmall } from "./roles/memory.ts"
 import type { RunningRole } from "./roles/role.ts"
 import type { Output } from "./roles/terminal.ts"
 import { createLineBatch } from "./telemetry/line-batch.ts"
@@ -129,7 +128,7 @@ const startRole = async (
 const run = async (command: Run): Promise<ExitCode> => {
   const environment = processEnvironment()
   const { config, warnings } = loadConfig({ settings: command.settings, role: command.role, environment })
-  boundHeapGrowth()
+  boundMemory()
   const role = await startRole(command, config, environment)
   keepMemorySmall(role)
   for (const warning of warnings) role.log.warn(warning)

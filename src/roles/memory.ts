@@ -1,6 +1,10 @@
 /** What a program does about its memory while its role runs: V8 by itself collects no garbage while nothing happens. */
 import { collectGarbage } from "../adapters/system/garbage.ts"
+import { boundHeapGrowth } from "../adapters/system/heap-growth.ts"
 import type { RunningRole } from "./role.ts"
+
+/** Bounds how V8 enlarges its heap; before anything else, because V8 learns from the start of a program. */
+export const boundMemory = (): void => void boundHeapGrowth()
 
 /** How the process stands. */
 type Standing = {
