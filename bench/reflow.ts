@@ -28,6 +28,8 @@ export type Reflow = {
   /** An endpoint of a user whose server has a tool policy, and one of the same user without. */
   readonly narrow: Endpoint
   readonly open: Endpoint
+  /** Where its metrics are. */
+  readonly metrics: string
   stop(): Promise<void>
 }
 
@@ -78,7 +80,8 @@ export const startReflow = async (): Promise<Reflow> => {
       await started.stop()
       await end()
     }
-    return { process: started, narrow: endpoint("narrow"), open: endpoint("open"), stop }
+    const metrics = `http://127.0.0.1:${health}/metrics`
+    return { process: started, narrow: endpoint("narrow"), open: endpoint("open"), metrics, stop }
   } catch (error) {
     await end()
     throw error

@@ -25,14 +25,16 @@ const oldGrowthPercent = 30
  * V8 begins to make objects in the old generation at once, from places in the code whose objects outlived the first
  * small collections («pretenuring»). With 64 requests in progress and the small heap of the beginning, that is true of
  * nearly all places, and wrong from then on: each request then leaves old objects that refer to all its others, until
- * the next full collection. A gateway took 60 instead of 46 µs for a warm call, and 280 instead of 200 MiB, in 5 of 6 runs.
+ * the next full collection. A gateway took 60 instead of 46 µs for a warm call, and 280 instead of 200 MiB, in 5 of 6
+ * runs.
  */
 const withoutPretenuring = "--no-allocation-site-pretenuring"
 
 /**
- * Bounds by how much V8 enlarges the heap, and lets it make new objects among the young ones only. The space for young objects gets no more than twice 8 MiB; by default it goes
- * up to twice 32 MiB, which stay resident. `--max-semi-space-size` would do that for a process that begins, but not for
- * one that runs: there V8 only asks how much the space may grow. So this is decided again after each collection.
+ * Bounds by how much V8 enlarges the heap, and lets it make new objects among the young ones only. The space for young
+ * objects gets no more than twice 8 MiB; by default it goes up to twice 32 MiB, which stay resident.
+ * `--max-semi-space-size` would do that for a process that begins, but not for one that runs: there V8 only asks how
+ * much the space may grow. So this is decided again after each collection.
  * Without it, a gateway has 30 to 40 MiB more after a load, and spends as much CPU time; with twice 4 MiB it spends more.
  * An engine that reports no collections keeps its own space for young objects. Returns how to stop.
  */

@@ -7,12 +7,12 @@ const littered = (used: number, kept: number, busy: number) =>
 
 test("a process at rest collects much garbage", () => {
   expect(littered(160, 30, 0.01)).toBe(true)
-  expect(littered(62, 30, 0)).toBe(true)
+  expect(littered(130, 30, 0)).toBe(true)
 })
 
 test("a busy process, or one with little garbage, does not stop for it", () => {
   expect(littered(160, 30, 0.1)).toBe(false)
-  expect(littered(61, 30, 0)).toBe(false)
+  expect(littered(129, 30, 0)).toBe(false)
   // a large heap takes longer to collect: then more must be won
   expect(littered(599, 400, 0)).toBe(false)
   expect(littered(600, 400, 0)).toBe(true)
