@@ -31,11 +31,8 @@ export type Hold = {
   readonly verdict: "hold"
   readonly reason: string
   readonly message: string
-  /**
-   * What to do meanwhile: ask for a restart, probe the addresses, confirm the cache by a read, or create the missing
-   * Secret. Absent = nothing.
-   */
-  readonly act?: "restart" | "probe" | "confirm" | "mend"
+  /** What to do meanwhile: ask for a restart, probe the addresses, or confirm the cache by a read. Absent = nothing. */
+  readonly act?: "restart" | "probe" | "confirm"
   /** True if waiting counts as use: an in-use mark then keeps the operator from deleting the instance. */
   readonly counts: boolean
   /** True if the in-use mark must be written at once, because it cancels a drain. */
@@ -154,24 +151,6 @@ export const currentFailure = ({ metadata, status }: MCPInstance): Failure | und
   return { reason, message, ...(exitCode === undefined ? {} : { exitCode }) }
 }
 
-/**
- * The Secret that a gateway names in an instance does not exist: its creator creates it right after the instance, or
- * has ended in between. It is no failure to report, since any gateway can create it.
- */
-const unequipped: Check = (instance) => {
-  const { secretName } = instance.spec
-  const { reason = "", message = "" } = currentFailure(instance) ?? {}
-  const isMissing = reason === "CreateContainerConfigError" && message.includes(`secret "${secretName}" not found`)
-  if (!isMissing || annotationOf(instance, labels.credentialScopes) === undefined) return undefined
-  return {
-    verdict: "hold",
-    reason: "SecretMissing",
-    message: "Its Secret is being created.",
-    act: "mend",
-    counts: true,
-  }
-}
-
 const failed: Check = (instance) => {
   const failure = currentFailure(instance)
   return failure === undefined ? undefined : { verdict: "failed", failure }
@@ -210,7 +189,6 @@ const checks: readonly Check[] = [
   otherCredentials,
   restarting,
   admission,
-  unequipped,
   failed,
   unaddressed,
   unreached,

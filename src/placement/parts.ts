@@ -13,7 +13,7 @@ import { probe as networkProbe, type Probe } from "./know/probe.ts"
 import { createReach, type Reach } from "./know/reachable.ts"
 import { createEffects, type Effects } from "./make/effects.ts"
 import { createDrainNotices, type DrainNotices } from "./use/drain-notice.ts"
-import { createInUseMarks, type InstanceId, type InUseMarks } from "./use/in-use.ts"
+import { createInUseMarks, type InUseMarks } from "./use/in-use.ts"
 import { createUseStamps, type UseStamps } from "./use/last-used.ts"
 import { createVisitDecision, type Visit } from "./visit.ts"
 import { type Attendant, createAttendant } from "./waiting/attend.ts"
@@ -106,15 +106,6 @@ const effectsOf = (deps: PlacementDeps, view: InstanceView, signal: AbortSignal)
 const roomOf = ({ clock, options }: PlacementDeps, onEmpty: (name: string) => void): WaitingRoom<Visit> =>
   createWaitingRoom(clock, options.max_waiting, onEmpty)
 
-/** Makes the function that tells the in-use marks of other gateways on an instance. */
-const othersOn =
-  (view: InstanceView, replica: string) =>
-  ({ name, uid }: InstanceId): string | undefined => {
-    const { metadata, status } = view.get(name) ?? {}
-    const marks = Object.entries(status?.inUseBy ?? {}).filter(([by]) => by !== replica)
-    return metadata?.uid !== uid || marks.length === 0 ? undefined : JSON.stringify(marks)
-  }
-
 /** Makes the parts. `signal` aborts their calls to the cluster. */
 export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => {
   const { cluster, instances, clock, options } = deps
@@ -134,7 +125,7 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     onReached: (name) => attendant.attend(name),
     onStranger: () => deps.telemetry.log.warn(strangerWarning),
   })
-  const marks = createInUseMarks({ clock, write: effects.writeMark, others: othersOn(view, deps.replica) })
+  const marks = createInUseMarks({ clock, write: effects.writeMark })
   const stamps = createUseStamps({
     clock,
     write: effects.writeStamp,

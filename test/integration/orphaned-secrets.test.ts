@@ -4,10 +4,10 @@ import { createMemoryCluster, type MemoryCluster } from "../../src/adapters/memo
 import { type Secret, secretKind } from "../../src/api/kinds/kubernetes.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
-import { secretName } from "../../src/api/names.ts"
-import { toCompositionSecret } from "../../src/credentials/secret.ts"
+import { giveToInstance, toCompositionSecret } from "../../src/credentials/secret.ts"
 import { AppError } from "../../src/errors.ts"
 import { removeOrphanedSecrets } from "../../src/placement/make/orphaned-secrets.ts"
+import type { ClusterPort } from "../../src/ports/cluster.ts"
 import { instance as instanceOf } from "../support/build/placed.ts"
 import { target as targetOf } from "../support/build/who.ts"
 import { type FakeClock, fakeClock } from "../support/fake-clock.ts"
@@ -61,12 +61,13 @@ const make = async (
   finalizers: readonly string[],
   change: (secret: Secret) => Secret = (same) => same,
 ): Promise<Made> => {
-  const spec = { secretName: secretName(name) }
+  const composed = toCompositionSecret({ instance: name, target, namespace, values: { TOKEN: "canary" } })
+  const secret = await cluster.create(secretKind, change(composed))
+  const spec = { secretName: secret.metadata.name }
   const { metadata, ...rest } = instanceOf({ name, spec, metadata: { finalizers: [...finalizers] } })
   const { uid: _, resourceVersion: __, ...own } = metadata
   const instance = await cluster.create(mcpInstanceKind, { ...rest, metadata: own })
-  const composed = toCompositionSecret(instance, { TOKEN: "canary" })
-  const secret = await cluster.create(secretKind, change(composed))
+  await giveToInstance(cluster as ClusterPort, secret, instance, { signal })
   return { instance, secret }
 }
 

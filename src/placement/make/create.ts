@@ -1,17 +1,16 @@
-import { createHash } from "node:crypto"
 import { containerFields } from "../../api/kinds/container.ts"
+import { type Secret, secretKind } from "../../api/kinds/kubernetes.ts"
 import { type MCPInstance, type MCPInstanceSpec, mcpInstanceKind } from "../../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
-import { labels, recommendedLabels, secretName } from "../../api/names.ts"
+import { labels, recommendedLabels } from "../../api/names.ts"
 import type { Compose, Composition } from "../../credentials/compose.ts"
 import { type Holder, toRecord } from "../../credentials/scopes.ts"
+import { giveToInstance, toCompositionSecret } from "../../credentials/secret.ts"
 import { AppError, hasCode } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
-import type { Turns } from "../../waiting/turns.ts"
 import { refusal } from "../refusals.ts"
-import { createComposition } from "./composition.ts"
 
 /** The content of a new instance. */
 type InstancePlan = {
@@ -74,7 +73,7 @@ export const toInstance = (plan: InstancePlan): MCPInstance => {
 }
 
 /** The sharer and the target that an instance is created for. */
-export type CreateOrder = {
+type CreateOrder = {
   readonly name: string
   readonly target: MCPTarget
   readonly subjectKey: string
@@ -86,37 +85,50 @@ export type CreateOrder = {
 }
 
 /** Dependencies of {@link createInstance}. */
-export type CreateDeps = {
+type CreateDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly compose: Compose
   readonly clock: ClockPort
   readonly log: Logger
-  /** The newest known state of the instance of a name. */
-  readonly find: (name: string) => MCPInstance | undefined
-  /** Bounds how many instances are created at the same time. */
-  readonly turns: Turns
-  /** This gateway's name in `inUseBy`. */
-  readonly replica: string
 }
 
 /** Most tries to create an instance: a try fails if another one has the name and is deleted before it is read. */
 const maxRaces = 3
+/** Most tries to make the instance the owner of its Secret; after that the target stays the owner. */
+const maxOwnerTries = 3
+/** Pause between these tries. */
+const ownerPauseMs = 1_000
+
+/** Deletes a Secret that no instance refers to. Never rejects: the Secret is deleted with the target at the latest. */
+const discard = async (deps: CreateDeps, secret: Secret, signal: AbortSignal): Promise<void> => {
+  const { name, uid } = secret.metadata
+  try {
+    const preconditions = uid === undefined ? {} : { uid }
+    await deps.cluster.delete(secretKind, { namespace: deps.namespace, name }, { signal, preconditions })
+  } catch (error) {
+    deps.log.warn("an unused Secret could not be deleted; it is deleted together with its target", { name, error })
+  }
+}
 
 /**
- * Instances that a gateway creates at the same time: as many as it has connections for calls. So an instance's Secret
- * is created right after the instance, also if a thousand users come at once, and not after the other instances. The
- * kubelet looks for the Secret some hundred milliseconds later, and if it is missing, again after ten seconds.
+ * Makes the instance the Secret's owner. Never rejects: if it fails, the Secret is deleted together with the target.
  */
-export const maxCreating = 8
-
-/**
- * The turn of an instance among those that wait to be created here: those of earlier seconds first, and those of one
- * second in an order that each gateway has for itself. Users who come at once through several gateways are so served
- * from different ends: a gateway mostly finds that another one has created an instance, before it tries to.
- */
-const rankOf = (replica: string, name: string, now: number): number =>
-  Math.floor(now / 1_000) + createHash("sha256").update(`${replica}\0${name}`).digest().readUInt32BE() / 2 ** 32
+const handOver = async (deps: CreateDeps, secret: Secret, made: MCPInstance, signal: AbortSignal): Promise<void> => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await giveToInstance(deps.cluster, secret, made, { signal })
+    } catch (error) {
+      if (signal.aborted || hasCode(error, "ApiNotFound")) return
+      if (attempt === maxOwnerTries)
+        return deps.log.warn("a Secret could not be given to its instance; it is deleted together with its target", {
+          name: secret.metadata.name,
+          error,
+        })
+      await deps.clock.sleep(ownerPauseMs, signal).catch(() => {})
+    }
+  }
+}
 
 /**
  * Asks for a restart if a credential was written after it was read for this instance and before the instance was
@@ -139,86 +151,88 @@ const ensureCurrent = async (
   }
 }
 
-/** `created`: by this gateway, which then also creates its Secret. */
-export type Made = { readonly instance: MCPInstance; readonly created: boolean }
+type Made = { readonly instance: MCPInstance; readonly created: boolean } | undefined
 
 /**
  * Creates the instance, or returns the existing one of this name; undefined if that one was deleted before it was read.
  */
-const createOrJoin = async (deps: CreateDeps, wanted: MCPInstance, signal: AbortSignal): Promise<Made | undefined> => {
-  const { cluster, namespace } = deps
-  try {
-    return { instance: await cluster.create(mcpInstanceKind, wanted, { signal }), created: true }
-  } catch (error) {
-    // without an answer it is unknown whether the instance was created
-    if (!hasCode(error, "ApiAlreadyExists", "ClusterUnavailable")) throw error
-    const found = await cluster.get(mcpInstanceKind, { namespace, name: wanted.metadata.name }, { signal })
-    // a create that was repeated after its response was lost finds its own object
-    const created = found?.spec.secretName === wanted.spec.secretName
-    if (!created && !hasCode(error, "ApiAlreadyExists")) throw error
-    return found && { instance: found, created }
-  }
-}
-
-/** Deletes an instance that this gateway has created and that gets no Secret. Never rejects. */
-const withdraw = async (deps: CreateDeps, { metadata: { name, uid } }: MCPInstance): Promise<void> => {
-  try {
-    const preconditions = uid === undefined ? {} : { uid }
-    await deps.cluster.delete(mcpInstanceKind, { namespace: deps.namespace, name }, { preconditions })
-  } catch (error) {
-    deps.log.warn("an instance without its Secret could not be deleted; the next request creates the Secret", {
-      instance: name,
-      error,
-    })
-  }
-}
-
-const attemptCreate = async (
+const createOrJoin = async (
   deps: CreateDeps,
   order: CreateOrder,
-  composition: Composition,
+  wanted: MCPInstance,
   signal: AbortSignal,
-): Promise<Made | undefined> => {
-  const { name } = order
-  const known = deps.find(name)
-  // another gateway was first
-  if (known !== undefined) return { instance: known, created: false }
-  const { scopes, expiresAt, values } = composition
-  const plan = { ...order, namespace: deps.namespace, scopes, expiresAt, secretName: secretName(name) }
-  const made = await createOrJoin(deps, toInstance(plan), signal)
-  if (made?.created !== true) return made
+): Promise<Made> => {
   try {
-    await createComposition(deps, made.instance, values, signal)
+    return { instance: await deps.cluster.create(mcpInstanceKind, wanted, { signal }), created: true }
   } catch (error) {
-    await withdraw(deps, made.instance)
+    if (!hasCode(error, "ApiAlreadyExists")) throw error
+    const ref = { namespace: deps.namespace, name: order.name }
+    const found = await deps.cluster.get(mcpInstanceKind, ref, { signal })
+    if (found === undefined) return undefined
+    // a create that was repeated after its response was lost finds its own object
+    return { instance: found, created: found.spec.secretName === wanted.spec.secretName }
+  }
+}
+
+const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made> => {
+  const { cluster, namespace } = deps
+  const { name, target } = order
+  const composition = await deps.compose(target, order.holder, signal, order.requestId)
+  const { values, scopes, expiresAt } = composition
+  const secret = await cluster.create(secretKind, toCompositionSecret({ instance: name, target, namespace, values }), {
+    signal,
+  })
+  const plan = { ...order, namespace, scopes, expiresAt, secretName: secret.metadata.name }
+  try {
+    const made = await createOrJoin(deps, order, toInstance(plan), signal)
+    if (made?.created === true) {
+      void handOver(deps, secret, made.instance, signal)
+      void ensureCurrent(deps, composition, made.instance, signal)
+    } else void discard(deps, secret, signal)
+    return made
+  } catch (error) {
+    await discardUnlessUsed(deps, order, secret, signal)
     throw error
   }
-  void ensureCurrent(deps, composition, made.instance, signal)
-  return made
 }
 
 /**
- * Creates a sharer's instance: composes its credentials, creates the instance, and then the Secret that it names and
- * owns. Of several gateways that create one instance, the API server lets one win by the name, and only that one creates
- * a Secret. If an instance of the name exists already, it is returned; decide.ts checks whether it is the sharer's and
- * can be used. A gateway that ends between the two leaves an instance without its Secret: see mend.ts.
+ * Deletes the Secret after a failed create, unless the instance exists and uses it: then only the response was lost.
+ */
+const discardUnlessUsed = async (
+  deps: CreateDeps,
+  { name }: CreateOrder,
+  secret: Secret,
+  signal: AbortSignal,
+): Promise<void> => {
+  const ref = { namespace: deps.namespace, name }
+  const existing = await deps.cluster.get(mcpInstanceKind, ref, { signal }).catch(() => "unknown" as const)
+  if (existing === "unknown" || existing?.spec.secretName === secret.metadata.name) return
+  await discard(deps, secret, signal)
+}
+
+/**
+ * Creates a sharer's instance: composes its credentials, creates the Secret, then the instance, then makes the instance
+ * the Secret's owner. If an instance of the name exists already, it is returned and the new Secret deleted; decide.ts
+ * checks whether it is the sharer's and can be used.
  * @throws InstanceStarting if the name is created and deleted by others again and again; CredentialMissing,
  * InstanceFailed, QuotaExceeded, PluginFailed, ClusterUnavailable
  */
-export const createInstance = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made> => {
-  const { name, target, holder, requestId } = order
+export const createInstance = async (
+  deps: CreateDeps,
+  order: CreateOrder,
+  signal: AbortSignal,
+): Promise<MCPInstance> => {
   try {
     for (let race = 0; race < maxRaces; race++) {
-      const composition = await deps.compose(target, holder, signal, requestId)
-      const rank = rankOf(deps.replica, name, deps.clock.now())
-      const made = await deps.turns(rank, () => attemptCreate(deps, order, composition, signal))
-      if (made !== undefined) return made
+      const made = await attemptCreate(deps, order, signal)
+      if (made !== undefined) return made.instance
     }
   } catch (error) {
-    throw refusal(name, "make", error)
+    throw refusal(order.name, "make", error)
   }
   throw new AppError("InstanceStarting", {
-    detail: `The instance ${name} is being created and deleted by others at the same time.`,
+    detail: `The instance ${order.name} is being created and deleted by others at the same time.`,
     retryAfterSeconds: 2,
   })
 }

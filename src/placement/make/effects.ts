@@ -8,7 +8,6 @@ import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, Reflection } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { createSingleFlight } from "../../waiting/single-flight.ts"
-import { createTurns } from "../../waiting/turns.ts"
 import type { Failure } from "../decide.ts"
 import { toInstanceFailed } from "../explain-failure.ts"
 import type { InstanceView } from "../know/instance-view.ts"
@@ -18,23 +17,15 @@ import type { WriteNotice } from "../use/drain-notice.ts"
 import type { InstanceId, WriteMark, Written } from "../use/in-use.ts"
 import type { WriteStamp } from "../use/last-used.ts"
 import { ensureStillOpen, type Seat } from "../visit.ts"
-import { type CreateOrder, createInstance, maxCreating } from "./create.ts"
-import { createMending } from "./mend.ts"
-import { createNoRoom } from "./no-room.ts"
+import { createInstance } from "./create.ts"
 
 /** What placement changes in the cluster. */
 export type Effects = {
   /**
    * Creates the instance. Parallel calls for one name share one creation, which goes on if the first request is
-   * cancelled. Resolves with the UID of the instance if this gateway has created it, and with undefined if another one
-   * has. Rejects with the error for all requests that wait for it.
+   * cancelled. Rejects with the error for all requests that wait for it.
    */
-  create(request: PlacementRequest, seat: Seat): Promise<string | undefined>
-  /**
-   * Creates the Secret that the instance waits for, see mend.ts, or asks for a restart. Calls for one name share one
-   * attempt, and nothing is done while the instance is being created here. Rejects with the error for all requests.
-   */
-  mend(instance: MCPInstance, request: PlacementRequest, seat: Seat): Promise<unknown>
+  create(request: PlacementRequest, seat: Seat): Promise<void>
   /** Asks the operator for a restart with a drain. Parallel calls for one instance share one write. */
   restart(instance: MCPInstance): Promise<void>
   /**
@@ -136,29 +127,16 @@ const createConflicts = (deps: EffectDeps): Effects["conflict"] => {
 /** Makes the effects. */
 export const createEffects = (deps: EffectDeps): Effects => {
   const { cluster, namespace, clock, view, replica, signal } = deps
-  const creating = createSingleFlight<string | undefined>()
+  const creating = createSingleFlight<void>()
   const restarting = createSingleFlight<void>()
   const writeUse = useWriter(deps)
   const nowText = (): string => new Date(clock.now()).toISOString()
 
-  const turns = createTurns(maxCreating)
-  const ifRoom = createNoRoom(clock)
-  const mendInstance = createMending(deps)
-  const orderOf = ({ target, identity, requestId }: PlacementRequest, seat: Seat): CreateOrder => {
+  const create = async ({ target, identity, requestId }: PlacementRequest, seat: Seat): Promise<void> => {
+    ensureStillOpen(deps.targets, target)
     const subject = deps.exposeSubjects ? readableSubject(target, identity, deps.issuers) : undefined
-    return { ...seat, target, subject, requestId }
-  }
-  const create: Effects["create"] = async (request, seat) => {
-    ensureStillOpen(deps.targets, request.target)
-    const parts = { ...deps, find: view.get, turns }
-    const make = () => createInstance(parts, orderOf(request, seat), signal)
-    const { instance, created } = await ifRoom(seat.name, make)
-    view.learn(instance)
-    return created ? instance.metadata.uid : undefined
-  }
-  const mend = async (instance: MCPInstance, request: PlacementRequest, seat: Seat): Promise<undefined> => {
-    ensureStillOpen(deps.targets, request.target)
-    if ((await mendInstance(instance, orderOf(request, seat), signal)) === "restart") await restart(instance)
+    const order = { ...seat, target, subject, requestId }
+    view.learn(await createInstance(deps, order, signal))
   }
 
   const restart = async ({ metadata: { name, uid = "" } }: MCPInstance): Promise<void> => {
@@ -173,7 +151,6 @@ export const createEffects = (deps: EffectDeps): Effects => {
 
   return {
     create: (request, seat) => creating(seat.name, () => create(request, seat)),
-    mend: (instance, request, seat) => creating(seat.name, () => mend(instance, request, seat)),
     restart: (instance) => restarting(instance.metadata.uid ?? "", () => restart(instance)),
     failure: createFailures(deps),
     conflict: createConflicts(deps),

@@ -60,22 +60,16 @@ export const createAttendant = (deps: AttendantDeps): Attendant => {
   const create = ({ question: { request, seat } }: Waiter<Visit>): void => {
     const creates = ({ mode }: Wanted): boolean => mode === "create"
     void effects.create(request, seat).then(
-      (uid) => {
-        attend(seat.name)
-        if (uid !== undefined) marks.lead(uid)
-      },
+      () => attend(seat.name),
       (error) => rejectAll(seat.name, error, creates),
     )
   }
 
-  const act = ({ name, question }: Waiter<Visit>, instance: MCPInstance | undefined, what: Hold["act"]): void => {
-    const { request, seat } = question
-    const fail = (error: unknown): void => rejectAll(name, error)
+  const act = (name: string, instance: MCPInstance | undefined, what: Hold["act"]): void => {
     if (what === "confirm") confirm(name)
-    else if (instance === undefined) return
-    else if (what === "probe") reach.ensure(instance)
-    else if (what === "restart") void effects.restart(instance).catch(fail)
-    else if (what === "mend") void effects.mend(instance, request, seat).catch(fail)
+    else if (what === "probe" && instance !== undefined) reach.ensure(instance)
+    else if (what === "restart" && instance !== undefined)
+      void effects.restart(instance).catch((error) => rejectAll(name, error))
   }
 
   const refuse = (
@@ -97,7 +91,7 @@ export const createAttendant = (deps: AttendantDeps): Attendant => {
         waiter.release()
         break
       case "hold":
-        act(waiter, instance, decision.act)
+        act(name, instance, decision.act)
         break
       case "create":
         question.hold = creating

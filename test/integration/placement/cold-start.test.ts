@@ -4,7 +4,6 @@ import { mcpInstanceKind } from "../../../src/api/kinds/mcp-instance.ts"
 import { mcpTargetKind } from "../../../src/api/kinds/mcp-target.ts"
 import { labels } from "../../../src/api/names.ts"
 import { setScope } from "../../../src/credentials/store.ts"
-import { AppError } from "../../../src/errors.ts"
 import type { PlacementPort } from "../../../src/placement/port.ts"
 import { condition, readyStatus } from "../../support/build/placed.ts"
 import { identity, target as targetOf } from "../../support/build/who.ts"
@@ -129,57 +128,6 @@ describe("a cold start", () => {
     await w.clock.advance(300)
     expect(asked.filter(({ placed }) => placed !== undefined)).toHaveLength(100)
     expect((await secrets(w)).map(({ metadata }) => metadata.name)).toEqual([(await only(w)).spec.secretName])
-  })
-
-  test("through two gateways at once costs one write more than through one, and that one is refused", async () => {
-    const w = await world()
-    const both = [w.placement, w.addReplica().placement]
-    for (const by of both) ask(w, { by })
-    await w.clock.advance(40_000)
-    const writes = w.replicas.map(({ calls }) => calls.filter((call) => !/^(get|watch|list) /.test(call)))
-    const mark = "patchStatus MCPInstance"
-    // the waits of 40 s: one gateway marks them, and the other one sees that
-    expect(writes).toEqual([["create MCPInstance", "create Secret", mark, mark], ["create MCPInstance"]])
-  })
-
-  test("that meets a quota is told so for five seconds, and tried again after that", async () => {
-    const w = await world()
-    w.faults.set("create", new AppError("QuotaExceeded", { detail: "no room" }))
-    const outcomes: (string | undefined)[] = []
-    for (const pause of [0, 4_900, 100]) {
-      await w.clock.advance(pause)
-      const asked = ask(w)
-      await w.clock.advance(0)
-      outcomes.push(asked.error?.code)
-    }
-    expect(outcomes).toEqual(["QuotaExceeded", "QuotaExceeded", undefined])
-    await only(w)
-  })
-
-  test("goes on if its gateway ended before it created the Secret: another one does", async () => {
-    const w = await world()
-    const other = w.addReplica().placement
-    const first = ask(w)
-    await w.clock.advance(0)
-    const instance = await only(w)
-    const { secretName: name = "" } = instance.spec
-    // as that gateway would have left it
-    await w.cluster.delete(secretKind, { namespace, name })
-    const message = `The container cannot be set up: secret "${name}" not found. Create that Secret.`
-    const failure = { reason: "CreateContainerConfigError", message }
-    const second = ask(w, { by: other })
-    await report(w, {
-      phase: "Failed",
-      failure,
-      ...conditions(condition("Admitted", "True"), condition("Ready", "False", failure.reason, message)),
-    })
-    await w.clock.advance(0)
-    expect((await secrets(w)).map(({ metadata }) => metadata.name)).toEqual([name])
-    expect([first.error, second.error]).toEqual([undefined, undefined])
-    w.answering.add(pod).add(service)
-    await report(w, { failure: undefined as never, ...readyStatus({ url: service, podURL: pod }) })
-    await w.clock.advance(300)
-    expect([first.placed?.instance, second.placed?.instance]).toEqual([instance.metadata.name, instance.metadata.name])
   })
 
   test("gives two users two instances with their own values, and a shared target's users one without either's", async () => {

@@ -98,7 +98,7 @@ describe("holding", () => {
     expect(Object.keys((await only(w)).status?.inUseBy ?? {})).toEqual(["gw-0"])
     client.abort()
     await asked.promise
-    await w.clock.advance(250)
+    await w.clock.advance(0)
     expect((await only(w)).status?.inUseBy ?? {}).toEqual({})
   })
 

@@ -207,32 +207,4 @@ describe("which failure counts", () => {
     const status = readyStatus({ failure: { reason: "CrashLoop", message: "exited with 3" } })
     expect(decide({ instance: instance({ status }) })).toEqual({ verdict: "warm" })
   })
-
-  const missing = (named: string) =>
-    failedStatus({
-      failure: {
-        reason: "CreateContainerConfigError",
-        message: `The container cannot be set up: secret "${named}" not found. Create that Secret.`,
-        time: "2030-01-01T00:00:10Z",
-      },
-    })
-  const named = { spec: { secretName: "github-user-alice-xyz12" } }
-
-  test("a Secret that a gateway has named and not created yet is no failure: it is created", () => {
-    const status = missing("github-user-alice-xyz12")
-    expect(decide({ instance: instance({ ...named, scopes: wanted.scopes, status }) })).toMatchObject({
-      verdict: "hold",
-      reason: "SecretMissing",
-      act: "mend",
-      counts: true,
-    })
-  })
-
-  test.each([
-    ["another Secret than the instance's", wanted.scopes, missing("other")],
-    ["the Secret of an instance that a person made", undefined, missing("github-user-alice-xyz12")],
-  ])("%s, if it is missing, is one", (_, scopes, status) => {
-    const made = { ...named, status, ...(scopes === undefined ? {} : { scopes }) }
-    expect(decide({ instance: instance(made) })).toMatchObject({ verdict: "failed" })
-  })
 })

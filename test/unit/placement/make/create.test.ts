@@ -5,12 +5,10 @@ import { mcpInstanceKind } from "../../../../src/api/kinds/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../../../../src/api/kinds/mcp-target.ts"
 import { labels } from "../../../../src/api/names.ts"
 import { createCompose } from "../../../../src/credentials/compose.ts"
-import { toCompositionSecret } from "../../../../src/credentials/secret.ts"
 import { deleteScope, setScope } from "../../../../src/credentials/store.ts"
 import { AppError, type ErrorCode } from "../../../../src/errors.ts"
-import { type CreateDeps, createInstance, toInstance } from "../../../../src/placement/make/create.ts"
-import { createTurns } from "../../../../src/waiting/turns.ts"
-import { aroundWrites, type PortWrite } from "../../../support/around-port.ts"
+import { createInstance, toInstance } from "../../../../src/placement/make/create.ts"
+import { aroundWrites } from "../../../support/around-port.ts"
 import { target as targetOf } from "../../../support/build/who.ts"
 import { type FakeClock, fakeClock } from "../../../support/fake-clock.ts"
 import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
@@ -32,19 +30,6 @@ const scope = () =>
   ({ cluster, target, namespace, scope: "user", who: { issuer: "corp", name: "alice" }, signal }) as const
 const write = (value: string) => setScope({ ...scope(), values: { TOKEN: value } })
 
-const parts = () => ({
-  cluster,
-  namespace,
-  compose: createCompose({ cluster, namespace }),
-  clock,
-  log: quietTelemetry().log,
-  find: () => undefined,
-  turns: createTurns(8),
-  replica: "gw-0",
-})
-const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
-const order = () => ({ name: "one", target, subjectKey: "user:alice", holder })
-
 /** Makes Alice's instance; `meanwhile` runs after her credentials were read, just before it is there. */
 const make = async (meanwhile: () => Promise<unknown>) => {
   const watched = aroundWrites(cluster, async ({ verb, kind }, run) => {
@@ -52,8 +37,9 @@ const make = async (meanwhile: () => Promise<unknown>) => {
     return run()
   })
   const log = quietTelemetry().log
-  const deps = { ...parts(), cluster: watched, log }
-  const { instance: made } = await createInstance(deps, order(), signal)
+  const deps = { cluster: watched, namespace, compose: createCompose({ cluster, namespace }), clock, log }
+  const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
+  const made = await createInstance(deps, { name: "one", target, subjectKey: "user:alice", holder }, signal)
   await clock.advance(0)
   const secret = await cluster.get(secretKind, { namespace, name: made.spec.secretName ?? "" })
   const now = await cluster.get(mcpInstanceKind, { namespace, name: "one" })
@@ -68,7 +54,10 @@ describe("an instance that the API server refuses", () => {
       return run()
     })
     const { log } = quietTelemetry()
-    return { words, made: createInstance({ ...parts(), cluster: refusing, log }, order(), signal) }
+    const deps = { cluster: refusing, namespace, compose: createCompose({ cluster, namespace }), clock, log }
+    const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
+    const order = { name: "one", target, subjectKey: "user:alice", holder }
+    return { words, made: createInstance(deps, order, signal) }
   }
 
   test.each(["Secret", "MCPInstance"])("for want of quota for its %s is told with the quota's words", async (kind) => {
@@ -134,122 +123,6 @@ describe("a credential that is written while an instance is made", () => {
     const { value, restartTime } = await make(() => setScope({ ...other, values: { TOKEN: "new" } }))
     expect(value).toBe("old")
     expect(restartTime).toBeUndefined()
-  })
-})
-
-describe("an instance and its Secret", () => {
-  /** The writes of one creation, in order; `onWrite` may throw or act before a write. */
-  const run = async (onWrite: (write: PortWrite) => unknown = () => {}, more: Partial<CreateDeps> = {}) => {
-    const writes: string[] = []
-    const watched = aroundWrites(cluster, async (write, next) => {
-      writes.push(`${write.verb} ${write.kind}`)
-      await onWrite(write)
-      return next()
-    })
-    const deps = { ...parts(), cluster: watched, ...more }
-    const outcome = await createInstance(deps, order(), signal).catch((error: unknown) => ({ error }))
-    await clock.advance(0)
-    return { writes, outcome }
-  }
-  const secrets = async () => (await cluster.list(secretKind, { namespace })).items
-  const instances = async () => (await cluster.list(mcpInstanceKind, { namespace })).items
-  const stranger = (spec: object = {}) =>
-    cluster.create(mcpInstanceKind, {
-      ...toInstance({ name: "one", namespace, target, subjectKey: "user:alice", secretName: "one-other", scopes: [] }),
-      ...spec,
-    })
-
-  test("take two writes, and the Secret belongs to the instance from the beginning", async () => {
-    const { writes, outcome } = await run()
-    expect(writes).toEqual(["create MCPInstance", "create Secret"])
-    const [instance] = await instances()
-    const { name, uid } = instance?.metadata ?? {}
-    expect(outcome).toMatchObject({ created: true, instance: { metadata: { uid } } })
-    const [secret] = await secrets()
-    expect(secret?.metadata.name).toBe(instance?.spec.secretName)
-    expect(secret?.metadata.ownerReferences).toEqual([
-      { apiVersion: "mcp.reflow.io/v1alpha1", kind: "MCPInstance", name, uid },
-    ])
-  })
-
-  test("cost no write if another gateway's instance is known when it is this one's turn", async () => {
-    const known = await stranger()
-    const { writes, outcome } = await run(undefined, { find: () => known })
-    expect(writes).toEqual([])
-    expect(outcome).toEqual({ instance: known, created: false })
-  })
-
-  test("cost one refused write if another gateway was faster", async () => {
-    const { writes, outcome } = await run(({ kind }) => (kind === "MCPInstance" ? stranger() : undefined))
-    expect(writes).toEqual(["create MCPInstance"])
-    expect(outcome).toMatchObject({ created: false, instance: { spec: { secretName: "one-other" } } })
-    expect(await secrets()).toEqual([])
-  })
-
-  test("are there although the answer about the instance was lost", async () => {
-    const lossy = aroundWrites(cluster, async (write, next) => {
-      const made = await next()
-      if (write.kind === "MCPInstance") throw new AppError("ClusterUnavailable", { detail: "no answer" })
-      return made
-    })
-    expect(await createInstance({ ...parts(), cluster: lossy }, order(), signal)).toMatchObject({ created: true })
-    expect((await secrets()).map(({ metadata }) => metadata.name)).toEqual([(await instances())[0]?.spec.secretName])
-  })
-
-  test("are both gone if the Secret is refused", async () => {
-    const { writes, outcome } = await run(({ kind, verb }) => {
-      if (kind === "Secret" && verb === "create") throw new AppError("QuotaExceeded", { detail: "no room" })
-    })
-    expect(writes).toEqual(["create MCPInstance", "create Secret", "delete MCPInstance"])
-    expect(outcome).toMatchObject({ error: { code: "QuotaExceeded" } })
-    expect([await instances(), await secrets()]).toEqual([[], []])
-  })
-
-  test("are told by the first error if the instance cannot be deleted either", async () => {
-    const { outcome } = await run(({ kind, verb }) => {
-      if (verb === "delete") throw new AppError("ClusterUnavailable", { detail: "no answer" })
-      if (kind === "Secret") throw new AppError("ApiForbidden", { detail: "no", data: { status: 403 } })
-    })
-    expect(outcome).toMatchObject({ error: { code: "InstanceFailed", data: { reason: "CreateRefused" } } })
-    expect(await instances()).toHaveLength(1)
-  })
-
-  test("stay if another gateway has created the Secret already", async () => {
-    const { outcome } = await run(async ({ kind }) => {
-      const [instance] = await instances()
-      if (kind === "Secret" && instance !== undefined)
-        await cluster.create(secretKind, toCompositionSecret(instance, { TOKEN: "its" }))
-    })
-    expect(outcome).toMatchObject({ created: true })
-    expect((await secrets()).map(({ data }) => fromSecretData(data))).toEqual([{ TOKEN: "its" }])
-  })
-
-  test("are given up if the Secret's name belongs to somebody else", async () => {
-    const { outcome } = await run(async ({ kind }) => {
-      const [instance] = await instances()
-      if (kind !== "Secret" || instance === undefined) return
-      const { metadata, ...rest } = toCompositionSecret(instance, { TOKEN: "planted" })
-      const { ownerReferences: _, ...own } = metadata
-      await cluster.create(secretKind, { ...rest, metadata: own })
-    })
-    expect(outcome).toHaveProperty("error")
-    expect(await instances()).toEqual([])
-  })
-
-  test("of many users come one after the other, so that no Secret is late", async () => {
-    const turns = createTurns(2)
-    const writes: string[] = []
-    const watched = aroundWrites(cluster, async ({ kind, name }, next) => {
-      writes.push(`${kind} ${name.slice(0, 2)}`)
-      return next()
-    })
-    const names = ["a1", "b2", "c3", "d4", "e5", "f6"]
-    const all = names.map((name) =>
-      createInstance({ ...parts(), cluster: watched, turns }, { ...order(), name }, signal),
-    )
-    await Promise.all(all)
-    for (const name of names)
-      expect(writes.indexOf(`Secret ${name}`) - writes.indexOf(`MCPInstance ${name}`)).toBeLessThanOrEqual(3)
   })
 })
 

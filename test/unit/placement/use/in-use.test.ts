@@ -8,16 +8,14 @@ const setUp = () => {
   const clock = fakeClock()
   const writes: string[] = []
   const answers: Written[] = []
-  const elsewhere: { marks?: string } = {}
   const marks = createInUseMarks({
     clock,
-    others: () => elsewhere.marks,
     write: async ({ uid }, open) => {
       writes.push(`${open ? "set" : "remove"} ${uid}`)
       return answers.shift() ?? "written"
     },
   })
-  return { clock, writes, answers, elsewhere, marks }
+  return { clock, writes, answers, marks }
 }
 
 describe("this replica's mark in inUseBy", () => {
@@ -58,37 +56,13 @@ describe("this replica's mark in inUseBy", () => {
     expect(writes).toEqual(["set uid-1", "remove uid-1"])
   })
 
-  test("waiting requests count as calls do, at the gateway that made the instance", async () => {
+  test("waiting requests count as calls do", async () => {
     const { clock, writes, marks } = setUp()
     marks.setWaiting(alice, true, false)
-    marks.lead(alice.uid)
-    await clock.advance(1_500)
-    expect(writes).toEqual(["set uid-1"])
-    await clock.advance(60_000)
-    expect(writes).toEqual(["set uid-1", "set uid-1", "set uid-1"])
-    marks.setWaiting(alice, false, false)
-    await clock.advance(250)
-    expect(writes.slice(3)).toEqual(["remove uid-1"])
-    expect(clock.pending).toBe(0)
-  })
-
-  test("is neither removed nor written again if the requests that waited become calls", async () => {
-    const { clock, writes, marks } = setUp()
-    marks.setWaiting(alice, true, false)
-    marks.lead(alice.uid)
     await clock.advance(2_000)
     marks.setWaiting(alice, false, false)
-    await clock.advance(10)
-    const end = marks.beginCall(alice)
-    await clock.advance(29_000)
-    expect(writes).toEqual(["set uid-1"])
-    await clock.advance(1_000)
-    expect(writes).toEqual(["set uid-1", "set uid-1"])
-    end()
     await clock.advance(0)
-    expect(writes.slice(2)).toEqual(["remove uid-1"])
-    await clock.advance(60_000)
-    expect(writes).toHaveLength(3)
+    expect(writes).toEqual(["set uid-1", "remove uid-1"])
   })
 
   test("a waiter that must cancel a drain is told at once", async () => {
@@ -141,20 +115,6 @@ describe("this replica's mark in inUseBy", () => {
     expect(clock.pending).toBe(0)
   })
 
-  test("a write that failed is tried again after five seconds, however many calls begin", async () => {
-    const { clock, writes, answers, marks } = setUp()
-    answers.push("failed")
-    marks.beginCall(alice)
-    await clock.advance(1_500)
-    for (let second = 0; second < 4; second++) {
-      marks.beginCall(alice)
-      await clock.advance(1_000)
-    }
-    expect(writes).toHaveLength(1)
-    await clock.advance(1_000)
-    expect(writes).toHaveLength(2)
-  })
-
   test("a call that ends while the mark is being written removes it after", async () => {
     const { clock, writes, marks } = setUp()
     const end = marks.beginCall(alice)
@@ -203,75 +163,5 @@ describe("this replica's mark in inUseBy", () => {
     const closed = stuck.close()
     await clock.advance(2_000)
     await closed
-  })
-})
-
-describe("requests that wait here for an instance of another gateway", () => {
-  test("need no mark of ours while the other gateway renews its own", async () => {
-    const { clock, writes, elsewhere, marks } = setUp()
-    marks.setWaiting(alice, true, false)
-    for (let renewed = 0; renewed < 10; renewed++) {
-      elsewhere.marks = `gw-1: ${renewed}`
-      await clock.advance(30_000)
-    }
-    marks.setWaiting(alice, false, false)
-    await clock.advance(60_000)
-    expect(writes).toEqual([])
-    expect(clock.pending).toBe(0)
-  })
-
-  test.each([
-    ["is removed", undefined],
-    ["is not renewed", "gw-1: 0"],
-  ])("get one long before the other's stops to count, if that %s", async (_, then) => {
-    const { clock, writes, elsewhere, marks } = setUp()
-    elsewhere.marks = "gw-1: 0"
-    marks.setWaiting(alice, true, false)
-    await clock.advance(5_000)
-    if (then === undefined) delete elsewhere.marks
-    await clock.advance(35_000)
-    expect(writes).toEqual(["set uid-1"])
-    await clock.advance(30_000)
-    expect(writes).toEqual(["set uid-1", "set uid-1"])
-  })
-
-  test("get one after four seconds if the other gateway has none", async () => {
-    const { clock, writes, marks } = setUp()
-    marks.setWaiting(alice, true, false)
-    await clock.advance(3_900)
-    expect(writes).toEqual([])
-    await clock.advance(100)
-    expect(writes).toEqual(["set uid-1"])
-  })
-
-  test("get one at once if it must cancel a drain, whatever others have", async () => {
-    const { clock, writes, elsewhere, marks } = setUp()
-    elsewhere.marks = "gw-1: 0"
-    marks.setWaiting(alice, true, false)
-    await clock.advance(10_000)
-    marks.setWaiting(alice, true, true)
-    await clock.advance(0)
-    expect(writes).toEqual(["set uid-1"])
-  })
-
-  test("do not spare a call its mark, whether it comes while they wait or after", async () => {
-    const { clock, writes, elsewhere, marks } = setUp()
-    elsewhere.marks = "gw-1: 0"
-    marks.setWaiting(alice, true, false)
-    await clock.advance(10_000)
-    const end = marks.beginCall(alice)
-    await clock.advance(1_500)
-    expect(writes).toEqual(["set uid-1"])
-    end()
-    marks.setWaiting(alice, false, false)
-    await clock.advance(250)
-    expect(writes).toEqual(["set uid-1", "remove uid-1"])
-
-    marks.setWaiting(alice, true, false)
-    await clock.advance(10_000)
-    marks.setWaiting(alice, false, false)
-    marks.beginCall(alice)
-    await clock.advance(1_500)
-    expect(writes.slice(2)).toEqual(["set uid-1"])
   })
 })
