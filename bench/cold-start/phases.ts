@@ -15,7 +15,7 @@ export type Call = AuditEntry & {
 
 /** The phases in order, each with what happens in it. */
 export const phases = {
-  compose: "the gateway reads credentials, and creates the MCPInstance",
+  compose: "the gateway reads credentials, and creates Secret and MCPInstance",
   queue: "until the operator's first write about the instance",
   create: "the operator creates the Pod",
   schedule: "until the scheduler has chosen a node",

@@ -6,7 +6,7 @@ export type Compared = { readonly instance: Figures; readonly bare: Figures }
 
 /** Who works in each phase, and on what. */
 const workers: Readonly<Record<Phase, string>> = {
-  compose: "gateway: MCPInstance",
+  compose: "gateway: Secret, MCPInstance",
   queue: "operator: until it begins",
   create: "operator: Service, Pod",
   schedule: "scheduler",

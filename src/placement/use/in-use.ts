@@ -77,9 +77,9 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
    * than all else that is done here for a call. So the delay of a use counts from its own beginning.
    */
   const whenDue = (entry: Entry): void => {
-    if (!isOpen(entry)) return drop(entry)
+    if (!isOpen(entry)) return void drop(entry)
     const left = entry.written ? 0 : entry.since + markDelayMs - clock.now()
-    if (left > 0) return schedule(entry, left)
+    if (left > 0) return void schedule(entry, left)
     entry.due = true
     settle(entry)
   }
