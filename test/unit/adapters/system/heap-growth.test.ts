@@ -32,7 +32,7 @@ test("a process under load keeps it that small", async () => {
     const args = ["--input-type=module", "--eval", program(bound)]
     return Number((await promisify(execFile)(process.execPath, args)).stdout)
   }
-  // twice 8 MiB, and a few pages
-  expect(await young(true)).toBeLessThan(20)
-  expect(await young(false)).toBeGreaterThan(32)
+  // twice 8 MiB, and what it grows by before the collection is heard of
+  expect(await young(true)).toBeLessThan(32)
+  expect(await young(false)).toBeGreaterThan(40)
 })
