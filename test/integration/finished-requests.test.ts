@@ -85,7 +85,7 @@ const oldBytes = (): number =>
     .reduce((sum, { space_used_size: used }) => sum + used, 0)
 
 /** Most bytes that a finished request may leave, among them what the runtime itself keeps for its next call. */
-const most = 1_500
+const most = 2_500
 
 test("a request that has ended is gone with the next small garbage collection", { timeout: 30_000 }, async () => {
   const gc = collect()
