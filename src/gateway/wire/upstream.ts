@@ -118,7 +118,8 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    if (status < 200) return
+    // after an abort nobody waits for it, and a redirect must not be followed
+    if (status < 200 || this.#aborted) return
     try {
       this.headers = singleHeaders(headers)
       this.status = status
