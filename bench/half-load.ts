@@ -1,4 +1,4 @@
-/** Latency at half of the load that the gateway can take, compared with the bare pipe at the same load. */
+/** CPU time and latency at half of the load that the gateway can take, compared with the bare pipe at the same load. */
 import { echoed } from "./calls.ts"
 import { alternate, type Context, type Experiment } from "./experiment.ts"
 import type { LoadResult } from "./load.ts"
@@ -34,21 +34,21 @@ const eras: readonly { readonly id: string; readonly gateway: SideName; readonly
 
 /** The experiment, for one era of MCP each. */
 export const halfLoads: readonly Experiment[] = eras.map(({ id, ...names }) => ({
-  ids: [`p50-half-${id}`, `p99-half-${id}`],
+  ids: [`cpu-half-${id}`, `p50-half-${id}`, `p99-half-${id}`],
   run: async (context) => {
     const { sides } = await context.stage()
     const [gateway, pipe] = [sides.get(names.gateway), sides.get(names.pipe)]
     if (gateway === undefined || pipe === undefined) return []
     const rounds: HalfRound[] = []
     while (rounds.length < context.rounds) rounds.push(await runRound(context, { gateway, pipe }, rounds.length))
-    const row = (figure: "p50" | "p99"): Series => ({
+    const row = (figure: "cpu" | "p50" | "p99"): Series => ({
       id: `${figure}-half-${id}`,
-      what: `${figure} at half load, ${connections} connections: ${id}, policy`,
-      unit: "ms",
+      what: `${figure === "cpu" ? "CPU per call" : figure} at half load, ${connections} connections: ${id}, policy`,
+      unit: figure === "cpu" ? "µs" : "ms",
       against: "pipe at the same rate",
       ...(figure === "p99" ? { budget: { most: 10 } } : {}),
       rounds: rounds.map((each) => ({ figure: each.gateway[figure], reference: each.pipe[figure] })),
     })
-    return [row("p50"), row("p99")]
+    return [row("cpu"), row("p50"), row("p99")]
   },
 }))
