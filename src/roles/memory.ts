@@ -1,5 +1,5 @@
 /** What a program does about its memory while its role runs: V8 by itself collects no garbage while nothing happens. */
-import { collectGarbage } from "../adapters/system/garbage.ts"
+import { collectGarbage, collectYoungGarbage } from "../adapters/system/garbage.ts"
 import { boundHeapGrowth } from "../adapters/system/heap-growth.ts"
 import type { RunningRole } from "./role.ts"
 
@@ -34,6 +34,9 @@ export const isLittered = ({ used, kept, busy }: Standing): boolean =>
 /** Time between two looks, milliseconds. */
 const lookMs = 5_000
 
+/** At so many looks after a collection the pages that it has emptied are returned: V8 holds them for some seconds. */
+const returningLooks = 3
+
 /**
  * Keeps the memory of a role's process small, until the process ends. Collects what the start has left, and later
  * whatever is left when the process rests, as after thousands of streams were closed.
@@ -41,10 +44,12 @@ const lookMs = 5_000
 export const keepMemorySmall = ({ ready }: Pick<RunningRole, "ready">): void => {
   let kept = Number.POSITIVE_INFINITY
   let spent = process.cpuUsage()
+  let returning = 0
   const collect = (): void => {
     collectGarbage()
     kept = process.memoryUsage().heapUsed
-    // V8 returns the pages that it has emptied only with the next collection
+    returning = returningLooks
+    // only the next full collection takes the emptied pages from the heap
     setImmediate(collectGarbage)
   }
   const look = (): void => {
@@ -52,6 +57,10 @@ export const keepMemorySmall = ({ ready }: Pick<RunningRole, "ready">): void => 
     spent = process.cpuUsage()
     const busy = (user + system) / (lookMs * 1_000)
     if (isLittered({ used: process.memoryUsage().heapUsed, kept, busy })) collect()
+    else if (returning > 0) {
+      returning--
+      collectYoungGarbage()
+    }
   }
   // also before the first load: V8 lets a heap that was never collected grow without a limit that fits it
   ready.then(collect, () => {})
