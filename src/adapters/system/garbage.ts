@@ -23,9 +23,9 @@ const collect: Collect = (options) => {
 }
 
 /**
- * Collects all garbage at once. Takes about a millisecond for each
- * megabyte that is in use, during which nothing else runs: only for a moment that has left very much garbage, which V8
- * would keep for minutes otherwise. Does nothing on an engine without such a call.
+ * Collects all garbage at once. Takes about a millisecond for each megabyte that is in use, during which nothing else
+ * runs: only for a moment that has left very much garbage, which V8 would keep for minutes otherwise. Does nothing on an
+ * engine without such a call.
  */
 export const collectGarbage = (): void => collect({ type: "major" })
 
