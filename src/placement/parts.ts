@@ -125,7 +125,15 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
     onReached: (name) => attendant.attend(name),
     onStranger: () => deps.telemetry.log.warn(strangerWarning),
   })
-  const marks = createInUseMarks({ clock, write: effects.writeMark })
+  const marks = createInUseMarks({
+    clock,
+    write: effects.writeMark,
+    marksOn: ({ name, uid }) => {
+      const instance = view.get(name)
+      return instance?.metadata.uid === uid ? instance.status?.inUseBy : undefined
+    },
+    replica: deps.replica,
+  })
   const stamps = createUseStamps({
     clock,
     write: effects.writeStamp,
@@ -135,7 +143,7 @@ export const createParts = (deps: PlacementDeps, signal: AbortSignal): Parts => 
   })
   const notices = createDrainNotices({ clock, find: view.get, markCalls: marks.hurry, write: effects.writeNotice })
   const decide = createVisitDecision(view, reach)
-  const attendant = createAttendant({ room, view, reach, marks, effects, decide })
+  const attendant = createAttendant({ room, view, reach, marks, stamps, effects, decide })
   const parts = { view, reach, room, marks, stamps, notices, attendant, decide }
   const onChange = createOnChange(parts)
   // instances already draining at start cause no change event; report them here

@@ -30,6 +30,13 @@ export const holdOver = (instance: string, hold: Hold | undefined): AppError => 
   })
 }
 
+/** The error if the API server takes too long for the creations that came earlier. */
+export const creationsBusy = (): AppError =>
+  new AppError("InstanceStarting", {
+    detail: "Many instances are being created, or the API server is slow: the instance has not been created yet.",
+    retryAfterSeconds: startingRetrySeconds,
+  })
+
 /** The error for an instance of the right name that belongs to another sharer or target. */
 export const nameConflict = (name: string): AppError =>
   new AppError("NameConflict", {

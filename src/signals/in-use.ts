@@ -4,9 +4,10 @@
  */
 
 /**
- * How long a call or a wait lasts before its gateway writes a mark, milliseconds: most calls end sooner and need no
- * write. A drain takes longer (`leastDrainMs` of drain.ts). So a call that is open when a drain begins gets its mark
- * before the drain ends, even if the gateway's watch does not show the drain yet.
+ * How long a call lasts before its gateway writes a mark, milliseconds: most calls end sooner and need no write. A drain
+ * takes longer (`leastDrainMs` of drain.ts). So a call that is open when a drain begins gets its mark before the drain
+ * ends, even if the gateway's watch does not show the drain yet. A wait for an instance that the gateway created has the
+ * same delay.
  */
 export const markDelayMs = 1_500
 
@@ -17,7 +18,7 @@ export const markRenewMs = 30_000
 export const markTtlMs = 3 * markRenewMs
 
 /**
- * A new instance counts as in use for this long, milliseconds; its creator writes a mark only if the wait exceeds
- * {@link markDelayMs}, and that write may be slow.
+ * A new instance counts as in use for this long, milliseconds; gateways write a mark only if a wait exceeds
+ * {@link markDelayMs}, or three times that if they did not create the instance, and that write may be slow.
  */
 export const freshMs = 10_000

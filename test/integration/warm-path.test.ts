@@ -189,8 +189,12 @@ describe("the counters of this file see", () => {
     const session = await bringUp(world.way.tokens.fixed)
     world.calls.splice(0)
     stepAnswers.splice(0)
-    // the record is five minutes older than it says, for clocks may differ; a quarter of the idle TTL is 7.5 minutes
-    await world.clock.advance(4 * minute)
+    // readiness counts as use, and came up to 75 s before it was seen; a quarter of the idle TTL is 7.5 minutes
+    await world.clock.advance(6 * minute)
+    await sendMany({ token: world.way.tokens.fixed, body: legacyBody, headers: { "mcp-session-id": session } })
+    expect(world.calls).toEqual([])
+    stepAnswers.splice(0)
+    await world.clock.advance(minute)
     await sendMany({ token: world.way.tokens.fixed, body: legacyBody, headers: { "mcp-session-id": session } })
     expect(world.calls).toEqual(["patchStatus"])
     expect(stepAnswers).toEqual(Array.from({ length: requests }, () => warmSteps).flat())

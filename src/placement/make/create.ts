@@ -1,76 +1,17 @@
-import { containerFields } from "../../api/kinds/container.ts"
 import { type Secret, secretKind } from "../../api/kinds/kubernetes.ts"
-import { type MCPInstance, type MCPInstanceSpec, mcpInstanceKind } from "../../api/kinds/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
-import { labels, recommendedLabels } from "../../api/names.ts"
 import type { Compose, Composition } from "../../credentials/compose.ts"
-import { type Holder, toRecord } from "../../credentials/scopes.ts"
+import type { Holder } from "../../credentials/scopes.ts"
 import { giveToInstance, toCompositionSecret } from "../../credentials/secret.ts"
 import { AppError, hasCode } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
+import type { InstanceView } from "../know/instance-view.ts"
 import { refusal } from "../refusals.ts"
-
-/** The content of a new instance. */
-type InstancePlan = {
-  readonly name: string
-  readonly namespace: string
-  readonly target: MCPTarget
-  readonly subjectKey: string
-  /** Name of the Secret of its composition. */
-  readonly secretName: string
-  /** When the Secret's values expire, in milliseconds since the epoch. */
-  readonly expiresAt?: number | undefined
-  /** Names of the scope Secrets that were read. */
-  readonly scopes: readonly string[]
-  /** The sharer in readable form; absent unless kubernetes.expose_subjects is true. */
-  readonly subject?: string | undefined
-}
-
-type ContainerSpec = Pick<MCPTarget["spec"], keyof typeof containerFields>
-
-/** The fields that target and instance have in common, with the target's values. */
-const containerSpec = (spec: MCPTarget["spec"]): ContainerSpec => {
-  const { image, port } = spec
-  const fields = Object.keys(containerFields) as (keyof typeof containerFields)[]
-  const given = fields.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]])
-  return { ...Object.fromEntries(given), image, port }
-}
-
-/** The instance as the gateway creates it: owned by its target, the target's spec copied. Pure. */
-export const toInstance = (plan: InstancePlan): MCPInstance => {
-  const { target } = plan
-  const { name: targetName, uid: targetUID = "", generation } = target.metadata
-  const spec: MCPInstanceSpec = {
-    ...containerSpec(target.spec),
-    targetName,
-    targetUID,
-    ...(generation === undefined ? {} : { targetGeneration: generation }),
-    subjectKey: plan.subjectKey,
-    secretName: plan.secretName,
-    ...(plan.expiresAt === undefined ? {} : { secretExpireTime: new Date(plan.expiresAt).toISOString() }),
-  }
-  return {
-    apiVersion: mcpInstanceKind.apiVersion,
-    kind: mcpInstanceKind.kind,
-    metadata: {
-      name: plan.name,
-      namespace: plan.namespace,
-      labels: {
-        ...recommendedLabels(plan.name),
-        [labels.target]: targetName,
-        [labels.instance]: plan.name,
-      },
-      annotations: {
-        [labels.credentialScopes]: toRecord(plan.scopes),
-        ...(plan.subject === undefined ? {} : { [labels.subject]: plan.subject }),
-      },
-      ownerReferences: [{ apiVersion: target.apiVersion, kind: target.kind, name: targetName, uid: targetUID }],
-    },
-    spec,
-  }
-}
+import type { CreationTurns } from "./creation-turns.ts"
+import { toInstance } from "./new-instance.ts"
 
 /** The sharer and the target that an instance is created for. */
 type CreateOrder = {
@@ -89,6 +30,10 @@ type CreateDeps = {
   readonly cluster: ClusterPort
   readonly namespace: string
   readonly compose: Compose
+  /** When the writes may run. */
+  readonly turns: CreationTurns
+  /** The known instances. */
+  readonly view: Pick<InstanceView, "get" | "confirm">
   readonly clock: ClockPort
   readonly log: Logger
 }
@@ -151,7 +96,12 @@ const ensureCurrent = async (
   }
 }
 
-type Made = { readonly instance: MCPInstance; readonly created: boolean } | undefined
+/** An instance that is there after a try to create it. */
+export type Made = {
+  readonly instance: MCPInstance
+  /** False if another gateway, or a person, created it. */
+  readonly created: boolean
+}
 
 /**
  * Creates the instance, or returns the existing one of this name; undefined if that one was deleted before it was read.
@@ -161,7 +111,9 @@ const createOrJoin = async (
   order: CreateOrder,
   wanted: MCPInstance,
   signal: AbortSignal,
-): Promise<Made> => {
+): Promise<Made | undefined> => {
+  const known = deps.view.get(order.name)
+  if (known !== undefined) return { instance: known, created: false }
   try {
     return { instance: await deps.cluster.create(mcpInstanceKind, wanted, { signal }), created: true }
   } catch (error) {
@@ -174,10 +126,27 @@ const createOrJoin = async (
   }
 }
 
-const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made> => {
+/** Composes before the turn, because that may take long: it must not take the turns of others. */
+const attemptCreate = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made | undefined> => {
+  const composition = await deps.compose(order.target, order.holder, signal, order.requestId)
+  const task = (waited: boolean) => createBoth(deps, order, { ...composition, waited }, signal)
+  return deps.turns(order.subjectKey, task, signal)
+}
+
+/**
+ * Creates the Secret, then the instance. Creates nothing if the instance is there by now. After a wait for the turn the
+ * API server is asked: when many users come at once, the watch is late as well.
+ */
+const createBoth = async (
+  deps: CreateDeps,
+  order: CreateOrder,
+  { waited, ...composition }: Composition & { readonly waited: boolean },
+  signal: AbortSignal,
+): Promise<Made | undefined> => {
   const { cluster, namespace } = deps
   const { name, target } = order
-  const composition = await deps.compose(target, order.holder, signal, order.requestId)
+  const known = waited ? await deps.view.confirm(name) : deps.view.get(name)
+  if (known !== undefined) return { instance: known, created: false }
   const { values, scopes, expiresAt } = composition
   const secret = await cluster.create(secretKind, toCompositionSecret({ instance: name, target, namespace, values }), {
     signal,
@@ -213,20 +182,16 @@ const discardUnlessUsed = async (
 
 /**
  * Creates a sharer's instance: composes its credentials, creates the Secret, then the instance, then makes the instance
- * the Secret's owner. If an instance of the name exists already, it is returned and the new Secret deleted; decide.ts
- * checks whether it is the sharer's and can be used.
- * @throws InstanceStarting if the name is created and deleted by others again and again; CredentialMissing,
- * InstanceFailed, QuotaExceeded, PluginFailed, ClusterUnavailable
+ * the Secret's owner. If an instance of the name exists by then, it is returned, and a new Secret deleted; decide.ts
+ * checks whether the instance is the sharer's and can be used.
+ * @throws InstanceStarting if the name is created and deleted by others again and again, or if no turn comes;
+ * CredentialMissing, InstanceFailed, QuotaExceeded, PluginFailed, ClusterUnavailable
  */
-export const createInstance = async (
-  deps: CreateDeps,
-  order: CreateOrder,
-  signal: AbortSignal,
-): Promise<MCPInstance> => {
+export const createInstance = async (deps: CreateDeps, order: CreateOrder, signal: AbortSignal): Promise<Made> => {
   try {
     for (let race = 0; race < maxRaces; race++) {
       const made = await attemptCreate(deps, order, signal)
-      if (made !== undefined) return made.instance
+      if (made !== undefined) return made
     }
   } catch (error) {
     throw refusal(order.name, "make", error)

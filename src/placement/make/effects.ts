@@ -17,15 +17,17 @@ import type { WriteNotice } from "../use/drain-notice.ts"
 import type { InstanceId, WriteMark, Written } from "../use/in-use.ts"
 import type { WriteStamp } from "../use/last-used.ts"
 import { ensureStillOpen, type Seat } from "../visit.ts"
-import { createInstance } from "./create.ts"
+import { createInstance, type Made } from "./create.ts"
+import { createCreationTurns } from "./creation-turns.ts"
 
 /** What placement changes in the cluster. */
 export type Effects = {
   /**
    * Creates the instance. Parallel calls for one name share one creation, which goes on if the first request is
-   * cancelled. Rejects with the error for all requests that wait for it.
+   * cancelled. Resolves with the instance, which another gateway may have created. Rejects with the error for all
+   * requests that wait for it.
    */
-  create(request: PlacementRequest, seat: Seat): Promise<void>
+  create(request: PlacementRequest, seat: Seat): Promise<Made>
   /** Asks the operator for a restart with a drain. Parallel calls for one instance share one write. */
   restart(instance: MCPInstance): Promise<void>
   /**
@@ -127,16 +129,19 @@ const createConflicts = (deps: EffectDeps): Effects["conflict"] => {
 /** Makes the effects. */
 export const createEffects = (deps: EffectDeps): Effects => {
   const { cluster, namespace, clock, view, replica, signal } = deps
-  const creating = createSingleFlight<void>()
+  const creating = createSingleFlight<Made>()
+  const turns = createCreationTurns({ clock })
   const restarting = createSingleFlight<void>()
   const writeUse = useWriter(deps)
   const nowText = (): string => new Date(clock.now()).toISOString()
 
-  const create = async ({ target, identity, requestId }: PlacementRequest, seat: Seat): Promise<void> => {
+  const create = async ({ target, identity, requestId }: PlacementRequest, seat: Seat): Promise<Made> => {
     ensureStillOpen(deps.targets, target)
     const subject = deps.exposeSubjects ? readableSubject(target, identity, deps.issuers) : undefined
     const order = { ...seat, target, subject, requestId }
-    view.learn(await createInstance(deps, order, signal))
+    const made = await createInstance({ ...deps, turns }, order, signal)
+    view.learn(made.instance)
+    return made
   }
 
   const restart = async ({ metadata: { name, uid = "" } }: MCPInstance): Promise<void> => {

@@ -1,8 +1,20 @@
 import type { ClockPort } from "../../ports/clock.ts"
 import { markDelayMs, markRenewMs } from "../../signals/in-use.ts"
+import { firstMarks, hasOtherMark, type Marks, nextMarks, type SeenMarks } from "./other-marks.ts"
 
 /** Pause after a write that failed. */
 const retryMs = 5_000
+/**
+ * How long requests wait before a gateway writes a mark that did not create the instance, milliseconds. The mark of the
+ * gateway that did is written {@link markDelayMs} after the wait began, and has three seconds to arrive. A new instance
+ * counts as in use for longer (`freshMs`).
+ */
+const followDelayMs = 3 * markDelayMs
+/**
+ * How long a call after a wait may go on without a mark of its own while another gateway has one, milliseconds. Less
+ * than the shortest idle TTL, and less than a drain waits for a gateway's acknowledgement.
+ */
+const relyMs = 4 * markDelayMs
 /**
  * How long {@link InUseMarks.close} may take. An in-use mark that could not be removed expires on the operator's side.
  */
@@ -22,15 +34,27 @@ export type WriteMark = (instance: InstanceId, open: boolean) => Promise<Written
  * While an instance has a mark, the operator does not delete it as unused. A mark is written {@link markDelayMs} after
  * the use began, or at once if that is urgent, and renewed every {@link markRenewMs}. The operator ignores a mark that
  * has not changed for 90 s.
+ *
+ * For waiting requests the mark of one gateway is enough: while another gateway has its mark on the instance, this one
+ * writes none. The other gateway's removal of its mark counts as use, so this one then has a whole delay for its own.
+ * The calls that follow a wait may rely on the other mark too, but for {@link relyMs} only. A mark written for a wait
+ * stays for these calls.
  */
 export type InUseMarks = {
   /** Counts an open call on an instance until the returned function is called; calling it twice is harmless. */
   beginCall(instance: InstanceId): () => void
-  /** Sets whether requests wait for the instance. `urgent`: write the in-use mark at once, without the delay. */
-  setWaiting(instance: InstanceId, waiting: boolean, urgent: boolean): void
   /**
-   * Writes the in-use mark of a draining instance at once if calls are open. Resolves with true if the object now has
-   * the mark, or if no calls are open.
+   * Sets whether requests that wait for the instance count as use. `urgent`: write the in-use mark at once, without the
+   * delay.
+   */
+  setWaiting(instance: InstanceId, waiting: boolean, urgent: boolean): void
+  /** No request waits any more: those that waited begin their calls next, and the mark stays for these. */
+  endWait(uid: string): void
+  /** This gateway has created the instance: for requests that wait it writes its mark before other gateways do. */
+  lead(uid: string): void
+  /**
+   * Writes the in-use mark of a draining instance at once if calls are open, and removes it at once if nothing is.
+   * Resolves with true if the object now has the mark, or if no calls are open.
    */
   hurry(uid: string): Promise<boolean>
   /** Forgets an instance that was deleted, without a write. */
@@ -42,10 +66,16 @@ export type InUseMarks = {
 type Entry = InstanceId & {
   calls: number
   waiting: boolean
-  /** When the use began that has gone on since, milliseconds since the epoch. */
+  /** From when the delay of the mark counts, milliseconds since the epoch: when the use began that has gone on since. */
   since: number
-  /** True if the object has our in-use mark, by the last write. */
-  written: boolean
+  /** When the first of the open calls began, milliseconds since the epoch. */
+  callsSince: number
+  /** Delay of the mark while requests only wait, milliseconds. */
+  waitDelayMs: number
+  /** The marks of other gateways, as seen since requests began to wait; undefined if none have waited. */
+  others: SeenMarks | undefined
+  /** When the mark was written that the object has; milliseconds since the epoch. Undefined = it has none of ours. */
+  writtenAt: number | undefined
   /** True if the mark must be written now. */
   due: boolean
   /** True if the current write removes the mark. */
@@ -58,9 +88,23 @@ type Entry = InstanceId & {
 
 const isOpen = ({ calls, waiting }: Entry): boolean => calls > 0 || waiting
 
+const isMarked = ({ writtenAt }: Entry): boolean => writtenAt !== undefined
+
+const delayOf = ({ calls, waitDelayMs }: Entry): number => (calls > 0 ? markDelayMs : waitDelayMs)
+
+/** Dependencies of the in-use marks. */
+type MarkDeps = {
+  readonly clock: ClockPort
+  readonly write: WriteMark
+  /** The marks of all gateways on an instance, as `status.inUseBy`; undefined if the instance is not known. */
+  readonly marksOn: (instance: InstanceId) => Marks | undefined
+  /** This gateway's name in `inUseBy`. */
+  readonly replica: string
+}
+
 /** Makes the in-use marks of this replica, none at first. Close them. */
-export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly write: WriteMark }): InUseMarks => {
-  const { clock, write } = deps
+export const createInUseMarks = (deps: MarkDeps): InUseMarks => {
+  const { clock, write, marksOn, replica } = deps
   const entries = new Map<string, Entry>()
   let closed = false
 
@@ -72,14 +116,29 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
     })
   }
 
+  /** Begins the delay of the mark now. */
+  const beginDelay = (entry: Entry): void => {
+    entry.since = clock.now()
+    schedule(entry, delayOf(entry))
+  }
+
+  const othersSuffice = (entry: Entry): boolean => {
+    const now = clock.now()
+    if (entry.others === undefined || (entry.calls > 0 && now - entry.callsSince >= relyMs)) return false
+    entry.others = nextMarks(entry.others, marksOn(entry) ?? {}, replica, now)
+    return hasOtherMark(entry.others, now)
+  }
+
   /**
    * Short calls begin and end while the delay of the first of them runs on: a timer for each of them would cost more
    * than all else that is done here for a call. So the delay of a use counts from its own beginning.
    */
   const whenDue = (entry: Entry): void => {
-    if (!isOpen(entry)) return void drop(entry)
-    const left = entry.written ? 0 : entry.since + markDelayMs - clock.now()
+    if (!isOpen(entry)) return void (isMarked(entry) ? settle(entry) : drop(entry))
+    const dueAt = entry.writtenAt === undefined ? entry.since + delayOf(entry) : entry.writtenAt + markRenewMs
+    const left = dueAt - clock.now()
     if (left > 0) return void schedule(entry, left)
+    if (!isMarked(entry) && othersSuffice(entry)) return void beginDelay(entry)
     entry.due = true
     settle(entry)
   }
@@ -91,18 +150,18 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
 
   /** Writes until the object's in-use mark matches the calls and waiting requests here. */
   const converge = async (entry: Entry): Promise<void> => {
-    while (isOpen(entry) ? entry.due : entry.written) {
+    while (isOpen(entry) ? entry.due : isMarked(entry)) {
       const open = isOpen(entry)
       entry.due = false
       entry.removing = !open
       const outcome = await write(entry, open)
       if (outcome === "gone") return drop(entry)
       if (outcome === "failed") return open && !closed ? schedule(entry, retryMs) : drop(entry)
-      entry.written = open
+      entry.writtenAt = open ? clock.now() : undefined
     }
     if (!isOpen(entry)) return drop(entry)
-    // a call began again while the mark was being removed: `written` is false, so the delay begins again
-    schedule(entry, entry.written ? markRenewMs : markDelayMs)
+    // a call began again while the mark was being removed: the delay begins again
+    schedule(entry, isMarked(entry) ? markRenewMs : delayOf(entry))
   }
 
   const settle = (entry: Entry): void => {
@@ -116,16 +175,24 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
   const changed = (entry: Entry, urgent: boolean): void => {
     if (closed) return
     if (!isOpen(entry)) {
-      if (!entry.written && entry.running === undefined) return
+      if (!isMarked(entry) && entry.running === undefined) return
       entry.cancel?.()
       entry.cancel = undefined
       settle(entry)
     } else if (entry.running !== undefined) entry.due ||= urgent && entry.removing
-    else if (entry.written) return
+    else if (isMarked(entry)) return
     else if (urgent) {
       entry.due = true
       settle(entry)
-    } else if (entry.cancel === undefined) schedule(entry, markDelayMs)
+    } else if (entry.cancel === undefined) schedule(entry, delayOf(entry))
+  }
+
+  /**
+   * Keeps the entry for the calls that may follow a wait, with the delay of a call; then whenDue removes it, and the
+   * mark.
+   */
+  const keep = (entry: Entry): void => {
+    if (!isOpen(entry) && entry.running === undefined) schedule(entry, markDelayMs)
   }
 
   const entryOf = ({ name, uid }: InstanceId): Entry => {
@@ -137,7 +204,10 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
       calls: 0,
       waiting: false,
       since: 0,
-      written: false,
+      callsSince: 0,
+      waitDelayMs: followDelayMs,
+      others: undefined,
+      writtenAt: undefined,
       due: false,
       removing: false,
       running: undefined,
@@ -164,8 +234,10 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
   return {
     beginCall: (instance) => {
       const entry = entryOf(instance)
-      if (!isOpen(entry)) entry.since = clock.now()
+      if (entry.calls === 0) entry.since = entry.callsSince = clock.now()
       entry.calls++
+      // the delay of a wait may be longer than a call may go on without a mark
+      if (entry.calls === 1 && entry.waiting && !isMarked(entry)) beginDelay(entry)
       changed(entry, false)
       let ended = false
       return () => {
@@ -181,15 +253,31 @@ export const createInUseMarks = (deps: { readonly clock: ClockPort; readonly wri
       const entry = known ?? entryOf(instance)
       if (entry.waiting === waiting && !urgent) return
       if (!isOpen(entry)) entry.since = clock.now()
+      if (waiting && !entry.waiting) entry.others = firstMarks(marksOn(instance) ?? {}, replica)
       entry.waiting = waiting
       changed(entry, urgent)
+      if (!isMarked(entry)) keep(entry)
+    },
+    endWait: (uid) => {
+      const entry = entries.get(uid)
+      if (entry?.waiting !== true || closed) return
+      entry.waiting = false
+      keep(entry)
+    },
+    lead: (uid) => {
+      const entry = entries.get(uid)
+      if (entry === undefined) return
+      entry.waitDelayMs = markDelayMs
+      if (entry.cancel !== undefined) whenDue(entry)
     },
     hurry: async (uid) => {
       const entry = entries.get(uid)
-      if (entry === undefined || entry.calls === 0) return true
+      if (entry === undefined) return true
+      if (!isOpen(entry) && isMarked(entry)) settle(entry)
+      if (entry.calls === 0) return true
       changed(entry, true)
       await entry.running
-      return entry.written || entry.calls === 0
+      return isMarked(entry) || entry.calls === 0
     },
     forget: (uid) => {
       const entry = entries.get(uid)

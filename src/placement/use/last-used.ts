@@ -1,6 +1,7 @@
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { parseDuration } from "../../api/units.ts"
 import { type ClockPort, clockSkewMs } from "../../ports/clock.ts"
+import { watchSilenceMs } from "../../ports/cluster.ts"
 import { type StampNeed, stampNeed } from "../../signals/last-used.ts"
 import type { InstanceView } from "../know/instance-view.ts"
 import type { InstanceId, Written } from "./in-use.ts"
@@ -38,6 +39,11 @@ export type UseStamps = {
    * `ttlMs` after the call.
    */
   touchStream(instance: MCPInstance, ttlMs: number): void
+  /**
+   * Call it when a request waits for an instance that has never been ready, by a watch that can be trusted. Readiness
+   * counts as use, and it comes after now, so the request's own use need not be written.
+   */
+  expectReady(uid: string): void
   /** Forgets an instance that was deleted. */
   forget(uid: string): void
   /** Ends all timers: streams no longer count as use. */
@@ -139,6 +145,8 @@ export const createUseStamps = (deps: StampDeps): UseStamps => {
   return {
     touch,
     touchStream,
+    // a trusted watch may be late by this much
+    expectReady: (uid) => recorded.set(uid, Math.max(clock.now() - watchSilenceMs, recorded.get(uid) ?? 0)),
     forget: (uid) => {
       recorded.delete(uid)
       failedAt.delete(uid)

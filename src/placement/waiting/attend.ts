@@ -5,6 +5,7 @@ import type { Reach } from "../know/reachable.ts"
 import type { Effects } from "../make/effects.ts"
 import { capacityExceeded, sessionNotFound } from "../refusals.ts"
 import type { InUseMarks } from "../use/in-use.ts"
+import type { UseStamps } from "../use/last-used.ts"
 import type { Visit } from "../visit.ts"
 import type { Waiter, WaitingRoom } from "./waiting-room.ts"
 
@@ -24,6 +25,7 @@ type AttendantDeps = {
   readonly view: InstanceView
   readonly reach: Reach
   readonly marks: InUseMarks
+  readonly stamps: UseStamps
   readonly effects: Effects
   readonly decide: (visit: Visit) => Decision
 }
@@ -37,7 +39,7 @@ const creating: Hold = {
 
 /** Makes the attendant; it does nothing until one of its functions is called. */
 export const createAttendant = (deps: AttendantDeps): Attendant => {
-  const { room, view, reach, marks, effects, decide } = deps
+  const { room, view, reach, marks, stamps, effects, decide } = deps
 
   const rejectAll = (name: string, error: unknown, which: (wanted: Wanted) => boolean = () => true): void => {
     for (const waiter of room.of(name)) if (which(waiter.question.wanted)) waiter.reject(error)
@@ -60,7 +62,10 @@ export const createAttendant = (deps: AttendantDeps): Attendant => {
   const create = ({ question: { request, seat } }: Waiter<Visit>): void => {
     const creates = ({ mode }: Wanted): boolean => mode === "create"
     void effects.create(request, seat).then(
-      () => attend(seat.name),
+      ({ instance, created }) => {
+        attend(seat.name)
+        if (created) marks.lead(instance.metadata.uid ?? "")
+      },
       (error) => rejectAll(seat.name, error, creates),
     )
   }
@@ -109,11 +114,14 @@ export const createAttendant = (deps: AttendantDeps): Attendant => {
   }
 
   const settleUse = (name: string): void => {
-    const { uid } = view.get(name)?.metadata ?? {}
-    if (uid === undefined) return
+    const instance = view.get(name)
+    const { uid } = instance?.metadata ?? {}
+    if (instance === undefined || uid === undefined) return
+    if (!room.has(name)) return void marks.endWait(uid)
     const holds = room.of(name).map(({ question }) => question.hold)
     const counts = holds.some((hold) => hold?.counts === true)
     const urgent = holds.some((hold) => hold?.urgent === true)
+    if (counts && instance.status?.readyTime === undefined) stamps.expectReady(uid)
     marks.setWaiting({ name, uid }, counts, urgent)
   }
 

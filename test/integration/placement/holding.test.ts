@@ -88,7 +88,7 @@ describe("holding", () => {
     expect(full.error).toMatchObject({ code: "CapacityExceeded" })
   })
 
-  test("tells the operator that somebody waits, from the second second to the end", async () => {
+  test("tells the operator that somebody waits, from the second second until just after the end", async () => {
     const w = await world()
     const client = new AbortController()
     const asked = ask(w, { signal: client.signal })
@@ -98,7 +98,9 @@ describe("holding", () => {
     expect(Object.keys((await only(w)).status?.inUseBy ?? {})).toEqual(["gw-0"])
     client.abort()
     await asked.promise
-    await w.clock.advance(0)
+    await w.clock.advance(1_400)
+    expect(Object.keys((await only(w)).status?.inUseBy ?? {})).toEqual(["gw-0"])
+    await w.clock.advance(100)
     expect((await only(w)).status?.inUseBy ?? {}).toEqual({})
   })
 

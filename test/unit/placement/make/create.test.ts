@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { createMemoryCluster, type MemoryCluster } from "../../../../src/adapters/memory/cluster.ts"
 import { fromSecretData, secretKind } from "../../../../src/api/kinds/kubernetes.ts"
-import { mcpInstanceKind } from "../../../../src/api/kinds/mcp-instance.ts"
+import { type MCPInstance, mcpInstanceKind } from "../../../../src/api/kinds/mcp-instance.ts"
 import { type MCPTarget, mcpTargetKind } from "../../../../src/api/kinds/mcp-target.ts"
 import { labels } from "../../../../src/api/names.ts"
 import { createCompose } from "../../../../src/credentials/compose.ts"
 import { deleteScope, setScope } from "../../../../src/credentials/store.ts"
 import { AppError, type ErrorCode } from "../../../../src/errors.ts"
-import { createInstance, toInstance } from "../../../../src/placement/make/create.ts"
+import { createInstance } from "../../../../src/placement/make/create.ts"
+import { createCreationTurns } from "../../../../src/placement/make/creation-turns.ts"
+import { toInstance } from "../../../../src/placement/make/new-instance.ts"
+import type { ClusterPort } from "../../../../src/ports/cluster.ts"
 import { aroundWrites } from "../../../support/around-port.ts"
 import { target as targetOf } from "../../../support/build/who.ts"
 import { type FakeClock, fakeClock } from "../../../support/fake-clock.ts"
@@ -30,18 +33,31 @@ const scope = () =>
   ({ cluster, target, namespace, scope: "user", who: { issuer: "corp", name: "alice" }, signal }) as const
 const write = (value: string) => setScope({ ...scope(), values: { TOKEN: value } })
 
+/** Dependencies with this cluster. `known`: what the watch has shown of the instance. */
+const depsOf = (port: ClusterPort, known?: MCPInstance) => ({
+  cluster: port,
+  namespace,
+  compose: createCompose({ cluster, namespace }),
+  turns: createCreationTurns({ clock }),
+  view: {
+    get: () => known,
+    confirm: (name: string) => cluster.get(mcpInstanceKind, { namespace, name }),
+  },
+  clock,
+  log: quietTelemetry().log,
+})
+const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
+const orderOf = (name = "one") => ({ name, target, subjectKey: "user:alice", holder })
+
 /** Makes Alice's instance; `meanwhile` runs after her credentials were read, just before it is there. */
 const make = async (meanwhile: () => Promise<unknown>) => {
   const watched = aroundWrites(cluster, async ({ verb, kind }, run) => {
     if (verb === "create" && kind === "MCPInstance") await meanwhile()
     return run()
   })
-  const log = quietTelemetry().log
-  const deps = { cluster: watched, namespace, compose: createCompose({ cluster, namespace }), clock, log }
-  const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
-  const made = await createInstance(deps, { name: "one", target, subjectKey: "user:alice", holder }, signal)
+  const made = await createInstance(depsOf(watched), orderOf(), signal)
   await clock.advance(0)
-  const secret = await cluster.get(secretKind, { namespace, name: made.spec.secretName ?? "" })
+  const secret = await cluster.get(secretKind, { namespace, name: made.instance.spec.secretName ?? "" })
   const now = await cluster.get(mcpInstanceKind, { namespace, name: "one" })
   return { value: fromSecretData(secret?.data).TOKEN, restartTime: now?.spec.restartTime }
 }
@@ -53,11 +69,7 @@ describe("an instance that the API server refuses", () => {
       if (write.verb === "create" && write.kind === kind) throw words
       return run()
     })
-    const { log } = quietTelemetry()
-    const deps = { cluster: refusing, namespace, compose: createCompose({ cluster, namespace }), clock, log }
-    const holder = { subjectKey: "user:alice", issuer: "corp", subject: "alice", groups: [], roles: [] }
-    const order = { name: "one", target, subjectKey: "user:alice", holder }
-    return { words, made: createInstance(deps, order, signal) }
+    return { words, made: createInstance(depsOf(refusing), orderOf(), signal) }
   }
 
   test.each(["Secret", "MCPInstance"])("for want of quota for its %s is told with the quota's words", async (kind) => {
@@ -124,6 +136,67 @@ describe("a credential that is written while an instance is made", () => {
     expect(value).toBe("old")
     expect(restartTime).toBeUndefined()
   })
+})
+
+describe("when another gateway makes the same instance", () => {
+  /** The cluster, with a list of what is created. */
+  const listed = () => {
+    const creates: string[] = []
+    const port = aroundWrites(cluster, async ({ verb, kind }, run) => {
+      if (verb === "create") creates.push(kind)
+      return run()
+    })
+    return { creates, port }
+  }
+  const others = async () => (await createInstance(depsOf(cluster), orderOf(), signal)).instance
+
+  test("and the watch has shown it by then, nothing is written", async () => {
+    const known = await others()
+    const { creates, port } = listed()
+    expect(await createInstance(depsOf(port, known), orderOf(), signal)).toEqual({ instance: known, created: false })
+    expect(creates).toEqual([])
+  })
+
+  test("and the watch shows it after the Secret was made, the Secret is deleted and nothing else written", async () => {
+    const known = await others()
+    const { creates, port } = listed()
+    const deps = {
+      ...depsOf(port),
+      view: { ...depsOf(port).view, get: () => (creates.length > 0 ? known : undefined) },
+    }
+    expect(await createInstance(deps, orderOf(), signal)).toMatchObject({ created: false })
+    await clock.advance(0)
+    expect(creates).toEqual(["Secret"])
+    expect((await cluster.list(secretKind, { namespace })).items.map(({ metadata }) => metadata.name)).toEqual([
+      known.spec.secretName,
+    ])
+  })
+
+  test("and the watch is late, the API server is asked after a wait for the turn, and nothing is written", async () => {
+    const ends = Array.from({ length: 4 }, () => Promise.withResolvers<void>())
+    const { creates, port } = listed()
+    const deps = depsOf(port)
+    for (const { promise } of ends) void deps.turns("crowd", () => promise, signal)
+    const made = createInstance(deps, orderOf(), signal)
+    const known = await others()
+    for (const { resolve } of ends) resolve()
+    expect(await made).toMatchObject({ instance: { metadata: { uid: known.metadata.uid } }, created: false })
+    expect(creates).toEqual([])
+  })
+
+  test("it is told that the instance is not its own; the first one is told that it is", async () => {
+    expect(await createInstance(depsOf(cluster), orderOf(), signal)).toMatchObject({ created: true })
+    expect(await createInstance(depsOf(cluster), orderOf(), signal)).toMatchObject({ created: false })
+  })
+})
+
+test("an instance whose credentials take long to compose delays no other one", async () => {
+  const stuck = Promise.withResolvers<never>()
+  const deps = depsOf(cluster)
+  const slow = { ...deps, compose: () => stuck.promise }
+  for (let index = 0; index < 8; index++) void createInstance(slow, orderOf(`slow-${index}`), signal).catch(() => {})
+  expect(await createInstance(deps, orderOf(), signal)).toMatchObject({ created: true })
+  stuck.reject(new Error("ended"))
 })
 
 const plan = {

@@ -49,10 +49,37 @@ const setUp = (outcome: () => Promise<Written> = async () => "written") => {
     end: () => {
       known = undefined
     },
+    /** The instance has no record of use that counts. */
+    start: () => {
+      known = instance({ metadata: { creationTimestamp: "2029-12-31T23:00:00Z" } })
+    },
   }
 }
 
 describe("recording use", () => {
+  test("a request that waited for the first readiness writes none: readiness counts as use", async () => {
+    const { clock, stamps, touch, writes, start } = setUp()
+    start()
+    stamps.expectReady("instance-uid")
+    await clock.advance(60_000)
+    expect(touch()).toBeUndefined()
+    expect(writes()).toBe(0)
+    await clock.advance(7.5 * minute)
+    expect(touch()).toBeUndefined()
+    expect(writes()).toBe(1)
+  })
+
+  test("a wait does not make an earlier record older", async () => {
+    const { clock, stamps, touch, writes, start } = setUp()
+    start()
+    void touch()
+    await clock.advance(0)
+    stamps.expectReady("instance-uid")
+    await clock.advance(7 * minute)
+    void touch()
+    expect(writes()).toBe(1)
+  })
+
   test("requests all the time cost one write per quarter of the TTL", async () => {
     const { clock, touch, writes } = setUp()
     for (let second = 0; second < 3600; second += 30) {
