@@ -110,6 +110,7 @@ export const createInUseMarks = (deps: MarkDeps): InUseMarks => {
 
   const schedule = (entry: Entry, ms: number): void => {
     entry.cancel?.()
+    if (closed) return
     entry.cancel = clock.timer(ms, () => {
       entry.cancel = undefined
       whenDue(entry)
@@ -244,7 +245,10 @@ export const createInUseMarks = (deps: MarkDeps): InUseMarks => {
         if (ended) return
         ended = true
         entry.calls = Math.max(0, entry.calls - 1)
-        if (!isOpen(entry)) changed(entry, false)
+        if (isOpen(entry)) return
+        // later calls do not follow a wait
+        entry.others = undefined
+        changed(entry, false)
       }
     },
     setWaiting: (instance, waiting, urgent) => {
@@ -260,7 +264,7 @@ export const createInUseMarks = (deps: MarkDeps): InUseMarks => {
     },
     endWait: (uid) => {
       const entry = entries.get(uid)
-      if (entry?.waiting !== true || closed) return
+      if (entry?.waiting !== true) return
       entry.waiting = false
       keep(entry)
     },

@@ -238,6 +238,18 @@ describe("this replica's mark in inUseBy", () => {
     expect(writes).toEqual(["set", "remove", "set"])
   })
 
+  test("after closing nothing is written or scheduled any more", async () => {
+    const { clock, writes, marks } = setUp()
+    marks.setWaiting(alice, true, false)
+    await marks.close()
+    marks.beginCall(alice)
+    marks.setWaiting({ name: "other", uid: "uid-2" }, true, false)
+    marks.endWait("uid-2")
+    expect(clock.pending).toBe(0)
+    await clock.advance(10_000)
+    expect(writes).toEqual([])
+  })
+
   test("closing removes every mark and ends within its bound even if the API server does not answer", async () => {
     const { clock, writes, marks } = setUp()
     marks.beginCall(alice)
@@ -326,6 +338,17 @@ describe("while another gateway has its mark on the instance", () => {
     await clock.advance(5_900)
     expect(writes).toEqual([])
     await clock.advance(100)
+    expect(writes).toEqual(["set uid-1"])
+  })
+
+  test("only the calls that follow a wait write none, not later ones", async () => {
+    const { clock, writes, marks, show } = setUp()
+    marks.setWaiting(alice, true, false)
+    show({ other: first })
+    marks.endWait(alice.uid)
+    marks.beginCall(alice)()
+    marks.beginCall(alice)
+    await clock.advance(1_500)
     expect(writes).toEqual(["set uid-1"])
   })
 
