@@ -39,7 +39,10 @@ const kubernetes = z.strictObject({
   kubeconfig: z.string().default("").describe("Path of a kubeconfig; empty = in-cluster."),
   idle_ttl: duration("30m", "Delete an instance after this time without use."),
   max_lifetime: duration("24h", "Replace an instance at this age."),
-  gc_interval: duration("1m", "Longest time between two checks for instances, Pods and Services to delete."),
+  gc_interval: duration(
+    "1m",
+    "Time between two checks for Pods and Services without an owner, and of the clock. Every instance is reconciled within ten of them.",
+  ),
   max_instances: z.int().min(1).max(100_000).default(100).describe("Most instances at once; the operator enforces it."),
   hold_timeout: duration(
     "45s",

@@ -12,6 +12,7 @@ import { backoffMs } from "../waiting/backoff.ts"
 import { keptPodKind, keptServiceKind } from "./kept.ts"
 import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
+import { checkPeriodically, nextReconcileMs } from "./periodic.ts"
 import { createPlanner } from "./planner.ts"
 import { createQueue, type Queue } from "./queue.ts"
 import { isOutage, reconcileInstance } from "./reconcile.ts"
@@ -74,18 +75,17 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
     log[level]("a reconcile failed and is tried again", { key, error })
   }
   const shared = { clock, backoff, onError }
+  const wake = (other: string): void => instances.add(other)
+  const instanceDeps = { cluster, namespace, at, metrics, log, wake }
   const instances: Queue = createQueue({
     ...shared,
     workers: instanceWorkers,
     observer: queueMetrics(telemetry, "mcpinstance"),
     work: (name, signal) =>
-      timeInstance(() =>
-        reconcileInstance(
-          { cluster, namespace, at, metrics, log, wake: (other) => instances.add(other) },
-          name,
-          signal,
-        ),
-      ),
+      timeInstance(async () => {
+        const dueMs = await reconcileInstance(instanceDeps, name, signal)
+        return dueMs === undefined ? undefined : nextReconcileMs(dueMs, settings.gc_interval, Math.random())
+      }),
   })
   const targetDeps = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now, log }
   const targets: Queue = createQueue({
@@ -157,20 +157,15 @@ const subscribeAll = (core: Core, queues: Queues): (() => void) => {
   }
 }
 
-/** Sweeps every `gc_interval` until the signal aborts. Never rejects. */
-const sweepForever = async (core: Core, { log, metrics }: Queues, signal: AbortSignal): Promise<void> => {
+/** Starts the periodic checks. They end when the signal aborts. */
+const startPeriodic = (core: Core, { instances, log, metrics }: Queues, signal: AbortSignal): Promise<void> => {
   const { cluster, clock, settings, at } = core
-  const deps = { cluster, namespace: settings.namespace, ...at, log, onSwept: metrics.swept }
-  while (!signal.aborted) {
-    try {
-      await sweep(deps, signal)
-      await clock.sleep(settings.gc_interval, signal)
-    } catch (error) {
-      if (signal.aborted) return
-      log.warn("a sweep failed and is tried again", { error })
-      await clock.sleep(settings.gc_interval, signal).catch(() => {})
-    }
+  const sweepDeps = { cluster, namespace: settings.namespace, ...at, log, onSwept: metrics.swept }
+  const sweepOnce = () => sweep(sweepDeps, signal)
+  const reconcileAll = (): void => {
+    for (const { metadata } of at.instances.items()) instances.add(metadata.name)
   }
+  return checkPeriodically({ clock, gcIntervalMs: settings.gc_interval, sweep: sweepOnce, reconcileAll, log }, signal)
 }
 
 /** Starts queues, subscriptions and the sweep. The caches must be filled. */
@@ -178,13 +173,13 @@ const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
   const queues = createQueues(core)
   const ending = new AbortController()
   const unsubscribe = subscribeAll(core, queues)
-  const sweeping = sweepForever(core, queues, ending.signal)
+  const periodic = startPeriodic(core, queues, ending.signal)
   return {
     isAlive: () => Math.max(queues.instances.longestMs(), queues.targets.longestMs()) < stuckMs,
     close: async () => {
       ending.abort()
       unsubscribe()
-      await Promise.all([queues.instances.close(), queues.targets.close(), sweeping])
+      await Promise.all([queues.instances.close(), queues.targets.close(), periodic])
       queues.metrics.close()
     },
   }

@@ -128,11 +128,10 @@ const probeUntil = ({ pod, now }: Snapshot): number | undefined => {
   return from === undefined || now < from ? from : now + probeCheckMs
 }
 
-/** Milliseconds until time alone may change the decision, at most `gc_interval`. */
-const nextReconcile = (snapshot: Snapshot, until: number | undefined): number => {
-  const { now, settings } = snapshot
-  const next = nextAfter(now, until, statusUntil(snapshot), probeUntil(snapshot))
-  return Math.min(settings.gc_interval, next === undefined ? Number.POSITIVE_INFINITY : next - now)
+/** Milliseconds until time alone may change the decision; Infinity = never. */
+const dueIn = (snapshot: Snapshot, until: number | undefined): number => {
+  const next = nextAfter(snapshot.now, until, statusUntil(snapshot), probeUntil(snapshot))
+  return next === undefined ? Number.POSITIVE_INFINITY : next - snapshot.now
 }
 
 /** A message without its numbers: ports, ids and times differ from try to try. */
@@ -177,6 +176,6 @@ export const decide = (snapshot: Snapshot): Decision => {
     statusPatch: silent ? undefined : statusPatch(snapshot, status),
     notes: notesOf(before, status),
     wake: verdict.wake ?? [],
-    requeueAfter: nextReconcile(snapshot, until),
+    requeueAfter: dueIn(snapshot, until),
   }
 }

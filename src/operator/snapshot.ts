@@ -173,6 +173,6 @@ export type Decision = {
   readonly notes: readonly Note[]
   /** Names of other instances to reconcile now. */
   readonly wake: readonly string[]
-  /** Milliseconds until the next reconcile, if nothing changes before. */
+  /** Milliseconds until time alone may change the decision; Infinity = never. */
   readonly requeueAfter: number
 }
