@@ -57,6 +57,29 @@ describe("what the operator measures", () => {
     ).toBeGreaterThan(0)
   })
 
+  it("a reconcile of an instance that nothing happens to: within ten gc_intervals, and not in the first five", async () => {
+    const count = () => value('controller_runtime_reconcile_time_seconds_count{controller="mcpinstance"}')
+    await world.start()
+    await world.make({ spec: { idleTTL: "10h" } })
+    await world.pass(60)
+    const before = await count()
+    await world.pass(4 * 60)
+    expect(await count()).toBe(before)
+    await world.pass(6 * 60)
+    expect(await count()).toBeGreaterThan(before ?? 0)
+  })
+
+  it("reconciles of all instances within a minute after the clock was set", async () => {
+    const count = () => value('controller_runtime_reconcile_time_seconds_count{controller="mcpinstance"}')
+    await world.start()
+    await world.make({ spec: { idleTTL: "10h" } })
+    await world.pass(60)
+    const before = await count()
+    world.clock.skew(60 * 60_000)
+    await world.pass(60)
+    expect(await count()).toBeGreaterThan(before ?? 0)
+  })
+
   it("reconciles that fail, and what is tried again", async () => {
     await world.start(
       {},
