@@ -30,10 +30,10 @@ export const holdOver = (instance: string, hold: Hold | undefined): AppError => 
   })
 }
 
-/** The error if the API server takes too long for the creations that came earlier. */
+/** The error if too many creations came earlier. */
 export const creationsBusy = (): AppError =>
   new AppError("InstanceStarting", {
-    detail: "Many instances are being created, or the API server is slow: the instance has not been created yet.",
+    detail: "Many instances are being created: this one has not been created yet.",
     retryAfterSeconds: startingRetrySeconds,
   })
 

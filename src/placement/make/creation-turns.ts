@@ -6,12 +6,17 @@ import { creationsBusy } from "../refusals.ts"
  * operator and kubelets start; with more, more creations meet one of another gateway for the same instance.
  */
 const mostAtOnce = 4
-/** Longest wait for a turn, milliseconds: the API server is too slow then for one more request. */
+/**
+ * Longest turn, milliseconds. A creation that takes longer goes on beside the next one: if a webhook makes each write
+ * slow, users must not wait for each other.
+ */
+const longestTurnMs = 500
+/** Longest wait for a turn, milliseconds: there are too many creations then for one more. */
 const longestWaitMs = 30_000
 
 /**
- * Runs a creation's writes when it is its turn, {@link mostAtOnce} at a time, and resolves with the task's result. The
- * task gets true if it has waited for its turn.
+ * Runs a creation's writes when it is its turn, and resolves with the task's result. There are {@link mostAtOnce} turns
+ * at a time, each of half a second at most. The task gets true if it has waited for its turn.
  * @throws InstanceStarting after 30 s without a turn; the signal's reason; the task's error
  */
 export type CreationTurns = <T>(owner: string, task: (waited: boolean) => Promise<T>, signal: AbortSignal) => Promise<T>
@@ -92,11 +97,19 @@ export const createCreationTurns = (deps: {
       signal.addEventListener("abort", onAbort, { once: true })
     })
 
-  /** Passes the place of a creation that has ended to the next one. */
-  const pass = (): void => {
-    const next = queues.take()
-    if (next === undefined) running--
-    else next.start()
+  /** Begins a turn. The returned function, or the end of the longest turn, passes it to the next creation, once. */
+  const begin = (): (() => void) => {
+    let passed = false
+    const pass = (): void => {
+      if (passed) return
+      passed = true
+      cancel()
+      const next = queues.take()
+      if (next === undefined) running--
+      else next.start()
+    }
+    const cancel = deps.clock.timer(longestTurnMs, pass)
+    return pass
   }
 
   return async (owner, task, signal) => {
@@ -104,6 +117,7 @@ export const createCreationTurns = (deps: {
     const waits = running >= mostAtOnce
     if (waits) await wait(owner, signal)
     else running++
+    const pass = begin()
     try {
       return await task(waits)
     } finally {

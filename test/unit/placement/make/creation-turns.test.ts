@@ -94,15 +94,32 @@ test("an owner with many creations has one chance like everybody, and has them m
   expect(begun.slice(4)).toEqual(["small", "late", "big-1", "big-2"])
 })
 
-test("a creation whose turn does not come in 30 s is told so, and leaves no timer", async () => {
+test("a creation that takes longer than half a second goes on beside the next one, and passes its turn once", async () => {
   const { clock, begun, enter, end } = setUp()
   fill(enter)
-  const refused = expect(enter("e")).rejects.toMatchObject({ code: "InstanceStarting", retryAfterSeconds: 2 })
-  await clock.advance(30_000)
-  await refused
+  for (const owner of ["e", "f", "g", "h", "i"]) void enter(owner)
+  await clock.advance(499)
+  expect(begun).toHaveLength(4)
+  await clock.advance(1)
+  expect(begun).toHaveLength(8)
+  for (const name of ["a", "b", "c", "d"]) await end(name)
+  expect(begun).toHaveLength(8)
+  await end("e")
+  expect(begun).toHaveLength(9)
+})
+
+test("creations whose turn does not come in 30 s are told so, and leave no timer", async () => {
+  const { clock, begun, enter } = setUp()
+  const refusals: unknown[] = []
+  // each half a second four more begin, and none ends
+  for (let index = 0; index < 260; index++) void enter(`user-${index}`).catch((error) => refusals.push(error))
+  await clock.advance(29_999)
+  expect([begun.length, refusals.length]).toEqual([240, 0])
+  await clock.advance(1)
+  expect([begun.length, refusals.length]).toEqual([240, 20])
+  expect(refusals[0]).toMatchObject({ code: "InstanceStarting", retryAfterSeconds: 2 })
+  await clock.advance(500)
   expect(clock.pending).toBe(0)
-  await end("a")
-  expect(begun).toEqual(["a", "b", "c", "d"])
 })
 
 test("a creation that waits ends when placement closes", async () => {
@@ -112,5 +129,6 @@ test("a creation that waits ends when placement closes", async () => {
   closing.abort(new Error("closing"))
   await left
   await expect(enter("f")).rejects.toThrow("closing")
+  await clock.advance(500)
   expect(clock.pending).toBe(0)
 })
