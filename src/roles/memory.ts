@@ -21,8 +21,11 @@ type Standing = {
  * the moment, and the next 20,000 calls take up to twice the CPU time. The load of an ordinary minute leaves less.
  */
 const leastGarbage = 100 * 2 ** 20
-/** A process that works more than this does not stop for a collection; V8 collects while it works. */
-const mostBusy = 0.02
+/**
+ * A process that works more than this does not stop for a collection; V8 collects while it works. At rest a role uses
+ * 0.5 to 2%, on a slow machine.
+ */
+const mostBusy = 0.05
 
 /**
  * True if a process is at rest with so much garbage that it collects it. It is blocked for about a millisecond for each
