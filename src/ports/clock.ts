@@ -13,3 +13,10 @@ export type ClockPort = {
  * another machine wrote is exact only to this difference.
  */
 export const clockSkewMs = 5 * 60_000
+
+/**
+ * How much is left of a span of `spanMs` that began at `since`, at `now` (milliseconds since the epoch). Nothing if the
+ * clock was set back since: what waits for the end of a span must not wait for the clock to catch up. Pure.
+ */
+export const leftOf = (since: number, spanMs: number, now: number): number =>
+  now >= since && now < since + spanMs ? since + spanMs - now : 0

@@ -18,6 +18,9 @@ const value = async (series: string): Promise<number | undefined> => {
   return found === undefined ? undefined : Number(found.slice(series.length + 1))
 }
 
+/** How many reconciles of instances there were. */
+const reconciles = () => value('controller_runtime_reconcile_time_seconds_count{controller="mcpinstance"}')
+
 describe("what the operator measures", () => {
   it("instances by phase, as they are now", async () => {
     await world.start()
@@ -58,26 +61,24 @@ describe("what the operator measures", () => {
   })
 
   it("a reconcile of an instance that nothing happens to: within ten gc_intervals, and not in the first five", async () => {
-    const count = () => value('controller_runtime_reconcile_time_seconds_count{controller="mcpinstance"}')
     await world.start()
     await world.make({ spec: { idleTTL: "10h" } })
     await world.pass(60)
-    const before = await count()
+    const before = await reconciles()
     await world.pass(4 * 60)
-    expect(await count()).toBe(before)
+    expect(await reconciles()).toBe(before)
     await world.pass(6 * 60)
-    expect(await count()).toBeGreaterThan(before ?? 0)
+    expect(await reconciles()).toBeGreaterThan(before ?? 0)
   })
 
   it("reconciles of all instances within a minute after the clock was set", async () => {
-    const count = () => value('controller_runtime_reconcile_time_seconds_count{controller="mcpinstance"}')
     await world.start()
     await world.make({ spec: { idleTTL: "10h" } })
     await world.pass(60)
-    const before = await count()
+    const before = await reconciles()
     world.clock.skew(60 * 60_000)
     await world.pass(60)
-    expect(await count()).toBeGreaterThan(before ?? 0)
+    expect(await reconciles()).toBeGreaterThan(before ?? 0)
   })
 
   it("reconciles that fail, and what is tried again", async () => {

@@ -1,4 +1,4 @@
-import type { ClockPort } from "../../ports/clock.ts"
+import { type ClockPort, leftOf } from "../../ports/clock.ts"
 import { markDelayMs, markRenewMs } from "../../signals/in-use.ts"
 import { firstMarks, hasOtherMark, type Marks, nextMarks, type SeenMarks } from "./other-marks.ts"
 
@@ -125,7 +125,7 @@ export const createInUseMarks = (deps: MarkDeps): InUseMarks => {
 
   const othersSuffice = (entry: Entry): boolean => {
     const now = clock.now()
-    if (entry.others === undefined || (entry.calls > 0 && now - entry.callsSince >= relyMs)) return false
+    if (entry.others === undefined || (entry.calls > 0 && leftOf(entry.callsSince, relyMs, now) === 0)) return false
     entry.others = nextMarks(entry.others, marksOn(entry) ?? {}, replica, now)
     return hasOtherMark(entry.others, now)
   }
@@ -136,8 +136,9 @@ export const createInUseMarks = (deps: MarkDeps): InUseMarks => {
    */
   const whenDue = (entry: Entry): void => {
     if (!isOpen(entry)) return void (isMarked(entry) ? settle(entry) : drop(entry))
-    const dueAt = entry.writtenAt === undefined ? entry.since + delayOf(entry) : entry.writtenAt + markRenewMs
-    const left = dueAt - clock.now()
+    const { since, writtenAt } = entry
+    const now = clock.now()
+    const left = writtenAt === undefined ? leftOf(since, delayOf(entry), now) : leftOf(writtenAt, markRenewMs, now)
     if (left > 0) return void schedule(entry, left)
     if (!isMarked(entry) && othersSuffice(entry)) return void beginDelay(entry)
     entry.due = true

@@ -1,6 +1,6 @@
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
 import { parseDuration } from "../../api/units.ts"
-import { type ClockPort, clockSkewMs } from "../../ports/clock.ts"
+import { type ClockPort, clockSkewMs, leftOf } from "../../ports/clock.ts"
 import { watchSilenceMs } from "../../ports/cluster.ts"
 import { type StampNeed, stampNeed } from "../../signals/last-used.ts"
 import type { InstanceView } from "../know/instance-view.ts"
@@ -95,14 +95,18 @@ export const createUseStamps = (deps: StampDeps): UseStamps => {
   const need = (instance: MCPInstance, uid: string): StampNeed => {
     const now = clock.now()
     const ttl = idleTTLOf(instance, deps.idleTTLMs)
-    const own = recorded.get(uid) ?? Number.NEGATIVE_INFINITY
+    const known = recorded.get(uid) ?? Number.NEGATIVE_INFINITY
+    // the clock was set back since: it is not known how old this record is
+    const own = known > now ? Number.NEGATIVE_INFINITY : known
     const crowded = view.size > crowdedShare * deps.maxInstances
     if (stampNeed(now - own, ttl, crowded) === "none") return "none"
     const latest = Math.max(own, recordedUse(instance, now))
     // kept, so that the next requests need not parse the stamps
     recorded.set(uid, latest)
     const wanted = stampNeed(now - latest, ttl, crowded)
-    return wanted !== "none" && now - (failedAt.get(uid) ?? Number.NEGATIVE_INFINITY) < retryMs ? "none" : wanted
+    return wanted !== "none" && leftOf(failedAt.get(uid) ?? Number.NEGATIVE_INFINITY, retryMs, now) > 0
+      ? "none"
+      : wanted
   }
 
   const touch = (instance: MCPInstance): Promise<Written> | undefined => {

@@ -1,3 +1,4 @@
+import { leftOf } from "../../ports/clock.ts"
 import { markRenewMs, markTtlMs } from "../../signals/in-use.ts"
 
 /** The in-use marks of an instance, as in `status.inUseBy`: a time for each gateway's name. */
@@ -40,4 +41,4 @@ export const nextMarks = (before: SeenMarks, marks: Marks, own: string, now: num
 
 /** True if another gateway's mark can be relied on: it has changed not long ago. Pure. */
 export const hasOtherMark = (seen: SeenMarks, now: number): boolean =>
-  [...seen.values()].some(({ changedAt }) => now - changedAt < reliedOnMs)
+  [...seen.values()].some(({ changedAt }) => leftOf(changedAt, reliedOnMs, now) > 0)

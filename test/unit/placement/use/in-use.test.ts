@@ -238,6 +238,17 @@ describe("this replica's mark in inUseBy", () => {
     expect(writes).toEqual(["set", "remove", "set"])
   })
 
+  test("a clock that is set back delays no mark and no renewal", async () => {
+    const { clock, writes, marks } = setUp()
+    marks.beginCall(alice)
+    clock.skew(-3_600_000)
+    await clock.advance(1_500)
+    expect(writes).toEqual(["set uid-1"])
+    clock.skew(-3_600_000)
+    await clock.advance(30_000)
+    expect(writes).toEqual(["set uid-1", "set uid-1"])
+  })
+
   test("after closing nothing is written or scheduled any more", async () => {
     const { clock, writes, marks } = setUp()
     marks.setWaiting(alice, true, false)
@@ -338,6 +349,16 @@ describe("while another gateway has its mark on the instance", () => {
     await clock.advance(5_900)
     expect(writes).toEqual([])
     await clock.advance(100)
+    expect(writes).toEqual(["set uid-1"])
+  })
+
+  test("the other mark is not relied on after the clock was set back", async () => {
+    const { clock, writes, marks, show } = setUp()
+    marks.setWaiting(alice, true, false)
+    show({ other: first })
+    await clock.advance(5_000)
+    clock.skew(-3_600_000)
+    await clock.advance(4_500)
     expect(writes).toEqual(["set uid-1"])
   })
 

@@ -69,6 +69,18 @@ describe("recording use", () => {
     expect(writes()).toBe(1)
   })
 
+  test("a clock that is set back does not hide the next use", async () => {
+    const { clock, touch, writes } = setUp()
+    await clock.advance(10 * minute)
+    void touch()
+    await clock.advance(0)
+    expect(writes()).toBe(1)
+    clock.skew(-60 * minute)
+    void touch()
+    await clock.advance(0)
+    expect(writes()).toBe(2)
+  })
+
   test("a wait does not make an earlier record older", async () => {
     const { clock, stamps, touch, writes, start } = setUp()
     start()
