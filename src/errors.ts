@@ -99,6 +99,19 @@ export const errorTable = {
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
   UpstreamInvalid: caller(502, -32014, "The server's answer could not be read."),
+  // a server that speaks stdin and stdout, behind the bridge
+  ServerProcessEnded: caller(
+    502,
+    -32603,
+    "See exit_code and log in the error's data; correct the command, its arguments or its credentials.",
+  ),
+  ProcessesExhausted: caller(
+    503,
+    -32011,
+    "All processes of the server are in use: end other sessions, try again later, or raise max_processes.",
+    true,
+  ),
+  TooManyCalls: caller(503, -32011, "Too many calls of the server are open: wait for their answers.", true),
   // the REST API
   ValidationFailed: caller(422, -32602, "Correct the fields that 'errors' names."),
   AlreadyExists: caller(409, -32600, "Choose another name, or change the existing object."),

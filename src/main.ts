@@ -3,6 +3,7 @@
  * and ends the process. A role's module is imported only when that role runs, so that `reflow --help` stays fast.
  */
 
+import { isBridge } from "./bridge/flags.ts"
 import { helpText } from "./cli/commands.ts"
 import { type Command, parseCommand } from "./cli/flags.ts"
 import { configReport, type Environment, loadConfig, processEnvironment, schemaReport } from "./config/load.ts"
@@ -202,7 +203,9 @@ const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" 
   return ok ? 0 : 1
 }
 
-const execute = async (argv: readonly string[]): Promise<ExitCode> => {
+/** The role bridge has flags and exit codes of its own; dist/bridge.mjs is the same role without the rest. */
+const execute = async (argv: readonly string[]): Promise<number> => {
+  if (isBridge(argv)) return (await import("./bridge/main.ts")).runBridge(argv)
   const command = parseCommand(argv)
   switch (command.kind) {
     case "help":
@@ -230,7 +233,7 @@ const execute = async (argv: readonly string[]): Promise<ExitCode> => {
 /** How long open handles may keep the process running after the command is done, in milliseconds. */
 const lingerMs = 2_000
 
-const finish = (code: ExitCode): void => {
+const finish = (code: number): void => {
   process.exitCode = code
   setTimeout(() => process.exit(code), lingerMs).unref()
 }

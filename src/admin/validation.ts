@@ -1,10 +1,11 @@
 import { z } from "zod"
+import { durationPattern } from "../api/duration.ts"
 import { envNamePattern } from "../api/kinds/container.ts"
 import type { KubeObject, Rule } from "../api/kinds/kind.ts"
 import { targetNamePattern } from "../api/names.ts"
 import { suggestion } from "../api/nearest.ts"
 import { problemOf } from "../api/problem.ts"
-import { durationPattern, quantityPattern } from "../api/units.ts"
+import { quantityPattern } from "../api/units.ts"
 import { AppError, type ErrorCode, errorTable, toAppError } from "../errors.ts"
 import { restName } from "./rest.ts"
 

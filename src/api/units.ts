@@ -1,4 +1,5 @@
 import { z } from "zod"
+import { durationPattern, parseDuration } from "./duration.ts"
 import type { Rule } from "./kinds/kind.ts"
 
 /** An expression of the Common Expression Language (CEL) that is true if the text `self` matches `pattern`. */
@@ -14,35 +15,6 @@ export const form = (pattern: RegExp, maxLength: number, message: string) =>
     .max(maxLength)
     .regex(pattern, message)
     .meta({ "x-kubernetes-validations": [{ rule: matchesCEL("self", pattern), message }] })
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
-
-/** Go's duration syntax without signs and without units below a millisecond: `1h30m`, `90s`, `1.5h`. */
-export const durationPattern = /^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$/
-
-/** Milliseconds of a duration such as `1h30m`; undefined if the text is not a duration. */
-export const parseDuration = (text: string): number | undefined => {
-  if (text.length > 32 || !durationPattern.test(text)) return undefined
-  let total = 0
-  for (const [, amount, unit] of text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)/gy)) {
-    total += Number(amount) * (unitMs[unit ?? ""] ?? 0)
-  }
-  return Number.isSafeInteger(Math.round(total)) ? Math.round(total) : undefined
-}
-
-/** A duration as people write it: `90000` → `1m30s`. */
-export const formatDuration = (ms: number): string => {
-  if (ms <= 0) return "0s"
-  let rest = Math.round(ms)
-  let text = ""
-  for (const unit of ["h", "m", "s", "ms"]) {
-    const size = unitMs[unit] ?? 1
-    const amount = Math.floor(rest / size)
-    if (amount > 0) text += `${amount}${unit}`
-    rest -= amount * size
-  }
-  return text
-}
 
 /** A duration field of a kind; see {@link durationRule} for its lower bound. */
 export const durationField = (description: string) =>

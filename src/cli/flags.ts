@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util"
+import { parseDuration } from "../api/duration.ts"
 import { suggestion } from "../api/nearest.ts"
-import { parseDuration } from "../api/units.ts"
 import type { Assignment } from "../config/layer.ts"
 import type { Settings } from "../config/load.ts"
 import { type Role, roles } from "../config/schema.ts"

@@ -1,6 +1,6 @@
 import { isIP } from "node:net"
 import { z } from "zod"
-import { durationPattern, formatDuration, parseDuration } from "../api/units.ts"
+import { durationPattern, formatDuration, parseDuration } from "../api/duration.ts"
 
 /** What a schema can carry about a key besides type and description: for error messages, docs and masking. */
 declare module "zod" {

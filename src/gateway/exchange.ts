@@ -1,4 +1,4 @@
-import { parseDuration } from "../api/units.ts"
+import { parseDuration } from "../api/duration.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { Message } from "../mcp/message.ts"
 import { factsOf } from "../mcp/methods.ts"

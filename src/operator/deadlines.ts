@@ -2,7 +2,7 @@
  * When an instance is deleted or drained: moments in milliseconds since the epoch, which the checks compare with the
  * time. A retained instance is never deleted: its moments are those at which its Pod is replaced.
  */
-import { parseDuration } from "../api/units.ts"
+import { parseDuration } from "../api/duration.ts"
 import { clockSkewMs } from "../ports/clock.ts"
 import { evictableIdleMs, idleFrom } from "../signals/last-used.ts"
 import { isRetained } from "../signals/restart.ts"

@@ -1,6 +1,6 @@
+import { parseDuration } from "../api/duration.ts"
 import { isTrue } from "../api/kinds/kind.ts"
 import { type MCPInstance, mcpInstanceKind, type Phase } from "../api/kinds/mcp-instance.ts"
-import { parseDuration } from "../api/units.ts"
 import { isAbort, toAppError } from "../errors.ts"
 import { ownerOf } from "../identity/identity.ts"
 import type { ClockPort } from "../ports/clock.ts"

@@ -22,6 +22,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   intake: ["waiting"],
   // What MCP says on the wire, for gateway and admin alike.
   mcp: ["intake", "api"],
+  // What stands before a server of stdin and stdout: a program of its own, in the same executable.
+  bridge: ["mcp", "intake", "api"],
   identity: ["intake", "ports", "api", "plugin/contract"],
   credentials: ["waiting", "intake", "ports", "api", "plugin/contract"],
   operator: ["waiting", "signals", "cache", "ports", "api", "plugin/contract"],
@@ -73,7 +75,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "api",
   ],
   // Besides the roles: what it needs before a role is there, to read the configuration and to tell of an early end.
-  main: ["roles", "cli", "config", "telemetry", "ports"],
+  main: ["bridge", "roles", "cli", "config", "telemetry", "ports"],
   // The second entry: writes crd/, rbac/ and what the chart takes of them, is no part of the program.
   generate: ["adapters/kube", "api", "config"],
 }
@@ -105,11 +107,11 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
 
 /** Where Node's request and response may be seen: whatever is behind the door works with plain facts, body sources and sinks. */
 const exchangeNames: readonly string[] = ["IncomingMessage", "ServerResponse"]
-const exchangePlaces: readonly string[] = ["src/door/", "src/gateway/gateway.ts", "src/roles/listen/"]
+const exchangePlaces: readonly string[] = ["src/door/", "src/gateway/gateway.ts", "src/roles/listen/", "src/bridge/http/"]
 
 /** Where globals that differ between machines and runtimes may be read. */
 export const globals: Readonly<Record<string, readonly string[]>> = {
-  "process.env": ["src/config/load.ts", "plugins/env.ts"],
+  "process.env": ["src/config/load.ts", "src/bridge/main.ts", "plugins/env.ts"],
   Deno: ["src/plugin/load.ts"],
 }
 

@@ -1,6 +1,7 @@
 /** Checks that delete or drain an instance, and the one that queues it for a place. */
+
+import { parseDuration } from "../../api/duration.ts"
 import { isTrue } from "../../api/kinds/kind.ts"
-import { parseDuration } from "../../api/units.ts"
 import { clockSkewMs } from "../../ports/clock.ts"
 import { asksForRestart } from "../../signals/restart.ts"
 import { evictableAt, failedUntil, idleUntil, lifetimeUntil, queuedUntil, secretUntil } from "../deadlines.ts"

@@ -1,5 +1,5 @@
+import { formatDuration } from "../../api/duration.ts"
 import { findCondition } from "../../api/kinds/kind.ts"
-import { formatDuration } from "../../api/units.ts"
 import { gatewaysMs, leastDrainMs, waitsForGateways } from "../../signals/drain.ts"
 import { isRetained } from "../../signals/restart.ts"
 import type { KeptPod } from "../kept.ts"

@@ -1,5 +1,5 @@
+import { parseDuration } from "../../api/duration.ts"
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
-import { parseDuration } from "../../api/units.ts"
 import { type ClockPort, clockSkewMs, leftOf } from "../../ports/clock.ts"
 import { watchSilenceMs } from "../../ports/cluster.ts"
 import { type StampNeed, stampNeed } from "../../signals/last-used.ts"

@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { durationRule, formatDuration, parseDuration } from "../../../src/api/units.ts"
+import { formatDuration, parseDuration } from "../../../src/api/duration.ts"
+import { durationRule } from "../../../src/api/units.ts"
 
 test.each([
   ["90s", 90_000],

@@ -1,0 +1,149 @@
+import { createServer, type Server } from "node:http"
+import type { AddressInfo, Socket } from "node:net"
+import { constants } from "node:os"
+import { AppError, systemCode } from "../errors.ts"
+import { createMask } from "./explain.ts"
+import { createDoor } from "./http/door.ts"
+import { createBridgeLog } from "./log.ts"
+import type { Death } from "./process/child.ts"
+import { Processes } from "./processes.ts"
+import { Sessions } from "./sessions.ts"
+
+/** What a bridge runs and how. */
+export type BridgeOptions = {
+  /** The server's program and its arguments. */
+  readonly command: readonly string[]
+  /** The server's environment; PORT and REFLOW_* are left out of it. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly host: string
+  /** 0 = one that is free. */
+  readonly port: number
+  /** Path of the MCP endpoint. */
+  readonly path: string
+  readonly processes: "per_session" | "shared"
+  /** Most processes of the server at once. */
+  readonly maxProcesses: number
+  /** How long a session may be idle before its process ends, milliseconds. */
+  readonly idleMs: number
+  /** How long the server may take to answer `initialize`, milliseconds. */
+  readonly startMs: number
+  /** True if all clients are one user, who may see the last lines of a server that died. */
+  readonly singleUser: boolean
+  /** True: a shell ends the server when the bridge is killed, where no container does that. */
+  readonly guarded: boolean
+  /** How long each step of a server's ending may take, milliseconds. Default 5 s. */
+  readonly graceMs?: number
+  /** See {@link SessionLimits.silenceMs}. Default 1 s. */
+  readonly silenceMs?: number
+  /** How long a server may be silent to `server/discover`, milliseconds. Default 5 s. */
+  readonly discoverMs?: number
+  /** How long a session must be idle before another one may take its place, milliseconds. Default 60 s. */
+  readonly evictMs?: number
+  /** Gets the lines of the log. */
+  readonly write: (text: string) => void
+}
+
+/** A running bridge. */
+export type Bridge = {
+  readonly port: number
+  /** Resolves with the exit code when the server cannot run: it ended before anybody used it, or it is shared. */
+  readonly failed: Promise<number>
+  /** How many processes run, and how many sessions are open. */
+  readonly count: () => { readonly processes: number; readonly sessions: number; readonly junk: number }
+  /** Ends the server's processes and closes the port. */
+  close(): Promise<void>
+}
+
+/** Exit code of a program that cannot be started, as in shells. */
+const notFound = 127
+
+/** The exit code by which a container tells how its server ended. */
+const exitCodeOf = ({ code, signal }: Death): number =>
+  code ?? (signal === null ? notFound : 128 + constants.signals[signal])
+
+/** The variables that a server gets. With PORT many servers would speak HTTP instead. */
+const environmentOf = (environment: BridgeOptions["environment"]): BridgeOptions["environment"] =>
+  Object.fromEntries(Object.entries(environment).filter(([name]) => name !== "PORT" && !name.startsWith("REFLOW_")))
+
+const listen = (server: Server, { host, port }: BridgeOptions): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once("error", (error) =>
+      reject(
+        new AppError(systemCode(error) === "EADDRINUSE" ? "PortInUse" : "Internal", {
+          detail: `${host}:${port} cannot be listened on (${systemCode(error)}).`,
+          cause: error,
+        }),
+      ),
+    )
+    server.listen(port, host, resolve)
+  })
+
+/** The server of the port. The gateway closes idle connections; the bridge only those that it forgot. */
+const createPort = (door: ReturnType<typeof createDoor>): Server =>
+  createServer(
+    { keepAliveTimeout: 600_000, headersTimeout: 30_000, requestTimeout: 120_000, maxHeaderSize: 65_536 },
+    door,
+  )
+
+const closePort = async (server: Server, sockets: ReadonlySet<Socket>): Promise<void> => {
+  const closed = new Promise((resolve) => server.close(resolve))
+  for (const socket of sockets) socket.destroy()
+  await closed
+}
+
+/** How often idle sessions are looked for, milliseconds. */
+const sweepMs = (idleMs: number): number => Math.min(Math.max(idleMs / 4, 100), 15_000)
+
+/**
+ * Starts a bridge: Streamable HTTP on a port, a command that speaks MCP over stdin and stdout behind it. The first
+ * process is started before the port opens. Rejects with PortInUse, and with ServerProcessEnded if the processes are
+ * shared and the server does not start.
+ */
+export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
+  const environment = environmentOf(options.environment)
+  const log = createBridgeLog(options.write)
+  const { command, guarded, maxProcesses, startMs, singleUser, idleMs } = options
+  const { graceMs = 5_000, silenceMs = 1_000, discoverMs = 5_000, evictMs = 60_000 } = options
+  const mask = singleUser ? createMask(environment) : undefined
+  const processes = new Processes({
+    ...{ command, environment, guarded, graceMs, log },
+    most: maxProcesses,
+    idleMs: evictMs,
+  })
+  const sessions = new Sessions({
+    ...{ processes, startMs, discoverMs, mask, singleUser, idleMs },
+    limits: { startMs, silenceMs, mask },
+  })
+  const failed = Promise.withResolvers<number>()
+  const first = processes.prepare()
+  void first.ended.then((death) => {
+    if (processes.isSpare(first) || options.processes === "shared") failed.resolve(exitCodeOf(death))
+  })
+  if (options.processes === "shared") await sessions.share()
+  const server = createPort(
+    createDoor({ sessions, path: options.path, report: (error) => log.note(`fault: ${String(error.cause)}`) }),
+  )
+  const sockets = new Set<Socket>()
+  server.on("connection", (socket) => {
+    sockets.add(socket)
+    socket.once("close", () => sockets.delete(socket))
+  })
+  await listen(server, options).catch(async (error: unknown) => {
+    await processes.close()
+    throw error
+  })
+  const sweep = setInterval(() => sessions.sweep(), sweepMs(idleMs))
+  // the address of a TCP server that listens is an object
+  const { port } = server.address() as AddressInfo
+  log.note(`listening on ${options.host}:${port}`)
+  return {
+    port,
+    failed: failed.promise,
+    count: () => ({ processes: processes.alive, sessions: sessions.size, junk: processes.junk }),
+    close: async () => {
+      clearInterval(sweep)
+      await processes.close()
+      await closePort(server, sockets)
+    },
+  }
+}

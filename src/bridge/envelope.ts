@@ -1,0 +1,127 @@
+import { AppError } from "../errors.ts"
+import { type Cursor, eachMember, openBrace, peek, plainText, quote, skipValue } from "../mcp/json-cursor.ts"
+import { mayMean } from "../mcp/json-scan.ts"
+
+/** Where a value is in a text: the index of its first character, and the index behind its last one. */
+export type Span = readonly [from: number, to: number]
+
+/** The places of a message that the bridge reads or replaces. An absent one is not in the message. */
+export type Envelope = {
+  jsonrpc?: Span
+  id?: Span
+  method?: Span
+  result?: Span
+  error?: Span
+  /** `params._meta.progressToken` of a request. */
+  askedToken?: Span
+  /** `params.progressToken` of `notifications/progress`. */
+  reportedToken?: Span
+  /** `params.requestId` of `notifications/cancelled`. */
+  requestId?: Span
+  /** The subscription's id in `_meta` of a notification or of a result (MCP 2026-07-28, subscriptions). */
+  subscriptionId?: Span
+  /** `params._meta` log level: the request asks for log messages (MCP 2026-07-28). */
+  logLevel?: Span
+}
+
+type Level = Readonly<Record<string, keyof Envelope>>
+
+const subscriptionKey = "io.modelcontextprotocol/subscriptionId"
+
+const messageKeys: Level = { jsonrpc: "jsonrpc", id: "id", method: "method", result: "result", error: "error" }
+const paramsKeys: Level = { progressToken: "reportedToken", requestId: "requestId" }
+const metaKeys: Level = {
+  progressToken: "askedToken",
+  [subscriptionKey]: "subscriptionId",
+  "io.modelcontextprotocol/logLevel": "logLevel",
+}
+const nothing: Level = {}
+
+/** The place of a key at this level. `strict`: throws InvalidRequest for a repeated key, or one spelled differently. */
+const placeOf = (level: Level, key: string, found: Envelope, strict: boolean): keyof Envelope | undefined => {
+  const place = Object.hasOwn(level, key) ? level[key] : undefined
+  if (!strict) return place
+  if (place !== undefined && found[place] !== undefined)
+    throw new AppError("InvalidRequest", { detail: `The key '${key}' is there twice.` })
+  if (place === undefined)
+    for (const name of Object.keys(level))
+      if (mayMean(key, name))
+        throw new AppError("InvalidRequest", {
+          detail: `Write the key '${name}' plainly: some parsers take another spelling for it.`,
+        })
+  return place
+}
+
+/** Reads an object; `inner` reads the values of some of its keys, and all others are passed. */
+const readLevel = (
+  cursor: Cursor,
+  found: Envelope,
+  level: Level,
+  strict: boolean,
+  inner: Readonly<Record<string, () => void>>,
+): void =>
+  eachMember(cursor, (key) => {
+    const place = placeOf(level, key, found, strict)
+    const isObject = peek(cursor) === openBrace
+    const from = cursor.at
+    const read = isObject && Object.hasOwn(inner, key) ? inner[key] : undefined
+    if (read === undefined) skipValue(cursor, 0)
+    else read()
+    if (place !== undefined) found[place] = [from, cursor.at]
+  })
+
+/** Most levels of nesting that are passed; a parser with a stack of its own has no smaller limit. */
+const maxDepth = 10_000
+
+/**
+ * Finds the places of one message, whose text must be valid JSON. `strict`, for messages of clients: throws
+ * InvalidRequest for keys that two parsers could read differently. Otherwise the last of two equal keys counts, as in
+ * JSON.parse. Takes time linear in the text; throws MalformedJson if the text is no object.
+ */
+export const readEnvelope = (text: string, strict: boolean): Envelope => {
+  const cursor: Cursor = { text, maxDepth, maxMembers: Number.POSITIVE_INFINITY, at: 0, members: 0 }
+  const found: Envelope = {}
+  const meta = () => readLevel(cursor, found, metaKeys, strict, {})
+  const params = () => readLevel(cursor, found, paramsKeys, strict, { _meta: meta })
+  // a client's message can have a result too; nothing in it is read
+  const result = () => readLevel(cursor, found, nothing, false, { _meta: meta })
+  readLevel(cursor, found, messageKeys, strict, strict ? { params } : { params, result })
+  return found
+}
+
+/** The source of a value. */
+export const sourceOf = (text: string, span: Span): string => text.slice(span[0], span[1])
+
+/** The text of a value that is a string; undefined for other values. */
+export const stringOf = (text: string, span: Span | undefined): string | undefined =>
+  span !== undefined && text.charCodeAt(span[0]) === quote ? plainText(text.slice(span[0] + 1, span[1] - 1)) : undefined
+
+/** A text with the values at some places replaced; the other places keep their source, so that no number changes. */
+export const withValues = (text: string, changes: readonly (readonly [span: Span, source: string])[]): string => {
+  let out = ""
+  let at = 0
+  for (const [[from, to], source] of changes.toSorted(([a], [b]) => a[0] - b[0])) {
+    out += text.slice(at, from) + source
+    at = to
+  }
+  return out + text.slice(at)
+}
+
+/** JSON on one line: outside of strings, where JSON has no control characters, a line end is a blank. */
+export const onOneLine = (text: string): string => (/[\r\n]/.test(text) ? text.replaceAll(/[\r\n]/g, " ") : text)
+
+/** Reads the elements of a batch as texts. The text must be a valid array. */
+export const elementsOf = (text: string): readonly string[] => {
+  const cursor: Cursor = { text, maxDepth, maxMembers: Number.POSITIVE_INFINITY, at: 0, members: 0 }
+  const elements: string[] = []
+  peek(cursor)
+  cursor.at++
+  for (;;) {
+    peek(cursor)
+    const from = cursor.at
+    skipValue(cursor, 1)
+    elements.push(text.slice(from, cursor.at))
+    if (peek(cursor) !== 44) return elements
+    cursor.at++
+  }
+}

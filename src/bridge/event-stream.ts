@@ -1,0 +1,107 @@
+import type { Connection } from "./http/connection.ts"
+import type { Child } from "./process/child.ts"
+import { eventId, type Ring } from "./ring.ts"
+
+/** Unsent bytes of a connection from which on the child waits. */
+const fullBytes = 2 ** 20
+
+/** Unsent bytes from which on a connection is broken off, if the child serves others too and cannot wait for one. */
+const brokenBytes = 32 * 2 ** 20
+
+/** Breaks a connection off whose client takes nothing, so that it costs the others no memory. */
+export const breakIfStuck = (connection: Connection): void => {
+  if (connection.unsent > brokenBytes) connection.destroy()
+}
+
+/** What a stream of a session needs. */
+type StreamDeps = {
+  readonly number: number
+  readonly ring: Ring
+  /** Waits while the client takes nothing; undefined if others use the child too. */
+  readonly child: Pick<Child, "hold" | "release"> | undefined
+  /** Called when the connection has ended or was lost. */
+  readonly detached: () => void
+}
+
+/**
+ * One stream of a session: that of a POST, or that of GET. It outlives its connection: a client that lost it gets what
+ * it missed with Last-Event-ID, as far as the ring has it.
+ */
+export class EventStream {
+  readonly #deps: StreamDeps
+  #connection: Connection | undefined
+  #sequence = 0
+  /** The last event that was written to a connection. */
+  #written = 0
+  #isDone = false
+
+  constructor(deps: StreamDeps) {
+    this.#deps = deps
+  }
+
+  get number(): number {
+    return this.#deps.number
+  }
+
+  /** True while a client is connected. */
+  get isAttached(): boolean {
+    return this.#connection !== undefined
+  }
+
+  get isDone(): boolean {
+    return this.#isDone
+  }
+
+  /**
+   * Sends the stream over a connection, from the event after `after` on; without it, from the first that no connection
+   * got. A former connection ends. `primed`: begins with an event that only has an id, so that the client can come back
+   * even if it got no other.
+   */
+  attach(connection: Connection, after: number | undefined, primed: boolean): void {
+    this.#connection?.end()
+    this.#connection = connection
+    connection.openStream()
+    const { number: stream, ring } = this.#deps
+    const from = after ?? this.#written
+    if (primed) connection.event("", eventId({ stream, sequence: from }))
+    for (const { sequence, text } of ring.after(stream, from)) this.#write(connection, sequence, text)
+    if (this.#isDone) return void this.#finish()
+    connection.onGone(() => this.#lost(connection))
+  }
+
+  /** Sends a message; keeps it for a client that comes back. */
+  send(text: string): void {
+    const sequence = ++this.#sequence
+    this.#deps.ring.add({ stream: this.number, sequence, text })
+    if (this.#connection !== undefined) this.#write(this.#connection, sequence, text)
+  }
+
+  /** Ends the stream; nothing may be sent afterwards. */
+  end(): void {
+    this.#isDone = true
+    this.#finish()
+  }
+
+  #write(connection: Connection, sequence: number, text: string): void {
+    connection.event(text, eventId({ stream: this.number, sequence }))
+    this.#written = Math.max(this.#written, sequence)
+    const { child } = this.#deps
+    if (child === undefined) return void breakIfStuck(connection)
+    if (connection.unsent < fullBytes) return
+    child.hold(connection)
+    connection.onDrain(() => child.release(connection))
+  }
+
+  #finish(): void {
+    const connection = this.#connection
+    connection?.end()
+    if (connection !== undefined) this.#lost(connection)
+  }
+
+  #lost(connection: Connection): void {
+    this.#deps.child?.release(connection)
+    if (this.#connection !== connection) return
+    this.#connection = undefined
+    this.#deps.detached()
+  }
+}

@@ -1,0 +1,72 @@
+import { AppError } from "../errors.ts"
+import type { Child, Death } from "./process/child.ts"
+
+/** Most lines of stderr in an error, and most characters of each. */
+const mostLines = 20
+const longestLine = 500
+
+/** Shortest value of a variable that is masked: shorter ones would make holes into ordinary words. */
+const shortestSecret = 6
+
+/** Variables whose values are no secrets and occur in most messages. */
+const harmless: ReadonlySet<string> = new Set(["PATH", "HOME"])
+
+/** How a value may be written in a log: as it is, escaped as JSON, in a URL, in base64. */
+const writingsOf = (value: string): readonly string[] => [
+  value,
+  JSON.stringify(value).slice(1, -1),
+  encodeURIComponent(value.toWellFormed()),
+  Buffer.from(value).toString("base64").replace(/=+$/, ""),
+]
+
+/** Masks the values of environment variables in a text. */
+export type Mask = (text: string) => string
+
+/** Creates the mask for an environment: every value of at least six characters, and each line of it. */
+export const createMask = (environment: Readonly<Record<string, string | undefined>>): Mask => {
+  const values = Object.entries(environment)
+    .filter(([name]) => !harmless.has(name))
+    .flatMap(([, value = ""]) => [value, ...value.split(/\r?\n/)])
+    .map((value) => value.trim())
+    .filter((value) => value.length >= shortestSecret)
+  // the longest first, since a shorter value may be a part of it
+  const needles = [...new Set(values.flatMap(writingsOf))].sort((a, b) => b.length - a.length)
+  return (text) => needles.reduce((masked, needle) => masked.replaceAll(needle, "***"), text)
+}
+
+/** What a death is called in a sentence. */
+export const deathText = ({ code, signal, refused }: Death): string => {
+  if (refused !== undefined) return `could not be started (${refused})`
+  return signal === null ? `ended with exit code ${code ?? "unknown"}` : `was ended by ${signal}`
+}
+
+/** The last lines of a child's stderr, masked; undefined `mask` = nobody may see them. */
+const lastLines = (child: Pick<Child, "tail">, mask: Mask | undefined): readonly string[] => {
+  if (mask === undefined) return []
+  const lines = mask(child.tail.read()).split("\n")
+  return lines
+    .filter((line) => line.trim() !== "")
+    .slice(-mostLines)
+    .map((line) => line.slice(0, longestLine))
+}
+
+/** An error about a child, with the last lines of its stderr in the message and in `data.log`. */
+const about = (detail: string, child: Pick<Child, "tail">, mask: Mask | undefined, data: object): AppError => {
+  const log = lastLines(child, mask)
+  const said = log.length === 0 ? "" : ` Its last lines: ${log.slice(-5).join(" | ")}`
+  return new AppError("ServerProcessEnded", {
+    detail: `${detail}${said}`,
+    data: { ...data, ...(log.length === 0 ? {} : { log }) },
+  })
+}
+
+/** The error of calls whose server has ended: ServerProcessEnded with `exit_code` or `signal`. */
+export const diedError = (child: Pick<Child, "tail">, death: Death, mask: Mask | undefined): AppError =>
+  about(`The server's process ${deathText(death)}.`, child, mask, {
+    ...(death.code === null ? {} : { exit_code: death.code }),
+    ...(death.signal === null ? {} : { signal: death.signal }),
+  })
+
+/** The error of an `initialize` that the server did not answer in time. */
+export const silentError = (child: Pick<Child, "tail">, ms: number, mask: Mask | undefined): AppError =>
+  about(`The server did not answer 'initialize' within ${ms / 1000} s, and was ended.`, child, mask, {})

@@ -1,0 +1,80 @@
+import type { ServerResponse } from "node:http"
+import { comment } from "../../mcp/sse.ts"
+
+/** The client's end of one response. */
+export type Connection = {
+  /** Answers with one JSON text; nothing may have been sent before. */
+  json(status: number, text: string, headers?: Readonly<Record<string, string>>): void
+  /** Answers without a body. */
+  empty(status: number, headers?: Readonly<Record<string, string>>): void
+  /** Sends the head of an event stream, unless it was sent. */
+  openStream(headers?: Readonly<Record<string, string>>): void
+  /** Sends one event. `text` is one line, or empty for an event that only sets the id. */
+  event(text: string, id?: string): void
+  /** Ends the response. */
+  end(): void
+  /** Breaks the connection off. */
+  destroy(): void
+  /** Bytes that the client has not taken yet. */
+  readonly unsent: number
+  /** True once the response has ended, or the client has gone away. */
+  readonly isOver: boolean
+  /** True if the client went away before the response had ended. */
+  readonly isGone: boolean
+  /** Called once when the client takes bytes again after {@link unsent} grew. */
+  onDrain(call: () => void): void
+  /** Called once when the client goes away before the response has ended. */
+  onGone(call: () => void): void
+}
+
+const streamHead = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache, no-transform",
+  // nginx would collect the events
+  "x-accel-buffering": "no",
+}
+
+/** Wraps Node's response. Writing after the client has gone away does nothing. */
+export const createConnection = (response: ServerResponse): Connection => {
+  const json: Connection["json"] = (status, text, headers) => {
+    if (response.headersSent) return
+    const body = Buffer.from(text)
+    response.writeHead(status, { "content-type": "application/json", "content-length": body.length, ...headers })
+    response.end(body)
+  }
+  return {
+    json,
+    empty: (status, headers) => {
+      if (response.headersSent) return
+      // 204 and 304 have no length
+      response.writeHead(status, status === 204 ? headers : { "content-length": 0, ...headers })
+      response.end()
+    },
+    openStream: (headers) => {
+      if (response.headersSent) return
+      response.writeHead(200, { ...streamHead, ...headers })
+      // the head alone would wait for the first event
+      response.write(comment)
+    },
+    event: (text, id) => {
+      if (response.writableEnded || response.destroyed) return
+      response.write(id === undefined ? `data: ${text}\n\n` : `id: ${id}\ndata: ${text}\n\n`)
+    },
+    end: () => void response.end(),
+    destroy: () => void response.destroy(),
+    get unsent() {
+      return response.writableLength
+    },
+    get isOver() {
+      return response.writableEnded || response.destroyed
+    },
+    get isGone() {
+      return response.destroyed && !response.writableEnded
+    },
+    onDrain: (call) => void response.once("drain", call),
+    onGone: (call) =>
+      void response.once("close", () => {
+        if (!response.writableEnded) call()
+      }),
+  }
+}

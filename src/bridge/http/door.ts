@@ -1,0 +1,127 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { type AppError, errorTable, AppError as Refusal, toAppError } from "../../errors.ts"
+import { createBudget } from "../../intake/bodies.ts"
+import type { Incoming } from "../incoming.ts"
+import { readBody } from "../incoming.ts"
+import { noBatch } from "../modern.ts"
+import { errorText } from "../rpc.ts"
+import type { Sessions } from "../sessions.ts"
+import { readRequest } from "./body.ts"
+import { type Connection, createConnection } from "./connection.ts"
+
+/** What the door needs. */
+export type DoorDeps = {
+  readonly sessions: Sessions
+  /** Path of the MCP endpoint. */
+  readonly path: string
+  /** Gets errors that are faults of the bridge itself. */
+  readonly report: (error: AppError) => void
+}
+
+/** Bytes of all bodies that are being read. */
+const heldBytes = 64 * 2 ** 20
+
+const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
+
+/** Answers with an error. `idText`: the JSON source of the request's id. */
+const refuse = (connection: Connection, error: AppError, idText?: string): void => {
+  const retry = error.retryAfterSeconds
+  connection.json(errorTable[error.code].status, errorText(error, idText), {
+    ...(retry === undefined ? {} : { "retry-after": String(retry) }),
+    ...error.headers,
+  })
+}
+
+const isJson = (type: string | undefined): boolean => /^application\/json *(;|$)/i.test(type ?? "")
+
+/** Why a request is refused before its body is read; undefined if it is not. */
+const refusalOf = ({ url, method, headers }: IncomingMessage, path: string): AppError | undefined => {
+  if (headers.origin !== undefined)
+    return new Refusal("OriginNotAllowed", { detail: "Web pages have no access to this server." })
+  if (url !== path) return new Refusal("RouteNotFound", { detail: `The MCP endpoint is ${path}.` })
+  if (method === "POST" && (!isJson(headers["content-type"]) || headers["content-encoding"] !== undefined))
+    return new Refusal("UnsupportedMediaType", { detail: "The body is not JSON." })
+  return undefined
+}
+
+const sessionMissing = (): AppError =>
+  new Refusal("InvalidRequest", { detail: "The header Mcp-Session-Id is missing: send initialize first." })
+
+/** Handles the requests of the bridge's port. */
+export const createDoor = ({ sessions, path, report }: DoorDeps) => {
+  const budget = createBudget(heldBytes)
+
+  const inModernEra = async (messages: readonly Incoming[], connection: Connection): Promise<void> => {
+    const [first] = messages
+    if (first === undefined || messages.length > 1) throw noBatch()
+    // nothing that a client notifies of concerns a server without sessions: it cancels by closing the connection
+    if (first.message.kind !== "request") return connection.empty(202)
+    const side = await sessions.modern()
+    await side.drained()
+    side.receive(first, connection)
+  }
+
+  const inSession = (id: string, messages: readonly Incoming[], connection: Connection): Promise<void> | undefined => {
+    const session = sessions.get(id)
+    const wait = session.drained()
+    if (wait === undefined) return void session.receive(messages, connection)
+    return wait.then(() => session.receive(messages, connection))
+  }
+
+  const route = (
+    messages: readonly Incoming[],
+    { headers }: IncomingMessage,
+    connection: Connection,
+  ): Promise<void> | undefined => {
+    const [first] = messages
+    const session = one(headers["mcp-session-id"])
+    if (first !== undefined && first.message.kind !== "response" && first.message.version !== undefined)
+      return inModernEra(messages, connection)
+    if (session !== undefined) return inSession(session, messages, connection)
+    if (messages.length !== 1 || first?.message.kind !== "request" || first.message.method !== "initialize")
+      // Go's client names no version in a notification of the modern era
+      return headers["mcp-method"] === undefined ? Promise.reject(sessionMissing()) : inModernEra(messages, connection)
+    return sessions.open(first, connection)
+  }
+
+  const post = (request: IncomingMessage, connection: Connection): void => {
+    const fail = (error: unknown, idText?: string): void => {
+      const known = toAppError(error)
+      if (known.code === "Internal") report(known)
+      refuse(connection, known, idText)
+    }
+    const take = (bytes: Buffer): void => {
+      const body = readBody(bytes)
+      if ("error" in body) return void fail(body.error, body.idText)
+      try {
+        route(body.messages, request, connection)?.catch((error: unknown) => fail(error, body.idText))
+      } catch (error) {
+        fail(error, body.idText)
+      }
+    }
+    readRequest(request, budget, one(request.headers["mcp-session-id"]) ?? "", take, fail)
+  }
+
+  const others = ({ method, headers }: IncomingMessage, connection: Connection): void => {
+    const session = one(headers["mcp-session-id"])
+    if (method !== "GET" && method !== "DELETE") return void connection.empty(405, { allow: "GET, POST, DELETE" })
+    if (session === undefined) return void refuse(connection, sessionMissing())
+    const found = sessions.get(session)
+    if (method === "GET") return void found.listen(connection, one(headers["last-event-id"]))
+    void found.end()
+    connection.empty(204)
+  }
+
+  return (request: IncomingMessage, response: ServerResponse): void => {
+    const connection = createConnection(response)
+    const refusal = refusalOf(request, path)
+    try {
+      if (refusal !== undefined) refuse(connection, refusal)
+      else if (request.method === "POST") return void post(request, connection)
+      else others(request, connection)
+    } catch (error) {
+      refuse(connection, toAppError(error))
+    }
+    request.resume()
+  }
+}

@@ -1,0 +1,166 @@
+import { AppError } from "../errors.ts"
+import { isRecord } from "../mcp/message.ts"
+import { firstModern } from "../mcp/versions.ts"
+import type { CommonChild, Opening } from "./common-child.ts"
+import { readEnvelope, sourceOf, withValues } from "./envelope.ts"
+import { breakIfStuck } from "./event-stream.ts"
+import type { Connection } from "./http/connection.ts"
+import type { Incoming } from "./incoming.ts"
+import type { Call, CallSink, ServerMessage } from "./peer.ts"
+import { Reply } from "./reply.ts"
+import { modernStatus, refusalText, resultText } from "./rpc.ts"
+
+/** How requests of the modern era are sent to a child. */
+export type ModernOptions = {
+  readonly silenceMs: number
+  /** True if all clients are one user: only then log messages, which name no request, go to one of them. */
+  readonly singleUser: boolean
+}
+
+type ModernRequest = Incoming & { readonly message: Extract<Incoming["message"], { method: string }> }
+
+/** Methods whose results say how long they may be cached (MCP 2026-07-28, caching). */
+const cacheable: ReadonlySet<string> = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+])
+
+/** Members that results of the modern era must have. */
+const modernMembers = (method: string): string =>
+  `"resultType":"complete"${cacheable.has(method) ? ',"ttlMs":0,"cacheScope":"private"' : ""}`
+
+/** A response of the legacy era as one of the modern era. */
+const toModern = (text: string, method: string): string => {
+  const { result } = readEnvelope(text, false)
+  if (result === undefined || text.charAt(result[0]) !== "{") return text
+  const source = sourceOf(text, result)
+  const isEmpty = /^\{\s*\}$/.test(source)
+  return withValues(text, [[[result[0], result[0] + 1], `{${modernMembers(method)}${isEmpty ? "" : ","}`]])
+}
+
+/** Capabilities that the modern era offers by other means, or that need a session. */
+const modernCapabilities = (capabilities: unknown): object => {
+  if (!isRecord(capabilities)) return {}
+  const { logging, tasks, ...others } = capabilities
+  return Object.fromEntries(
+    Object.entries(others).map(([name, value]) => {
+      if (!isRecord(value)) return [name, value]
+      const { listChanged, subscribe, ...rest } = value
+      return [name, rest]
+    }),
+  )
+}
+
+/** The result of `server/discover` for a server of the legacy era, from its answer to `initialize`. */
+export const discovery = ({ capabilities, instructions, serverInfo }: Opening): object => ({
+  resultType: "complete",
+  supportedVersions: [firstModern],
+  capabilities: modernCapabilities(capabilities),
+  ...(typeof instructions === "string" ? { instructions } : {}),
+  ttlMs: 0,
+  cacheScope: "private",
+  ...(serverInfo === undefined ? {} : { _meta: { "io.modelcontextprotocol/serverInfo": serverInfo } }),
+})
+
+/** Methods that a server of the legacy era cannot serve without a session of the client's own. */
+const sessionMethods: ReadonlySet<string> = new Set(["initialize", "subscriptions/listen", "logging/setLevel"])
+
+/** What the bridge answers itself for a server of the legacy era; undefined = the request is sent. */
+const ownAnswer = (opening: Opening, { message, text, envelope }: ModernRequest): string | undefined => {
+  const id = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
+  const { method, version } = message
+  if (version !== firstModern)
+    return refusalText(id, -32022, "Unsupported protocol version", { supported: [firstModern], requested: version })
+  if (method === "server/discover") return resultText(id, discovery(opening))
+  if (sessionMethods.has(method)) return refusalText(id, -32601, "This server needs a session for that.")
+  return undefined
+}
+
+/** Sends the requests of the modern era over one child that all of them share. */
+export class ModernSide {
+  readonly #common: CommonChild
+  readonly #isLegacy: boolean
+  readonly #options: ModernOptions
+
+  constructor(common: CommonChild, isLegacy: boolean, options: ModernOptions) {
+    this.#common = common
+    this.#isLegacy = isLegacy
+    this.#options = options
+    common.listeners.add((message) => this.#hear(message))
+  }
+
+  /** True once the child has ended. */
+  get isOver(): boolean {
+    return this.#common.isOver
+  }
+
+  get idleSince(): number | undefined {
+    return this.#common.peer.open === 0 ? this.#common.idleSince : undefined
+  }
+
+  /** A promise if the server must first read what was sent to it. */
+  drained(): Promise<void> | undefined {
+    return this.#common.peer.child.drained()
+  }
+
+  end(): Promise<void> {
+    return this.#common.end()
+  }
+
+  /** Answers a POST of one message. Throws TooManyCalls. */
+  receive(incoming: Incoming, connection: Connection): void {
+    if (incoming.message.kind !== "request") return void connection.empty(202)
+    const request: ModernRequest = { ...incoming, message: incoming.message }
+    const own = this.#isLegacy ? ownAnswer(this.#common.opening, request) : undefined
+    if (own !== undefined) return void connection.json(modernStatus(own, readEnvelope(own, false)), own)
+    this.#common.peer.ensureRoom(1)
+    this.#send(request, connection)
+  }
+
+  #send({ message: { method }, text, envelope }: ModernRequest, connection: Connection): void {
+    const { peer } = this.#common
+    const reply = this.#reply(connection)
+    const sink = reply.sink()
+    const own: CallSink = this.#isLegacy ? { ...sink, answer: (answer) => sink.answer(toModern(answer, method)) } : sink
+    const call: Call = peer.call(text, envelope, own)
+    connection.onGone(() => peer.cancel(call, "the client closed the connection"))
+    // its answer comes when the subscription ends
+    if (method === "subscriptions/listen") reply.stream()
+  }
+
+  #reply(connection: Connection): Reply {
+    return new Reply({
+      connection,
+      calls: 1,
+      silenceMs: this.#options.silenceMs,
+      statusOf: (text) => modernStatus(text, readEnvelope(text, false)),
+      done: () => {},
+      open: () => {
+        connection.openStream()
+        return {
+          get isAttached() {
+            return !connection.isOver
+          },
+          send: (text) => {
+            connection.event(text)
+            breakIfStuck(connection)
+          },
+          end: () => connection.end(),
+        }
+      },
+    })
+  }
+
+  /** A log message goes to the newest call that asked for some; all other messages name their subscription. */
+  #hear({ method, text }: ServerMessage): void {
+    if (method !== "notifications/message" || !this.#options.singleUser) return
+    const call = [...this.#common.peer.calls].findLast(({ wantsLog }) => wantsLog)
+    call?.sink.note(text)
+  }
+}
+
+/** The error of a modern message that is not alone. */
+export const noBatch = (): AppError => new AppError("InvalidRequest", { detail: "This revision has no batches." })

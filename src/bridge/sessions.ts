@@ -1,0 +1,124 @@
+import { AppError } from "../errors.ts"
+import { type CommonChild, type CommonDeps, openLegacy, openModern } from "./common-child.ts"
+import type { Connection } from "./http/connection.ts"
+import type { Incoming } from "./incoming.ts"
+import { ModernSide } from "./modern.ts"
+import { OwnSession, type Session, type SessionLimits } from "./session.ts"
+import { SharedSession, Subscriptions } from "./shared-session.ts"
+
+/** What the sessions of a bridge need. */
+export type SessionsDeps = CommonDeps & {
+  readonly limits: SessionLimits
+  readonly singleUser: boolean
+  /** How long a session may be idle before it ends, milliseconds. */
+  readonly idleMs: number
+}
+
+/** Most sessions that share one child: each takes a few KiB. */
+const mostShared = 10_000
+
+/** The sessions of a bridge, and the child of the modern era. */
+export class Sessions {
+  readonly #deps: SessionsDeps
+  readonly #sessions = new Map<string, Session>()
+  readonly #subscriptions = new Subscriptions()
+  /** The child of all clients, if the processes are shared. */
+  #shared: CommonChild | undefined
+  /** Which era a child speaks, once that is known. */
+  #era: "modern" | "legacy" | undefined
+  #modern: Promise<ModernSide> | undefined
+
+  constructor(deps: SessionsDeps) {
+    this.#deps = deps
+  }
+
+  /** How many sessions are open. */
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  /** Opens the child that all clients share. Throws ServerProcessEnded. */
+  async share(): Promise<CommonChild> {
+    this.#shared = await openLegacy(this.#deps)
+    return this.#shared
+  }
+
+  /** The session with this id. Throws SessionNotFound. */
+  get(id: string): Session {
+    const session = this.#sessions.get(id)
+    if (session !== undefined) return session
+    throw new AppError("SessionNotFound", { detail: "The server has no session with this id." })
+  }
+
+  /** Opens a session with the client's `initialize`, and answers it. Throws ProcessesExhausted. */
+  async open(incoming: Incoming, connection: Connection): Promise<void> {
+    const session = this.#shared === undefined ? await this.#openOwn() : this.#openShared(this.#shared)
+    session.initialize(incoming, connection)
+  }
+
+  /** The way of requests of the modern era. Throws ServerProcessEnded and ProcessesExhausted. */
+  async modern(): Promise<ModernSide> {
+    const known = await this.#modern?.catch(() => undefined)
+    if (known?.isOver === false) return known
+    // another request may have begun meanwhile
+    if (this.#modern === undefined || known !== undefined) this.#modern = this.#openModern()
+    const opening = this.#modern
+    opening.catch(() => {
+      if (this.#modern === opening) this.#modern = undefined
+    })
+    return opening
+  }
+
+  /** Ends what has been idle for too long. */
+  sweep(): void {
+    const since = performance.now() - this.#deps.idleMs
+    this.#deps.processes.endIdle(since)
+    if (this.#shared === undefined) return
+    for (const session of this.#sessions.values())
+      if (session.idleSince !== undefined && session.idleSince <= since) void session.end()
+  }
+
+  async #openOwn(): Promise<OwnSession> {
+    const { processes, limits } = this.#deps
+    let session: OwnSession | undefined
+    const started = await processes.take({
+      request: (message) => session?.take(message),
+      notification: (message) => session?.take(message),
+    })
+    const opened = new OwnSession(started, limits, () => {
+      this.#sessions.delete(opened.id)
+      release()
+    })
+    const release = processes.hold(opened)
+    session = opened
+    this.#sessions.set(opened.id, opened)
+    return opened
+  }
+
+  #openShared(common: CommonChild): SharedSession {
+    if (this.#sessions.size >= mostShared)
+      throw new AppError("ProcessesExhausted", { detail: "The server has too many sessions.", retryAfterSeconds: 10 })
+    const session: SharedSession = new SharedSession(common, this.#subscriptions, this.#deps.limits, () => {
+      this.#sessions.delete(session.id)
+    })
+    this.#sessions.set(session.id, session)
+    return session
+  }
+
+  async #openModern(): Promise<ModernSide> {
+    const { processes, limits, singleUser } = this.#deps
+    const options = { silenceMs: limits.silenceMs, singleUser }
+    if (this.#era !== "legacy") {
+      const common = await openModern(this.#deps)
+      this.#era = common === undefined ? "legacy" : "modern"
+      if (common !== undefined) return this.#held(new ModernSide(common, false, options))
+    }
+    if (this.#shared !== undefined) return new ModernSide(this.#shared, true, options)
+    return this.#held(new ModernSide(await openLegacy({ ...this.#deps, processes }), true, options))
+  }
+
+  #held(side: ModernSide): ModernSide {
+    this.#deps.processes.hold(side)
+    return side
+  }
+}
