@@ -1,9 +1,10 @@
 /**
  * Builds all outputs:
  *
- *   node build.config.ts [bundle|executable|plugin|notices|all]
+ *   node build.config.ts [bundle|bridge|executable|plugin|notices|all]
  *
  * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file that needs no packages
+ * - dist/bridge.mjs      the role bridge alone, for Node ≥ 22.19
  * - dist/reflow          the program and Node 26 in one file
  * - dist/plugin.{js,d.ts} the public plugin API, `reflow-gateway/plugin`
  * - dist/reflow.cdx.json, dist/THIRD-PARTY.txt   bill of materials (CycloneDX) and licences of the executable
@@ -124,6 +125,26 @@ const buildBundle = async (): Promise<void> => {
   await install("reflow.mjs", contents)
 }
 
+/**
+ * Most bytes of dist/bridge.mjs: a ConfigMap carries it into Pods, and every instance of a stdio server parses it at
+ * its start.
+ */
+const largestBridge = 100_000
+
+/** dist/bridge.mjs. Throws if it is too large, which is what a library in it would cause. */
+const buildBridge = async (): Promise<void> => {
+  const options: BuildOptions = { format: "esm", target: `node${oldestNode}`, banner: { js: banner } }
+  const { contents } = await bundleProgram({
+    ...options,
+    // names stay, so that a stack says where a fault is
+    minifyWhitespace: true,
+    entryPoints: ["src/bridge/entry.ts"],
+    outfile: join(dist, "bridge.mjs"),
+  })
+  if (contents.length > largestBridge) throw new Error(`the bridge has ${contents.length} bytes`)
+  await install("bridge.mjs", contents)
+}
+
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,
@@ -210,14 +231,20 @@ const buildNotices = async (): Promise<void> => {
   await writeFile(join(dist, "THIRD-PARTY.txt"), toNotices(manifest, parts, runtime, licenceText))
 }
 
-const outputs = { bundle: buildBundle, executable: buildExecutable, plugin: buildPlugin, notices: buildNotices }
+const outputs = {
+  bundle: buildBundle,
+  bridge: buildBridge,
+  executable: buildExecutable,
+  plugin: buildPlugin,
+  notices: buildNotices,
+}
 
 /** Names of the outputs. */
 export type Output = keyof typeof outputs
 
 /** Builds the named outputs into dist/, by default all. Rejects on the first warning of a bundle. */
 export const buildOutputs = async (
-  names: readonly Output[] = ["bundle", "executable", "plugin", "notices"],
+  names: readonly Output[] = ["bundle", "bridge", "executable", "plugin", "notices"],
 ): Promise<void> => {
   await mkdir(dist, { recursive: true })
   for (const name of names) await outputs[name]()
@@ -229,7 +256,7 @@ export const buildOutputs = async (
 const main = async (name = "all"): Promise<number> => {
   const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
   if (names.length === 0) {
-    console.error("usage: node build.config.ts [bundle|executable|plugin|notices|all]")
+    console.error("usage: node build.config.ts [bundle|bridge|executable|plugin|notices|all]")
     return 2
   }
   const start = performance.now()

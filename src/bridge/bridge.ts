@@ -15,7 +15,8 @@ export type BridgeOptions = {
   readonly command: readonly string[]
   /** The server's environment; PORT and REFLOW_* are left out of it. */
   readonly environment: Readonly<Record<string, string | undefined>>
-  readonly host: string
+  /** Address to listen on; undefined = all of IPv4 and IPv6. */
+  readonly host: string | undefined
   /** 0 = one that is free. */
   readonly port: number
   /** Path of the MCP endpoint. */
@@ -70,12 +71,12 @@ const listen = (server: Server, { host, port }: BridgeOptions): Promise<void> =>
     server.once("error", (error) =>
       reject(
         new AppError(systemCode(error) === "EADDRINUSE" ? "PortInUse" : "Internal", {
-          detail: `${host}:${port} cannot be listened on (${systemCode(error)}).`,
+          detail: `${host ?? "*"}:${port} cannot be listened on (${systemCode(error)}).`,
           cause: error,
         }),
       ),
     )
-    server.listen(port, host, resolve)
+    server.listen({ port, host }, resolve)
   })
 
 /** The server of the port. The gateway closes idle connections; the bridge only those that it forgot. */
@@ -135,7 +136,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
   const sweep = setInterval(() => sessions.sweep(), sweepMs(idleMs))
   // the address of a TCP server that listens is an object
   const { port } = server.address() as AddressInfo
-  log.note(`listening on ${options.host}:${port}`)
+  log.note(`listening on ${options.host ?? "*"}:${port}`)
   return {
     port,
     failed: failed.promise,

@@ -11,12 +11,15 @@ const shortestSecret = 6
 /** Variables whose values are no secrets and occur in most messages. */
 const harmless: ReadonlySet<string> = new Set(["PATH", "HOME"])
 
+/** Base64 without the padding, which depends on what stands behind the value. */
+const base64Of = (value: string): string => Buffer.from(value).toString("base64").split("=", 1)[0] ?? ""
+
 /** How a value may be written in a log: as it is, escaped as JSON, in a URL, in base64. */
 const writingsOf = (value: string): readonly string[] => [
   value,
   JSON.stringify(value).slice(1, -1),
   encodeURIComponent(value.toWellFormed()),
-  Buffer.from(value).toString("base64").replace(/=+$/, ""),
+  base64Of(value),
 ]
 
 /** Masks the values of environment variables in a text. */

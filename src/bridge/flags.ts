@@ -13,7 +13,7 @@ export const bridgeHelp = `Usage: reflow --role bridge [FLAG…] -- COMMAND [ARG
 
 Runs a command that speaks MCP over stdin and stdout, and serves it as Streamable HTTP.
 
-  --listen HOST:PORT     where to listen; default 127.0.0.1:8080
+  --listen HOST:PORT     where to listen; default 127.0.0.1:8080; host * = all addresses
   --path PATH            path of the MCP endpoint; default /mcp
   --processes KIND       per_session (default): each session has a process of its own; shared: all use one
   --max-processes N      most processes at once; default 8
@@ -47,10 +47,10 @@ const parse = (args: readonly string[]) => {
 }
 
 /** Host and port of `HOST:PORT`; the host may be IPv6 in brackets. */
-const addressOf = (text: string): { readonly host: string; readonly port: number } => {
-  const [, host, port] = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):(\d{1,5})$/.exec(text) ?? []
+const addressOf = (text: string): { readonly host: string | undefined; readonly port: number } => {
+  const [, host, port] = /^(\*|\[[0-9a-fA-F:.]+\]|[^:[\]*]+):(\d{1,5})$/.exec(text) ?? []
   if (host === undefined || Number(port) > 65_535) throw wrong(`--listen needs HOST:PORT, not '${text}'`)
-  return { host: host.replaceAll(/[[\]]/g, ""), port: Number(port) }
+  return { host: host === "*" ? undefined : host.replaceAll(/[[\]]/g, ""), port: Number(port) }
 }
 
 const durationOf = (flag: string, text: string): number => {

@@ -117,8 +117,9 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
   // the server ended a session that we had opened again: open another one, because the client knows only its first
-  // session
-  return stateless && answer.status === 404 && !isSameIncarnation(session, placement) ? "again" : "pass"
+  // session. A stdio server ends sessions while it runs, each with its process
+  const mayEndAlone = target.spec.stdio !== undefined || !isSameIncarnation(session, placement)
+  return stateless && answer.status === 404 && mayEndAlone ? "again" : "pass"
 }
 
 /**

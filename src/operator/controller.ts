@@ -9,6 +9,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
+import type { BridgeDelivery } from "./desired/bridge.ts"
 import { keptPodKind, keptServiceKind } from "./kept.ts"
 import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
@@ -26,6 +27,8 @@ import { createView } from "./view.ts"
 type OperatorOptions = Config["kubernetes"] & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
+  /** How the bridge gets to stdio servers; undefined = they cannot run. */
+  readonly bridge?: BridgeDelivery | undefined
 }
 
 /** Dependencies of the operator. */

@@ -35,6 +35,7 @@ import {
   invalidSpec,
   tooPrivileged,
   unknownTemplate,
+  withoutBridge,
 } from "./checks/spec.ts"
 import { startTimeoutOf } from "./desired/pod.ts"
 import { notesOf } from "./events.ts"
@@ -61,6 +62,7 @@ export const checks = {
   // no start can succeed: not admitted until the spec is corrected
   invalidSpec,
   unknownTemplate,
+  withoutBridge,
   tooPrivileged,
   expandsTooFar,
 

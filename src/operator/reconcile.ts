@@ -1,3 +1,4 @@
+import { portOf } from "../api/kinds/container.ts"
 import { isTrue } from "../api/kinds/kind.ts"
 import { type Event, eventKind } from "../api/kinds/kubernetes.ts"
 import { type MCPInstanceSpec, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
@@ -23,7 +24,7 @@ export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): Prob
     return { reason: "HealthPathNotFound", message }
   }
   if (!/connection refused|dial tcp/.test(failure)) return undefined
-  const message = `Nothing listens on port ${spec.port}: the server must listen there, on all addresses (0.0.0.0).`
+  const message = `Nothing listens on port ${portOf(spec)}: the server must listen there, on all addresses (0.0.0.0).`
   return { reason: "PortClosed", message }
 }
 

@@ -1,3 +1,4 @@
+import { portOf } from "../api/kinds/container.ts"
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
 import { serverContainer } from "../api/kinds/pod.ts"
 import { defaultResources } from "../api/units.ts"
@@ -231,7 +232,7 @@ const timedOut = (facts: ServerFacts): Standing | undefined => {
   const seconds = Math.round(startTimeoutMs / 1000)
   const state = progress(facts)
   const detail =
-    state.reason === "Starting" ? `nothing answered at port ${facts.spec.port}. Look into its log.` : state.message
+    state.reason === "Starting" ? `nothing answered at port ${portOf(facts.spec)}. Look into its log.` : state.message
   return failedNow("StartTimeout", `The server did not become ready within ${seconds} s (startTimeout): ${detail}`)
 }
 

@@ -4,6 +4,7 @@ import type { FindPluginFaults, MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
+import type { BridgeDelivery } from "./desired/bridge.ts"
 import type { KeptPod, KeptService } from "./kept.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 
@@ -11,6 +12,8 @@ import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason
 export type Settings = Config["kubernetes"] & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
+  /** How the bridge gets to stdio servers; undefined = they cannot run. */
+  readonly bridge?: BridgeDelivery | undefined
   /** Names of the pod templates that plugins registered. */
   readonly podTemplates: ReadonlySet<string>
   /** Lets the instance's pod templates change its Pod, in order. Pure; throws PluginFailed. */

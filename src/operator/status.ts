@@ -1,4 +1,4 @@
-import { defaultPath } from "../api/kinds/container.ts"
+import { defaultPath, portOf } from "../api/kinds/container.ts"
 import { type Condition, findCondition, withCondition } from "../api/kinds/kind.ts"
 import type { MCPInstance, MCPInstanceStatus, Phase } from "../api/kinds/mcp-instance.ts"
 import { labels, podName } from "../api/names.ts"
@@ -26,7 +26,7 @@ const addressesOf = (
   { instance, service, settings }: Pick<Snapshot, "instance" | "service" | "settings">,
   pod: KeptPod | undefined,
 ): { readonly url: string | undefined; readonly podURL: string | undefined } => {
-  const port = settings.embedded ? nodePort(pod) : instance.spec.port
+  const port = settings.embedded ? nodePort(pod) : portOf(instance.spec)
   const urlOf = (host: string | undefined) =>
     host === undefined || host === "" || host === "None" || port === undefined
       ? undefined

@@ -8,6 +8,7 @@ import { hasCode } from "../errors.ts"
 import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { refresh } from "./act.ts"
+import { noBridge } from "./desired/bridge.ts"
 import { belowFloor } from "./desired/permissions.ts"
 import type { acceptedReasons, accessReasons, availableReasons } from "./reasons.ts"
 import type { Settings } from "./snapshot.ts"
@@ -43,6 +44,8 @@ const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
     const [issue] = parsed.error.issues
     return no("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`)
   }
+  const bridgeless = noBridge(target.spec, settings)
+  if (bridgeless !== undefined) return no("InvalidSpec", bridgeless)
   const [fault] = settings.pluginFaults(target.spec)
   if (fault !== undefined) return no(fault.reason, fault.message)
   const below = belowFloor(target.spec, settings)

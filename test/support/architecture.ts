@@ -107,7 +107,12 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
 
 /** Where Node's request and response may be seen: whatever is behind the door works with plain facts, body sources and sinks. */
 const exchangeNames: readonly string[] = ["IncomingMessage", "ServerResponse"]
-const exchangePlaces: readonly string[] = ["src/door/", "src/gateway/gateway.ts", "src/roles/listen/", "src/bridge/http/"]
+const exchangePlaces: readonly string[] = [
+  "src/door/",
+  "src/gateway/gateway.ts",
+  "src/roles/listen/",
+  "src/bridge/http/",
+]
 
 /** Where globals that differ between machines and runtimes may be read. */
 export const globals: Readonly<Record<string, readonly string[]>> = {

@@ -51,6 +51,32 @@ const Security = z
     "Security settings of the container; those that the restricted Pod Security Standard forbids are refused by default.",
   )
 
+/** Most processes of a stdio server, if `maxProcesses` is not given. */
+export const defaultMaxProcesses = 8
+
+/** How a server is run that speaks MCP over stdin and stdout. */
+const Stdio = z
+  .object({
+    processes: z
+      .enum(["per_session", "shared"])
+      .optional()
+      .describe(
+        "per_session (default): each MCP session has a process of its own. shared: all sessions use one process, which cannot ask its clients anything.",
+      ),
+    maxProcesses: z
+      .int()
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe("Most processes of an instance at once; default 8, required unless isolationBoundary is per_user."),
+    idleTTL: durationField(
+      "End the process of a session that nobody has used for this time; at least 10s. Default: the instance's idleTTL.",
+    ).optional(),
+  })
+  .describe(
+    "Present: command is a program that speaks MCP over stdin and stdout; Reflow's bridge serves it on the port.",
+  )
+
 /** A pod template of a plugin, chosen by name. */
 const PodTemplateChoice = z
   .object({
@@ -73,7 +99,10 @@ export const containerFields = {
     .int()
     .min(1)
     .max(65_535)
-    .describe("Port on which the server listens; the container gets it as the variable PORT."),
+    .optional()
+    .describe(
+      "Port on which the server listens; the container gets it as the variable PORT. Required, but for stdio: default 8080.",
+    ),
   path: urlPath("Path of the MCP endpoint; default /mcp."),
   command: z
     .array(z.string().max(4096))
@@ -86,6 +115,7 @@ export const containerFields = {
     .optional()
     .describe("Arguments; default: the image's. $(NAME) is replaced by a variable or credential, $$ by $."),
   env: z.array(EnvVar).max(100).optional().describe("Environment variables, not for secrets: use credentials."),
+  stdio: Stdio.optional(),
   healthPath: urlPath("HTTP path that returns 2xx or 3xx when the server is up; default: a TCP check of the port."),
   hostHeader: form(
     /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$/,
@@ -109,7 +139,36 @@ export const containerRules: readonly Rule[] = [
   durationRule("spec.startTimeout"),
   quantitiesRule("spec.resources.requests"),
   quantitiesRule("spec.resources.limits"),
+  {
+    path: "spec",
+    cel: "has(self.port) || has(self.stdio)",
+    message: "port is required",
+    holds: ({ port, stdio }: ContainerSpec) => port !== undefined || stdio !== undefined,
+  },
+  {
+    path: "spec",
+    cel: "!has(self.stdio) || (has(self.command) && size(self.command) > 0)",
+    message:
+      "command is required for stdio: Kubernetes cannot put the bridge before an entrypoint that it does not know",
+    holds: ({ stdio, command = [] }: ContainerSpec) => stdio === undefined || command.length > 0,
+  },
+  {
+    path: "spec",
+    cel: "!has(self.stdio) || !has(self.healthPath)",
+    message: "healthPath cannot be used with stdio: the bridge's port is checked",
+    holds: ({ stdio, healthPath }: ContainerSpec) => stdio === undefined || healthPath === undefined,
+  },
+  durationRule("spec.stdio.idleTTL"),
 ]
+
+/** The fields that the rules look at. */
+type ContainerSpec = Partial<z.infer<z.ZodObject<typeof containerFields>>>
+
+/** Port of the bridge, if a stdio server's spec names none. */
+const bridgePort = 8080
+
+/** The port on which an instance or target listens. */
+export const portOf = ({ port = bridgePort }: { readonly port?: number | undefined }): number => port
 
 /** MCP endpoint path of an instance or target without `path`. */
 export const defaultPath = "/mcp"

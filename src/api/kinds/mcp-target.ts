@@ -147,6 +147,16 @@ export const targetRules: readonly Rule[] = [
   immutable("transportType"),
   immutable("isolationBoundary"),
   ...containerRules,
+  {
+    path: "spec",
+    cel: "!has(self.stdio) || self.isolationBoundary == 'per_user' || has(self.stdio.maxProcesses) || (has(self.stdio.processes) && self.stdio.processes == 'shared')",
+    message: "stdio.maxProcesses is required unless isolationBoundary is per_user or stdio.processes is shared",
+    holds: ({ stdio, isolationBoundary }: MCPTargetSpec) =>
+      stdio === undefined ||
+      isolationBoundary === "per_user" ||
+      stdio.maxProcesses !== undefined ||
+      stdio.processes === "shared",
+  },
   durationRule("spec.requestTimeout"),
   durationRule("spec.streamTTL"),
 ]

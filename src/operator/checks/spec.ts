@@ -5,6 +5,7 @@ import { type MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
 import { labels } from "../../api/names.ts"
 import { mergePatchBetween } from "../../api/patch.ts"
+import { noBridge } from "../desired/bridge.ts"
 import { belowFloor } from "../desired/permissions.ts"
 import { inputsHash } from "../desired/pod.ts"
 import type { RefusedReason } from "../reasons.ts"
@@ -35,6 +36,12 @@ export const invalidSpec: Check = ({ instance }) => {
   }
   const [issue] = result.error.issues
   return refuse("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`.slice(0, 900))
+}
+
+/** Refuses a stdio server where the operator has no bridge for it. */
+export const withoutBridge: Check = ({ instance, settings }) => {
+  const what = noBridge(instance.spec, settings)
+  return what === undefined ? undefined : refuse("InvalidSpec", what)
 }
 
 /** Refuses a pod template that no loaded plugin has. */

@@ -1,10 +1,12 @@
 import { parseDuration } from "../../api/duration.ts"
+import { portOf } from "../../api/kinds/container.ts"
 import { controllerReference, type ObjectMeta } from "../../api/kinds/kind.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import { type Container, type Pod, type PodSpec, type Probe, podKind, serverContainer } from "../../api/kinds/pod.ts"
 import { digest, labels, recommendedLabels } from "../../api/names.ts"
 import { isRetained } from "../../signals/restart.ts"
 import type { Settings } from "../snapshot.ts"
+import { bridgeCommandLine } from "./bridge.ts"
 import type { PodFreedom } from "./field-rule.ts"
 import { checkExpanded, checkTaken } from "./permissions.ts"
 import { lowPortsName } from "./pod-fields.ts"
@@ -44,7 +46,9 @@ export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
   const isKept = isRetained({ metadata, spec })
   const known = hashes.get(spec)
   if (known?.isKept === isKept) return known.hash
-  const names = isKept ? [...inputs, "restartTime" as const] : inputs
+  // the path is the bridge's own; a server that speaks HTTP has it in its code
+  const ofStdio = spec.stdio === undefined ? [] : (["stdio", "path"] as const)
+  const names = [...inputs, ...ofStdio, ...(isKept ? ["restartTime" as const] : [])]
   const hash = digest(20, stableJson(Object.fromEntries(names.map((name) => [name, spec[name]]))))
   hashes.set(spec, { isKept, hash })
   return hash
@@ -55,6 +59,9 @@ export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
  * a minute at least: a fifth of the CPU time of an operator at rest with 5,000 instances.
  */
 const hashes = new WeakMap<MCPInstance["spec"], { readonly isKept: boolean; readonly hash: string }>()
+
+const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 /** Raised when the defaults below change; a running Pod keeps the ones it was started with. */
 const templateRevision = "4"
@@ -79,7 +86,9 @@ export const childLabels = (instance: MCPInstance): Readonly<Record<string, stri
   [labels.instance]: instance.metadata.name,
 })
 
-const check = ({ healthPath: path, hostHeader, port }: MCPInstanceSpec): Probe => {
+const check = (spec: MCPInstanceSpec): Probe => {
+  const { healthPath: path, hostHeader } = spec
+  const port = portOf(spec)
   if (path === undefined) return { tcpSocket: { port } }
   if (hostHeader === undefined) return { httpGet: { path, port } }
   return { httpGet: { path, port, httpHeaders: [{ name: "Host", value: hostHeader }] } }
@@ -90,9 +99,9 @@ const check = ({ healthPath: path, hostHeader, port }: MCPInstanceSpec): Probe =
  * it, then the spec's `env`. PORT and HOME come first, since Kubernetes expands `$(NAME)` in a value only by variables
  * before it.
  */
-const environment = ({ env = [], port }: MCPInstanceSpec): Container["env"] => [
+const environment = ({ env = [], port }: Pick<MCPInstanceSpec, "env" | "port">): Container["env"] => [
   ...(env.some(({ name }) => name === "HOME") ? [] : [{ name: "HOME", value: "/tmp" }]),
-  { name: "PORT", value: String(port) },
+  { name: "PORT", value: String(portOf({ port })) },
   ...env.filter(({ name }) => name !== "PORT"),
 ]
 
@@ -107,6 +116,12 @@ const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "sta
   readinessProbe: { ...check(spec), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 3 },
 })
 
+/** The container's command line: the server's own, or that of the bridge before it. */
+const commandLine = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "command" | "args"> =>
+  spec.stdio === undefined
+    ? defined({ command: spec.command, args: spec.args })
+    : bridgeCommandLine(spec, settings, startTimeoutOf(spec, settings))
+
 /** Keeps the last log lines out of the Pod's status, since they may hold secrets. */
 const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" } as const
 
@@ -114,11 +129,10 @@ const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
   name: serverContainer,
   image: spec.image,
   imagePullPolicy: spec.imagePullPolicy ?? "IfNotPresent",
-  ...(spec.command === undefined ? {} : { command: spec.command }),
-  ...(spec.args === undefined ? {} : { args: spec.args }),
+  ...commandLine(spec, settings),
   env: environment(spec) ?? [],
   ...(spec.secretName === undefined ? {} : { envFrom: [{ secretRef: { name: spec.secretName } }] }),
-  ports: [{ name: "mcp", containerPort: spec.port, protocol: "TCP" }],
+  ports: [{ name: "mcp", containerPort: portOf(spec), protocol: "TCP" }],
   resources: resourcesOf(spec.resources),
   ...probes(spec, settings),
   volumeMounts: [{ name: "tmp", mountPath: "/tmp" }],
@@ -150,9 +164,6 @@ const defaultPod = (input: PodInput): Pod => {
     },
   }
 }
-
-const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 const lowPorts = { name: lowPortsName, value: "0" }
 

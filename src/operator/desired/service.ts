@@ -1,3 +1,4 @@
+import { portOf } from "../../api/kinds/container.ts"
 import { controllerReference } from "../../api/kinds/kind.ts"
 import { type Service, serviceKind } from "../../api/kinds/kubernetes.ts"
 import type { MCPInstance } from "../../api/kinds/mcp-instance.ts"
@@ -8,7 +9,7 @@ import { childLabels } from "./pod.ts"
 /** The parts of the Service that change with the instance: which Pod it selects, and the port. */
 export const serviceRoute = (instance: MCPInstance, pod: string): Service["spec"] => ({
   selector: { [labels.pod]: pod },
-  ports: [{ name: "mcp", port: instance.spec.port, targetPort: instance.spec.port, protocol: "TCP" }],
+  ports: [{ name: "mcp", port: portOf(instance.spec), targetPort: portOf(instance.spec), protocol: "TCP" }],
 })
 
 /** The ClusterIP Service of the instance. It selects only this Pod, so that a terminating Pod gets no requests. */

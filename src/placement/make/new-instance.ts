@@ -24,10 +24,10 @@ type ContainerSpec = Pick<MCPTarget["spec"], keyof typeof containerFields>
 
 /** The fields that target and instance have in common, with the target's values. */
 const containerSpec = (spec: MCPTarget["spec"]): ContainerSpec => {
-  const { image, port } = spec
+  const { image } = spec
   const fields = Object.keys(containerFields) as (keyof typeof containerFields)[]
   const given = fields.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]])
-  return { ...Object.fromEntries(given), image, port }
+  return { ...Object.fromEntries(given), image }
 }
 
 /** The instance as the gateway creates it: owned by its target, the target's spec copied. Pure. */

@@ -20,6 +20,7 @@ import { type Base, type RunningRole, runRole } from "../role.ts"
 import { createTerminal, type Output, type Terminal } from "../terminal.ts"
 import { bannerText } from "./banner.ts"
 import { type Begun, begin } from "./begin.ts"
+import { bridgeCommand } from "./bridge-command.ts"
 import { createExample } from "./example.ts"
 import { devToken, ensureDevKey } from "./key.ts"
 import { showProgress } from "./progress.ts"
@@ -103,7 +104,11 @@ const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: Plugin
     cluster: cluster.client({ fieldManager: "reflow-operator" }),
     clock,
     telemetry,
-    options: { ...config.kubernetes, embedded: true },
+    options: {
+      ...config.kubernetes,
+      embedded: true,
+      bridge: { kind: "local", command: bridgeCommand(process.argv) },
+    },
     outside: outsideOf(plugins, configuredIssuers(config.auth, { dev: true })),
     gateways: { namespace, name: gatewaysLeaseName },
   })

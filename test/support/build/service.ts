@@ -1,3 +1,4 @@
+import { portOf } from "../../../src/api/kinds/container.ts"
 import { controllerReference, type ObjectMeta } from "../../../src/api/kinds/kind.ts"
 import type { Service } from "../../../src/api/kinds/kubernetes.ts"
 import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
@@ -31,6 +32,6 @@ export const aService = ({
     type: "ClusterIP",
     clusterIP,
     selector: { [labels.pod]: pod },
-    ports: [{ name: "mcp", port: of.spec.port, targetPort: of.spec.port, protocol: "TCP" }],
+    ports: [{ name: "mcp", port: portOf(of.spec), targetPort: portOf(of.spec), protocol: "TCP" }],
   },
 })

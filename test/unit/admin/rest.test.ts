@@ -47,6 +47,7 @@ const full = {
   shared_tasks: true,
   tools: { allow: ["someTool*"] },
   credentials: [{ name: "GITHUB_TOKEN", required: true }],
+  stdio: { processes: "shared", max_processes: 3, idle_ttl: "1m" },
   subject_key: { strategy: "tenant", config: { someKey: { otherKey: 1 } } },
   secrets: [{ name: "TOKEN", from: "vault:team/github#token" }],
   pod_templates: [{ name: "labels", config: { camelCase: 1, snake_case: 2 } }],

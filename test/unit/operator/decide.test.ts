@@ -68,6 +68,12 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     [],
   ],
   [
+    "a stdio server is refused without a bridge",
+    aSnapshot({ instance: anInstance({ spec: { command: ["server"], stdio: {} } }) }),
+    "withoutBridge",
+    [],
+  ],
+  [
     "root is refused",
     aSnapshot({ instance: anInstance({ spec: { security: { runAsUser: 0 } } }) }),
     "tooPrivileged",
