@@ -4,7 +4,7 @@ import type { FindPluginFaults, MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
-import type { BridgeDelivery } from "./desired/bridge.ts"
+import type { BridgeDelivery } from "./desired/bridge-delivery.ts"
 import type { KeptPod, KeptService } from "./kept.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 

@@ -8,14 +8,6 @@ import type { MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import type { Container } from "../../api/kinds/pod.ts"
 import type { Settings } from "../snapshot.ts"
 
-/** How the bridge gets to the server. */
-export type BridgeDelivery = {
-  /** On the embedded cluster: this machine has the program. */
-  readonly kind: "local"
-  /** Command of the bridge, without its flags. */
-  readonly command: readonly string[]
-}
-
 /** Subject keys of one user begin so (src/identity/subject-key.ts). A plugin's own keys may stand for several. */
 const ofOneUser = "user:"
 
