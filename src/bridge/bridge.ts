@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 import { constants } from "node:os"
 import { AppError, systemCode } from "../errors.ts"
-import { createMask } from "./explain.ts"
+import { createMask, diedError } from "./explain.ts"
 import { createDoor } from "./http/door.ts"
 import { createBridgeLog } from "./log.ts"
 import type { Death } from "./process/child.ts"
@@ -54,6 +54,12 @@ export type Bridge = {
   /** Ends the server's processes and closes the port. */
   close(): Promise<void>
 }
+
+/**
+ * How long requests are still answered after the first process ended before its use, milliseconds. The port was open
+ * already, so that a client may have connected: it hears why the server ended, instead of a connection that breaks.
+ */
+const farewellMs = 250
 
 /** Exit code of a program that cannot be started, as in shells. */
 const notFound = 127
@@ -118,7 +124,10 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
   const failed = Promise.withResolvers<number>()
   const first = processes.prepare()
   void first.ended.then((death) => {
-    if (processes.isSpare(first) || options.processes === "shared") failed.resolve(exitCodeOf(death))
+    const isUnused = processes.isSpare(first)
+    if (isUnused) processes.refuse(diedError(first, death, mask))
+    if (isUnused || options.processes === "shared")
+      setTimeout(() => failed.resolve(exitCodeOf(death)), isUnused ? farewellMs : 0)
   })
   if (options.processes === "shared") await sessions.share()
   const server = createPort(

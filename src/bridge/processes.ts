@@ -45,6 +45,7 @@ export class Processes {
   #started = 0
   #spare: { readonly started: Started; readonly handOver: (to: Handlers) => void } | undefined
   #isClosed = false
+  #refusal: AppError | undefined
   /** Lines on stdout that were no message. */
   junk = 0
 
@@ -73,11 +74,17 @@ export class Processes {
     return this.#spare?.started.child === child
   }
 
+  /** From now on nobody gets a child: {@link take} throws this. */
+  refuse(error: AppError): void {
+    this.#refusal = error
+  }
+
   /**
    * Hands over the prepared child, or starts one. If there are too many, ends the holder that has been idle longest, or
-   * waits for one that ends anyway. Throws ProcessesExhausted.
+   * waits for one that ends anyway. Throws ProcessesExhausted, and what {@link refuse} was given.
    */
   async take(handlers: Handlers): Promise<Started> {
+    if (this.#refusal !== undefined) throw this.#refusal
     const spare = this.#spare
     this.#spare = undefined
     if (spare !== undefined && this.#alive.has(spare.started.child)) {

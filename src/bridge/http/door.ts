@@ -23,14 +23,29 @@ const heldBytes = 64 * 2 ** 20
 
 const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
 
-/** Answers with an error. `idText`: the JSON source of the request's id. */
-const refuse = (connection: Connection, error: AppError, idText?: string): void => {
+/** Answers with an error. `idText`: the JSON source of the request's id. `status`: if it is not the error's own. */
+const refuse = (
+  connection: Connection,
+  error: AppError,
+  idText?: string,
+  status: number = errorTable[error.code].status,
+): void => {
   const retry = error.retryAfterSeconds
-  connection.json(errorTable[error.code].status, errorText(error, idText), {
+  connection.json(status, errorText(error, idText), {
     ...(retry === undefined ? {} : { "retry-after": String(retry) }),
     ...error.headers,
   })
 }
+
+/**
+ * The HTTP status of an error about these messages; undefined = that of the error. Many clients drop the body of a
+ * status other than 200, and with it the server's last words. But an error with 200 to `server/discover` means a server
+ * of the older era.
+ */
+const statusFor = ({ code }: AppError, [first]: readonly Incoming[]): number | undefined =>
+  code === "ServerProcessEnded" && first?.message.kind === "request" && first.message.method !== "server/discover"
+    ? 200
+    : undefined
 
 const isJson = (type: string | undefined): boolean => /^application\/json *(;|$)/i.test(type ?? "")
 
@@ -85,18 +100,18 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
   }
 
   const post = (request: IncomingMessage, connection: Connection): void => {
-    const fail = (error: unknown, idText?: string): void => {
+    const fail = (error: unknown, idText?: string, messages: readonly Incoming[] = []): void => {
       const known = toAppError(error)
       if (known.code === "Internal") report(known)
-      refuse(connection, known, idText)
+      refuse(connection, known, idText, statusFor(known, messages))
     }
     const take = (bytes: Buffer): void => {
       const body = readBody(bytes)
       if ("error" in body) return void fail(body.error, body.idText)
       try {
-        route(body.messages, request, connection)?.catch((error: unknown) => fail(error, body.idText))
+        route(body.messages, request, connection)?.catch((error: unknown) => fail(error, body.idText, body.messages))
       } catch (error) {
-        fail(error, body.idText)
+        fail(error, body.idText, body.messages)
       }
     }
     readRequest(request, budget, one(request.headers["mcp-session-id"]) ?? "", take, fail)
