@@ -68,12 +68,27 @@ export const discovery = ({ capabilities, instructions, serverInfo }: Opening): 
 /** Methods that a server of the legacy era cannot serve without a session of the client's own. */
 const sessionMethods: ReadonlySet<string> = new Set(["initialize", "subscriptions/listen", "logging/setLevel"])
 
+const capabilitiesKey = "io.modelcontextprotocol/clientCapabilities"
+
+/** Throws InvalidParams for a request that lacks what every request of this era says of its client. */
+const checkMeta = ({ message: { version, params } }: ModernRequest): void => {
+  const { _meta: meta } = params
+  if (version === undefined || !isRecord(meta) || !isRecord(meta[capabilitiesKey]))
+    throw new AppError("InvalidParams", { detail: `params._meta needs a protocol version, and ${capabilitiesKey}.` })
+}
+
+/**
+ * The refusal of a version that the server does not speak; undefined if it does. Many servers decide with their first
+ * message which version they speak, and do not look at that of the others.
+ */
+const refusedVersion = (id: string, requested: string | undefined, supported: unknown): string | undefined => {
+  const versions: readonly unknown[] = Array.isArray(supported) ? supported : [firstModern]
+  if (versions.includes(requested)) return undefined
+  return refusalText(id, -32022, "Unsupported protocol version", { supported: versions, requested })
+}
+
 /** What the bridge answers itself for a server of the legacy era; undefined = the request is sent. */
-const ownAnswer = (opening: Opening, { message, text, envelope }: ModernRequest): string | undefined => {
-  const id = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
-  const { method, version } = message
-  if (version !== firstModern)
-    return refusalText(id, -32022, "Unsupported protocol version", { supported: [firstModern], requested: version })
+const ownAnswer = (opening: Opening, id: string, method: string): string | undefined => {
   if (method === "server/discover") return resultText(id, discovery(opening))
   if (sessionMethods.has(method)) return refusalText(id, -32601, "This server needs a session for that.")
   return undefined
@@ -110,14 +125,23 @@ export class ModernSide {
     return this.#common.end()
   }
 
-  /** Answers a POST of one message. Throws TooManyCalls. */
+  /** Answers a POST of one message. Throws TooManyCalls and InvalidParams. */
   receive(incoming: Incoming, connection: Connection): void {
     if (incoming.message.kind !== "request") return void connection.empty(202)
     const request: ModernRequest = { ...incoming, message: incoming.message }
-    const own = this.#isLegacy ? ownAnswer(this.#common.opening, request) : undefined
+    checkMeta(request)
+    const own = this.#own(request)
     if (own !== undefined) return void connection.json(modernStatus(own, readEnvelope(own, false)), own)
     this.#common.peer.ensureRoom(1)
     this.#send(request, connection)
+  }
+
+  /** What is not sent to the server. */
+  #own({ message: { method, version }, text, envelope }: ModernRequest): string | undefined {
+    const id = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
+    const { opening } = this.#common
+    const refused = refusedVersion(id, version, this.#isLegacy ? undefined : opening.supportedVersions)
+    return refused ?? (this.#isLegacy ? ownAnswer(opening, id, method) : undefined)
   }
 
   #send({ message: { method }, text, envelope }: ModernRequest, connection: Connection): void {
