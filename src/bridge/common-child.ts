@@ -49,7 +49,7 @@ const refuse = (peer: Peer, { text, envelope, method }: ServerMessage): void => 
 type Answer = { readonly result: Opening | undefined }
 
 /** A request of the bridge itself. Resolves with the answer; undefined if none comes before the signal's abort. */
-const ask = (peer: Peer, method: string, params: object, signal: AbortSignal): Promise<Answer | undefined> =>
+export const ask = (peer: Peer, method: string, params: object, signal: AbortSignal): Promise<Answer | undefined> =>
   new Promise((resolve) => {
     const text = JSON.stringify({ jsonrpc: "2.0", id: 0, method, params })
     const answer = (answered: string): void => {
@@ -133,7 +133,8 @@ export const openLegacy = async (deps: CommonDeps): Promise<CommonChild> => {
   return toCommon(started, opening, listeners)
 }
 
-const envelope = {
+/** What the bridge's own requests of the modern era say of their client. */
+export const envelope = {
   "io.modelcontextprotocol/protocolVersion": firstModern,
   "io.modelcontextprotocol/clientInfo": clientInfo,
   "io.modelcontextprotocol/clientCapabilities": {},

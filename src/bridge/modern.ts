@@ -1,7 +1,9 @@
+import type { IncomingHttpHeaders } from "node:http"
 import { AppError } from "../errors.ts"
 import { isRecord } from "../mcp/message.ts"
 import { firstModern } from "../mcp/versions.ts"
-import type { CommonChild, Opening } from "./common-child.ts"
+import { ArgumentHeaders, type AskTools } from "./argument-headers.ts"
+import { ask, type CommonChild, type Opening, envelope as ownMeta } from "./common-child.ts"
 import { readEnvelope, sourceOf, withValues } from "./envelope.ts"
 import { breakIfStuck } from "./event-stream.ts"
 import type { Connection } from "./http/connection.ts"
@@ -13,6 +15,8 @@ import { modernStatus, refusalText, resultText } from "./rpc.ts"
 /** How requests of the modern era are sent to a child. */
 export type ModernOptions = {
   readonly silenceMs: number
+  /** How long the server may take to tell its tools, milliseconds. */
+  readonly listMs: number
   /** True if all clients are one user: only then log messages, which name no request, go to one of them. */
   readonly singleUser: boolean
 }
@@ -94,16 +98,28 @@ const ownAnswer = (opening: Opening, id: string, method: string): string | undef
   return undefined
 }
 
+/** Asks a server for a page of its tools, if it has some. */
+const askTools = ({ peer, opening }: CommonChild, isLegacy: boolean, ms: number): AskTools => {
+  const { capabilities } = opening
+  if (!isRecord(capabilities) || capabilities.tools === undefined) return async () => undefined
+  return async (params) => {
+    const all = isLegacy ? params : { ...params, _meta: ownMeta }
+    return (await ask(peer, "tools/list", all, AbortSignal.timeout(ms)))?.result
+  }
+}
+
 /** Sends the requests of the modern era over one child that all of them share. */
 export class ModernSide {
   readonly #common: CommonChild
   readonly #isLegacy: boolean
   readonly #options: ModernOptions
+  readonly #argumentHeaders: ArgumentHeaders
 
   constructor(common: CommonChild, isLegacy: boolean, options: ModernOptions) {
     this.#common = common
     this.#isLegacy = isLegacy
     this.#options = options
+    this.#argumentHeaders = new ArgumentHeaders(askTools(common, isLegacy, options.listMs))
     common.listeners.add((message) => this.#hear(message))
   }
 
@@ -116,22 +132,25 @@ export class ModernSide {
     return this.#common.peer.open === 0 ? this.#common.idleSince : undefined
   }
 
-  /** A promise if the server must first read what was sent to it. */
-  drained(): Promise<void> | undefined {
-    return this.#common.peer.child.drained()
+  /** Resolves when the request can be received. */
+  async ready({ message }: Incoming): Promise<void> {
+    if (message.kind === "request" && message.method === "tools/call") await this.#argumentHeaders.known()
+    // the server must first read what was sent to it
+    await this.#common.peer.child.drained()
   }
 
   end(): Promise<void> {
     return this.#common.end()
   }
 
-  /** Answers a POST of one message. Throws TooManyCalls and InvalidParams. */
-  receive(incoming: Incoming, connection: Connection): void {
+  /** Answers a POST of one message. Throws TooManyCalls, InvalidParams and HeaderMismatch. */
+  receive(incoming: Incoming, headers: IncomingHttpHeaders, connection: Connection): void {
     if (incoming.message.kind !== "request") return void connection.empty(202)
     const request: ModernRequest = { ...incoming, message: incoming.message }
     checkMeta(request)
     const own = this.#own(request)
     if (own !== undefined) return void connection.json(modernStatus(own, readEnvelope(own, false)), own)
+    if (request.message.method === "tools/call") this.#argumentHeaders.check(request.message.params, headers)
     this.#common.peer.ensureRoom(1)
     this.#send(request, connection)
   }
@@ -148,7 +167,11 @@ export class ModernSide {
     const { peer } = this.#common
     const reply = this.#reply(connection)
     const sink = reply.sink()
-    const own: CallSink = this.#isLegacy ? { ...sink, answer: (answer) => sink.answer(toModern(answer, method)) } : sink
+    const answer = (answered: string): void => {
+      if (method === "tools/list") this.#argumentHeaders.learnFrom(answered)
+      sink.answer(this.#isLegacy ? toModern(answered, method) : answered)
+    }
+    const own: CallSink = { ...sink, answer }
     const call: Call = peer.call(text, envelope, own)
     connection.onGone(() => peer.cancel(call, "the client closed the connection"))
     // its answer comes when the subscription ends

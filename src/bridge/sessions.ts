@@ -106,8 +106,8 @@ export class Sessions {
   }
 
   async #openModern(): Promise<ModernSide> {
-    const { processes, limits, singleUser } = this.#deps
-    const options = { silenceMs: limits.silenceMs, singleUser }
+    const { processes, limits, singleUser, discoverMs } = this.#deps
+    const options = { silenceMs: limits.silenceMs, listMs: discoverMs, singleUser }
     if (this.#era !== "legacy") {
       const common = await openModern(this.#deps)
       this.#era = common === undefined ? "legacy" : "modern"

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http"
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { type AppError, errorTable, AppError as Refusal, toAppError } from "../../errors.ts"
 import { createBudget } from "../../intake/bodies.ts"
 import type { Incoming } from "../incoming.ts"
@@ -66,14 +66,18 @@ const sessionMissing = (): AppError =>
 export const createDoor = ({ sessions, path, report }: DoorDeps) => {
   const budget = createBudget(heldBytes)
 
-  const inModernEra = async (messages: readonly Incoming[], connection: Connection): Promise<void> => {
+  const inModernEra = async (
+    messages: readonly Incoming[],
+    headers: IncomingHttpHeaders,
+    connection: Connection,
+  ): Promise<void> => {
     const [first] = messages
     if (first === undefined || messages.length > 1) throw noBatch()
     // nothing that a client notifies of concerns a server without sessions: it cancels by closing the connection
     if (first.message.kind !== "request") return connection.empty(202)
     const side = await sessions.modern()
-    await side.drained()
-    side.receive(first, connection)
+    await side.ready(first)
+    if (!connection.isGone) side.receive(first, headers, connection)
   }
 
   const inSession = (id: string, messages: readonly Incoming[], connection: Connection): Promise<void> | undefined => {
@@ -91,11 +95,13 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
     const [first] = messages
     const session = one(headers["mcp-session-id"])
     if (first !== undefined && first.message.kind !== "response" && first.message.version !== undefined)
-      return inModernEra(messages, connection)
+      return inModernEra(messages, headers, connection)
     if (session !== undefined) return inSession(session, messages, connection)
     if (messages.length !== 1 || first?.message.kind !== "request" || first.message.method !== "initialize")
       // Go's client names no version in a notification of the modern era
-      return headers["mcp-method"] === undefined ? Promise.reject(sessionMissing()) : inModernEra(messages, connection)
+      return headers["mcp-method"] === undefined
+        ? Promise.reject(sessionMissing())
+        : inModernEra(messages, headers, connection)
     return sessions.open(first, connection)
   }
 
