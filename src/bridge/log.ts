@@ -6,8 +6,16 @@ export type BridgeLog = {
   note(text: string): void
   /** Writes a line about a child. */
   line(label: string, text: string): void
-  /** A function that writes what a child writes, each line with its label. */
-  stream(label: string): (chunk: Buffer) => void
+  /** Writes what a child writes, each line with its label. */
+  stream(label: string): LogStream
+}
+
+/** What one child writes to its stderr, on its way to the log. */
+type LogStream = {
+  /** Takes the next bytes, however the pipe cut them. */
+  write(chunk: Buffer): void
+  /** Writes the last line if it has no end. */
+  end(): void
 }
 
 /** Longest unfinished line that is held, in characters; it is then written in parts. */
@@ -29,17 +37,23 @@ export const createBridgeLog = (write: (text: string) => void): BridgeLog => {
         length = 0
         return text
       }
-      return (chunk) => {
-        const text = decoder.write(chunk)
-        const end = text.lastIndexOf("\n")
-        if (end >= 0) {
-          const lines = (take() + text.slice(0, end)).split("\n")
-          write(lines.map((each) => `[${label}] ${each}\n`).join(""))
-        }
-        const rest = text.slice(end + 1)
-        held.push(rest)
-        length += rest.length
-        if (length >= longestPart) line(label, take())
+      return {
+        write: (chunk) => {
+          const text = decoder.write(chunk)
+          const end = text.lastIndexOf("\n")
+          if (end >= 0) {
+            const lines = (take() + text.slice(0, end)).split("\n")
+            write(lines.map((each) => `[${label}] ${each}\n`).join(""))
+          }
+          const rest = text.slice(end + 1)
+          held.push(rest)
+          length += rest.length
+          if (length >= longestPart) line(label, take())
+        },
+        end: () => {
+          const rest = take() + decoder.end()
+          if (rest !== "") line(label, rest)
+        },
       }
     },
   }

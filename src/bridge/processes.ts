@@ -145,11 +145,12 @@ export class Processes {
           : `stdout: ${line.toString().slice(0, 500)}`,
       )
     }
+    const { write, end } = log.stream(label)
     const peer: Peer = new Peer(
       startChild(this.#options, {
         line: (line) => peer.take(line),
         tooLong: () => peer.take(undefined),
-        stderr: log.stream(label),
+        stderr: write,
       }),
       {
         request: (message) => handlers().request(message),
@@ -157,20 +158,25 @@ export class Processes {
         junk,
       },
     )
-    this.#watch(peer.child, label)
+    this.#watch(peer.child, label, end)
     return { child: peer.child, peer, label }
   }
 
-  /** Follows a child until it has ended. */
-  #watch(child: Child, label: string): void {
+  /** Follows a child until it has ended; then calls `flush`. */
+  #watch(child: Child, label: string, flush: () => void): void {
     const { log } = this.#options
     this.#alive.add(child)
     log.note(`${label}: started${child.pid === undefined ? "" : `, process ${child.pid}`}`)
     const over = child.ended.then(({ code, signal, refused }) => {
       this.#alive.delete(child)
       this.#ending.delete(over)
-      log.note(`${label}: ended${refused ?? (signal === null ? ` with exit code ${code}` : ` by ${signal}`)}`)
+      flush()
+      const how = signal === null ? `with exit code ${code}` : `by ${signal}`
+      log.note(`${label}: ${refused === undefined ? `ended ${how}` : `could not be started (${refused})`}`)
     })
-    child.onEnding(() => void this.#ending.add(over))
+    // somebody may ask for the end of a child that has ended: then nobody must wait for it
+    child.onEnding(() => {
+      if (this.#alive.has(child)) this.#ending.add(over)
+    })
   }
 }
