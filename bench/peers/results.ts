@@ -36,13 +36,13 @@ export const loads = (): string =>
     .join(" ")
 
 /** Machine, date, load and command of this run, which began with the load `before`. */
-export const describeRun = (before: string): readonly string[] => {
+export const describeRun = (before: string, script = "npm run bench:peers"): readonly string[] => {
   const machine = `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "?"}), ${process.platform} ${release()} ${arch()}`
   const given = process.argv.slice(2).map((each) => (/^[\w-]+$/.test(each) ? each : JSON.stringify(each)))
   return [
     `${new Date().toISOString().slice(0, 10)}, ${machine}, Node ${process.versions.node}`,
     `load average (1, 5, 15 min) before: ${before}; after: ${loads()}`,
-    `command: ${["npm run bench:peers", ...(given.length === 0 ? [] : ["--", ...given])].join(" ")}`,
+    `command: ${[script, ...(given.length === 0 ? [] : ["--", ...given])].join(" ")}`,
   ]
 }
 
