@@ -8,6 +8,16 @@ const fullBytes = 2 ** 20
 /** Unsent bytes from which on a connection is broken off, if the child serves others too and cannot wait for one. */
 const brokenBytes = 32 * 2 ** 20
 
+/** The child, as far as it waits for slow clients. */
+export type Waiting = Pick<Child, "hold" | "release">
+
+/** Makes the child wait until the client has taken what was written to it, if that is much. */
+export const holdWhileFull = (child: Waiting, connection: Connection): void => {
+  if (connection.unsent < fullBytes) return
+  child.hold(connection)
+  connection.onTaken(() => child.release(connection))
+}
+
 /** Breaks a connection off whose client takes nothing, so that it costs the others no memory. */
 export const breakIfStuck = (connection: Connection): void => {
   if (connection.unsent > brokenBytes) connection.destroy()
@@ -18,7 +28,7 @@ type StreamDeps = {
   readonly number: number
   readonly ring: Ring
   /** Waits while the client takes nothing; undefined if others use the child too. */
-  readonly child: Pick<Child, "hold" | "release"> | undefined
+  readonly child: Waiting | undefined
   /** Called when the connection has ended or was lost. */
   readonly detached: () => void
 }
@@ -58,7 +68,7 @@ export class EventStream {
    * even if it got no other.
    */
   attach(connection: Connection, after: number | undefined, primed: boolean): void {
-    this.#connection?.end()
+    this.#replace()
     this.#connection = connection
     connection.openStream()
     const { number: stream, ring } = this.#deps
@@ -86,20 +96,27 @@ export class EventStream {
     connection.event(text, eventId({ stream: this.number, sequence }))
     this.#written = Math.max(this.#written, sequence)
     const { child } = this.#deps
-    if (child === undefined) return void breakIfStuck(connection)
-    if (connection.unsent < fullBytes) return
-    child.hold(connection)
-    connection.onDrain(() => child.release(connection))
+    if (child === undefined) breakIfStuck(connection)
+    else holdWhileFull(child, connection)
+  }
+
+  /** Ends the connection that another one follows; one whose client takes nothing would keep its bytes for good. */
+  #replace(): void {
+    const former = this.#connection
+    if (former === undefined) return
+    this.#deps.child?.release(former)
+    if (former.unsent < fullBytes) former.end()
+    else former.destroy()
   }
 
   #finish(): void {
     const connection = this.#connection
     connection?.end()
+    // the child waits for the rest of the stream too, see holdWhileFull
     if (connection !== undefined) this.#lost(connection)
   }
 
   #lost(connection: Connection): void {
-    this.#deps.child?.release(connection)
     if (this.#connection !== connection) return
     this.#connection = undefined
     this.#deps.detached()

@@ -128,6 +128,11 @@ export class ModernSide {
     return this.#common.isOver
   }
 
+  /** Resolves when the child has ended. */
+  get ended(): Promise<unknown> {
+    return this.#common.peer.child.ended
+  }
+
   get idleSince(): number | undefined {
     return this.#common.peer.open === 0 ? this.#common.idleSince : undefined
   }
@@ -135,8 +140,9 @@ export class ModernSide {
   /** Resolves when the request can be received. */
   async ready({ message }: Incoming): Promise<void> {
     if (message.kind === "request" && message.method === "tools/call") await this.#argumentHeaders.known()
-    // the server must first read what was sent to it
-    await this.#common.peer.child.drained()
+    const { child } = this.#common.peer
+    // the server must first read what was sent to it, and others may wait for that too
+    for (let wait = child.drained(); wait !== undefined; wait = child.drained()) await wait
   }
 
   end(): Promise<void> {

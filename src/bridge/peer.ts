@@ -77,6 +77,9 @@ const numberIn = (text: string, span: Span | undefined): number | undefined => {
   return /^"n:\d{1,15}"$/.test(source) ? Number(source.slice(3, -1)) : undefined
 }
 
+/** A copy: a slice of a long body would keep all of it in memory as long as the call is open. */
+const ownText = (text: string): string => Buffer.from(text).toString()
+
 /**
  * Sends messages to one child and sorts what comes back. Each call gets an id of the bridge's own, also as its progress
  * token, so that equal ids of two clients never meet.
@@ -86,10 +89,14 @@ export class Peer {
   readonly #handlers: PeerHandlers
   readonly #calls = new Map<number, Call>()
   #number = 0
+  #isOver = false
 
   constructor(child: Child, handlers: PeerHandlers) {
     this.child = child
     this.#handlers = handlers
+    void child.ended.then(() => {
+      this.#isOver = true
+    })
   }
 
   /** The calls without an answer, the oldest first. */
@@ -107,8 +114,9 @@ export class Peer {
     this.child.write(onOneLine(text))
   }
 
-  /** Throws TooManyCalls if this many more calls would be too many. */
+  /** Throws TooManyCalls if this many more calls would be too many, and ServerProcessEnded if none can be answered. */
   ensureRoom(more: number): void {
+    if (this.#isOver) throw new AppError("ServerProcessEnded", { detail: "The server's process has ended." })
     if (this.#calls.size + more <= mostCalls) return
     throw new AppError("TooManyCalls", {
       detail: `The server has ${this.#calls.size} calls that it did not answer yet.`,
@@ -124,8 +132,8 @@ export class Peer {
     const own = `"n:${number}"`
     const call: Call = {
       number,
-      idText: sourceOf(text, id),
-      tokenText: askedToken === undefined ? undefined : sourceOf(text, askedToken),
+      idText: ownText(sourceOf(text, id)),
+      tokenText: askedToken === undefined ? undefined : ownText(sourceOf(text, askedToken)),
       wantsLog: envelope.logLevel !== undefined,
       sink,
     }

@@ -18,6 +18,8 @@ type ReplyDeps = {
   readonly open: () => Outlet
   /** HTTP status of a lone response. */
   readonly statusOf: (text: string) => number
+  /** Called when a lone response was sent without a stream. */
+  readonly sent?: () => void
   /** Called once when all calls are over. */
   readonly done: () => void
   /** The stream opens at the latest after this time, milliseconds: clients and proxies then see that the call lives. */
@@ -66,6 +68,7 @@ export class Reply {
     if (this.#outlet === undefined && calls === 1) {
       clearTimeout(this.#timer)
       if (!connection.isOver) connection.json(statusOf(text), text)
+      this.#deps.sent?.()
       this.#open = 0
       return void this.#deps.done()
     }

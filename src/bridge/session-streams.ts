@@ -1,7 +1,6 @@
-import { EventStream } from "./event-stream.ts"
+import { EventStream, holdWhileFull, type Waiting } from "./event-stream.ts"
 import type { Connection } from "./http/connection.ts"
 import type { ServerMessage } from "./peer.ts"
-import type { Child } from "./process/child.ts"
 import { Reply } from "./reply.ts"
 import { createRing, readEventId } from "./ring.ts"
 
@@ -14,7 +13,7 @@ const ofGet = 0
 /** What the streams of a session need. */
 type StreamsDeps = {
   /** The child that waits for slow clients; undefined if others use it too. */
-  readonly child: Pick<Child, "hold" | "release"> | undefined
+  readonly child: Waiting | undefined
   /** Called whenever a stream or a call is over. */
   readonly used: () => void
   readonly silenceMs: number
@@ -55,6 +54,9 @@ export class SessionStreams {
       silenceMs: this.#deps.silenceMs,
       statusOf: () => 200,
       open: () => this.#openReply(connection),
+      sent: () => {
+        if (this.#deps.child !== undefined) holdWhileFull(this.#deps.child, connection)
+      },
       done: () => {
         this.#replies.delete(reply)
         this.#deps.used()

@@ -58,10 +58,11 @@ export class Sessions {
 
   /** The way of requests of the modern era. Throws ServerProcessEnded and ProcessesExhausted. */
   async modern(): Promise<ModernSide> {
-    const known = await this.#modern?.catch(() => undefined)
+    const before = this.#modern
+    const known = await before?.catch(() => undefined)
     if (known?.isOver === false) return known
     // another request may have begun meanwhile
-    if (this.#modern === undefined || known !== undefined) this.#modern = this.#openModern()
+    if (this.#modern === undefined || this.#modern === before) this.#modern = this.#openModern()
     const opening = this.#modern
     opening.catch(() => {
       if (this.#modern === opening) this.#modern = undefined
@@ -118,7 +119,8 @@ export class Sessions {
   }
 
   #held(side: ModernSide): ModernSide {
-    this.#deps.processes.hold(side)
+    const release = this.#deps.processes.hold(side)
+    void side.ended.then(release)
     return side
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http"
 import { AppError } from "../../errors.ts"
-import { type Budget, bodiesTooLarge, createGather, declaredLength } from "../../intake/bodies.ts"
+import { type Budget, createGather, declaredLength } from "../../intake/bodies.ts"
 
 /** Most bytes of a body. */
 const largestBody = 16 * 2 ** 20
@@ -11,15 +11,22 @@ const tooLarge = (): AppError =>
     headers: { connection: "close" },
   })
 
+/** The connection stays: what is left of the body is read and dropped, else the client would not hear of the refusal. */
+const bodiesTooLarge = (): AppError =>
+  new AppError("BodiesTooLarge", {
+    detail: "The server has not read yet what this client sent before.",
+    retryAfterSeconds: 5,
+  })
+
 /**
- * Reads a request's body. `owner`: whose share of the budget it takes. Calls `done` with the body, or `refused` with
- * BodyTooLarge or BodiesTooLarge; neither if the client goes away.
+ * Reads a request's body. `owner`: whose share of the budget it takes. Calls `done` with the body, which counts until
+ * what `done` returns has resolved, or `refused` with BodyTooLarge or BodiesTooLarge; neither if the client goes away.
  */
 export const readRequest = (
   request: IncomingMessage,
   budget: Budget,
   owner: string,
-  done: (body: Buffer) => void,
+  done: (body: Buffer) => Promise<void> | undefined,
   refused: (error: AppError) => void,
 ): void => {
   const declared = declaredLength(request.headers["content-length"])
@@ -34,10 +41,12 @@ export const readRequest = (
     refused(overflow === "limit" ? tooLarge() : bodiesTooLarge())
   })
   request.once("end", () => {
-    const body = gather.whole()
-    // from here on the bytes are the child's pipe's, whose fullness is waited for
-    holding.end()
-    done(body)
+    const wait = done(gather.whole())
+    // once they are written, the bytes are the child's pipe's, whose fullness is waited for
+    if (wait === undefined) holding.end()
+    else void wait.finally(() => holding.end())
   })
-  request.once("close", () => holding.end())
+  request.once("close", () => {
+    if (!request.complete) holding.end()
+  })
 }

@@ -21,8 +21,11 @@ export type Connection = {
   readonly isOver: boolean
   /** True if the client went away before the response had ended. */
   readonly isGone: boolean
-  /** Called once when the client takes bytes again after {@link unsent} grew. */
-  onDrain(call: () => void): void
+  /**
+   * Called once when the client has taken what was written, or has gone away. Of several calls only the last one is
+   * kept.
+   */
+  onTaken(call: () => void): void
   /** Called once when the client goes away before the response has ended. */
   onGone(call: () => void): void
 }
@@ -32,6 +35,21 @@ const streamHead = {
   "cache-control": "no-cache, no-transform",
   // nginx would collect the events
   "x-accel-buffering": "no",
+}
+
+/** Keeps the last call for when the client has taken all bytes, which the end of a response tells by `close` alone. */
+const createTaken = (response: ServerResponse): Connection["onTaken"] => {
+  let last: (() => void) | undefined
+  const taken = (): void => {
+    const call = last
+    last = undefined
+    call?.()
+  }
+  return (call) => {
+    if (last === undefined && response.listenerCount("drain", taken) === 0)
+      response.on("drain", taken).once("close", taken)
+    last = call
+  }
 }
 
 /** Wraps Node's response. Writing after the client has gone away does nothing. */
@@ -71,7 +89,7 @@ export const createConnection = (response: ServerResponse): Connection => {
     get isGone() {
       return response.destroyed && !response.writableEnded
     },
-    onDrain: (call) => void response.once("drain", call),
+    onTaken: createTaken(response),
     onGone: (call) =>
       void response.once("close", () => {
         if (!response.writableEnded) call()

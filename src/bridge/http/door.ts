@@ -83,8 +83,9 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
   const inSession = (id: string, messages: readonly Incoming[], connection: Connection): Promise<void> | undefined => {
     const session = sessions.get(id)
     const wait = session.drained()
-    if (wait === undefined) return void session.receive(messages, connection)
-    return wait.then(() => session.receive(messages, connection))
+    // others may have waited too, and their messages fill the pipe again; or the session has ended
+    if (wait !== undefined) return wait.then(() => inSession(id, messages, connection))
+    return void session.receive(messages, connection)
   }
 
   const route = (
@@ -111,13 +112,14 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
       if (known.code === "Internal") report(known)
       refuse(connection, known, idText, statusFor(known, messages))
     }
-    const take = (bytes: Buffer): void => {
+    const take = (bytes: Buffer): Promise<void> | undefined => {
       const body = readBody(bytes)
       if ("error" in body) return void fail(body.error, body.idText)
+      const failed = (error: unknown): void => fail(error, body.idText, body.messages)
       try {
-        route(body.messages, request, connection)?.catch((error: unknown) => fail(error, body.idText, body.messages))
+        return route(body.messages, request, connection)?.catch(failed)
       } catch (error) {
-        fail(error, body.idText, body.messages)
+        return void failed(error)
       }
     }
     readRequest(request, budget, one(request.headers["mcp-session-id"]) ?? "", take, fail)

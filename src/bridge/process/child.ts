@@ -1,4 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
+import type { Writable } from "node:stream"
 import { systemCode } from "../../errors.ts"
 import { createLineSplitter } from "./lines.ts"
 import { createTail, type Tail } from "./tail.ts"
@@ -137,6 +138,45 @@ const endChild = async (child: Piped, ended: Promise<Death>, graceMs: number): P
   await within(ended, killedMs)
 }
 
+/**
+ * Writes lines to a child; false: the pipe is full. What is written while the event loop handles what has arrived goes out
+ * in one system call: with 64 open calls, a call each was a quarter of the bridge's CPU time.
+ */
+const createLineWriter = (stdin: Writable): Child["write"] => {
+  let isCorked = false
+  const flush = (): void => {
+    isCorked = false
+    stdin.uncork()
+  }
+  return (line) => {
+    if (!stdin.writable) return false
+    if (!isCorked) {
+      isCorked = true
+      stdin.cork()
+      setImmediate(flush)
+    }
+    return stdin.write(`${line}\n`)
+  }
+}
+
+/** Resolves when a full pipe has room again, or its process has ended; one promise for all who wait at the same time. */
+const createDrained = (stdin: Writable, ended: Promise<unknown>): Child["drained"] => {
+  let draining: Promise<void> | undefined
+  return () => {
+    if (!stdin.writableNeedDrain) return undefined
+    draining ??= new Promise<void>((resolve) => {
+      const over = (): void => {
+        draining = undefined
+        stdin.off("drain", over)
+        resolve()
+      }
+      stdin.once("drain", over)
+      void ended.then(over)
+    })
+    return draining
+  }
+}
+
 /** Starts a child. Never throws: a process that cannot be started has ended with `refused`. */
 export const startChild = (options: ChildOptions, { line, tooLong, stderr }: Outputs): Child => {
   const child = spawnChild(options)
@@ -164,12 +204,8 @@ export const startChild = (options: ChildOptions, { line, tooLong, stderr }: Out
     pid: child.pid,
     ended,
     tail,
-    write: (text) => child.stdin.writable && child.stdin.write(`${text}\n`),
-    drained: () => {
-      if (!child.stdin.writableNeedDrain) return undefined
-      const drain = new Promise<void>((resolve) => child.stdin.once("drain", resolve))
-      return Promise.race([drain, ended.then(() => {})])
-    },
+    write: createLineWriter(child.stdin),
+    drained: createDrained(child.stdin, ended),
     hold: (by) => {
       holders.add(by)
       child.stdout.pause()

@@ -1,0 +1,93 @@
+import { expect, test } from "vitest"
+import { answerTo, bridgeOf, fixture, messagesOf, open, scripted, textOf, unread } from "../support/bridge.ts"
+import { startApart } from "../support/bridge-apart.ts"
+import { legacyCall } from "../support/legacy.ts"
+import { eventually } from "../support/processes.ts"
+
+const mebibyte = 2 ** 20
+
+/** A call whose answer is as many bytes of progress. */
+const flood = (mebibytes: number, id = 1) => ({
+  jsonrpc: "2.0",
+  id,
+  method: "tools/call",
+  params: { name: "flood", arguments: { times: mebibytes * 16, bytes: 65_536 }, _meta: { progressToken: id } },
+})
+
+test("a client that does not read its stream makes its own server wait, and no other", async () => {
+  const bridge = await startApart(scripted())
+  const [slow, other] = [await open(bridge), await open(bridge)]
+  const stream = await unread(bridge, "POST", slow.id, flood(400))
+  for (let at = 0; at < 20; at++) expect(await textOf(other, "echo", { words: `w${at}` })).toBe(`w${at}`)
+  await messagesOf(await other.post(flood(400)))
+  expect((await bridge.usage()).peakMiB).toBeLessThan(300)
+  stream.destroy()
+  await eventually(async () => (await textOf(slow, "echo", { words: "again" })) === "again", 20_000, "it goes on")
+})
+
+test("a client that reads none of its answers makes its server wait", async () => {
+  const bridge = await startApart(scripted())
+  const session = await open(bridge)
+  for (let id = 1; id <= 60; id++)
+    void unread(bridge, "POST", session.id, legacyCall("big", { bytes: 8 * mebibyte }, id))
+  const other = await open(bridge)
+  await messagesOf(await other.post(flood(400)))
+  expect((await bridge.usage()).peakMiB).toBeLessThan(400)
+})
+
+test("a newer GET stream frees a server that waits for the one before", async () => {
+  const bridge = await bridgeOf(scripted())
+  const session = await open(bridge)
+  await unread(bridge, "GET", session.id)
+  const params = { x: "x".repeat(mebibyte) }
+  for (let at = 0; at < 12; at++)
+    void answerTo(session, "notify", { method: "notifications/x/list_changed", params }, at).catch(() => {})
+  let isAnswered = false
+  const asked = textOf(session, "echo", { words: "behind" }, "e").then((words) => {
+    isAnswered = true
+    return words
+  })
+  // the answer waits in the pipe as long as the bridge does not read it
+  await textOf(await open(bridge), "echo", { words: "other" })
+  expect(isAnswered).toBe(false)
+  const newer = await unread(bridge, "GET", session.id)
+  newer.resume()
+  expect(await asked).toBe("behind")
+})
+
+test("a server that does not read makes POSTs wait, and bodies beyond the session's share are refused", async () => {
+  const bridge = await startApart(scripted())
+  const [deaf, other] = [await open(bridge), await open(bridge)]
+  const left = deaf.post(legacyCall("deaf"))
+  await eventually(() => bridge.log.some((line) => line.includes("] deaf")), 5_000, "the server is deaf")
+  const statuses: number[] = []
+  const sent = Array.from({ length: 40 }, async (_, id) => {
+    const response = await deaf.post(legacyCall("echo", { words: "x".repeat(4 * mebibyte) }, id))
+    statuses.push(response.status)
+    return response.text()
+  })
+  await eventually(() => statuses.filter((status) => status === 503).length > 20, 20_000, "most are refused")
+  expect(await textOf(other, "echo", { words: "fine" })).toBe("fine")
+  expect((await bridge.usage()).peakMiB).toBeLessThan(400)
+  process.kill(Number(bridge.pids()[0]), "SIGKILL")
+  // whoever waits for the server hears that it ended
+  await Promise.all([...sent, left.then((response) => response.text())])
+  expect(new Set(statuses)).toEqual(new Set([200, 503, 404]))
+})
+
+test("10^5 calls of two clients with equal ids, answered in random order: each gets its own answer", async () => {
+  const bridge = await bridgeOf(fixture("shuffled"), { processes: "shared" })
+  const [one, other] = [await open(bridge), await open(bridge)]
+  const batch = (name: string, round: number) =>
+    Array.from({ length: 100 }, (_, id) => legacyCall("x", { words: `${name}-${round}-${id}` }, id))
+  const run = async (session: typeof one, name: string, rounds: number) => {
+    let right = 0
+    for (let round = 0; round < rounds; round++)
+      for (const { id, result } of await messagesOf(await session.post(batch(name, round))))
+        if (result.words === `${name}-${round}-${id}`) right++
+    return right
+  }
+  // 4 at once: several calls of one session have equal ids too
+  const clients = [one, other, one, other].map((session, at) => run(session, `client${at}`, 250))
+  expect(await Promise.all(clients)).toEqual([25_000, 25_000, 25_000, 25_000])
+})
