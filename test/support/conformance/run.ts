@@ -27,6 +27,9 @@ export type Conformance = {
   faults(scenario: string): readonly string[]
 }
 
+/** The fault of a scenario that the runner did not come to. */
+export const notRun = "was not run"
+
 /** Six seconds are usual. What it has found by then is told. */
 const longestMs = 50_000
 
@@ -72,7 +75,7 @@ export const runConformance = async (options: ConformanceOptions): Promise<Confo
       const file = join(folder, name, "checks.json")
       if (scenario !== undefined && existsSync(file)) faults.set(scenario, readFaults(file))
     }
-    return { code, output, faults: (scenario) => faults.get(scenario) ?? ["was not run"] }
+    return { code, output, faults: (scenario) => faults.get(scenario) ?? [notRun] }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
