@@ -23,7 +23,11 @@ RUN npm ci --no-fund --no-audit
 
 FROM packages AS build
 COPY . .
-RUN npm run build -- executable && npm run build -- notices
+RUN npm run build -- executable && npm run build -- libraries && npm run build -- notices
+# The program is in /bridge: Pods of stdio servers mount that folder, or copy it, whatever their own image has.
+RUN mkdir -p /out/bridge /out/usr/local/bin \
+ && cp -r dist/libraries/. /out/bridge && mv dist/reflow /out/bridge/reflow \
+ && ln -s /bridge/reflow /out/usr/local/bin/reflow
 
 FROM packages AS servers
 COPY examples/servers examples/servers
@@ -54,5 +58,5 @@ CMD ["examples/servers/dice.mjs"]
 # Last, so that it is what `docker build .` makes.
 FROM base AS gateway
 COPY --from=build /src/dist/THIRD-PARTY.txt /src/dist/reflow.cdx.json /usr/share/doc/reflow/
-COPY --from=build /src/dist/reflow /usr/local/bin/reflow
+COPY --from=build /out/ /
 ENTRYPOINT ["/usr/local/bin/reflow"]

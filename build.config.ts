@@ -1,11 +1,12 @@
 /**
  * Builds all outputs:
  *
- *   node build.config.ts [bundle|bridge|executable|plugin|notices|all]
+ *   node build.config.ts [bundle|bridge|executable|libraries|plugin|notices|all]
  *
  * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file that needs no packages
  * - dist/bridge.mjs      the role bridge alone, for Node ≥ 22.19
  * - dist/reflow          the program and Node 26 in one file
+ * - dist/libraries       loader and libraries of dist/reflow, with which it starts in an image of any libc (Linux only)
  * - dist/plugin.{js,d.ts} the public plugin API, `reflow-gateway/plugin`
  * - dist/reflow.cdx.json, dist/THIRD-PARTY.txt   bill of materials (CycloneDX) and licences of the executable
  *
@@ -14,9 +15,9 @@
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { isBuiltin } from "node:module"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { argv, platform } from "node:process"
 import { promisify } from "node:util"
 import { type BuildOptions, build, type Plugin } from "esbuild"
@@ -131,8 +132,8 @@ const buildBundle = async (): Promise<void> => {
  */
 const largestBridge = 100_000
 
-/** dist/bridge.mjs. Throws if it is too large, which is what a library in it would cause. */
-const buildBridge = async (): Promise<void> => {
+/** The bridge's own bundle. Throws if it is too large, which is what a library in it would cause. */
+const bundleBridge = async (): Promise<Uint8Array> => {
   const options: BuildOptions = { format: "esm", target: `node${oldestNode}`, banner: { js: banner } }
   const { contents } = await bundleProgram({
     ...options,
@@ -142,8 +143,11 @@ const buildBridge = async (): Promise<void> => {
     outfile: join(dist, "bridge.mjs"),
   })
   if (contents.length > largestBridge) throw new Error(`the bridge has ${contents.length} bytes`)
-  await install("bridge.mjs", contents)
+  return contents
 }
+
+/** dist/bridge.mjs. */
+const buildBridge = async (): Promise<void> => install("bridge.mjs", await bundleBridge())
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -151,8 +155,25 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+const ofExecutable: BuildOptions = { format: "cjs", target: "node26" }
+
 /** Bundles the program for the executable, as CommonJS. */
-const bundleForExecutable = () => bundleProgram({ format: "cjs", target: "node26", outfile: join(dist, "reflow.cjs") })
+const bundleForExecutable = () => bundleProgram({ ...ofExecutable, outfile: join(dist, "reflow.cjs") })
+
+/**
+ * The files in the executable: its main, which is small, runs one of the two programs, so that a bridge does not parse
+ * the whole program. `bridge.mjs` is for the ConfigMap that the operator keeps.
+ */
+const embeddedFiles = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
+  const bundle = async (entry: string) =>
+    (await bundleProgram({ ...ofExecutable, entryPoints: [entry], outfile: join(dist, "part.cjs") })).contents
+  return new Map([
+    ["main.cjs", await bundle("src/executable.ts")],
+    ["program.cjs", (await bundleForExecutable()).contents],
+    ["bridge.cjs", await bundle("src/bridge/main.ts")],
+    ["bridge.mjs", await bundleBridge()],
+  ])
+}
 
 const executableSettings = {
   mainFormat: "commonjs",
@@ -161,20 +182,21 @@ const executableSettings = {
   execArgvExtension: "none",
 }
 
-/** Embeds the program in a copy of Node, `folder`/reflow. Paths are relative, since Node writes them into the copy. */
-const embed = async (contents: Uint8Array, folder: string): Promise<void> => {
+/** Embeds the files in a copy of Node, `folder`/reflow. Paths are relative, since Node writes them into the copy. */
+const embed = async (files: ReadonlyMap<string, Uint8Array>, folder: string): Promise<void> => {
   const [main, output] = ["main.cjs", "reflow"]
-  await writeFile(join(folder, main), contents)
-  await writeFile(join(folder, "sea.json"), JSON.stringify({ ...executableSettings, main, output }))
+  for (const [name, contents] of files) await writeFile(join(folder, name), contents)
+  const assets = Object.fromEntries([...files.keys()].filter((name) => name !== main).map((name) => [name, name]))
+  await writeFile(join(folder, "sea.json"), JSON.stringify({ ...executableSettings, main, output, assets }))
   await run(node, ["--build-sea", "sea.json"], { cwd: folder })
   if (platform === "darwin") await run("codesign", ["--sign", "-", "--force", join(folder, output)])
 }
 
 /** dist/reflow (150 MB). Skipped if the program, this file and Node have not changed since the last build. */
 const buildExecutable = async (): Promise<void> => {
-  const { contents } = await bundleForExecutable()
+  const files = await embeddedFiles()
   const runtime = await readFile(join(root, "node_modules/node/package.json"))
-  const inputs = [contents, await readFile(import.meta.filename), runtime]
+  const inputs = [...files.values(), await readFile(import.meta.filename), runtime]
   const stamp = inputs.reduce((hash, input) => hash.update(input), createHash("sha256")).digest("hex")
   const [executable, stampFile] = [join(dist, "reflow"), join(dist, "reflow.stamp")]
   const built = await readFile(stampFile, "utf8").catch(() => "")
@@ -182,13 +204,34 @@ const buildExecutable = async (): Promise<void> => {
 
   const folder = await mkdtemp(join(dist, ".executable-"))
   try {
-    await embed(contents, folder)
+    await embed(files, folder)
     await rm(stampFile, { force: true })
     await rename(join(folder, "reflow"), executable)
     await writeFile(stampFile, stamp)
   } finally {
     await rm(folder, { recursive: true })
   }
+}
+
+/** Paths of the loader and of the libraries that a program needs, by `ldd`. */
+const librariesOf = async (program: string): Promise<readonly string[]> => {
+  const { stdout } = await run("ldd", [program])
+  return [...stdout.matchAll(/(\/\S+) \(0x/g)].flatMap(([, path]) => path ?? [])
+}
+
+/** dist/libraries: `loader`, and `lib` with the libraries by the names that the program asks for. */
+const buildLibraries = async (): Promise<void> => {
+  if (platform !== "linux") throw new Error("the libraries are those of Linux: build them there")
+  const folder = await mkdtemp(join(dist, ".libraries-"))
+  await mkdir(join(folder, "lib"))
+  for (const path of await librariesOf(node)) {
+    const name = basename(path)
+    await copyFile(path, join(folder, name.startsWith("ld-linux") ? "loader" : join("lib", name)))
+  }
+  await chmod(join(folder, "loader"), 0o755)
+  await chmod(folder, 0o755)
+  await rm(join(dist, "libraries"), { recursive: true, force: true })
+  await rename(folder, join(dist, "libraries"))
 }
 
 /** dist/plugin.{js,d.ts}. */
@@ -235,6 +278,7 @@ const outputs = {
   bundle: buildBundle,
   bridge: buildBridge,
   executable: buildExecutable,
+  libraries: buildLibraries,
   plugin: buildPlugin,
   notices: buildNotices,
 }
@@ -256,7 +300,7 @@ export const buildOutputs = async (
 const main = async (name = "all"): Promise<number> => {
   const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
   if (names.length === 0) {
-    console.error("usage: node build.config.ts [bundle|bridge|executable|plugin|notices|all]")
+    console.error("usage: node build.config.ts [bundle|bridge|executable|libraries|plugin|notices|all]")
     return 2
   }
   const start = performance.now()

@@ -12,6 +12,9 @@
 {{- $_ := set $config $section $given -}}
 {{- end -}}
 {{- end -}}
+{{- $bridge := default dict $config.kubernetes.bridge -}}
+{{- if not (hasKey (dig "kubernetes" "bridge" dict .Values.config) "image") }}{{ $_ := set $bridge "image" (include "reflow.image" .) }}{{ end -}}
+{{- $_ := set $config.kubernetes "bridge" $bridge -}}
 {{- toYaml $config -}}
 {{- end -}}
 

@@ -102,6 +102,8 @@ export const labels = {
   inputsHash: `${apiGroup}/inputs-hash`,
   /** Annotation on a Pod: revision of the operator's Pod defaults that the Pod was made with. */
   templateRevision: `${apiGroup}/template-revision`,
+  /** Annotation on a Pod of a stdio server: how the bridge got into it, as in the instance's `status.bridge`. */
+  bridge: `${apiGroup}/bridge`,
   /** Annotation on a Pod of the embedded cluster: the port that its node gave to the process. */
   nodePort: `${apiGroup}/node-port`,
   /** Label on a scope Secret: default, role, group or user. */

@@ -6,6 +6,8 @@ import type { BridgeOptions } from "./bridge.ts"
 /** What the arguments of the role bridge ask for. */
 export type BridgeCommand =
   | { readonly kind: "help" }
+  /** Copies the bridge with its loader and libraries into a folder. */
+  | { readonly kind: "install"; readonly folder: string }
   | { readonly kind: "run"; readonly options: Omit<BridgeOptions, "environment" | "write"> }
 
 /** The text of `reflow --role bridge --help`. */
@@ -20,6 +22,7 @@ Runs a command that speaks MCP over stdin and stdout, and serves it as Streamabl
   --idle-ttl DURATION    end the process of a session that nobody has used for this time; default 30m
   --start-timeout DURATION   how long the server may take to answer initialize; default 2m
   --single-user          all clients are one user: errors show the last lines of the server's stderr
+  --install FOLDER       copy the executable with its loader and libraries into this folder, and end
   --guard                end the server even if this process is killed; needs /bin/sh
 `
 
@@ -35,6 +38,7 @@ const flags = {
   "start-timeout": { type: "string" },
   "single-user": { type: "boolean" },
   guard: { type: "boolean" },
+  install: { type: "string" },
   help: { type: "boolean", short: "h" },
 } as const
 
@@ -85,6 +89,7 @@ export const parseBridge = (argv: readonly string[]): BridgeCommand => {
   const end = argv.indexOf("--")
   const values = parse(end === -1 ? argv : argv.slice(0, end))
   if (values.help === true) return { kind: "help" }
+  if (values.install !== undefined) return { kind: "install", folder: values.install }
   const command = end === -1 ? [] : argv.slice(end + 1)
   if (command.length === 0) throw wrong("Say which command: reflow --role bridge -- COMMAND [ARG…]")
   const options = {

@@ -6,6 +6,7 @@ import { env } from "node:process"
 import { errorTable, toAppError } from "../errors.ts"
 import { type Bridge, startBridge } from "./bridge.ts"
 import { bridgeHelp, parseBridge } from "./flags.ts"
+import { installBridge } from "./install.ts"
 
 const write = (text: string): void => void process.stderr.write(text)
 
@@ -37,6 +38,10 @@ export const runBridge = async (argv: readonly string[]): Promise<number> => {
     const command = parseBridge(argv)
     if (command.kind === "help") {
       process.stdout.write(bridgeHelp)
+      return 0
+    }
+    if (command.kind === "install") {
+      installBridge(process.execPath, command.folder)
       return 0
     }
     return await serve(await startBridge({ ...command.options, environment: env, write }), signal)

@@ -1,4 +1,5 @@
 import { z } from "zod"
+import { bridge } from "./bridge.ts"
 import { claimPath, duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
 /** The roles of a process (`--role`): gateway, operator, both, or both on the embedded cluster. */
@@ -59,6 +60,7 @@ const kubernetes = z.strictObject({
     }),
   evict_idle: z.boolean().default(true).describe("At the limit, drain the least recently used idle instance."),
   expose_subjects: z.boolean().default(true).describe("Write the readable subject into an annotation of the instance."),
+  bridge: bridge.prefault({}),
   run_as_user: z
     .union([
       z.int().min(0).max(2_147_483_647),

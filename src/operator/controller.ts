@@ -9,7 +9,7 @@ import type { ClockPort } from "../ports/clock.ts"
 import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
-import type { BridgeDelivery } from "./desired/bridge-delivery.ts"
+import type { BridgeSupply } from "./desired/bridge-delivery.ts"
 import { keptPodKind, keptServiceKind } from "./kept.ts"
 import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
@@ -24,11 +24,11 @@ import { countDebounceMs, instancesOf, reconcileTarget } from "./target.ts"
 import { createView } from "./view.ts"
 
 /** The operator's configuration. */
-type OperatorOptions = Config["kubernetes"] & {
+type OperatorOptions = Omit<Config["kubernetes"], "bridge"> & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
   /** How the bridge gets to stdio servers; undefined = they cannot run. */
-  readonly bridge?: BridgeDelivery | undefined
+  readonly bridge: BridgeSupply | undefined
 }
 
 /** Dependencies of the operator. */

@@ -16,6 +16,7 @@
  * every check.
  */
 import { findCondition, withCondition } from "../api/kinds/kind.ts"
+import { bridgeMissing } from "./checks/bridge.ts"
 import { evicted, failedAndUnwaited, idle, pastLifetime, queued, restarted, secretExpiring } from "./checks/collect.ts"
 import { missingService, nameConflict, predecessors, staleService } from "./checks/objects.ts"
 import {
@@ -75,6 +76,7 @@ export const checks = {
   nameConflict, // fails: a foreign object has the name of its Service or Pod
   surplusPods, // all but the newest are deleted
   lostPod, // deleted: it will never run again
+  bridgeMissing, // deleted: the bridge could not be mounted, and the next Pod gets it in another way
   specChanged, // deleted, drained first if its server has answered: it was made from other inputs
 
   // no new Pod yet

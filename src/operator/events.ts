@@ -48,6 +48,7 @@ const worthAnEvent: readonly string[] = [
   "ContainerNotReady",
   "ReadinessGate",
   "NodeNotReady",
+  "BridgeNotMounted",
   "ReconcileFailed",
 ] satisfies readonly ReadyReason[]
 

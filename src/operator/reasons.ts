@@ -24,6 +24,8 @@ export const readyReasons = [
   // a start that failed
   "InvalidImageName",
   "ErrImagePull",
+  "BridgeImagePull",
+  "BridgeNotMounted",
   "ErrImageNeverPull",
   "ImageInspectError",
   "CreateContainerConfigError",

@@ -6,6 +6,7 @@ import { AppError, type ErrorCode, hasCode, isAbort, isAppError } from "../error
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
+import { bridgeKind, mountFinding } from "./bridge-state.ts"
 import { decide, decideTrouble, toSnapshot } from "./decide.ts"
 import { type KeptPod, keptPodKind, keptServiceKind } from "./kept.ts"
 import type { InstanceMetrics } from "./metrics.ts"
@@ -15,6 +16,8 @@ import type { Decision, ProbeFinding, Refusal, Snapshot } from "./snapshot.ts"
 
 /** The cause of a failed startup probe, by the kubelet's Events, since the Pod's status is the same for all causes. */
 export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): ProbeFinding | undefined => {
+  const unmounted = mountFinding(events)
+  if (unmounted !== undefined) return unmounted
   const failure = events
     .filter(({ reason, message }) => reason === "Unhealthy" && message?.startsWith("Startup probe failed"))
     .sort((a, b) => ((a.lastTimestamp ?? "") < (b.lastTimestamp ?? "") ? 1 : -1))[0]?.message
@@ -132,6 +135,12 @@ const reportTrouble = async (deps: ReconcileDeps, name: string, error: unknown, 
   }
 }
 
+/** Tells the supply of bridges that a Pod did not get its bridge, before the decision asks for another one. */
+const repairBridge = async ({ pod, standing, settings }: Snapshot): Promise<void> => {
+  const kind = pod === undefined ? undefined : bridgeKind(pod)
+  if (kind !== undefined && standing.reason === "BridgeNotMounted") await settings.bridge?.repair(kind)
+}
+
 /** Runs {@link passes}. Rejects with its error, after the error was reported on the instance. */
 export const reconcileInstance = async (
   deps: ReconcileDeps,
@@ -164,6 +173,7 @@ const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): P
     const seen = observe(at, name, refusal)
     if (seen === undefined) return undefined
     const snapshot = toSnapshot(seen)
+    await repairBridge(snapshot)
     const decision = decideAndReserve(deps, snapshot)
     if (decision.actions.length === 0 && decision.statusPatch === undefined)
       return unconfirmed ? Math.min(doubtMs, decision.requeueAfter) : decision.requeueAfter

@@ -2,6 +2,8 @@ import { portOf } from "../api/kinds/container.ts"
 import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/kinds/mcp-instance.ts"
 import { serverContainer } from "../api/kinds/pod.ts"
 import { defaultResources } from "../api/units.ts"
+import { lacksVolume, mountCheckFrom, waitsForBridgeImage } from "./bridge-state.ts"
+import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { repeatable } from "./kubelet-message.ts"
 import { initTrouble, initTroubleAt, readyTrouble } from "./other-containers.ts"
@@ -66,7 +68,8 @@ const lastCrash = (pod: KeptPod) => {
 /** The kind of trouble that a Pod shows and that may end by itself; sightings.ts measures how long it lasts. */
 export const signOf = (pod: KeptPod): string | undefined => {
   const waiting = serverStatus(pod)?.state?.waiting?.reason ?? ""
-  if (pulls.has(waiting)) return "pull"
+  const copier = pod.status?.initContainerStatuses?.find(({ name }) => name === bridgeName)
+  if (pulls.has(waiting) || pulls.has(copier?.state?.waiting?.reason ?? "")) return "pull"
   return !hasStarted(pod) && lastCrash(pod) !== undefined ? "crash" : undefined
 }
 
@@ -135,9 +138,25 @@ const refusedContainer = ({ pod, spec }: ServerFacts): Standing | undefined => {
   const notRun = idle && (ended?.reason === "StartError" || ended?.reason === "ContainerCannotRun")
   const detail = (notRun ? ended?.message : state?.waiting?.message) ?? ""
   if (busyMessage.test(detail)) return undefined
+  if (lacksVolume(pod, notRun ? "RunContainerError" : (state?.waiting?.reason ?? ""), detail))
+    return failedNow("BridgeNotMounted", notMounted(repeatable(pod, "CreateContainerError", detail)))
   const said = notRun ? "RunContainerError" : (state?.waiting?.reason ?? "")
   const reason = said === "CreateContainerConfigError" && userMessage.test(detail) ? "ImageUserNotAllowed" : said
   return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, repeatable(pod, reason, detail))) : undefined
+}
+
+const notMounted = (detail: string): string =>
+  `The bridge's image volume is not mounted on this node (${detail || "unknown cause"}): set kubernetes.bridge.delivery to copy, or to auto.`
+
+/** The image of the bridge that cannot be pulled: not a fault of the target. */
+const failedBridgePull = ({ pod, spec, sight, now }: ServerFacts): Standing | undefined => {
+  const waiting = waitsForBridgeImage(pod, spec)
+  if (!pulls.has(waiting?.reason ?? "")) return undefined
+  const detail = waiting?.message ?? ""
+  const message =
+    `The bridge's image cannot be pulled: check kubernetes.bridge.image and image_pull_secrets. ${detail}`.trim()
+  const at = (sight.signAt ?? now) + graceMs
+  return now >= at ? failedNow("BridgeImagePull", message) : waitingFor("BridgeImagePull", message, at)
 }
 
 const failedPull = ({ pod, spec, sight, failure, now }: ServerFacts): Standing | undefined => {
@@ -202,6 +221,7 @@ const progress = (facts: ServerFacts): Standing => {
     const said = repeatable(pod, waiting ?? "", detail)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
+  if (facts.sight.probe?.reason === "BridgeNotMounted") return waitingFor("BridgeNotMounted", facts.sight.probe.message)
   const mayInitialize = server === undefined || waiting === "PodInitializing"
   const init = mayInitialize ? initTrouble(pod, now) : undefined
   const until = initTroubleAt(pod, now)
@@ -242,6 +262,7 @@ const causes: readonly ((facts: ServerFacts) => Standing | undefined)[] = [
   (facts) =>
     isPodReady(facts.pod) ? { ready: true, reason: "Ready", message: "The server takes requests." } : undefined,
   refusedContainer,
+  failedBridgePull,
   failedPull,
   timedOut,
   crashed,
@@ -262,8 +283,12 @@ export const judge = (facts: ServerFacts): Standing => {
 /** How often the kubelet's Events about a failing startup probe are read. */
 export const probeCheckMs = 30_000
 
-/** From when on the cause of a failing startup probe should be read; undefined if no server runs or it has answered. */
+/**
+ * From when on the cause of a failing startup probe, or of a bridge that is not mounted, should be read; undefined if the
+ * server has answered, or nothing is amiss.
+ */
 export const probeFailureFrom = (pod: KeptPod | undefined): number | undefined => {
-  const since = pod === undefined ? undefined : runningSince(pod)
-  return pod === undefined || since === undefined || hasStarted(pod) ? undefined : since + graceMs
+  if (pod === undefined || hasStarted(pod)) return undefined
+  const since = runningSince(pod)
+  return since === undefined ? mountCheckFrom(pod) : since + graceMs
 }

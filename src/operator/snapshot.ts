@@ -4,16 +4,16 @@ import type { FindPluginFaults, MCPTarget } from "../api/kinds/mcp-target.ts"
 import type { Pod } from "../api/kinds/pod.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
-import type { BridgeDelivery } from "./desired/bridge-delivery.ts"
+import type { BridgeSupply } from "./desired/bridge-delivery.ts"
 import type { KeptPod, KeptService } from "./kept.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 
 /** Settings of the operator, fixed at its start. */
-export type Settings = Config["kubernetes"] & {
+export type Settings = Omit<Config["kubernetes"], "bridge"> & {
   /** True on the embedded cluster, where a Pod listens on the port that its node annotates. */
   readonly embedded: boolean
   /** How the bridge gets to stdio servers; undefined = they cannot run. */
-  readonly bridge?: BridgeDelivery | undefined
+  readonly bridge: BridgeSupply | undefined
   /** Names of the pod templates that plugins registered. */
   readonly podTemplates: ReadonlySet<string>
   /** Lets the instance's pod templates change its Pod, in order. Pure; throws PluginFailed. */
@@ -74,7 +74,10 @@ export type PodSight = {
 }
 
 /** Why a startup probe fails. */
-export type ProbeFinding = { readonly reason: "HealthPathNotFound" | "PortClosed"; readonly message: string }
+export type ProbeFinding = {
+  readonly reason: "HealthPathNotFound" | "PortClosed" | "BridgeNotMounted"
+  readonly message: string
+}
 
 /** The API server's refusal to create an object. */
 export type Refusal = { readonly reason: ReadyReason; readonly message: string }

@@ -84,6 +84,7 @@ const forgetStart = {
   ...forgetPod,
   podName: undefined,
   secretName: undefined,
+  bridge: undefined,
   startTime: undefined,
   readyTime: undefined,
   restarts: undefined,
@@ -113,6 +114,8 @@ const shownPod = (snapshot: Snapshot): KeptPod | undefined => {
   return known || hasNews || now >= (shownFrom(snapshot) ?? Number.POSITIVE_INFINITY) ? pod : undefined
 }
 
+const bridges: readonly MCPInstanceStatus["bridge"][] = ["Local", "ConfigMap", "ImageVolume", "Copy"]
+
 const podFacts = (pod: KeptPod): Draft => ({
   podName: pod.metadata.name,
   podIP: pod.status?.podIP,
@@ -120,6 +123,7 @@ const podFacts = (pod: KeptPod): Draft => ({
   // since the nodes may not route to it yet
   incarnation: pod.status?.podIP === undefined ? undefined : `${pod.metadata.uid ?? ""}.${restartsOf(pod)}`,
   secretName: pod.spec.containers[0]?.envFrom?.find(({ secretRef }) => secretRef !== undefined)?.secretRef?.name,
+  bridge: bridges.find((each) => each === pod.metadata.annotations?.[labels.bridge]),
   startTime: pod.metadata.creationTimestamp,
   restarts: restartsOf(pod),
 })

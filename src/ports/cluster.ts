@@ -153,8 +153,15 @@ export type ClusterPort = {
   ): Promise<ListPage<T>>
   /** Starts to follow a selection. The caller must close the reflection. */
   watch<T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T>
-  /** Creates an object; `status` is ignored for kinds with a status subresource. */
-  create<T extends KubeObject>(kind: Kind<T>, object: T, options?: CallOptions): Promise<T>
+  /**
+   * Creates an object; `status` is ignored for kinds with a status subresource. `dryRun`: nothing is created; the answer
+   * is the object as it would be, after defaults and admission.
+   */
+  create<T extends KubeObject>(
+    kind: Kind<T>,
+    object: T,
+    options?: CallOptions & { readonly dryRun?: boolean },
+  ): Promise<T>
   /**
    * Server-side apply, forced, with this client's field manager: creates the object, or sets the given fields and
    * removes those that this manager applied before and that are not given now.

@@ -4,12 +4,14 @@ import { gatewaysLeaseName, leaseName } from "../adapters/kube/access.ts"
 import { systemClock } from "../adapters/system/clock.ts"
 import { type Election, electLeader } from "../election/leader.ts"
 import { hasCode } from "../errors.ts"
+import { createBridgeSupply } from "../operator/bridge-supply.ts"
 import { createOperator, type Operator } from "../operator/controller.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import { untilAborted } from "../waiting/until-aborted.ts"
 import { clusterIssuers } from "./bootstrap-token.ts"
+import { readBridgeProgram } from "./bridge-program.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { startHealth } from "./listen/health-listener.ts"
 import { loadPlugins, outsideOf } from "./plugins.ts"
@@ -67,7 +69,14 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
   const lead = async (current: Election, ending: Promise<void>): Promise<void> => {
     await Promise.race([current.acquired, ending])
     if (!current.isLeader()) return
-    const options = { ...config.kubernetes, embedded: false }
+    const bridge = createBridgeSupply({
+      ...{ cluster, clock, log: telemetry.log },
+      namespace: config.kubernetes.namespace,
+      config: config.kubernetes.bridge,
+      program: readBridgeProgram(process.argv),
+    })
+    await bridge.open(AbortSignal.any([current.signal, closing.signal]))
+    const options = { ...config.kubernetes, embedded: false, bridge }
     operator = createOperator({ cluster, clock, telemetry, options, outside, gateways })
     try {
       works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])

@@ -59,7 +59,7 @@ beforeEach(async () => {
   await started.add("node", node.close)
   cluster.registerLogs(node)
   const gateways = { namespace, name: gatewaysLeaseName }
-  const options = { ...config.kubernetes, embedded: true }
+  const options = { ...config.kubernetes, bridge: undefined, embedded: true }
   const operator = createOperator({ cluster: client("reflow-operator"), clock, telemetry, options, gateways })
   await started.add("operator", operator.close)
   await Promise.all([node.ready, operator.ready])

@@ -76,6 +76,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   ],
   // Besides the roles: what it needs before a role is there, to read the configuration and to tell of an early end.
   main: ["bridge", "roles", "cli", "config", "telemetry", "ports"],
+  // The main of the single executable, which runs the program or the bridge.
+  executable: ["bridge"],
   // The second entry: writes crd/, rbac/ and what the chart takes of them, is no part of the program.
   generate: ["adapters/kube", "api", "config"],
 }
@@ -89,7 +91,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   // h3's default entry has no Node request under Deno; this one has.
   "h3/node": ["src/door/front-door.ts", "src/admin/", "src/roles/"],
   jose: ["src/identity/"],
-  "node:sea": ["src/plugin/load.ts"],
+  "node:sea": ["src/plugin/load.ts", "src/roles/bridge-program.ts", "src/executable.ts"],
   "prom-client": ["src/telemetry/"],
   undici: ["src/gateway/wire/", "src/adapters/kube/"],
   yaml: ["src/config/", "src/roles/", "src/generate.ts"],

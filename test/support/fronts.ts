@@ -85,7 +85,7 @@ const startCluster = async (started: Started, config: Config): Promise<MemoryClu
     cluster: cluster.client({ fieldManager: "reflow-operator" }),
     clock,
     telemetry,
-    options: { ...config.kubernetes, embedded: true },
+    options: { ...config.kubernetes, embedded: true, bridge: undefined },
     gateways: { namespace, name: gatewaysLeaseName },
   })
   await started.add("operator", operator.close)

@@ -78,7 +78,7 @@ const startCluster = async ({ config, started }: Parts): Promise<MemoryCluster> 
     cluster: cluster.client({ fieldManager: "reflow-operator" }),
     clock,
     telemetry,
-    options: { ...config.kubernetes, embedded: true },
+    options: { ...config.kubernetes, embedded: true, bridge: undefined },
     gateways: { namespace, name: gatewaysLeaseName },
   })
   await started.add("operator", operator.close)

@@ -32,7 +32,7 @@ const last = (instruction: string, { lines, from }: Stage): string | undefined =
 
 test("`docker build .` makes the gateway: its stage is the last", () => {
   expect(stages.at(-1)?.name).toBe("gateway")
-  expect(last("COPY", stageNamed("gateway"))).toBe("--from=build /src/dist/reflow /usr/local/bin/reflow")
+  expect(last("COPY", stageNamed("gateway"))).toBe("--from=build /out/ /")
 })
 
 test("a release can name every image from elsewhere by its digest, and the gateway's image has its licences with it", () => {

@@ -106,6 +106,14 @@ export const grants: readonly Grant[] = [
   },
   {
     actor: "operator",
+    where: "instances",
+    group: "",
+    resource: "configmaps",
+    verbs: ["get", "create"],
+    why: "keeps the ConfigMap with the bridge of stdio servers, whose name has a digest; RBAC cannot limit a create by name",
+  },
+  {
+    actor: "operator",
     where: "own",
     group: "coordination.k8s.io",
     resource: "leases",

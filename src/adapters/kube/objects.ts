@@ -174,7 +174,8 @@ export const createObjectCalls = (transport: Transport, fieldManager: string): O
     },
     create: async (kind, object, options) => {
       const ref = refOf(object)
-      const path = collectionPath(kind, ref.namespace, { fieldManager, fieldValidation: "Warn" })
+      const dry: Record<string, string> = options?.dryRun === true ? { dryRun: "All" } : {}
+      const path = collectionPath(kind, ref.namespace, { fieldManager, fieldValidation: "Warn", ...dry })
       const call = { method: "POST", path, body: object, signal: options?.signal } as const
       return toKept(kind, await transport.json({ ...call, ...about("create", kind, ref) }))
     },

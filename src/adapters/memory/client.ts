@@ -88,7 +88,7 @@ const writes = ({ server }: Backend, manager: string, run: Run) =>
   ({
     create: (kind, object, options) =>
       run({ verb: "create", kind: kind.kind, name: object.metadata.name }, options, () =>
-        typed(kind, server.create(kind, toRaw(object), manager)),
+        typed(kind, server.create(kind, toRaw(object), manager, options?.dryRun === true)),
       ),
     apply: (kind, object, options) =>
       run({ verb: "apply", kind: kind.kind, name: object.metadata.name }, options, () =>

@@ -54,7 +54,7 @@ export const createEventRecorder = (store: Store, server: Server, clock: ClockPo
       const { metadata } = input.regarding
       const name = `${metadata.name}.${randomBytes(8).toString("hex")}`
       const ref = { namespace: metadata.namespace ?? "default", name }
-      server.create(eventKind, toRaw(toEvent(input, ref, toTime(now), component)), component)
+      server.create(eventKind, toRaw(toEvent(input, ref, toTime(now), component)), component, false)
       keep({ ...ref, key, lastMs: now, count: 1 })
     },
   }

@@ -22,7 +22,8 @@ import { validate } from "./validate.ts"
  * references into `given` objects. `manager` is the name of the field manager that writes. Errors as in ClusterPort.
  */
 export type Server = {
-  create(kind: AnyKind, given: Raw, manager: string): Raw
+  /** `dryRun`: returns the object as it would be, and stores nothing. */
+  create(kind: AnyKind, given: Raw, manager: string, dryRun: boolean): Raw
   apply(kind: AnyKind, given: Raw, manager: string): Raw
   mergePatch(kind: AnyKind, ref: ObjectRef, patch: MergePatch, manager: string): Raw
   mergePatchSpec(kind: AnyKind, read: Raw, spec: MergePatch, manager: string): Raw
@@ -88,21 +89,22 @@ export const createServer = (store: Store, clock: ClockPort): Server => {
     return commit(stored, object, ownershipAfterWrite(stored.ownership, managerKey(manager, "Update"), before, after))
   }
 
-  const add = (kind: AnyKind, given: Raw, manager: string): Raw => {
+  const add = (kind: AnyKind, given: Raw, manager: string, dryRun = false): Raw => {
     const object = validate(kind, toCreated(kind, given, { uid: randomUUID(), now: clock.now() }))
+    if (dryRun) return object
     const fields = toOwnable(given, kind.statusSubresource)
     return store.put({ kind, object, ownership: ownershipAfterWrite(new Map(), manager, {}, fields) }).object
   }
 
   return {
-    create: (kind, given, manager) => {
+    create: (kind, given, manager, dryRun) => {
       const ref = refOf(given)
       if (given.metadata.resourceVersion !== undefined)
         throw invalid(kind, ref.name, [
           { path: "metadata.resourceVersion", message: "must not be set on a new object" },
         ])
       if (store.find(kind, ref) !== undefined) throw alreadyExists(kind, ref.name)
-      return add(kind, given, managerKey(manager, "Update"))
+      return add(kind, given, managerKey(manager, "Update"), dryRun)
     },
 
     apply: (kind, given, manager) => {

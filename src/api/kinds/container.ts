@@ -69,6 +69,11 @@ const Stdio = z
       .max(1000)
       .optional()
       .describe("Most processes of an instance at once; default 8, required unless isolationBoundary is per_user."),
+    node: text(4096)
+      .optional()
+      .describe(
+        "A Node of at least 22.19 in the image, as a name or a path, e.g. node: the bridge runs on it, from a ConfigMap. Default: the bridge brings its own.",
+      ),
     idleTTL: durationField(
       "End the process of a session that nobody has used for this time; at least 10s. Default: the instance's idleTTL.",
     ).optional(),

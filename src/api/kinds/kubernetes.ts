@@ -18,6 +18,21 @@ export const secretKind: Kind<Secret> = {
   statusSubresource: false,
 }
 
+/** Kubernetes' own ConfigMap (core/v1). */
+export type ConfigMap = KubeObject & {
+  readonly metadata: ObjectMeta
+  readonly immutable?: boolean
+  readonly data?: Readonly<Record<string, string>>
+}
+
+/** Describes ConfigMap to the cluster port. */
+export const configMapKind: Kind<ConfigMap> = {
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  plural: "configmaps",
+  statusSubresource: false,
+}
+
 /** Values as a Secret's `data`. */
 export const toSecretData = (values: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Buffer.from(value).toString("base64")]))

@@ -64,6 +64,10 @@ export const MCPInstanceStatus = z
       .optional()
       .describe("MCP endpoint at the Pod itself, known before the Service routes to it."),
     podName: z.string().max(253).optional().describe("The running Pod."),
+    bridge: z
+      .enum(["Local", "ConfigMap", "ImageVolume", "Copy"])
+      .optional()
+      .describe("How the bridge got into the running Pod of a stdio server; Local on the embedded cluster."),
     podIP: z.string().max(64).optional().describe("IP address of the running Pod."),
     incarnation: z
       .string()

@@ -15,6 +15,7 @@ export type PodSpec = {
   readonly terminationGracePeriodSeconds?: number
   readonly automountServiceAccountToken?: boolean
   readonly enableServiceLinks?: boolean
+  readonly shareProcessNamespace?: boolean
   readonly imagePullSecrets?: readonly { readonly name: string }[]
   readonly securityContext?: Readonly<Record<string, unknown>>
   readonly volumes?: readonly {
@@ -45,7 +46,7 @@ export type Container = {
   /** Of an init container: `Always` makes it a sidecar container. */
   readonly restartPolicy?: string
   readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } }
-  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: boolean }[]
   readonly terminationMessagePolicy?: string
 }
 

@@ -6,7 +6,9 @@ import { type Container, type Pod, type PodSpec, type Probe, podKind, serverCont
 import { digest, labels, recommendedLabels } from "../../api/names.ts"
 import { isRetained } from "../../signals/restart.ts"
 import type { Settings } from "../snapshot.ts"
-import { bridgeCommandLine } from "./bridge.ts"
+import { bridgeCommandLine, deliveryOf } from "./bridge.ts"
+import type { BridgeDelivery } from "./bridge-delivery.ts"
+import { bridgeParts, withBridge, withoutBridge } from "./bridge-parts.ts"
 import type { PodFreedom } from "./field-rule.ts"
 import { checkExpanded, checkTaken } from "./permissions.ts"
 import { lowPortsName } from "./pod-fields.ts"
@@ -75,6 +77,9 @@ const graceSeconds = 10
 /** Input for rendering a Pod. */
 export type PodInput = { readonly instance: MCPInstance; readonly name: string; readonly settings: Settings }
 
+/** The same, with how the bridge gets into the Pod: decided once, since the answer may change with time. */
+type Rendering = PodInput & { readonly delivery: BridgeDelivery | undefined }
+
 /** How long a start of this instance may take, in milliseconds. */
 export const startTimeoutOf = (spec: MCPInstanceSpec, settings: Settings): number =>
   parseDuration(spec.startTimeout ?? "") ?? settings.start_timeout
@@ -117,19 +122,19 @@ const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "sta
 })
 
 /** The container's command line: the server's own, or that of the bridge before it. */
-const commandLine = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "command" | "args"> =>
-  spec.stdio === undefined
+const commandLine = ({ instance: { spec }, settings, delivery }: Rendering): Pick<Container, "command" | "args"> =>
+  delivery === undefined
     ? defined({ command: spec.command, args: spec.args })
-    : bridgeCommandLine(spec, settings, startTimeoutOf(spec, settings))
+    : bridgeCommandLine({ spec, settings, delivery, startMs: startTimeoutOf(spec, settings) })
 
 /** Keeps the last log lines out of the Pod's status, since they may hold secrets. */
 const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" } as const
 
-const container = (spec: MCPInstanceSpec, settings: Settings): Container => ({
+const container = (rendering: Rendering, spec: MCPInstanceSpec, settings: Settings): Container => ({
   name: serverContainer,
   image: spec.image,
   imagePullPolicy: spec.imagePullPolicy ?? "IfNotPresent",
-  ...commandLine(spec, settings),
+  ...commandLine(rendering),
   env: environment(spec) ?? [],
   ...(spec.secretName === undefined ? {} : { envFrom: [{ secretRef: { name: spec.secretName } }] }),
   ports: [{ name: "mcp", containerPort: portOf(spec), protocol: "TCP" }],
@@ -147,15 +152,15 @@ const metadata = ({ instance, name }: Pick<PodInput, "instance" | "name">): Obje
 })
 
 /** The Pod with the operator's defaults, before pod templates and {@link withFloor}. */
-const defaultPod = (input: PodInput): Pod => {
-  const { instance, settings } = input
+const defaultPod = (input: Rendering): Pod => {
+  const { instance, settings, delivery } = input
   const { imagePullSecrets } = instance.spec
-  return {
+  const pod: Pod = {
     apiVersion: podKind.apiVersion,
     kind: podKind.kind,
     metadata: metadata(input),
     spec: {
-      containers: [container(instance.spec, settings)],
+      containers: [container(input, instance.spec, settings)],
       restartPolicy: "Always",
       terminationGracePeriodSeconds: lingerSeconds + graceSeconds,
       enableServiceLinks: false,
@@ -163,6 +168,7 @@ const defaultPod = (input: PodInput): Pod => {
       ...(imagePullSecrets === undefined ? {} : { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
     },
   }
+  return withBridge(pod, delivery, settings.bridge)
 }
 
 const lowPorts = { name: lowPortsName, value: "0" }
@@ -234,7 +240,7 @@ const secured = (
 }
 
 /** Sets owner, labels, annotations and the least security on a Pod, and overwrites what templates set there. */
-const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
+const withFloor = (pod: Pod, { instance, name, settings, delivery }: Rendering): Pod => ({
   apiVersion: podKind.apiVersion,
   kind: podKind.kind,
   metadata: {
@@ -244,6 +250,7 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
       ...pod.metadata.annotations,
       [labels.inputsHash]: inputsHash(instance),
       [labels.templateRevision]: templateRevision,
+      ...(delivery === undefined ? {} : { [labels.bridge]: delivery.kind }),
     },
     ownerReferences: [controllerReference(instance)],
   },
@@ -259,14 +266,17 @@ const withFloor = (pod: Pod, { instance, name, settings }: PodInput): Pod => ({
 })
 
 /** Applies the instance's pod templates to the Pod, in order. Throws PluginFailed. */
-const templated = (pod: Pod, input: PodInput): Pod => {
-  const { instance, settings } = input
+const templated = (pod: Pod, input: Rendering): Pod => {
+  const { instance, settings, delivery } = input
   if ((instance.spec.podTemplates ?? []).length === 0) return pod
   const made = settings.template(pod, instance)
-  checkTaken(made, instance, settings)
+  checkTaken(withoutBridge(made, bridgeParts(delivery), settings.bridge?.shareProcesses === true), instance, settings)
   checkExpanded(made)
   return made
 }
 
 /** The Pod that runs an instance's server. Throws PluginFailed if its pod templates fail or do what is not allowed. */
-export const desiredPod = (input: PodInput): Pod => withFloor(templated(defaultPod(input), input), input)
+export const desiredPod = (input: PodInput): Pod => {
+  const rendering = { ...input, delivery: deliveryOf(input.instance.spec, input.settings) }
+  return withFloor(templated(defaultPod(rendering), rendering), rendering)
+}

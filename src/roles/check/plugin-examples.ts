@@ -83,6 +83,7 @@ export const podOf = (instance: MCPInstance, template: Settings["template"] = (p
     ...kubernetes,
     allow_in_pods: [...podFreedoms],
     embedded: false,
+    bridge: undefined,
     podTemplates: new Set<string>(),
     template,
     pluginFaults: () => [],

@@ -7,6 +7,7 @@ import { withoutSecrets } from "../../credentials/mask.ts"
 import { AppError } from "../../errors.ts"
 import { configuredIssuers } from "../../identity/access.ts"
 import { createDevTokens } from "../../identity/own-tokens.ts"
+import { localBridge } from "../../operator/bridge-supply.ts"
 import { createOperator } from "../../operator/controller.ts"
 import type { PluginHost } from "../../plugin/host.ts"
 import { createTelemetry } from "../../telemetry/telemetry.ts"
@@ -107,7 +108,7 @@ const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: Plugin
     options: {
       ...config.kubernetes,
       embedded: true,
-      bridge: { kind: "local", command: bridgeCommand(process.argv) },
+      bridge: localBridge(bridgeCommand(process.argv)),
     },
     outside: outsideOf(plugins, configuredIssuers(config.auth, { dev: true })),
     gateways: { namespace, name: gatewaysLeaseName },

@@ -8,7 +8,7 @@
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { promisify } from "node:util"
 import { build } from "esbuild"
@@ -22,6 +22,8 @@ type Image = {
   readonly name: string
   /** Source of the server that it runs on Node, bundled to the same path under /app; without one it is the program. */
   readonly server?: string
+  /** Folder of a Go program that is the image's only file, `/server`: there is no libc. */
+  readonly bare?: string
   readonly env?: readonly string[]
   /** As an image names it, e.g. `65532` or `nonroot`; empty is root. */
   readonly user: string
@@ -41,6 +43,8 @@ export const images = {
     server: "test/fixtures/servers/conformance/server.mjs",
     user: nonroot,
   },
+  stdio: { name: "ghcr.io/org/mcp-stdio:1.0.0", server: "test/fixtures/images/stdio.mjs", user: nonroot },
+  bare: { name: "ghcr.io/org/mcp-bare:1.0.0", bare: "test/fixtures/images/bare", user: nonroot },
   github: { name: "ghcr.io/org/mcp-github:latest", server: brought, user: nonroot },
   root: { name: "ghcr.io/org/mcp-root:1.0.0", server: brought, user: "" },
   named: { name: "ghcr.io/org/mcp-named:1.0.0", server: brought, user: "nonroot" },
@@ -78,16 +82,48 @@ const digestOf = (inputs: readonly (string | Uint8Array)[]): string => {
   return hash.digest("hex").slice(0, 16)
 }
 
-/** Files of an image besides programs and libraries: paths in the image and their contents. */
-const filesOf = async ({ server }: Image): Promise<Readonly<Record<string, Uint8Array>>> =>
-  server === undefined ? {} : { [join("app", server)]: await bundle(server) }
+/** A static program, built from a folder of Go sources. */
+const compile = async (source: string): Promise<Uint8Array> => {
+  const output = join(store, `.bare-${process.pid}`)
+  const environment = { ...process.env, CGO_ENABLED: "0", GOFLAGS: "-trimpath", GOTOOLCHAIN: "local" }
+  const cwd = join(root, source)
+  await promisify(execFile)("go", ["build", "-ldflags=-s -w", "-o", output, "."], { cwd, env: environment })
+  try {
+    return await readFile(output)
+  } finally {
+    await rm(output)
+  }
+}
 
-const entrypoint = ({ server }: Image): string[] =>
-  server === undefined ? ["/usr/local/bin/reflow"] : ["/usr/local/bin/node", join("/app", server)]
+/** Files of an image besides programs and libraries: paths in the image and their contents. */
+const filesOf = async ({ server, bare }: Image): Promise<Readonly<Record<string, Uint8Array>>> => {
+  if (bare !== undefined) return { server: await compile(bare) }
+  return server === undefined ? {} : { [join("app", server)]: await bundle(server) }
+}
+
+const entrypoint = ({ server, bare }: Image): string[] => {
+  if (bare !== undefined) return ["/server"]
+  return server === undefined ? ["/usr/local/bin/reflow"] : ["/usr/local/bin/node", join("/app", server)]
+}
+
+/** The folder /bridge of the gateway's image: the program with loader and libraries, and a link where it is run. */
+const addBridge = async (rootfs: string): Promise<void> => {
+  const [bridge, program] = [join(rootfs, "bridge"), join(rootfs, "usr/local/bin/reflow")]
+  await cp(join(root, "dist/libraries"), bridge, { recursive: true })
+  await rename(program, join(bridge, "reflow"))
+  await symlink("/bridge/reflow", program)
+}
+
+/** The root file system of an image, without its own files. */
+const addPrograms = async ({ server, bare }: Image, rootfs: string, tools: string): Promise<void> => {
+  if (bare !== undefined) return
+  await run(join(tools, "rootfs"), [rootfs, server === undefined ? join(root, "dist/reflow") : node])
+  if (server === undefined) await addBridge(rootfs)
+}
 
 /** What an image is made from; two alike are the same image. */
 const stampOf = async (image: Image, files: Readonly<Record<string, Uint8Array>>, tools: string): Promise<string> => {
-  const program = image.server === undefined ? "dist/reflow.stamp" : "node_modules/node/package.json"
+  const program = entrypoint(image)[0]?.endsWith("reflow") ? "dist/reflow.stamp" : "node_modules/node/package.json"
   const sources = [join(root, program), join(tools, "rootfs"), join(tools, "image")]
   const read = await Promise.all(sources.map((path) => readFile(path)))
   return digestOf([...read, JSON.stringify([image, Object.keys(files)]), ...Object.values(files)])
@@ -102,10 +138,10 @@ const pack = async (short: ImageName, tools: string): Promise<string> => {
   const folder = await mkdtemp(join(store, ".making-"))
   try {
     const rootfs = join(folder, "rootfs")
-    await run(join(tools, "rootfs"), [rootfs, image.server === undefined ? join(root, "dist/reflow") : node])
+    await addPrograms(image, rootfs, tools)
     for (const [path, contents] of Object.entries(files)) {
       await mkdir(dirname(join(rootfs, path)), { recursive: true })
-      await writeFile(join(rootfs, path), contents)
+      await writeFile(join(rootfs, path), contents, { mode: 0o755 })
     }
     const settings = ["--user", image.user, ...(image.env ?? []).flatMap((each) => ["--env", each])]
     const place = image.server === undefined ? [] : ["--workdir", "/app"]
@@ -142,6 +178,16 @@ const loadBuilt = async (shorts: readonly ImageName[], { tools = "", kubectl }: 
 /** Builds an image with Docker: the shipped ones by their target of the Dockerfile, others from Node's own image. */
 const dockerBuild = async (short: ImageName, folder: string): Promise<void> => {
   const image: Image = images[short]
+  if (image.bare !== undefined) {
+    for (const [path, contents] of Object.entries(await filesOf(image)))
+      await writeFile(join(folder, path), contents, { mode: 0o755 })
+    await writeFile(
+      join(folder, "Dockerfile"),
+      `FROM scratch\nCOPY server /server\nUSER 65532\nENTRYPOINT ["/server"]\n`,
+    )
+    await run("docker", ["build", "--quiet", "--tag", image.name, folder], 900_000)
+    return
+  }
   const target = { gateway: "gateway", notes: "example-notes", dice: "example-dice" }[short as string]
   if (target !== undefined) {
     await run("docker", ["build", "--quiet", "--target", target, "--tag", image.name, root], 900_000)
@@ -185,6 +231,7 @@ export const ensureImages = async (shorts: readonly ImageName[], cluster: FoundC
   if (cluster.origin === "given") return
   if (cluster.origin === "kind") return loadKind(shorts)
   if (shorts.includes("gateway")) await run(process.execPath, ["build.config.ts", "executable"])
+  if (shorts.includes("gateway")) await run(process.execPath, ["build.config.ts", "libraries"])
   await loadBuilt(shorts, cluster)
 }
 

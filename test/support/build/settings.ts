@@ -5,6 +5,7 @@ import type { Settings } from "../../../src/operator/snapshot.ts"
 export const someSettings = (more: Partial<Settings> = {}): Settings => ({
   ...configSchema.parse({}).kubernetes,
   embedded: false,
+  bridge: undefined,
   podTemplates: new Set(),
   template: (pod) => pod,
   pluginFaults: () => [],

@@ -86,6 +86,16 @@ const describeObjects = (bench: Bench): void => {
     expect((await bench.cluster.get(mcpTargetKind, refOf(given)))?.spec.args).toEqual(["a"])
   })
 
+  test("a dry run answers with the object as it would be, and creates nothing", async () => {
+    const ref = bench.fresh()
+    const shown = await bench.cluster.create(mcpTargetKind, targetOf(ref), { dryRun: true })
+    expect(shown.spec).toMatchObject({ statefulness: "stateful", isolationBoundary: "per_user" })
+    expect(await bench.cluster.get(mcpTargetKind, ref)).toBeUndefined()
+    await bench.cluster.create(mcpTargetKind, targetOf(ref))
+    const again = bench.cluster.create(mcpTargetKind, targetOf(ref), { dryRun: true })
+    await expect(again).rejects.toMatchObject({ code: "ApiAlreadyExists" })
+  })
+
   test("defaults are filled in, unknown fields and an early status are dropped", async () => {
     const given = { ...targetOf(bench.fresh(), { colour: "red" }), status: { instances: 7 } }
     const made = await bench.cluster.create(mcpTargetKind, given)

@@ -5,10 +5,12 @@ import type { Pod } from "../../../src/api/kinds/pod.ts"
 import { podName } from "../../../src/api/names.ts"
 import { checks, decide, decideTrouble, firstVerdict, toSnapshot } from "../../../src/operator/decide.ts"
 import type { Refusal, Snapshot } from "../../../src/operator/snapshot.ts"
+import { aStdioInstance, aStdioPod, aSupply } from "../../support/build/bridge.ts"
 import { aCondition, anInstance } from "../../support/build/instance.ts"
 import { birth, msAfter, stampAfter } from "../../support/build/metadata.ts"
-import { aPod, crashedStatus, readyStatus, startingStatus } from "../../support/build/pod.ts"
+import { aPod, crashedStatus, readyStatus, startingStatus, waitingStatus } from "../../support/build/pod.ts"
 import { aService } from "../../support/build/service.ts"
+import { someSettings } from "../../support/build/settings.ts"
 import {
   aReadyInstance,
   aReadySnapshot,
@@ -297,6 +299,16 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     "a lost Pod is replaced",
     aReadySnapshot(minute, { pod: aPod({ of: ready, status: { phase: "Failed", reason: "Evicted" } }) }),
     "lostPod",
+    ["deletePod"],
+  ],
+  [
+    "a Pod that could not mount the bridge is replaced if the next one gets it in another way",
+    aSnapshot({
+      instance: aStdioInstance,
+      settings: someSettings({ bridge: aSupply({ kind: "Copy", image: "bridge:1" }) }),
+      pod: aStdioPod(waitingStatus("CreateContainerError", "failed to mkdir for mount")),
+    }),
+    "bridgeMissing",
     ["deletePod"],
   ],
   [

@@ -1,0 +1,173 @@
+/**
+ * How the bridge gets to stdio servers on a cluster: what is configured, and what the cluster turned out to serve. The
+ * ConfigMap with the bridge's file is kept here.
+ */
+
+import { type ConfigMap, configMapKind } from "../api/kinds/kubernetes.ts"
+import type { Pod } from "../api/kinds/pod.ts"
+import { podKind } from "../api/kinds/pod.ts"
+import { digest } from "../api/names.ts"
+import type { Config } from "../config/schema.ts"
+import { hasCode } from "../errors.ts"
+import type { ClockPort } from "../ports/clock.ts"
+import type { ClusterPort } from "../ports/cluster.ts"
+import type { Logger } from "../ports/telemetry.ts"
+import { bridgeFile, bridgeName } from "./desired/bridge.ts"
+import type { BridgeSupply } from "./desired/bridge-delivery.ts"
+import { bridgeParts } from "./desired/bridge-parts.ts"
+
+/** The supply of the embedded cluster, whose processes run this machine's own bridge. */
+export const localBridge = (command: readonly string[]): BridgeSupply => ({
+  deliveryFor: () => ({ kind: "Local", command }),
+  pullSecrets: [],
+  shareProcesses: false,
+  repair: async () => {},
+})
+
+/** What the supply of a cluster needs. */
+type SupplyDeps = {
+  readonly cluster: ClusterPort
+  readonly clock: ClockPort
+  readonly log: Logger
+  /** Namespace of the instances. */
+  readonly namespace: string
+  readonly config: Config["kubernetes"]["bridge"]
+  /** The text of the bridge's file; undefined = this program has none. */
+  readonly program: string | undefined
+}
+
+/** How long image volumes are not used after a Pod did not get one, milliseconds. */
+const withoutVolumesMs = 3_600_000
+
+/** How long the first questions to the API server may take, milliseconds. */
+const openMs = 10_000
+
+/** Name of the ConfigMap with this program: another program has another name, so that no running Pod changes. */
+export const bridgeConfigMapName = (program: string): string => `${bridgeName}-${digest(10, program)}`
+
+const configMapOf = (program: string, namespace: string): ConfigMap => ({
+  apiVersion: configMapKind.apiVersion,
+  kind: configMapKind.kind,
+  metadata: {
+    name: bridgeConfigMapName(program),
+    namespace,
+    labels: { "app.kubernetes.io/part-of": "reflow-gateway", "app.kubernetes.io/component": "bridge" },
+  },
+  immutable: true,
+  data: { [bridgeFile]: program },
+})
+
+/**
+ * Creates the ConfigMap with the bridge's file. True if it is there with exactly this content; an object of the same
+ * name with other content is not used. Rejects with the cluster's error.
+ */
+const ensureProgram = async ({ cluster, namespace }: SupplyDeps, program: string, signal: AbortSignal) => {
+  const object = configMapOf(program, namespace)
+  const { name } = object.metadata
+  const isSame = (found: ConfigMap | undefined) => found?.data?.[bridgeFile] === program
+  if (isSame(await cluster.get(configMapKind, { namespace, name }, { signal }))) return true
+  try {
+    return isSame(await cluster.create(configMapKind, object, { signal }))
+  } catch (error) {
+    if (!hasCode(error, "ApiAlreadyExists")) throw error
+    return isSame(await cluster.get(configMapKind, { namespace, name }, { signal }))
+  }
+}
+
+/** A Pod that is only tried, never created: does the API server keep its image volume? */
+const trialPod = (image: string, namespace: string): Pod => {
+  const parts = bridgeParts({ kind: "ImageVolume", image })
+  return {
+    apiVersion: podKind.apiVersion,
+    kind: podKind.kind,
+    metadata: { name: `${bridgeName}-trial`, namespace },
+    spec: {
+      automountServiceAccountToken: false,
+      containers: [
+        {
+          name: "trial",
+          image,
+          resources: { requests: { cpu: "1m", memory: "1Mi" }, limits: { cpu: "1m", memory: "1Mi" } },
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            capabilities: { drop: ["ALL"] },
+            readOnlyRootFilesystem: true,
+          },
+          ...(parts === undefined ? {} : { volumeMounts: [parts.mount] }),
+        },
+      ],
+      securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: "RuntimeDefault" } },
+      volumes: parts === undefined ? [] : [parts.volume],
+    },
+  }
+}
+
+/**
+ * True if the API server serves image volumes: without the feature it drops the volume's source without a word, or
+ * refuses the Pod. Rejects with the cluster's other errors.
+ */
+const servesImageVolumes = async ({ cluster, namespace, config }: SupplyDeps, signal: AbortSignal) => {
+  try {
+    const answer = await cluster.create(podKind, trialPod(config.image, namespace), { signal, dryRun: true })
+    return answer.spec.volumes?.some(({ name, image }) => name === bridgeName && image !== undefined) === true
+  } catch (error) {
+    if (hasCode(error, "ApiInvalid")) return false
+    throw error
+  }
+}
+
+/** The supply of a cluster; call {@link ClusterBridge.open} before the first Pod is made. */
+export type ClusterBridge = BridgeSupply & {
+  /** Creates the ConfigMap and finds out what the cluster serves. Never rejects: what failed is tried again later. */
+  open(signal: AbortSignal): Promise<void>
+}
+
+/** Creates the supply of a cluster. */
+export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
+  const { config, clock, log, program } = deps
+  const name = program === undefined ? undefined : bridgeConfigMapName(program)
+  let hasConfigMap = false
+  /** What the API server said; image volumes are tried while it has said nothing. */
+  let servesVolumes = true
+  let copyUntil = Number.NEGATIVE_INFINITY
+
+  const ensure = async (signal: AbortSignal): Promise<void> => {
+    if (program === undefined) return
+    try {
+      hasConfigMap = await ensureProgram(deps, program, signal)
+      if (!hasConfigMap) log.warn("a foreign ConfigMap has the name of the bridge's", { name })
+    } catch (error) {
+      if (!signal.aborted) log.warn("the ConfigMap of the bridge could not be created", { name, error })
+    }
+  }
+  const probe = async (signal: AbortSignal): Promise<void> => {
+    if (config.image === "" || config.delivery !== "auto") return
+    try {
+      servesVolumes = await servesImageVolumes(deps, signal)
+      if (!servesVolumes) log.info("image volumes are not served here: the bridge is copied into Pods")
+    } catch (error) {
+      if (!signal.aborted) log.warn("whether image volumes are served could not be found out", { error })
+    }
+  }
+  const takesVolumes = (): boolean => {
+    if (config.delivery !== "auto") return config.delivery === "image_volume"
+    return servesVolumes && clock.now() >= copyUntil
+  }
+  return {
+    open: async (signal) => {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(openMs)])
+      await Promise.all([ensure(limit), probe(limit)])
+    },
+    deliveryFor: ({ node }) => {
+      if (node !== undefined && name !== undefined && hasConfigMap) return { kind: "ConfigMap", name }
+      if (config.image === "") return undefined
+      return { kind: takesVolumes() ? "ImageVolume" : "Copy", image: config.image }
+    },
+    pullSecrets: config.image_pull_secrets,
+    shareProcesses: config.share_processes,
+    repair: async (kind) => {
+      if (kind === "ImageVolume") copyUntil = clock.now() + withoutVolumesMs
+      if (kind === "ConfigMap") await ensure(AbortSignal.timeout(openMs))
+    },
+  }
+}
