@@ -69,8 +69,15 @@ export const discovery = ({ capabilities, instructions, serverInfo }: Opening): 
   ...(serverInfo === undefined ? {} : { _meta: { "io.modelcontextprotocol/serverInfo": serverInfo } }),
 })
 
-/** Methods that a server of the legacy era cannot serve without a session of the client's own. */
-const sessionMethods: ReadonlySet<string> = new Set(["initialize", "subscriptions/listen", "logging/setLevel"])
+/** Methods that this era does not have, or that a server of the legacy era serves in no session that others use too. */
+const sessionMethods: ReadonlySet<string> = new Set([
+  "initialize",
+  "ping",
+  "logging/setLevel",
+  "resources/subscribe",
+  "resources/unsubscribe",
+  "subscriptions/listen",
+])
 
 const capabilitiesKey = "io.modelcontextprotocol/clientCapabilities"
 
@@ -94,7 +101,7 @@ const refusedVersion = (id: string, requested: string | undefined, supported: un
 /** What the bridge answers itself for a server of the legacy era; undefined = the request is sent. */
 const ownAnswer = (opening: Opening, id: string, method: string): string | undefined => {
   if (method === "server/discover") return resultText(id, discovery(opening))
-  if (sessionMethods.has(method)) return refusalText(id, -32601, "This server needs a session for that.")
+  if (sessionMethods.has(method)) return refusalText(id, -32601, "This method needs a session.")
   return undefined
 }
 
