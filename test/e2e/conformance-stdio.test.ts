@@ -4,7 +4,7 @@ import { type LeftOut, passesScenarios } from "../support/conformance/scenarios.
 import { eventsOf, legacyCall, openSession, type StreamEvent } from "../support/legacy.ts"
 import { type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
 
-const server = repositoryFile("test/fixtures/servers/conformance/stdio.mjs")
+const server = (name: string) => repositoryFile(`test/fixtures/servers/conformance/${name}.mjs`)
 
 const perSession: LeftOut = {
   "2025-11-25": {
@@ -26,12 +26,41 @@ const shared: LeftOut = {
   },
 }
 
+const rounds = [
+  "basic-elicitation",
+  "basic-sampling",
+  "basic-list-roots",
+  "request-state",
+  "multiple-input-requests",
+  "multi-round",
+  "missing-input-response",
+  "non-tool-request",
+  "result-type",
+  "tampered-state",
+  "capability-check",
+  "validate-input",
+]
+
+const older: LeftOut = {
+  ...perSession,
+  "2026-07-28": {
+    "server-stateless": "a server of the older era has no subscriptions, and no error for what its client cannot do",
+    ...Object.fromEntries(
+      rounds.map((name) => [`input-required-result-${name}`, "a server of the older era does not ask by rounds"]),
+    ),
+  },
+}
+
 /** Runs all scenarios through a gateway; returns the URL and a token of a user, for more tests. */
-const passesThrough = (stdio: object, leftOut: LeftOut): (() => { readonly url: string; readonly token: string }) => {
+const passesThrough = (
+  name: string,
+  stdio: object,
+  leftOut: LeftOut,
+): (() => { readonly url: string; readonly token: string }) => {
   let reflow: Reflow | undefined
   const place = { url: "", token: "" }
   passesScenarios(async () => {
-    reflow = await startReflow({ targets: target("conformance", ["node", server], { stdio }) })
+    reflow = await startReflow({ targets: target("conformance", ["node", server(name)], { stdio }) })
     place.url = `${reflow.url}/mcp/conformance`
     place.token = await reflow.token("alice")
     return { ...place, close: reflow.stop }
@@ -50,7 +79,7 @@ const readUntil = async (response: Response, isLast: (event: StreamEvent) => boo
 }
 
 describe("a stdio server with a process for each session", () => {
-  const place = passesThrough({}, perSession)
+  const place = passesThrough("stdio", {}, perSession)
 
   test("tells a client that lost its connection during a call what it missed, and the rest, each event once", async () => {
     const session = await openSession(place().url, place().token)
@@ -74,5 +103,9 @@ describe("a stdio server with a process for each session", () => {
 })
 
 describe("a stdio server with one process for all sessions", () => {
-  passesThrough({ processes: "shared" }, shared)
+  passesThrough("stdio", { processes: "shared" }, shared)
+})
+
+describe("a stdio server of the older era", () => {
+  passesThrough("stdio-legacy", {}, older)
 })
