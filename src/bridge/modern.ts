@@ -217,7 +217,7 @@ export class ModernSide {
   /** A log message goes to the newest call that asked for some; all other messages name their subscription. */
   #hear({ method, text }: ServerMessage): void {
     if (method !== "notifications/message" || !this.#options.singleUser) return
-    const call = [...this.#common.peer.calls].findLast(({ wantsLog }) => wantsLog)
+    const call = this.#common.peer.calls.findLast(({ wantsLog }) => wantsLog)
     call?.sink.note(text)
   }
 }

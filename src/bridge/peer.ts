@@ -2,6 +2,7 @@ import { isAscii } from "node:buffer"
 import { AppError } from "../errors.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { type Envelope, onOneLine, readEnvelope, type Span, sourceOf, stringOf, withValues } from "./envelope.ts"
+import { InOrder } from "./in-order.ts"
 import type { Child } from "./process/child.ts"
 
 /** A message of the server with its places. Its text is one line of valid JSON. */
@@ -87,7 +88,7 @@ const ownText = (text: string): string => Buffer.from(text).toString()
 export class Peer {
   readonly child: Child
   readonly #handlers: PeerHandlers
-  readonly #calls = new Map<number, Call>()
+  readonly #calls = new InOrder<Call>()
   #number = 0
   #isOver = false
 
@@ -100,8 +101,8 @@ export class Peer {
   }
 
   /** The calls without an answer, the oldest first. */
-  get calls(): Iterable<Call> {
-    return this.#calls.values()
+  get calls(): readonly Call[] {
+    return this.#calls.all()
   }
 
   /** How many calls have no answer. */
@@ -137,7 +138,7 @@ export class Peer {
       wantsLog: envelope.logLevel !== undefined,
       sink,
     }
-    this.#calls.set(number, call)
+    this.#calls.add(call)
     const changes: [Span, string][] =
       askedToken === undefined
         ? [[id, own]]
@@ -151,7 +152,7 @@ export class Peer {
 
   /** Forgets a call: a late answer is dropped. False if it was over. */
   forget(call: Call): boolean {
-    return this.#calls.delete(call.number)
+    return this.#calls.remove(call)
   }
 
   /** Tells the server that nobody waits for a call any more, and forgets it. */
@@ -163,9 +164,7 @@ export class Peer {
 
   /** Forgets all calls, and returns them. */
   takeAll(): readonly Call[] {
-    const calls = [...this.#calls.values()]
-    this.#calls.clear()
-    return calls
+    return this.#calls.takeAll()
   }
 
   /** Takes a line of the child's stdout; undefined for one that was too long. */
@@ -183,7 +182,7 @@ export class Peer {
     const call = this.#of(text, envelope.id)
     // of a call that was cancelled, or an error without an id
     if (call === undefined || envelope.id === undefined) return
-    this.#calls.delete(call.number)
+    this.#calls.remove(call)
     const changes: [Span, string][] = [[envelope.id, call.idText]]
     if (this.#of(text, envelope.subscriptionId) === call && envelope.subscriptionId !== undefined)
       changes.push([envelope.subscriptionId, call.idText])
@@ -192,7 +191,7 @@ export class Peer {
 
   #of(text: string, span: Span | undefined): Call | undefined {
     const number = numberIn(text, span)
-    return number === undefined ? undefined : this.#calls.get(number)
+    return number === undefined ? undefined : this.#calls.find((call) => call.number === number)
   }
 
   /** A notification: to the call that it names, else to the handler. One that names a call which is over is dropped. */
@@ -208,7 +207,7 @@ export class Peer {
       call?.sink.note(withValues(text, [[subscriptionId, call.idText]]))
     } else if (method === "notifications/cancelled" && numberIn(text, requestId) !== undefined) {
       const call = this.#of(text, requestId)
-      if (call !== undefined && this.#calls.delete(call.number)) call.sink.over()
+      if (call !== undefined && this.#calls.remove(call)) call.sink.over()
     } else this.#handlers.notification(message)
   }
 }

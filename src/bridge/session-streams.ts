@@ -1,5 +1,6 @@
 import { EventStream, holdWhileFull, type Waiting } from "./event-stream.ts"
 import type { Connection } from "./http/connection.ts"
+import { InOrder } from "./in-order.ts"
 import type { ServerMessage } from "./peer.ts"
 import { Reply } from "./reply.ts"
 import { createRing, readEventId } from "./ring.ts"
@@ -30,7 +31,7 @@ export class SessionStreams {
   /** Streams that are not done, by number. */
   readonly #streams = new Map<number, EventStream>()
   /** Replies with open calls, the oldest first. */
-  readonly #replies = new Set<Reply>()
+  readonly #replies = new InOrder<Reply>()
   readonly #get: EventStream
   #numbers = ofGet
   /** The protocol version of the session; empty until the server has named it. */
@@ -58,7 +59,7 @@ export class SessionStreams {
         if (this.#deps.child !== undefined) holdWhileFull(this.#deps.child, connection)
       },
       done: () => {
-        this.#replies.delete(reply)
+        this.#replies.remove(reply)
         this.#deps.used()
       },
     })
@@ -80,7 +81,7 @@ export class SessionStreams {
 
   /** Sends a message of the server that names no call to the stream where its client most probably expects it. */
   send({ text, method }: ServerMessage): void {
-    const reachable = isOfNoCall(method) ? [] : [...this.#replies].filter(({ isReachable }) => isReachable)
+    const reachable = isOfNoCall(method) ? [] : this.#replies.all().filter(({ isReachable }) => isReachable)
     const newest = reachable.at(-1)
     // the stream of GET keeps what it is sent until a client connects
     if (newest === undefined || (reachable.length > 1 && this.#get.isAttached)) this.#get.send(text)

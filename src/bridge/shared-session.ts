@@ -4,6 +4,7 @@ import { newestLegacy } from "../mcp/versions.ts"
 import type { CommonChild, Opening } from "./common-child.ts"
 import { readEnvelope, sourceOf } from "./envelope.ts"
 import type { Connection } from "./http/connection.ts"
+import { InOrder } from "./in-order.ts"
 import type { Incoming } from "./incoming.ts"
 import type { Call, ServerMessage } from "./peer.ts"
 import type { Reply } from "./reply.ts"
@@ -64,7 +65,7 @@ export class SharedSession implements Session {
   readonly #common: CommonChild
   readonly #subscriptions: Subscriptions
   readonly #streams: SessionStreams
-  readonly #calls = new Set<Call>()
+  readonly #calls = new InOrder<Call>()
   readonly #over: () => void
   readonly #listener = (message: ServerMessage): void => this.#hear(message)
   #lastUse = performance.now()
@@ -109,7 +110,7 @@ export class SharedSession implements Session {
       if (each.message.kind === "request" && reply !== undefined) this.#call(each, reply)
       // answers, and other notifications of one client, mean nothing to a server that others use too
       else if (each.message.kind === "notification" && each.message.method === "notifications/cancelled")
-        passCancel(this.#common.peer, cancelledCall(this.#calls, each), each)
+        passCancel(this.#common.peer, cancelledCall(this.#calls.all(), each), each)
     }
     if (reply === undefined) connection.empty(202)
   }
@@ -127,7 +128,7 @@ export class SharedSession implements Session {
     const { peer, listeners } = this.#common
     listeners.delete(this.#listener)
     for (const uri of this.#subscriptions.leave(this)) this.#tell("resources/unsubscribe", uri)
-    for (const call of this.#calls) {
+    for (const call of this.#calls.all()) {
       peer.cancel(call, "the session has ended")
       call.sink.over()
     }
@@ -147,11 +148,11 @@ export class SharedSession implements Session {
     const call: Call = this.#common.peer.call(text, envelope, {
       note: sink.note,
       answer: (answer) => {
-        this.#calls.delete(call)
+        this.#calls.remove(call)
         sink.answer(answer)
       },
       over: () => {
-        this.#calls.delete(call)
+        this.#calls.remove(call)
         sink.over()
       },
     })
