@@ -129,7 +129,11 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
     if (isUnused || options.processes === "shared")
       setTimeout(() => failed.resolve(exitCodeOf(death)), isUnused ? farewellMs : 0)
   })
-  if (options.processes === "shared") await sessions.share()
+  const closed = async (error: unknown): Promise<never> => {
+    await processes.close()
+    throw error
+  }
+  if (options.processes === "shared") await sessions.share().catch(closed)
   const server = createPort(
     createDoor({ sessions, path: options.path, report: (error) => log.note(`fault: ${String(error.cause)}`) }),
   )
@@ -138,10 +142,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
     sockets.add(socket)
     socket.once("close", () => sockets.delete(socket))
   })
-  await listen(server, options).catch(async (error: unknown) => {
-    await processes.close()
-    throw error
-  })
+  await listen(server, options).catch(closed)
   const sweep = setInterval(() => sessions.sweep(), sweepMs(idleMs))
   // the address of a TCP server that listens is an object
   const { port } = server.address() as AddressInfo

@@ -1,4 +1,4 @@
-import { AppError } from "../errors.ts"
+import { AppError, isAppError } from "../errors.ts"
 import { type CommonChild, type CommonDeps, openLegacy, openModern } from "./common-child.ts"
 import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
@@ -110,12 +110,18 @@ export class Sessions {
     const { processes, limits, singleUser, discoverMs } = this.#deps
     const options = { silenceMs: limits.silenceMs, listMs: discoverMs, singleUser }
     if (this.#era !== "legacy") {
-      const common = await openModern(this.#deps)
+      const common = await openModern(this.#deps).catch((error: unknown) => this.#withoutSpare(error))
       this.#era = common === undefined ? "legacy" : "modern"
       if (common !== undefined) return this.#held(new ModernSide(common, false, options))
     }
     if (this.#shared !== undefined) return new ModernSide(this.#shared, true, options)
     return this.#held(new ModernSide(await openLegacy({ ...this.#deps, processes }), true, options))
+  }
+
+  /** Without a place for a child that could be asked, the shared one serves; it has been opened in the legacy era. */
+  #withoutSpare(error: unknown): undefined {
+    if (this.#shared === undefined || !isAppError(error) || error.code !== "ProcessesExhausted") throw error
+    return undefined
   }
 
   #held(side: ModernSide): ModernSide {
