@@ -123,6 +123,16 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
 }
 
 /**
+ * Where a session is after its server did not know it any more. A stdio server that runs on gets the session again on the
+ * same incarnation, since only the process of the session has ended.
+ */
+const findAfterEnd = async (deps: ExchangeDeps, before: Placed, session: OpenSession): Promise<Placed> => {
+  const placed = await deps.findServer(before)
+  if (before.target.spec.stdio === undefined || !isSameIncarnation(session, placed.placement)) return placed
+  return { ...placed, upstreamSession: await deps.reopener.reopen(session, placed.placement, before) }
+}
+
+/**
  * After a doubtful answer: sends the request once more if the session turns out to be over in its server, to the next
  * incarnation or with a session that is opened again.
  */
@@ -132,8 +142,8 @@ const settleSession = async (deps: ExchangeDeps, sent: Sent, session: OpenSessio
   sent.answer.abort()
   if (verdict === "ended") throw sessionGone()
   deps.reopener.forget(session)
-  const placed = await deps.findServer(sent.placed)
-  if (isSameIncarnation(session, placed.placement)) {
+  const placed = await findAfterEnd(deps, sent.placed, session)
+  if (isSameIncarnation(session, placed.placement) && placed.upstreamSession === session.upstreamId) {
     throw new AppError("InstanceStarting", {
       detail: "This replica does not know the session's server yet.",
       retryAfterSeconds: 1,

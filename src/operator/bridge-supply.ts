@@ -6,7 +6,7 @@
 import { type ConfigMap, configMapKind } from "../api/kinds/kubernetes.ts"
 import type { Pod } from "../api/kinds/pod.ts"
 import { podKind } from "../api/kinds/pod.ts"
-import { digest } from "../api/names.ts"
+import { digest, labels, recommendedLabels } from "../api/names.ts"
 import type { Config } from "../config/schema.ts"
 import { hasCode } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
@@ -21,6 +21,7 @@ export const localBridge = (command: readonly string[]): BridgeSupply => ({
   deliveryFor: () => ({ kind: "Local", command }),
   pullSecrets: [],
   shareProcesses: false,
+  keep: async () => {},
   repair: async () => {},
 })
 
@@ -74,13 +75,16 @@ const ensureProgram = async ({ cluster, namespace }: SupplyDeps, program: string
   }
 }
 
+/** Name of the Pod that is only tried. */
+const trial = `${bridgeName}-trial`
+
 /** A Pod that is only tried, never created: does the API server keep its image volume? */
 const trialPod = (image: string, namespace: string): Pod => {
   const parts = bridgeParts({ kind: "ImageVolume", image })
   return {
     apiVersion: podKind.apiVersion,
     kind: podKind.kind,
-    metadata: { name: `${bridgeName}-trial`, namespace },
+    metadata: { name: trial, namespace, labels: { ...recommendedLabels(trial), [labels.target]: trial } },
     spec: {
       automountServiceAccountToken: false,
       containers: [
@@ -163,6 +167,7 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
       if (config.image === "") return undefined
       return { kind: takesVolumes() ? "ImageVolume" : "Copy", image: config.image }
     },
+    keep: (signal) => ensure(AbortSignal.any([signal, AbortSignal.timeout(openMs)])),
     pullSecrets: config.image_pull_secrets,
     shareProcesses: config.share_processes,
     repair: async (kind) => {

@@ -164,7 +164,10 @@ const subscribeAll = (core: Core, queues: Queues): (() => void) => {
 const startPeriodic = (core: Core, { instances, log, metrics }: Queues, signal: AbortSignal): Promise<void> => {
   const { cluster, clock, settings, at } = core
   const sweepDeps = { cluster, namespace: settings.namespace, ...at, log, onSwept: metrics.swept }
-  const sweepOnce = () => sweep(sweepDeps, signal)
+  const sweepOnce = async (): Promise<void> => {
+    await settings.bridge?.keep(signal)
+    await sweep(sweepDeps, signal)
+  }
   const reconcileAll = (): void => {
     for (const { metadata } of at.instances.items()) instances.add(metadata.name)
   }

@@ -109,7 +109,7 @@ const upstreamSessionOf = async (
   session: OpenSession,
   found: Placement,
 ): Promise<string | undefined> => {
-  if (isSameIncarnation(session, found)) return session.upstreamId
+  if (isSameIncarnation(session, found) && !reopener.isOpen(session, found)) return session.upstreamId
   // count the opening as a call, so that a drain does not end before the call that follows
   const end = placement.beginCall(found)
   try {
@@ -144,7 +144,10 @@ const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, 
 const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | Promise<Placed> => {
   const { session } = input
   if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
-  if (isSameIncarnation(session, found)) return { ...input, placement: found, upstreamSession: session.upstreamId }
+  // a stdio server ends sessions while it runs: one of them may have been opened again on the same incarnation
+  const mayBeAnother = input.target.spec.stdio !== undefined && deps.reopener.isOpen(session, found)
+  if (isSameIncarnation(session, found) && !mayBeAnother)
+    return { ...input, placement: found, upstreamSession: session.upstreamId }
   return placeSession(deps, input, session, found)
 }
 

@@ -17,6 +17,8 @@ export type BridgeSupply = {
   readonly pullSecrets: readonly string[]
   /** True: the containers of the Pod share their processes, so that orphans of the server are reaped. */
   readonly shareProcesses: boolean
+  /** Creates the ConfigMap with the bridge again if somebody deleted it. Never rejects. */
+  keep(signal: AbortSignal): Promise<void>
   /** A Pod got no bridge: image volumes are not used for an hour, and a missing ConfigMap is created again. */
   repair(kind: string): Promise<void>
 }

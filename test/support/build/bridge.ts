@@ -12,6 +12,7 @@ export const aSupply = (delivery: BridgeDelivery | undefined, more: Partial<Brid
   deliveryFor: () => delivery,
   pullSecrets: [],
   shareProcesses: true,
+  keep: async () => {},
   repair: async () => {},
   ...more,
 })
