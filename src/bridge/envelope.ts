@@ -24,31 +24,45 @@ export type Envelope = {
   logLevel?: Span
 }
 
-type Level = Readonly<Record<string, keyof Envelope>>
+type Places = Readonly<Record<string, keyof Envelope>>
+
+/** The keys that are read at one level of a message, and the same keys in lower case. */
+type Level = { readonly places: Places; readonly folded: ReadonlyMap<string, string> }
+
+const level = (places: Places): Level => ({
+  places,
+  folded: new Map(Object.keys(places).map((name) => [name.toLowerCase(), name])),
+})
 
 const subscriptionKey = "io.modelcontextprotocol/subscriptionId"
 
-const messageKeys: Level = { jsonrpc: "jsonrpc", id: "id", method: "method", result: "result", error: "error" }
-const paramsKeys: Level = { progressToken: "reportedToken", requestId: "requestId" }
-const metaKeys: Level = {
+const messageKeys = level({ jsonrpc: "jsonrpc", id: "id", method: "method", result: "result", error: "error" })
+const paramsKeys = level({ progressToken: "reportedToken", requestId: "requestId" })
+const metaKeys = level({
   progressToken: "askedToken",
   [subscriptionKey]: "subscriptionId",
   "io.modelcontextprotocol/logLevel": "logLevel",
-}
-const nothing: Level = {}
+})
+const nothing = level({})
+
+/** Keys of printable ASCII, as nearly all are: some parser takes one for another only if their case alone differs. */
+const isPlain = /^[!-~]*$/
+
+/** The name that some parser may take this key for. */
+const nameFor = ({ places, folded }: Level, key: string): string | undefined =>
+  isPlain.test(key) ? folded.get(key.toLowerCase()) : Object.keys(places).find((name) => mayMean(key, name))
 
 /** The place of a key at this level. `strict`: throws InvalidRequest for a repeated key, or one spelled differently. */
-const placeOf = (level: Level, key: string, found: Envelope, strict: boolean): keyof Envelope | undefined => {
-  const place = Object.hasOwn(level, key) ? level[key] : undefined
+const placeOf = (at: Level, key: string, found: Envelope, strict: boolean): keyof Envelope | undefined => {
+  const place = Object.hasOwn(at.places, key) ? at.places[key] : undefined
   if (!strict) return place
   if (place !== undefined && found[place] !== undefined)
     throw new AppError("InvalidRequest", { detail: `The key '${key}' is there twice.` })
-  if (place === undefined)
-    for (const name of Object.keys(level))
-      if (mayMean(key, name))
-        throw new AppError("InvalidRequest", {
-          detail: `Write the key '${name}' plainly: some parsers take another spelling for it.`,
-        })
+  const name = place === undefined ? nameFor(at, key) : undefined
+  if (name !== undefined)
+    throw new AppError("InvalidRequest", {
+      detail: `Write the key '${name}' plainly: some parsers take another spelling for it.`,
+    })
   return place
 }
 
@@ -56,12 +70,12 @@ const placeOf = (level: Level, key: string, found: Envelope, strict: boolean): k
 const readLevel = (
   cursor: Cursor,
   found: Envelope,
-  level: Level,
+  at: Level,
   strict: boolean,
   inner: Readonly<Record<string, () => void>>,
 ): void =>
   eachMember(cursor, (key) => {
-    const place = placeOf(level, key, found, strict)
+    const place = placeOf(at, key, found, strict)
     const isObject = peek(cursor) === openBrace
     const from = cursor.at
     const read = isObject && Object.hasOwn(inner, key) ? inner[key] : undefined

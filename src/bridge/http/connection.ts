@@ -53,46 +53,72 @@ const createTaken = (response: ServerResponse): Connection["onTaken"] => {
 }
 
 /** Wraps Node's response. Writing after the client has gone away does nothing. */
-export const createConnection = (response: ServerResponse): Connection => {
-  const json: Connection["json"] = (status, text, headers) => {
-    if (response.headersSent) return
-    const body = Buffer.from(text)
-    response.writeHead(status, { "content-type": "application/json", "content-length": body.length, ...headers })
-    response.end(body)
+export const createConnection = (response: ServerResponse): Connection => new OverHttp(response)
+
+/** A class, because a lone answer needs few of these functions: as closures each request made all of them. */
+class OverHttp implements Connection {
+  readonly #response: ServerResponse
+  #onTaken: Connection["onTaken"] | undefined
+
+  constructor(response: ServerResponse) {
+    this.#response = response
   }
-  return {
-    json,
-    empty: (status, headers) => {
-      if (response.headersSent) return
-      // 204 and 304 have no length
-      response.writeHead(status, status === 204 ? headers : { "content-length": 0, ...headers })
-      response.end()
-    },
-    openStream: (headers) => {
-      if (response.headersSent) return
-      response.writeHead(200, { ...streamHead, ...headers })
-      // the head alone would wait for the first event
-      response.write(comment)
-    },
-    event: (text, id) => {
-      if (response.writableEnded || response.destroyed) return
-      response.write(id === undefined ? `data: ${text}\n\n` : `id: ${id}\ndata: ${text}\n\n`)
-    },
-    end: () => void response.end(),
-    destroy: () => void response.destroy(),
-    get unsent() {
-      return response.writableLength
-    },
-    get isOver() {
-      return response.writableEnded || response.destroyed
-    },
-    get isGone() {
-      return response.destroyed && !response.writableEnded
-    },
-    onTaken: createTaken(response),
-    onGone: (call) =>
-      void response.once("close", () => {
-        if (!response.writableEnded) call()
-      }),
+
+  json(status: number, text: string, headers?: Readonly<Record<string, string>>): void {
+    const response = this.#response
+    if (response.headersSent) return
+    const length = Buffer.byteLength(text)
+    response.writeHead(status, { "content-type": "application/json", "content-length": length, ...headers })
+    // a text goes out in one piece with the head; one of ASCII needs no encoding
+    response.end(text, length === text.length ? "latin1" : "utf8")
+  }
+
+  empty(status: number, headers?: Readonly<Record<string, string>>): void {
+    if (this.#response.headersSent) return
+    // 204 and 304 have no length
+    this.#response.writeHead(status, status === 204 ? headers : { "content-length": 0, ...headers }).end()
+  }
+
+  openStream(headers?: Readonly<Record<string, string>>): void {
+    if (this.#response.headersSent) return
+    this.#response.writeHead(200, { ...streamHead, ...headers })
+    // the head alone would wait for the first event
+    this.#response.write(comment)
+  }
+
+  event(text: string, id?: string): void {
+    if (this.isOver) return
+    this.#response.write(id === undefined ? `data: ${text}\n\n` : `id: ${id}\ndata: ${text}\n\n`)
+  }
+
+  end(): void {
+    this.#response.end()
+  }
+
+  destroy(): void {
+    this.#response.destroy()
+  }
+
+  get unsent(): number {
+    return this.#response.writableLength
+  }
+
+  get isOver(): boolean {
+    return this.#response.writableEnded || this.#response.destroyed
+  }
+
+  get isGone(): boolean {
+    return this.#response.destroyed && !this.#response.writableEnded
+  }
+
+  onTaken(call: () => void): void {
+    this.#onTaken ??= createTaken(this.#response)
+    this.#onTaken(call)
+  }
+
+  onGone(call: () => void): void {
+    this.#response.once("close", () => {
+      if (!this.#response.writableEnded) call()
+    })
   }
 }
