@@ -42,6 +42,8 @@ export type BridgeOptions = {
   readonly evictMs?: number
   /** Gets the lines of the log. */
   readonly write: (text: string) => void
+  /** Its abort ends the processes, also those of a bridge that has not started yet. */
+  readonly signal?: AbortSignal
 }
 
 /** A running bridge. */
@@ -65,7 +67,7 @@ const farewellMs = 250
 const notFound = 127
 
 /** The exit code by which a container tells how its server ended. */
-const exitCodeOf = ({ code, signal }: Death): number =>
+export const exitCodeOf = ({ code, signal }: Death): number =>
   code ?? (signal === null ? notFound : 128 + constants.signals[signal])
 
 /** The variables that a server gets. With PORT many servers would speak HTTP instead. */
@@ -129,6 +131,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
     if (isUnused || options.processes === "shared")
       setTimeout(() => failed.resolve(exitCodeOf(death)), isUnused ? farewellMs : 0)
   })
+  options.signal?.addEventListener("abort", () => void processes.close())
   const closed = async (error: unknown): Promise<never> => {
     await processes.close()
     throw error

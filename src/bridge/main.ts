@@ -3,29 +3,32 @@
  * the memory of the whole program.
  */
 import { env } from "node:process"
-import { errorTable, toAppError } from "../errors.ts"
-import { type Bridge, startBridge } from "./bridge.ts"
+import { type AppError, errorTable, toAppError } from "../errors.ts"
+import { type Bridge, exitCodeOf, startBridge } from "./bridge.ts"
 import { bridgeHelp, parseBridge } from "./flags.ts"
 import { installBridge } from "./install.ts"
 
 const write = (text: string): void => void process.stderr.write(text)
 
-/** Resolves with SIGTERM, SIGINT or SIGHUP; a second one ends the process at once, and the kernel its children's pipes. */
-const firstSignal = (): Promise<number> =>
-  new Promise((resolve) => {
-    let seen = false
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"])
-      process.on(signal, () => {
-        if (seen) return
-        seen = true
-        resolve(0)
-      })
-  })
+/** Is aborted by the first SIGTERM, SIGINT or SIGHUP; further ones change nothing. */
+const firstSignal = (): AbortSignal => {
+  const stop = new AbortController()
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => stop.abort())
+  return stop.signal
+}
 
-const serve = async (bridge: Bridge, signal: Promise<number>): Promise<number> => {
-  const code = await Promise.race([signal, bridge.failed])
+const serve = async (bridge: Bridge, signal: AbortSignal): Promise<number> => {
+  const stopped = new Promise<number>((resolve) => signal.addEventListener("abort", () => resolve(0)))
+  const code = signal.aborted ? 0 : await Promise.race([stopped, bridge.failed])
   await bridge.close()
   return code
+}
+
+/** The exit code for a server that did not start. */
+const failureCode = ({ data }: AppError): number => {
+  const { exit_code: code, signal } = data ?? {}
+  if (typeof signal === "string") return exitCodeOf({ code: null, signal: signal as NodeJS.Signals })
+  return typeof code === "number" && code > 0 ? code : 1
 }
 
 /**
@@ -44,13 +47,13 @@ export const runBridge = async (argv: readonly string[]): Promise<number> => {
       installBridge(process.execPath, command.folder)
       return 0
     }
-    return await serve(await startBridge({ ...command.options, environment: env, write }), signal)
+    return await serve(await startBridge({ ...command.options, environment: env, write, signal }), signal)
   } catch (error) {
+    if (signal.aborted) return 0
     const known = toAppError(error)
     const cause = known.code === "Internal" && known.cause instanceof Error ? `\n${known.cause.stack}` : ""
     write(`reflow-bridge: ${known.code}: ${known.message} ${errorTable[known.code].help}${cause}\n`)
     if (known.code === "UsageInvalid") return 2
-    const code = known.data?.exit_code
-    return typeof code === "number" && code > 0 ? code : 1
+    return failureCode(known)
   }
 }

@@ -42,9 +42,15 @@ export class SessionStreams {
     this.#get = this.#create(ofGet)
   }
 
-  /** True while a client is connected to a stream, or waits for an answer. */
+  /**
+   * True while a client is connected to a stream, or waits for an answer. A call whose client has gone is no use: a
+   * server that never answers it would be kept for good.
+   */
   get isInUse(): boolean {
-    return this.#replies.size > 0 || [...this.#streams.values()].some(({ isAttached }) => isAttached)
+    return (
+      this.#replies.find(({ isReachable }) => isReachable) !== undefined ||
+      [...this.#streams.values()].some(({ isAttached }) => isAttached)
+    )
   }
 
   /** The reply to a POST with calls. */

@@ -73,6 +73,8 @@ export class OwnSession implements Session {
   readonly #over: () => void
   #lastUse = performance.now()
   #isOver = false
+  /** True until `initialize` is answered. */
+  #isOpening = true
 
   /** `over` is called once when the session ends, which its child may do some seconds later. */
   constructor(started: Started, limits: SessionLimits, over: () => void) {
@@ -90,7 +92,7 @@ export class OwnSession implements Session {
   }
 
   get idleSince(): number | undefined {
-    return this.#streams.isInUse || this.#peer.open > 0 ? undefined : this.#lastUse
+    return this.#streams.isInUse || this.#isOpening ? undefined : this.#lastUse
   }
 
   get #peer(): Peer {
@@ -113,6 +115,7 @@ export class OwnSession implements Session {
     }
     const answer = (answered: string): void => {
       clearTimeout(timer)
+      this.#isOpening = false
       const revision = revisionIn(answered)
       this.#streams.revision = revision ?? ""
       connection.json(200, answered, revision === undefined ? {} : sessionHeader(this.id))

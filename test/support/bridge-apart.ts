@@ -37,7 +37,12 @@ export const startApart = async (
     stdio: ["ignore", "inherit", "pipe", "ipc"],
   })
   onTestFinished(() => void child.kill("SIGKILL"))
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => log.push(...text.split("\n")))
+  let rest = ""
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (rest + text).split("\n")
+    rest = lines.pop() ?? ""
+    log.push(...lines)
+  })
   const next = () => new Promise<number>((resolve) => child.once("message", (value) => resolve(Number(value))))
   const port = await next()
   const pid = child.pid ?? 0
