@@ -165,6 +165,7 @@ const flagLines = Object.entries(flags).map(([name, flag]) => {
 export const helpText = `reflow runs an MCP gateway and the Kubernetes operator behind it.
 
   reflow --role ${roles.join("|")}   run a role; all: gateway and operator; dev: both, on an embedded cluster
+  reflow --role bridge -- COMMAND   serve a command that speaks stdin and stdout over HTTP; it has a --help of its own
 ${commandLines.join("\n")}
 
 ${flagLines.join("\n")}

@@ -142,7 +142,9 @@ test("the lines after it list and call tools as alice and as bob, each with a se
   expect(stdout).toContain("alic")
   expect(stdout).not.toContain("alice-secret")
   expect(stdout).toContain("Echo: hello")
-  expect(stdout).toMatch(/"restarted": ?1/)
+  const keys = [...stdout.matchAll(/API_KEY\W+(key-of-\w+)/g)].map(([, key]) => key)
+  expect(keys).toEqual(["key-of-alice", "key-of-bob"])
+  expect(stdout).toMatch(/"restarted": ?2/)
 })
 
 test("the three forms of the executable answer --help", async () => {

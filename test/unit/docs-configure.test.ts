@@ -19,10 +19,11 @@ const keysOf = (place: string): readonly (readonly [string, KeyNode])[] => {
   const node = keyAt(path)
   if (node === undefined) throw new Error(`no such place: ${place}`)
   if (node.shape !== "section") return [[place, node]]
+  const before = place.includes("[]") ? "" : `${place}.`
   return [...node.children].flatMap(([name, child]): (readonly [string, KeyNode])[] =>
     child.shape === "section"
-      ? [...child.children].map(([below, each]) => [`${name}.${below}`, each] as const)
-      : [[place.includes("[]") ? name : `${place}.${name}`, child]],
+      ? [...child.children].map(([below, each]) => [`${before}${name}.${below}`, each] as const)
+      : [[`${before}${name}`, child]],
   )
 }
 
