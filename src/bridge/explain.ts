@@ -11,16 +11,31 @@ const shortestSecret = 6
 /** Variables whose values are no secrets and occur in most messages. */
 const harmless: ReadonlySet<string> = new Set(["PATH", "HOME"])
 
-/** Base64 without the padding, which depends on what stands behind the value. */
-const base64Of = (value: string): string => Buffer.from(value).toString("base64").split("=", 1)[0] ?? ""
+/**
+ * The characters that a value always has in base64, in both alphabets: as it stands, and behind one or two other bytes
+ * of its group of three, as a password behind `user:`. Characters at its edges depend on what is around it.
+ */
+const base64Of = (value: string): readonly string[] =>
+  [0, 1, 2].flatMap((before) => {
+    const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(value)])
+    const text = bytes.toString("base64").slice(Math.ceil((before * 4) / 3), Math.floor((bytes.length * 4) / 3))
+    return [text, text.replaceAll("+", "-").replaceAll("/", "_")]
+  })
 
 /** How a value may be written in a log: as it is, escaped as JSON, in a URL, in base64. */
 const writingsOf = (value: string): readonly string[] => [
   value,
   JSON.stringify(value).slice(1, -1),
   encodeURIComponent(value.toWellFormed()),
-  base64Of(value),
+  ...base64Of(value),
 ]
+
+/** All beginnings of needles that a text has: most values are in no log, and are not looked for any further. */
+const beginningsIn = (text: string): ReadonlySet<string> => {
+  const beginnings = new Set<string>()
+  for (let at = 0; at + shortestSecret <= text.length; at++) beginnings.add(text.slice(at, at + shortestSecret))
+  return beginnings
+}
 
 /** Masks the values of environment variables in a text. */
 export type Mask = (text: string) => string
@@ -34,7 +49,12 @@ export const createMask = (environment: Readonly<Record<string, string | undefin
     .filter((value) => value.length >= shortestSecret)
   // the longest first, since a shorter value may be a part of it
   const needles = [...new Set(values.flatMap(writingsOf))].sort((a, b) => b.length - a.length)
-  return (text) => needles.reduce((masked, needle) => masked.replaceAll(needle, "***"), text)
+  return (text) => {
+    const beginnings = beginningsIn(text)
+    return needles
+      .filter((needle) => beginnings.has(needle.slice(0, shortestSecret)))
+      .reduce((masked, needle) => masked.replaceAll(needle, "***"), text)
+  }
 }
 
 /** What a death is called in a sentence. */

@@ -81,7 +81,7 @@ const pathOf = (text: string): string => {
 /** True if these arguments (without the program's name) ask for the role bridge. */
 export const isBridge = (argv: readonly string[]): boolean => {
   const own = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : argv.length)
-  return own.includes("--role=bridge") || own[own.indexOf("--role") + 1] === "bridge"
+  return own.some((flag, at) => flag === "--role=bridge" || (flag === "bridge" && own[at - 1] === "--role"))
 }
 
 /** Parses the arguments of the role bridge. Throws UsageInvalid. */

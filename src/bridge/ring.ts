@@ -7,8 +7,6 @@ export type Ring = {
   add(event: Kept): void
   /** The kept events of a stream after a position, in order. */
   after(stream: number, sequence: number): readonly Kept[]
-  /** True if events of this stream are kept. */
-  has(stream: number): boolean
 }
 
 /** Most events, and most characters of them together; the newest event is kept in any case. */
@@ -27,7 +25,6 @@ export const createRing = (): Ring => {
         characters -= events.shift()?.text.length ?? 0
     },
     after: (stream, sequence) => events.filter((each) => each.stream === stream && each.sequence > sequence),
-    has: (stream) => events.some((each) => each.stream === stream),
   }
 }
 
