@@ -182,10 +182,11 @@ export class Peer {
     const call = this.#of(text, envelope.id)
     // of a call that was cancelled, or an error without an id
     if (call === undefined || envelope.id === undefined) return
+    const { id, subscriptionId } = envelope
+    const changes: [Span, string][] = [[id, call.idText]]
+    if (subscriptionId !== undefined && this.#of(text, subscriptionId) === call)
+      changes.push([subscriptionId, call.idText])
     this.#calls.remove(call)
-    const changes: [Span, string][] = [[envelope.id, call.idText]]
-    if (this.#of(text, envelope.subscriptionId) === call && envelope.subscriptionId !== undefined)
-      changes.push([envelope.subscriptionId, call.idText])
     call.sink.answer(withValues(text, changes))
   }
 
