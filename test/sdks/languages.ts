@@ -43,11 +43,14 @@ type Recipe = {
   readonly install: (source: string, into: string) => Promise<unknown>
 }
 
+/** Virtual environments of Python, each with the packages of the list of its name. */
+const environments = ["v1", "v2", "stdio"]
+
 const installPython = async (source: string, into: string): Promise<void> => {
-  for (const name of ["v1", "v2"]) await must("python3", ["-m", "venv", join(into, name)])
+  for (const name of environments) await must("python3", ["-m", "venv", join(into, name)])
   const pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--retries", "2", "-r"]
   await Promise.all(
-    ["v1", "v2"].map((name) => must(join(into, name, "bin/python"), [...pip, join(source, `${name}.txt`)])),
+    environments.map((name) => must(join(into, name, "bin/python"), [...pip, join(source, `${name}.txt`)])),
   )
 }
 
