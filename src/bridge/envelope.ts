@@ -121,8 +121,16 @@ export const withValues = (text: string, changes: readonly (readonly [span: Span
   return out + text.slice(at)
 }
 
-/** JSON on one line: outside of strings, where JSON has no control characters, a line end is a blank. */
-export const onOneLine = (text: string): string => (/[\r\n]/.test(text) ? text.replaceAll(/[\r\n]/g, " ") : text)
+/**
+ * JSON on one line: outside of strings, where JSON has no control characters, a line end is a blank. Works on bytes:
+ * replacing 16 MiB of line ends in a string took 0.7 s.
+ */
+export const onOneLine = (text: string): string => {
+  if (!/[\r\n]/.test(text)) return text
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] === 10 || bytes[at] === 13) bytes[at] = 32
+  return bytes.toString()
+}
 
 /** Reads the elements of a batch as texts. The text must be a valid array. */
 export const elementsOf = (text: string): readonly string[] => {
