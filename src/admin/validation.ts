@@ -179,7 +179,7 @@ export const brokenRules = (rules: readonly Rule[], object: KubeObject, old?: Ku
     const [value, before] = [valueAt(object, path), valueAt(old, path)]
     if (rule.cel.includes("oldSelf") && before === undefined) return []
     if (value === undefined || rule.holds(value, before)) return []
-    const [, ...fields] = path
+    const [, ...fields] = rule.field === undefined ? path : [...path, rule.field]
     return [{ pointer: toPointer(fields.map(restName)), detail: rule.message }]
   })
 

@@ -108,6 +108,14 @@ const hasValue = (layer: Layer, path: readonly string[]): boolean => {
   return true
 }
 
+/** The part of a path that names a key: sections are merged, and what is below a key comes from one layer. */
+const keyOf = (path: Path): readonly string[] => {
+  const names = path.filter((part) => typeof part === "string")
+  let depth = 1
+  while (depth < names.length && keyAt(names.slice(0, depth))?.shape === "section") depth++
+  return names.slice(0, depth)
+}
+
 const mergeTrees = (lower: Tree, upper: Tree): Tree => {
   const merged: Record<string, unknown> = { ...lower }
   for (const [key, value] of Object.entries(upper)) {
@@ -127,7 +135,7 @@ export const mergeLayers = (layers: readonly Layer[]): Layer => {
     values: layers.reduce<Tree>((values, layer) => mergeTrees(values, layer.values), {}),
     problems: layers.flatMap((layer) => layer.problems),
     sourceOf: (path: Path) => {
-      const key = path.slice(0, 2).filter((part) => typeof part === "string")
+      const key = keyOf(path)
       return strongestFirst.find((layer) => hasValue(layer, key))?.sourceOf(path) ?? "default"
     },
   }

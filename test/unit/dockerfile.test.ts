@@ -63,7 +63,7 @@ test.each(shipped)("%s runs its program, without a shell, as a user that is not 
 })
 
 test("the image of the tests begins with the same programs", () => {
-  const packed = /const entrypoint = .+\n.+/.exec(read("test/kubernetes/support/images.ts"))?.[0] ?? ""
+  const packed = /const entrypoint = [\s\S]+?\n}/.exec(read("test/kubernetes/support/images.ts"))?.[0] ?? ""
   expect([...packed.matchAll(/"(\/usr\/[^"]+)"/g)].map(([, path]) => path)).toEqual([
     "/usr/local/bin/reflow",
     "/usr/local/bin/node",

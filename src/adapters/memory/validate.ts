@@ -151,7 +151,8 @@ const isTransition = (rule: Rule): boolean => rule.cel.includes("oldSelf")
 const checkRule = (rule: Rule, next: Raw, old: Raw | undefined): Problem[] => {
   const [self, oldSelf] = [valueAt(next, rule.path), valueAt(old, rule.path)]
   if (self === undefined || (isTransition(rule) && oldSelf === undefined)) return []
-  return rule.holds(self, oldSelf) ? [] : [{ path: rule.path, message: rule.message }]
+  const path = rule.field === undefined ? rule.path : `${rule.path}.${rule.field}`
+  return rule.holds(self, oldSelf) ? [] : [{ path, message: rule.message }]
 }
 
 /** A path as the API server writes it, e.g. `spec.env[0].name`. */

@@ -146,12 +146,14 @@ export const containerRules: readonly Rule[] = [
   quantitiesRule("spec.resources.limits"),
   {
     path: "spec",
+    field: "port",
     cel: "has(self.port) || has(self.stdio)",
     message: "port is required",
     holds: ({ port, stdio }: ContainerSpec) => port !== undefined || stdio !== undefined,
   },
   {
     path: "spec",
+    field: "command",
     cel: "!has(self.stdio) || (has(self.command) && size(self.command) > 0)",
     message:
       "command is required for stdio: Kubernetes cannot put the bridge before an entrypoint that it does not know",
@@ -159,6 +161,7 @@ export const containerRules: readonly Rule[] = [
   },
   {
     path: "spec",
+    field: "healthPath",
     cel: "!has(self.stdio) || !has(self.healthPath)",
     message: "healthPath cannot be used with stdio: the bridge's port is checked",
     holds: ({ stdio, healthPath }: ContainerSpec) => stdio === undefined || healthPath === undefined,

@@ -41,6 +41,8 @@ export type KubeObject = {
 export type Rule = {
   /** Dotted path from the root, e.g. `spec.idleTTL`; `""` is the root itself. An absent value is not checked. */
   readonly path: string
+  /** Name of the field below `path` that is at fault, e.g. `port`; absent = the value at `path` itself. */
+  readonly field?: string
   /** The rule in the Common Expression Language. */
   readonly cel: string
   /** The API server's message when the rule is broken. */

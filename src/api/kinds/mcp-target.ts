@@ -149,6 +149,7 @@ export const targetRules: readonly Rule[] = [
   ...containerRules,
   {
     path: "spec",
+    field: "stdio",
     cel: "!has(self.stdio) || self.isolationBoundary == 'per_user' || has(self.stdio.maxProcesses) || (has(self.stdio.processes) && self.stdio.processes == 'shared')",
     message: "stdio.maxProcesses is required unless isolationBoundary is per_user or stdio.processes is shared",
     holds: ({ stdio, isolationBoundary }: MCPTargetSpec) =>

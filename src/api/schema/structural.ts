@@ -160,7 +160,10 @@ const nodeAt = (root: StructuralSchema, path: string): StructuralSchema => {
 const addRule = (root: StructuralSchema, rule: Rule): void => {
   const node = nodeAt(root, rule.path)
   const before = (node["x-kubernetes-validations"] as unknown[] | undefined) ?? []
-  node["x-kubernetes-validations"] = [...before, { rule: rule.cel, message: rule.message }]
+  node["x-kubernetes-validations"] = [
+    ...before,
+    { rule: rule.cel, message: rule.message, ...(rule.field === undefined ? {} : { fieldPath: `.${rule.field}` }) },
+  ]
 }
 
 /**

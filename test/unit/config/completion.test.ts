@@ -140,8 +140,8 @@ describe("what is offered is understood:", () => {
       const command = parseCommand(["config", "--set", `${key}=${choice}`])
       if (command.kind !== "config") throw new Error("not config")
       const { values } = loadConfig({ settings: command.settings, environment: {} })
-      const [section = "", name = ""] = key.split(".")
-      expect(String((values as Record<string, Record<string, unknown>>)[section]?.[name])).toBe(choice)
+      const value = key.split(".").reduce<unknown>((below, name) => Object(below)[name], values)
+      expect(String(value)).toBe(choice)
     }
   })
 

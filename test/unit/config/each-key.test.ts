@@ -30,6 +30,10 @@ const samples: Readonly<Record<string, readonly [right: string, wrong: string | 
   "kubernetes.stream_ttl": ["7m", "never"],
   "kubernetes.evict_idle": ["false", "no"],
   "kubernetes.expose_subjects": ["false", "0"],
+  "kubernetes.bridge.image": ["registry.example/reflow:1", undefined],
+  "kubernetes.bridge.image_pull_secrets": ["[registry]", "7"],
+  "kubernetes.bridge.delivery": ["copy", "mail"],
+  "kubernetes.bridge.share_processes": ["false", "0"],
   "kubernetes.run_as_user": ["1000", "nobody"],
   "kubernetes.allow_in_pods": ["[hostPath]", "[everything]"],
   "kubernetes.pod_security": ["baseline", "none"],
@@ -57,13 +61,16 @@ const samples: Readonly<Record<string, readonly [right: string, wrong: string | 
   "dev.state_dir": ["/var/lib/reflow", undefined],
 }
 
-/** A file of two lines at most; the value stands in the last one. */
+/** A file with a line for each part of the key; the value stands in the last one. */
 const fileOf = (key: string, text: string): string => {
-  const [section = "", name] = key.split(".")
-  return name === undefined ? `${section}: ${text}\n` : `${section}:\n  ${name}: ${text}\n`
+  const names = key.split(".")
+  const lines = names.map(
+    (name, depth) => `${"  ".repeat(depth)}${name}:${depth === names.length - 1 ? ` ${text}` : ""}`,
+  )
+  return `${lines.join("\n")}\n`
 }
 const lineOf = (key: string): number => key.split(".").length
-const variableOf = (key: string): string => `REFLOW_${key.toUpperCase().replace(".", "__")}`
+const variableOf = (key: string): string => `REFLOW_${key.toUpperCase().replaceAll(".", "__")}`
 
 type Way = "file" | "environment" | "flag"
 /** Where a value stands that was given by each way, for people. */

@@ -25,18 +25,18 @@ test("reflow config prints every key with its value and its source", () => {
     ).toBe(true)
 })
 
+/** Each value that is not a map, with its path; an empty list sets nothing. */
+const leavesOf = (tree: unknown, path: readonly string[]): readonly (readonly [readonly string[], unknown])[] =>
+  typeof tree === "object" && tree !== null && !Array.isArray(tree)
+    ? Object.entries(tree).flatMap(([name, value]) => leavesOf(value, [...path, name]))
+    : [[path, tree]]
+
 test("what reflow config prints is a valid configuration that means the same", () => {
   const text = report("--set", "gateway.allowed_hosts=[a.example]", "--set", "kubernetes.run_as_user=")
   const again = parse(text) as Record<string, unknown>
   const settings = {
     file: undefined,
-    assignments: Object.entries(again).flatMap(([section, keys]) =>
-      Object.entries(keys as object).map(([key, value]) => ({
-        path: Array.isArray(keys) ? [section] : [section, key],
-        text: JSON.stringify(value),
-        source: "again",
-      })),
-    ),
+    assignments: leavesOf(again, []).map(([path, value]) => ({ path, text: JSON.stringify(value), source: "again" })),
   }
   const { values } = loadConfig({ settings, environment: {} })
   expect(values).toEqual(again)
