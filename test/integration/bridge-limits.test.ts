@@ -62,7 +62,8 @@ test("the process of the modern era gives its place to a session when it is idle
 test("a child whose end is asked for after it has ended is waited for by nobody", async () => {
   const directory = join(mkdtempSync(join(tmpdir(), "bridge-")), "began")
   // the first one leaves its pipes to a process of another group, so that its end is seen before theirs
-  const script = `if mkdir ${directory} 2>/dev/null; then setsid sleep 2 & exit 0; fi; cat`
+  const holder = `setsid sh -c 'mkdir ${directory}.held; sleep 3' & while [ ! -d ${directory}.held ]; do :; done`
+  const script = `if mkdir ${directory} 2>/dev/null; then ${holder}; exit 0; fi; cat`
   const log = createBridgeLog(() => {})
   const command = ["/bin/sh", "-c", script]
   const processes = new Processes({ command, environment: {}, guarded: false, graceMs: 100, most: 1, idleMs: 0, log })
@@ -74,6 +75,14 @@ test("a child whose end is asked for after it has ended is waited for by nobody"
   await expect(processes.take(nobody)).rejects.toMatchObject({ code: "ProcessesExhausted" })
   await processes.close()
   expect(processes.alive).toBe(0)
+})
+
+test("a process of the modern era that ended by itself stands in the way of no session", async () => {
+  const bridge = await bridgeOf(scripted(), { maxProcesses: 2, evictMs: 0 })
+  await expect(modernText(bridge, "die", { code: 3 })).rejects.toThrow("exit code 3")
+  const sessions = [await open(bridge), await open(bridge), await open(bridge)]
+  expect((await sessions[0]?.post(legacyCall("pid")))?.status).toBe(404)
+  expect(bridge.count()).toMatchObject({ processes: 2, sessions: 2 })
 })
 
 test("of 1,001 open calls the last one is refused, and the others go on", async () => {

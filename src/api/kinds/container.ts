@@ -147,6 +147,7 @@ export const containerRules: readonly Rule[] = [
   {
     path: "spec",
     field: "port",
+    isMissing: true,
     cel: "has(self.port) || has(self.stdio)",
     message: "port is required",
     holds: ({ port, stdio }: ContainerSpec) => port !== undefined || stdio !== undefined,
@@ -154,6 +155,7 @@ export const containerRules: readonly Rule[] = [
   {
     path: "spec",
     field: "command",
+    isMissing: true,
     cel: "!has(self.stdio) || (has(self.command) && size(self.command) > 0)",
     message:
       "command is required for stdio: Kubernetes cannot put the bridge before an entrypoint that it does not know",

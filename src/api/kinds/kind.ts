@@ -43,6 +43,8 @@ export type Rule = {
   readonly path: string
   /** Name of the field below `path` that is at fault, e.g. `port`; absent = the value at `path` itself. */
   readonly field?: string
+  /** True: the field is missing, and not wrong. */
+  readonly isMissing?: true
   /** The rule in the Common Expression Language. */
   readonly cel: string
   /** The API server's message when the rule is broken. */

@@ -162,7 +162,12 @@ const addRule = (root: StructuralSchema, rule: Rule): void => {
   const before = (node["x-kubernetes-validations"] as unknown[] | undefined) ?? []
   node["x-kubernetes-validations"] = [
     ...before,
-    { rule: rule.cel, message: rule.message, ...(rule.field === undefined ? {} : { fieldPath: `.${rule.field}` }) },
+    {
+      rule: rule.cel,
+      message: rule.message,
+      ...(rule.field === undefined ? {} : { fieldPath: `.${rule.field}` }),
+      ...(rule.isMissing === true ? { reason: "FieldValueRequired" } : {}),
+    },
   ]
 }
 
