@@ -1,8 +1,11 @@
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { answerTo, bridgeOf, fixture, messagesOf, open, scripted, textOf, unread } from "../support/bridge.ts"
 import { startApart } from "../support/bridge-apart.ts"
 import { legacyCall } from "../support/legacy.ts"
 import { eventually } from "../support/processes.ts"
+
+// much work, on machines that may be busy; what is broken fails by other limits
+vi.setConfig({ testTimeout: 120_000 })
 
 const mebibyte = 2 ** 20
 

@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
-import { expect, onTestFinished, test } from "vitest"
+import { expect, onTestFinished, test, vi } from "vitest"
 import { open, scripted, textOf } from "../support/bridge.ts"
 import { eventually, processesOfGroup } from "../support/processes.ts"
+
+// much work, on machines that may be busy; what is broken fails by other limits
+vi.setConfig({ testTimeout: 120_000 })
 
 const entry = join(import.meta.dirname, "../../src/bridge/entry.ts")
 
