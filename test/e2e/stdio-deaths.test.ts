@@ -4,7 +4,8 @@ import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { eventually, processesWith } from "../support/processes.ts"
 import { initialize, post, type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
 
-const dual = ["node", repositoryFile("test/fixtures/servers/stdio-dual.mjs")]
+/** A server with a helper of its own, which does not end with it. */
+const dual = ["sh", "-c", 'sleep 600 & exec node "$0"', repositoryFile("test/fixtures/servers/stdio-dual.mjs")]
 const mark = randomUUID()
 const markOf = (name: string) => `${mark}-${name}`
 const serverOf = (name: string, command: readonly string[], more: object = {}) =>

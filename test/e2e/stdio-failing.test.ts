@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { inspect } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { startBridge } from "../../src/bridge/bridge.ts"
 import { connectV1, connectV2 } from "../support/mcp-peers.ts"
 import { initialize, post, type Reflow, startReflow, target } from "../support/reflow.ts"
 
@@ -107,4 +108,29 @@ test("a server of several users tells the exit code, but not its last lines", as
   const text = await (await post(`${reflow.url}/mcp/everyones`, alice, initialize())).text()
   expect(text).toContain("exit code 1")
   expect(text).not.toContain("token missing")
+})
+
+test("a client that connected just before the first process ended hears why it ended", async () => {
+  const go = deathsOf("go")
+  const ended = Promise.withResolvers<void>()
+  let log = ""
+  const bridge = await startBridge({
+    command: ["sh", "-c", 'until [ -e "$GO" ]; do sleep 0.05; done; echo token missing >&2; exit 3'],
+    environment: { PATH: process.env.PATH, GO: go },
+    ...{ host: "127.0.0.1", port: 0, path: "/mcp", processes: "per_session", maxProcesses: 1, idleMs: 60_000 },
+    ...{ startMs: 60_000, singleUser: true, guarded: false },
+    write: (text) => {
+      log += text
+      if (text.includes("c1: ended")) ended.resolve()
+    },
+  })
+  writeFileSync(go, "")
+  await ended.promise
+  const answer = await post(`http://127.0.0.1:${bridge.port}/mcp`, undefined, initialize())
+  expect(answer.status).toBe(200)
+  const data = { code: "ServerProcessEnded", exit_code: 3, log: ["token missing"] }
+  expect(await errorIn(answer)).toMatchObject({ code: -32603, data })
+  expect(log).not.toContain("c2: started")
+  expect(await bridge.failed).toBe(3)
+  await bridge.close()
 })
