@@ -141,7 +141,7 @@ const settleSession = async (deps: ExchangeDeps, sent: Sent, session: OpenSessio
   if (verdict === "pass") return sent
   sent.answer.abort()
   if (verdict === "ended") throw sessionGone()
-  deps.reopener.forget(session)
+  deps.reopener.forget(session, sent.placed.upstreamSession)
   const placed = await findAfterEnd(deps, sent.placed, session)
   if (isSameIncarnation(session, placed.placement) && placed.upstreamSession === session.upstreamId) {
     throw new AppError("InstanceStarting", {

@@ -24,8 +24,11 @@ export type Reopener = {
   reopen(session: OpenSession, placement: Placement, input: Keyed): Promise<string | undefined>
   /** True if the session was opened again on this incarnation of the server, or is about to be. */
   isOpen(session: OpenSession, placement: Placement): boolean
-  /** Forgets the server's session that is used for this one, because the server does not know it any more. */
-  forget(session: OpenSession): void
+  /**
+   * Forgets the server's session that is used for this one, because the server does not know it any more. `used`: its
+   * id. A newer one, which another call has opened meanwhile or is about to open, is kept.
+   */
+  forget(session: OpenSession, used: string | undefined): void
 }
 
 /** Longest time to open a session, milliseconds. */
@@ -75,7 +78,12 @@ const openAgain = async (deps: ReopenerDeps, opening: Opening, signal: AbortSign
   }
 }
 
-type Entry = { readonly incarnation: string; readonly id: Promise<string | undefined> }
+type Entry = {
+  readonly incarnation: string
+  readonly id: Promise<string | undefined>
+  /** What `id` resolved with, once it has. */
+  opened?: { readonly id: string | undefined }
+}
 
 /**
  * Creates the reopener. An attempt continues when the client that caused it disconnects, because its next request needs
@@ -88,10 +96,13 @@ export const createReopener = (deps: ReopenerDeps): Reopener => {
     const limit = new AbortController()
     const cancel = deps.clock.timer(timeoutMs, () => limit.abort(refused("the server took too long")))
     const id = openAgain(deps, { session, placement, input }, limit.signal).finally(cancel)
-    const entry = { incarnation: placement.incarnation, id }
-    id.catch(() => {
+    const entry: Entry = { incarnation: placement.incarnation, id }
+    const drop = (): void => {
       if (entries.get(session.sealed) === entry) entries.delete(session.sealed)
-    })
+    }
+    id.then((opened) => {
+      entry.opened = { id: opened }
+    }, drop)
     const [oldest] = entries.size >= rememberedSessions ? entries.keys() : []
     if (oldest !== undefined) entries.delete(oldest)
     entries.set(session.sealed, entry)
@@ -110,6 +121,9 @@ export const createReopener = (deps: ReopenerDeps): Reopener => {
       return unlessAborted(entry.id, realSignal(input.signal))
     },
     isOpen: (session, placement) => find(session, placement) !== undefined,
-    forget: (session) => void entries.delete(session.sealed),
+    forget: (session, used) => {
+      const opened = entries.get(session.sealed)?.opened
+      if (opened !== undefined && opened.id === used) entries.delete(session.sealed)
+    },
   }
 }
