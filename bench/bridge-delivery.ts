@@ -70,13 +70,13 @@ const measureFirst = (run: Run, delivery: Delivery, start: number) =>
   thenClear(run, async () => {
     const { found, yard, gateway, users, signal } = run
     await sleep(pauseOf(start), undefined, { signal })
-    const answered = await firstAnswer({
+    const first = await firstAnswer({
       url: `${gateway}/mcp/${delivery.target}`,
       token: String(users.next().value),
       signal,
     })
     const [uid = ""] = await yard.uids(delivery, 1)
-    return { firstAnswer: answered, disk: await readPodDisk(found.kubectl, uid) }
+    return { first, disk: await readPodDisk(found.kubectl, uid) }
   })
 
 /** So many Pods at once: how long they take, and the memory that they have a while later. */
@@ -96,11 +96,11 @@ const measureRound = (run: Run, delivery: Delivery, { pods }: Flags, round: numb
   const set = { ...patient, ...delivery.set }
   return withRole({ role: "operator", kubeconfig: kubeconfigs.operator, namespace, set }, signal, async () => {
     await measureFirst(run, delivery, 0)
-    const first = await measureFirst(run, delivery, round)
-    note(`${delivery.name}: first answer after ${first.firstAnswer.toFixed(2)} s`)
+    const single = await measureFirst(run, delivery, round)
+    note(`${delivery.name}: first answer after ${single.first.called.toFixed(2)} s`)
     const rows: Row[] = []
     for (const count of pods) rows.push(await measureCrowd(run, delivery, count, round))
-    return { delivery: delivery.name, ...first, rows }
+    return { delivery: delivery.name, ...single, rows }
   })
 }
 

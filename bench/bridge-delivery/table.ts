@@ -1,6 +1,7 @@
 /** The figures of a measurement as Markdown. */
 import { spreadOf } from "../cold-start/phases.ts"
 import type { Memory } from "../stdio-usage.ts"
+import type { FirstAnswer } from "./first-answer.ts"
 import type { PodMemory } from "./usage.ts"
 
 /** Pods of one delivery that were created at once. */
@@ -13,8 +14,7 @@ export type Row = {
 /** What one round has measured of a delivery. */
 export type Round = {
   readonly delivery: string
-  /** Seconds from a user's first request to the first answer of a tool. */
-  readonly firstAnswer: number
+  readonly first: FirstAnswer
   /** Bytes on disk of one Pod's volumes. */
   readonly disk: number
   readonly rows: readonly Row[]
@@ -87,10 +87,12 @@ export const crowdTable = (rounds: readonly Round[], names: readonly string[]): 
 /** The table of one user's first answer, and of the disk that one Pod takes. */
 export const singleTable = (rounds: readonly Round[], names: readonly string[]): string =>
   toMarkdown(
-    ["bridge by", "first tool answer: median", "longest", "disk of a Pod's volumes"],
+    ["bridge by", "initialize answered: median", "first tool answer: median", "longest", "disk of a Pod's volumes"],
     byDelivery(rounds, names).map(([name, its]) => {
-      const answers = its.map(({ firstAnswer }) => firstAnswer)
+      const opened = its.map(({ first }) => first.opened)
+      const called = its.map(({ first }) => first.called)
       const disk = Math.max(...its.map((round) => round.disk))
-      return [name, seconds(spreadOf(answers).median), seconds(Math.max(...answers)), mebibytes(disk)]
+      const medians = [opened, called].map((each) => seconds(spreadOf(each).median))
+      return [name, ...medians, seconds(Math.max(...called)), mebibytes(disk)]
     }),
   )

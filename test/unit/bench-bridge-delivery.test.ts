@@ -54,9 +54,9 @@ test("a server is what runs the script, whatever its own arguments are; others o
 
 const memory = (pss: number, rss: number) => ({ pss: pss * 2 ** 20, rss: rss * 2 ** 20, anonymous: 0 })
 const pod = (pss: number) => ({ bridge: memory(pss, 51), server: memory(20, 45) })
-const round = (delivery: string, firstAnswer: number, ready: readonly number[]): Round => ({
+const round = (delivery: string, called: number, ready: readonly number[]): Round => ({
   delivery,
-  firstAnswer,
+  first: { opened: called / 2, called },
   disk: 154 * 2 ** 20,
   rows: [
     { ready: ready.slice(0, 1), memory: [pod(50)] },
@@ -74,10 +74,10 @@ test("a row has the times of all rounds together, and the mean memory of a Pod",
 
 test("Pods without a bridge have blank cells for it", () => {
   const rows = [{ ready: [2], memory: [{ server: memory(78, 80) }] }]
-  const table = crowdTable([{ delivery: "none", firstAnswer: 1, disk: 0, rows }], ["none"])
+  const table = crowdTable([{ delivery: "none", first: { opened: 1, called: 2 }, disk: 0, rows }], ["none"])
   expect(table).toContain("| none | 1 | 2.00 s | 2.00 s | 2.00 s |  |  | 78 MiB | 80 MiB |")
 })
 
-test("the second table has the median and the longest first answer, and the disk of one Pod", () => {
-  expect(singleTable(rounds, ["Copy"])).toContain("| Copy | 4.50 s | 6.00 s | 154 MiB |")
+test("the second table has the medians of both answers, the longest, and the disk of one Pod", () => {
+  expect(singleTable(rounds, ["Copy"])).toContain("| Copy | 2.25 s | 4.50 s | 6.00 s | 154 MiB |")
 })
