@@ -51,7 +51,9 @@ export const mountCheckFrom = (pod: KeptPod): number | undefined => {
 
 /** The kubelet's Event that the bridge's volume cannot be mounted, as a finding; undefined if there is none. */
 export const mountFinding = (events: readonly Event[]): ProbeFinding | undefined => {
-  const failure = events.find(({ reason, message }) => reason === "FailedMount" && message?.includes(bridgeName))
+  const failure = events.find(
+    ({ reason, message }) => reason === "FailedMount" && message?.includes(`volume "${bridgeName}"`),
+  )
   if (failure === undefined) return undefined
   const message = `The bridge cannot be mounted: ${failure.message ?? "unknown cause"}`.slice(0, 800)
   return { reason: "BridgeNotMounted", message }

@@ -15,13 +15,14 @@ import type { Logger } from "../ports/telemetry.ts"
 import { bridgeFile, bridgeName } from "./desired/bridge.ts"
 import type { BridgeSupply } from "./desired/bridge-delivery.ts"
 import { bridgeParts } from "./desired/bridge-parts.ts"
+import { resourcesOf } from "./desired/resources.ts"
 
 /** The supply of the embedded cluster, whose processes run this machine's own bridge. */
 export const localBridge = (command: readonly string[]): BridgeSupply => ({
   deliveryFor: () => ({ kind: "Local", command }),
   pullSecrets: [],
   shareProcesses: false,
-  keep: async () => {},
+  keep: async () => false,
   repair: async () => {},
 })
 
@@ -65,7 +66,8 @@ const configMapOf = (program: string, namespace: string): ConfigMap => ({
 const ensureProgram = async ({ cluster, namespace }: SupplyDeps, program: string, signal: AbortSignal) => {
   const object = configMapOf(program, namespace)
   const { name } = object.metadata
-  const isSame = (found: ConfigMap | undefined) => found?.data?.[bridgeFile] === program
+  // one that can be changed could become the bridge of other users' Pods later
+  const isSame = (found: ConfigMap | undefined) => found?.immutable === true && found.data?.[bridgeFile] === program
   if (isSame(await cluster.get(configMapKind, { namespace, name }, { signal }))) return true
   try {
     return isSame(await cluster.create(configMapKind, object, { signal }))
@@ -91,7 +93,7 @@ const trialPod = (image: string, namespace: string): Pod => {
         {
           name: "trial",
           image,
-          resources: { requests: { cpu: "1m", memory: "1Mi" }, limits: { cpu: "1m", memory: "1Mi" } },
+          resources: resourcesOf(undefined),
           securityContext: {
             allowPrivilegeEscalation: false,
             capabilities: { drop: ["ALL"] },
@@ -132,42 +134,54 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
   const name = program === undefined ? undefined : bridgeConfigMapName(program)
   let hasConfigMap = false
   /** What the API server said; image volumes are tried while it has said nothing. */
-  let servesVolumes = true
+  let servesVolumes: boolean | undefined
   let copyUntil = Number.NEGATIVE_INFINITY
+  let warned = ""
+  /** The same trouble comes back every minute: it is told once. */
+  const warn = (message: string, error?: unknown): void => {
+    if (warned !== message) log.warn(message, { name, error })
+    warned = message
+  }
 
   const ensure = async (signal: AbortSignal): Promise<void> => {
     if (program === undefined) return
     try {
       hasConfigMap = await ensureProgram(deps, program, signal)
-      if (!hasConfigMap) log.warn("a foreign ConfigMap has the name of the bridge's", { name })
+      if (!hasConfigMap) warn("a foreign ConfigMap has the name of the bridge's")
     } catch (error) {
-      if (!signal.aborted) log.warn("the ConfigMap of the bridge could not be created", { name, error })
+      // what is there may still be used: only its absence, or another content, ends that
+      if (!signal.aborted) warn("the ConfigMap of the bridge could not be read or created", error)
     }
   }
   const probe = async (signal: AbortSignal): Promise<void> => {
-    if (config.image === "" || config.delivery !== "auto") return
+    if (config.image === "" || config.delivery !== "auto" || servesVolumes !== undefined) return
     try {
       servesVolumes = await servesImageVolumes(deps, signal)
       if (!servesVolumes) log.info("image volumes are not served here: the bridge is copied into Pods")
     } catch (error) {
-      if (!signal.aborted) log.warn("whether image volumes are served could not be found out", { error })
+      if (!signal.aborted) warn("whether image volumes are served could not be found out", error)
     }
   }
   const takesVolumes = (): boolean => {
     if (config.delivery !== "auto") return config.delivery === "image_volume"
-    return servesVolumes && clock.now() >= copyUntil
+    return servesVolumes !== false && clock.now() >= copyUntil
+  }
+  const learn = async (signal: AbortSignal): Promise<void> => {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(openMs)])
+    await Promise.all([ensure(limit), probe(limit)])
   }
   return {
-    open: async (signal) => {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(openMs)])
-      await Promise.all([ensure(limit), probe(limit)])
+    open: learn,
+    keep: async (signal) => {
+      const before = [hasConfigMap, takesVolumes()]
+      await learn(signal)
+      return before[0] !== hasConfigMap || before[1] !== takesVolumes()
     },
     deliveryFor: ({ node }) => {
       if (node !== undefined && name !== undefined && hasConfigMap) return { kind: "ConfigMap", name }
       if (config.image === "") return undefined
       return { kind: takesVolumes() ? "ImageVolume" : "Copy", image: config.image }
     },
-    keep: (signal) => ensure(AbortSignal.any([signal, AbortSignal.timeout(openMs)])),
     pullSecrets: config.image_pull_secrets,
     shareProcesses: config.share_processes,
     repair: async (kind) => {

@@ -161,15 +161,22 @@ const subscribeAll = (core: Core, queues: Queues): (() => void) => {
 }
 
 /** Starts the periodic checks. They end when the signal aborts. */
-const startPeriodic = (core: Core, { instances, log, metrics }: Queues, signal: AbortSignal): Promise<void> => {
+const startPeriodic = (
+  core: Core,
+  { instances, targets, log, metrics }: Queues,
+  signal: AbortSignal,
+): Promise<void> => {
   const { cluster, clock, settings, at } = core
   const sweepDeps = { cluster, namespace: settings.namespace, ...at, log, onSwept: metrics.swept }
-  const sweepOnce = async (): Promise<void> => {
-    await settings.bridge?.keep(signal)
-    await sweep(sweepDeps, signal)
-  }
   const reconcileAll = (): void => {
     for (const { metadata } of at.instances.items()) instances.add(metadata.name)
+  }
+  const sweepOnce = async (): Promise<void> => {
+    if ((await settings.bridge?.keep(signal)) === true) {
+      reconcileAll()
+      for (const { metadata } of at.targets.items()) targets.add(metadata.name)
+    }
+    await sweep(sweepDeps, signal)
   }
   return checkPeriodically({ clock, gcIntervalMs: settings.gc_interval, sweep: sweepOnce, reconcileAll, log }, signal)
 }

@@ -8,16 +8,15 @@ import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
 import { bridgeKind, mountFinding } from "./bridge-state.ts"
 import { decide, decideTrouble, toSnapshot } from "./decide.ts"
+import { deliveryOf } from "./desired/bridge.ts"
 import { type KeptPod, keptPodKind, keptServiceKind } from "./kept.ts"
 import type { InstanceMetrics } from "./metrics.ts"
 import { type Observatory, observe } from "./observe.ts"
-import { probeCheckMs, probeFailureFrom, restartsOf } from "./server-state.ts"
+import { probeCheckMs, probeFailureFrom, restartsOf, runningSince } from "./server-state.ts"
 import type { Decision, ProbeFinding, Refusal, Snapshot } from "./snapshot.ts"
 
 /** The cause of a failed startup probe, by the kubelet's Events, since the Pod's status is the same for all causes. */
 export const findingOf = (events: readonly Event[], spec: MCPInstanceSpec): ProbeFinding | undefined => {
-  const unmounted = mountFinding(events)
-  if (unmounted !== undefined) return unmounted
   const failure = events
     .filter(({ reason, message }) => reason === "Unhealthy" && message?.startsWith("Startup probe failed"))
     .sort((a, b) => ((a.lastTimestamp ?? "") < (b.lastTimestamp ?? "") ? 1 : -1))[0]?.message
@@ -53,7 +52,9 @@ const learnProbe = async (cluster: ClusterPort, at: Observatory, name: string, s
   const pod = uid === undefined ? undefined : podWithProbeFailure(at, uid)
   if (instance === undefined || uid === undefined || pod === undefined) return
   const events = await eventsOf(cluster, pod, signal)
-  at.sightings.learnProbe(uid, String(restartsOf(pod)), findingOf(events, instance.spec))
+  // an Event about a mount stays for an hour, also after the kubelet has mounted it
+  const finding = runningSince(pod) === undefined ? mountFinding(events) : findingOf(events, instance.spec)
+  at.sightings.learnProbe(uid, String(restartsOf(pod)), finding)
 }
 
 /** How long the cache may lack our own write before the object is read from the API server. */
@@ -141,6 +142,13 @@ const repairBridge = async ({ pod, standing, settings }: Snapshot): Promise<void
   if (kind !== undefined && standing.reason === "BridgeNotMounted") await settings.bridge?.repair(kind)
 }
 
+/** An API server may refuse a Pod with an image volume as invalid: then the next one gets a copy. */
+const afterRefusal = async ({ instance, settings }: Snapshot, refusal: Refusal | undefined): Promise<void> => {
+  if (refusal?.reason !== "PodInvalid") return
+  const kind = deliveryOf(instance.spec, settings)?.kind
+  if (kind === "ImageVolume") await settings.bridge?.repair(kind)
+}
+
 /** Runs {@link passes}. Rejects with its error, after the error was reported on the instance. */
 export const reconcileInstance = async (
   deps: ReconcileDeps,
@@ -180,6 +188,7 @@ const passes = async (deps: ReconcileDeps, name: string, signal: AbortSignal): P
     step = decision.check
     const outcome = await act(actor, snapshot, decision)
     refusal = typeof outcome === "object" ? outcome : undefined
+    await afterRefusal(snapshot, refusal)
     if (outcome === "done" && decision.statusPatch !== undefined)
       metrics.started(snapshot.instance.status, decision.status)
   }

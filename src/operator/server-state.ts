@@ -199,7 +199,8 @@ const crashed = (facts: ServerFacts): Standing | undefined => {
 }
 
 const probeTrouble = ({ pod, sight, now }: ServerFacts): Standing | undefined => {
-  if (sight.probe === undefined) return undefined
+  // that finding is about the time before the server ran
+  if (sight.probe === undefined || sight.probe.reason === "BridgeNotMounted") return undefined
   const since = runningSince(pod)
   const { reason, message } = sight.probe
   const past = since !== undefined && now >= since + graceMs && !hasStarted(pod)
@@ -221,7 +222,8 @@ const progress = (facts: ServerFacts): Standing => {
     const said = repeatable(pod, waiting ?? "", detail)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
-  if (facts.sight.probe?.reason === "BridgeNotMounted") return waitingFor("BridgeNotMounted", facts.sight.probe.message)
+  if (waiting === "ContainerCreating" && facts.sight.probe?.reason === "BridgeNotMounted")
+    return waitingFor("BridgeNotMounted", facts.sight.probe.message)
   const mayInitialize = server === undefined || waiting === "PodInitializing"
   const init = mayInitialize ? initTrouble(pod, now) : undefined
   const until = initTroubleAt(pod, now)

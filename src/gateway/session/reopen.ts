@@ -55,26 +55,36 @@ const sendTo =
     return toWebResponse(answer, { close: () => answer.abort(), cancel: () => void dropBody(answer, clock) })
   }
 
+/** Seconds after which a client should try again whose session found no process. */
+const noProcessSeconds = 10
+
 /** The error without the server's own text, which may hold data of another user. */
-const toRefused = (status: number): AppError =>
-  refused(
+const toRefused = (status: number, { input }: Opening): AppError => {
+  // the bridge of a stdio server has no process for another session: that passes
+  if (status === 503 && input.target.spec.stdio !== undefined)
+    return new AppError("ProcessesExhausted", {
+      detail: "The session's process has ended, and all processes of the server are in use.",
+      retryAfterSeconds: noProcessSeconds,
+    })
+  return refused(
     status === 200
       ? "the server's answer to initialize is no result of MCP"
       : `the server answered ${status} to initialize`,
   )
+}
 
 /** Opens the session with the client's own `initialize`. Resolves with the server's session id. */
 const openAgain = async (deps: ReopenerDeps, opening: Opening, signal: AbortSignal): Promise<string | undefined> => {
   const ask = createAsk(sendTo(deps, opening, signal), { signal, maxBytes: maxAnswerBytes })
   try {
     const opened = await openSession(ask, opening.session.initialize ?? {})
-    if (opened.reply.status !== 200) throw toRefused(opened.reply.status)
+    if (opened.reply.status !== 200) throw toRefused(opened.reply.status, opening)
     const noted = await noteInitialized(ask, opened)
     if (noted >= 300) throw refused(`the server answered ${noted} to notifications/initialized`)
     return opened.id
   } catch (error) {
     const isAnswer = hasCode(error, "UpstreamInvalid", "UpstreamUnauthorized") && typeof error.data?.status === "number"
-    throw isAnswer ? toRefused(Number(error.data?.status)) : error
+    throw isAnswer ? toRefused(Number(error.data?.status), opening) : error
   }
 }
 

@@ -11,7 +11,7 @@ export const bridgeMissing: Check = ({ pod, standing, instance, settings }) => {
   if (pod === undefined || standing.reason !== "BridgeNotMounted") return undefined
   const next = deliveryOf(instance.spec, settings)?.kind
   if (next === undefined || next === bridgeKind(pod)) return undefined
-  const reason = "BridgeNotMounted: image volumes are not mounted here, so the bridge is copied for an hour"
+  const reason = `BridgeNotMounted: the next Pod gets the bridge by ${next}`
   return {
     verdict: {
       actions: [{ do: "deletePod", pod, reason }],

@@ -38,12 +38,6 @@ export const invalidSpec: Check = ({ instance }) => {
   return refuse("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`.slice(0, 900))
 }
 
-/** Refuses a stdio server where the operator has no bridge for it. */
-export const withoutBridge: Check = ({ instance, settings }) => {
-  const what = noBridge(instance.spec, settings)
-  return what === undefined ? undefined : refuse("InvalidSpec", what)
-}
-
 /** Refuses a pod template that no loaded plugin has. */
 export const unknownTemplate: Check = ({ instance, settings }) => {
   const unknown = instance.spec.podTemplates?.find(({ name }) => !settings.podTemplates.has(name))
@@ -54,6 +48,12 @@ export const unknownTemplate: Check = ({ instance, settings }) => {
 /** True if the Pod was made from the current spec: stricter rules of a newer operator version must not end it. */
 const runsAsItIs = ({ pod, instance }: Snapshot): boolean =>
   pod !== undefined && pod.metadata.annotations?.[labels.inputsHash] === inputsHash(instance)
+
+/** Refuses a stdio server where the operator has no bridge for it. One that runs has its bridge already. */
+export const withoutBridge: Check = (snapshot) => {
+  const what = runsAsItIs(snapshot) ? undefined : noBridge(snapshot.instance.spec, snapshot.settings)
+  return what === undefined ? undefined : refuse("InvalidSpec", what)
+}
 
 /** Refuses a spec below the Pod Security Standard that `kubernetes.pod_security` demands. */
 export const tooPrivileged: Check = (snapshot) => {

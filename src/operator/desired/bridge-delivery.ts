@@ -17,8 +17,11 @@ export type BridgeSupply = {
   readonly pullSecrets: readonly string[]
   /** True: the containers of the Pod share their processes, so that orphans of the server are reaped. */
   readonly shareProcesses: boolean
-  /** Creates the ConfigMap with the bridge again if somebody deleted it. Never rejects. */
-  keep(signal: AbortSignal): Promise<void>
+  /**
+   * Creates the ConfigMap with the bridge again if somebody deleted it, and asks again what could not be found out before.
+   * True if Pods get the bridge in another way from now on. Never rejects.
+   */
+  keep(signal: AbortSignal): Promise<boolean>
   /** A Pod got no bridge: image volumes are not used for an hour, and a missing ConfigMap is created again. */
   repair(kind: string): Promise<void>
 }

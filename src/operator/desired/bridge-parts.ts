@@ -1,4 +1,5 @@
 /** The volume, and the init container, that bring the bridge into a Pod. */
+import { isDeepStrictEqual } from "node:util"
 import type { Container, Pod, PodSpec } from "../../api/kinds/pod.ts"
 import { bridgeFolder, bridgeName } from "./bridge.ts"
 import type { BridgeDelivery, BridgeSupply } from "./bridge-delivery.ts"
@@ -39,7 +40,8 @@ export const bridgeParts = (delivery: BridgeDelivery | undefined): BridgeParts |
   }
 }
 
-const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b)
+/** True for equal values; a template may have written them anew, with the fields in another order. */
+const isSame = isDeepStrictEqual
 
 /** A list without our own part of it. */
 const without = <T>(list: readonly T[] | undefined, part: unknown): readonly T[] | undefined =>
@@ -49,9 +51,9 @@ const without = <T>(list: readonly T[] | undefined, part: unknown): readonly T[]
  * A Pod without what brings the bridge, as far as the templates left it unchanged: what the operator itself put into the
  * Pod needs no permission.
  */
-export const withoutBridge = (pod: Pod, parts: BridgeParts | undefined, sharesProcesses: boolean): Pod => {
-  if (parts === undefined) return pod
-  const { initContainers, volumes, shareProcessNamespace, ...spec } = pod.spec
+export const withoutBridge = (pod: Pod, parts: BridgeParts | undefined, bridge: BridgeSupply | undefined): Pod => {
+  if (parts === undefined || bridge === undefined) return pod
+  const { initContainers, volumes, shareProcessNamespace, imagePullSecrets, ...spec } = pod.spec
   const others = without(initContainers, parts.initContainer)
   return {
     ...pod,
@@ -59,7 +61,10 @@ export const withoutBridge = (pod: Pod, parts: BridgeParts | undefined, sharesPr
       ...spec,
       ...(others === undefined || others.length === 0 ? {} : { initContainers: others }),
       ...(volumes === undefined ? {} : { volumes: without(volumes, parts.volume) ?? [] }),
-      ...(shareProcessNamespace === undefined || sharesProcesses ? {} : { shareProcessNamespace }),
+      ...(shareProcessNamespace === undefined || bridge.shareProcesses ? {} : { shareProcessNamespace }),
+      ...(imagePullSecrets === undefined
+        ? {}
+        : { imagePullSecrets: imagePullSecrets.filter(({ name }) => !bridge.pullSecrets.includes(name)) }),
       containers: spec.containers.map(({ volumeMounts, ...container }) => ({
         ...container,
         ...(volumeMounts === undefined ? {} : { volumeMounts: without(volumeMounts, parts.mount) ?? [] }),
@@ -73,7 +78,8 @@ export const withBridge = (pod: Pod, delivery: BridgeDelivery | undefined, bridg
   const parts = bridgeParts(delivery)
   if (parts === undefined || bridge === undefined) return pod
   const { imagePullSecrets = [], volumes = [], containers, terminationGracePeriodSeconds = 0, ...spec } = pod.spec
-  const secrets = [...imagePullSecrets, ...bridge.pullSecrets.map((name) => ({ name }))]
+  const more = bridge.pullSecrets.filter((name) => imagePullSecrets.every((own) => own.name !== name))
+  const secrets = [...imagePullSecrets, ...more.map((name) => ({ name }))]
   return {
     ...pod,
     spec: {

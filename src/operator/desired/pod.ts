@@ -270,7 +270,7 @@ const templated = (pod: Pod, input: Rendering): Pod => {
   const { instance, settings, delivery } = input
   if ((instance.spec.podTemplates ?? []).length === 0) return pod
   const made = settings.template(pod, instance)
-  checkTaken(withoutBridge(made, bridgeParts(delivery), settings.bridge?.shareProcesses === true), instance, settings)
+  checkTaken(withoutBridge(made, bridgeParts(delivery), settings.bridge), instance, settings)
   checkExpanded(made)
   return made
 }

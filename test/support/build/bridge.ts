@@ -12,7 +12,7 @@ export const aSupply = (delivery: BridgeDelivery | undefined, more: Partial<Brid
   deliveryFor: () => delivery,
   pullSecrets: [],
   shareProcesses: true,
-  keep: async () => {},
+  keep: async () => false,
   repair: async () => {},
   ...more,
 })

@@ -2,10 +2,9 @@ import { describe, expect, test } from "vitest"
 import type { Event } from "../../../src/api/kinds/kubernetes.ts"
 import type { PodStatus } from "../../../src/api/kinds/pod.ts"
 import { mountCheckFrom, mountFinding } from "../../../src/operator/bridge-state.ts"
-import { findingOf } from "../../../src/operator/reconcile.ts"
 import { aStdioInstance, aStdioPod } from "../../support/build/bridge.ts"
 import { msAfter } from "../../support/build/metadata.ts"
-import { waitingStatus } from "../../support/build/pod.ts"
+import { startingStatus, waitingStatus } from "../../support/build/pod.ts"
 import { aSnapshot } from "../../support/build/snapshot.ts"
 
 const standing = (pod: ReturnType<typeof aStdioPod>, seconds = 60, sight = {}) =>
@@ -77,9 +76,17 @@ describe("a volume that is not there", () => {
 
   test("is found in an Event about the bridge's volume, and in no other", () => {
     const failed = event("FailedMount", 'MountVolume.SetUp failed for volume "reflow-bridge" : not supported')
-    expect(findingOf([failed], aStdioInstance.spec)).toMatchObject({ reason: "BridgeNotMounted" })
+    expect(mountFinding([failed])).toMatchObject({ reason: "BridgeNotMounted" })
     expect(mountFinding([event("FailedMount", 'volume "data" : timed out')])).toBeUndefined()
     expect(mountFinding([event("Pulling", "reflow-bridge")])).toBeUndefined()
+    // an old kubelet lists all volumes of the Pod in the Event about another one
+    const other = "timed out waiting for volumes to attach or mount: unattached volumes=[data reflow-bridge]"
+    expect(mountFinding([event("FailedMount", other)])).toBeUndefined()
+  })
+
+  test("does not hide what a container does that runs by now", () => {
+    const probe = { reason: "BridgeNotMounted", message: "" } as const
+    expect(standing(aStdioPod(startingStatus()), 20, { probe })).not.toMatchObject({ reason: "BridgeNotMounted" })
   })
 
   test("shows while the node tries again", () => {

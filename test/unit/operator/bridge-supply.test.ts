@@ -61,6 +61,28 @@ describe("the ConfigMap of the bridge", () => {
     expect(supply.deliveryFor({ node: "node" })).toEqual({ kind: "ImageVolume", image })
   })
 
+  test("of the same content that can be changed is never used", async () => {
+    const { own, supply } = setUp()
+    const data = { "bridge.mjs": program }
+    await own.create(configMapKind, { apiVersion: "v1", kind: "ConfigMap", metadata: { namespace, name }, data })
+    await supply.open(noSignal)
+    expect(supply.deliveryFor({ node: "node" })).toEqual({ kind: "ImageVolume", image })
+  })
+
+  test("that could not be made at the start is made later, and that changes how Pods get the bridge", async () => {
+    let isDown = true
+    const { supply } = setUp({ image }, (cluster) => ({
+      get: (kind, ref, options) =>
+        isDown ? Promise.reject(new AppError("ApiForbidden", { detail: "" })) : cluster.get(kind, ref, options),
+    }))
+    await supply.open(noSignal)
+    expect(supply.deliveryFor({ node: "node" })).toEqual({ kind: "ImageVolume", image })
+    expect(await supply.keep(noSignal)).toBe(false)
+    isDown = false
+    expect(await supply.keep(noSignal)).toBe(true)
+    expect(supply.deliveryFor({ node: "node" })).toEqual({ kind: "ConfigMap", name })
+  })
+
   test("has another name for another program", () => {
     expect(bridgeConfigMapName("// another")).not.toBe(name)
   })
@@ -100,6 +122,20 @@ describe("an image without a Node", () => {
     const { supply } = setUp({ image }, () => refuses("ApiForbidden"))
     await supply.open(noSignal)
     expect(supply.deliveryFor({})).toEqual({ kind: "ImageVolume", image })
+  })
+
+  test("gets a copy as soon as the question that could not be answered at the start is", async () => {
+    let isRefused = true
+    const { supply } = setUp({ image }, (cluster) => ({
+      create: async (kind, object, options) => {
+        if (options?.dryRun === true) throw new AppError(isRefused ? "ApiForbidden" : "ApiInvalid", { detail: "" })
+        return cluster.create(kind, object, options)
+      },
+    }))
+    await supply.open(noSignal)
+    isRefused = false
+    expect(await supply.keep(noSignal)).toBe(true)
+    expect(supply.deliveryFor({})).toEqual({ kind: "Copy", image })
   })
 
   test("gets a copy for an hour after a Pod did not get its volume, and then a volume again", async () => {

@@ -76,6 +76,18 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     [],
   ],
   [
+    "a stdio server that runs goes on, also under an operator without a bridge",
+    aReadySnapshot(minute, {
+      instance: { ...ready, spec: { ...ready.spec, command: ["server"], stdio: {} } },
+      pod: aPod({
+        of: { ...ready, spec: { ...ready.spec, command: ["server"], stdio: {} } },
+        status: readyStatus(),
+      }),
+    }),
+    "running",
+    [],
+  ],
+  [
     "root is refused",
     aSnapshot({ instance: anInstance({ spec: { security: { runAsUser: 0 } } }) }),
     "tooPrivileged",

@@ -89,6 +89,20 @@ describe("what the operator puts into the Pod", () => {
     expect(templated((pod) => pod)).not.toThrow()
   })
 
+  test("needs none for the Secrets of the bridge's registry either, or if a template writes it anew", () => {
+    const bridge = aSupply({ kind: "ConfigMap", name: "file" }, { pullSecrets: ["registry"] })
+    const anew = (pod: ReturnType<typeof desiredPod>) => ({
+      ...pod,
+      spec: {
+        ...pod.spec,
+        volumes: (pod.spec.volumes ?? []).map((each) => Object.fromEntries(Object.entries(each).reverse())) as never,
+      },
+    })
+    const render2 = () => render(undefined, { podTemplates: [{ name: "mine" }] }, { bridge, template: anew })
+    expect(render2).not.toThrow()
+    expect(render2().pod.spec.imagePullSecrets).toEqual([{ name: "registry" }])
+  })
+
   test("gives a template no permission for the same of its own", () => {
     const more = { name: "reflow-bridge-2", image, args: [] }
     const withInit = templated((pod) => ({
