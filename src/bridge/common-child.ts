@@ -3,7 +3,7 @@ import { isRecord } from "../mcp/message.ts"
 import { firstModern, newestLegacy } from "../mcp/versions.ts"
 import { version } from "../version.ts"
 import { type Envelope, readEnvelope, sourceOf } from "./envelope.ts"
-import { diedError, type Mask, silentError } from "./explain.ts"
+import { changedError, diedError, type Mask, silentError } from "./explain.ts"
 import type { Peer, ServerMessage } from "./peer.ts"
 import type { Processes, Started } from "./processes.ts"
 import { errorText, refusalText, resultText } from "./rpc.ts"
@@ -51,6 +51,8 @@ type Answer = { readonly result: Opening | undefined }
 /** A request of the bridge itself. Resolves with the answer; undefined if none comes before the signal's abort. */
 export const ask = (peer: Peer, method: string, params: object, signal: AbortSignal): Promise<Answer | undefined> =>
   new Promise((resolve) => {
+    // a child that has ended answers no more calls, not even with its death
+    if (peer.isOver) return void resolve({ result: undefined })
     const text = JSON.stringify({ jsonrpc: "2.0", id: 0, method, params })
     const answer = (answered: string): void => {
       const { result }: Envelope = readEnvelope(answered, false)
@@ -67,7 +69,6 @@ export const ask = (peer: Peer, method: string, params: object, signal: AbortSig
 
 /** The child as one that serves many, after it has answered. */
 const toCommon = ({ child, peer }: Started, opening: Opening, listeners: CommonChild["listeners"]): CommonChild => {
-  let lastUse = performance.now()
   let isOver = false
   void child.ended.then(() => {
     isOver = true
@@ -80,9 +81,7 @@ const toCommon = ({ child, peer }: Started, opening: Opening, listeners: CommonC
       return isOver
     },
     get idleSince() {
-      if (peer.open === 0) return lastUse
-      lastUse = performance.now()
-      return undefined
+      return peer.idleSince
     },
     end: () => {
       isOver = true
@@ -140,31 +139,45 @@ export const envelope = {
   "io.modelcontextprotocol/clientCapabilities": {},
 }
 
-/** Resolves with the answer to `server/discover`; undefined if the server is silent though it runs, or too slow. */
-const discover = async ({ peer }: Started, { startMs, discoverMs }: CommonDeps): Promise<Opening | undefined> => {
+/**
+ * Resolves with the answer to `server/discover`, which has no result if it is an error, if the server answers a ping
+ * instead, or if its process has ended; undefined if it answers nothing in time.
+ */
+const discover = async ({ peer }: Started, { startMs, discoverMs }: CommonDeps): Promise<Answer | undefined> => {
   const limit = AbortSignal.timeout(startMs)
   const answer = ask(peer, "server/discover", { _meta: envelope }, limit)
   const late = Promise.withResolvers<"late">()
   const timer = setTimeout(() => late.resolve("late"), discoverMs)
   const first = await Promise.race([answer, late.promise])
   clearTimeout(timer)
-  if (first !== "late") return first?.result
+  if (first !== "late") return first
   // a server that is still starting answers neither; one of the legacy era that ignores what it does not know, only ping
-  const ping = ask(peer, "ping", {}, limit).then(() => undefined)
-  return (await Promise.race([answer, ping]))?.result
+  const ping = ask(peer, "ping", {}, limit).then((pong) => pong && { result: undefined })
+  return await Promise.race([answer, ping])
 }
 
+/** What a child is that was asked for its era. Where it is not modern, `error` says why for one that was before. */
+export type Discovered =
+  | { readonly kind: "modern"; readonly common: CommonChild }
+  /** `ended`: its process ended at the question, as some of the legacy era do. `silent`: it answered nothing at all. */
+  | { readonly kind: "legacy" | "ended" | "silent"; readonly error: AppError }
+
+const isModern = (opening: Opening | undefined): opening is Opening =>
+  Array.isArray(opening?.supportedVersions) && opening.supportedVersions.includes(firstModern)
+
 /**
- * Starts a child and asks whether it speaks the modern era; undefined if it does not, and the child is ended then,
- * since a request that it did not expect may have confused it. Throws ProcessesExhausted.
+ * Starts a child and asks whether it speaks the modern era. If it does not, the child is ended, since a request that it
+ * did not expect may have confused it. Throws ProcessesExhausted.
  */
-export const openModern = async (deps: CommonDeps): Promise<CommonChild | undefined> => {
+export const openModern = async (deps: CommonDeps): Promise<Discovered> => {
   const listeners: CommonChild["listeners"] = new Set()
   const started = await start(deps, listeners)
-  const opening = await discover(started, deps)
-  const { supportedVersions } = opening ?? {}
-  if (opening !== undefined && Array.isArray(supportedVersions) && supportedVersions.includes(firstModern))
-    return toCommon(started, opening, listeners)
-  void started.child.end()
-  return undefined
+  const answer = await discover(started, deps)
+  if (isModern(answer?.result)) return { kind: "modern", common: toCommon(started, answer.result, listeners) }
+  const { child, peer } = started
+  const { mask, startMs } = deps
+  if (peer.isOver) return { kind: "ended", error: diedError(child, await child.ended, mask) }
+  void child.end()
+  if (answer === undefined) return { kind: "silent", error: silentError(child, startMs, mask, "server/discover") }
+  return { kind: "legacy", error: changedError(child, mask) }
 }

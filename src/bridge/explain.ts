@@ -90,6 +90,14 @@ export const diedError = (child: Pick<Child, "tail">, death: Death, mask: Mask |
     ...(death.signal === null ? {} : { signal: death.signal }),
   })
 
-/** The error of an `initialize` that the server did not answer in time. */
-export const silentError = (child: Pick<Child, "tail">, ms: number, mask: Mask | undefined): AppError =>
-  about(`The server did not answer 'initialize' within ${ms / 1000} s, and was ended.`, child, mask, {})
+/** The error of a first request that the server did not answer in time. */
+export const silentError = (
+  child: Pick<Child, "tail">,
+  ms: number,
+  mask: Mask | undefined,
+  method = "initialize",
+): AppError => about(`The server did not answer '${method}' within ${ms / 1000} s, and was ended.`, child, mask, {})
+
+/** The error of a server that spoke the modern era before, and now does not. */
+export const changedError = (child: Pick<Child, "tail">, mask: Mask | undefined): AppError =>
+  about("The server refused 'server/discover', which it answered before, and was ended.", child, mask, {})

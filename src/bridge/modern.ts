@@ -141,7 +141,7 @@ export class ModernSide {
   }
 
   get idleSince(): number | undefined {
-    return this.#common.peer.open === 0 ? this.#common.idleSince : undefined
+    return this.#common.idleSince
   }
 
   /** Resolves when the request can be received. */

@@ -91,6 +91,7 @@ export class Peer {
   readonly #calls = new InOrder<Call>()
   #number = 0
   #isOver = false
+  #lastUse = performance.now()
 
   constructor(child: Child, handlers: PeerHandlers) {
     this.child = child
@@ -108,6 +109,16 @@ export class Peer {
   /** How many calls have no answer. */
   get open(): number {
     return this.#calls.size
+  }
+
+  /** True once the child has ended. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Since when it has no calls, by `performance.now()`; undefined while it has some. */
+  get idleSince(): number | undefined {
+    return this.#calls.size === 0 ? this.#lastUse : undefined
   }
 
   /** Sends a message of the client as it is. */
@@ -152,6 +163,7 @@ export class Peer {
 
   /** Forgets a call: a late answer is dropped. False if it was over. */
   forget(call: Call): boolean {
+    this.#lastUse = performance.now()
     return this.#calls.remove(call)
   }
 
@@ -186,7 +198,7 @@ export class Peer {
     const changes: [Span, string][] = [[id, call.idText]]
     if (subscriptionId !== undefined && this.#of(text, subscriptionId) === call)
       changes.push([subscriptionId, call.idText])
-    this.#calls.remove(call)
+    this.forget(call)
     call.sink.answer(withValues(text, changes))
   }
 
@@ -208,7 +220,7 @@ export class Peer {
       call?.sink.note(withValues(text, [[subscriptionId, call.idText]]))
     } else if (method === "notifications/cancelled" && numberIn(text, requestId) !== undefined) {
       const call = this.#of(text, requestId)
-      if (call !== undefined && this.#calls.remove(call)) call.sink.over()
+      if (call !== undefined && this.forget(call)) call.sink.over()
     } else this.#handlers.notification(message)
   }
 }

@@ -107,20 +107,41 @@ export class Sessions {
   }
 
   async #openModern(): Promise<ModernSide> {
-    const { processes, limits, singleUser, discoverMs } = this.#deps
+    const { limits, singleUser, discoverMs } = this.#deps
     const options = { silenceMs: limits.silenceMs, listMs: discoverMs, singleUser }
-    if (this.#era !== "legacy") {
-      const common = await openModern(this.#deps).catch((error: unknown) => this.#withoutSpare(error))
-      this.#era = common === undefined ? "legacy" : "modern"
-      if (common !== undefined) return this.#held(new ModernSide(common, false, options))
+    const common = this.#era === "legacy" ? undefined : await this.#discover()
+    if (common !== undefined) return this.#held(new ModernSide(common, false, options))
+    const legacy = this.#shared ?? (await openLegacy(this.#deps))
+    this.#era = "legacy"
+    const side = new ModernSide(legacy, true, options)
+    return this.#shared === undefined ? this.#held(side) : side
+  }
+
+  /**
+   * A child of the modern era; undefined if the server speaks, or may speak, the legacy one: some of that era end at a
+   * request that they do not know. A server that was modern stays so, whatever becomes of one of its processes.
+   */
+  async #discover(): Promise<CommonChild | undefined> {
+    const found = await openModern(this.#deps).catch((error: unknown) => this.#withoutSpare(error))
+    if (found?.kind === "modern") {
+      this.#era = "modern"
+      return found.common
     }
-    if (this.#shared !== undefined) return new ModernSide(this.#shared, true, options)
-    return this.#held(new ModernSide(await openLegacy({ ...this.#deps, processes }), true, options))
+    // the shared child has been opened in the legacy era, so it serves whatever the asked one did
+    const isHopeless = found?.kind === "silent" && this.#shared === undefined
+    if (found !== undefined && (this.#era === "modern" || isHopeless)) throw found.error
+    return undefined
   }
 
   /** Without a place for a child that could be asked, the shared one serves; it has been opened in the legacy era. */
   #withoutSpare(error: unknown): undefined {
-    if (this.#shared === undefined || !isAppError(error) || error.code !== "ProcessesExhausted") throw error
+    if (
+      this.#shared === undefined ||
+      this.#era === "modern" ||
+      !isAppError(error) ||
+      error.code !== "ProcessesExhausted"
+    )
+      throw error
     return undefined
   }
 
