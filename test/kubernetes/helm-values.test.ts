@@ -194,6 +194,23 @@ describeChart("values", () => {
     for (const context of await contextsOf({})) expect(context).toMatchObject({ runAsUser: 65532 })
   })
 
+  test("give stdio servers the bridge of the release's own image, unless the configuration names another", async () => {
+    const bridgeOf = async (values: object) => {
+      const file = findObject(await render({ values }), "ConfigMap", "reflow").data?.["reflow.yaml"] ?? ""
+      expect(checkLayer({ values: parse(file), problems: [], sourceOf: () => "" })).toEqual([])
+      return parse(file).kubernetes.bridge
+    }
+    const image = { repository: "registry.example/reflow", tag: "9.9.9" }
+    expect(await bridgeOf({ image })).toEqual({ image: "registry.example/reflow:9.9.9" })
+    const secrets = { image_pull_secrets: ["registry"] }
+    expect(await bridgeOf({ image, config: { kubernetes: { bridge: secrets } } })).toEqual({
+      ...secrets,
+      image: "registry.example/reflow:9.9.9",
+    })
+    const own = { bridge: { image: "other:1", delivery: "copy" } }
+    expect(await bridgeOf({ image, config: { kubernetes: own } })).toEqual(own.bridge)
+  })
+
   test("let Prometheus find both roles", async () => {
     const objects = await render({ values: { serviceMonitor: { enabled: true, labels: { release: "prom" } } } })
     for (const role of ["operator", "gateway"]) {
