@@ -40,6 +40,8 @@ export type BridgeOptions = {
   readonly discoverMs?: number
   /** How long a session must be idle before another one may take its place, milliseconds. Default 60 s. */
   readonly evictMs?: number
+  /** See {@link SessionLimits.goneMs}. Default 60 s. */
+  readonly goneMs?: number
   /** Gets the lines of the log. */
   readonly write: (text: string) => void
   /** Its abort ends the processes, also those of a bridge that has not started yet. */
@@ -87,10 +89,16 @@ const listen = (server: Server, { host, port }: BridgeOptions): Promise<void> =>
     server.listen({ port, host }, resolve)
   })
 
-/** The server of the port. The gateway closes idle connections; the bridge only those that it forgot. */
+/**
+ * The server of the port. The gateway closes idle connections; the bridge only those that it forgot, and those whose
+ * peer has vanished: an event stream would never notice.
+ */
 const createPort = (door: ReturnType<typeof createDoor>): Server =>
   createServer(
-    { keepAliveTimeout: 600_000, headersTimeout: 30_000, requestTimeout: 120_000, maxHeaderSize: 65_536 },
+    {
+      ...{ keepAliveTimeout: 600_000, headersTimeout: 30_000, requestTimeout: 120_000, maxHeaderSize: 65_536 },
+      ...{ keepAlive: true, keepAliveInitialDelay: 30_000 },
+    },
     door,
   )
 
@@ -112,7 +120,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
   const environment = environmentOf(options.environment)
   const log = createBridgeLog(options.write)
   const { command, guarded, maxProcesses, startMs, singleUser, idleMs } = options
-  const { graceMs = 5_000, silenceMs = 1_000, discoverMs = 5_000, evictMs = 60_000 } = options
+  const { graceMs = 5_000, silenceMs = 1_000, discoverMs = 5_000, evictMs = 60_000, goneMs = 60_000 } = options
   const mask = singleUser ? createMask(environment) : undefined
   const processes = new Processes({
     ...{ command, environment, guarded, graceMs, log },
@@ -121,7 +129,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
   })
   const sessions = new Sessions({
     ...{ processes, startMs, discoverMs, mask, singleUser, idleMs },
-    limits: { startMs, silenceMs, mask },
+    limits: { startMs, silenceMs, goneMs, mask },
   })
   const failed = Promise.withResolvers<number>()
   const first = processes.prepare()

@@ -41,7 +41,7 @@ export type PeerHandlers = {
 }
 
 /** Most calls that one child may have open. */
-const mostCalls = 1_000
+export const mostCalls = 1_000
 /** Texts of at most this many characters are checked by JSON.parse, which is faster but builds the values. */
 const parsedLength = 65_536
 

@@ -31,6 +31,8 @@ export type SessionLimits = {
   readonly startMs: number
   /** After this time without a message, the answer to a call becomes an event stream, milliseconds. */
   readonly silenceMs: number
+  /** After this time without its client, a call of a shared process is cancelled, milliseconds. */
+  readonly goneMs: number
   /** Masks last lines of stderr; undefined = they are shown to nobody. */
   readonly mask: Mask | undefined
 }

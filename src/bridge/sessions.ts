@@ -1,10 +1,13 @@
 import { AppError, isAppError } from "../errors.ts"
+import { createShares } from "../intake/bodies.ts"
 import { type CommonChild, type CommonDeps, openLegacy, openModern } from "./common-child.ts"
 import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
 import { ModernSide } from "./modern.ts"
+import { mostCalls } from "./peer.ts"
 import { OwnSession, type Session, type SessionLimits } from "./session.ts"
-import { SharedSession, Subscriptions } from "./shared-session.ts"
+import { SharedSession } from "./shared-session.ts"
+import { Subscriptions } from "./subscriptions.ts"
 
 /** What the sessions of a bridge need. */
 export type SessionsDeps = CommonDeps & {
@@ -21,7 +24,9 @@ const mostShared = 10_000
 export class Sessions {
   readonly #deps: SessionsDeps
   readonly #sessions = new Map<string, Session>()
-  readonly #subscriptions = new Subscriptions()
+  readonly #subscriptions = new Subscriptions<SharedSession>()
+  /** Open calls of sessions that share one child. */
+  readonly #shares = createShares(mostCalls)
   /** The child of all clients, if the processes are shared. */
   #shared: CommonChild | undefined
   /** Which era a child speaks, once that is known. */
@@ -75,8 +80,10 @@ export class Sessions {
     const since = performance.now() - this.#deps.idleMs
     this.#deps.processes.endIdle(since)
     if (this.#shared === undefined) return
-    for (const session of this.#sessions.values())
+    for (const session of this.#sessions.values()) {
+      if (session instanceof SharedSession) session.cancelAbandoned()
       if (session.idleSince !== undefined && session.idleSince <= since) void session.end()
+    }
   }
 
   async #openOwn(): Promise<OwnSession> {
@@ -99,9 +106,8 @@ export class Sessions {
   #openShared(common: CommonChild): SharedSession {
     if (this.#sessions.size >= mostShared)
       throw new AppError("ProcessesExhausted", { detail: "The server has too many sessions.", retryAfterSeconds: 10 })
-    const session: SharedSession = new SharedSession(common, this.#subscriptions, this.#deps.limits, () => {
-      this.#sessions.delete(session.id)
-    })
+    const deps = { common, subscriptions: this.#subscriptions, shares: this.#shares, limits: this.#deps.limits }
+    const session: SharedSession = new SharedSession(deps, () => void this.#sessions.delete(session.id))
     this.#sessions.set(session.id, session)
     return session
   }

@@ -1,47 +1,22 @@
 import { randomUUID } from "node:crypto"
+import { AppError } from "../errors.ts"
+import type { Shares } from "../intake/bodies.ts"
 import { isRecord } from "../mcp/message.ts"
 import { newestLegacy } from "../mcp/versions.ts"
 import type { CommonChild, Opening } from "./common-child.ts"
-import { readEnvelope, sourceOf } from "./envelope.ts"
+import { type Envelope, readEnvelope, sourceOf } from "./envelope.ts"
 import type { Connection } from "./http/connection.ts"
 import { InOrder } from "./in-order.ts"
 import type { Incoming } from "./incoming.ts"
-import type { Call, ServerMessage } from "./peer.ts"
+import type { Call, CallSink, Peer, ServerMessage } from "./peer.ts"
 import type { Reply } from "./reply.ts"
-import { resultText } from "./rpc.ts"
+import { errorText, resultText } from "./rpc.ts"
 import { cancelledCall, passCancel, type Session, type SessionLimits, sessionHeader } from "./session.ts"
 import { SessionStreams } from "./session-streams.ts"
+import type { Subscriptions } from "./subscriptions.ts"
 
 /** Revisions of the legacy era that a shared server can be offered as, though it was opened with a newer one. */
 const legacyRevisions: readonly string[] = ["2024-11-05", "2025-03-26", "2025-06-18", newestLegacy]
-
-/** Counts who has subscribed to which resource of a shared child. */
-export class Subscriptions {
-  readonly #sessions = new Map<string, Set<SharedSession>>()
-
-  /** True if nobody had subscribed before. */
-  add(uri: string, session: SharedSession): boolean {
-    const sessions = this.#sessions.get(uri) ?? new Set()
-    this.#sessions.set(uri, sessions.add(session))
-    return sessions.size === 1
-  }
-
-  /** True if it was the last subscription. */
-  remove(uri: string, session: SharedSession): boolean {
-    const sessions = this.#sessions.get(uri)
-    if (sessions?.delete(session) !== true || sessions.size > 0) return false
-    return this.#sessions.delete(uri)
-  }
-
-  has(uri: string, session: SharedSession): boolean {
-    return this.#sessions.get(uri)?.has(session) === true
-  }
-
-  /** The resources to which only this session has subscribed; it is removed from all. */
-  leave(session: SharedSession): readonly string[] {
-    return [...this.#sessions.keys()].filter((uri) => this.remove(uri, session))
-  }
-}
 
 /** The revision that the client hears: its own if that is known and older, else the server's. */
 const revisionFor = (asked: unknown, opened: unknown): string => {
@@ -56,34 +31,55 @@ const withoutPersonal = (capabilities: unknown): object => {
   return others
 }
 
-/** Most resources that one session may subscribe to. */
-const mostSubscriptions = 1_000
+/** A call of this session. */
+type Pending = {
+  readonly call: Call
+  readonly reply: Reply
+  /** Since when its client is known to be gone, by `performance.now()`. */
+  goneSince: number | undefined
+}
+
+/** What the sessions of one shared child have in common. */
+export type SharedDeps = {
+  readonly common: CommonChild
+  readonly subscriptions: Subscriptions<SharedSession>
+  /** Open calls, of which each session has its share. */
+  readonly shares: Shares
+  readonly limits: SessionLimits
+}
+
+const tooManyCalls = (): AppError =>
+  new AppError("TooManyCalls", {
+    detail: "This session has its share of calls that the shared server did not answer yet.",
+    retryAfterSeconds: 1,
+  })
 
 /** A session of a client that shares a child with others. It is opened already, so every `initialize` gets its answer. */
 export class SharedSession implements Session {
   readonly id = randomUUID()
-  readonly #common: CommonChild
-  readonly #subscriptions: Subscriptions
+  readonly #deps: SharedDeps
   readonly #streams: SessionStreams
-  readonly #calls = new InOrder<Call>()
+  readonly #calls = new InOrder<Pending>()
   readonly #over: () => void
   readonly #listener = (message: ServerMessage): void => this.#hear(message)
   #lastUse = performance.now()
-  #subscribed = 0
 
   /** `over` is called when the session ends. */
-  constructor(common: CommonChild, subscriptions: Subscriptions, limits: SessionLimits, over: () => void) {
-    this.#common = common
-    this.#subscriptions = subscriptions
+  constructor(deps: SharedDeps, over: () => void) {
+    this.#deps = deps
     this.#over = over
     this.#streams = new SessionStreams({
       child: undefined,
-      silenceMs: limits.silenceMs,
+      silenceMs: deps.limits.silenceMs,
       used: () => {
         this.#lastUse = performance.now()
       },
     })
-    common.listeners.add(this.#listener)
+    deps.common.listeners.add(this.#listener)
+  }
+
+  get #peer(): Peer {
+    return this.#deps.common.peer
   }
 
   get idleSince(): number | undefined {
@@ -92,7 +88,7 @@ export class SharedSession implements Session {
 
   /** Answers `initialize` from what the server answered to the bridge. */
   initialize({ message, text, envelope }: Incoming, connection: Connection): void {
-    const { opening } = this.#common
+    const { opening } = this.#deps.common
     const asked = message.kind === "request" ? message.params.protocolVersion : undefined
     const protocolVersion = revisionFor(asked, opening.protocolVersion)
     this.#streams.revision = protocolVersion
@@ -104,13 +100,14 @@ export class SharedSession implements Session {
   receive(messages: readonly Incoming[], connection: Connection): void {
     this.#lastUse = performance.now()
     const calls = messages.filter(({ message }) => message.kind === "request")
-    this.#common.peer.ensureRoom(calls.length)
+    this.#peer.ensureRoom(calls.length)
+    if (!this.#deps.shares.take(this.id, calls.length)) throw tooManyCalls()
     const reply = calls.length === 0 ? undefined : this.#streams.reply(connection, calls.length)
     for (const each of messages) {
-      if (each.message.kind === "request" && reply !== undefined) this.#call(each, reply)
+      if (each.message.kind === "request" && reply !== undefined) this.#take(each, reply)
       // answers, and other notifications of one client, mean nothing to a server that others use too
       else if (each.message.kind === "notification" && each.message.method === "notifications/cancelled")
-        passCancel(this.#common.peer, cancelledCall(this.#calls.all(), each), each)
+        passCancel(this.#peer, cancelledCall(this.#open(), each), each)
     }
     if (reply === undefined) connection.empty(202)
   }
@@ -121,72 +118,100 @@ export class SharedSession implements Session {
   }
 
   drained(): Promise<void> | undefined {
-    return this.#common.peer.child.drained()
+    return this.#peer.child.drained()
+  }
+
+  /** Cancels calls whose clients have been gone for long: a server that never answers them would be filled by them. */
+  cancelAbandoned(): void {
+    const now = performance.now()
+    for (const pending of this.#calls.all()) {
+      pending.goneSince = pending.reply.isReachable ? undefined : (pending.goneSince ?? now)
+      if (pending.goneSince !== undefined && pending.goneSince <= now - this.#deps.limits.goneMs)
+        this.#cancel(pending.call, "the client closed the connection")
+    }
   }
 
   async end(): Promise<void> {
-    const { peer, listeners } = this.#common
-    listeners.delete(this.#listener)
-    for (const uri of this.#subscriptions.leave(this)) this.#tell("resources/unsubscribe", uri)
-    for (const call of this.#calls.all()) {
-      peer.cancel(call, "the session has ended")
-      call.sink.over()
-    }
+    const { common, subscriptions } = this.#deps
+    common.listeners.delete(this.#listener)
+    for (const uri of subscriptions.leave(this)) this.#tell("resources/unsubscribe", uri)
+    for (const call of this.#open()) this.#cancel(call, "the session has ended")
     this.#streams.end()
     this.#over()
   }
 
-  #call({ message, text, envelope }: Incoming, reply: Reply): void {
-    const method = message.kind === "request" ? message.method : ""
-    const uri = message.kind === "request" && typeof message.params.uri === "string" ? message.params.uri : ""
+  /** The calls without an answer, the oldest first. */
+  #open(): readonly Call[] {
+    return this.#calls.all().map(({ call }) => call)
+  }
+
+  #cancel(call: Call, reason: string): void {
+    this.#peer.cancel(call, reason)
+    call.sink.over()
+  }
+
+  /** Takes a request: answers it, or sends it to the server. */
+  #take({ message, text, envelope }: Incoming, reply: Reply): void {
+    if (message.kind === "response") return
+    const { method, params } = message
+    const uri = typeof params.uri === "string" ? params.uri : undefined
     const sink = reply.sink()
-    const idText = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
-    if (this.#isOwn(method, uri)) {
-      sink.answer(resultText(idText, {}))
-      return
+    const isNew = method === "resources/subscribe" && uri !== undefined && !this.#deps.subscriptions.has(uri, this)
+    const own = this.#ownAnswer(method, uri, envelope.id === undefined ? "null" : sourceOf(text, envelope.id))
+    if (own === undefined) this.#send(text, envelope, reply, isNew ? this.#subscribing(uri, sink) : sink)
+    else {
+      this.#deps.shares.give(this.id, 1)
+      sink.answer(own)
     }
-    const call: Call = this.#common.peer.call(text, envelope, {
+  }
+
+  /** The answer to a request that the server need not hear of, because it concerns this session only. */
+  #ownAnswer(method: string, uri: string | undefined, idText: string): string | undefined {
+    const { subscriptions } = this.#deps
+    // the level of one client would be that of all, and no client gets log messages
+    if (method === "logging/setLevel") return resultText(idText, {})
+    if (uri === undefined) return undefined
+    if (method === "resources/unsubscribe" && !subscriptions.remove(uri, this)) return resultText(idText, {})
+    // the server hears of every subscription, so that each client hears what the server says to it
+    const refused = method === "resources/subscribe" ? subscriptions.add(uri, this) : undefined
+    return refused === undefined ? undefined : errorText(refused, idText)
+  }
+
+  /** The sink of a subscription, which is over if the server refuses it. */
+  #subscribing(uri: string, sink: CallSink): CallSink {
+    const answer = (answered: string): void => {
+      const isRefused = readEnvelope(answered, false).result === undefined
+      // another one may have ended meanwhile, and was kept at the server for this one
+      if (isRefused && this.#deps.subscriptions.remove(uri, this)) this.#tell("resources/unsubscribe", uri)
+      sink.answer(answered)
+    }
+    return { ...sink, answer }
+  }
+
+  #send(text: string, envelope: Envelope, reply: Reply, sink: CallSink): void {
+    const over = (): void => {
+      if (this.#calls.remove(pending)) this.#deps.shares.give(this.id, 1)
+    }
+    const call: Call = this.#peer.call(text, envelope, {
       note: sink.note,
       answer: (answer) => {
-        this.#calls.remove(call)
+        over()
         sink.answer(answer)
       },
       over: () => {
-        this.#calls.remove(call)
+        over()
         sink.over()
       },
     })
-    this.#calls.add(call)
-  }
-
-  /** True for a request that the server need not hear of, because it concerns this session only. */
-  #isOwn(method: string, uri: string): boolean {
-    // the level of one client would be that of all, and no client gets log messages
-    if (method === "logging/setLevel") return true
-    if (method === "resources/subscribe") return !this.#subscribe(uri)
-    return method === "resources/unsubscribe" && !this.#unsubscribe(uri)
-  }
-
-  /** True if the server must hear of the subscription. */
-  #subscribe(uri: string): boolean {
-    if (this.#subscriptions.has(uri, this) || this.#subscribed >= mostSubscriptions) return false
-    this.#subscribed++
-    return this.#subscriptions.add(uri, this)
-  }
-
-  /** True if the server must hear of the end of the subscription. */
-  #unsubscribe(uri: string): boolean {
-    if (!this.#subscriptions.has(uri, this)) return false
-    this.#subscribed--
-    return this.#subscriptions.remove(uri, this)
+    const pending: Pending = { call, reply, goneSince: undefined }
+    this.#calls.add(pending)
   }
 
   /** Sends a request whose answer nobody needs. */
   #tell(method: string, uri: string): void {
-    const { peer } = this.#common
     const text = JSON.stringify({ jsonrpc: "2.0", id: 0, method, params: { uri } })
     const nothing = () => {}
-    peer.call(text, readEnvelope(text, false), { note: nothing, answer: nothing, over: nothing })
+    this.#peer.call(text, readEnvelope(text, false), { note: nothing, answer: nothing, over: nothing })
   }
 
   #hear(message: ServerMessage): void {
@@ -194,7 +219,7 @@ export class SharedSession implements Session {
     if (method === "notifications/resources/updated") {
       const params: unknown = JSON.parse(text).params
       const uri = isRecord(params) && typeof params.uri === "string" ? params.uri : ""
-      if (this.#subscriptions.has(uri, this)) this.#streams.send(message)
+      if (this.#deps.subscriptions.has(uri, this)) this.#streams.send(message)
     } else if (method?.endsWith("/list_changed") === true) this.#streams.send(message)
   }
 }

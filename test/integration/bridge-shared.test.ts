@@ -70,7 +70,7 @@ test("an update of a resource reaches its subscribers only, a changed list every
   expect(other.id).not.toBe(one.id)
 })
 
-test("the server hears of a resource's first subscriber and of its last one, also if that one's session ends", async () => {
+test("the server hears every subscription to a resource, and when the last one ends, also by its session's end", async () => {
   const bridge = await bridgeOf(scripted(), shared)
   const [one, other, third] = [await open(bridge), await open(bridge), await open(bridge)]
   const ask = async (session: LegacySession, method: string, uri: string) =>
@@ -85,7 +85,7 @@ test("the server hears of a resource's first subscriber and of its last one, als
   await ask(third, "logging/setLevel", "")
   expect((await heardBy(third)).map(({ method }: { method: string }) => method)).toEqual([
     "notifications/initialized",
-    "resources/subscribe",
+    ...["resources/subscribe", "resources/subscribe", "resources/subscribe"],
   ])
   await other.send("DELETE")
   expect((await heardBy(third)).at(-1)).toMatchObject({ method: "resources/unsubscribe", params: { uri: "test://a" } })
