@@ -8,6 +8,7 @@ import { createBridgeLog } from "./log.ts"
 import type { Death } from "./process/child.ts"
 import { Processes } from "./processes.ts"
 import { Sessions } from "./sessions.ts"
+import { Unsent } from "./unsent.ts"
 
 /** What a bridge runs and how. */
 export type BridgeOptions = {
@@ -129,7 +130,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
   })
   const sessions = new Sessions({
     ...{ processes, startMs, discoverMs, mask, singleUser, idleMs },
-    limits: { startMs, silenceMs, goneMs, mask },
+    limits: { startMs, silenceMs, goneMs, mask, unsent: new Unsent() },
   })
   const failed = Promise.withResolvers<number>()
   const first = processes.prepare()

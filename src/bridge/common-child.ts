@@ -36,13 +36,12 @@ export type CommonDeps = {
 
 const clientInfo = { name: "reflow-bridge", version }
 
-/** The server cannot ask what concerns one client: nobody knows which. */
-const refuse = (peer: Peer, { text, envelope, method }: ServerMessage): void => {
-  if (envelope.id === undefined) return
-  const id = sourceOf(text, envelope.id)
-  peer.send(
-    method === "ping" ? resultText(id, {}) : refusalText(id, -32601, "This server is shared: it has no client to ask."),
-  )
+/** The answer to a request of the server, which cannot ask what concerns one client: nobody knows which. */
+const refusalOf = ({ text, envelope, method }: ServerMessage): string => {
+  const id = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
+  return method === "ping"
+    ? resultText(id, {})
+    : refusalText(id, -32601, "This server is shared: it has no client to ask.")
 }
 
 /** What a server answered to a request of the bridge. */
@@ -92,8 +91,14 @@ const toCommon = ({ child, peer }: Started, opening: Opening, listeners: CommonC
 
 /** Starts a child whose calls are answered with its death when it dies. */
 const start = async ({ processes, mask }: CommonDeps, listeners: CommonChild["listeners"]): Promise<Started> => {
+  let isDeaf = false
   const started: Started = await processes.take({
-    request: (message) => refuse(started.peer, message),
+    request: (message) => {
+      if (started.child.drained() === undefined) return void started.peer.send(refusalOf(message))
+      // it would be written for as long as the server asks
+      if (!isDeaf) processes.tell(started.label, "(it asks, and does not read the answers: they are dropped)")
+      isDeaf = true
+    },
     notification: (message) => {
       for (const listen of listeners) listen(message)
     },

@@ -1,34 +1,13 @@
 import type { Connection } from "./http/connection.ts"
-import type { Child } from "./process/child.ts"
 import { eventId, type Ring } from "./ring.ts"
-
-/** Unsent bytes of a connection from which on the child waits. */
-const fullBytes = 2 ** 20
-
-/** Unsent bytes from which on a connection is broken off, if the child serves others too and cannot wait for one. */
-const brokenBytes = 32 * 2 ** 20
-
-/** The child, as far as it waits for slow clients. */
-export type Waiting = Pick<Child, "hold" | "release">
-
-/** Makes the child wait until the client has taken what was written to it, if that is much. */
-export const holdWhileFull = (child: Waiting, connection: Connection): void => {
-  if (connection.unsent < fullBytes) return
-  child.hold(connection)
-  connection.onTaken(() => child.release(connection))
-}
-
-/** Breaks a connection off whose client takes nothing, so that it costs the others no memory. */
-export const breakIfStuck = (connection: Connection): void => {
-  if (connection.unsent > brokenBytes) connection.destroy()
-}
+import { fullBytes, type Slow } from "./unsent.ts"
 
 /** What a stream of a session needs. */
 type StreamDeps = {
   readonly number: number
   readonly ring: Ring
-  /** Waits while the client takes nothing; undefined if others use the child too. */
-  readonly child: Waiting | undefined
+  /** What becomes of a client that does not read. */
+  readonly slow: Slow
   /** Called when the connection has ended or was lost. */
   readonly detached: () => void
 }
@@ -95,16 +74,14 @@ export class EventStream {
   #write(connection: Connection, sequence: number, text: string): void {
     connection.event(text, eventId({ stream: this.number, sequence }))
     this.#written = Math.max(this.#written, sequence)
-    const { child } = this.#deps
-    if (child === undefined) breakIfStuck(connection)
-    else holdWhileFull(child, connection)
+    this.#deps.slow.wrote(connection)
   }
 
   /** Ends the connection that another one follows; one whose client takes nothing would keep its bytes for good. */
   #replace(): void {
     const former = this.#connection
     if (former === undefined) return
-    this.#deps.child?.release(former)
+    this.#deps.slow.left(former)
     if (former.unsent < fullBytes) former.end()
     else former.destroy()
   }
@@ -112,7 +89,7 @@ export class EventStream {
   #finish(): void {
     const connection = this.#connection
     connection?.end()
-    // the child waits for the rest of the stream too, see holdWhileFull
+    // the child waits for the rest of the stream too, see `waiting`
     if (connection !== undefined) this.#lost(connection)
   }
 

@@ -5,16 +5,18 @@ import { firstModern } from "../mcp/versions.ts"
 import { ArgumentHeaders, type AskTools } from "./argument-headers.ts"
 import { ask, type CommonChild, type Opening, envelope as ownMeta } from "./common-child.ts"
 import { readEnvelope, sourceOf, withValues } from "./envelope.ts"
-import { breakIfStuck } from "./event-stream.ts"
 import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
 import type { Call, CallSink, ServerMessage } from "./peer.ts"
 import { Reply } from "./reply.ts"
 import { modernStatus, refusalText, resultText } from "./rpc.ts"
+import type { Unsent } from "./unsent.ts"
 
 /** How requests of the modern era are sent to a child. */
 export type ModernOptions = {
   readonly silenceMs: number
+  /** Counts what clients do not read. */
+  readonly unsent: Unsent
   /** How long the server may take to tell its tools, milliseconds. */
   readonly listMs: number
   /** True if all clients are one user: only then log messages, which name no request, go to one of them. */
@@ -192,11 +194,13 @@ export class ModernSide {
   }
 
   #reply(connection: Connection): Reply {
+    const { unsent } = this.#options
     return new Reply({
       connection,
       calls: 1,
       silenceMs: this.#options.silenceMs,
       statusOf: (text) => modernStatus(text, readEnvelope(text, false)),
+      sent: () => unsent.wrote(connection),
       done: () => {},
       open: () => {
         connection.openStream()
@@ -206,7 +210,7 @@ export class ModernSide {
           },
           send: (text) => {
             connection.event(text)
-            breakIfStuck(connection)
+            unsent.wrote(connection)
           },
           end: () => connection.end(),
         }

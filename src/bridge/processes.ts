@@ -69,6 +69,11 @@ export class Processes {
     return started.child
   }
 
+  /** Writes a line about a child to the log. */
+  tell(label: string, text: string): void {
+    this.#options.log.line(label, text)
+  }
+
   /** True if this child is not handed to anybody yet. */
   isSpare(child: Child): boolean {
     return this.#spare?.started.child === child

@@ -7,24 +7,63 @@ export type Ring = {
   add(event: Kept): void
   /** The kept events of a stream after a position, in order. */
   after(stream: number, sequence: number): readonly Kept[]
+  /** Drops all events. */
+  clear(): void
 }
 
 /** Most events, and most characters of them together; the newest event is kept in any case. */
 const mostEvents = 256
 const mostCharacters = 4 * 2 ** 20
 
-/** Creates an empty ring. */
-export const createRing = (): Ring => {
+/** A ring as its budget sees it. */
+type Member = { characters: number; readonly dropOldest: () => void }
+
+/** What the rings of many sessions may keep together. */
+export type RingBudget = {
+  readonly members: Set<Member>
+  held: number
+}
+
+/** Most characters of the rings of one budget; then the largest ring drops its oldest events. */
+const mostTogether = 16 * 2 ** 20
+
+/** Creates a budget for rings. */
+export const createRingBudget = (): RingBudget => ({ members: new Set(), held: 0 })
+
+/** Drops events until they fit together, of the largest ring until it is half as large: it is sought seldom then. */
+const shrink = (budget: RingBudget): void => {
+  while (budget.held > mostTogether) {
+    const largest = [...budget.members].reduce((most, each) => (each.characters > most.characters ? each : most))
+    const half = largest.characters / 2
+    do largest.dropOldest()
+    while (largest.characters > half)
+  }
+}
+
+/** Creates an empty ring. With a budget it can lose even its newest event to those of other rings. */
+export const createRing = (budget?: RingBudget): Ring => {
   const events: Kept[] = []
-  let characters = 0
+  const count = (characters: number): void => {
+    member.characters += characters
+    if (budget === undefined) return
+    budget.held += characters
+    if (member.characters === 0) budget.members.delete(member)
+    else budget.members.add(member)
+  }
+  const dropOldest = (): void => count(-(events.shift()?.text.length ?? 0))
+  const member: Member = { characters: 0, dropOldest }
   return {
     add: (event) => {
       events.push(event)
-      characters += event.text.length
-      while (events.length > mostEvents || (characters > mostCharacters && events.length > 1))
-        characters -= events.shift()?.text.length ?? 0
+      count(event.text.length)
+      while (events.length > mostEvents || (member.characters > mostCharacters && events.length > 1)) dropOldest()
+      if (budget !== undefined) shrink(budget)
     },
     after: (stream, sequence) => events.filter((each) => each.stream === stream && each.sequence > sequence),
+    clear: () => {
+      events.length = 0
+      count(-member.characters)
+    },
   }
 }
 

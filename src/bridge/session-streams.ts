@@ -1,9 +1,10 @@
-import { EventStream, holdWhileFull, type Waiting } from "./event-stream.ts"
+import { EventStream } from "./event-stream.ts"
 import type { Connection } from "./http/connection.ts"
 import { InOrder } from "./in-order.ts"
 import type { ServerMessage } from "./peer.ts"
 import { Reply } from "./reply.ts"
-import { createRing, readEventId } from "./ring.ts"
+import { createRing, type Ring, type RingBudget, readEventId } from "./ring.ts"
+import { type Slow, type Unsent, type Waiting, waiting } from "./unsent.ts"
 
 /** The first revision whose clients expect an event without data (MCP 2025-11-25, Streamable HTTP, resumability). */
 const firstPrimed = "2025-11-25"
@@ -15,6 +16,10 @@ const ofGet = 0
 type StreamsDeps = {
   /** The child that waits for slow clients; undefined if others use it too. */
   readonly child: Waiting | undefined
+  /** Counts what clients do not read if no child waits for them. */
+  readonly unsent: Unsent
+  /** What the events of all sessions of one child may take together; undefined if others have their own child. */
+  readonly ringBudget: RingBudget | undefined
   /** Called whenever a stream or a call is over. */
   readonly used: () => void
   readonly silenceMs: number
@@ -27,7 +32,8 @@ const isOfNoCall = (method: string | undefined): boolean =>
 /** All streams of one session: which message goes where, and what a client gets that comes back. */
 export class SessionStreams {
   readonly #deps: StreamsDeps
-  readonly #ring = createRing()
+  readonly #ring: Ring
+  readonly #slow: Slow
   /** Streams that are not done, by number. */
   readonly #streams = new Map<number, EventStream>()
   /** Replies with open calls, the oldest first. */
@@ -39,6 +45,8 @@ export class SessionStreams {
 
   constructor(deps: StreamsDeps) {
     this.#deps = deps
+    this.#ring = createRing(deps.ringBudget)
+    this.#slow = deps.child === undefined ? deps.unsent : waiting(deps.child)
     this.#get = this.#create(ofGet)
   }
 
@@ -61,9 +69,7 @@ export class SessionStreams {
       silenceMs: this.#deps.silenceMs,
       statusOf: () => 200,
       open: () => this.#openReply(connection),
-      sent: () => {
-        if (this.#deps.child !== undefined) holdWhileFull(this.#deps.child, connection)
-      },
+      sent: () => this.#slow.wrote(connection),
       done: () => {
         this.#replies.remove(reply)
         this.#deps.used()
@@ -80,7 +86,8 @@ export class SessionStreams {
     const stream = this.#streams.get(place.stream)
     if (stream !== undefined) return void stream.attach(connection, place.sequence, this.#isPrimed)
     // a stream that is done: what is left of it, and its end
-    const rest = new EventStream({ number: place.stream, ring: this.#ring, child: undefined, detached: () => {} })
+    const { unsent: slow } = this.#deps
+    const rest = new EventStream({ number: place.stream, ring: this.#ring, slow, detached: () => {} })
     rest.attach(connection, place.sequence, false)
     rest.end()
   }
@@ -94,9 +101,10 @@ export class SessionStreams {
     else newest.stream().send(text)
   }
 
-  /** Ends all streams. */
+  /** Ends all streams; nobody can come back to them. */
   end(): void {
     for (const stream of this.#streams.values()) stream.end()
+    this.#ring.clear()
   }
 
   get #isPrimed(): boolean {
@@ -104,8 +112,7 @@ export class SessionStreams {
   }
 
   #create(number: number): EventStream {
-    const { child, used } = this.#deps
-    const stream = new EventStream({ number, ring: this.#ring, child, detached: used })
+    const stream = new EventStream({ number, ring: this.#ring, slow: this.#slow, detached: this.#deps.used })
     this.#streams.set(number, stream)
     return stream
   }

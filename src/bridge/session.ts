@@ -9,6 +9,7 @@ import type { Call, Peer, ServerMessage } from "./peer.ts"
 import type { Started } from "./processes.ts"
 import { errorText } from "./rpc.ts"
 import { SessionStreams } from "./session-streams.ts"
+import type { Unsent } from "./unsent.ts"
 
 /** A session of a client (MCP 2025-11-25, session management), whatever is behind it. */
 export type Session = {
@@ -33,6 +34,8 @@ export type SessionLimits = {
   readonly silenceMs: number
   /** After this time without its client, a call of a shared process is cancelled, milliseconds. */
   readonly goneMs: number
+  /** Counts what clients do not read. */
+  readonly unsent: Unsent
   /** Masks last lines of stderr; undefined = they are shown to nobody. */
   readonly mask: Mask | undefined
 }
@@ -85,6 +88,8 @@ export class OwnSession implements Session {
     this.#over = over
     this.#streams = new SessionStreams({
       child: started.child,
+      ringBudget: undefined,
+      unsent: limits.unsent,
       silenceMs: limits.silenceMs,
       used: () => {
         this.#lastUse = performance.now()

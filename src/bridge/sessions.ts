@@ -5,6 +5,7 @@ import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
 import { ModernSide } from "./modern.ts"
 import { mostCalls } from "./peer.ts"
+import { createRingBudget } from "./ring.ts"
 import { OwnSession, type Session, type SessionLimits } from "./session.ts"
 import { SharedSession } from "./shared-session.ts"
 import { Subscriptions } from "./subscriptions.ts"
@@ -27,6 +28,7 @@ export class Sessions {
   readonly #subscriptions = new Subscriptions<SharedSession>()
   /** Open calls of sessions that share one child. */
   readonly #shares = createShares(mostCalls)
+  readonly #ringBudget = createRingBudget()
   /** The child of all clients, if the processes are shared. */
   #shared: CommonChild | undefined
   /** Which era a child speaks, once that is known. */
@@ -106,7 +108,10 @@ export class Sessions {
   #openShared(common: CommonChild): SharedSession {
     if (this.#sessions.size >= mostShared)
       throw new AppError("ProcessesExhausted", { detail: "The server has too many sessions.", retryAfterSeconds: 10 })
-    const deps = { common, subscriptions: this.#subscriptions, shares: this.#shares, limits: this.#deps.limits }
+    const deps = {
+      ...{ common, subscriptions: this.#subscriptions, shares: this.#shares, ringBudget: this.#ringBudget },
+      limits: this.#deps.limits,
+    }
     const session: SharedSession = new SharedSession(deps, () => void this.#sessions.delete(session.id))
     this.#sessions.set(session.id, session)
     return session
@@ -114,7 +119,7 @@ export class Sessions {
 
   async #openModern(): Promise<ModernSide> {
     const { limits, singleUser, discoverMs } = this.#deps
-    const options = { silenceMs: limits.silenceMs, listMs: discoverMs, singleUser }
+    const options = { silenceMs: limits.silenceMs, unsent: limits.unsent, listMs: discoverMs, singleUser }
     const common = this.#era === "legacy" ? undefined : await this.#discover()
     if (common !== undefined) return this.#held(new ModernSide(common, false, options))
     const legacy = this.#shared ?? (await openLegacy(this.#deps))

@@ -10,6 +10,7 @@ import { InOrder } from "./in-order.ts"
 import type { Incoming } from "./incoming.ts"
 import type { Call, CallSink, Peer, ServerMessage } from "./peer.ts"
 import type { Reply } from "./reply.ts"
+import type { RingBudget } from "./ring.ts"
 import { errorText, resultText } from "./rpc.ts"
 import { cancelledCall, passCancel, type Session, type SessionLimits, sessionHeader } from "./session.ts"
 import { SessionStreams } from "./session-streams.ts"
@@ -45,6 +46,7 @@ export type SharedDeps = {
   readonly subscriptions: Subscriptions<SharedSession>
   /** Open calls, of which each session has its share. */
   readonly shares: Shares
+  readonly ringBudget: RingBudget
   readonly limits: SessionLimits
 }
 
@@ -70,6 +72,8 @@ export class SharedSession implements Session {
     this.#over = over
     this.#streams = new SessionStreams({
       child: undefined,
+      ringBudget: deps.ringBudget,
+      unsent: deps.limits.unsent,
       silenceMs: deps.limits.silenceMs,
       used: () => {
         this.#lastUse = performance.now()
