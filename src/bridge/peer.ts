@@ -1,4 +1,5 @@
 import { isAscii } from "node:buffer"
+import { randomBytes } from "node:crypto"
 import { AppError } from "../errors.ts"
 import { findJsonFault } from "../intake/json-text.ts"
 import { type Envelope, onOneLine, readEnvelope, type Span, sourceOf, stringOf, withValues } from "./envelope.ts"
@@ -72,23 +73,19 @@ const readLine = (line: Buffer): ServerMessage | undefined => {
   }
 }
 
-/** The number of a call in an id or a token of ours, `"n:17"`; undefined for every other value. */
-const numberIn = (text: string, span: Span | undefined): number | undefined => {
-  const source = span === undefined ? "" : sourceOf(text, span)
-  return /^"n:\d{1,15}"$/.test(source) ? Number(source.slice(3, -1)) : undefined
-}
-
 /** A copy: a slice of a long body would keep all of it in memory as long as the call is open. */
 const ownText = (text: string): string => Buffer.from(text).toString()
 
 /**
  * Sends messages to one child and sorts what comes back. Each call gets an id of the bridge's own, also as its progress
- * token, so that equal ids of two clients never meet.
+ * token, so that equal ids of two clients never meet. They cannot be guessed: a server that prints the text of one client
+ * must not answer the call of another one by that.
  */
 export class Peer {
   readonly child: Child
   readonly #handlers: PeerHandlers
   readonly #calls = new InOrder<Call>()
+  readonly #prefix = `n:${randomBytes(6).toString("base64url")}:`
   #number = 0
   #isOver = false
   #lastUse = performance.now()
@@ -141,7 +138,7 @@ export class Peer {
     const { id, askedToken } = envelope
     if (id === undefined) throw new AppError("InvalidRequest", { detail: "A request has no id." })
     const number = ++this.#number
-    const own = `"n:${number}"`
+    const own = `"${this.#prefix}${number}"`
     const call: Call = {
       number,
       idText: ownText(sourceOf(text, id)),
@@ -161,6 +158,11 @@ export class Peer {
     return call
   }
 
+  /** The bridge's own id of a call. */
+  idOf({ number }: Pick<Call, "number">): string {
+    return `${this.#prefix}${number}`
+  }
+
   /** Forgets a call: a late answer is dropped. False if it was over. */
   forget(call: Call): boolean {
     this.#lastUse = performance.now()
@@ -170,7 +172,7 @@ export class Peer {
   /** Tells the server that nobody waits for a call any more, and forgets it. */
   cancel(call: Call, reason: string): void {
     if (!this.forget(call)) return
-    const params = { requestId: `n:${call.number}`, reason }
+    const params = { requestId: this.idOf(call), reason }
     this.send(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params }))
   }
 
@@ -202,8 +204,15 @@ export class Peer {
     call.sink.answer(withValues(text, changes))
   }
 
+  /** The number of a call in an id or a token of ours, `"n:wK3_x-9a:17"`; undefined for every other value. */
+  #numberIn(text: string, span: Span | undefined): number | undefined {
+    if (span === undefined || !text.startsWith(this.#prefix, span[0] + 1)) return undefined
+    const number = Number(text.slice(span[0] + 1 + this.#prefix.length, span[1] - 1))
+    return sourceOf(text, span) === `"${this.#prefix}${number}"` ? number : undefined
+  }
+
   #of(text: string, span: Span | undefined): Call | undefined {
-    const number = numberIn(text, span)
+    const number = this.#numberIn(text, span)
     return number === undefined ? undefined : this.#calls.find((call) => call.number === number)
   }
 
@@ -218,7 +227,7 @@ export class Peer {
     } else if (subscriptionId !== undefined) {
       const call = this.#of(text, subscriptionId)
       call?.sink.note(withValues(text, [[subscriptionId, call.idText]]))
-    } else if (method === "notifications/cancelled" && numberIn(text, requestId) !== undefined) {
+    } else if (method === "notifications/cancelled" && this.#numberIn(text, requestId) !== undefined) {
       const call = this.#of(text, requestId)
       if (call !== undefined && this.forget(call)) call.sink.over()
     } else this.#handlers.notification(message)

@@ -91,6 +91,16 @@ test("the server hears every subscription to a resource, and when the last one e
   expect((await heardBy(third)).at(-1)).toMatchObject({ method: "resources/unsubscribe", params: { uri: "test://a" } })
 })
 
+test("a server that prints the text of one client does not answer the call of another one by it", async () => {
+  const bridge = await bridgeOf(scripted(), { ...shared, silenceMs: 1 })
+  const [one, other] = [await open(bridge), await open(bridge)]
+  const waiting = await other.post(legacyCall("never", {}, 7))
+  for (let number = 1; number < 20; number++)
+    await textOf(one, "raw", { line: `{"jsonrpc":"2.0","id":"n:${number}","result":{"forged":true}}` })
+  await other.send("DELETE")
+  expect(await messagesOf(waiting)).toEqual([])
+})
+
 test("progress goes by token to its call alone, though all tokens are equal", async () => {
   const bridge = await bridgeOf(scripted(), shared)
   const sessions = [await open(bridge), await open(bridge)]

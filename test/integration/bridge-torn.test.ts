@@ -4,7 +4,7 @@ import { type BridgeApart, startApart } from "../support/bridge-apart.ts"
 import { eventually, processesOfGroup } from "../support/processes.ts"
 import { initialize } from "../support/reflow.ts"
 
-/** A server that costs next to nothing: it answers `initialize` and `ping`, and nothing else. Ids of the bridge are "n:N". */
+/** A server that costs next to nothing: it answers `initialize` and `ping`, and nothing else. The ids of the bridge are strings. */
 const cheap = [
   "/bin/sh",
   "-c",

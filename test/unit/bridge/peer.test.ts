@@ -6,15 +6,20 @@ import { type Call, type CallSink, Peer, type ServerMessage } from "../../../src
 import type { Child, Death } from "../../../src/bridge/process/child.ts"
 import { createTail } from "../../../src/bridge/process/tail.ts"
 
-/** A peer whose child only remembers what was written to it. */
+/**
+ * A peer whose child only remembers what was written to it. Ids of the bridge have a random part, which is left out in
+ * what the child remembers, and is added to what it sends.
+ */
 const createPeer = () => {
   const written: string[] = []
+  const prefix = () => peer.idOf({ number: 0 }).slice(0, -1)
+  const plain = (text: string) => text.replaceAll(prefix(), "n:")
   const death = Promise.withResolvers<Death>()
   const child: Child = {
     pid: 1,
     ended: death.promise,
     tail: createTail(),
-    write: (line) => written.push(line) > 0,
+    write: (line) => written.push(plain(line)) > 0,
     drained: () => undefined,
     hold: () => {},
     release: () => {},
@@ -22,12 +27,13 @@ const createPeer = () => {
     onEnding: () => {},
   }
   const [requests, notifications, junk]: [ServerMessage[], ServerMessage[], (string | undefined)[]] = [[], [], []]
-  const peer = new Peer(child, {
-    request: (message) => void requests.push(message),
+  const peer: Peer = new Peer(child, {
+    request: (message) => void requests.push({ ...message, text: plain(message.text) }),
     notification: (message) => void notifications.push(message),
-    junk: (line) => void junk.push(line?.toString()),
+    junk: (line) => void junk.push(line === undefined ? line : plain(line.toString())),
   })
-  const take = (line: string | Buffer) => peer.take(Buffer.from(line))
+  const take = (line: string | Buffer) =>
+    peer.take(Buffer.from(typeof line === "string" ? line.replaceAll('"n:', `"${prefix()}`) : line))
   return { peer, written, requests, notifications, junk, take, die: () => death.resolve({ code: 1, signal: null }) }
 }
 
@@ -81,6 +87,20 @@ describe("calls of a peer", () => {
     take(`{"jsonrpc":"2.0","id":"n:1","result":{${meta('"n:1"')}}}`)
     expect(got).toEqual([`note ${told('"s"')}`, `answer {"jsonrpc":"2.0","id":"s","result":{${meta('"s"')}}}`])
     expect(notifications).toEqual([])
+  })
+
+  test("have ids that nobody can guess, and only these very ids are theirs", () => {
+    const [one, other] = [createPeer(), createPeer()]
+    const { got, call: open } = call(one.peer, '{"jsonrpc":"2.0","id":1,"method":"m"}')
+    const id = one.peer.idOf(open)
+    expect(id).toMatch(/^n:[\w-]{8}:1$/)
+    expect(other.peer.idOf(open)).not.toBe(id)
+    const guesses = ["n:1", other.peer.idOf(open), `${id}.0`, id.replace(/1$/, "01"), id.replace(/1$/, " 1"), `x${id}`]
+    for (const guess of [...guesses, id.replace(/1$/, ""), id.replace(/1$/, "1e0"), id.replace(/1$/, "0x1")])
+      one.peer.take(Buffer.from(`{"jsonrpc":"2.0","id":"${guess}","result":{}}`))
+    expect(got).toEqual([])
+    one.peer.take(Buffer.from(`{"jsonrpc":"2.0","id":"${id}","result":{}}`))
+    expect(got).toEqual(['answer {"jsonrpc":"2.0","id":1,"result":{}}'])
   })
 
   test("end when the server cancels them, and what comes late is dropped", () => {
