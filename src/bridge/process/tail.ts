@@ -31,7 +31,10 @@ export const createTail = (): Tail => {
     read: () => {
       cut()
       const text = pieces[0]?.toString() ?? ""
-      return isCut ? text.slice(text.indexOf("\n") + 1) : text
+      if (!isCut) return text
+      // a part of a value could not be recognized as a secret
+      const end = text.indexOf("\n")
+      return end < 0 ? "" : text.slice(end + 1)
     },
   }
 }
