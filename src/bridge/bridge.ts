@@ -146,8 +146,10 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
     throw error
   }
   if (options.processes === "shared") await sessions.share().catch(closed)
+  // as clients send it: normal, and in ASCII
+  const path = new URL(`http://x${options.path}`).pathname
   const server = createPort(
-    createDoor({ sessions, path: options.path, report: (error) => log.note(`fault: ${String(error.cause)}`) }),
+    createDoor({ sessions, path, report: (error) => log.note(`fault: ${String(error.cause)}`) }),
   )
   const sockets = new Set<Socket>()
   server.on("connection", (socket) => {

@@ -29,7 +29,7 @@ Runs a command that speaks MCP over stdin and stdout, and serves it as Streamabl
 const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
 
 const flags = {
-  role: { type: "string" },
+  role: { type: "string", multiple: true },
   listen: { type: "string" },
   path: { type: "string" },
   processes: { type: "string" },
@@ -89,6 +89,8 @@ export const parseBridge = (argv: readonly string[]): BridgeCommand => {
   const end = argv.indexOf("--")
   const values = parse(end === -1 ? argv : argv.slice(0, end))
   if (values.help === true) return { kind: "help" }
+  const { role = ["bridge"] } = values
+  if (role.length > 1 || role[0] !== "bridge") throw wrong(`--role can be given once, not as '${role.join("' and '")}'`)
   if (values.install !== undefined) return { kind: "install", folder: values.install }
   const command = end === -1 ? [] : argv.slice(end + 1)
   if (command.length === 0) throw wrong("Say which command: reflow --role bridge -- COMMAND [ARG…]")

@@ -3,12 +3,20 @@
  * the memory of the whole program.
  */
 import { env } from "node:process"
-import { type AppError, errorTable, toAppError } from "../errors.ts"
+import { type AppError, errorTable, systemCode, toAppError } from "../errors.ts"
 import { type Bridge, exitCodeOf, startBridge } from "./bridge.ts"
 import { bridgeHelp, parseBridge } from "./flags.ts"
 import { installBridge } from "./install.ts"
 
 const write = (text: string): void => void process.stderr.write(text)
+
+/** A log that nobody reads any more must not end the server. */
+const outliveLog = (): void => {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error) => {
+      if (systemCode(error) !== "EPIPE") throw error
+    })
+}
 
 /** Is aborted by the first SIGTERM, SIGINT or SIGHUP; further ones change nothing. */
 const firstSignal = (): AbortSignal => {
@@ -37,6 +45,7 @@ const failureCode = ({ data }: AppError): number => {
  */
 export const runBridge = async (argv: readonly string[]): Promise<number> => {
   const signal = firstSignal()
+  outliveLog()
   try {
     const command = parseBridge(argv)
     if (command.kind === "help") {

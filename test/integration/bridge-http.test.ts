@@ -19,6 +19,19 @@ const raw = (url: string, text: string): Promise<string> =>
   })
 
 test.for([
+  ["/ü", "/ü"],
+  ["/a b", "/a%20b"],
+  ["/a/../b", "/b"],
+  ["//x/./y", "//x/y"],
+  ["/%7Ea", "/%7Ea"],
+] as const)("the path %s is served where clients look for it", async ([path, asked]) => {
+  const bridge = await bridgeOf(scripted(), { path })
+  const { host } = new URL(bridge.url)
+  expect((await post(`http://${host}${asked}`, undefined, initialize())).status).toBe(200)
+  expect((await post(`http://${host}/mcp`, undefined, initialize())).status).toBe(404)
+})
+
+test.for([
   ["a page's origin", 403, { headers: { origin: "http://127.0.0.1" } }],
   ["another path", 404, { path: "/mcp/" }],
   ["a query", 404, { path: "/mcp?a=b" }],

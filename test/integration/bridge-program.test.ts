@@ -76,6 +76,17 @@ test("a bridge ends with the code of a server that ended unused, or of the signa
   expect(await start(["--listen", "127.0.0.1:0", "--", "/does/not/exist"]).code).toBe(127)
 })
 
+test.for(["stdout", "stderr"] as const)("a bridge whose %s nobody reads any more serves on", async (name) => {
+  const bridge = await serving([], scripted())
+  const session = await open(bridge)
+  bridge.child[name]?.destroy()
+  for (let at = 0; at < 3; at++) expect(await textOf(session, "stderr", { words: "said\n" })).toBe("written")
+  // its start is told in the log too
+  expect(await textOf(await open(bridge), "echo", { words: "fine" })).toBe("fine")
+  bridge.child.kill("SIGTERM")
+  expect(await bridge.code).toBe(0)
+})
+
 test("SIGTERM ends a bridge that still waits for its shared server", async () => {
   const bridge = start(["--listen", "127.0.0.1:0", "--processes", "shared", "--", ...scripted("hang")])
   const pid = () => Number(/started, process (\d+)/.exec(bridge.output())?.[1])

@@ -49,6 +49,9 @@ describe("the flags of the role bridge", () => {
     [["--start-timeout", "5"], "--start-timeout needs a duration"],
     [["--unknown"], "--unknown"],
     [["--guard=yes"], "--guard"],
+    [["--role", "bridge", "--role", "gateway"], "--role can be given once"],
+    [["--role=bridge", "--role", "bridge"], "--role can be given once"],
+    [["--role", "dev"], "--role can be given once"],
     [["stray"], "stray"],
   ] as const)("%j: a mistake is told", ([flags, words]) => {
     expect(() => optionsOf(...flags)).toThrow(expect.objectContaining({ code: "UsageInvalid" }))
