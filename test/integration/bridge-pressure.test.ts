@@ -12,6 +12,10 @@ const mebibyte = 2 ** 20
 /** Most bytes that a bridge may hold when one session is stuck; without a bound it would hold all of 150 MiB. */
 const mostHeld = 64 * mebibyte
 
+/** A thread of V8 frees the bytes of buffers, some time after the collection that found them unused. */
+const heldLittle = (bridge: { collected(): Promise<number> }): Promise<void> =>
+  eventually(async () => (await bridge.collected()) < mostHeld, 10_000, "little is held")
+
 /** A call whose answer is as many bytes of progress. */
 const flood = (mebibytes: number, id = 1) => ({
   jsonrpc: "2.0",
@@ -26,7 +30,7 @@ test("a client that does not read its stream makes its own server wait, and no o
   const stream = await unread(bridge, "POST", slow.id, flood(150))
   for (let at = 0; at < 20; at++) expect(await textOf(other, "echo", { words: `w${at}` })).toBe(`w${at}`)
   await messagesOf(await other.post(flood(150)))
-  expect(await bridge.collected()).toBeLessThan(mostHeld)
+  await heldLittle(bridge)
   stream.destroy()
   await eventually(async () => (await textOf(slow, "echo", { words: "again" })) === "again", 20_000, "it goes on")
 })
@@ -38,7 +42,7 @@ test("a client that reads none of its answers makes its server wait", async () =
     void unread(bridge, "POST", session.id, legacyCall("big", { bytes: 8 * mebibyte }, id))
   const other = await open(bridge)
   await messagesOf(await other.post(flood(150)))
-  expect(await bridge.collected()).toBeLessThan(mostHeld)
+  await heldLittle(bridge)
 })
 
 test("a newer GET stream frees a server that waits for the one before", async () => {
@@ -86,7 +90,7 @@ test("a server that does not read makes POSTs wait, and bodies beyond the sessio
   await eventually(() => statuses.length > 10, 20_000, "most are refused")
   expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(10)
   expect(await textOf(other, "echo", { words: "fine" })).toBe("fine")
-  expect(await bridge.collected()).toBeLessThan(mostHeld)
+  await heldLittle(bridge)
   process.kill(Number(bridge.pids()[0]), "SIGKILL")
   // whoever waits for the server hears that it ended
   await Promise.all([...sent, left.then((response) => response.text())])
