@@ -204,11 +204,14 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
     for (const name of kept) expect(notes).toContain(name.split("/")[1])
     const kinds = new Set((await contents(instanceNamespace)).map((name) => name.split(/[./]/)[0]))
     expect([...kinds].sort()).toEqual(
-      ["endpoints", "endpointslice", "mcpinstance", "mcptarget", "pod", "secret", "service"].filter((kind) =>
+      ["configmap", "endpoints", "endpointslice", "mcpinstance", "mcptarget", "pod", "secret", "service"].filter((kind) =>
         kinds.has(kind),
       ),
     )
     expect([...kinds]).toEqual(expect.arrayContaining(["mcpinstance", "mcptarget", "pod"]))
+    const files = (await contents(instanceNamespace)).filter((name) => name.startsWith("configmap/"))
+    for (const name of files) expect(name).toMatch(/^configmap\/reflow-bridge-[a-z2-7]{10}$/)
+    expect(notes).toContain("reflow-bridge-DIGEST")
     expect(await shared()).toEqual([
       "customresourcedefinition.apiextensions.k8s.io/mcpinstances.mcp.reflow.io",
       "customresourcedefinition.apiextensions.k8s.io/mcptargets.mcp.reflow.io",
