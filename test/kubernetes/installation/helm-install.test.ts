@@ -204,8 +204,8 @@ describeChart("helm install reflow-operator ./chart --namespace reflow-system --
     for (const name of kept) expect(notes).toContain(name.split("/")[1])
     const kinds = new Set((await contents(instanceNamespace)).map((name) => name.split(/[./]/)[0]))
     expect([...kinds].sort()).toEqual(
-      ["configmap", "endpoints", "endpointslice", "mcpinstance", "mcptarget", "pod", "secret", "service"].filter((kind) =>
-        kinds.has(kind),
+      ["configmap", "endpoints", "endpointslice", "mcpinstance", "mcptarget", "pod", "secret", "service"].filter(
+        (kind) => kinds.has(kind),
       ),
     )
     expect([...kinds]).toEqual(expect.arrayContaining(["mcpinstance", "mcptarget", "pod"]))
