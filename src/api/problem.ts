@@ -17,3 +17,10 @@ export const problemFacts = (error: AppError, requestId: string): Readonly<Recor
   const { help, retryable } = errorTable[error.code]
   return { ...error.data, code: error.code, help, retryable, request_id: requestId }
 }
+
+/**
+ * The message, what to do, and the code. Most MCP libraries show only the message of an error, and a model reads
+ * nothing else of it.
+ */
+export const wholeMessage = ({ code, message }: AppError): string =>
+  `${/[.!?]$/.test(message) ? message : `${message}.`} ${errorTable[code].help} (${code})`

@@ -61,11 +61,14 @@ const compare = ({ header, path, isNumber }: Mirror, value: unknown, given: stri
  */
 export class ArgumentHeaders {
   readonly #ask: AskTools
+  readonly #limitMs: number
   readonly #tools = new Map<string, readonly Mirror[]>()
   #asked: Promise<void> | undefined
 
-  constructor(ask: AskTools) {
+  /** `limitMs`: how long all pages of tools may take together, milliseconds: calls of tools wait for them. */
+  constructor(ask: AskTools, limitMs: number) {
     this.#ask = ask
+    this.#limitMs = limitMs
   }
 
   /** Resolves when the tools are known, or the server does not tell them: then nothing can be compared. */
@@ -103,7 +106,8 @@ export class ArgumentHeaders {
 
   async #readAll(): Promise<void> {
     let params: Params = {}
-    for (let page = 0; page < mostPages; page++) {
+    const end = performance.now() + this.#limitMs
+    for (let page = 0; page < mostPages && performance.now() < end; page++) {
       const result = await this.#ask(params)
       if (result === undefined) return
       this.learn(result)

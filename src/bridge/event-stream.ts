@@ -37,10 +37,6 @@ export class EventStream {
     return this.#connection !== undefined
   }
 
-  get isDone(): boolean {
-    return this.#isDone
-  }
-
   /**
    * Sends the stream over a connection, from the event after `after` on; without it, from the first that no connection
    * got. A former connection ends. `primed`: begins with an event that only has an id, so that the client can come back

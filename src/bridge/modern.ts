@@ -128,7 +128,7 @@ export class ModernSide {
     this.#common = common
     this.#isLegacy = isLegacy
     this.#options = options
-    this.#argumentHeaders = new ArgumentHeaders(askTools(common, isLegacy, options.listMs))
+    this.#argumentHeaders = new ArgumentHeaders(askTools(common, isLegacy, options.listMs), options.listMs)
     common.listeners.add((message) => this.#hear(message))
   }
 

@@ -1,12 +1,7 @@
+import { wholeMessage } from "../api/problem.ts"
 import { type AppError, errorTable } from "../errors.ts"
 import { isRecord } from "../mcp/message.ts"
 import { type Envelope, sourceOf } from "./envelope.ts"
-
-/**
- * The message, what to do, and the code: most MCP libraries show only the message of an error.
- */
-const wholeMessage = ({ code, message }: AppError): string =>
-  `${/[.!?]$/.test(message) ? message : `${message}.`} ${errorTable[code].help} (${code})`
 
 /** An error as a JSON-RPC response; `idText` is the JSON source of the request's id. */
 export const errorText = (error: AppError, idText: string | undefined): string => {

@@ -9,7 +9,7 @@ import { podKind } from "../api/kinds/pod.ts"
 import { digest, labels, recommendedLabels } from "../api/names.ts"
 import type { Config } from "../config/schema.ts"
 import { hasCode } from "../errors.ts"
-import type { ClockPort } from "../ports/clock.ts"
+import { type ClockPort, leftOf } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { bridgeFile, bridgeName } from "./desired/bridge.ts"
@@ -135,7 +135,8 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
   let hasConfigMap = false
   /** What the API server said; image volumes are tried while it has said nothing. */
   let servesVolumes: boolean | undefined
-  let copyUntil = Number.NEGATIVE_INFINITY
+  /** When a Pod last did not get its volume, milliseconds since the epoch. */
+  let missedAt = Number.NEGATIVE_INFINITY
   let warned = ""
   /** The same trouble comes back every minute: it is told once. */
   const warn = (message: string, error?: unknown): void => {
@@ -164,7 +165,7 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
   }
   const takesVolumes = (): boolean => {
     if (config.delivery !== "auto") return config.delivery === "image_volume"
-    return servesVolumes !== false && clock.now() >= copyUntil
+    return servesVolumes !== false && leftOf(missedAt, withoutVolumesMs, clock.now()) === 0
   }
   const learn = async (signal: AbortSignal): Promise<void> => {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(openMs)])
@@ -185,7 +186,7 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
     pullSecrets: config.image_pull_secrets,
     shareProcesses: config.share_processes,
     repair: async (kind) => {
-      if (kind === "ImageVolume") copyUntil = clock.now() + withoutVolumesMs
+      if (kind === "ImageVolume") missedAt = clock.now()
       if (kind === "ConfigMap") await ensure(AbortSignal.timeout(openMs))
     },
   }

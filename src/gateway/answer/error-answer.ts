@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http"
-import { problemFacts, problemOf } from "../../api/problem.ts"
+import { problemFacts, problemOf, wholeMessage } from "../../api/problem.ts"
 import { type AppError, type ErrorCode, errorTable } from "../../errors.ts"
 import type { Known } from "../pipeline.ts"
 
@@ -28,13 +28,6 @@ export const toProblem = (error: AppError, request: Asked, requestId: string): E
   headers: { ...headersOf(error, request), "content-type": "application/problem+json" },
   body: JSON.stringify(problemOf(error, requestId)),
 })
-
-/**
- * The message, what to do, and the code. Most MCP libraries show only the message of an error, and a model reads
- * nothing else of it.
- */
-const wholeMessage = ({ code, message }: AppError): string =>
-  `${/[.!?]$/.test(message) ? message : `${message}.`} ${errorTable[code].help} (${code})`
 
 /** An error as a JSON-RPC error response; `idText` is the JSON source of the request's id. */
 export const toRpcError = (

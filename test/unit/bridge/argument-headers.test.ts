@@ -19,7 +19,7 @@ const place = {
 }
 
 const headersOf = async (tools: readonly unknown[] = [place]): Promise<ArgumentHeaders> => {
-  const headers = new ArgumentHeaders(async () => ({ tools }))
+  const headers = new ArgumentHeaders(async () => ({ tools }), 5_000)
   await headers.known()
   return headers
 }
@@ -67,7 +67,7 @@ describe("headers that repeat a tool's arguments", () => {
     const known = new ArgumentHeaders(async (params) => {
       asked.push(params)
       return asked.length === 1 ? { tools: [], nextCursor: "two" } : { tools: [place] }
-    })
+    }, 5_000)
     await Promise.all([known.known(), known.known()])
     expect(asked).toEqual([{}, { cursor: "two" }])
     expect(() => known.check(call({ region: "eu" }), {})).toThrow("is missing")
@@ -83,8 +83,19 @@ describe("headers that repeat a tool's arguments", () => {
     expect(() => known.check(call({ plain: "a" }), {})).not.toThrow()
   })
 
+  test("are waited for no longer than allowed, however many pages a server has", async () => {
+    let pages = 0
+    const endless = new ArgumentHeaders(async () => {
+      pages++
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      return { tools: [], nextCursor: "more" }
+    }, 50)
+    await endless.known()
+    expect(pages).toBeLessThan(10)
+  })
+
   test("are not compared if the server does not tell its tools", async () => {
-    const known = new ArgumentHeaders(async () => undefined)
+    const known = new ArgumentHeaders(async () => undefined, 5_000)
     await known.known()
     expect(() => known.check(call({ region: "eu" }), {})).not.toThrow()
   })

@@ -149,6 +149,14 @@ describe("an image without a Node", () => {
     expect(supply.deliveryFor({})).toEqual({ kind: "ImageVolume", image })
   })
 
+  test("gets an image volume again too if the clock was set back meanwhile", async () => {
+    const { clock, supply } = setUp()
+    await supply.open(noSignal)
+    await supply.repair("ImageVolume")
+    clock.skew(-86_400_000)
+    expect(supply.deliveryFor({})).toEqual({ kind: "ImageVolume", image })
+  })
+
   test.each([
     ["image_volume", "ImageVolume"],
     ["copy", "Copy"],
