@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { install } from "./peers/install.ts"
-import { mcpProxy, supergateway } from "./peers/npm-peers.ts"
+import { loggingSupergateway, mcpProxy, supergateway } from "./peers/npm-peers.ts"
 import type { Peer } from "./peers/peer.ts"
 import { freePort } from "./ports.ts"
 import { startProcess } from "./process.ts"
@@ -20,8 +20,12 @@ export type Entrant = {
   readonly servers: "one" | "one a session"
   /** True for other people's programs. */
   readonly isPeer: boolean
-  /** Undefined = measured for information only; else it must be cheaper than each peer. */
+  /** False = measured for information only; else it must be cheaper than each peer that logs as it does. */
   readonly isJudged: boolean
+  /** Whether it writes a log of calls; undefined if it cannot. */
+  readonly log: "on" | "off" | undefined
+  /** False if it differs from another entrant by its log alone, which holds no memory. */
+  readonly holdsSessions: boolean
   start(signal: AbortSignal): Promise<Running>
 }
 
@@ -52,33 +56,49 @@ const startPeer = async (peer: Peer, signal: AbortSignal): Promise<Running> => {
   return toRunning({ process: started, url, headers: {}, stop: () => kept.disposeAsync() })
 }
 
-const peerEntrant = (peer: Peer, servers: Entrant["servers"]): Entrant => ({
-  name: `${peer.name} ${peer.pin.version}`,
+const peerEntrant = (peer: Peer, servers: Entrant["servers"], log: Entrant["log"]): Entrant => ({
+  name: `${peer.name} ${peer.pin.version}${log === "on" ? ", logging" : ""}`,
   servers,
   isPeer: true,
   isJudged: false,
+  log,
+  holdsSessions: log !== "on",
   start: (signal) => startPeer(peer, signal),
 })
 
-const ownEntrant = (
-  name: string,
-  processes: Processes,
-  isJudged: boolean,
-  start: (script: string, processes: Processes) => Promise<Started>,
-): Entrant => ({
-  name: `${name}, ${processes}`,
+const gatewayEntrant = (processes: Processes, log: "on" | "off"): Entrant => ({
+  name: `reflow gateway + bridge, ${processes}${log === "on" ? ", logging" : ""}`,
   servers: processes === "shared" ? "one" : "one a session",
   isPeer: false,
-  isJudged,
-  start: async () => toRunning(await start(script, processes)),
+  // without the log for information: nobody installs it so
+  isJudged: log === "on",
+  log,
+  holdsSessions: log !== "on",
+  start: async () => toRunning(await startGateway(script, processes, log)),
 })
 
-/** All that take part. Each of our two modes has a peer that uses its server in the same way. */
+const bridgeEntrant = (processes: Processes): Entrant => ({
+  name: `reflow bridge alone, ${processes}`,
+  servers: processes === "shared" ? "one" : "one a session",
+  isPeer: false,
+  isJudged: false,
+  log: undefined,
+  holdsSessions: true,
+  start: async () => toRunning(await startBridge(script, processes)),
+})
+
+/**
+ * All that take part. Each of our two modes has a peer that uses its server in the same way. Programs that can log calls
+ * take part twice, since a log costs more than many other things: as they are installed, and without the log.
+ */
 export const entrants: readonly Entrant[] = [
-  peerEntrant(mcpProxy, "one"),
-  ownEntrant("reflow gateway + bridge", "shared", true, startGateway),
-  ownEntrant("reflow bridge alone", "shared", false, startBridge),
-  peerEntrant(supergateway, "one a session"),
-  ownEntrant("reflow gateway + bridge", "per_session", true, startGateway),
-  ownEntrant("reflow bridge alone", "per_session", false, startBridge),
+  peerEntrant(mcpProxy, "one", undefined),
+  gatewayEntrant("shared", "off"),
+  gatewayEntrant("shared", "on"),
+  bridgeEntrant("shared"),
+  peerEntrant(supergateway, "one a session", "off"),
+  peerEntrant(loggingSupergateway, "one a session", "on"),
+  gatewayEntrant("per_session", "off"),
+  gatewayEntrant("per_session", "on"),
+  bridgeEntrant("per_session"),
 ]

@@ -29,20 +29,21 @@ const tools = { allow: ["list_*", "read_*", "echo", "big"], deny: ["*_secret"] }
 const audience = "bench"
 
 /** Flags of the gateway; its settings are those of the other measurements (reflow.ts). */
-const flagsOf = (folder: string, issuer: string, port: number, health: number): readonly string[] =>
+const flagsOf = (folder: string, issuer: string, port: number, health: number, log: "on" | "off"): readonly string[] =>
   Object.entries({
     "gateway.listen": `127.0.0.1:${port}`,
     "metrics.listen": `127.0.0.1:${health}`,
     "dev.state_dir": join(folder, "state"),
     "log.format": "json",
+    "log.level": log === "on" ? "info" : "warn",
     "auth.issuers": JSON.stringify([{ name: "bench", issuer, audiences: [audience] }]),
   }).flatMap(([key, value]) => ["--set", `${key}=${value}`])
 
 /**
- * Starts dist/reflow.mjs with `--role dev`, whose only target is this script over stdin and stdout. It starts the bridge
+ * `log`: whether it has a line for each call, as by default. Starts dist/reflow.mjs with `--role dev`, whose only target is this script over stdin and stdout. It starts the bridge
  * beside it, dist/bridge.mjs.
  */
-export const startGateway = async (script: string, processes: Processes): Promise<Started> => {
+export const startGateway = async (script: string, processes: Processes, log: "on" | "off"): Promise<Started> => {
   await using stack = new AsyncDisposableStack()
   const { folder, remove } = makeScratch("reflow-bench-stdio")
   stack.defer(remove)
@@ -56,7 +57,7 @@ export const startGateway = async (script: string, processes: Processes): Promis
   const program = join(root, "dist/reflow.mjs")
   const started = await startProcess({
     command: process.execPath,
-    args: [program, "--role", "dev", "--targets", file, ...flagsOf(folder, issuer.issuer, port, health)],
+    args: [program, "--role", "dev", "--targets", file, ...flagsOf(folder, issuer.issuer, port, health, log)],
     env: { HOME: folder },
     cwd: folder,
     ready: { url: `http://127.0.0.1:${health}/readyz`, status: 200 },

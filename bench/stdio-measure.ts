@@ -127,8 +127,9 @@ const holdSessions = async ({ effort, signal }: Context, { name, start }: Entran
 /** Measures the memory of all entrants, one after the other in each round. */
 export const measureMemory = async (context: Context, entrants: readonly Entrant[]): Promise<readonly Held[]> => {
   const held: Held[] = []
+  const measured = entrants.filter(({ holdsSessions }) => holdsSessions)
   for (let round = 0; round < context.effort.rounds; round++)
-    for (const entrant of orderOf(entrants, round)) {
+    for (const entrant of orderOf(measured, round)) {
       const each = await attempt(context, entrant.name, "sessions", () => holdSessions(context, entrant))
       held.push(...(each ?? []))
       context.note(`memory of ${entrant.name}: round ${round + 1} of ${context.effort.rounds}`)

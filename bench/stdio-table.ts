@@ -73,9 +73,11 @@ const memoryTable = (entrants: readonly Entrant[], { held }: Measured): string =
   ]
   const heads = ["program", "memory", ...sessionCounts.map((count) => `${count} open`), "growth a session"]
   const kinds = { anonymous: "own, anonymous", rss: "own, resident", all: "with its servers, PSS" } as const
-  const rows = entrants.flatMap(({ name }) =>
-    Object.entries(kinds).map(([kind, what]) => [name, what, ...cells(name, kind as MemoryKind)]),
-  )
+  const rows = entrants
+    .filter(({ holdsSessions }) => holdsSessions)
+    .flatMap(({ name }) =>
+      Object.entries(kinds).map(([kind, what]) => [name, what, ...cells(name, kind as MemoryKind)]),
+    )
   return markdown(heads, rows)
 }
 
@@ -107,12 +109,13 @@ const judgedFigures = ({ calls, held }: Measured): readonly Judged[] => {
   ]
 }
 
-/** What must hold: each judged program is cheaper than each peer. Figures that were not measured are left out. */
+/** What must hold: each judged program is cheaper than each peer that logs as it does. Figures that were not measured are left out. */
 export const judgedSeries = (entrants: readonly Entrant[], measured: Measured): readonly Series[] => {
   const peers = entrants.filter(({ isPeer }) => isPeer)
   return entrants
     .filter(({ isJudged }) => isJudged)
     .flatMap((own) => peers.map((peer) => ({ own, peer })))
+    .filter(({ own, peer }) => peer.log === undefined || own.log === peer.log)
     .flatMap(({ own, peer }) =>
       judgedFigures(measured)
         .filter(({ withServers }) => withServers !== true || own.servers === peer.servers)

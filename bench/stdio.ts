@@ -90,6 +90,8 @@ const main = async (): Promise<void> => {
     return
   }
   if (flags.help) return void process.stdout.write(help)
+  // each program that runs has a listener for the end of this process
+  process.setMaxListeners(2 * entrants.length)
   const interrupted = new AbortController()
   for (const name of ["SIGINT", "SIGTERM"] as const)
     process.on(name, () => {

@@ -28,6 +28,12 @@ export const mcpProxy: Peer = {
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
+const launchSupergateway = (scene: Scene, log: readonly string[]): Launch => {
+  const command = [process.execPath, scene.server, "--stdio"].map(quoted).join(" ")
+  const output = ["--outputTransport", "streamableHttp", "--stateful", ...log]
+  return launchOf(scene, "supergateway", ["--stdio", command, ...output, "--port", String(scene.port)])
+}
+
 /**
  * One server process for each session. Without `--stateful` it would start one for each request. Its log, which has
  * seven lines for each call, is off.
@@ -37,9 +43,8 @@ export const supergateway: Peer = {
   pin: pins.supergateway,
   reaches: "stdio",
   does: "sessions, one server process each; parses and writes each message",
-  launch: async (scene) => {
-    const command = [process.execPath, scene.server, "--stdio"].map(quoted).join(" ")
-    const output = ["--outputTransport", "streamableHttp", "--stateful", "--logLevel", "none"]
-    return launchOf(scene, "supergateway", ["--stdio", command, ...output, "--port", String(scene.port)])
-  },
+  launch: async (scene) => launchSupergateway(scene, ["--logLevel", "none"]),
 }
+
+/** The same with the log that it has by default. */
+export const loggingSupergateway: Peer = { ...supergateway, launch: async (scene) => launchSupergateway(scene, []) }

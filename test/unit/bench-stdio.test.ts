@@ -52,7 +52,7 @@ test("figures are shown with their median and their range", () => {
 })
 
 const entrant = (name: string, more: Partial<Entrant>): Entrant => ({
-  ...{ name, servers: "one", isPeer: false, isJudged: false },
+  ...({ name, servers: "one", isPeer: false, isJudged: false, log: undefined, holdsSessions: true } as const),
   start: () => Promise.reject(new Error("nobody starts it")),
   ...more,
 })
@@ -79,5 +79,22 @@ test("each judged program is compared with each peer, but with servers only wher
     ["ours: memory a session with servers", "cheap", "within"],
     ["ours: CPU a call at 64", "dear", "within"],
     ["ours: own memory a session", "dear", "within"],
+  ])
+})
+
+test("a program that logs is compared with peers that log, one without a log with those without, both with the others", () => {
+  const all = [
+    entrant("silent", { isJudged: true, log: "off" }),
+    entrant("logging", { isJudged: true, log: "on" }),
+    entrant("silent peer", { isPeer: true, log: "off" }),
+    entrant("logging peer", { isPeer: true, log: "on" }),
+    entrant("peer", { isPeer: true }),
+  ]
+  const measured = { calls: all.map(({ name }) => calls(name, 10)), held: [], failures: [] }
+  expect(judgedSeries(all, measured).map((each) => [each.what, each.against])).toEqual([
+    ["silent: CPU a call at 64", "silent peer"],
+    ["silent: CPU a call at 64", "peer"],
+    ["logging: CPU a call at 64", "logging peer"],
+    ["logging: CPU a call at 64", "peer"],
   ])
 })
