@@ -58,17 +58,19 @@ export const bridgeOf = async (
 export const open = (bridge: Pick<TestBridge, "url">, capabilities = {}): Promise<LegacySession> =>
   openSession(bridge.url, "", capabilities)
 
-/** All messages of an answer, until it ends: of a stream, or the one of a JSON body. */
+/** A message of a server. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
-export const messagesOf = async (response: Response): Promise<readonly any[]> => {
+type Answer = any
+
+/** All messages of an answer, until it ends: of a stream, or the one of a JSON body. */
+export const messagesOf = async (response: Response): Promise<readonly Answer[]> => {
   if (response.headers.get("content-type") === "application/json") return [await response.json()]
   const events = await allOf(eventsOf(response))
   return events.flatMap(({ data }) => (data === "" ? [] : [JSON.parse(data)]))
 }
 
 /** The message with this id in an answer. */
-// biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
-export const answerOf = async (response: Response, id: number | string = 1): Promise<any> => {
+export const answerOf = async (response: Response, id: number | string = 1): Promise<Answer> => {
   const messages = await messagesOf(response)
   const answer = messages.find((message) => message.id === id && message.method === undefined)
   if (answer === undefined) throw new Error(`no answer to ${id}, but ${response.status}: ${JSON.stringify(messages)}`)
@@ -81,8 +83,7 @@ export const answerTo = async (
   name: string,
   args: Readonly<Record<string, unknown>> = {},
   id: number | string = 1,
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of any shape
-): Promise<any> => answerOf(await session.post(legacyCall(name, args, id)), id)
+): Promise<Answer> => answerOf(await session.post(legacyCall(name, args, id)), id)
 
 /** Calls a tool in a session; resolves with the text of its result. */
 export const textOf = async (

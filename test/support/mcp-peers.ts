@@ -119,8 +119,8 @@ export const connectV1 = async (url: string, token?: string, options: PeerOption
   client.setNotificationHandler(ResourceUpdatedNotificationSchema, keepNotice)
   client.onerror = keepError
   const transport = new TransportV1(new URL(url), { requestInit: { headers: headers(token) }, ...fetchOf(options) })
-  // biome-ignore lint/suspicious/noExplicitAny: the 1.x types disagree with exactOptionalPropertyTypes
-  await client.connect(transport as any)
+  // the 1.x types disagree with exactOptionalPropertyTypes
+  await client.connect(transport as Parameters<typeof client.connect>[0])
   return {
     library: "sdk 1.x",
     tools: async () => (await client.listTools()).tools.map((tool) => tool.name),

@@ -106,8 +106,8 @@ const openV1 = async (url: URL, options: TransportOptions, heard: Heard): Promis
       heard.notices.push(notice as Notice)
     })
   const transport = new TransportV1(url, options)
-  // biome-ignore lint/suspicious/noExplicitAny: the 1.x types disagree with exactOptionalPropertyTypes
-  await client.connect(transport as any)
+  // the 1.x types disagree with exactOptionalPropertyTypes
+  await client.connect(transport as Parameters<typeof client.connect>[0])
   const callTool = (params: object, options: object) => client.callTool(params as never, undefined, options)
   return { client: client as unknown as Raw, transport, revision: transport.protocolVersion, callTool }
 }
