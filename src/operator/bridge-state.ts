@@ -5,7 +5,7 @@ import { serverContainer } from "../api/kinds/pod.ts"
 import { labels } from "../api/names.ts"
 import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
-import type { ProbeFinding } from "./snapshot.ts"
+import type { ProbeFinding, Refusal } from "./snapshot.ts"
 import { moment } from "./time.ts"
 
 /** How the bridge was to get into a Pod (`status.bridge`); undefined for a server that speaks HTTP. */
@@ -13,6 +13,19 @@ export const bridgeKind = ({ metadata }: KeptPod): string | undefined => metadat
 
 const statusOf = (list: readonly KeptContainerStatus[] | undefined, name: string) =>
   list?.find((each) => each.name === name)
+
+/** The image that a Pod gets the bridge from as a volume; undefined if it gets it in another way. */
+const volumeImage = ({ spec }: KeptPod): string | undefined =>
+  spec.volumes?.find(({ name }) => name === bridgeName)?.image?.reference
+
+/**
+ * True if a message about a pull names the bridge's image and not the server's. Runtimes add a registry or a tag to a
+ * reference, and some name no image: in doubt it is the server's, whose author can look at it.
+ */
+const namesBridge = (message: string, bridge: string, server: string): boolean => {
+  if (!message.includes(bridge)) return false
+  return !message.includes(server) || (bridge.length > server.length && bridge.includes(server))
+}
 
 /**
  * The state of a container that waits because of the bridge's image: the init container that copies the bridge, or the
@@ -22,18 +35,29 @@ export const waitsForBridgeImage = (pod: KeptPod, spec: Pick<MCPInstanceSpec, "i
   const copier = statusOf(pod.status?.initContainerStatuses, bridgeName)?.state?.waiting
   if (copier !== undefined) return copier
   const server = statusOf(pod.status?.containerStatuses, serverContainer)?.state?.waiting
-  const isOfServer = server?.message === undefined || server.message.includes(`"${spec.image}"`)
-  return bridgeKind(pod) === "ImageVolume" && !isOfServer ? server : undefined
+  const image = volumeImage(pod)
+  return image !== undefined && namesBridge(server?.message ?? "", image, spec.image) ? server : undefined
 }
 
-/** Matches messages about a mount or a file of the bridge that is not there. */
-const mountMessage = /reflow-bridge|mount|failed to stat/
+/**
+ * Matches what runtimes say of an image volume that they do not know, which is to them a mount without a source:
+ * containerd before 2.1 (`failed to mkdir ""`), CRI-O before 1.31 (`mount.HostPath is empty`), cri-dockerd (which names
+ * the place). A message about another mount is none of the bridge's: every server would then get a copy.
+ */
+const mountMessage = /failed to (?:mkdir|stat) ""|mount\.HostPath is empty|\/reflow-bridge(?![\w.-])/
 
 /** True if a container could not be made or run because its image volume is not there, as on an old runtime. */
 export const lacksVolume = (pod: KeptPod, reason: string, detail: string): boolean =>
   bridgeKind(pod) === "ImageVolume" &&
   (reason === "CreateContainerError" || reason === "RunContainerError") &&
   mountMessage.test(detail)
+
+/** Matches what API servers and their admission say of a volume of a type that they do not know. */
+const refusalMessage = /spec\.volumes\[\d{1,4}\](?:\.image\b|: Required value)|volume "reflow-bridge" uses/
+
+/** True if the API server refused a Pod because of its image volume, and not for a reason of the target's own. */
+export const refusesVolume = ({ reason, message }: Refusal): boolean =>
+  (reason === "PodInvalid" || reason === "PodForbidden") && refusalMessage.test(message)
 
 /** How long the setup of a container may take before its Events are read, milliseconds. */
 const patienceMs = 10_000

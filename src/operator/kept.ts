@@ -36,11 +36,16 @@ export type KeptContainerStatus = Pick<ContainerStatus, "name" | "ready" | "star
 /** The fields of a container that the operator reads. */
 export type KeptContainer = Pick<Container, "name" | "command" | "args" | "envFrom" | "volumeMounts">
 
+/** The fields of a volume that the operator reads. */
+type KeptVolume = { readonly name: string; readonly image?: { readonly reference?: string } }
+
 /** The fields of a Pod that the operator reads. A {@link Pod} is one too. */
 export type KeptPod = Kept & {
   readonly spec: Pick<PodSpec, "nodeName" | "readinessGates"> & {
     readonly containers: readonly KeptContainer[]
     readonly initContainers?: readonly Pick<Container, "name" | "restartPolicy">[]
+    /** Those of images. */
+    readonly volumes?: readonly KeptVolume[]
   }
   readonly status?: Pick<PodStatus, "phase" | "reason" | "message" | "podIP"> & {
     readonly conditions?: readonly PodCondition[]
@@ -94,6 +99,13 @@ const keepStatus = (status: PodStatus): NonNullable<KeptPod["status"]> => ({
   ...field("initContainerStatuses", status.initContainerStatuses?.map(keepContainerStatus)),
 })
 
+const keepVolumes = (volumes: PodSpec["volumes"]): readonly KeptVolume[] | undefined => {
+  const ofImages = volumes?.flatMap(({ name, image }) =>
+    image === undefined ? [] : [{ name, image: pick(image, "reference") }],
+  )
+  return ofImages?.length === 0 ? undefined : ofImages
+}
+
 const keepPod = ({ apiVersion, kind, metadata, spec, status }: Pod): KeptPod => ({
   apiVersion,
   kind,
@@ -105,6 +117,7 @@ const keepPod = ({ apiVersion, kind, metadata, spec, status }: Pod): KeptPod => 
       "initContainers",
       spec.initContainers?.map((each) => pick(each, "name", "restartPolicy")),
     ),
+    ...field("volumes", keepVolumes(spec.volumes)),
   },
   ...field("status", status && keepStatus(status)),
 })

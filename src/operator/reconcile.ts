@@ -6,7 +6,7 @@ import { AppError, type ErrorCode, hasCode, isAbort, isAppError } from "../error
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { act, refresh } from "./act.ts"
-import { bridgeKind, mountFinding } from "./bridge-state.ts"
+import { bridgeKind, mountFinding, refusesVolume } from "./bridge-state.ts"
 import { decide, decideTrouble, toSnapshot } from "./decide.ts"
 import { deliveryOf } from "./desired/bridge.ts"
 import { type KeptPod, keptPodKind, keptServiceKind } from "./kept.ts"
@@ -142,9 +142,9 @@ const repairBridge = async ({ pod, standing, settings }: Snapshot): Promise<void
   if (kind !== undefined && standing.reason === "BridgeNotMounted") await settings.bridge?.repair(kind)
 }
 
-/** An API server may refuse a Pod with an image volume as invalid: then the next one gets a copy. */
+/** An API server may refuse a Pod because of its image volume: then the next one gets a copy. */
 const afterRefusal = async ({ instance, settings }: Snapshot, refusal: Refusal | undefined): Promise<void> => {
-  if (refusal?.reason !== "PodInvalid") return
+  if (refusal === undefined || !refusesVolume(refusal)) return
   const kind = deliveryOf(instance.spec, settings)?.kind
   if (kind === "ImageVolume") await settings.bridge?.repair(kind)
 }

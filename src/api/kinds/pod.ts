@@ -21,6 +21,7 @@ export type PodSpec = {
   readonly volumes?: readonly {
     readonly name: string
     readonly emptyDir?: Readonly<Record<string, unknown>>
+    readonly image?: { readonly reference?: string; readonly pullPolicy?: string }
     readonly [kind: string]: unknown
   }[]
   readonly nodeName?: string

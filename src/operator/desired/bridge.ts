@@ -3,7 +3,7 @@
  * gateway.
  */
 import { parseDuration } from "../../api/duration.ts"
-import { defaultMaxProcesses, defaultPath } from "../../api/kinds/container.ts"
+import { defaultMaxProcesses, defaultPath, portOf } from "../../api/kinds/container.ts"
 import type { MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import type { Settings } from "../snapshot.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
@@ -28,8 +28,9 @@ const flagsOf = (spec: MCPInstanceSpec, settings: Settings, startMs: number): st
   const idleMs = parseDuration(idleTTL ?? spec.idleTTL ?? "") ?? settings.idle_ttl
   return [
     ...["--role", "bridge"],
-    // nobody but this machine's gateway connects to the embedded cluster
-    ...["--listen", settings.embedded ? "127.0.0.1:$(PORT)" : "*:$(PORT)"],
+    // nobody but this machine's gateway connects to the embedded cluster, whose node chooses the port. On a cluster there
+    // is no `$(NAME)` that would hide the runtime's messages (kubelet-message.ts)
+    ...["--listen", settings.embedded ? "127.0.0.1:$(PORT)" : `*:${portOf(spec)}`],
     ...["--path", unexpanded(spec.path ?? defaultPath)],
     ...["--processes", processes],
     ...["--max-processes", String(maxProcesses)],
@@ -61,7 +62,7 @@ const commandOf = (delivery: BridgeDelivery, node: string): string[] => {
     case "Local":
       return [...delivery.command]
     case "ConfigMap":
-      return [node, `${bridgeFolder}/${bridgeFile}`]
+      return [unexpanded(node), `${bridgeFolder}/${bridgeFile}`]
     case "ImageVolume":
       return programIn(`${bridgeFolder}/bridge`)
     case "Copy":

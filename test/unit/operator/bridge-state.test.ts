@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import type { Event } from "../../../src/api/kinds/kubernetes.ts"
 import type { PodStatus } from "../../../src/api/kinds/pod.ts"
-import { mountCheckFrom, mountFinding } from "../../../src/operator/bridge-state.ts"
+import { mountCheckFrom, mountFinding, refusesVolume } from "../../../src/operator/bridge-state.ts"
 import { aStdioInstance, aStdioPod } from "../../support/build/bridge.ts"
 import { msAfter } from "../../support/build/metadata.ts"
 import { startingStatus, waitingStatus } from "../../support/build/pod.ts"
@@ -40,6 +40,24 @@ describe("a bridge's image that cannot be pulled is not told as the server's fau
     expect(standing(aStdioPod(waitingStatus("ImagePullBackOff", message)))).toMatchObject({ reason: "ErrImagePull" })
   })
 
+  test.each([
+    ["containerd", "nosuch:1", 'failed to pull and unpack image "docker.io/library/nosuch:1": not found'],
+    ["without a tag", "ghcr.io/org/files", 'failed to resolve reference "ghcr.io/org/files:latest": 403 Forbidden'],
+    ["CRI-O", "quay.io/org/files:9", "reading manifest 9 in quay.io/org/files: manifest unknown"],
+    ["of a signature", "ghcr.io/org/files:1", "image pull failed for ghcr.io/org/files:1 because of its signature"],
+    ["whose name ends as the bridge's", "ghcr.io/org/bridge:1", 'Back-off pulling image "ghcr.io/org/bridge:1"'],
+  ])("nor is the server's told as the bridge's: %s", (_, image, message) => {
+    const instance = { ...aStdioInstance, spec: { ...aStdioInstance.spec, image } }
+    const pod = aStdioPod(waitingStatus("ErrImagePull", message))
+    const snapshot = aSnapshot({ instance, pod, now: msAfter(60), sight: { signAt: msAfter(0) } })
+    expect(snapshot.standing).toMatchObject({ reason: "ErrImagePull" })
+  })
+
+  test("with the registry that the runtime adds", () => {
+    const pod = aStdioPod(waitingStatus("ErrImagePull", 'failed to pull and unpack image "docker.io/library/bridge:1"'))
+    expect(standing(pod)).toMatchObject({ reason: "BridgeImagePull" })
+  })
+
   test("and it may heal for ten seconds", () => {
     const pod = aStdioPod(waitingStatus("ErrImagePull", 'failed to pull "bridge:1"'))
     expect(standing(pod, 9)).toMatchObject({ reason: "BridgeImagePull" })
@@ -48,13 +66,31 @@ describe("a bridge's image that cannot be pulled is not told as the server's fau
 })
 
 describe("a volume that is not there", () => {
-  test("is told when the container cannot be made for it", () => {
-    const pod = aStdioPod(waitingStatus("CreateContainerError", 'failed to generate spec: failed to stat ""'))
-    expect(standing(pod)).toMatchObject({ reason: "BridgeNotMounted", failed: {} })
+  test.each([
+    ["containerd 2.0", "CreateContainerError", 'failed to apply OCI options: failed to mkdir "": mkdir : no such file'],
+    ["CRI-O 1.30", "CreateContainerError", "mount.HostPath is empty"],
+    ["cri-dockerd", "CreateContainerError", "invalid volume specification: ':/reflow-bridge:ro'"],
+    ["one that drops it", "RunContainerError", 'exec: "/reflow-bridge/bridge/loader": no such file or directory'],
+  ])("is told when the container cannot be made or run for it: %s", (_, reason, message) => {
+    const { reason: told, failed, message: said } = standing(aStdioPod(waitingStatus(reason, message)))
+    expect([told, failed]).toEqual(["BridgeNotMounted", {}])
+    expect(said).toContain(message)
+  })
+
+  test.each([
+    ['error mounting "/var/lib/kubelet/pods/u/volumes/tmp" to rootfs at "/tmp": not a directory'],
+    ['failed to generate container spec: failed to stat "/data/models": no such file or directory'],
+    ['error mounting "/reflow-bridge.old" to rootfs: not a directory'],
+  ])("is not blamed for another mount: %s", (message) => {
+    for (const reason of ["CreateContainerError", "RunContainerError"])
+      expect(standing(aStdioPod(waitingStatus(reason, message)))).toMatchObject({ reason })
   })
 
   test("is not told of a Pod that has none", () => {
-    const pod = aStdioPod(waitingStatus("CreateContainerError", "failed to mount"), { kind: "Copy", image: "bridge:1" })
+    const pod = aStdioPod(waitingStatus("CreateContainerError", 'failed to mkdir ""'), {
+      kind: "Copy",
+      image: "bridge:1",
+    })
     expect(standing(pod)).toMatchObject({ reason: "CreateContainerError" })
   })
 
@@ -94,4 +130,16 @@ describe("a volume that is not there", () => {
     const pod = aStdioPod(waitingStatus("ContainerCreating"), { kind: "ConfigMap", name: "reflow-bridge-x" })
     expect(standing(pod, 20, { probe })).toMatchObject({ reason: "BridgeNotMounted", message: probe.message })
   })
+})
+
+test.each([
+  ["PodInvalid", 'Pod "x" is invalid: spec.volumes[2]: Required value: must specify a volume type', true],
+  ["PodInvalid", "spec.volumes[2].image: Forbidden: may not be used here", true],
+  ["PodForbidden", 'restricted volume types (volume "reflow-bridge" uses restricted volume type "unknown")', true],
+  ["PodInvalid", "spec.containers[0].resources.requests: must be less than or equal to cpu limit", false],
+  ["PodInvalid", "spec.volumes[0].name: Invalid value", false],
+  ["PodForbidden", 'pods "reflow-bridge-alice" is forbidden: violates PodSecurity', false],
+  ["QuotaExceeded", "spec.volumes[2].image: exceeded quota", false],
+] as const)("%s (%s): is the refusal about the bridge's volume? %s", (reason, message, isAboutVolume) => {
+  expect(refusesVolume({ reason, message })).toBe(isAboutVolume)
 })

@@ -318,7 +318,7 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     aSnapshot({
       instance: aStdioInstance,
       settings: someSettings({ bridge: aSupply({ kind: "Copy", image: "bridge:1" }) }),
-      pod: aStdioPod(waitingStatus("CreateContainerError", "failed to mkdir for mount")),
+      pod: aStdioPod(waitingStatus("CreateContainerError", 'failed to mkdir "": mkdir : no such file or directory')),
     }),
     "bridgeMissing",
     ["deletePod"],

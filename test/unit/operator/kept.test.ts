@@ -78,7 +78,10 @@ const pod = {
     readinessGates: [{ conditionType: "example.com/gate" }],
     containers: [{ ...keptContainer, image: "example.com/files:1", env: [{ name: "PORT", value: "8080" }], ports: [] }],
     initContainers: [{ name: "mesh", image: "mesh", restartPolicy: "Always" }],
-    volumes: [{ name: "tmp", emptyDir: {} }],
+    volumes: [
+      { name: "tmp", emptyDir: {} },
+      { name: "reflow-bridge", image: { reference: "bridge:1", pullPolicy: "IfNotPresent" } },
+    ],
     tolerations: [{ key: "node.kubernetes.io/not-ready", effect: "NoExecute" }],
     securityContext: { runAsUser: 65_532 },
   },
@@ -107,6 +110,7 @@ describe("of a Pod", () => {
         readinessGates: pod.spec.readinessGates,
         containers: [keptContainer],
         initContainers: [{ name: "mesh", restartPolicy: "Always" }],
+        volumes: [{ name: "reflow-bridge", image: { reference: "bridge:1" } }],
       },
       status: {
         phase: "Running",

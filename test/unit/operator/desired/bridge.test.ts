@@ -29,6 +29,10 @@ describe("the Pod of a stdio server", () => {
     expect(pod.metadata.annotations).toMatchObject({ "mcp.reflow.io/bridge": "ConfigMap" })
   })
 
+  test("names the Node as it is: a `$(NAME)` in it is not expanded", () => {
+    expect(render({ kind: "ConfigMap", name: "file" }, { stdio: { node: "/$(A)/node" } }).line[0]).toBe("/$$(A)/node")
+  })
+
   test("runs the executable by its own loader, from an image volume", () => {
     const { pod, line } = render({ kind: "ImageVolume", image })
     const folder = "/reflow-bridge/bridge"
@@ -53,7 +57,7 @@ describe("the Pod of a stdio server", () => {
     const spec = { command: ["server"], args: ["--key=$(KEY)"], path: "/a$b", stdio, port: 9000, startTimeout: "30s" }
     const { container, line } = render({ kind: "ImageVolume", image }, spec)
     const words = line.join(" ")
-    expect(words).toContain("--listen *:$(PORT) --path /a$$b --processes shared --max-processes 3 --idle-ttl 300000ms")
+    expect(words).toContain("--listen *:9000 --path /a$$b --processes shared --max-processes 3 --idle-ttl 300000ms")
     expect(words).toMatch(/--start-timeout 30000ms .*-- server --key=\$\(KEY\)$/)
     expect(container?.env).toContainEqual({ name: "PORT", value: "9000" })
     expect(container?.startupProbe).toMatchObject({ tcpSocket: { port: 9000 } })
