@@ -2,6 +2,7 @@ import { Agent, request } from "node:http"
 import { connect } from "node:net"
 import { expect, onTestFinished, test } from "vitest"
 import { bridgeOf, open, scripted, textOf } from "../support/bridge.ts"
+import { legacyCall } from "../support/legacy.ts"
 import { initialize, post } from "../support/reflow.ts"
 
 const ping = { jsonrpc: "2.0", id: 1, method: "ping" }
@@ -115,6 +116,46 @@ test("a client that goes away in the middle of its body changes nothing, and giv
   const words = "x".repeat(12_000_000)
   expect(await textOf(session, "echo", { words })).toBe(words)
   expect(bridge.count()).toMatchObject({ processes: 1, sessions: 1 })
+})
+
+/** A request as a client writes it that needs no library. */
+const written = (session: string, message: unknown): string => {
+  const body = JSON.stringify(message)
+  return `POST /mcp HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nmcp-session-id: ${session}\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+}
+
+test("a request before the answer to the one before it breaks the connection off, and the server does not hear it", async () => {
+  const bridge = await bridgeOf(scripted())
+  const session = await open(bridge)
+  const counts = Array.from({ length: 100 }, (_, id) => written(session.id, legacyCall("count", {}, id)))
+  // without an end in sight the first one would keep all other answers in memory
+  expect(await raw(bridge.url, written(session.id, legacyCall("never")) + counts.join(""))).toBe("")
+  expect(await textOf(session, "count")).toBe("1")
+})
+
+test("a request that follows the last byte of an answer at once is served, however long the answers are", async () => {
+  const bridge = await bridgeOf(scripted())
+  const session = await open(bridge)
+  const socket = connect(bridge.port, "127.0.0.1")
+  onTestFinished(() => void socket.destroy())
+  const sizes = Array.from({ length: 600 }, (_, id) => (id % 7 === 0 ? 500_000 : id * 50))
+  const ask = (id: number) => socket.write(written(session.id, legacyCall("big", { bytes: sizes[id] }, id)))
+  let [answered, head, missing] = [0, "", 0]
+  await new Promise<void>((resolve, reject) => {
+    socket.once("close", () => reject(new Error(`broken off after ${answered} answers`)))
+    socket.on("data", (piece: Buffer) => {
+      if (missing === 0) head += piece.toString("latin1")
+      const length = /content-length: (\d+)\r\n(?:.+\r\n)*\r\n/i.exec(head)
+      if (missing === 0 && length === null) return
+      missing =
+        length === null ? missing - piece.length : length.index + length[0].length + Number(length[1]) - head.length
+      head = ""
+      if (missing > 0) return
+      if (++answered === sizes.length) resolve()
+      else ask(answered)
+    })
+    ask(0)
+  })
 })
 
 test("an unfinished body keeps nobody else waiting", async () => {

@@ -13,7 +13,7 @@ export type Connection = {
   event(text: string, id?: string): void
   /** Ends the response. */
   end(): void
-  /** Breaks the connection off. */
+  /** Breaks the connection off, unless the client's end has all of the response. */
   destroy(): void
   /** Bytes that the client has not taken yet. */
   readonly unsent: number
@@ -96,7 +96,10 @@ class OverHttp implements Connection {
   }
 
   destroy(): void {
-    this.#response.destroy()
+    const response = this.#response
+    response.destroy()
+    // one that waits behind another response has no socket of its own, and destroying it alone would free nothing
+    if (!response.writableFinished) response.req.socket.destroy()
   }
 
   get unsent(): number {

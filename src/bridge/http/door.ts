@@ -62,7 +62,11 @@ const refusalOf = ({ url, method, headers }: IncomingMessage, path: string): App
 const sessionMissing = (): AppError =>
   new Refusal("InvalidRequest", { detail: "The header Mcp-Session-Id is missing: send initialize first." })
 
-/** Handles the requests of the bridge's port. */
+/**
+ * Handles the requests of the bridge's port. A connection has one request at a time: what is bounded for each request or
+ * response would not be bounded for a client that sends the next ones before it has the answer (pipelining, which hardly
+ * any client does, and the gateway does not).
+ */
 export const createDoor = ({ sessions, path, report }: DoorDeps) => {
   const budget = createBudget(heldBytes)
 
@@ -136,6 +140,8 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
   }
 
   return (request: IncomingMessage, response: ServerResponse): void => {
+    // Node gives the socket to the next response when the one before has been handed over whole
+    if (response.socket === null) return void request.socket.destroy()
     const connection = createConnection(response)
     const refusal = refusalOf(request, path)
     try {
