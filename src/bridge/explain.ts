@@ -101,3 +101,7 @@ export const silentError = (
 /** The error of a server that spoke the modern era before, and now does not. */
 export const changedError = (child: Pick<Child, "tail">, mask: Mask | undefined): AppError =>
   about("The server refused 'server/discover', which it answered before, and was ended.", child, mask, {})
+
+/** The error of a first request that the server said it cancels, which is only for clients to do. */
+export const cancelledError = (child: Pick<Child, "tail">, mask: Mask | undefined): AppError =>
+  about("The server cancelled 'initialize', and was ended.", child, mask, {})

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto"
 import type { AppError } from "../errors.ts"
 import { isRecord } from "../mcp/message.ts"
 import { readEnvelope, sourceOf, withValues } from "./envelope.ts"
-import { diedError, type Mask, silentError } from "./explain.ts"
+import { cancelledError, diedError, type Mask, silentError } from "./explain.ts"
 import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
 import type { Call, Peer, ServerMessage } from "./peer.ts"
@@ -130,7 +130,8 @@ export class OwnSession implements Session {
     }
     const { child } = this.#started
     const { startMs, mask } = this.#limits
-    const call = this.#peer.call(text, envelope, { note: () => {}, answer, over: () => void this.end() })
+    const over = (): void => fail(cancelledError(child, mask))
+    const call = this.#peer.call(text, envelope, { note: () => {}, answer, over })
     const timer = setTimeout(() => {
       this.#peer.forget(call)
       fail(silentError(child, startMs, mask))

@@ -81,6 +81,15 @@ test("a server that never answers initialize is ended after the start timeout", 
   expect(bridge.count().sessions).toBe(0)
 })
 
+test("a server that cancels initialize is ended, and the client hears of it at once", async () => {
+  const bridge = await bridgeOf(scripted("cancel"), { startMs: 600_000 })
+  const { error } = await answerOf(await post(bridge.url, undefined, initialize("i")), "i")
+  expect(error).toMatchObject({ code: -32603, data: { code: "ServerProcessEnded" } })
+  expect(error.message).toContain("cancelled 'initialize'")
+  await eventually(() => bridge.count().processes === 0, 5_000, "the process has ended")
+  expect(bridge.count().sessions).toBe(0)
+})
+
 test("a client that goes away before its initialize is answered leaves no process", async () => {
   const bridge = await bridgeOf(scripted("hang"))
   const gone = new AbortController()
@@ -141,6 +150,15 @@ test("a command that does not exist fails with the code of shells", async () => 
   const bridge = await bridgeOf(["/does/not/exist"])
   expect(await bridge.failed).toBe(127)
   expect(bridge.log).toContain("reflow-bridge: c1: could not be started (ENOENT)")
+})
+
+test("a command that nothing can start fails with the code of shells too, and says why", async () => {
+  const bridge = await bridgeOf(["/etc/passwd/x"])
+  expect((await answerOf(await post(bridge.url, undefined, initialize()))).error.message).toContain(
+    "could not be started (ENOTDIR)",
+  )
+  expect(await bridge.failed).toBe(127)
+  expect(bridge.log).toContain("reflow-bridge: c1: could not be started (ENOTDIR)")
 })
 
 test("a first process that ends before any session fails with its exit code, or 128 and its signal", async () => {

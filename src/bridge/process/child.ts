@@ -177,9 +177,18 @@ const createDrained = (stdin: Writable, ended: Promise<unknown>): Child["drained
   }
 }
 
-/** Starts a child. Never throws: a process that cannot be started has ended with `refused`. */
-export const startChild = (options: ChildOptions, { line, tooLong, stderr }: Outputs): Child => {
-  const child = spawnChild(options)
+/** A child that could not even be spawned: it has ended, and takes and says nothing. */
+const refusedChild = (error: unknown): Child => {
+  const ended = Promise.resolve({ code: null, signal: null, refused: systemCode(error) })
+  const nothing = () => undefined
+  return {
+    ...{ pid: undefined, ended, tail: createTail() },
+    ...{ write: () => false, drained: nothing, hold: nothing, release: nothing, onEnding: nothing },
+    end: async () => {},
+  }
+}
+
+const follow = (child: Piped, { graceMs }: ChildOptions, { line, tooLong, stderr }: Outputs): Child => {
   const tail = createTail()
   const ended = deathOf(child)
   const splitter = createLineSplitter(longestLine, { line, tooLong })
@@ -194,7 +203,7 @@ export const startChild = (options: ChildOptions, { line, tooLong, stderr }: Out
   let onEnding = (): void => {}
   const end = () => {
     if (ending === undefined) onEnding()
-    ending ??= endChild(child, ended, options.graceMs)
+    ending ??= endChild(child, ended, graceMs)
     return ending
   }
   // a server that closed its stdout can answer nothing any more
@@ -218,4 +227,18 @@ export const startChild = (options: ChildOptions, { line, tooLong, stderr }: Out
       onEnding = call
     },
   }
+}
+
+/**
+ * Starts a child. Never throws: a process that cannot be started has ended with `refused`. Depending on the error's code,
+ * it is thrown or comes as an event.
+ */
+export const startChild = (options: ChildOptions, outputs: Outputs): Child => {
+  let child: Piped
+  try {
+    child = spawnChild(options)
+  } catch (error) {
+    return refusedChild(error)
+  }
+  return follow(child, options, outputs)
 }
