@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts"
 import { type Cursor, eachMember, openBrace, peek, plainText, quote, skipValue } from "../mcp/json-cursor.ts"
-import { mayMean } from "../mcp/json-scan.ts"
+import { readingsOf } from "../mcp/json-scan.ts"
 
 /** Where a value is in a text: the index of its first character, and the index behind its last one. */
 export type Span = readonly [from: number, to: number]
@@ -49,8 +49,10 @@ const nothing = level({})
 const isPlain = /^[!-~]*$/
 
 /** The name that some parser may take this key for. */
-const nameFor = ({ places, folded }: Level, key: string): string | undefined =>
-  isPlain.test(key) ? folded.get(key.toLowerCase()) : Object.keys(places).find((name) => mayMean(key, name))
+const nameFor = ({ folded }: Level, key: string): string | undefined => {
+  const readings = isPlain.test(key) ? [key.toLowerCase()] : readingsOf(key)
+  return readings.map((reading) => folded.get(reading)).find((name) => name !== undefined)
+}
 
 /** The place of a key at this level. `strict`: throws InvalidRequest for a repeated key, or one spelled differently. */
 const placeOf = (at: Level, key: string, found: Envelope, strict: boolean): keyof Envelope | undefined => {

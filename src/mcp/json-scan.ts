@@ -17,8 +17,11 @@ import {
   skipValue,
 } from "./json-cursor.ts"
 
-/** What some parsers leave out of a key: NUL, characters without a form, halves of surrogate pairs. */
-const invisible = /[\0\p{Cs}\p{Default_Ignorable_Code_Point}]/u
+/**
+ * What some parsers leave out of a key: NUL, characters without a form, halves of surrogate pairs. As many as follow each
+ * other are passed at once: one by one, 16 MiB of them took 0.2 s.
+ */
+const invisible = /[\0\p{Cs}\p{Default_Ignorable_Code_Point}]+/uy
 
 /** Longest name that a key is compared with, here and in tool-policy.ts. A longer reading means none of them. */
 const longestName = 64
@@ -37,8 +40,7 @@ const dotAbove = "\u0307"
 /** The reading with one more character; undefined if no ASCII reading has that character. */
 const read = (before: string, character: string): string | undefined => {
   const code = character.charCodeAt(0)
-  if (code !== 0 && code < 128) return before + character
-  if (invisible.test(character)) return before
+  if (code < 128) return before + character
   if (character === dotAbove && before.endsWith("I")) return `${before.slice(0, -1)}i`
   const form = character.normalize("NFKC")
   return plain.test(foldCase(form)) ? before + form : undefined
@@ -52,7 +54,14 @@ const read = (before: string, character: string): string | undefined => {
  */
 const fold = (key: string): string | undefined => {
   let reading: string | undefined = ""
-  for (const character of key) {
+  for (let at = 0; at < key.length; ) {
+    invisible.lastIndex = at
+    if (invisible.test(key)) {
+      at = invisible.lastIndex
+      continue
+    }
+    const character = String.fromCodePoint(key.codePointAt(at) ?? 0)
+    at += character.length
     reading = read(reading, character)
     if (reading === undefined || reading.length > longestName) return undefined
   }
@@ -64,7 +73,7 @@ const fold = (key: string): string | undefined => {
  * compatibility forms (Go's encoding/json matches keys so, CVE-2026-27896), with NUL left out, and cut off at NUL,
  * where strings end in C. Linear in the key's length.
  */
-const readingsOf = (key: string): readonly string[] => {
+export const readingsOf = (key: string): readonly string[] => {
   const nul = key.indexOf("\0")
   const readings = nul === -1 ? [fold(key)] : [fold(key), fold(key.slice(0, nul))]
   return readings.filter((reading) => reading !== undefined)

@@ -36,6 +36,9 @@ const body = (name: string, text: (size: number) => string, size = largest): Fam
 
 const message = (params: string): string => `{"jsonrpc":"2.0","id":1,"method":"ping","params":${params}}`
 const meta = (member: string): string => message(`{"_meta":{${member}}}`)
+/** Where the most names are looked for. */
+const nextTo = (member: string): string => `{"jsonrpc":"2.0","id":1,"method":"ping",${member}}`
+const unformed = `"${"\u00ad".repeat(150)}é":1,`
 
 /** Bytes in pieces as a pipe gives them; after 64 KiB of them others have their turn. */
 const inPieces = async (bytes: Buffer, length: number, take: (piece: Buffer) => void): Promise<void> => {
@@ -109,6 +112,8 @@ export const doors: readonly Door[] = [
     families: [
       body("a key of combining marks", (size) => meta(`"a${"\u0301\u0323".repeat(size / 4)}":1`)),
       body("a key of characters without a form", (size) => meta(`"${"\u200b".repeat(size / 3)}progressToken":1`)),
+      body("a key of such characters that means no name", (size) => nextTo(`"${"\u00ad".repeat(size / 2)}":1`)),
+      body("keys of such characters", (count) => nextTo(`${unformed.repeat(count)}"z":1`), members - 10),
       body("a key of backslashes", (size) => meta(`"${"\\\\".repeat(size / 2)}":1`)),
       body("keys that nearly decide", (count) => meta(`${'"progressTokem":1,'.repeat(count)}"z":1`), members - 10),
       body(
