@@ -6,14 +6,18 @@ const mostOfOne = 1_000
 const mostBytes = 32 * 2 ** 20
 
 /** What a subscription costs besides its URI, which all subscribers share, bytes. */
-const entryBytes = 64
+const entryBytes = 96
 
 const refused = (detail: string): AppError => new AppError("InvalidParams", { detail })
 
+/** A resource, and who has subscribed to it. */
+type Resource<S> = { readonly uri: string; readonly sessions: Set<S> }
+
 /** Counts who has subscribed to which resource of a shared child. */
 export class Subscriptions<S extends object> {
-  readonly #sessions = new Map<string, Set<S>>()
-  readonly #counts = new WeakMap<S, number>()
+  readonly #resources = new Map<string, Resource<S>>()
+  /** What each session has: its end must not cost what the others have. */
+  readonly #own = new WeakMap<S, Set<Resource<S>>>()
   #bytes = 0
 
   /** Subscribes a session; InvalidParams if it may not. */
@@ -21,34 +25,36 @@ export class Subscriptions<S extends object> {
     if (this.has(uri, session)) return undefined
     const length = Buffer.byteLength(uri)
     if (length > longestUri) return refused(`The URI has more than ${longestUri} bytes.`)
-    const count = this.#counts.get(session) ?? 0
-    if (count >= mostOfOne) return refused(`This session has ${mostOfOne} subscriptions: end some of them first.`)
-    const sessions = this.#sessions.get(uri) ?? new Set()
-    const bytes = entryBytes + (sessions.size === 0 ? length : 0)
+    const own = this.#own.get(session) ?? new Set()
+    if (own.size >= mostOfOne) return refused(`This session has ${mostOfOne} subscriptions: end some of them first.`)
+    const resource = this.#resources.get(uri) ?? { uri, sessions: new Set() }
+    const bytes = entryBytes + (resource.sessions.size === 0 ? length : 0)
     if (this.#bytes + bytes > mostBytes) return refused("The sessions of this server have too many subscriptions.")
     this.#bytes += bytes
-    this.#counts.set(session, count + 1)
-    this.#sessions.set(uri, sessions.add(session))
+    this.#own.set(session, own.add(resource))
+    this.#resources.set(uri, resource)
+    resource.sessions.add(session)
     return undefined
   }
 
   /** True if it was the last subscription. */
   remove(uri: string, session: S): boolean {
-    const sessions = this.#sessions.get(uri)
-    if (sessions?.delete(session) !== true) return false
+    const resource = this.#resources.get(uri)
+    if (resource?.sessions.delete(session) !== true) return false
     this.#bytes -= entryBytes
-    this.#counts.set(session, (this.#counts.get(session) ?? 1) - 1)
-    if (sessions.size > 0) return false
+    this.#own.get(session)?.delete(resource)
+    if (resource.sessions.size > 0) return false
     this.#bytes -= Buffer.byteLength(uri)
-    return this.#sessions.delete(uri)
+    return this.#resources.delete(uri)
   }
 
   has(uri: string, session: S): boolean {
-    return this.#sessions.get(uri)?.has(session) === true
+    return this.#resources.get(uri)?.sessions.has(session) === true
   }
 
   /** The resources to which only this session has subscribed; it is removed from all. */
   leave(session: S): readonly string[] {
-    return [...this.#sessions.keys()].filter((uri) => this.remove(uri, session))
+    const uris = Array.from(this.#own.get(session) ?? [], ({ uri }) => uri)
+    return uris.filter((uri) => this.remove(uri, session))
   }
 }

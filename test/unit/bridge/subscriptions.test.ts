@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest"
+import { describe, expect, test, vi } from "vitest"
 import { Subscriptions } from "../../../src/bridge/subscriptions.ts"
 
 const isRefused = expect.objectContaining({ code: "InvalidParams" })
@@ -22,6 +22,19 @@ describe("the subscriptions of a shared child", () => {
     for (const uri of ["b", "c"]) subscriptions.add(uri, other)
     expect(subscriptions.leave(one)).toEqual(["a"])
     expect(subscriptions.leave(other)).toEqual(["b", "c"])
+  })
+
+  test("cost a session that leaves no more than its own", () => {
+    const subscriptions = new Subscriptions<object>()
+    const [one, other] = [{}, {}]
+    for (let at = 0; at < 1_000; at++) subscriptions.add(`r${at}`, one)
+    subscriptions.add("r7", other)
+    const remove = vi.spyOn(subscriptions, "remove")
+    expect(subscriptions.leave(other)).toEqual([])
+    expect(subscriptions.leave({})).toEqual([])
+    expect(remove.mock.calls).toEqual([["r7", other]])
+    expect(subscriptions.leave(other)).toEqual([])
+    expect(subscriptions.leave(one)).toHaveLength(1_000)
   })
 
   test("have URIs of at most 8,192 bytes", () => {
