@@ -2,7 +2,7 @@ import type { AppError } from "../errors.ts"
 import { isRecord } from "../mcp/message.ts"
 import { firstModern, newestLegacy } from "../mcp/versions.ts"
 import { version } from "../version.ts"
-import { type Envelope, readEnvelope, sourceOf } from "./envelope.ts"
+import { type Envelope, readEnvelope, sourceOf, stringOf } from "./envelope.ts"
 import { changedError, diedError, type Mask, silentError } from "./explain.ts"
 import type { Peer, ServerMessage } from "./peer.ts"
 import type { Processes, Started } from "./processes.ts"
@@ -16,8 +16,8 @@ export type CommonChild = {
   readonly peer: Peer
   /** The server's answer to the bridge. */
   readonly opening: Opening
-  /** Gets the notifications that name no call. */
-  readonly listeners: Set<(message: ServerMessage) => void>
+  /** Get the notifications that name no call, with the resource that such a one names. */
+  readonly listeners: Set<(message: ServerMessage, uri: string | undefined) => void>
   /** Since when it has no calls, by `performance.now()`; undefined while it has some. */
   readonly idleSince: number | undefined
   /** True once the process has ended or its end was asked for. */
@@ -54,6 +54,8 @@ export const ask = (peer: Peer, method: string, params: object, signal: AbortSig
     if (peer.isOver) return void resolve({ result: undefined })
     const text = JSON.stringify({ jsonrpc: "2.0", id: 0, method, params })
     const answer = (answered: string): void => {
+      // else the abort of a question with an answer would count as use
+      signal.removeEventListener("abort", giveUp)
       const { result }: Envelope = readEnvelope(answered, false)
       const value: unknown = result === undefined ? undefined : JSON.parse(sourceOf(answered, result))
       resolve({ result: isRecord(value) ? value : undefined })
@@ -100,7 +102,9 @@ const start = async ({ processes, mask }: CommonDeps, listeners: CommonChild["li
       isDeaf = true
     },
     notification: (message) => {
-      for (const listen of listeners) listen(message)
+      // once for all sessions, of which there may be thousands
+      const uri = stringOf(message.text, message.envelope.uri)
+      for (const listen of listeners) listen(message, uri)
     },
   })
   const { child, peer } = started

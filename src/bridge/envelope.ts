@@ -18,6 +18,8 @@ export type Envelope = {
   reportedToken?: Span
   /** `params.requestId` of `notifications/cancelled`. */
   requestId?: Span
+  /** `params.uri`, of `notifications/resources/updated` too. */
+  uri?: Span
   /** The subscription's id in `_meta` of a notification or of a result (MCP 2026-07-28, subscriptions). */
   subscriptionId?: Span
   /** `params._meta` log level: the request asks for log messages (MCP 2026-07-28). */
@@ -37,7 +39,7 @@ const level = (places: Places): Level => ({
 const subscriptionKey = "io.modelcontextprotocol/subscriptionId"
 
 const messageKeys = level({ jsonrpc: "jsonrpc", id: "id", method: "method", result: "result", error: "error" })
-const paramsKeys = level({ progressToken: "reportedToken", requestId: "requestId" })
+const paramsKeys = level({ progressToken: "reportedToken", requestId: "requestId", uri: "uri" })
 const metaKeys = level({
   progressToken: "askedToken",
   [subscriptionKey]: "subscriptionId",

@@ -63,7 +63,7 @@ export class SharedSession implements Session {
   readonly #streams: SessionStreams
   readonly #calls = new InOrder<Pending>()
   readonly #over: () => void
-  readonly #listener = (message: ServerMessage): void => this.#hear(message)
+  readonly #listener = (message: ServerMessage, uri: string | undefined): void => this.#hear(message, uri)
   #lastUse = performance.now()
 
   /** `over` is called when the session ends. */
@@ -218,12 +218,10 @@ export class SharedSession implements Session {
     this.#peer.call(text, readEnvelope(text, false), { note: nothing, answer: nothing, over: nothing })
   }
 
-  #hear(message: ServerMessage): void {
-    const { method, text } = message
-    if (method === "notifications/resources/updated") {
-      const params: unknown = JSON.parse(text).params
-      const uri = isRecord(params) && typeof params.uri === "string" ? params.uri : ""
-      if (this.#deps.subscriptions.has(uri, this)) this.#streams.send(message)
-    } else if (method?.endsWith("/list_changed") === true) this.#streams.send(message)
+  #hear(message: ServerMessage, uri: string | undefined): void {
+    const { method } = message
+    const isForAll = method?.endsWith("/list_changed") === true
+    const isUpdate = method === "notifications/resources/updated" && uri !== undefined
+    if (isForAll || (isUpdate && this.#deps.subscriptions.has(uri, this))) this.#streams.send(message)
   }
 }

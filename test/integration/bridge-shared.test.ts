@@ -1,4 +1,4 @@
-import { expect, test } from "vitest"
+import { expect, onTestFinished, test, vi } from "vitest"
 import {
   answerOf,
   answerTo,
@@ -68,6 +68,20 @@ test("an update of a resource reaches its subscribers only, a changed list every
   expect(methodsIn(ofOne ?? [])).toEqual(["notifications/resources/updated", "notifications/tools/list_changed"])
   expect(methodsIn(ofOther ?? [])).toEqual(["notifications/tools/list_changed"])
   expect(other.id).not.toBe(one.id)
+})
+
+test("an update of a resource is parsed no more often for many sessions", async () => {
+  const bridge = await bridgeOf(scripted(), shared)
+  const one = await open(bridge)
+  for (let at = 0; at < 20; at++) await open(bridge)
+  const stream = eventsOf(await one.send("GET"))
+  await one.post({ jsonrpc: "2.0", id: 1, method: "resources/subscribe", params: { uri: "test://a" } })
+  const parse = vi.spyOn(JSON, "parse")
+  onTestFinished(() => parse.mockRestore())
+  await textOf(one, "notify", { method: "notifications/resources/updated", params: { uri: "test://a" } })
+  const update = '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"test://a"}}'
+  for await (const { data } of stream) if (data === update) break
+  expect(parse.mock.calls.filter(([text]) => text === update).length).toBeLessThan(3)
 })
 
 test("the server hears every subscription to a resource, and when the last one ends, also by its session's end", async () => {
