@@ -40,11 +40,19 @@ export type SessionLimits = {
   readonly mask: Mask | undefined
 }
 
+/** Ids of calls as values: 1 is 1.0. Read again, those of 1,000 open calls would cost each cancellation half a millisecond. */
+const ids = new WeakMap<Call, unknown>()
+
+const idOf = (call: Call): unknown => {
+  if (!ids.has(call)) ids.set(call, JSON.parse(call.idText))
+  return ids.get(call)
+}
+
 /** The call that `notifications/cancelled` names, of those given; undefined if it is none. */
 export const cancelledCall = (calls: Iterable<Call>, { text, envelope }: Incoming): Call | undefined => {
   if (envelope.requestId === undefined) return undefined
   const id: unknown = JSON.parse(sourceOf(text, envelope.requestId))
-  for (const call of calls) if (JSON.parse(call.idText) === id) return call
+  for (const call of calls) if (idOf(call) === id) return call
   return undefined
 }
 
