@@ -129,7 +129,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
     idleMs: evictMs,
   })
   const sessions = new Sessions({
-    ...{ processes, startMs, discoverMs, mask, singleUser, idleMs },
+    ...{ processes, startMs, discoverMs, mask, singleUser, idleMs, evictMs },
     limits: { startMs, silenceMs, goneMs, mask, unsent: new Unsent() },
   })
   const failed = Promise.withResolvers<number>()

@@ -11,6 +11,19 @@ export type Holder = {
   end(): Promise<void>
 }
 
+/** Who has been idle longest of those that have been idle since this time. */
+export const longestIdle = <H extends Holder>(holders: Iterable<H>, since: number): H | undefined => {
+  let oldest = since
+  let longest: H | undefined
+  for (const holder of holders) {
+    const { idleSince = Number.POSITIVE_INFINITY } = holder
+    if (idleSince > oldest) continue
+    oldest = idleSince
+    longest = holder
+  }
+  return longest
+}
+
 /** A child and the peer that speaks to it. */
 export type Started = { readonly child: Child; readonly peer: Peer; readonly label: string }
 
@@ -123,9 +136,7 @@ export class Processes {
     const { most, idleMs } = this.#options
     if (this.#isClosed) throw exhausted(most)
     if (this.#ending.size === 0) {
-      const before = performance.now() - idleMs
-      const idle = [...this.#holders].filter(({ idleSince }) => idleSince !== undefined && idleSince <= before)
-      const [longest] = idle.sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0))
+      const longest = longestIdle(this.#holders, performance.now() - idleMs)
       if (longest === undefined) throw exhausted(most)
       void this.#end(longest)
     }

@@ -5,6 +5,7 @@ import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
 import { ModernSide } from "./modern.ts"
 import { mostCalls } from "./peer.ts"
+import { longestIdle } from "./processes.ts"
 import { createRingBudget } from "./ring.ts"
 import { OwnSession, type Session, type SessionLimits } from "./session.ts"
 import { SharedSession } from "./shared-session.ts"
@@ -16,10 +17,15 @@ export type SessionsDeps = CommonDeps & {
   readonly singleUser: boolean
   /** How long a session may be idle before it ends, milliseconds. */
   readonly idleMs: number
+  /** How long a session of a shared process must be idle before another one may take its place, milliseconds. */
+  readonly evictMs: number
 }
 
 /** Most sessions that share one child: each takes a few KiB. */
 const mostShared = 10_000
+
+/** How long nobody is looked for after nobody was found, milliseconds: that takes as long as five calls. */
+const fullMs = 1_000
 
 /** The sessions of a bridge, and the child of the modern era. */
 export class Sessions {
@@ -34,6 +40,8 @@ export class Sessions {
   /** Which era a child speaks, once that is known. */
   #era: "modern" | "legacy" | undefined
   #modern: Promise<ModernSide> | undefined
+  /** Until then no place of a session is looked for, by `performance.now()`. */
+  #fullUntil = 0
 
   constructor(deps: SessionsDeps) {
     this.#deps = deps
@@ -48,6 +56,11 @@ export class Sessions {
   async share(): Promise<CommonChild> {
     this.#shared = await openLegacy(this.#deps)
     return this.#shared
+  }
+
+  /** True if there is a session with this id. */
+  has(id: string): boolean {
+    return this.#sessions.has(id)
   }
 
   /** The session with this id. Throws SessionNotFound. */
@@ -106,8 +119,7 @@ export class Sessions {
   }
 
   #openShared(common: CommonChild): SharedSession {
-    if (this.#sessions.size >= mostShared)
-      throw new AppError("ProcessesExhausted", { detail: "The server has too many sessions.", retryAfterSeconds: 10 })
+    if (this.#sessions.size >= mostShared) this.#makeRoom()
     const deps = {
       ...{ common, subscriptions: this.#subscriptions, shares: this.#shares, ringBudget: this.#ringBudget },
       limits: this.#deps.limits,
@@ -115,6 +127,17 @@ export class Sessions {
     const session: SharedSession = new SharedSession(deps, () => void this.#sessions.delete(session.id))
     this.#sessions.set(session.id, session)
     return session
+  }
+
+  /** Ends the session that has been idle longest: else one client could shut out all others until its sessions end. */
+  #makeRoom(): void {
+    const now = performance.now()
+    if (now >= this.#fullUntil) {
+      const longest = longestIdle(this.#sessions.values(), now - this.#deps.evictMs)
+      if (longest !== undefined) return void longest.end()
+      this.#fullUntil = now + fullMs
+    }
+    throw new AppError("ProcessesExhausted", { detail: "The server has too many sessions.", retryAfterSeconds: 10 })
   }
 
   async #openModern(): Promise<ModernSide> {

@@ -1,8 +1,15 @@
 import { readFileSync } from "node:fs"
-import { expect, test } from "vitest"
+import { expect, onTestFinished, test } from "vitest"
+import type { Connection } from "../../src/bridge/http/connection.ts"
+import { readBody } from "../../src/bridge/incoming.ts"
+import { createBridgeLog } from "../../src/bridge/log.ts"
+import { Processes } from "../../src/bridge/processes.ts"
+import { Sessions } from "../../src/bridge/sessions.ts"
+import { Unsent } from "../../src/bridge/unsent.ts"
 import { answerOf, answerTo, bridgeOf, open, scripted, textOf, unread } from "../support/bridge.ts"
 import { type LegacySession, legacyCall } from "../support/legacy.ts"
 import { eventually } from "../support/processes.ts"
+import { initialize } from "../support/reflow.ts"
 
 const shared = { processes: "shared", maxProcesses: 2 } as const
 
@@ -100,4 +107,44 @@ test("a stream whose client has vanished from the network ends: TCP asks whether
     .map((fields) => fields[5]?.slice(0, 2))
   expect(timers.length).toBeGreaterThan(0)
   expect(new Set(timers)).toEqual(new Set(["02"]))
+})
+
+/** As many sessions of a shared process as there may be, without HTTP; `ids` has them in the order of their use. */
+const fullHouse = async (evictMs: number) => {
+  const own = { startMs: 20_000, mask: undefined }
+  const log = createBridgeLog(() => {})
+  const child = { command: scripted(), environment: process.env, guarded: false, graceMs: 300 }
+  const processes = new Processes({ ...child, most: 1, idleMs: 0, log })
+  onTestFinished(() => processes.close())
+  const limits = { ...own, silenceMs: 1_000, goneMs: 60_000, unsent: new Unsent() }
+  const deps = { ...own, discoverMs: 2_000, singleUser: false, idleMs: 600_000, evictMs }
+  const sessions = new Sessions({ ...deps, processes, limits })
+  await sessions.share()
+  const body = readBody(Buffer.from(JSON.stringify(initialize())))
+  if ("error" in body) throw body.error
+  const [opening] = body.messages
+  if (opening === undefined) throw new Error("no message")
+  const ids: string[] = []
+  const json: Connection["json"] = (_status, _text, headers) => void ids.push(headers?.["mcp-session-id"] ?? "")
+  const openOne = () => sessions.open(opening, { json } as Connection)
+  for (let at = 0; at < 10_000; at++) await openOne()
+  return { sessions, ids, openOne }
+}
+
+test("a session of a shared process too many takes the place of the one that has been idle longest", async () => {
+  const { sessions, ids, openOne } = await fullHouse(0)
+  const [used = "", idle = "", newer = ""] = ids
+  sessions.get(used).receive([], { empty: () => {} } as unknown as Connection)
+  await openOne()
+  expect(sessions.size).toBe(10_000)
+  expect([used, idle, newer, ids.at(-1) ?? ""].map((id) => sessions.has(id))).toEqual([true, false, true, true])
+})
+
+test("a session of a shared process too many is refused if all others were used lately", async () => {
+  const { sessions, ids, openOne } = await fullHouse(600_000)
+  await expect(openOne()).rejects.toMatchObject({ code: "ProcessesExhausted", retryAfterSeconds: 10 })
+  expect(ids.every((id) => sessions.has(id))).toBe(true)
+  await sessions.get(ids[0] ?? "").end()
+  await openOne()
+  expect(sessions.size).toBe(10_000)
 })
