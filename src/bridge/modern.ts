@@ -7,7 +7,7 @@ import { ask, type CommonChild, type Opening, envelope as ownMeta } from "./comm
 import { readEnvelope, sourceOf, withValues } from "./envelope.ts"
 import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
-import type { Call, CallSink, ServerMessage } from "./peer.ts"
+import { type Call, type CallSink, mostCalls, type ServerMessage } from "./peer.ts"
 import { Reply } from "./reply.ts"
 import { modernStatus, refusalText, resultText } from "./rpc.ts"
 import type { Unsent } from "./unsent.ts"
@@ -81,6 +81,12 @@ const sessionMethods: ReadonlySet<string> = new Set([
   "subscriptions/listen",
 ])
 
+/** Most subscriptions: they stay for as long as their clients do, and the other calls of the child need places too. */
+const mostListening = mostCalls / 2
+
+/** The error of a request for which there is no place now. */
+export const tooManyCalls = (detail: string): AppError => new AppError("TooManyCalls", { detail, retryAfterSeconds: 1 })
+
 const capabilitiesKey = "io.modelcontextprotocol/clientCapabilities"
 
 /** Throws InvalidParams for a request that lacks what every request of this era says of its client. */
@@ -123,6 +129,8 @@ export class ModernSide {
   readonly #isLegacy: boolean
   readonly #options: ModernOptions
   readonly #argumentHeaders: ArgumentHeaders
+  /** Clients with a subscription. */
+  readonly #listening = new Set<Connection>()
 
   constructor(common: CommonChild, isLegacy: boolean, options: ModernOptions) {
     this.#common = common
@@ -180,6 +188,9 @@ export class ModernSide {
 
   #send({ message: { method }, text, envelope }: ModernRequest, connection: Connection): void {
     const { peer } = this.#common
+    const listens = method === "subscriptions/listen"
+    if (listens && this.#listening.size >= mostListening)
+      throw tooManyCalls(`The server has ${mostListening} subscriptions.`)
     const reply = this.#reply(connection)
     const sink = reply.sink()
     const answer = (answered: string): void => {
@@ -188,9 +199,14 @@ export class ModernSide {
     }
     const own: CallSink = { ...sink, answer }
     const call: Call = peer.call(text, envelope, own)
-    connection.onGone(() => peer.cancel(call, "the client closed the connection"))
+    connection.onGone(() => {
+      this.#listening.delete(connection)
+      peer.cancel(call, "the client closed the connection")
+    })
+    if (!listens) return
+    this.#listening.add(connection)
     // its answer comes when the subscription ends
-    if (method === "subscriptions/listen") reply.stream()
+    reply.stream()
   }
 
   #reply(connection: Connection): Reply {
@@ -201,7 +217,7 @@ export class ModernSide {
       silenceMs: this.#options.silenceMs,
       statusOf: (text) => modernStatus(text, readEnvelope(text, false)),
       sent: () => unsent.wrote(connection),
-      done: () => {},
+      done: () => void this.#listening.delete(connection),
       open: () => {
         connection.openStream()
         return {

@@ -1,10 +1,20 @@
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { expect, test } from "vitest"
+import { expect, onTestFinished, test } from "vitest"
 import { createBridgeLog } from "../../src/bridge/log.ts"
 import { Processes } from "../../src/bridge/processes.ts"
-import { answerOf, bridgeOf, fixture, messagesOf, modernText, open, scripted, textOf } from "../support/bridge.ts"
+import {
+  answerOf,
+  bridgeOf,
+  fixture,
+  messagesOf,
+  modernText,
+  open,
+  postModern,
+  scripted,
+  textOf,
+} from "../support/bridge.ts"
 import { legacyCall } from "../support/legacy.ts"
 import { eventually } from "../support/processes.ts"
 import { initialize, post } from "../support/reflow.ts"
@@ -127,4 +137,22 @@ test("an idle session of a shared process ends, and its process does not", async
   await eventually(() => bridge.count().sessions === 0, 15_000, "the idle session has ended")
   expect((await session.post(legacyCall("pid"))).status).toBe(404)
   expect(bridge.count().processes).toBe(1)
+})
+
+test("subscriptions of the modern era take at most half of a server's calls, and their ends make room", async () => {
+  const bridge = await bridgeOf(fixture("modern"))
+  const leave = new AbortController()
+  onTestFinished(() => leave.abort())
+  const listen = (id: number, signal?: AbortSignal) =>
+    postModern(bridge, "subscriptions/listen", { notifications: {} }, id, signal)
+  const first = await listen(0)
+  const others = Array.from({ length: 499 }, (_, at) => listen(at + 1, leave.signal))
+  for (const each of await Promise.all(others)) expect(each.status).toBe(200)
+  const refused = await listen(500)
+  expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"])
+  expect((await answerOf(refused, 500)).error).toMatchObject({ code: -32011, data: { code: "TooManyCalls" } })
+  expect(await modernText(bridge, "echo", { words: "fine" })).toBe("fine")
+  await first.body?.cancel()
+  await eventually(async () => (await listen(501, leave.signal)).status === 200, 10_000, "another one may listen")
+  expect((await listen(502)).status).toBe(503)
 })
