@@ -1,4 +1,5 @@
 import { mkdtempSync } from "node:fs"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, onTestFinished, test } from "vitest"
@@ -137,6 +138,29 @@ test("an idle session of a shared process ends, and its process does not", async
   await eventually(() => bridge.count().sessions === 0, 15_000, "the idle session has ended")
   expect((await session.post(legacyCall("pid"))).status).toBe(404)
   expect(bridge.count().processes).toBe(1)
+})
+
+/** Sends all but the end of the largest body; resolves when the bridge must have read most of it. */
+const unfinished = (port: number, session: string): Promise<void> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1")
+    onTestFinished(() => void socket.destroy())
+    const head = `POST /mcp HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${session}content-length: 16777216\r\n\r\n`
+    socket.write(head + " ".repeat(16_777_000), () => resolve())
+  })
+
+test("an unfinished body outside of sessions takes the room of nobody else's", async () => {
+  const bridge = await bridgeOf(scripted())
+  await unfinished(bridge.port, "")
+  const large = { ...initialize(), padding: "x".repeat(100_000) }
+  expect((await post(bridge.url, undefined, large)).status).toBe(200)
+})
+
+test("a session that does not exist owns no bodies", async () => {
+  const bridge = await bridgeOf(scripted())
+  await unfinished(bridge.port, "mcp-session-id: x\r\n")
+  const large = { ...legacyCall("pid"), padding: "x".repeat(100_000) }
+  expect((await post(bridge.url, undefined, large, { "mcp-session-id": "x" })).status).toBe(404)
 })
 
 test("subscriptions of the modern era take at most half of a server's calls, and their ends make room", async () => {

@@ -1,5 +1,16 @@
 import { expect, test, vi } from "vitest"
-import { answerTo, bridgeOf, fixture, messagesOf, open, scripted, textOf, unread } from "../support/bridge.ts"
+import {
+  answerTo,
+  bridgeOf,
+  fixture,
+  messagesOf,
+  modernText,
+  open,
+  postModern,
+  scripted,
+  textOf,
+  unread,
+} from "../support/bridge.ts"
 import { startApart } from "../support/bridge-apart.ts"
 import { legacyCall } from "../support/legacy.ts"
 import { eventually } from "../support/processes.ts"
@@ -96,6 +107,39 @@ test("a server that does not read makes POSTs wait, and bodies beyond the sessio
   await Promise.all([...sent, left.then((response) => response.text())])
   expect(statuses).toContain(404)
 })
+
+test.for(["a session", "the modern era"])(
+  "of 1,100 requests that wait for a server of %s 100 are refused",
+  async (whose) => {
+    const bridge = await bridgeOf(scripted(), { silenceMs: 600_000 })
+    const isModern = whose !== "a session"
+    if (isModern) await modernText(bridge, "pid")
+    const [deaf, other] = [await open(bridge), await open(bridge)]
+    const ask = (name: string, args: object, id: number): Promise<Response> =>
+      isModern
+        ? postModern(bridge, "tools/call", { name, arguments: args }, id)
+        : deaf.post(legacyCall(name, { ...args }, id))
+    const refused: Response[] = []
+    const kept = (response: Response): Response => {
+      if (response.status === 503) refused.push(response)
+      return response
+    }
+    const sent = [ask("deaf", {}, 0)]
+    await eventually(() => bridge.log.some((line) => line.includes("] deaf")), 5_000, "the server is deaf")
+    sent.push(ask("echo", { words: "x".repeat(mebibyte) }, 1))
+    // the pipe is full when that has been written, which a bridge that serves others does meanwhile
+    for (let at = 0; at < 20; at++) await answerTo(other, "echo", { words: "x".repeat(mebibyte) })
+    for (let id = 2; id < 1_102; id++) sent.push(ask("echo", { words: "w" }, id).then(kept))
+    for (let at = 0; at < 2_000 && refused.length < 100; at++) await textOf(other, "echo", { words: "w" })
+    expect(refused).toHaveLength(100)
+    expect(refused[0]?.headers.get("retry-after")).toBe("1")
+    // others find room to wait
+    expect(await textOf(await open(bridge), "echo", { words: "fine" })).toBe("fine")
+    process.kill(Number(bridge.pids()[isModern ? 1 : 0]), "SIGKILL")
+    await Promise.all(sent.map(async (each) => (await each).text()))
+    expect(refused).toHaveLength(100)
+  },
+)
 
 test("10^5 calls of two clients with equal ids, answered in random order: each gets its own answer", async () => {
   const bridge = await bridgeOf(fixture("shuffled"), { processes: "shared" })

@@ -5,6 +5,12 @@ import { type Budget, createGather, declaredLength } from "../../intake/bodies.t
 /** Most bytes of a body. */
 const largestBody = 16 * 2 ** 20
 
+/**
+ * So many bytes more are not counted, which for a whole body makes twice as many at most: its connection alone takes
+ * more. Thus large bodies, whoever sends them, leave room for every `initialize`.
+ */
+const freeBytes = 4_096
+
 const tooLarge = (): AppError =>
   new AppError("BodyTooLarge", {
     detail: `The body has more than ${largestBody} bytes.`,
@@ -32,7 +38,11 @@ export const readRequest = (
   const declared = declaredLength(request.headers["content-length"])
   if (declared !== undefined && declared > largestBody) return void refused(tooLarge())
   const holding = budget.open()
-  const gather = createGather({ limit: largestBody, declared, take: (bytes) => holding.take(owner, bytes) })
+  const gather = createGather({
+    limit: largestBody,
+    declared,
+    take: (bytes) => bytes <= freeBytes || holding.take(owner, bytes),
+  })
   request.on("data", (piece: Buffer) => {
     const overflow = gather.add(piece)
     if (overflow === undefined) return

@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import { type AppError, errorTable, AppError as Refusal, toAppError } from "../../errors.ts"
-import { createBudget } from "../../intake/bodies.ts"
+import { createBudget, createShares } from "../../intake/bodies.ts"
 import type { Incoming } from "../incoming.ts"
 import { readBody } from "../incoming.ts"
-import { noBatch } from "../modern.ts"
+import { noBatch, tooManyCalls } from "../modern.ts"
+import { mostCalls } from "../peer.ts"
 import { errorText } from "../rpc.ts"
 import type { Sessions } from "../sessions.ts"
 import { readRequest } from "./body.ts"
@@ -20,6 +21,12 @@ export type DoorDeps = {
 
 /** Bytes of all bodies that are being read. */
 const heldBytes = 64 * 2 ** 20
+
+/**
+ * Most requests that wait for a server. A quarter of them may be of one session, or of one kind of those without: as many
+ * as may wait for its answers.
+ */
+const mostWaiting = 4 * mostCalls
 
 const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
 
@@ -59,6 +66,19 @@ const refusalOf = ({ url, method, headers }: IncomingMessage, path: string): App
   return undefined
 }
 
+/** Waits in the name of somebody. Throws TooManyCalls: small bodies that wait are bounded by nothing else. */
+const createQueue = () => {
+  const shares = createShares(mostWaiting)
+  return async <T>(owner: string, wait: () => Promise<T>): Promise<T> => {
+    if (!shares.take(owner, 1)) throw tooManyCalls("Too many requests wait already.")
+    try {
+      return await wait()
+    } finally {
+      shares.give(owner, 1)
+    }
+  }
+}
+
 const sessionMissing = (): AppError =>
   new Refusal("InvalidRequest", { detail: "The header Mcp-Session-Id is missing: send initialize first." })
 
@@ -69,6 +89,14 @@ const sessionMissing = (): AppError =>
  */
 export const createDoor = ({ sessions, path, report }: DoorDeps) => {
   const budget = createBudget(heldBytes)
+  const queue = createQueue()
+  let bodies = 0
+
+  /**
+   * Whose share of the budget a body takes: that of its session if there is one with this id, which anybody can make up,
+   * else its connection's. A connection has one body at a time, so a number of the body's own says the same.
+   */
+  const ownerOf = (session = ""): string => (sessions.has(session) ? session : `#${++bodies}`)
 
   const inModernEra = async (
     messages: readonly Incoming[],
@@ -79,16 +107,18 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
     if (first === undefined || messages.length > 1) throw noBatch()
     // nothing that a client notifies of concerns a server without sessions: it cancels by closing the connection
     if (first.message.kind !== "request") return connection.empty(202)
-    const side = await sessions.modern()
-    await side.ready(first)
-    if (!connection.isGone) side.receive(first, headers, connection)
+    return queue("modern", async () => {
+      const side = await sessions.modern()
+      await side.ready(first)
+      if (!connection.isGone) side.receive(first, headers, connection)
+    })
   }
 
   const inSession = (id: string, messages: readonly Incoming[], connection: Connection): Promise<void> | undefined => {
     const session = sessions.get(id)
     const wait = session.drained()
     // others may have waited too, and their messages fill the pipe again; or the session has ended
-    if (wait !== undefined) return wait.then(() => inSession(id, messages, connection))
+    if (wait !== undefined) return queue(id, () => wait).then(() => inSession(id, messages, connection))
     return void session.receive(messages, connection)
   }
 
@@ -107,7 +137,7 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
       return headers["mcp-method"] === undefined
         ? Promise.reject(sessionMissing())
         : inModernEra(messages, headers, connection)
-    return sessions.open(first, connection)
+    return queue("initialize", () => sessions.open(first, connection))
   }
 
   const post = (request: IncomingMessage, connection: Connection): void => {
@@ -126,7 +156,7 @@ export const createDoor = ({ sessions, path, report }: DoorDeps) => {
         return void failed(error)
       }
     }
-    readRequest(request, budget, one(request.headers["mcp-session-id"]) ?? "", take, fail)
+    readRequest(request, budget, ownerOf(one(request.headers["mcp-session-id"])), take, fail)
   }
 
   const others = ({ method, headers }: IncomingMessage, connection: Connection): void => {
