@@ -2,7 +2,7 @@ import type { AppError } from "../errors.ts"
 import { isRecord } from "../mcp/message.ts"
 import { firstModern, newestLegacy } from "../mcp/versions.ts"
 import { version } from "../version.ts"
-import { type Envelope, readEnvelope, sourceOf, stringOf } from "./envelope.ts"
+import { idTextOf, parsedAt, readEnvelope, stringOf } from "./envelope.ts"
 import { changedError, diedError, type Mask, silentError } from "./explain.ts"
 import type { Peer, ServerMessage } from "./peer.ts"
 import type { Processes, Started } from "./processes.ts"
@@ -37,9 +37,9 @@ export type CommonDeps = {
 const clientInfo = { name: "reflow-bridge", version }
 
 /** The answer to a request of the server, which cannot ask what concerns one client: nobody knows which. */
-const refusalOf = ({ text, envelope, method }: ServerMessage): string => {
-  const id = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
-  return method === "ping"
+const refusalOf = (message: ServerMessage): string => {
+  const id = idTextOf(message)
+  return message.method === "ping"
     ? resultText(id, {})
     : refusalText(id, -32601, "This server is shared: it has no client to ask.")
 }
@@ -56,8 +56,7 @@ export const ask = (peer: Peer, method: string, params: object, signal: AbortSig
     const answer = (answered: string): void => {
       // else the abort of a question with an answer would count as use
       signal.removeEventListener("abort", giveUp)
-      const { result }: Envelope = readEnvelope(answered, false)
-      const value: unknown = result === undefined ? undefined : JSON.parse(sourceOf(answered, result))
+      const value = parsedAt(answered, readEnvelope(answered, false).result)
       resolve({ result: isRecord(value) ? value : undefined })
     }
     const call = peer.call(text, readEnvelope(text, false), { note: () => {}, answer, over: () => answer("{}") })

@@ -1,5 +1,14 @@
 import { AppError } from "../errors.ts"
-import { type Cursor, eachMember, openBrace, peek, plainText, quote, skipValue } from "../mcp/json-cursor.ts"
+import {
+  type Cursor,
+  eachElement,
+  eachMember,
+  openBrace,
+  peek,
+  plainText,
+  quote,
+  skipValue,
+} from "../mcp/json-cursor.ts"
 import { readingsOf } from "../mcp/json-scan.ts"
 
 /** Where a value is in a text: the index of its first character, and the index behind its last one. */
@@ -91,13 +100,15 @@ const readLevel = (
 /** Most levels of nesting that are passed; a parser with a stack of its own has no smaller limit. */
 const maxDepth = 10_000
 
+const cursorOf = (text: string): Cursor => ({ text, maxDepth, maxMembers: Number.MAX_VALUE, at: 0, members: 0 })
+
 /**
  * Finds the places of one message, whose text must be valid JSON. `strict`, for messages of clients: throws
  * InvalidRequest for keys that two parsers could read differently. Otherwise the last of two equal keys counts, as in
  * JSON.parse. Takes time linear in the text; throws MalformedJson if the text is no object.
  */
 export const readEnvelope = (text: string, strict: boolean): Envelope => {
-  const cursor: Cursor = { text, maxDepth, maxMembers: Number.POSITIVE_INFINITY, at: 0, members: 0 }
+  const cursor = cursorOf(text)
   const found: Envelope = {}
   const meta = () => readLevel(cursor, found, metaKeys, strict, {})
   const params = () => readLevel(cursor, found, paramsKeys, strict, { _meta: meta })
@@ -109,6 +120,13 @@ export const readEnvelope = (text: string, strict: boolean): Envelope => {
 
 /** The source of a value. */
 export const sourceOf = (text: string, span: Span): string => text.slice(span[0], span[1])
+
+/** A value, parsed; undefined if it is not there. */
+export const parsedAt = (text: string, span: Span | undefined): unknown => span && JSON.parse(sourceOf(text, span))
+
+/** The source of the id in a message; `null` if it has none. */
+export const idTextOf = ({ text, envelope: { id } }: { readonly text: string; readonly envelope: Envelope }): string =>
+  id === undefined ? "null" : sourceOf(text, id)
 
 /** The text of a value that is a string; undefined for other values. */
 export const stringOf = (text: string, span: Span | undefined): string | undefined =>
@@ -138,16 +156,13 @@ export const onOneLine = (text: string): string => {
 
 /** Reads the elements of a batch as texts. The text must be a valid array. */
 export const elementsOf = (text: string): readonly string[] => {
-  const cursor: Cursor = { text, maxDepth, maxMembers: Number.POSITIVE_INFINITY, at: 0, members: 0 }
+  const cursor = cursorOf(text)
   const elements: string[] = []
-  peek(cursor)
-  cursor.at++
-  for (;;) {
+  eachElement(cursor, () => {
     peek(cursor)
     const from = cursor.at
     skipValue(cursor, 1)
     elements.push(text.slice(from, cursor.at))
-    if (peek(cursor) !== 44) return elements
-    cursor.at++
-  }
+  })
+  return elements
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { AppError } from "../errors.ts"
 import { isRecord } from "../mcp/message.ts"
-import { readEnvelope, sourceOf, withValues } from "./envelope.ts"
+import { parsedAt, readEnvelope, withValues } from "./envelope.ts"
 import { cancelledError, diedError, type Mask, silentError } from "./explain.ts"
 import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
@@ -51,7 +51,7 @@ const idOf = (call: Call): unknown => {
 /** The call that `notifications/cancelled` names, of those given; undefined if it is none. */
 export const cancelledCall = (calls: Iterable<Call>, { text, envelope }: Incoming): Call | undefined => {
   if (envelope.requestId === undefined) return undefined
-  const id: unknown = JSON.parse(sourceOf(text, envelope.requestId))
+  const id = parsedAt(text, envelope.requestId)
   for (const call of calls) if (idOf(call) === id) return call
   return undefined
 }
@@ -71,8 +71,7 @@ export const passCancel = (peer: Peer, call: Call | undefined, { text, envelope 
 
 /** The protocol version in the server's answer to `initialize`; undefined if the answer is no result. */
 const revisionIn = (text: string): string | undefined => {
-  const { result } = readEnvelope(text, false)
-  const value: unknown = result === undefined ? undefined : JSON.parse(sourceOf(text, result))
+  const value = parsedAt(text, readEnvelope(text, false).result)
   if (!isRecord(value)) return undefined
   return typeof value.protocolVersion === "string" ? value.protocolVersion : ""
 }

@@ -4,7 +4,7 @@ import type { Shares } from "../intake/bodies.ts"
 import { isRecord } from "../mcp/message.ts"
 import { newestLegacy } from "../mcp/versions.ts"
 import type { CommonChild, Opening } from "./common-child.ts"
-import { type Envelope, readEnvelope, sourceOf } from "./envelope.ts"
+import { type Envelope, idTextOf, readEnvelope } from "./envelope.ts"
 import type { Connection } from "./http/connection.ts"
 import { InOrder } from "./in-order.ts"
 import type { Incoming } from "./incoming.ts"
@@ -91,14 +91,14 @@ export class SharedSession implements Session {
   }
 
   /** Answers `initialize` from what the server answered to the bridge. */
-  initialize({ message, text, envelope }: Incoming, connection: Connection): void {
+  initialize(incoming: Incoming, connection: Connection): void {
+    const { message } = incoming
     const { opening } = this.#deps.common
     const asked = message.kind === "request" ? message.params.protocolVersion : undefined
     const protocolVersion = revisionFor(asked, opening.protocolVersion)
     this.#streams.revision = protocolVersion
     const result: Opening = { ...opening, protocolVersion, capabilities: withoutPersonal(opening.capabilities) }
-    const id = envelope.id === undefined ? "null" : sourceOf(text, envelope.id)
-    connection.json(200, resultText(id, result), sessionHeader(this.id))
+    connection.json(200, resultText(idTextOf(incoming), result), sessionHeader(this.id))
   }
 
   receive(messages: readonly Incoming[], connection: Connection): void {
@@ -155,13 +155,14 @@ export class SharedSession implements Session {
   }
 
   /** Takes a request: answers it, or sends it to the server. */
-  #take({ message, text, envelope }: Incoming, reply: Reply): void {
+  #take(incoming: Incoming, reply: Reply): void {
+    const { message, text, envelope } = incoming
     if (message.kind === "response") return
     const { method, params } = message
     const uri = typeof params.uri === "string" ? params.uri : undefined
     const sink = reply.sink()
     const isNew = method === "resources/subscribe" && uri !== undefined && !this.#deps.subscriptions.has(uri, this)
-    const own = this.#ownAnswer(method, uri, envelope.id === undefined ? "null" : sourceOf(text, envelope.id))
+    const own = this.#ownAnswer(method, uri, idTextOf(incoming))
     if (own === undefined) this.#send(text, envelope, reply, isNew ? this.#subscribing(uri, sink) : sink)
     else {
       this.#deps.shares.give(this.id, 1)

@@ -182,9 +182,15 @@ const refusedChild = (error: unknown): Child => {
   const ended = Promise.resolve({ code: null, signal: null, refused: systemCode(error) })
   const nothing = () => undefined
   return {
-    ...{ pid: undefined, ended, tail: createTail() },
-    ...{ write: () => false, drained: nothing, hold: nothing, release: nothing, onEnding: nothing },
+    pid: undefined,
+    ended,
+    tail: createTail(),
+    write: () => false,
+    drained: nothing,
+    hold: nothing,
+    release: nothing,
     end: async () => {},
+    onEnding: nothing,
   }
 }
 
