@@ -65,7 +65,7 @@ const isNotice = ({ message }: Incoming, method: string): boolean =>
 /** Sends the notification that a call is cancelled, and ends the call. */
 export const passCancel = (peer: Peer, call: Call | undefined, { text, envelope }: Incoming): void => {
   if (call === undefined || envelope.requestId === undefined || !peer.forget(call)) return
-  peer.send(withValues(text, [[envelope.requestId, JSON.stringify(peer.idOf(call))]]))
+  peer.send(withValues(text, [[envelope.requestId, `"${call.ownId}"`]]))
   call.sink.over()
 }
 

@@ -7,13 +7,18 @@ import type { Child, Death } from "../../../src/bridge/process/child.ts"
 import { createTail } from "../../../src/bridge/process/tail.ts"
 
 /**
- * A peer whose child only remembers what was written to it. Ids of the bridge have a random part, which is left out in
- * what the child remembers, and is added to what it sends.
+ * A peer whose child only remembers what was written to it. Ids of the bridge have random parts, which are left out in
+ * what the child remembers, and are added to what it sends.
  */
 const createPeer = () => {
   const written: string[] = []
-  const prefix = () => peer.idOf({ number: 0 }).slice(0, -1)
-  const plain = (text: string) => text.replaceAll(prefix(), "n:")
+  const ownIds = new Map<string, string>()
+  const plain = (text: string) =>
+    text.replace(/n:[\w-]{8}:(\d+):\d+/g, (own, number) => {
+      // a copy, which keeps no body in memory
+      ownIds.set(`n:${number}`, Buffer.from(own).toString())
+      return `n:${number}`
+    })
   const death = Promise.withResolvers<Death>()
   const child: Child = {
     pid: 1,
@@ -33,7 +38,7 @@ const createPeer = () => {
     junk: (line) => void junk.push(line === undefined ? line : plain(line.toString())),
   })
   const take = (line: string | Buffer) =>
-    peer.take(Buffer.from(typeof line === "string" ? line.replaceAll('"n:', `"${prefix()}`) : line))
+    peer.take(Buffer.from(typeof line === "string" ? line.replace(/n:\d+/g, (id) => ownIds.get(id) ?? id) : line))
   return { peer, written, requests, notifications, junk, take, die: () => death.resolve({ code: 1, signal: null }) }
 }
 
@@ -92,15 +97,23 @@ describe("calls of a peer", () => {
   test("have ids that nobody can guess, and only these very ids are theirs", () => {
     const [one, other] = [createPeer(), createPeer()]
     const { got, call: open } = call(one.peer, '{"jsonrpc":"2.0","id":1,"method":"m"}')
-    const id = one.peer.idOf(open)
-    expect(id).toMatch(/^n:[\w-]{8}:1$/)
-    expect(other.peer.idOf(open)).not.toBe(id)
-    const guesses = ["n:1", other.peer.idOf(open), `${id}.0`, id.replace(/1$/, "01"), id.replace(/1$/, " 1"), `x${id}`]
-    for (const guess of [...guesses, id.replace(/1$/, ""), id.replace(/1$/, "1e0"), id.replace(/1$/, "0x1")])
+    const { call: alike } = call(other.peer, '{"jsonrpc":"2.0","id":1,"method":"m"}')
+    const { ownId: id } = open
+    expect(id).toMatch(/^n:[\w-]{8}:1:\d+$/)
+    const [, prefix, random] = /^(n:.*:)1:(\d+)$/.exec(id) ?? []
+    const parts = [`${prefix}1`, `${prefix}1:`, `${prefix}1:0`, `${prefix}1:${random}0`, `${prefix}01:${random}`]
+    const spelled = [`${prefix} 1:${random}`, `${prefix}1e0:${random}`, `${prefix}0x1:${random}`, `x${id}`, `${id} `]
+    for (const guess of ["n:1", `n:1:${random}`, alike.ownId, ...parts, ...spelled])
       one.peer.take(Buffer.from(`{"jsonrpc":"2.0","id":"${guess}","result":{}}`))
     expect(got).toEqual([])
     one.peer.take(Buffer.from(`{"jsonrpc":"2.0","id":"${id}","result":{}}`))
     expect(got).toEqual(['answer {"jsonrpc":"2.0","id":1,"result":{}}'])
+  })
+
+  test("have ids that cannot be guessed from that of another call", () => {
+    const { peer } = createPeer()
+    const ids = Array.from({ length: 100 }, () => call(peer, '{"jsonrpc":"2.0","id":1,"method":"m"}').call.ownId)
+    expect(new Set(ids.map((id) => id.split(":").at(-1))).size).toBe(100)
   })
 
   test("end when the server cancels them, and what comes late is dropped", () => {
