@@ -19,6 +19,9 @@ const types: ReadonlySet<unknown> = new Set(["string", "boolean", "integer", "nu
 const mostLevels = 32
 const mostPages = 100
 
+/** Most arguments that are remembered: a server's tools may have other names every time. */
+const mostMirrors = 10_000
+
 /** The arguments below a schema whose properties name a header. */
 const mirrorsIn = (schema: unknown, path: readonly string[] = []): readonly Mirror[] => {
   if (!isRecord(schema) || path.length > mostLevels) return []
@@ -63,6 +66,8 @@ export class ArgumentHeaders {
   readonly #ask: AskTools
   readonly #limitMs: number
   readonly #tools = new Map<string, readonly Mirror[]>()
+  /** How many arguments the tools have together. */
+  #mirrors = 0
   #asked: Promise<void> | undefined
 
   /** `limitMs`: how long all pages of tools may take together, milliseconds: calls of tools wait for them. */
@@ -77,12 +82,17 @@ export class ArgumentHeaders {
     return this.#asked
   }
 
-  /** Remembers a page of tools, from a result of `tools/list`. */
+  /** Remembers a page of tools, from a result of `tools/list`; if they get too many, forgets those before. */
   learn({ tools }: Params): void {
     if (!Array.isArray(tools)) return
     for (const tool of tools) {
       if (!isRecord(tool) || typeof tool.name !== "string") continue
-      const mirrors = mirrorsIn(tool.inputSchema)
+      const mirrors = mirrorsIn(tool.inputSchema).slice(0, mostMirrors)
+      this.#mirrors += mirrors.length - (this.#tools.get(tool.name)?.length ?? 0)
+      if (this.#mirrors > mostMirrors) {
+        this.#tools.clear()
+        this.#mirrors = mirrors.length
+      }
       if (mirrors.length === 0) this.#tools.delete(tool.name)
       else this.#tools.set(tool.name, mirrors)
     }

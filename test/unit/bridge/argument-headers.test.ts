@@ -83,6 +83,25 @@ describe("headers that repeat a tool's arguments", () => {
     expect(() => known.check(call({ plain: "a" }), {})).not.toThrow()
   })
 
+  test("are forgotten if a server tells 10,000 others, so that ever new names fill no memory", async () => {
+    const known = await headersOf()
+    const inputSchema = { properties: { a: mirrored("A", "string") } }
+    const others = (list: number) => Array.from({ length: 5_000 }, (_, at) => ({ name: `${list}-${at}`, inputSchema }))
+    for (let list = 0; list < 4; list++) known.learn({ tools: others(list) })
+    expect(() => known.check(call({ region: "eu" }), {})).not.toThrow()
+    expect(() => known.check({ name: "3-4999", arguments: { a: "x" } }, {})).toThrow("is missing")
+    known.learn({ tools: [place] })
+    expect(() => known.check(call({ region: "eu" }), {})).toThrow("is missing")
+  })
+
+  test("are still those of all tools if a server tells the same list again and again", async () => {
+    const tools = Array.from({ length: 2_000 }, (_, at) => ({ ...place, name: `t${at}` }))
+    const known = await headersOf(tools)
+    for (let list = 0; list < 5; list++) known.learn({ tools: tools.toReversed() })
+    for (const name of ["t0", "t1999"])
+      expect(() => known.check({ name, arguments: { region: "eu" } }, {})).toThrow("is missing")
+  })
+
   test("are waited for no longer than allowed, however many pages a server has", async () => {
     let pages = 0
     const endless = new ArgumentHeaders(async () => {
