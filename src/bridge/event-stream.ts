@@ -20,7 +20,6 @@ export class EventStream {
   readonly #deps: StreamDeps
   #connection: Connection | undefined
   #sequence = 0
-  /** The last event that was written to a connection. */
   #written = 0
   #isDone = false
 
@@ -30,6 +29,11 @@ export class EventStream {
 
   get number(): number {
     return this.#deps.number
+  }
+
+  /** The last event that was written to a connection. */
+  get written(): number {
+    return this.#written
   }
 
   /** True while a client is connected. */

@@ -82,8 +82,10 @@ export class SessionStreams {
   /** Answers a GET: continues the stream that `lastEventId` names, or opens the stream for messages of no call. */
   listen(connection: Connection, lastEventId: string | undefined): void {
     const place = lastEventId === undefined ? undefined : readEventId(lastEventId)
-    if (place === undefined) return void this.#get.attach(connection, undefined, this.#isPrimed)
-    const stream = this.#streams.get(place.stream)
+    const stream = place && this.#streams.get(place.stream)
+    // an id that this session never gave, mostly of a session before it, says nothing about what the client has
+    if (place === undefined || place.stream > this.#numbers || (stream && place.sequence > stream.written))
+      return void this.#get.attach(connection, undefined, this.#isPrimed)
     if (stream !== undefined) return void stream.attach(connection, place.sequence, this.#isPrimed)
     // a stream that is done: what is left of it, and its end
     const { unsent: slow } = this.#deps

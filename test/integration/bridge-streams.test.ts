@@ -128,9 +128,25 @@ test("a stream begins with an event without data from revision 2025-11-25 on", a
   expect((await first("2025-06-18"))?.data).toContain("list_changed")
 })
 
-test("an id of an event that is none of ours opens the stream anew", async () => {
-  const session = await open(await bridgeOf(scripted()))
+test.for(["what?", "99-1", "0-7"])(
+  "the id %s of an event, which the session never gave, opens the stream anew",
+  async (id) => {
+    const session = await open(await bridgeOf(scripted()))
+    await textOf(session, "notify", told(1))
+    const events = eventsOf(await listen(session, id))
+    expect(numbersIn(await take(events, 2))).toEqual([1])
+    await textOf(session, "notify", told(2))
+    expect(numbersIn(await take(events, 1))).toEqual([2])
+  },
+)
+
+test("the id of an event that the stream of a call never had takes that stream from nobody", async () => {
+  const session = await open(await bridgeOf(scripted(), { silenceMs: 1 }))
+  const call = eventsOf(await session.post(legacyCall("ask", { method: "roots/list" }, "c")))
+  const [, question] = await take(call, 2)
+  const events = eventsOf(await listen(session, "1-50"))
   await textOf(session, "notify", told(1))
-  expect(numbersIn(await take(eventsOf(await listen(session, "what?")), 2))).toEqual([1])
-  expect(numbersIn(await allOf(eventsOf(await listen(session, "99-1"))))).toEqual([])
+  expect(numbersIn(await take(events, 2))).toEqual([1])
+  await session.post({ jsonrpc: "2.0", id: JSON.parse(question?.data ?? "").id, result: { roots: [] } })
+  expect((await allOf(call)).map(({ data }) => JSON.parse(data).id)).toEqual(["c"])
 })
