@@ -2,10 +2,13 @@ import { describe, expect, test } from "vitest"
 import type { Event } from "../../../src/api/kinds/kubernetes.ts"
 import type { PodStatus } from "../../../src/api/kinds/pod.ts"
 import { mountCheckFrom, mountFinding, refusesVolume } from "../../../src/operator/bridge-state.ts"
+import { signOf } from "../../../src/operator/server-state.ts"
+import { createSightings } from "../../../src/operator/sightings.ts"
 import { aStdioInstance, aStdioPod } from "../../support/build/bridge.ts"
-import { msAfter } from "../../support/build/metadata.ts"
-import { startingStatus, waitingStatus } from "../../support/build/pod.ts"
+import { birth, msAfter } from "../../support/build/metadata.ts"
+import { aPod, startingStatus, waitingStatus } from "../../support/build/pod.ts"
 import { aSnapshot } from "../../support/build/snapshot.ts"
+import { fakeClock } from "../../support/fake-clock.ts"
 
 const standing = (pod: ReturnType<typeof aStdioPod>, seconds = 60, sight = {}) =>
   aSnapshot({ instance: aStdioInstance, pod, now: msAfter(seconds), sight: { signAt: msAfter(0), ...sight } }).standing
@@ -65,7 +68,27 @@ describe("a bridge's image that cannot be pulled is not told as the server's fau
   })
 })
 
+test("a bridge's image whose pull the operator sees for the first time may heal for ten seconds too, as any image", () => {
+  const pod = aStdioPod(copying, { kind: "Copy", image: "bridge:1" })
+  const sightings = createSightings(fakeClock())
+  sightings.see(aStdioInstance)
+  const { uid = "" } = aStdioInstance.metadata
+  const { signAt } = sightings.seePod(uid, pod.metadata.uid ?? "", signOf(pod))
+  expect(signAt).toBe(msAfter(0))
+  expect(standing(pod, 9, { signAt }).failed).toBeUndefined()
+  expect(standing(pod, 10, { signAt })).toMatchObject({ reason: "BridgeImagePull", failed: {} })
+})
+
 describe("a volume that is not there", () => {
+  const event = (reason: string, message: string): Event => ({
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: { name: "e" },
+    involvedObject: {},
+    reason,
+    message,
+  })
+
   test.each([
     ["containerd 2.0", "CreateContainerError", 'failed to apply OCI options: failed to mkdir "": mkdir : no such file'],
     ["CRI-O 1.30", "CreateContainerError", "mount.HostPath is empty"],
@@ -101,13 +124,24 @@ describe("a volume that is not there", () => {
     expect(mountCheckFrom(aStdioPod(waitingStatus("PodInitializing")))).toBeUndefined()
   })
 
-  const event = (reason: string, message: string): Event => ({
-    apiVersion: "v1",
-    kind: "Event",
-    metadata: { name: "e" },
-    involvedObject: {},
-    reason,
-    message,
+  test("is asked for of a ConfigMap too, and of no Pod that speaks HTTP", () => {
+    const creating = waitingStatus("ContainerCreating")
+    expect(mountCheckFrom(aStdioPod(creating, { kind: "ConfigMap", name: "file" }))).toBe(msAfter(10))
+    expect(mountCheckFrom(aPod({ status: creating }))).toBeUndefined()
+  })
+
+  test("is not asked for while no node has taken the Pod", () => {
+    const unscheduled = { type: "PodScheduled", status: "False", lastTransitionTime: birth } as const
+    const creating = waitingStatus("ContainerCreating")
+    expect(mountCheckFrom(aStdioPod({ ...creating, conditions: [unscheduled] }))).toBeUndefined()
+    expect(mountCheckFrom(aStdioPod({ ...creating, conditions: [] }))).toBeUndefined()
+  })
+
+  test("is told with the first 800 characters of what the kubelet says", () => {
+    const said = `volume "reflow-bridge" ${"x".repeat(5_000)}`
+    const message = mountFinding([event("FailedMount", said)])?.message
+    expect(message).toHaveLength(800)
+    expect(message).toMatch(/^The bridge cannot be mounted: volume "reflow-bridge" x+$/)
   })
 
   test("is found in an Event about the bridge's volume, and in no other", () => {

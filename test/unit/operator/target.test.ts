@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest"
+import type { MCPTargetSpec } from "../../../src/api/kinds/mcp-target.ts"
+import type { BridgeSupply } from "../../../src/operator/desired/bridge-delivery.ts"
 import { targetStatus } from "../../../src/operator/target.ts"
+import { aSupply } from "../../support/build/bridge.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { msAfter } from "../../support/build/metadata.ts"
 import { someSettings } from "../../support/build/settings.ts"
@@ -33,6 +36,20 @@ describe("a target", () => {
     ],
   ])("%s", (_, parts, reasons) => {
     expect(told(parts)).toEqual(reasons)
+  })
+
+  it("that speaks stdin and stdout is not accepted where no bridge can get to it, and told what would help", () => {
+    const judge = (bridge: BridgeSupply | undefined, spec: Partial<MCPTargetSpec>) => {
+      const settings = someSettings({ bridge })
+      return targetStatus({ target: aTarget({ spec }), instances: [], settings, now: msAfter(0) }).conditions?.[0]
+    }
+    const stdio = { command: ["server"], stdio: {} }
+    for (const bridge of [undefined, aSupply(undefined)]) {
+      expect(judge(bridge, stdio)).toMatchObject({ status: "False", reason: "InvalidSpec" })
+      expect(judge(bridge, stdio)?.message).toMatch(/^stdio needs the bridge: set kubernetes\.bridge\.image /)
+      expect(judge(bridge, {})).toMatchObject({ status: "True" })
+    }
+    expect(judge(aSupply({ kind: "Copy", image: "bridge:1" }), stdio)).toMatchObject({ status: "True" })
   })
 
   it("of a choice that no plugin has is not accepted, in the plugin's own words", () => {
