@@ -97,7 +97,7 @@ test.for([
       method?.endsWith("cancelled"),
     )
   await eventually(async () => (await cancelled()) !== undefined, 5_000, "the server has heard it")
-  expect((await cancelled()).params.requestId).toMatch(/^n:[\w-]{8}:\d+:\d+$/)
+  expect((await cancelled()).params.requestId).toMatch(/^n:[\w-]{8}:\d+:[\w-]{8}$/)
 })
 
 test("a subscription gets the notifications that name it, under the client's own id, until the client leaves", async () => {

@@ -105,7 +105,7 @@ test("a cancelled call is cancelled under the server's id, and its stream ends w
   const heard = JSON.parse(await textOf(session, "heard"))
   expect(heard).toContainEqual({
     method: "notifications/cancelled",
-    params: { requestId: expect.stringMatching(/^n:[\w-]{8}:\d+:\d+$/), reason: "r" },
+    params: { requestId: expect.stringMatching(/^n:[\w-]{8}:\d+:[\w-]{8}$/), reason: "r" },
   })
 })
 

@@ -14,7 +14,7 @@ const createPeer = () => {
   const written: string[] = []
   const ownIds = new Map<string, string>()
   const plain = (text: string) =>
-    text.replace(/n:[\w-]{8}:(\d+):\d+/g, (own, number) => {
+    text.replace(/n:[\w-]{8}:(\d+):[\w-]{8}/g, (own, number) => {
       // a copy, which keeps no body in memory
       ownIds.set(`n:${number}`, Buffer.from(own).toString())
       return `n:${number}`
@@ -99,8 +99,8 @@ describe("calls of a peer", () => {
     const { got, call: open } = call(one.peer, '{"jsonrpc":"2.0","id":1,"method":"m"}')
     const { call: alike } = call(other.peer, '{"jsonrpc":"2.0","id":1,"method":"m"}')
     const { ownId: id } = open
-    expect(id).toMatch(/^n:[\w-]{8}:1:\d+$/)
-    const [, prefix, random] = /^(n:.*:)1:(\d+)$/.exec(id) ?? []
+    expect(id).toMatch(/^n:[\w-]{8}:1:[\w-]{8}$/)
+    const [, prefix, random] = /^(n:.*:)1:(.*)$/.exec(id) ?? []
     const parts = [`${prefix}1`, `${prefix}1:`, `${prefix}1:0`, `${prefix}1:${random}0`, `${prefix}01:${random}`]
     const spelled = [`${prefix} 1:${random}`, `${prefix}1e0:${random}`, `${prefix}0x1:${random}`, `x${id}`, `${id} `]
     for (const guess of ["n:1", `n:1:${random}`, alike.ownId, ...parts, ...spelled])
