@@ -23,15 +23,13 @@ const mostPages = 100
 const mostMirrors = 10_000
 
 /** The arguments below a schema whose properties name a header. */
-const mirrorsIn = (schema: unknown, path: readonly string[] = []): readonly Mirror[] => {
-  if (!isRecord(schema) || path.length > mostLevels) return []
+const mirrorsIn = function* (schema: unknown, path: readonly string[] = []): Generator<Mirror> {
+  if (!isRecord(schema) || path.length > mostLevels) return
   const { [headerKey]: name, type, properties } = schema
-  const isMirrored = typeof name === "string" && tokenPattern.test(name) && types.has(type)
-  const own = isMirrored
-    ? [{ header: `mcp-param-${name.toLowerCase()}`, path, isNumber: type === "integer" || type === "number" }]
-    : []
-  if (!isRecord(properties)) return own
-  return [...own, ...Object.entries(properties).flatMap(([key, each]) => mirrorsIn(each, [...path, key]))]
+  if (typeof name === "string" && tokenPattern.test(name) && types.has(type))
+    yield { header: `mcp-param-${name.toLowerCase()}`, path, isNumber: type === "integer" || type === "number" }
+  if (!isRecord(properties)) return
+  for (const [key, each] of Object.entries(properties)) yield* mirrorsIn(each, [...path, key])
 }
 
 const valueAt = (value: unknown, [key, ...rest]: readonly string[]): unknown => {
@@ -87,7 +85,7 @@ export class ArgumentHeaders {
     if (!Array.isArray(tools)) return
     for (const tool of tools) {
       if (!isRecord(tool) || typeof tool.name !== "string") continue
-      const mirrors = mirrorsIn(tool.inputSchema).slice(0, mostMirrors)
+      const mirrors = mirrorsIn(tool.inputSchema).take(mostMirrors).toArray()
       this.#mirrors += mirrors.length - (this.#tools.get(tool.name)?.length ?? 0)
       if (this.#mirrors > mostMirrors) {
         this.#tools.clear()

@@ -94,6 +94,14 @@ describe("headers that repeat a tool's arguments", () => {
     expect(() => known.check(call({ region: "eu" }), {})).toThrow("is missing")
   })
 
+  test("are those of the first 10,000 arguments of a tool", async () => {
+    const names = Array.from({ length: 10_001 }, (_, at) => `a${at}`)
+    const properties = Object.fromEntries(names.map((name) => [name, mirrored(name, "string")]))
+    const known = await headersOf([{ name: "place", inputSchema: { properties: { deep: { properties } } } }])
+    expect(() => known.check(call({ deep: { a9999: "x" } }), {})).toThrow("is missing")
+    expect(() => known.check(call({ deep: { a10000: "x" } }), {})).not.toThrow()
+  })
+
   test("are still those of all tools if a server tells the same list again and again", async () => {
     const tools = Array.from({ length: 2_000 }, (_, at) => ({ ...place, name: `t${at}` }))
     const known = await headersOf(tools)
