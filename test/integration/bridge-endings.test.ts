@@ -1,0 +1,70 @@
+import { expect, onTestFinished, test } from "vitest"
+import { answerTo, bridgeOf, fixture, open, scripted, type TestBridge, textOf } from "../support/bridge.ts"
+import { startApart } from "../support/bridge-apart.ts"
+import { eventually, processesOfGroup } from "../support/processes.ts"
+
+const parting = fixture("parting")
+
+/** How the first process of a bridge ended, once it has. */
+const endOf = async ({ log }: Pick<TestBridge, "log">): Promise<string | undefined> => {
+  const line = () => log.find((each) => each.includes("c1: ended"))
+  await eventually(() => line() !== undefined, 10_000, "the process has ended")
+  return line()
+}
+
+/** Kills a process or, by a negative id, a group at the end of the test, unless it has ended. */
+const killLater = (pidOf: () => number): void =>
+  onTestFinished(() => {
+    try {
+      process.kill(pidOf(), "SIGKILL")
+    } catch {
+      // it has ended, as it should
+    }
+  })
+
+test("a server that ends with its stdin gets no signal", async () => {
+  const bridge = await bridgeOf(scripted(), { graceMs: 5_000 })
+  await (await open(bridge)).send("DELETE")
+  expect(await endOf(bridge)).toContain("ended with exit code 0")
+})
+
+test("a server that outlives its stdin can still end by itself after SIGTERM", async () => {
+  const bridge = await bridgeOf(parting, { graceMs: 1_000 })
+  await (await open(bridge)).send("DELETE")
+  expect(await endOf(bridge)).toContain("ended with exit code 7")
+})
+
+test("SIGTERM reaches what the server has started too", async () => {
+  const bridge = await bridgeOf(parting, { graceMs: 1_000 })
+  const session = await open(bridge)
+  await textOf(session, "grandchild")
+  await session.send("DELETE")
+  expect(await endOf(bridge)).toContain("ended with exit code 8")
+})
+
+test("a call of a server that ended is answered, though a process of another group holds its pipes", async () => {
+  const bridge = await bridgeOf(parting)
+  killLater(() => Number(/left (\d+)/.exec(bridge.log.join("\n"))?.[1]))
+  const { error } = await answerTo(await open(bridge), "leave")
+  expect(error).toMatchObject({ code: -32603, data: { exit_code: 3 } })
+}, 15_000)
+
+test("a guard outlives the signals that its server sends to the whole group", async () => {
+  const script = `for name in HUP INT QUIT TERM USR1 USR2; do trap '' $name; kill -s $name 0; done
+    echo sent >&2
+    exec sleep 60`
+  const bridge = await startApart(["/bin/sh", "-c", script], { guarded: true })
+  await eventually(() => bridge.log.includes("[c1] sent"), 10_000, "the signals were sent")
+  const [pid = 0] = bridge.pids()
+  killLater(() => -pid)
+  expect(processesOfGroup(pid).map(({ command }) => command)).toContainEqual(["sleep", "60"])
+  process.kill(bridge.pid, "SIGKILL")
+  await eventually(() => processesOfGroup(pid).length === 0, 5_000, "server and guard have ended")
+})
+
+test("a guarded server does not have the guard's pipe", async () => {
+  const script = `if [ -e /proc/$$/fd/3 ]; then echo open >&2; else echo closed >&2; fi; exit 9`
+  const bridge = await bridgeOf(["/bin/sh", "-c", script], { guarded: true })
+  expect(await bridge.failed).toBe(9)
+  expect(bridge.log).toContain("[c1] closed")
+})
