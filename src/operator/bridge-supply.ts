@@ -137,11 +137,11 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
   let servesVolumes: boolean | undefined
   /** When a Pod last did not get its volume, milliseconds since the epoch. */
   let missedAt = Number.NEGATIVE_INFINITY
-  let warned = ""
-  /** The same trouble comes back every minute: it is told once. */
+  const warned = new Set<string>()
+  /** The same trouble comes back every minute, also together with another: it is told once. */
   const warn = (message: string, error?: unknown): void => {
-    if (warned !== message) log.warn(message, { name, error })
-    warned = message
+    if (!warned.has(message)) log.warn(message, { name, error })
+    warned.add(message)
   }
 
   const ensure = async (signal: AbortSignal): Promise<void> => {
