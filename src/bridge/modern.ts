@@ -189,8 +189,7 @@ export class ModernSide {
   #send({ message: { method }, text, envelope }: ModernRequest, connection: Connection): void {
     const { peer } = this.#common
     const listens = method === "subscriptions/listen"
-    if (listens && this.#listening.size >= mostListening)
-      throw tooManyCalls(`The server has ${mostListening} subscriptions.`)
+    if (listens && this.#listening.size >= mostListening) throw tooManyCalls("The server has too many subscriptions.")
     const reply = this.#reply(connection)
     const sink = reply.sink()
     const answer = (answered: string): void => {

@@ -16,9 +16,9 @@ export const longestIdle = <H extends Holder>(holders: Iterable<H>, since: numbe
   let oldest = since
   let longest: H | undefined
   for (const holder of holders) {
-    const { idleSince = Number.POSITIVE_INFINITY } = holder
-    if (idleSince > oldest) continue
-    oldest = idleSince
+    const at = holder.idleSince
+    if (at === undefined || at > oldest) continue
+    oldest = at
     longest = holder
   }
   return longest
@@ -42,9 +42,10 @@ export type ProcessesOptions = ChildOptions & {
 /** Seconds after which a client that found no place should try again. */
 const retrySeconds = 10
 
-const exhausted = (most: number): AppError =>
+/** The error of somebody who finds all places taken. */
+export const exhausted = (most: number, places = "processes"): AppError =>
   new AppError("ProcessesExhausted", {
-    detail: `All ${most} processes of this server are in use.`,
+    detail: `All ${most} ${places} of this server are in use.`,
     retryAfterSeconds: retrySeconds,
   })
 

@@ -5,7 +5,7 @@ import type { Connection } from "./http/connection.ts"
 import type { Incoming } from "./incoming.ts"
 import { ModernSide } from "./modern.ts"
 import { mostCalls } from "./peer.ts"
-import { longestIdle } from "./processes.ts"
+import { exhausted, longestIdle } from "./processes.ts"
 import { createRingBudget } from "./ring.ts"
 import { OwnSession, type Session, type SessionLimits } from "./session.ts"
 import { SharedSession } from "./shared-session.ts"
@@ -23,9 +23,6 @@ export type SessionsDeps = CommonDeps & {
 
 /** Most sessions that share one child: each takes a few KiB. */
 const mostShared = 10_000
-
-/** How long nobody is looked for after nobody was found, milliseconds: that takes as long as five calls. */
-const fullMs = 1_000
 
 /** The sessions of a bridge, and the child of the modern era. */
 export class Sessions {
@@ -135,9 +132,10 @@ export class Sessions {
     if (now >= this.#fullUntil) {
       const longest = longestIdle(this.#sessions.values(), now - this.#deps.evictMs)
       if (longest !== undefined) return void longest.end()
-      this.#fullUntil = now + fullMs
+      // looking for one takes as long as five calls
+      this.#fullUntil = now + 1_000
     }
-    throw new AppError("ProcessesExhausted", { detail: "The server has too many sessions.", retryAfterSeconds: 10 })
+    throw exhausted(mostShared, "sessions")
   }
 
   async #openModern(): Promise<ModernSide> {

@@ -96,10 +96,9 @@ class OverHttp implements Connection {
   }
 
   destroy(): void {
-    const response = this.#response
-    response.destroy()
+    const { req, writableFinished } = this.#response.destroy()
     // one that waits behind another response has no socket of its own, and destroying it alone would free nothing
-    if (!response.writableFinished) response.req.socket.destroy()
+    if (!writableFinished) req.socket.destroy()
   }
 
   get unsent(): number {

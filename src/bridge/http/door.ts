@@ -22,12 +22,6 @@ export type DoorDeps = {
 /** Bytes of all bodies that are being read. */
 const heldBytes = 64 * 2 ** 20
 
-/**
- * Most requests that wait for a server. A quarter of them may be of one session, or of one kind of those without: as many
- * as may wait for its answers.
- */
-const mostWaiting = 4 * mostCalls
-
 const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)
 
 /** Answers with an error. `idText`: the JSON source of the request's id. `status`: if it is not the error's own. */
@@ -66,11 +60,14 @@ const refusalOf = ({ url, method, headers }: IncomingMessage, path: string): App
   return undefined
 }
 
-/** Waits in the name of somebody. Throws TooManyCalls: small bodies that wait are bounded by nothing else. */
+/**
+ * Waits for a server in the name of a session, or of those without. Throws TooManyCalls if that are too many: small
+ * bodies that wait are bounded by nothing else. A quarter may be of one name, as many as may wait for a server's answers.
+ */
 const createQueue = () => {
-  const shares = createShares(mostWaiting)
+  const shares = createShares(4 * mostCalls)
   return async <T>(owner: string, wait: () => Promise<T>): Promise<T> => {
-    if (!shares.take(owner, 1)) throw tooManyCalls("Too many requests wait already.")
+    if (!shares.take(owner, 1)) throw tooManyCalls("Too many requests wait.")
     try {
       return await wait()
     } finally {
