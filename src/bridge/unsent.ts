@@ -1,7 +1,7 @@
 import type { Connection } from "./http/connection.ts"
 import type { Child } from "./process/child.ts"
 
-/** Unsent bytes of a connection from which on its child waits. */
+/** Unsent bytes from which on a child waits for its client, if only one connection has some. */
 export const fullBytes = 2 ** 20
 
 /** What becomes of connections whose clients do not read. */
@@ -15,18 +15,30 @@ export type Slow = {
 /** The child of one session, as far as it waits for slow clients. */
 export type Waiting = Pick<Child, "hold" | "release">
 
-/** Makes a child wait until its client has taken what was written to it, if that is much. */
-export const waiting = (child: Waiting): Slow => ({
-  wrote: (connection) => {
-    if (connection.unsent < fullBytes) return
-    child.hold(connection)
-    connection.onTaken(() => child.release(connection))
-  },
-  left: (connection) => child.release(connection),
-})
-
 /** Unsent bytes from which on a connection is counted: below that, Node does not say when they are taken. */
 const countedBytes = 65_536
+
+/**
+ * Makes a child wait until its client has taken what was written to it, if that is much: on one connection, or on many,
+ * each of which may then have less.
+ */
+export const waiting = (child: Waiting): Slow => {
+  const slow = new Set<Connection>()
+  const left = (connection: Connection): void => {
+    slow.delete(connection)
+    child.release(connection)
+  }
+  return {
+    left,
+    wrote: (connection) => {
+      const { unsent, isGone } = connection
+      if (unsent <= countedBytes || isGone) return
+      slow.add(connection)
+      if (unsent * slow.size >= fullBytes) child.hold(connection)
+      connection.onTaken(() => left(connection))
+    },
+  }
+}
 
 /** Most unsent bytes of one connection, and of all together. */
 const mostOfOne = 32 * 2 ** 20

@@ -93,3 +93,37 @@ test("a child of one session waits from 1 MiB on, until its client has taken it 
   slow.left(other.connection)
   expect(held.size).toBe(0)
 })
+
+test("a child of one session waits if many connections have a little each, until one of them has taken it", () => {
+  const held = new Set<object>()
+  const slow = waiting({ hold: (by) => void held.add(by), release: (by) => void held.delete(by) })
+  const [small, gone, next, last] = [
+    connectionOf(65_536),
+    connectionOf(65_537),
+    connectionOf(65_537),
+    connectionOf(65_537),
+  ]
+  gone.state.isDestroyed = true
+  const others = Array.from({ length: 15 }, () => connectionOf(65_537))
+  // one counts once, however often it is written to
+  for (const { connection } of [small, gone, ...others, ...others]) slow.wrote(connection)
+  others[0]?.take()
+  slow.left(others[1]?.connection as Connection)
+  for (const { connection } of [next, last]) slow.wrote(connection)
+  expect(held.size).toBe(0)
+  const one = connectionOf(65_537)
+  slow.wrote(one.connection)
+  expect([...held]).toEqual([one.connection])
+  one.take()
+  expect(held.size).toBe(0)
+})
+
+test("a child of one session waits for two connections with half of what one may have", () => {
+  const held = new Set<object>()
+  const slow = waiting({ hold: (by) => void held.add(by), release: (by) => void held.delete(by) })
+  const [one, other] = [connectionOf(mebibyte / 2), connectionOf(mebibyte / 2)]
+  slow.wrote(one.connection)
+  expect(held.size).toBe(0)
+  slow.wrote(other.connection)
+  expect(held.size).toBe(1)
+})
