@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest"
-import type { BridgeDelivery } from "../../../../src/operator/desired/bridge-delivery.ts"
+import type { Pod } from "../../../../src/api/kinds/pod.ts"
+import type { BridgeDelivery, BridgeSupply } from "../../../../src/operator/desired/bridge-delivery.ts"
 import { desiredPod, inputsHash } from "../../../../src/operator/desired/pod.ts"
 import type { Settings } from "../../../../src/operator/snapshot.ts"
 import { aStdioInstance, aSupply } from "../../../support/build/bridge.ts"
@@ -69,6 +70,45 @@ describe("the Pod of a stdio server", () => {
     expect(line.join(" ")).toContain("--max-processes 8 --idle-ttl 420000ms")
   })
 
+  test("has sessions that are idle for kubernetes.idle_ttl at most, if neither target nor spec names a time", () => {
+    const { line } = render({ kind: "ImageVolume", image }, { stdio: {}, idleTTL: undefined }, { idle_ttl: 123_000 })
+    expect(line.join(" ")).toContain("--idle-ttl 123000ms")
+    const own = render({ kind: "ImageVolume", image }, { stdio: { idleTTL: "5m" }, idleTTL: "7m" }).line
+    expect(own.join(" ")).toContain("--idle-ttl 300000ms")
+  })
+
+  test("on the embedded cluster listens on this machine only, at the node's port, and guards its processes", () => {
+    const local = { kind: "Local", command: ["/bin/reflow"] } as const
+    const { pod, line } = render(local, { port: 9000 }, { embedded: true })
+    expect(line.slice(0, 5)).toEqual(["/bin/reflow", "--role", "bridge", "--listen", "127.0.0.1:$(PORT)"])
+    expect(line.slice(0, line.indexOf("--"))).toContain("--guard")
+    expect(pod.spec.volumes).toEqual([{ name: "tmp", emptyDir: {} }])
+    expect(pod.spec.initContainers).toBeUndefined()
+    expect(pod.metadata.annotations).toMatchObject({ "mcp.reflow.io/bridge": "Local" })
+  })
+
+  test("on a cluster listens on all addresses, and leaves its processes to the container", () => {
+    const { line } = render({ kind: "ImageVolume", image }, { port: 9000 })
+    expect(line.join(" ")).toContain("--role bridge --listen *:9000 ")
+    expect(line).not.toContain("--guard")
+  })
+
+  test.each<BridgeDelivery>([
+    { kind: "ConfigMap", name: "file" },
+    { kind: "ImageVolume", image },
+    { kind: "Copy", image },
+  ])("has two seconds more than others to end, since the bridge ends its server in two steps: %o", (delivery) => {
+    const graceOf = (pod: Pod) => pod.spec.terminationGracePeriodSeconds
+    const http = desiredPod({ instance: anInstance(), name: "x", settings: someSettings() })
+    expect(graceOf(render(delivery).pod)).toBe((graceOf(http) ?? Number.NaN) + 2)
+  })
+
+  test("names a Secret once that both target and bridge pull with", () => {
+    const bridge = aSupply({ kind: "ImageVolume", image }, { pullSecrets: ["both", "registry"] })
+    const { pod } = render(undefined, { imagePullSecrets: ["own", "both"] }, { bridge })
+    expect(pod.spec.imagePullSecrets).toEqual([{ name: "own" }, { name: "both" }, { name: "registry" }])
+  })
+
   test("shows last lines only where the subject key is that of one user", () => {
     const flags = (subjectKey: string) => render({ kind: "ImageVolume", image }, { subjectKey }).line
     expect(flags("user:abc")).toContain("--single-user")
@@ -105,6 +145,53 @@ describe("what the operator puts into the Pod", () => {
     const render2 = () => render(undefined, { podTemplates: [{ name: "mine" }] }, { bridge, template: anew })
     expect(render2).not.toThrow()
     expect(render2().pod.spec.imagePullSecrets).toEqual([{ name: "registry" }])
+  })
+
+  /** Makes the Pod of a supply with what a template sets in its spec. */
+  const setting = (change: (spec: Pod["spec"]) => object, supply: BridgeSupply) => () =>
+    render(
+      undefined,
+      { podTemplates: [{ name: "mine" }] },
+      { bridge: supply, template: (pod) => ({ ...pod, spec: { ...pod.spec, ...change(pod.spec) } }) },
+    )
+  const mounted = aSupply({ kind: "ImageVolume", image }, { pullSecrets: ["registry"] })
+  const apart = aSupply({ kind: "ImageVolume", image }, { shareProcesses: false })
+
+  test("lets no template share the processes where the operator does not", () => {
+    const share = () => ({ shareProcessNamespace: true })
+    expect(setting(share, apart)).toThrow(/hostPID/)
+    expect(setting(share, mounted)).not.toThrow()
+  })
+
+  test("lets no template pull with a Secret that is neither the target's nor the bridge's", () => {
+    const pull = (name: string) => (spec: Pod["spec"]) => ({
+      imagePullSecrets: [...(spec.imagePullSecrets ?? []), { name }],
+    })
+    expect(setting(pull("bobs"), mounted)).toThrow(/otherSecrets/)
+    expect(setting(pull("registry"), mounted)).not.toThrow()
+    expect(setting(pull("registry"), apart)).toThrow(/otherSecrets/)
+  })
+
+  test("lets no template mount in another way what needs a permission", () => {
+    const mounting = (more: object) => (spec: Pod["spec"]) => ({
+      containers: spec.containers.map((each) => ({ ...each, volumeMounts: [...(each.volumeMounts ?? []), more] })),
+    })
+    const bridge = { name: "reflow-bridge", mountPath: "/other", readOnly: true }
+    expect(setting(mounting({ ...bridge, subPathExpr: "$(KEY)" }), mounted)).toThrow(/otherVolumes/)
+    expect(setting(mounting({ ...bridge, mountPropagation: "Bidirectional" }), mounted)).toThrow(/privileged/)
+  })
+
+  test.each([
+    ["a folder of the node", { hostPath: { path: "/" } }, /hostPath/],
+    ["another Secret", { secret: { secretName: "bobs" } }, /otherSecrets/],
+    ["another image", { image: { reference: "evil", pullPolicy: "IfNotPresent" } }, /otherVolumes/],
+  ])("lets no template put %s in the place of the bridge's volume", (_, source, permission) => {
+    const replace = (spec: Pod["spec"]) => ({
+      volumes: (spec.volumes ?? []).map((each) =>
+        each.name === "reflow-bridge" ? { name: each.name, ...source } : each,
+      ),
+    })
+    expect(setting(replace, mounted)).toThrow(permission)
   })
 
   test("gives a template no permission for the same of its own", () => {
