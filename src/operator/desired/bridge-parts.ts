@@ -43,9 +43,9 @@ export const bridgeParts = (delivery: BridgeDelivery | undefined): BridgeParts |
 /** True for equal values; a template may have written them anew, with the fields in another order. */
 const isSame = isDeepStrictEqual
 
-/** A list without our own part of it. */
+/** A list without our own part of it. What a template made instead of a list stays, so that it is refused. */
 const without = <T>(list: readonly T[] | undefined, part: unknown): readonly T[] | undefined =>
-  list?.filter((each) => !isSame(each, part))
+  Array.isArray(list) ? list.filter((each) => !isSame(each, part)) : list
 
 /**
  * A Pod without what brings the bridge, as far as the templates left it unchanged: what the operator itself put into the
@@ -55,6 +55,7 @@ export const withoutBridge = (pod: Pod, parts: BridgeParts | undefined, bridge: 
   if (parts === undefined || bridge === undefined) return pod
   const { initContainers, volumes, shareProcessNamespace, imagePullSecrets, ...spec } = pod.spec
   const others = without(initContainers, parts.initContainer)
+  const secrets = bridge.pullSecrets.reduce((left, name) => without(left, { name }), imagePullSecrets)
   return {
     ...pod,
     spec: {
@@ -62,9 +63,7 @@ export const withoutBridge = (pod: Pod, parts: BridgeParts | undefined, bridge: 
       ...(others === undefined || others.length === 0 ? {} : { initContainers: others }),
       ...(volumes === undefined ? {} : { volumes: without(volumes, parts.volume) ?? [] }),
       ...(shareProcessNamespace === undefined || bridge.shareProcesses ? {} : { shareProcessNamespace }),
-      ...(imagePullSecrets === undefined
-        ? {}
-        : { imagePullSecrets: imagePullSecrets.filter(({ name }) => !bridge.pullSecrets.includes(name)) }),
+      ...(secrets === undefined ? {} : { imagePullSecrets: secrets }),
       containers: spec.containers.map(({ volumeMounts, ...container }) => ({
         ...container,
         ...(volumeMounts === undefined ? {} : { volumeMounts: without(volumeMounts, parts.mount) ?? [] }),

@@ -194,6 +194,14 @@ describe("what the operator puts into the Pod", () => {
     expect(setting(replace, mounted)).toThrow(permission)
   })
 
+  test.each<[string, (spec: Pod["spec"]) => object]>([
+    ["mounts", ({ containers }) => ({ containers: containers.map((each) => ({ ...each, volumeMounts: "all" })) })],
+    ["volumes", () => ({ volumes: "all" })],
+    ["Secrets", () => ({ imagePullSecrets: [null] })],
+  ])("does not hide that a template made no list of %s", (_, change) => {
+    expect(setting(change, mounted)).toThrow(expect.objectContaining({ code: "PluginFailed" }))
+  })
+
   test("gives a template no permission for the same of its own", () => {
     const more = { name: "reflow-bridge-2", image, args: [] }
     const withInit = templated((pod) => ({
