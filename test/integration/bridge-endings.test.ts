@@ -68,3 +68,13 @@ test("a guarded server does not have the guard's pipe", async () => {
   expect(await bridge.failed).toBe(9)
   expect(bridge.log).toContain("[c1] closed")
 })
+
+test("a session whose process ended by itself does not stand in the way of a new one", async () => {
+  const bridge = await bridgeOf(scripted(), { maxProcesses: 2, evictMs: 0 })
+  const [dying, idle] = [await open(bridge), await open(bridge)]
+  await answerTo(dying, "die", { code: 3 })
+  await open(bridge)
+  // all places are taken, and of those that run the one that is idle longest gives its place
+  await open(bridge)
+  expect((await idle.post({ jsonrpc: "2.0", id: 1, method: "ping" })).status).toBe(404)
+})
