@@ -79,7 +79,8 @@ export const fakeStarted = (handlers: Partial<PeerHandlers> = {}) => {
     const { id } = JSON.parse(written.at(-1) ?? "")
     peer.take(Buffer.from(JSON.stringify({ jsonrpc: "2.0", id, result })))
   }
-  return { child, peer, label: "c1", written, state, answer }
+  const die = (): void => death.resolve({ code: 1, signal: null })
+  return { child, peer, label: "c1", written, state, answer, die }
 }
 
 /** A message of a client as the bridge reads it. */

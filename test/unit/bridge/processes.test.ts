@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from "vitest"
 import { createBridgeLog } from "../../../src/bridge/log.ts"
 import { type Holder, Processes } from "../../../src/bridge/processes.ts"
+import { AppError } from "../../../src/errors.ts"
 
 const nothing = { request: () => {}, notification: () => {} }
 
@@ -54,4 +55,24 @@ test("of several who wait for the same place one gets it", async () => {
   const taken = await Promise.allSettled([processes.take(nothing), processes.take(nothing)])
   expect(taken.map(({ status }) => status)).toEqual(["fulfilled", "rejected"])
   expect(processes.alive).toBe(1)
+})
+
+test("a process that was prepared is handed to one, and to nobody once it has ended", async () => {
+  const first = createProcesses()
+  const prepared = first.processes.prepare()
+  expect(first.processes.isSpare(prepared)).toBe(true)
+  expect((await first.processes.take(nothing)).child).toBe(prepared)
+  expect(first.processes.isSpare(prepared)).toBe(false)
+  const { processes } = createProcesses()
+  const ended = processes.prepare()
+  await ended.end()
+  expect((await processes.take(nothing)).child.pid).not.toBe(ended.pid)
+})
+
+test("once nobody may get a process, everybody hears why", async () => {
+  const { processes, started } = createProcesses()
+  processes.prepare()
+  processes.refuse(new AppError("ServerProcessEnded", { detail: "It ended." }))
+  await expect(processes.take(nothing)).rejects.toMatchObject({ code: "ServerProcessEnded" })
+  expect(started()).toBe(1)
 })
