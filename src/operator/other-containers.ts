@@ -1,4 +1,6 @@
 import { serverContainer } from "../api/kinds/pod.ts"
+import { bridgeKind } from "./bridge-state.ts"
+import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { mayQuote } from "./kubelet-message.ts"
 import type { ReadyReason } from "./reasons.ts"
@@ -63,7 +65,11 @@ export const initTrouble = (pod: KeptPod, now: number): OtherTrouble | undefined
   const statuses = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
   const found = withTrouble(statuses, now)
   if (found === undefined) return undefined
-  const message = `The init container '${found.name}' delays the Pod: ${found.trouble}. Correct what adds it: a pod template, or a webhook.`
+  const isCopier = found.name === bridgeName && bridgeKind(pod) === "Copy"
+  const remedy = isCopier
+    ? "It copies the bridge: check kubernetes.bridge.image."
+    : "Correct what adds it: a pod template, or a webhook."
+  const message = `The init container '${found.name}' delays the Pod: ${found.trouble}. ${remedy}`
   return { reason: "InitContainerNotReady", message }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import type { Event } from "../../../src/api/kinds/kubernetes.ts"
-import type { PodStatus } from "../../../src/api/kinds/pod.ts"
+import type { ContainerState, PodStatus } from "../../../src/api/kinds/pod.ts"
 import { mountCheckFrom, mountFinding, refusesVolume } from "../../../src/operator/bridge-state.ts"
 import { signOf } from "../../../src/operator/server-state.ts"
 import { createSightings } from "../../../src/operator/sightings.ts"
@@ -13,17 +13,15 @@ import { fakeClock } from "../../support/fake-clock.ts"
 const standing = (pod: ReturnType<typeof aStdioPod>, seconds = 60, sight = {}) =>
   aSnapshot({ instance: aStdioInstance, pod, now: msAfter(seconds), sight: { signAt: msAfter(0), ...sight } }).standing
 
-const copying: PodStatus = {
+/** The server waits for an init container in a state: the one that copies the bridge. */
+const initializing = (state: ContainerState, name = "reflow-bridge"): PodStatus => ({
   ...waitingStatus("PodInitializing"),
-  initContainerStatuses: [
-    {
-      name: "reflow-bridge",
-      ready: false,
-      restartCount: 0,
-      state: { waiting: { reason: "ImagePullBackOff", message: 'Back-off pulling image "bridge:1"' } },
-    },
-  ],
-}
+  initContainerStatuses: [{ name, ready: false, restartCount: 0, state }],
+})
+
+const copying = initializing({
+  waiting: { reason: "ImagePullBackOff", message: 'Back-off pulling image "bridge:1"' },
+})
 
 describe("a bridge's image that cannot be pulled is not told as the server's fault:", () => {
   test("as an image volume", () => {
@@ -77,6 +75,26 @@ test("a bridge's image whose pull the operator sees for the first time may heal 
   expect(signAt).toBe(msAfter(0))
   expect(standing(pod, 9, { signAt }).failed).toBeUndefined()
   expect(standing(pod, 10, { signAt })).toMatchObject({ reason: "BridgeImagePull", failed: {} })
+})
+
+describe("an init container that does not end", () => {
+  const failed: ContainerState = { terminated: { exitCode: 2, reason: "Error" } }
+
+  test("is told as the bridge's image if it is the one that copies the bridge", () => {
+    const { reason, message } = standing(aStdioPod(initializing(failed), { kind: "Copy", image: "bridge:1" }))
+    expect(reason).toBe("InitContainerNotReady")
+    expect(message).toContain("'reflow-bridge' delays the Pod: it ended with exit code 2.")
+    expect(message).toContain("kubernetes.bridge.image")
+    expect(message).not.toContain("template")
+  })
+
+  test("is told as a template's or a webhook's if it is another one", () => {
+    for (const pod of [
+      aStdioPod(initializing(failed, "other"), { kind: "Copy", image: "bridge:1" }),
+      aPod({ status: initializing(failed) }),
+    ])
+      expect(standing(pod).message).toMatch(/Correct what adds it: a pod template, or a webhook\.$/)
+  })
 })
 
 describe("a volume that is not there", () => {
