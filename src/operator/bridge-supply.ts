@@ -133,6 +133,8 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
   const { config, clock, log, program } = deps
   const name = program === undefined ? undefined : bridgeConfigMapName(program)
   let hasConfigMap = false
+  /** What `keep` last told of it: a repair between two of its calls is news too. */
+  let toldConfigMap = false
   /** What the API server said; image volumes are tried while it has said nothing. */
   let servesVolumes: boolean | undefined
   /** When a Pod last did not get its volume, milliseconds since the epoch. */
@@ -172,10 +174,14 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
     await Promise.all([ensure(limit), probe(limit)])
   }
   return {
-    open: learn,
-    keep: async (signal) => {
-      const before = [hasConfigMap, takesVolumes()]
+    open: async (signal) => {
       await learn(signal)
+      toldConfigMap = hasConfigMap
+    },
+    keep: async (signal) => {
+      const before = [toldConfigMap, takesVolumes()]
+      await learn(signal)
+      toldConfigMap = hasConfigMap
       return before[0] !== hasConfigMap || before[1] !== takesVolumes()
     },
     deliveryFor: ({ node }) => {

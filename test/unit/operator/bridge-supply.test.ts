@@ -110,6 +110,27 @@ describe("the ConfigMap of the bridge", () => {
     expect(supply.deliveryFor({})).toEqual({ kind: "ImageVolume", image })
   })
 
+  test("that was made for a Pod is told next, so that targets which were refused for its lack are taken", async () => {
+    let isDown = true
+    const { supply } = setUp({}, (cluster) => ({
+      get: (kind, ref, options) =>
+        isDown ? Promise.reject(new AppError("ClusterUnavailable", { detail: "" })) : cluster.get(kind, ref, options),
+    }))
+    await supply.open(noSignal)
+    expect(supply.deliveryFor({ node: "node" })).toBeUndefined()
+    isDown = false
+    await supply.repair("ConfigMap")
+    expect(supply.deliveryFor({ node: "node" })).toEqual({ kind: "ConfigMap", name })
+    expect(await supply.keep(noSignal)).toBe(true)
+    expect(await supply.keep(noSignal)).toBe(false)
+  })
+
+  test("is no news if it was there from the beginning", async () => {
+    const { supply } = setUp()
+    await supply.open(noSignal)
+    expect(await supply.keep(noSignal)).toBe(false)
+  })
+
   test("is not made again when a Pod could not mount an image", async () => {
     const { own, supply, read } = setUp()
     await supply.open(noSignal)
