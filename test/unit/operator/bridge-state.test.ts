@@ -167,6 +167,7 @@ describe("a volume that is not there", () => {
     expect(mountFinding([failed])).toMatchObject({ reason: "BridgeNotMounted" })
     expect(mountFinding([event("FailedMount", 'volume "data" : timed out')])).toBeUndefined()
     expect(mountFinding([event("Pulling", "reflow-bridge")])).toBeUndefined()
+    expect(mountFinding([event("SuccessfulMountVolume", 'succeeded for volume "reflow-bridge"')])).toBeUndefined()
     // an old kubelet lists all volumes of the Pod in the Event about another one
     const other = "timed out waiting for volumes to attach or mount: unattached volumes=[data reflow-bridge]"
     expect(mountFinding([event("FailedMount", other)])).toBeUndefined()
