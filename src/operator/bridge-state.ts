@@ -73,10 +73,14 @@ export const mountCheckFrom = (pod: KeptPod): number | undefined => {
   return since === undefined ? undefined : since + patienceMs
 }
 
+/** Matches what a kubelet says that is too busy to read a ConfigMap: it mostly mounts it a moment later. */
+const busyMessage = /failed to sync configmap cache/
+
 /** The kubelet's Event that the bridge's volume cannot be mounted, as a finding; undefined if there is none. */
 export const mountFinding = (events: readonly Event[]): ProbeFinding | undefined => {
   const failure = events.find(
-    ({ reason, message }) => reason === "FailedMount" && message?.includes(`volume "${bridgeName}"`),
+    ({ reason, message = "" }) =>
+      reason === "FailedMount" && message.includes(`volume "${bridgeName}"`) && !busyMessage.test(message),
   )
   if (failure === undefined) return undefined
   const message = `The bridge cannot be mounted: ${failure.message ?? "unknown cause"}`.slice(0, 800)

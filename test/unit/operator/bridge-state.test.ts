@@ -155,6 +155,14 @@ describe("a volume that is not there", () => {
     expect(mountCheckFrom(aStdioPod({ ...creating, conditions: [] }))).toBeUndefined()
   })
 
+  test("is not told of a node that is too busy to read the ConfigMap, which mounts it a moment later", () => {
+    const setUp = 'MountVolume.SetUp failed for volume "reflow-bridge" :'
+    const busy = event("FailedMount", `${setUp} failed to sync configmap cache: timed out waiting for the condition`)
+    expect(mountFinding([busy])).toBeUndefined()
+    const missing = event("FailedMount", `${setUp} configmap "reflow-bridge-x" not found`)
+    expect(mountFinding([busy, missing])?.message).toContain("not found")
+  })
+
   test("is told with the first 800 characters of what the kubelet says", () => {
     const said = `volume "reflow-bridge" ${"x".repeat(5_000)}`
     const message = mountFinding([event("FailedMount", said)])?.message
