@@ -13,12 +13,16 @@ export type FakeConnection = Connection & {
   readonly leave: () => void
 }
 
-/** A client that is there, or has left already. */
-export const fakeConnection = (isThere = true): FakeConnection => {
+/** A client that is there, or has left already. `unsent`: how much it has not read. */
+export const fakeConnection = ({ isThere = true, unsent = 0 } = {}): FakeConnection => {
   const got: string[] = []
   const headers: Record<string, string> = {}
   let [isEnded, isGone] = [false, !isThere]
   let onGone = (): void => {}
+  const leave = (): void => {
+    isGone = true
+    if (!isEnded) onGone()
+  }
   return {
     got,
     headers,
@@ -35,8 +39,9 @@ export const fakeConnection = (isThere = true): FakeConnection => {
     end: () => {
       isEnded = true
     },
-    destroy: () => {},
-    unsent: 0,
+    // as with Node, it is told later
+    destroy: () => queueMicrotask(leave),
+    unsent,
     get isOver() {
       return isEnded || isGone
     },
@@ -47,10 +52,7 @@ export const fakeConnection = (isThere = true): FakeConnection => {
     onGone: (call) => {
       onGone = call
     },
-    leave: () => {
-      isGone = true
-      if (!isEnded) onGone()
-    },
+    leave,
   }
 }
 

@@ -55,7 +55,7 @@ describe("a session that its server has not opened yet", () => {
   })
 
   test("ends with its process if its client left while the process was started", () => {
-    const { over, state } = opening(fakeConnection(false))
+    const { over, state } = opening(fakeConnection({ isThere: false }))
     expect(over).toHaveBeenCalledOnce()
     expect(state.isEnding).toBe(true)
   })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { readEnvelope } from "../../../src/bridge/envelope.ts"
 import { SessionStreams } from "../../../src/bridge/session-streams.ts"
-import { Unsent } from "../../../src/bridge/unsent.ts"
+import { fullBytes, Unsent } from "../../../src/bridge/unsent.ts"
 import { fakeConnection } from "../../support/bridge-doubles.ts"
 
 const createStreams = () => {
@@ -17,8 +17,8 @@ const createStreams = () => {
     const reply = streams.reply(connection, 1)
     return { got: connection.got, leave: connection.leave, sink: reply.sink() }
   }
-  const listen = (lastEventId?: string) => {
-    const connection = fakeConnection()
+  const listen = (lastEventId?: string, unsent = 0) => {
+    const connection = fakeConnection({ unsent })
     streams.listen(connection, lastEventId)
     return connection
   }
@@ -74,6 +74,39 @@ describe("a message that names no call", () => {
   )
 })
 
+describe("a client that lost the stream of a call and came back to it", () => {
+  test("gets what names no call, as the only one with a call", () => {
+    const { call, listen, say } = createStreams()
+    const lost = call()
+    lost.sink.note("progress")
+    lost.leave()
+    const back = listen("1-0")
+    const said = say("notifications/message")
+    lost.sink.answer("answer")
+    expect([back.got, listen().got]).toEqual([["progress", said, "answer"], []])
+  })
+
+  test("is replaced by itself: the end of the connection before changes nothing", () => {
+    const { call, listen, say } = createStreams()
+    const lost = call()
+    lost.sink.note("progress")
+    const back = listen("1-1")
+    lost.leave()
+    const said = say("notifications/message")
+    expect([lost.got, back.got]).toEqual([["progress"], [said]])
+  })
+
+  test("gets the rest of a call that is over, and then the end", () => {
+    const { call, listen } = createStreams()
+    const lost = call()
+    lost.sink.note("progress")
+    lost.leave()
+    lost.sink.answer("answer")
+    const back = listen("1-1")
+    expect([back.got, back.isOver, back.isGone]).toEqual([["answer"], true, false])
+  })
+})
+
 describe("a client that listens again", () => {
   test("gets nothing twice if it does not ask for it", () => {
     const { listen, say } = createStreams()
@@ -82,6 +115,32 @@ describe("a client that listens again", () => {
     const second = listen()
     const other = say("notifications/prompts/list_changed")
     expect([first.got, second.got]).toEqual([[one], [other]])
+  })
+
+  test("takes the place of its connection before, whose end changes nothing", () => {
+    const { listen, say } = createStreams()
+    const [first, second] = [listen(), listen()]
+    expect([first.isOver, second.isOver]).toEqual([true, false])
+    first.leave()
+    const said = say("notifications/tools/list_changed")
+    expect(second.got).toEqual([said])
+  })
+
+  test("takes the place of its connection before too if that read nothing and is broken off", async () => {
+    const { listen, say } = createStreams()
+    const [first, second] = [listen(undefined, fullBytes), listen()]
+    await Promise.resolve()
+    expect([first.isGone, second.isOver]).toEqual([true, false])
+    const said = say("notifications/tools/list_changed")
+    expect(second.got).toEqual([said])
+  })
+
+  test("gets again what it has already if it says so, and then nothing of that a third time", () => {
+    const { listen, say } = createStreams()
+    listen()
+    const said = [say("notifications/a/list_changed"), say("notifications/b/list_changed")]
+    expect(listen("0-0").got).toEqual(said)
+    expect(listen().got).toEqual([])
   })
 
   test("gets what came while it was away, and with an event's id what followed that event", () => {
