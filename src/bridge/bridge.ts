@@ -67,7 +67,7 @@ export type Bridge = {
 const farewellMs = 250
 
 /** Exit code of a program that cannot be started, as in shells. */
-const notFound = 127
+export const notFound = 127
 
 /** The exit code by which a container tells how its server ended. */
 export const exitCodeOf = ({ code, signal }: Death): number =>

@@ -83,11 +83,12 @@ const about = (detail: string, child: Pick<Child, "tail">, mask: Mask | undefine
   })
 }
 
-/** The error of calls whose server has ended: ServerProcessEnded with `exit_code` or `signal`. */
+/** The error of calls whose server has ended: ServerProcessEnded with `exit_code`, `signal` or `refused`. */
 export const diedError = (child: Pick<Child, "tail">, death: Death, mask: Mask | undefined): AppError =>
   about(`The server's process ${deathText(death)}.`, child, mask, {
     ...(death.code === null ? {} : { exit_code: death.code }),
     ...(death.signal === null ? {} : { signal: death.signal }),
+    ...(death.refused === undefined ? {} : { refused: death.refused }),
   })
 
 /** The error of a first request that the server did not answer in time. */

@@ -4,7 +4,7 @@
  */
 import { env } from "node:process"
 import { type AppError, errorTable, systemCode, toAppError } from "../errors.ts"
-import { type Bridge, exitCodeOf, startBridge } from "./bridge.ts"
+import { type Bridge, exitCodeOf, notFound, startBridge } from "./bridge.ts"
 import { bridgeHelp, parseBridge } from "./flags.ts"
 import { installBridge } from "./install.ts"
 
@@ -34,7 +34,8 @@ const serve = async (bridge: Bridge, signal: AbortSignal): Promise<number> => {
 
 /** The exit code for a server that did not start. */
 const failureCode = ({ data }: AppError): number => {
-  const { exit_code: code, signal } = data ?? {}
+  const { exit_code: code, signal, refused } = data ?? {}
+  if (refused !== undefined) return notFound
   if (typeof signal === "string") return exitCodeOf({ code: null, signal: signal as NodeJS.Signals })
   return typeof code === "number" && code > 0 ? code : 1
 }

@@ -73,7 +73,10 @@ test("a bridge ends with the code of a server that ended unused, or of the signa
   expect(await code("kill -9 $$")).toBe(137)
   expect(await code("exit 5", "--processes", "shared")).toBe(5)
   expect(await code("kill -9 $$", "--processes", "shared")).toBe(137)
-  expect(await start(["--listen", "127.0.0.1:0", "--", "/does/not/exist"]).code).toBe(127)
+  for (const processes of ["per_session", "shared"]) {
+    const flags = ["--listen", "127.0.0.1:0", "--processes", processes]
+    expect(await start([...flags, "--", "/does/not/exist"]).code, processes).toBe(127)
+  }
 })
 
 test.for(["stdout", "stderr"] as const)("a bridge whose %s nobody reads any more serves on", async (name) => {
