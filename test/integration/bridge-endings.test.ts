@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 import { expect, onTestFinished, test } from "vitest"
+import { startChild } from "../../src/bridge/process/child.ts"
 import { answerTo, bridgeOf, fixture, open, scripted, type TestBridge, textOf } from "../support/bridge.ts"
 import { startApart } from "../support/bridge-apart.ts"
 import { eventually, type ProcessInfo, processesOfGroup } from "../support/processes.ts"
@@ -72,6 +73,29 @@ test("a guard outlives the signals that its server sends to the whole group", as
   for (const signal of signals) process.kill(-pid, `SIG${signal}`)
   process.kill(bridge.pid, "SIGKILL")
   await eventually(() => group().length === 0, 5_000, "server and guard have ended")
+})
+
+/** Starts a guarded server that signals its group at once, and resolves with how many processes are left then. */
+const afterFirstBreath = async (): Promise<number> => {
+  const command = ["/bin/sh", "-c", "trap '' TERM; kill -TERM 0; echo ready; exec sleep 60"]
+  const ready = Promise.withResolvers<void>()
+  const child = startChild(
+    { command, environment: { PATH: process.env.PATH }, guarded: true, graceMs: 0 },
+    { line: () => ready.resolve(), tooLong: () => {}, stderr: () => {} },
+  )
+  killLater(() => -(child.pid ?? 0))
+  await ready.promise
+  const { length } = processesOfGroup(child.pid ?? 0)
+  await child.end()
+  return length
+}
+
+test("a guard outlives even a signal that its server sends with its first breath", async () => {
+  // many at once, so that the processor is busy between the start of a guard and that of its server
+  for (let round = 0; round < 8; round++) {
+    const left = await Promise.all(Array.from({ length: 8 }, afterFirstBreath))
+    expect(left).toEqual(Array(8).fill(2))
+  }
 })
 
 test("a guarded server does not have the guard's pipe", async () => {

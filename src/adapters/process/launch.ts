@@ -11,11 +11,11 @@ import type { Exit } from "./status.ts"
  * SIGKILL, and the watcher kills the whole group with itself. The server replaces the shell (`exec`), so this process
  * gets its exit code and signal. The watcher is forked twice, so it is not a child of the server: a server that waits
  * for all its children would otherwise never end. The watcher ignores the signals that programs send to their own
- * group. It holds the server's output open without writing, so that the output ends only when the whole group has
- * ended.
+ * group, and does so before the server starts, which may signal its group at once. It holds the server's output open
+ * without writing, so that the output ends only when the whole group has ended.
  */
 const script = `exec 3<&0 </dev/null
-( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) 2>/dev/null & )
+( trap '' HUP INT QUIT TERM USR1 USR2; ( read -r _ <&3; kill -s KILL 0 ) 2>/dev/null & )
 exec "$@" 3<&-`
 
 /** Input for {@link launch}. */

@@ -58,9 +58,10 @@ export const longestLine = 16 * 2 ** 20
 
 /**
  * Kills the group when the pipe at descriptor 3 ends, which this program holds open and never writes to. The watcher is
- * forked twice, so that it is no child of the server, and it ignores the signals that programs send to their own group.
+ * forked twice, so that it is no child of the server, and it ignores the signals that programs send to their own group. It
+ * does so before the server starts, which may signal its group at once.
  */
-const guardScript = `( ( trap '' HUP INT QUIT TERM USR1 USR2; read -r _ <&3; kill -s KILL 0 ) </dev/null >/dev/null 2>&1 & )
+const guardScript = `( trap '' HUP INT QUIT TERM USR1 USR2; ( read -r _ <&3; kill -s KILL 0 ) </dev/null >/dev/null 2>&1 & )
 exec "$@" 3<&-`
 
 /** How long output is still read after the process has ended, milliseconds: another process may hold the pipes. */
