@@ -68,7 +68,9 @@ const Stdio = z
       .min(1)
       .max(1000)
       .optional()
-      .describe("Most processes of an instance at once; default 8, required unless isolationBoundary is per_user or processes is shared."),
+      .describe(
+        "Most processes of an instance at once; default 8, required unless isolationBoundary is per_user or processes is shared.",
+      ),
     node: text(4096)
       .optional()
       .describe(
