@@ -23,8 +23,9 @@ const cpuMs = (): number => {
 const attempt = async (read: Read): Promise<void> => {
   try {
     await read()
-  } catch {
-    // a refusal is an answer
+  } catch (error) {
+    // a refusal is an answer, an exhausted stack is none
+    if (error instanceof RangeError) throw error
   }
 }
 

@@ -257,9 +257,17 @@ describe("a Pod whose server does not work", () => {
     expect((await eventsOf(pod)).find(({ reason }) => reason === "Failed")?.message).toContain("resourceFieldRef")
   })
 
+  /** Holds its port by a connection from there, so that no other program can listen there, and never listens itself. */
+  const holdPort = `const { createServer, connect } = require("node:net")
+    const other = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = other.address()
+      connect({ port, host: "127.0.0.1", localAddress: "127.0.0.1", localPort: Number(process.env.PORT) })
+    })`
+  const mute = [process.execPath, "-e", holdPort]
+
   test("never listens: is killed past the startup probe's threshold and tells why in an Event", async () => {
     const probe = { ...startup, failureThreshold: 2 }
-    const pod = await create(["sleep", "60"], { startupProbe: probe })
+    const pod = await create(mute, { startupProbe: probe })
     const killed = await until(pod, (each) => stateOf(each)?.restartCount === 1)
     expect(stateOf(killed)?.lastState?.terminated).toMatchObject({ exitCode: 143, signal: 15 })
     const events = await eventsOf(pod)

@@ -66,3 +66,10 @@ test("a key is read character by character exactly as it is read as a whole", ()
     { numRuns: 20_000 },
   )
 })
+
+test.for(["\u00ad", "\u{e0100}", "\ud800"])(
+  "a key may have millions of characters without a form (%j)",
+  (character) => {
+    expect(mayMean(`me${character.repeat(4_000_000)}thod`, "method")).toBe(true)
+  },
+)
