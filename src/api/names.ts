@@ -110,6 +110,10 @@ export const labels = {
   scope: `${apiGroup}/scope`,
   /** Annotation on a scope Secret: when a gateway last wrote it (RFC 3339). */
   updatedTime: `${apiGroup}/updated-time`,
+  /**
+   * Annotation on a target whose server is remote: when its sessions were last ended by a restart (RFC 3339).
+   */
+  restartedTime: `${apiGroup}/restarted-time`,
 } as const
 
 /** The labels that Kubernetes recommends, for every object that this program creates for an instance. */

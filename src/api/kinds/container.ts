@@ -148,14 +148,6 @@ export const containerRules: readonly Rule[] = [
   quantitiesRule("spec.resources.limits"),
   {
     path: "spec",
-    field: "port",
-    isMissing: true,
-    cel: "has(self.port) || has(self.stdio)",
-    message: "port is required",
-    holds: ({ port, stdio }: ContainerSpec) => port !== undefined || stdio !== undefined,
-  },
-  {
-    path: "spec",
     field: "command",
     isMissing: true,
     cel: "!has(self.stdio) || (has(self.command) && size(self.command) > 0)",

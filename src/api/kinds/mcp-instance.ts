@@ -144,6 +144,14 @@ const instanceRules: readonly Rule[] = [
   immutable("targetUID"),
   immutable("subjectKey"),
   ...containerRules,
+  {
+    path: "spec",
+    field: "port",
+    isMissing: true,
+    cel: "has(self.port) || has(self.stdio)",
+    message: "port is required",
+    holds: ({ port, stdio }: MCPInstanceSpec) => port !== undefined || stdio !== undefined,
+  },
 ]
 
 /** Describes MCPInstance to the cluster port. */

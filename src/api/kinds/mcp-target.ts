@@ -11,6 +11,7 @@ import {
   type ObjectMeta,
   type Rule,
 } from "./kind.ts"
+import { remoteFields, remoteRules, remoteTransport } from "./remote.ts"
 
 /** Who shares an instance of a target. */
 const isolationBoundaries = ["shared", "per_role", "per_group", "per_user"] as const
@@ -67,7 +68,16 @@ const SubjectKeyStrategy = z
 export const MCPTargetSpec = z
   .object({
     ...containerFields,
-    transportType: z.enum(["kubernetes"]).default("kubernetes").describe("How its servers run; immutable."),
+    image: containerFields.image
+      .optional()
+      .describe("Container image of the MCP server; a digest makes restarts repeatable. Required, but for remote."),
+    ...remoteFields,
+    transportType: z
+      .enum(["kubernetes", remoteTransport])
+      .default("kubernetes")
+      .describe(
+        "kubernetes: its servers run in Pods. streamable-http: somebody else runs the server, which remote names. Immutable.",
+      ),
     statefulness: z
       .enum(statefulnesses)
       .default("stateful")
@@ -147,6 +157,7 @@ export const targetRules: readonly Rule[] = [
   immutable("transportType"),
   immutable("isolationBoundary"),
   ...containerRules,
+  ...remoteRules,
   {
     path: "spec",
     field: "stdio",
@@ -187,6 +198,7 @@ export const mcpTargetKind: Kind<MCPTarget> = {
       { name: "Ready", type: "integer", jsonPath: ".status.ready" },
       { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
       { name: "Image", type: "string", jsonPath: ".spec.image", priority: 1 },
+      { name: "URL", type: "string", jsonPath: ".spec.remote.url", priority: 1 },
     ],
   },
 }

@@ -20,11 +20,12 @@ type InstancePlan = {
   readonly subject?: string | undefined
 }
 
-type ContainerSpec = Pick<MCPTarget["spec"], keyof typeof containerFields>
+type ContainerSpec = Pick<MCPInstanceSpec, keyof typeof containerFields>
 
 /** The fields that target and instance have in common, with the target's values. */
 const containerSpec = (spec: MCPTarget["spec"]): ContainerSpec => {
-  const { image } = spec
+  // the kind's rules demand an image wherever there are instances
+  const { image = "" } = spec
   const fields = Object.keys(containerFields) as (keyof typeof containerFields)[]
   const given = fields.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]])
   return { ...Object.fromEntries(given), image }
