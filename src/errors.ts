@@ -99,6 +99,11 @@ export const errorTable = {
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
   UpstreamInvalid: caller(502, -32014, "The server's answer could not be read."),
+  AddressNotAllowed: caller(
+    502,
+    -32014,
+    "Use a public https URL, or ask an administrator to allow the address with remote.allow_networks or remote.allow_hosts.",
+  ),
   // a server that speaks stdin and stdout, behind the bridge
   ServerProcessEnded: caller(
     502,
