@@ -1,98 +1,17 @@
-import { misleading } from "../api/foreign-text.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError, hasCode } from "../errors.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
+import { credentialMissing } from "./explain.ts"
 import { findValueErrors } from "./names.ts"
-import { type Holder, type ScopeRef, scopeNames, scopesAllowed, scopesOf } from "./scopes.ts"
+import { type Holder, type ScopeRef, scopeNames, scopesOf } from "./scopes.ts"
 import { readValues, type ScopeState } from "./store.ts"
 
-/** A credential without a value. */
-type Missing = {
-  /** Name of the environment variable. */
-  readonly name: string
-  /** Description in the target's `credentials`. */
-  readonly description?: string | undefined
-  /** Why the plugin that resolves the value found none; in the plugin's text. */
-  readonly reason?: string
-}
-
-/**
- * Most credentials that the detail describes, and most UTF-16 units of a description in it; the error's data has all.
- */
-const maxDescribed = 5
-const maxDescription = 300
-/** Most names in the detail and in the command. */
-const maxNamed = 20
-
-/** A target's or plugin's text in one line, without control and format characters, which could mislead. */
-const oneLine = (text: string): string => text.toWellFormed().replaceAll(misleading, " ").replaceAll(/\s+/g, " ").trim()
-
-const cut = (text: string): string =>
-  text.length > maxDescription ? `${text.slice(0, maxDescription).toWellFormed()}…` : text
-
-const listed = (names: readonly string[]): string =>
-  names.length > maxNamed
-    ? `${names.slice(0, maxNamed).join(", ")} and ${names.length - maxNamed} more`
-    : names.join(", ")
-
-const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
-
-/** ` NAME: description. Reason.` for each credential that has a description or a reason. */
-const descriptionsOf = (missing: readonly Missing[]): string =>
-  missing
-    .map(({ name, description = "", reason = "" }) => ({
-      name,
-      texts: [description, reason].map(oneLine).filter((text) => text !== ""),
-    }))
-    .filter(({ texts }) => texts.length > 0)
-    .slice(0, maxDescribed)
-    .map(({ name, texts }) => ` ${name}: ${texts.map((text) => sentence(cut(text))).join(" ")}`)
-    .join("")
-
-/** One missing credential as the error's data has it. */
-const toFact = ({ name, description, reason = "" }: Missing) => ({
-  name,
-  ...(description === undefined ? {} : { description: oneLine(description) }),
-  ...(reason === "" ? {} : { reason: oneLine(reason) }),
-})
-
-/** A command that sets these values and leaves others as they are. Names of credentials need no quoting. */
-const commandFor = (url: string, names: readonly string[]): string => {
-  const body = Object.fromEntries(names.slice(0, maxNamed).map((name) => [name, "VALUE"]))
-  return `curl -X PATCH ${url} -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/merge-patch+json' -d '${JSON.stringify(body)}'`
-}
-
-/**
- * The error CredentialMissing. Its detail has the missing names with the target's descriptions and the plugin's
- * reasons, and the command that sets the values: callers set them on per_user targets, an administrator on all others.
- * MCP clients often show their user nothing but the detail.
- *
- * @param apiUrl URL of the REST API, e.g. `https://mcp.example.com/api`; absent where there is none.
- */
-export const credentialMissing = (
-  target: MCPTarget,
-  missing: readonly Missing[],
-  apiUrl: string | undefined,
-): AppError => {
-  const names = missing.map(({ name }) => name)
-  const { name: targetName } = target.metadata
-  const needs = `${targetName} needs ${names.length === 1 ? "the credential" : "the credentials"} ${listed(names)}.${descriptionsOf(missing)}`
-  const credentials = missing.map(toFact)
-  if (apiUrl === undefined) return new AppError("CredentialMissing", { detail: needs, data: { names, credentials } })
-  const own = scopesAllowed(target).includes("user")
-  const url = `${apiUrl}/targets/${targetName}/env/${own ? "me" : "default"}`
-  const command = commandFor(url, names)
-  const how = own ? "Set yours with" : "An administrator can set it for everybody with"
-  return new AppError("CredentialMissing", {
-    detail: `${needs} ${how}: ${command} (TOKEN is a token for ${apiUrl}).`,
-    data: { names, credentials, url, command },
-  })
-}
-
-/** The content of an instance's Secret, and the scope Secrets that it comes from. */
+/** The credentials of one sharer, and the scope Secrets that they come from. */
 export type Composition = {
-  /** Environment variables; secret. */
+  /** Environment variables of an instance, or values for the headers of a remote server; secret. */
   readonly values: Readonly<Record<string, string>>
+  /** Those of the values that the scope Secrets hold, without the resolvers'; secret. */
+  readonly scoped: Readonly<Record<string, string>>
   /** Names of the scope Secrets that were read, present or not, weakest first. */
   readonly scopes: readonly string[]
   /** When the first of the resolved values expires, in milliseconds since the epoch. */
@@ -122,7 +41,7 @@ export type ResolveSecret = (request: {
 }) => Promise<ResolvedValue>
 
 /**
- * Composes the values of one sharer's instance; `requestId` is for the log. Throws CredentialMissing, InstanceFailed,
+ * Composes the credentials of one sharer; `requestId` is for the log. Throws CredentialMissing, InstanceFailed,
  * PluginFailed, or what the cluster throws.
  */
 export type Compose = (
@@ -256,6 +175,7 @@ export const createCompose =
     const expiries = given.flatMap(({ expiresAt }) => (expiresAt === undefined ? [] : [expiresAt]))
     return {
       values,
+      scoped: overlay(found).values,
       scopes: scopeNames(target, scopes),
       changed: async (until) => versionsOf(await readScopes(deps, target, scopes, until)) !== versionsOf(found),
       ...(expiries.length === 0 ? {} : { expiresAt: Math.min(...expiries) }),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import type { MCPTargetSpec } from "../../../src/api/kinds/mcp-target.ts"
-import { credentialMissing } from "../../../src/credentials/compose.ts"
+import { credentialMissing } from "../../../src/credentials/explain.ts"
 import { aTarget } from "../../support/build/target.ts"
 
 const api = "https://mcp.example.com/api"
