@@ -34,10 +34,19 @@ export type Gateways = {
   /** The cluster, as an administrator sees it. */
   readonly cluster: ClusterPort
   readonly config: Config
-  /** A token of the embedded default. */
-  token(subject: string): Promise<string>
+  /** A token of the embedded default, for MCP and the REST API. */
+  token(subject: string, who?: { readonly roles?: string[]; readonly groups?: string[] }): Promise<string>
+  /**
+   * A request to the REST API, by default as the administrator and at whichever gateway comes next; resolves with status
+   * and parsed body.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of any shape
+  api(method: string, path: string, body?: unknown, how?: ApiCall): Promise<{ status: number; body: any }>
   close(): Promise<void>
 }
+
+/** Whose token a request to the REST API has, and to which gateway it goes. */
+export type ApiCall = { readonly token?: string; readonly url?: string }
 
 type Parts = {
   readonly config: Config
@@ -133,14 +142,26 @@ export const startGateways = async (
   // all at once, as a Deployment's Pods start: one of them makes what they share
   const urls = await Promise.all(Array.from({ length: count }, () => startGateway(parts, cluster, balancer.url)))
   balancer.lead(urls)
+  const token: Gateways["token"] = async (subject, { roles = [], groups = [] } = {}) => {
+    const key = await ensureDevKey(config.dev.state_dir)
+    return mintDevToken(key, { subject, roles, groups, for: ["mcp", "api"], ttlSeconds: 3_600 })
+  }
   return {
     balancer,
     urls,
     cluster: admin,
     config,
-    token: async (subject) => {
-      const key = await ensureDevKey(config.dev.state_dir)
-      return mintDevToken(key, { subject, for: ["mcp"], ttlSeconds: 3_600 })
+    token,
+    api: async (method, path, body, how = {}) => {
+      const as = how.token ?? (await token("root", { roles: ["admin"] }))
+      const type = method === "PATCH" ? "application/merge-patch+json" : "application/json"
+      const response = await fetch(`${how.url ?? balancer.url}/api${path}`, {
+        method,
+        headers: { authorization: `Bearer ${as}`, ...(body === undefined ? {} : { "content-type": type }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      return { status: response.status, body: text === "" ? undefined : JSON.parse(text) }
     },
     close: async () => {
       stop.abort()
