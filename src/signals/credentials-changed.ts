@@ -17,8 +17,10 @@ const mostScopes = 200
 
 type Annotations = Readonly<Record<string, string>>
 
-/** The annotation of a scope Secret. Its name is hashed: it can be longer than the name of an annotation may be. */
-const annotationFor = (secret: string): string => `${prefix}${digest(15, secret)}`
+/**
+ * The annotation of a scope Secret. Its name is hashed: it can be longer than the name of an annotation may be.
+ */
+export const changeAnnotation = (secret: string): string => `${prefix}${digest(15, secret)}`
 
 /**
  * The merge patch of a target's annotations after a scope Secret was written or deleted at `now` (milliseconds since
@@ -32,17 +34,21 @@ export const noteChange = (
   const known = Object.entries(before).filter(([key]) => key.startsWith(prefix))
   const isOld = (time: string): boolean => !(now - Date.parse(time) <= keptMs)
   const old = known.filter(([, time]) => isOld(time)).map(([key]) => [key, null] as const)
-  const time = new Date(now).toISOString()
-  if (known.length - old.length < mostScopes) return { ...Object.fromEntries(old), [annotationFor(secret)]: time }
+  const own = changeAnnotation(secret)
+  // an equal time would be no change to those who watch
+  const time = new Date(
+    [before[own], before[allScopes]].includes(new Date(now).toISOString()) ? now + 1 : now,
+  ).toISOString()
+  if (known.length - old.length < mostScopes) return { ...Object.fromEntries(old), [own]: time }
   return { ...Object.fromEntries(known.map(([key]) => [key, null])), [allScopes]: time }
 }
 
-/** What has changed between two states of a target's annotations; to be asked about the names of scope Secrets. */
+/** What has changed between two states of a target's annotations. */
 export type CredentialChange = {
   /** True if nothing has changed. */
   readonly isEmpty: boolean
-  /** True if the values of this scope Secret may have changed. */
-  concerns(secret: string): boolean
+  /** True if one of the scope Secrets with these annotations ({@link changeAnnotation}) may have changed. */
+  concerns(annotations: readonly string[]): boolean
 }
 
 /** Compares two states of a target's annotations. A removed annotation is no change. */
@@ -50,6 +56,6 @@ export const changeBetween = (before: Annotations, after: Annotations): Credenti
   const changed = new Set(Object.keys(after).filter((key) => key.startsWith(prefix) && after[key] !== before[key]))
   return {
     isEmpty: changed.size === 0,
-    concerns: (secret) => changed.has(allScopes) || changed.has(annotationFor(secret)),
+    concerns: (annotations) => changed.has(allScopes) || annotations.some((each) => changed.has(each)),
   }
 }
