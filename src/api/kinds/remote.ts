@@ -26,19 +26,16 @@ const Header = z
 const Remote = z
   .object({
     url: form(
-      /^https?:\/\/[^\s/?#@\\]+(\/[!-"$-~]*)?$/,
+      /^https?:\/\/[!-"$-.0->A-[\]-~]+(\/[!-"$-~]*)?$/,
       2048,
-      "must be an http(s) URL without user, blanks and fragment, e.g. https://mcp.example.com/mcp",
+      "must be an http(s) URL in ASCII, without user, blanks and fragment, e.g. https://mcp.example.com/mcp",
     ).describe("URL of the server's MCP endpoint. http only if the configuration has remote.allow_http."),
     headers: z
       .array(Header)
       .max(maxHeaders)
       .optional()
       .describe("Headers of each request to the server, usually with its credential."),
-    caSecret: z
-      .string()
-      .min(1)
-      .max(253)
+    caSecret: form(/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/, 253, "must be the name of a Secret")
       .optional()
       .describe(
         "Name of a Secret whose ca.crt has the certificates that sign the server's; default: the usual authorities.",

@@ -17,6 +17,7 @@ import { eventually } from "../processes.ts"
 import { describeRefusals } from "./cluster-refusals.ts"
 import { describeWatch } from "./cluster-watch.ts"
 import { instanceOf, ownedBy, podOf, secretOf, serviceOf, targetOf } from "./objects.ts"
+import { describeRemoteRefusals } from "./remote-refusals.ts"
 
 /** A cluster that the contract is tried on. */
 export type ClusterUnderTest = {
@@ -67,6 +68,7 @@ export const describeClusterContract = (name: string, makeCluster: () => Promise
     describeEvents(bench)
     describeWatch(bench)
     describeRefusals(bench)
+    describeRemoteRefusals(bench)
   })
 }
 
