@@ -52,6 +52,16 @@ const forms: ReadonlyMap<string, string> = new Map([
   [quantityPattern.source, "must be a quantity such as 100m or 128Mi"],
 ])
 
+/** What to do instead of a value that is often tried, by pointer and value. */
+const hints: ReadonlyMap<string, string> = new Map([
+  ["/transport_type sse", "for a server that speaks sse, let a target with stdio run the tool mcp-remote"],
+])
+
+const hintFor = (pointer: string, value: unknown): string => {
+  const hint = typeof value === "string" && value.length <= maxName ? hints.get(`${pointer} ${value}`) : undefined
+  return hint === undefined ? "" : `; ${hint}`
+}
+
 /** The JSON Pointer (RFC 6901) of a path; each name is cut at {@link maxName}. */
 export const toPointer = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).slice(0, maxName).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
@@ -79,6 +89,10 @@ const namesAt = (schema: z.ZodType, path: readonly PropertyKey[]): readonly stri
 const unit = (origin: string): string =>
   origin === "string" ? " characters" : origin === "array" || origin === "set" ? " entries" : ""
 
+/** The kind's own words about a form, which begin like all rules here; else the pattern. */
+const formRule = ({ message, pattern }: z.core.$ZodIssueInvalidStringFormat): string =>
+  message.startsWith("must ") ? message : `must match ${pattern}`
+
 const ruleOf = (issue: z.core.$ZodIssue): string => {
   switch (issue.code) {
     case "invalid_type":
@@ -92,7 +106,7 @@ const ruleOf = (issue: z.core.$ZodIssue): string => {
     case "invalid_value":
       return `must be one of ${issue.values.join(", ")}`
     case "invalid_format":
-      return forms.get((issue.pattern ?? "").replace(/^\/|\/[a-z]*$/g, "")) ?? `must match ${issue.pattern}`
+      return forms.get((issue.pattern ?? "").replace(/^\/|\/[a-z]*$/g, "")) ?? formRule(issue)
     default:
       return issue.message
   }
@@ -153,8 +167,9 @@ export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
   throw validationFailed(
     broken.map((each, index) => {
       if ("known" in each) return unknownProblem(each, index)
-      const missing = each.path.length > 0 && valueAt(body, each.path) === undefined
-      return { pointer: toPointer(each.path), detail: missing ? "is required" : ruleOf(each) }
+      const [pointer, value] = [toPointer(each.path), valueAt(body, each.path)]
+      const missing = each.path.length > 0 && value === undefined
+      return { pointer, detail: missing ? "is required" : `${ruleOf(each)}${hintFor(pointer, value)}` }
     }),
   )
 }

@@ -1,3 +1,4 @@
+import { namesInTemplate } from "../api/header-template.ts"
 import { envNamePattern } from "../api/kinds/container.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
 import { AppError } from "../errors.ts"
@@ -97,12 +98,32 @@ export const checkValues = (
   })
 }
 
+type RemoteSpec = NonNullable<MCPTarget["spec"]["remote"]>
+
+/** Finds a URL that nobody can call: the kind's pattern cannot tell whether a host and a port are any. */
+const urlErrors = ({ url }: RemoteSpec): FieldError[] =>
+  URL.canParse(url) ? [] : [{ path: "remote.url", rule: "url", message: "must have a host, and a port that exists" }]
+
+/** Finds names in the headers of a remote server that would never have a value, so that the header is never sent. */
+const headerErrors = ({ headers = [] }: RemoteSpec, declared: ReadonlySet<string>): FieldError[] =>
+  headers.flatMap(({ value }, index) =>
+    namesInTemplate(value)
+      .filter((name) => !declared.has(name))
+      .map((name) => ({
+        path: `remote.headers[${index}].value`,
+        rule: "undeclared",
+        message: `\${${name}} is none of the names in credentials and secrets: declare it there, or write $$ for one $`,
+      })),
+  )
+
 /**
- * Checks the credential names that a target itself declares: finds refused ones, and ones that its `env` sets too.
- * Paths are relative to the target's spec.
+ * Checks what a target says of its own credentials: finds names that are refused or that its `env` sets too, and names
+ * in headers of a remote server that it does not declare; also a URL without a host. Paths are relative to the target's
+ * spec.
  */
 export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => {
-  const plain = new Set(spec.env?.map((variable) => variable.name))
+  const { env = [], credentials = [], secrets = [], remote } = spec
+  const plain = new Set(env.map((variable) => variable.name))
   const check = (path: string, name: string): FieldError[] => {
     if (isRefusedName(name))
       return [{ path, rule: "refused", message: `${name} changes how the process runs and cannot be a credential` }]
@@ -110,8 +131,10 @@ export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => 
       ? [{ path, rule: "duplicate", message: `${name} is set in env too; keep it in one place` }]
       : []
   }
+  const declared = new Set([...credentials, ...secrets].map(({ name }) => name))
   return [
-    ...(spec.credentials ?? []).flatMap(({ name }, index) => check(`credentials[${index}].name`, name)),
-    ...(spec.secrets ?? []).flatMap(({ name }, index) => check(`secrets[${index}].name`, name)),
+    ...credentials.flatMap(({ name }, index) => check(`credentials[${index}].name`, name)),
+    ...secrets.flatMap(({ name }, index) => check(`secrets[${index}].name`, name)),
+    ...(remote === undefined ? [] : [...urlErrors(remote), ...headerErrors(remote, declared)]),
   ]
 }

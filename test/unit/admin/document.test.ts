@@ -77,7 +77,10 @@ describe("the schema of a", () => {
     expect(accepts("TargetInput", body)).toBe(true)
     expect(accepts("TargetInput", { ...body, generation: 1, created_time: "", deleting: true, status: {} })).toBe(true)
     expect(accepts("TargetInput", { ...body, prot: 1 })).toBe(false)
-    expect(accepts("TargetInput", { name: "github" })).toBe(false)
+    expect(accepts("TargetInput", { image: "github:1" })).toBe(false)
+    expect(accepts("TargetInput", { name: "github", remote: { url: "https://mcp.example.com/" } })).toBe(true)
+    expect(accepts("TargetInput", { name: "github", remote: { url: "mcp.example.com" } })).toBe(false)
+    expect(accepts("TargetInput", { name: "github", transport_type: "sse" })).toBe(false)
     expect(accepts("TargetInput", { ...body, resources: { limits: { cpu: 1, memory: "1Gi" } } })).toBe(true)
   })
   test("target's patch takes parts and null at every depth, and no unknown field", () => {

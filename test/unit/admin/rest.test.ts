@@ -52,6 +52,7 @@ const full = {
   secrets: [{ name: "TOKEN", from: "vault:team/github#token" }],
   pod_templates: [{ name: "labels", config: { camelCase: 1, snake_case: 2 } }],
   paused: true,
+  remote: { url: "https://mcp.example.com/mcp", headers: [{ name: "X-Key", value: "${TOKEN}" }], ca_secret: "ca" },
 }
 
 describe("the mapping between REST and the kinds", () => {

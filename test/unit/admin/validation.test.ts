@@ -20,7 +20,8 @@ const problemsOf = (body: unknown, schema: Parameters<typeof parseBody>[0] = Tar
 
 describe("a body that is not valid gets one line per field", () => {
   test.each<[string, object, string, unknown]>([
-    ["a missing field", { image: undefined }, "/image", "is required"],
+    ["a missing field", { name: undefined }, "/name", "is required"],
+    ["a missing field inside", { remote: { headers: [] } }, "/remote/url", "is required"],
     ["a wrong type", { port: "canary" }, "/port", "must be a number"],
     [
       "an unknown field",
@@ -42,6 +43,30 @@ describe("a body that is not valid gets one line per field", () => {
       "is not a field; did you mean value?",
     ],
     ["a word that is not offered", { statefulness: "canary" }, "/statefulness", "must be one of stateful, stateless"],
+    [
+      "the deprecated transport",
+      { transport_type: "sse" },
+      "/transport_type",
+      "must be one of kubernetes, streamable-http; for a server that speaks sse, let a target with stdio run the tool mcp-remote",
+    ],
+    [
+      "a transport that is none",
+      { transport_type: "canary" },
+      "/transport_type",
+      "must be one of kubernetes, streamable-http",
+    ],
+    [
+      "a URL of another form",
+      { remote: { url: "https://canary@mcp.example.com/" } },
+      "/remote/url",
+      "must be an http(s) URL in ASCII, without user, blanks and fragment, e.g. https://mcp.example.com/mcp",
+    ],
+    [
+      "a header's value of another form",
+      { remote: { url: "https://mcp.example.com/", headers: [{ name: "A", value: "$canary" }] } },
+      "/remote/headers/0/value",
+      "must be printable ASCII; ${NAME} stands for a credential, and $$ for one $",
+    ],
     ["a number that is too large", { port: 65_536 }, "/port", "must be at most 65535"],
     ["a number beyond all integers", { max_instances: 1e30 }, "/max_instances", "must be at most 100000"],
     ["a number below all integers", { max_instances: -1e30 }, "/max_instances", "must be at least 0"],
@@ -49,7 +74,7 @@ describe("a body that is not valid gets one line per field", () => {
       "a text that breaks two rules",
       { secrets: [{ name: "A", from: "canary".repeat(200) }] },
       "/secrets/0/from",
-      expect.stringMatching(/^must be at most 1024 characters; must match /),
+      "must be at most 1024 characters; must be scheme:reference, e.g. vault:team/key",
     ],
     ["an empty text", { image: "" }, "/image", "must not be empty"],
     ["a duration that is none", { idle_ttl: "canary" }, "/idle_ttl", "must be a duration such as 30s, 10m or 1h30m"],
@@ -75,7 +100,7 @@ describe("a body that is not valid gets one line per field", () => {
     expect(problemsOf({ ...good, ...wrong })).toEqual([{ pointer, detail }])
   })
   test("and several lines for several", () => {
-    expect(problemsOf({ name: "github", port: 0, colour: "canary" })).toHaveLength(3)
+    expect(problemsOf({ image: "", port: 0, colour: "canary" })).toHaveLength(4)
   })
   test.each([undefined, null, [], "canary", 1])("of the type of %j", (body) => {
     expect(problemsOf(body)).toEqual([{ pointer: "", detail: "must be an object" }])

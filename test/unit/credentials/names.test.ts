@@ -80,4 +80,49 @@ describe("names and values of credentials", () => {
       "secrets[0].name refused",
     ])
   })
+
+  const remote = (url: string, ...values: string[]) => {
+    const headers = values.map((value, index) => ({ name: `H${index}`, value }))
+    const declared = {
+      credentials: [{ name: "TOKEN" }, { name: "SPARE" }],
+      secrets: [{ name: "TEAM_KEY", from: "file:/x" }],
+    }
+    const { spec } = target({
+      ...{ transportType: "streamable-http", image: undefined, port: undefined },
+      ...declared,
+      remote: { url, headers },
+    })
+    return findDeclarationErrors(spec)
+  }
+  test("a header of a remote server may name credentials and secrets of the target, and no others", () => {
+    expect(remote("https://a.example/", "Bearer ${TOKEN}", "${TEAM_KEY}:${TOKEN}", "plain", "$${OTHER}")).toEqual([])
+    const errors = remote("https://a.example/", "${TOKEN}", "${Token} ${OTHER} ${OTHER}", "$$${TEAM}")
+    expect(errors.map(({ path, rule }) => `${path} ${rule}`)).toEqual([
+      "remote.headers[1].value undeclared",
+      "remote.headers[1].value undeclared",
+      "remote.headers[2].value undeclared",
+    ])
+    expect(errors.map(({ message }) => /^\$\{(\w+)\} is none of/.exec(message)?.[1])).toEqual([
+      "Token",
+      "OTHER",
+      "TEAM",
+    ])
+  })
+  test.each([
+    "https://:443/mcp",
+    "https://mcp.example.com:65536/",
+    "https://mcp.example.com:port/",
+    "https://[::1/",
+    "https://1.2.3.4.5/",
+    "https://a<b.example/",
+    "https://a%00b.example/",
+  ])("%s is no URL that anybody can call", (url) => {
+    expect(remote(url)).toEqual([expect.objectContaining({ path: "remote.url", rule: "url" })])
+  })
+  test.each(["https://mcp.example.com", "http://localhost:8080/mcp?a=b", "https://[2001:db8::1]:8443/"])(
+    "%s is one",
+    (url) => {
+      expect(remote(url)).toEqual([])
+    },
+  )
 })
