@@ -16,6 +16,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   waiting: [],
   // What both know of the cluster: its watch caches, corrected by answers.
   cache: ["ports", "api"],
+  // Which connections may go out to hosts that somebody else names; whoever dials such a host gets it passed in.
+  outgoing: ["waiting", "ports", "api"],
   config: ["api"],
   cli: ["config", "api"],
   // How foreign text is taken in: parsed strictly, counted and bounded, whichever room reads it.
@@ -65,6 +67,7 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "adapters/process",
     "adapters/system",
     "telemetry",
+    "outgoing",
     // A composition root builds what it hands over, so it names what the rooms above may name.
     "waiting",
     "signals",
@@ -93,7 +96,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   jose: ["src/identity/"],
   "node:sea": ["src/plugin/load.ts", "src/roles/bridge-program.ts", "src/executable.ts"],
   "prom-client": ["src/telemetry/"],
-  undici: ["src/gateway/wire/", "src/adapters/kube/"],
+  undici: ["src/gateway/wire/", "src/adapters/kube/", "src/outgoing/"],
   yaml: ["src/config/", "src/roles/", "src/generate.ts"],
   zod: [
     "src/api/",
