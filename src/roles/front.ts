@@ -20,8 +20,12 @@ import type { DevKey } from "../identity/own-tokens.ts"
 import { createProtectedResources } from "../identity/protected-resources.ts"
 import { createLogNames, createSubjectKeys, type SubjectKeyOptions, subjectKeyFor } from "../identity/subject-key.ts"
 import { type Budget, createBudget } from "../intake/bodies.ts"
+import { guardedConnector } from "../outgoing/connect.ts"
+import type { OutgoingGuard } from "../outgoing/guard.ts"
+import { eitherPlacement } from "../placement/either.ts"
 import { createPlacement, type PlacementDeps } from "../placement/placement.ts"
 import type { PlacementPort } from "../placement/port.ts"
+import { createRemotePlacement } from "../placement/remote/remote-placement.ts"
 import { announcePresence } from "../placement/use/presence.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
@@ -29,6 +33,7 @@ import type { ClusterPort, Reflection } from "../ports/cluster.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { isLoopback } from "./listen/http-listener.ts"
 import type { PublicServer } from "./listen/public-listener.ts"
+import { issuersFetch } from "./outgoing.ts"
 import { resolveBy } from "./plugins.ts"
 import { type Started, untilReached } from "./role.ts"
 
@@ -67,6 +72,8 @@ type FrontDeps = {
   /** Static tokens to accept; a promise if one of them is being read. */
   readonly tokens: Tokens | Promise<Tokens>
   readonly plugins: PluginHost
+  /** Decides where connections to hosts may go that targets and issuers' metadata name. */
+  readonly outgoing: OutgoingGuard
   /** Key of the tokens of the role dev; absent = such tokens are refused. */
   readonly devKey?: DevKey
   /** Collects the close functions of everything that is started. */
@@ -133,12 +140,15 @@ const readSessionKeys = async ({ cluster, clock, telemetry, config, ownNamespace
 type Who = Awaited<ReturnType<typeof createWho>>
 
 /** Authentication and access control: who is calling, and which targets they may use. */
-const createWho = async ({ config, devKey, clock, telemetry, publicUrl, started }: FrontDeps, tokens: Tokens) => {
+const createWho = async (
+  { config, devKey, clock, telemetry, publicUrl, outgoing, started }: FrontDeps,
+  tokens: Tokens,
+) => {
   const { issuers: known, admin_roles: adminRoles } = config.auth
   const issuers = configuredIssuers({ issuers: known, tokens }, { dev: devKey !== undefined })
   const dev = devKey === undefined ? {} : { dev: devKey }
   const resources = createProtectedResources({ publicUrl, issuers: known })
-  const jwt = createJwtIssuers(known, { fetch, clock, log: telemetry.log })
+  const jwt = createJwtIssuers(known, { fetch: issuersFetch(outgoing, config), clock, log: telemetry.log })
   await started.add("issuers", async () => jwt.close())
   return {
     issuers,
@@ -159,23 +169,20 @@ const startPlacement = async (
   deps: FrontDeps,
   { needles, ...seen }: Seen & Pick<PlacementDeps, "needles">,
   { issuers }: Who,
-) => {
-  const { cluster, clock, telemetry, config, publicUrl } = deps
+): Promise<PlacementPort> => {
+  const { cluster, clock, telemetry, config, publicUrl, outgoing } = deps
   const { namespace } = config.kubernetes
-  const placement = createPlacement({
-    ...seen,
-    cluster,
-    clock,
-    telemetry,
+  const apiUrl = `${publicUrl}/api`
+  const compose = createCompose({ cluster, namespace, apiUrl, resolve: resolveBy(deps.plugins) })
+  const shared = { ...seen, cluster, clock, telemetry, compose }
+  const inCluster = createPlacement({
+    ...shared,
     needles,
-    compose: createCompose({
-      cluster,
-      namespace,
-      apiUrl: `${publicUrl}/api`,
-      resolve: resolveBy(deps.plugins),
-    }),
     options: { ...config.kubernetes, ...config.gateway, issuers },
   })
+  const { checkUrl } = outgoing
+  const remote = createRemotePlacement({ ...shared, checkUrl, options: { namespace, issuers, apiUrl } })
+  const placement = eitherPlacement(inCluster, remote)
   await deps.started.add("placement", placement.close)
   return placement
 }
@@ -185,7 +192,7 @@ const startGateway = async (
   parts: Pick<Front, "targets"> & Pick<GatewayDeps, "placement" | "bodies" | "sessionKeys">,
   { access, authenticator, issuers, logNames, resources }: Who,
 ): Promise<Gateway> => {
-  const { clock, telemetry, config, publicUrl, started } = deps
+  const { clock, telemetry, config, publicUrl, outgoing, started } = deps
   const strategies = deps.plugins.subjectKey
   const { request_timeout, session_lifetime, max_body } = config.gateway
   const gateway = createGateway({
@@ -195,6 +202,7 @@ const startGateway = async (
     mayUse: access.mayUse,
     metadataUrl: resources.url,
     onAnswerBytes: createLitterCount(),
+    connectRemote: (ca) => guardedConnector(outgoing, ca === undefined ? {} : { ca }),
     clock,
     telemetry,
     logNames,
@@ -215,7 +223,8 @@ const trialOf = (placement: PlacementPort, { ask }: Gateway, options: SubjectKey
     const subjectKey = await subjectKeyFor(target, identity, { ...options, requestId })
     const placed = await placement.place({ target, identity, subjectKey, mode: "create", requestId, signal })
     const seat = { target, identity, subjectKey, placement: placed }
-    return { instance: placed.instance, ask: (request) => ask(seat, request), end: placement.beginCall(placed) }
+    const instance = placed.remote === undefined ? placed.instance : undefined
+    return { instance, ask: (request) => ask(seat, request), end: placement.beginCall(placed) }
   },
 })
 

@@ -7,6 +7,7 @@ import { type Actor, type KubeRoleOptions, kubeTelemetry, openCluster } from "./
 import { startHealth } from "./listen/health-listener.ts"
 import { isLoopback } from "./listen/http-listener.ts"
 import { endServing, listenPublicly, type PublicListener } from "./listen/public-listener.ts"
+import { createOutgoing, placeOfListener } from "./outgoing.ts"
 import { loadPlugins } from "./plugins.ts"
 import { type Base, type RunningRole, runRole, untilReached } from "./role.ts"
 
@@ -40,6 +41,12 @@ export const startGatewayHalf = async (base: GatewayHalfBase, actor: Actor, door
     publicUrl: door.publicUrl,
     anyHost: publicUrl === "" && allowedHosts.length === 0 && !isLoopback(listen),
     tokens: tokensOf(base, actor),
+    outgoing: createOutgoing({
+      ...base,
+      role: "gateway",
+      apiServer: () => actor.cluster.server,
+      listeners: [placeOfListener(listen, door.listener)],
+    }),
   })
   signal.throwIfAborted()
   const { log } = base.telemetry

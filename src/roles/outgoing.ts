@@ -9,10 +9,10 @@ import { parseListen } from "./listen/http-listener.ts"
 export type OutgoingDeps = {
   readonly config: Pick<Config, "remote" | "gateway" | "metrics">
   readonly telemetry: Pick<TelemetryPort, "counter">
-  readonly role: Role | "check"
-  /** URL at which this process reaches the API server; undefined with the embedded cluster. */
-  readonly apiServer: string | undefined
-  /** The ports of this process where they differ from the configuration: those that the system chose. */
+  readonly role: Role
+  /** URL at which this process reaches the API server, read at each check; absent with the embedded cluster. */
+  readonly apiServer?: () => string
+  /** Further ports of this process, e.g. one that the system chose. Those of the configuration need not be here. */
   readonly listeners?: readonly Place[]
 }
 
@@ -27,19 +27,26 @@ const placeOf = (text: string): readonly Place[] => {
 const listenersOf = ({ gateway, metrics }: OutgoingDeps["config"]): readonly Place[] =>
   [gateway.listen, metrics.listen].filter((each) => each !== undefined).map(parseListen)
 
+/** The place of a listener, whose port the system may have chosen. */
+export const placeOfListener = (listen: string, { port }: { readonly port: number }): Place => ({
+  host: parseListen(listen).host,
+  port,
+})
+
 /** Builds the guard of outgoing connections from the configuration. */
 export const createOutgoing = (deps: OutgoingDeps): OutgoingGuard => {
-  const { config, telemetry, role, apiServer, listeners = [] } = deps
+  const { config, telemetry, role, apiServer = () => "", listeners = [] } = deps
   const { remote } = config
   const refused = telemetry.counter({
     name: "reflow_outgoing_refused_total",
     help: "Connections to hosts of targets and issuers that were refused, by the reason.",
     labels: ["reason"],
   })
-  const places = [...listenersOf(config), ...listeners, ...(apiServer === undefined ? [] : placeOf(apiServer))]
+  const own = [...listenersOf(config), ...listeners]
+  const closed = () => [...own, ...placeOf(apiServer())]
   const options =
     role === "dev" ? { ...remote, allow_http: true, allow_networks: [...remote.allow_networks, ...loopback] } : remote
-  return createOutgoingGuard({ options, closed: () => places, onRefused: (reason) => refused.inc({ reason }) })
+  return createOutgoingGuard({ options, closed, onRefused: (reason) => refused.inc({ reason }) })
 }
 
 /** The fetch of issuers' documents: free for the hosts of the configuration, guarded for all others. */

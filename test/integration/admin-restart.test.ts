@@ -16,6 +16,7 @@ import { withoutSecrets } from "../../src/credentials/mask.ts"
 import { mintDevToken } from "../../src/identity/own-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { startFront } from "../../src/roles/front.ts"
+import { createOutgoing } from "../../src/roles/outgoing.ts"
 import { loadPlugins } from "../../src/roles/plugins.ts"
 import { createStarted, type Started } from "../../src/roles/role.ts"
 import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
@@ -76,6 +77,7 @@ beforeEach(async () => {
     ownNamespace: namespace,
     tokens: [],
     plugins: await loadPlugins({ config, clock, telemetry }),
+    outgoing: createOutgoing({ config, telemetry, role: "dev" }),
     devKey: key,
     started,
     signal: new AbortController().signal,

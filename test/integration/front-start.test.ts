@@ -6,6 +6,7 @@ import type { Call, Intercept } from "../../src/adapters/memory/client.ts"
 import { createMemoryCluster } from "../../src/adapters/memory/cluster.ts"
 import { systemClock as clock } from "../../src/adapters/system/clock.ts"
 import { startFront } from "../../src/roles/front.ts"
+import { createOutgoing } from "../../src/roles/outgoing.ts"
 import { loadPlugins } from "../../src/roles/plugins.ts"
 import { createStarted } from "../../src/roles/role.ts"
 import { configOf } from "../support/fronts.ts"
@@ -30,6 +31,7 @@ const start = async (intercept: Intercept, tokens: () => Promise<[]> = async () 
       ownNamespace: namespace,
       tokens: tokens(),
       plugins: await loadPlugins({ config, clock, telemetry }),
+      outgoing: createOutgoing({ config, telemetry, role: "dev" }),
       devKey: randomBytes(32),
       started,
       signal: new AbortController().signal,

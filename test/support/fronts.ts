@@ -17,6 +17,7 @@ import { mintDevToken } from "../../src/identity/own-tokens.ts"
 import { createOperator } from "../../src/operator/controller.ts"
 import { type Front, startFront } from "../../src/roles/front.ts"
 import { type HttpListener, startHttpListener } from "../../src/roles/listen/http-listener.ts"
+import { createOutgoing } from "../../src/roles/outgoing.ts"
 import { loadPlugins } from "../../src/roles/plugins.ts"
 import { createStarted, type Started } from "../../src/roles/role.ts"
 import { createMetrics } from "../../src/telemetry/telemetry.ts"
@@ -112,6 +113,7 @@ const startReplica = async ({ cluster, devKey, started }: Shared, config: Config
     ownNamespace: namespace,
     tokens: [],
     plugins: await loadPlugins({ config, clock, telemetry }),
+    outgoing: createOutgoing({ config, telemetry, role: "dev" }),
     devKey,
     started,
     signal: new AbortController().signal,

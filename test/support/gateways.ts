@@ -20,6 +20,7 @@ import { emptyState } from "../../src/roles/dev/state-file.ts"
 import { ensureSound, readTargets } from "../../src/roles/dev/targets.ts"
 import { startFront } from "../../src/roles/front.ts"
 import { startHttpListener } from "../../src/roles/listen/http-listener.ts"
+import { createOutgoing } from "../../src/roles/outgoing.ts"
 import { loadPlugins } from "../../src/roles/plugins.ts"
 import { createStarted, type Started } from "../../src/roles/role.ts"
 import { type Balancer, startBalancer } from "./balancer.ts"
@@ -109,6 +110,7 @@ const startGateway = async (parts: Parts, cluster: MemoryCluster, publicUrl: str
     ownNamespace: config.kubernetes.namespace,
     tokens: config.auth.tokens,
     plugins: await loadPlugins({ config, clock, telemetry }),
+    outgoing: createOutgoing({ config, telemetry, role: "dev" }),
     devKey: await ensureDevKey(config.dev.state_dir),
   })
   const listener = await startHttpListener(config.gateway.listen, front.handler)

@@ -107,6 +107,8 @@ export type KubeCluster = ClusterPort & {
    * The namespace of this process's Pod, or of the kubeconfig's current context; undefined if the context names none.
    */
   readonly ownNamespace: string | undefined
+  /** URL of the API server, without a trailing slash. */
+  readonly server: string
 }
 
 /** Opens a cluster. Throws `ConfigInvalid` for a bad kubeconfig. Makes no call before the first use. */
@@ -137,6 +139,9 @@ export const createKubeCluster = (deps: KubeClusterDeps): KubeCluster => {
     ...objects,
     transport,
     ownNamespace: connection.namespace,
+    get server() {
+      return connection.server
+    },
     watch: <T extends KubeObject>(kind: Kind<T>, selection: Selection, options?: WatchOptions): Reflection<T> => {
       const source = createSource(transport, objects, kind, selection)
       return createReflector<T>({ ...options, ...silence, ...onLongList, kind, source, clock, telemetry, open })

@@ -10,8 +10,10 @@ import type { CheckedRole } from "../../cli/commands.ts"
 import { readProblem } from "../../config/file.ts"
 import { type Environment, type Loaded, loadConfig, type Settings } from "../../config/load.ts"
 import { errorTable, toAppError } from "../../errors.ts"
+import type { OutgoingGuard } from "../../outgoing/guard.ts"
 import { createTelemetry } from "../../telemetry/telemetry.ts"
 import { needsBootstrapToken } from "../bootstrap-token.ts"
+import { createOutgoing, issuersFetch } from "../outgoing.ts"
 import { type ClusterCheck, checkKinds, checkNamespaces, checkRights, checkSecrets, checkServer } from "./cluster.ts"
 import { type Finding, findingText } from "./finding.ts"
 import { checkGateway, type GatewayCheck } from "./gateway.ts"
@@ -78,9 +80,14 @@ const toCheck = (
 })
 
 /** Checks the issuers, which only gateways use; nothing for the role operator. */
-const checkIssuersFor = ({ config }: Loaded, role: CheckedRole, signal: AbortSignal): Promise<readonly Finding[]> => {
+const checkIssuersFor = (
+  { config }: Loaded,
+  { role, outgoing }: Pick<CheckRequest, "role"> & { readonly outgoing: OutgoingGuard },
+  signal: AbortSignal,
+): Promise<readonly Finding[]> => {
   const { issuers } = config.auth
   if (!actorsOf(role).includes("gateway")) return Promise.resolve([])
+  const fetch = issuersFetch(outgoing, config)
   return checkIssuers({ issuers, publicUrl: config.gateway.public_url, fetch, signal })
 }
 
@@ -104,7 +111,9 @@ const findings = async function* (request: CheckRequest): AsyncGenerator<Finding
     for (const { path, sha256 } of loaded.config.plugins)
       if (path !== undefined) yield await checkPlugin({ path, sha256 })
     const signal = AbortSignal.timeout(limitMs)
-    yield* await checkIssuersFor(loaded, request.role, signal)
+    const apiServer = () => cluster.server
+    const outgoing = createOutgoing({ config: loaded.config, telemetry, role: "gateway", apiServer })
+    yield* await checkIssuersFor(loaded, { ...request, outgoing }, signal)
     const check = toCheck(cluster, loaded, { ...request, signal })
     yield* checkCluster(check)
     if (request.reach !== undefined) yield await checkGateway(toGatewayCheck(request.reach, loaded, check))

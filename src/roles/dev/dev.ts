@@ -16,6 +16,7 @@ import { type Front, startFront } from "../front.ts"
 import { startHealth } from "../listen/health-listener.ts"
 import type { HttpListener } from "../listen/http-listener.ts"
 import { listenPublicly } from "../listen/public-listener.ts"
+import { createOutgoing, placeOfListener } from "../outgoing.ts"
 import { loadPlugins, outsideOf } from "../plugins.ts"
 import { type Base, type RunningRole, runRole } from "../role.ts"
 import { createTerminal, type Output, type Terminal } from "../terminal.ts"
@@ -197,6 +198,12 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
     ownNamespace: namespace,
     tokens: config.auth.tokens,
     plugins,
+    outgoing: createOutgoing({
+      config,
+      telemetry,
+      role: "dev",
+      listeners: [placeOfListener(config.gateway.listen, listener)],
+    }),
     devKey,
   })
   const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })
