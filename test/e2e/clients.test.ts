@@ -1,23 +1,28 @@
 import { execFile } from "node:child_process"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
-import { type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
+import { type Reflow, repositoryFile, startReflow } from "../support/reflow.ts"
+import { startServing } from "../support/serving.ts"
 
-const everything = target("everything", ["mcp-server-everything", "streamableHttp"])
-const narrow = target("narrow", ["mcp-server-everything", "streamableHttp"], {
-  tools: { allow: ["*"], deny: ["get-env"] },
-})
-const dual = target("dual", ["node", repositoryFile("test/fixtures/servers/dual.mjs")])
+const everything = ["mcp-server-everything", "streamableHttp"]
+const dual = ["node", repositoryFile("test/fixtures/servers/dual.mjs")]
 
+const serving = startServing()
 let reflow: Reflow
 let token: string
 
 beforeAll(async () => {
-  reflow = await startReflow({ targets: everything + narrow + dual })
+  const targets = await Promise.all([
+    serving.target("everything", everything),
+    serving.target("narrow", everything, { tools: { allow: ["*"], deny: ["get-env"] } }),
+    serving.target("dual", dual),
+  ])
+  reflow = await startReflow({ targets: targets.join("") })
   token = await reflow.token("alice")
 })
 afterAll(async () => {
   await reflow?.stop()
+  await serving.close()
 })
 
 const at = (name: string) => `${reflow.url}/mcp/${name}`

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
-import { initialize, post, type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
+import { initialize, post, type Reflow, repositoryFile, startReflow } from "../support/reflow.ts"
+import { startServing } from "../support/serving.ts"
 import { giveUpSlow } from "../support/slow-call.ts"
 
 const server = (name: string) => repositoryFile(`test/fixtures/servers/${name}.mjs`)
@@ -16,20 +17,22 @@ const clients: readonly [string, string, (url: string) => Promise<Peer>][] = [
   ["the 2.x client in auto mode", "auto", (url) => connectV2("auto", url, alice)],
   ["the 2.x client pinned to 2026-07-28", "pinned", (url) => connectV2("2026-07-28", url, alice)],
 ]
+const serving = startServing()
 let reflow: Reflow
 let alice: string
 
 beforeAll(async () => {
-  reflow = await startReflow({
-    targets:
-      target("dual", ["node", server("dual")]) +
-      target("late", ["node", server("legacy-stream")]) +
-      clients.map(([, name]) => target(name, ["node", server("dual")], { env: cancelEnv(name) })).join(""),
-  })
+  const targets = await Promise.all([
+    serving.target("dual", ["node", server("dual")]),
+    serving.target("late", ["node", server("legacy-stream")]),
+    ...clients.map(([, name]) => serving.target(name, ["node", server("dual")], { env: cancelEnv(name) })),
+  ])
+  reflow = await startReflow({ targets: targets.join("") })
   alice = await reflow.token("alice")
 })
 afterAll(async () => {
   await reflow?.stop()
+  await serving.close()
   rmSync(folder, { recursive: true, force: true })
 })
 

@@ -2,22 +2,25 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { allOf, eventsOf, legacyCall, openSession } from "../support/legacy.ts"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { answerOf, callTool, envelope } from "../support/modern.ts"
-import { post, type Reflow, repositoryFile, startReflow, target } from "../support/reflow.ts"
+import { post, type Reflow, repositoryFile, startReflow } from "../support/reflow.ts"
+import { startServing } from "../support/serving.ts"
 
 const hiding = { tools: { allow: ["e*", "get-*", "pid"], deny: ["env", "get-env"] } }
+const serving = startServing()
 let reflow: Reflow
 let alice: string
 
 beforeAll(async () => {
-  reflow = await startReflow({
-    targets:
-      target("dual", ["node", repositoryFile("test/fixtures/servers/dual.mjs")], hiding) +
-      target("everything", ["mcp-server-everything", "streamableHttp"], hiding),
-  })
+  const targets = await Promise.all([
+    serving.target("dual", ["node", repositoryFile("test/fixtures/servers/dual.mjs")], hiding),
+    serving.target("everything", ["mcp-server-everything", "streamableHttp"], hiding),
+  ])
+  reflow = await startReflow({ targets: targets.join("") })
   alice = await reflow.token("alice")
 })
 afterAll(async () => {
   await reflow?.stop()
+  await serving.close()
 })
 
 const at = (name: string) => `${reflow.url}/mcp/${name}`

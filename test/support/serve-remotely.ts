@@ -1,0 +1,4 @@
+/** Imported before a suite: its servers are remote ones. */
+import { serveRemotely } from "./serving.ts"
+
+serveRemotely()
