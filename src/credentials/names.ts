@@ -1,6 +1,6 @@
-import { namesInTemplate } from "../api/header-template.ts"
 import { envNamePattern } from "../api/kinds/container.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { findRemoteFaults } from "../api/remote-declarations.ts"
 import { AppError } from "../errors.ts"
 
 /** Longest value, in bytes of UTF-8. */
@@ -98,31 +98,13 @@ export const checkValues = (
   })
 }
 
-type RemoteSpec = NonNullable<MCPTarget["spec"]["remote"]>
-
-/** Finds a URL that nobody can call: the kind's pattern cannot tell whether a host and a port are any. */
-const urlErrors = ({ url }: RemoteSpec): FieldError[] =>
-  URL.canParse(url) ? [] : [{ path: "remote.url", rule: "url", message: "must have a host, and a port that exists" }]
-
-/** Finds names in the headers of a remote server that would never have a value, so that the header is never sent. */
-const headerErrors = ({ headers = [] }: RemoteSpec, declared: ReadonlySet<string>): FieldError[] =>
-  headers.flatMap(({ value }, index) =>
-    namesInTemplate(value)
-      .filter((name) => !declared.has(name))
-      .map((name) => ({
-        path: `remote.headers[${index}].value`,
-        rule: "undeclared",
-        message: `\${${name}} is none of the names in credentials and secrets: declare it there, or write $$ for one $`,
-      })),
-  )
-
 /**
  * Checks what a target says of its own credentials: finds names that are refused or that its `env` sets too, and names
  * in headers of a remote server that it does not declare; also a URL without a host. Paths are relative to the target's
  * spec.
  */
 export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => {
-  const { env = [], credentials = [], secrets = [], remote } = spec
+  const { env = [], credentials = [], secrets = [] } = spec
   const plain = new Set(env.map((variable) => variable.name))
   const check = (path: string, name: string): FieldError[] => {
     if (isRefusedName(name))
@@ -131,10 +113,9 @@ export const findDeclarationErrors = (spec: MCPTarget["spec"]): FieldError[] => 
       ? [{ path, rule: "duplicate", message: `${name} is set in env too; keep it in one place` }]
       : []
   }
-  const declared = new Set([...credentials, ...secrets].map(({ name }) => name))
   return [
     ...credentials.flatMap(({ name }, index) => check(`credentials[${index}].name`, name)),
     ...secrets.flatMap(({ name }, index) => check(`secrets[${index}].name`, name)),
-    ...(remote === undefined ? [] : [...urlErrors(remote), ...headerErrors(remote, declared)]),
+    ...findRemoteFaults(spec),
   ]
 }

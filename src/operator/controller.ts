@@ -7,16 +7,18 @@ import type { Config } from "../config/schema.ts"
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { Change, ClusterPort, ObjectRef } from "../ports/cluster.ts"
+import type { ProbeRemote } from "../ports/remote-probe.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
 import type { BridgeSupply } from "./desired/bridge-delivery.ts"
 import { keptPodKind, keptServiceKind } from "./kept.ts"
-import { instanceMetrics, queueMetrics, reconcileMetrics } from "./metrics.ts"
+import { instanceMetrics, probeCount, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
 import { checkPeriodically, nextReconcileMs } from "./periodic.ts"
 import { createPlanner } from "./planner.ts"
 import { createQueue, type Queue } from "./queue.ts"
 import { isOutage, reconcileInstance } from "./reconcile.ts"
+import { createProbes, noProbes, type Probes } from "./remote/probes.ts"
 import { createGateways, createSightings } from "./sightings.ts"
 import type { OutsideSettings, Settings } from "./snapshot.ts"
 import { sweep } from "./sweep.ts"
@@ -41,6 +43,8 @@ type OperatorDeps = {
   readonly outside?: Partial<OutsideSettings>
   /** The Lease in which gateways announce that they run; without it drains wait for no gateway. */
   readonly gateways?: ObjectRef
+  /** How the servers of remote targets are probed; without it nothing is known of them. */
+  readonly probe?: ProbeRemote
 }
 
 /** A running operator. */
@@ -66,7 +70,16 @@ const backoff = (attempt: number, error: unknown): number =>
 
 type Core = OperatorDeps & { readonly at: Observatory; readonly settings: Settings }
 
-const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
+/** Probes of the servers of remote targets; a change of what is known makes `onNews` reconcile the target. */
+const probesOf = ({ probe, clock, telemetry, at }: Core, onNews: (name: string) => void): Probes => {
+  if (probe === undefined) return noProbes
+  const observer = queueMetrics(telemetry, "remoteprobe")
+  const log = telemetry.log.child({ component: "operator" })
+  return createProbes({ clock, probe, target: at.targets.get, onNews, count: probeCount(telemetry), observer, log })
+}
+
+const createQueues = (core: Core) => {
+  const { cluster, clock, telemetry, settings, at } = core
   const { namespace } = settings
   const log = telemetry.log.child({ component: "operator" })
   const metrics = instanceMetrics(telemetry)
@@ -90,14 +103,16 @@ const createQueues = ({ cluster, clock, telemetry, settings, at }: Core) => {
         return dueMs === undefined ? undefined : nextReconcileMs(dueMs, settings.gc_interval, Math.random())
       }),
   })
-  const targetDeps = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now, log }
+  const probes = probesOf(core, (name) => targets.add(name))
+  const of = { cluster, namespace, targets: at.targets, instances: at.instances, settings, now: clock.now, log }
+  const targetDeps = { ...of, probedOf: probes.resultOf }
   const targets: Queue = createQueue({
     ...shared,
     workers: targetWorkers,
     observer: queueMetrics(telemetry, "mcptarget"),
     work: (name, signal) => timeTarget(() => reconcileTarget(targetDeps, name, signal)),
   })
-  return { instances, targets, metrics, log }
+  return { instances, targets, probes, metrics, log }
 }
 
 type Queues = ReturnType<typeof createQueues>
@@ -130,8 +145,10 @@ const onInstance = (core: Core, queues: Queues, { type, object }: Change<MCPInst
 const onTarget = (core: Core, queues: Queues, { type, object, previous }: Change<MCPTarget>): void => {
   const isSame = previous !== undefined && previous.metadata.generation === object.metadata.generation
   if (!isSame || type === "deleted") core.at.planner.changed()
+  if (type === "deleted") queues.probes.forget(object)
   if (isSame) return
   queues.targets.add(object.metadata.name)
+  if (type !== "deleted") queues.probes.add(object)
   for (const instance of instancesOf(core.at.instances, object.metadata.name))
     queues.instances.add(instance.metadata.name)
 }
@@ -192,7 +209,7 @@ const work = (core: Core): Pick<Operator, "isAlive" | "close"> => {
     close: async () => {
       ending.abort()
       unsubscribe()
-      await Promise.all([queues.instances.close(), queues.targets.close(), periodic])
+      await Promise.all([queues.instances.close(), queues.targets.close(), queues.probes.close(), periodic])
       queues.metrics.close()
     },
   }
@@ -209,7 +226,8 @@ const nothingOutside: OutsideSettings = {
  * Starts the operator: it watches instances, targets, Pods and Services of one namespace, reconciles each instance, and
  * writes conditions. All its state can be rebuilt from the cluster, so it can be closed and created again at any time.
  */
-export const createOperator = ({ cluster, clock, telemetry, options, outside, gateways }: OperatorDeps): Operator => {
+export const createOperator = (deps: OperatorDeps): Operator => {
+  const { cluster, clock, options, outside, gateways } = deps
   const selection = { namespace: options.namespace }
   const reflections = {
     instances: cluster.watch(mcpInstanceKind, selection),
@@ -237,7 +255,7 @@ export const createOperator = ({ cluster, clock, telemetry, options, outside, ga
     const sightings = createSightings(clock)
     const planner = createPlanner({ ...views, sightings, clock, settings })
     const at = { ...views, sightings, planner, gateways: createGateways(leases, clock), clock, settings }
-    working = work({ cluster, clock, telemetry, options, settings, at })
+    working = work({ ...deps, settings, at })
   }
   const ready = start()
   // a caller that closes the operator before it is ready need not handle the rejection

@@ -34,6 +34,7 @@ import {
   expandsTooFar,
   followTarget,
   invalidSpec,
+  ofRemoteTarget,
   tooPrivileged,
   unknownTemplate,
   withoutBridge,
@@ -62,6 +63,7 @@ export const checks = {
 
   // no start can succeed: not admitted until the spec is corrected
   invalidSpec,
+  ofRemoteTarget,
   unknownTemplate,
   withoutBridge,
   tooPrivileged,

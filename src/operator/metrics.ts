@@ -1,7 +1,8 @@
 import { type MCPInstanceStatus, type Phase, phases } from "../api/kinds/mcp-instance.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { TelemetryPort } from "../ports/telemetry.ts"
+import type { Counter, TelemetryPort } from "../ports/telemetry.ts"
 import type { QueueObserver } from "./queue.ts"
+import { probeReasons } from "./reasons.ts"
 
 const seconds = [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60] as const
 const startSeconds = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600] as const
@@ -79,6 +80,18 @@ export const reconcileMetrics = (
       time.observe((clock.now() - begun) / 1000, { controller })
     }
   }
+}
+
+/** Counts probes of remote servers by the reason that the condition Available of their targets gets. */
+export const probeCount = (telemetry: TelemetryPort): Counter => {
+  const count = telemetry.counter({
+    name: "reflow_remote_probes_total",
+    help: "Probes of the servers of remote targets.",
+    labels: ["reason"],
+  })
+  // an alert on an increase misses the first one of a series that begins with it
+  for (const reason of probeReasons) if (reason !== "NotProbed") count.inc({ reason }, 0)
+  return count
 }
 
 /** Metrics of the instances: how many are in each phase, and how long starts take. */

@@ -83,8 +83,19 @@ export const acceptedReasons = [
   "SecretSchemeUnknown",
   "PluginConfigInvalid",
 ] as const
+/** Reasons of the condition Available of a target whose server somebody else runs, after it was probed and before. */
+export const probeReasons = [
+  "Available",
+  "ServerError",
+  "NotProbed",
+  "AddressNotAllowed",
+  "CertificateInvalid",
+  "Redirects",
+  "Unreachable",
+] as const
+export type ProbeReason = (typeof probeReasons)[number]
 /** Reasons of the condition Available of a target. */
-export const availableReasons = ["Available", "NotAccepted", "Paused", "AllInstancesFail"] as const
+export const availableReasons = [...probeReasons, "NotAccepted", "Paused", "AllInstancesFail"] as const
 /** Reasons of the condition AccessResolved of a target. */
 export const accessReasons = ["AccessResolved", "EntryMatchesNobody"] as const
 

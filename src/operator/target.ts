@@ -1,16 +1,21 @@
 import { idleEntries } from "../api/access-entries.ts"
 import { overExpanded } from "../api/expansion.ts"
+
 import { type Condition, findCondition, withCondition } from "../api/kinds/kind.ts"
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
 import { type MCPTarget, MCPTargetSpec, type MCPTargetStatus, mcpTargetKind } from "../api/kinds/mcp-target.ts"
+import { isRemote } from "../api/kinds/remote.ts"
 import { mergePatchBetween } from "../api/patch.ts"
+import { findRemoteFaults } from "../api/remote-declarations.ts"
 import { hasCode } from "../errors.ts"
 import type { ClusterPort, MergePatch } from "../ports/cluster.ts"
+import type { ProbeResult } from "../ports/remote-probe.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import { refresh } from "./act.ts"
 import { noBridge } from "./desired/bridge.ts"
 import { belowFloor } from "./desired/permissions.ts"
 import type { acceptedReasons, accessReasons, availableReasons } from "./reasons.ts"
+import { remoteAvailability } from "./remote/availability.ts"
 import type { Settings } from "./snapshot.ts"
 import { stamp } from "./time.ts"
 import type { View } from "./view.ts"
@@ -24,6 +29,8 @@ type TargetSnapshot = {
   /** The instances whose spec names the target. */
   readonly instances: readonly MCPInstance[]
   readonly settings: Settings
+  /** What the last probe of a remote target's server found; undefined before the first one, and for other targets. */
+  readonly probed?: ProbeResult | undefined
   readonly now: number
 }
 
@@ -44,10 +51,21 @@ const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
     const [issue] = parsed.error.issues
     return no("InvalidSpec", `spec.${issue?.path.join(".")}: ${issue?.message ?? "invalid"}`)
   }
-  const bridgeless = noBridge(target.spec, settings)
-  if (bridgeless !== undefined) return no("InvalidSpec", bridgeless)
   const [fault] = settings.pluginFaults(target.spec)
   if (fault !== undefined) return no(fault.reason, fault.message)
+  return isRemote(target) ? acceptedRemote(target) : acceptedToRun(target, settings)
+}
+
+/** Nothing of a remote server runs here: only what its requests carry can be wrong. */
+const acceptedRemote = ({ spec }: MCPTarget): Accepted => {
+  const [fault] = findRemoteFaults(spec)
+  if (fault !== undefined) return no("InvalidSpec", `spec.${fault.path}: ${fault.message}`)
+  return { status: "True", reason: "Accepted", message: "Requests can be sent to its server." }
+}
+
+const acceptedToRun = (target: MCPTarget, settings: Settings): Accepted => {
+  const bridgeless = noBridge(target.spec, settings)
+  if (bridgeless !== undefined) return no("InvalidSpec", bridgeless)
   const below = belowFloor(target.spec, settings)
   if (below !== undefined) return no("PodForbidden", `${below}: kubernetes.pod_security is ${settings.pod_security}.`)
   const expanded = overExpanded(target.spec)
@@ -55,9 +73,10 @@ const accepted = ({ target, settings }: TargetSnapshot): Accepted => {
   return { status: "True", reason: "Accepted", message: "Its instances can be made." }
 }
 
-const available = ({ target, instances }: TargetSnapshot, verdict: Accepted): Available => {
+const available = ({ target, instances, probed }: TargetSnapshot, verdict: Accepted): Available => {
   if (verdict.status === "False") return no("NotAccepted", verdict.message)
   if (target.spec.paused === true) return no("Paused", "It is paused: requests are refused.")
+  if (isRemote(target)) return remoteAvailability(target, probed)
   const failed = instances.filter(({ status }) => status?.phase === "Failed")
   if (failed.length > 0 && failed.length === instances.length) {
     const failure = failed[0]?.status?.failure
@@ -113,6 +132,8 @@ type TargetDeps = {
   readonly targets: View<MCPTarget>
   readonly instances: View<MCPInstance>
   readonly settings: Settings
+  /** What is known of the server of a remote target. */
+  readonly probedOf: (target: MCPTarget) => ProbeResult | undefined
   readonly now: () => number
   readonly log: Logger
 }
@@ -149,7 +170,8 @@ export const reconcileTarget = async (deps: TargetDeps, name: string, signal: Ab
   const target = deps.targets.get(name)
   if (target === undefined || target.metadata.deletionTimestamp !== undefined) return undefined
   const instances = instancesOf(deps.instances, name)
-  const next = targetStatus({ target, instances, settings: deps.settings, now: deps.now() })
+  const { settings, probedOf, now } = deps
+  const next = targetStatus({ target, instances, settings, probed: probedOf(target), now: now() })
   const patch = mergePatchBetween(target.status ?? {}, next)
   if (patch === undefined) return undefined
   await write(deps, target, patch, signal)

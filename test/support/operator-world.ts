@@ -8,6 +8,7 @@ import { type Pod, podKind } from "../../src/api/kinds/pod.ts"
 import { createOperator, type Operator } from "../../src/operator/controller.ts"
 import type { Settings } from "../../src/operator/snapshot.ts"
 import type { MergePatch } from "../../src/ports/cluster.ts"
+import type { ProbeRemote } from "../../src/ports/remote-probe.ts"
 import { createMetrics } from "../../src/telemetry/telemetry.ts"
 import { anInstance, type InstanceParts } from "./build/instance.ts"
 import { someSettings } from "./build/settings.ts"
@@ -33,7 +34,7 @@ export type OperatorWorld = {
   /** What operators measured, in the Prometheus text format. */
   metrics(): Promise<string>
   /** Starts an operator and waits until it works. */
-  start(more?: Partial<Settings>, intercept?: Intercept): Promise<Operator>
+  start(more?: Partial<Settings>, intercept?: Intercept, probe?: ProbeRemote): Promise<Operator>
   /** Makes an instance, as a gateway would. */
   make(parts?: InstanceParts): Promise<MCPInstance>
   makeTarget(parts?: TargetParts): Promise<MCPTarget>
@@ -87,9 +88,10 @@ export const operatorWorld = (): OperatorWorld => {
     writes,
     lines: telemetry.lines,
     metrics: telemetry.metrics,
-    start: async (more = {}, intercept) => {
+    start: async (more = {}, intercept, probe) => {
       const client = cluster.client({ fieldManager: "reflow-operator", intercept: recording(intercept) })
-      const operator = createOperator({ cluster: client, clock, telemetry, options: someSettings(more) })
+      const probing = probe === undefined ? {} : { probe }
+      const operator = createOperator({ cluster: client, clock, telemetry, options: someSettings(more), ...probing })
       operators.push(operator)
       await clock.advance(0)
       await operator.ready

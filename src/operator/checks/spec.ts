@@ -3,6 +3,7 @@ import { overExpanded } from "../../api/expansion.ts"
 import { containerFields } from "../../api/kinds/container.ts"
 import { type MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
+import { isRemote } from "../../api/kinds/remote.ts"
 import { labels } from "../../api/names.ts"
 import { mergePatchBetween } from "../../api/patch.ts"
 import { noBridge } from "../desired/bridge.ts"
@@ -70,6 +71,17 @@ export const expandsTooFar: Check = (snapshot) => {
   return what === undefined ? undefined : refuse("InvalidSpec", what)
 }
 
+/**
+ * Refuses an instance of a remote target, which only a person can have made: no gateway would send a request to it. One
+ * that runs since before its target was deleted and made again ends by its idle TTL.
+ */
+export const ofRemoteTarget: Check = (snapshot) => {
+  const { target, instance } = snapshot
+  if (target === undefined || !isRemote(target) || runsAsItIs(snapshot)) return undefined
+  const what = `Somebody else runs the server of the target ${instance.spec.targetName}, which spec.remote names`
+  return refuse("InvalidSpec", `${what}: no instance of it can be made. Delete this one, or name another target.`)
+}
+
 const shared = Object.keys(containerFields) as readonly (keyof typeof containerFields)[]
 
 const pick = (spec: MCPInstance["spec"] | MCPTarget["spec"]): Record<string, unknown> =>
@@ -82,6 +94,8 @@ const pick = (spec: MCPInstance["spec"] | MCPTarget["spec"]): Record<string, unk
 export const followTarget: Check = ({ instance, target }) => {
   const { targetUID, targetGeneration = 0 } = instance.spec
   if (target === undefined || targetUID === undefined || target.metadata.uid !== targetUID) return undefined
+  // it has no image to copy
+  if (isRemote(target)) return undefined
   const generation = target.metadata.generation ?? 0
   if (target.metadata.deletionTimestamp !== undefined || generation <= targetGeneration) return undefined
   const fields = mergePatchBetween(pick(instance.spec), pick(target.spec))

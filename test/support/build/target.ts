@@ -25,3 +25,11 @@ export const aTarget = ({ name = "files", metadata: more, spec, status }: Target
   },
   ...(status === undefined ? {} : { status }),
 })
+
+/** A target whose server somebody else runs. */
+export const aRemoteTarget = ({ name = "example", spec, ...more }: TargetParts = {}): MCPTarget => {
+  const { image: _image, port: _port, ...usual } = aTarget().spec
+  const remote = { url: "https://mcp.example.com/mcp" }
+  const target = aTarget({ name, ...more })
+  return { ...target, spec: { ...usual, transportType: "streamable-http", remote, ...spec } }
+}

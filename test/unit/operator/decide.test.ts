@@ -20,7 +20,7 @@ import {
   type SnapshotParts,
   unused,
 } from "../../support/build/snapshot.ts"
-import { aTarget } from "../../support/build/target.ts"
+import { aRemoteTarget, aTarget } from "../../support/build/target.ts"
 
 const used = (seconds: number) => ({ ...unused, lastUse: msAfter(seconds) })
 const retain = { reclaimPolicy: "Retain" } as const
@@ -61,6 +61,27 @@ const table: readonly [string, Snapshot, keyof typeof checks | "running", readon
     "a spec of another version is refused",
     aSnapshot({ instance: anInstance({ spec: { port: -1 } }) }),
     "invalidSpec",
+    [],
+  ],
+  [
+    "an instance of a target whose server somebody else runs is refused",
+    aSnapshot({ target: aRemoteTarget() }),
+    "ofRemoteTarget",
+    [],
+  ],
+  [
+    "one that runs since before its target was made again for another server goes on",
+    aReadySnapshot(minute, { target: aRemoteTarget() }),
+    "running",
+    [],
+  ],
+  [
+    "and nothing of such a target is copied into it",
+    aSnapshot({
+      target: aRemoteTarget({ metadata: { uid: "uid-of-remote", generation: 2 } }),
+      instance: anInstance({ spec: { targetUID: "uid-of-remote", targetGeneration: 1 } }),
+    }),
+    "ofRemoteTarget",
     [],
   ],
   [
