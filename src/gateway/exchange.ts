@@ -7,10 +7,11 @@ import type { PlacementPort } from "../placement/port.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import { realSignal } from "../waiting/in-progress.ts"
 import type { Exchanged, Keyed, Placed } from "./pipeline.ts"
-import { isSameIncarnation, sessionGone } from "./session/find-server.ts"
+import { endsSessionsAlone, isSameIncarnation, sessionGone } from "./session/find-server.ts"
 import type { Reopener } from "./session/reopen.ts"
 import type { OpenSession } from "./session/session.ts"
 import { callServer } from "./wire/call-server.ts"
+import { ensureAnswer } from "./wire/remote-answer.ts"
 import type { Upstream } from "./wire/upstream.ts"
 import { isDialFailure, type UpstreamAnswer } from "./wire/upstream-answer.ts"
 
@@ -64,10 +65,10 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   })
 }
 
-/** True if nothing was sent, or if a connection broke that had been used before and the messages are repeatable. */
-const mayRetry = (error: unknown, placed: Placed): boolean => {
-  if (isDialFailure(error)) return true
-  return hasCode(error, "UpstreamUnreachable") && error.data?.reused === true && isRepeatable(placed.messages)
+/** True if nothing was sent (but not to a remote server that let us wait), or if a connection broke that had been used before and the messages are repeatable. */
+const mayRetry = (error: AppError, placed: Placed): boolean => {
+  if (isDialFailure(error)) return placed.placement.remote === undefined || error.data?.slow !== true
+  return error.data?.reused === true && isRepeatable(placed.messages)
 }
 
 /**
@@ -102,6 +103,28 @@ const sendAgain = async (deps: ExchangeDeps, first: Placed, firstError: unknown)
   }
 }
 
+/**
+ * After a remote server has refused the login: if the credentials have changed since they were read, sends the request
+ * once more with those that count now. The server has not carried out what it refused.
+ */
+const sendRenewed = async (deps: ExchangeDeps, refused: Placed, error: AppError): Promise<Sent> => {
+  const isLogin = error.data?.upstream_status === 401
+  if (!isLogin || !(await deps.placement.renew(refused.placement, realSignal(refused.signal)))) throw error
+  const placed = await deps.findServer(refused)
+  return { placed, answer: await send(deps, placed) }
+}
+
+/** Sends the request, again where that helps. Throws the last error. */
+const sendUntilAnswered = async (deps: ExchangeDeps, first: Placed): Promise<Sent> => {
+  try {
+    return { placed: first, answer: await send(deps, first) }
+  } catch (error) {
+    return hasCode(error, "UpstreamLoginRejected")
+      ? await sendRenewed(deps, first, error)
+      : await sendAgain(deps, first, error)
+  }
+}
+
 type Verdict = "pass" | "ended" | "again"
 
 /** True for statuses that servers return for an unknown session, but for other reasons too. */
@@ -117,18 +140,18 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
   // the server ended a session that we had opened again: open another one, because the client knows only its first
-  // session. A stdio server ends sessions while it runs, each with its process
-  const mayEndAlone = target.spec.stdio !== undefined || !isSameIncarnation(session, placement)
+  // session
+  const mayEndAlone = endsSessionsAlone(target) || !isSameIncarnation(session, placement)
   return stateless && answer.status === 404 && mayEndAlone ? "again" : "pass"
 }
 
 /**
- * Where a session is after its server did not know it any more. A stdio server that runs on gets the session again on the
- * same incarnation, since only the process of the session has ended.
+ * Where a session is after its server did not know it any more. A server that runs on gets the session again on the same
+ * incarnation, if sessions of such servers end alone.
  */
 const findAfterEnd = async (deps: ExchangeDeps, before: Placed, session: OpenSession): Promise<Placed> => {
   const placed = await deps.findServer(before)
-  if (before.target.spec.stdio === undefined || !isSameIncarnation(session, placed.placement)) return placed
+  if (!endsSessionsAlone(before.target) || !isSameIncarnation(session, placed.placement)) return placed
   return { ...placed, upstreamSession: await deps.reopener.reopen(session, placed.placement, before) }
 }
 
@@ -185,22 +208,18 @@ class Use {
 /**
  * Sends a request to its server and waits for the head of the answer; repeats it where that is safe, at the server's
  * next incarnation if necessary. A call counts as use of its instance until the exchange is closed. Throws
- * SessionNotFound, UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout, UpstreamInvalid and what finding a server
- * throws.
+ * SessionNotFound, UpstreamUnreachable, UpstreamInterrupted, UpstreamTimeout, UpstreamInvalid, what finding a server
+ * throws, and for remote servers AddressNotAllowed, UpstreamUntrusted, UpstreamLoginRejected and UpstreamBusy.
  */
 export const exchange = async (deps: ExchangeDeps, first: Placed): Promise<Exchanged> => {
   const isCall = first.verb === "POST" && !first.openStream
   const use = isCall ? new Use(deps, first) : undefined
-  let placed = first
+  const moving = use?.deps() ?? deps
   try {
-    let answer: UpstreamAnswer
-    try {
-      answer = await send(deps, first)
-    } catch (error) {
-      ;({ placed, answer } = await sendAgain(use?.deps() ?? deps, first, error))
-    }
+    let { placed, answer } = await sendUntilAnswered(moving, first)
     if (first.session !== undefined && isDoubtful(answer))
-      ({ placed, answer } = await settleSession(use?.deps() ?? deps, { placed, answer }, first.session))
+      ({ placed, answer } = await settleSession(moving, { placed, answer }, first.session))
+    if (placed.placement.remote !== undefined) answer = await ensureAnswer(placed, answer, deps.clock)
     const close = (): void => {
       answer.abort()
       use?.end()

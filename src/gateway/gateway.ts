@@ -107,7 +107,7 @@ const send = (place: Place, answer: ErrorAnswer, requestId: string): void => {
 /** Creates the gateway's data path, which follows `targets` from now on. The caller must close it. */
 export const createGateway = (deps: GatewayDeps): Gateway => {
   const { clock } = deps
-  const upstream = createUpstream(clock, deps.onAnswerBytes)
+  const upstream = createUpstream(clock, { read: deps.onAnswerBytes, connectRemote: deps.connectRemote })
   const audit = createAudit(deps.telemetry, deps.logNames)
   const flights = createRoster<Flight>()
   let leaving = false

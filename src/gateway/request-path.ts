@@ -32,6 +32,7 @@ import { createReopener } from "./session/reopen.ts"
 import { createSealer, type OpenSession, type SessionSealer, targetUID } from "./session/session.ts"
 import type { SessionKeys } from "./session/session-keys.ts"
 import { type AskServer, createTrial } from "./trial.ts"
+import type { ConnectRemote } from "./wire/pools.ts"
 import type { Upstream } from "./wire/upstream.ts"
 
 type KeyingDeps = {
@@ -115,6 +116,8 @@ export type GatewayDeps = {
   readonly bodies: Budget
   /** Called with the bytes of each piece of a server's answer; absent: nobody. */
   readonly onAnswerBytes?: (bytes: number) => void
+  /** Opens connections to servers outside of the cluster; absent: they cannot be called. */
+  readonly connectRemote?: ConnectRemote
   readonly clock: ClockPort
   readonly telemetry: TelemetryPort
   /** How the log names callers; default by digest. */

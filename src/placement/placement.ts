@@ -235,6 +235,7 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
 
   return {
     place: createPlacing(deps, parts, stop.signal),
+    renew: async () => false,
     beginCall: ({ instance, instanceUID }) => {
       const end = marks.beginCall({ name: instance, uid: instanceUID })
       if (isTrue(view.get(instance)?.status?.conditions, "Draining")) void marks.hurry(instanceUID)
@@ -252,5 +253,22 @@ export const createPlacement = (deps: PlacementDeps): PlacementPort => {
       view.confirm(instance).catch(() => {})
     },
     close,
+  }
+}
+
+/** Joins the placement of servers in the cluster and that of servers that somebody else runs, by the target. */
+export const eitherPlacement = (inCluster: PlacementPort, remote: PlacementPort): PlacementPort => {
+  const of = (placement: Placement): PlacementPort => (placement.remote === undefined ? inCluster : remote)
+  return {
+    place: (request) => (request.target.spec.remote === undefined ? inCluster : remote).place(request),
+    renew: (placement, signal) => of(placement).renew(placement, signal),
+    beginCall: (placement) => of(placement).beginCall(placement),
+    touchStream: (placement) => of(placement).touchStream(placement),
+    currentIncarnation: (placement, signal) => of(placement).currentIncarnation(placement, signal),
+    stillRuns: (placement, signal) => of(placement).stillRuns(placement, signal),
+    reportUnreachable: (placement) => of(placement).reportUnreachable(placement),
+    close: async () => {
+      await Promise.all([inCluster.close(), remote.close()])
+    },
   }
 }

@@ -1,4 +1,5 @@
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import type { AppError } from "../errors.ts"
 import type { Identity } from "../identity/identity.ts"
 import type { SubjectKey } from "../identity/subject-key.ts"
 import type { Signal } from "../waiting/in-progress.ts"
@@ -24,15 +25,33 @@ export type PlacementRequest = {
   readonly signal: Signal
 }
 
+/** How one sharer's requests to a server outside of the cluster are sent. */
+export type RemoteWay = {
+  /** The target's headers with the sharer's credentials, a flat list of names (lower case) and values; secret. */
+  readonly headers: readonly string[]
+  /** Certificates (PEM) of the authorities that may sign the server's; undefined: the usual ones. */
+  readonly ca: string | undefined
+  /** Connections are shared by requests with the same text. It depends on secrets: only for memory. */
+  readonly pool: string
+  /** The error for a server that answers 401 or 403. Each call is counted. */
+  rejected(status: number): AppError
+}
+
 /** Where to send the request, and how long it waited for that. */
 export type Placement = {
-  /** Name of the instance. */
+  /** Name of the instance; of a remote server, which has none, a text that no instance has as its name. */
   readonly instance: string
+  /** UID of the instance; of a remote server that of the target. */
   readonly instanceUID: string
-  /** Pod UID and container restart count. Sessions and connection pools belong to one incarnation. */
+  /**
+   * Pod UID and container restart count; of a remote server see remote/incarnation.ts. Sessions and connection pools
+   * belong to one incarnation.
+   */
   readonly incarnation: string
   /** Full URL of the MCP endpoint. */
   readonly url: URL
+  /** Present if somebody else runs the server. */
+  readonly remote?: RemoteWay
   /**
    * Seconds of each known step of the start, if this request waited; for the header Server-Timing. The last steps are
    * often missing, because the server answers before the operator has written them.
@@ -47,10 +66,15 @@ export type PlacementPort = {
   /**
    * Finds the server for a request. If the instance is ready, returns at once and waits for no I/O. Else creates the
    * instance if it must and waits, at most `hold_timeout`. Throws or rejects with InstanceFailed, InstanceStarting,
-   * CapacityExceeded, QuotaExceeded, TooManyWaiting, CredentialMissing, PluginFailed, NameConflict, SessionNotFound,
+   * CapacityExceeded, QuotaExceeded, TooManyWaiting, CredentialMissing, AddressNotAllowed, PluginFailed, NameConflict, SessionNotFound,
    * TargetPaused, TargetNotFound, ClusterUnavailable, ShuttingDown, or with the reason of the request's signal.
    */
   place(request: PlacementRequest): Placement | Promise<Placement>
+  /**
+   * After a remote server has refused the credentials of a placement: reads them once more. True if they differ from
+   * those that were sent, so that the next `place` returns others. False for a server in the cluster.
+   */
+  renew(placement: Placement, signal: AbortSignal): Promise<boolean>
   /** Counts an open call on the instance as use until the returned function is called, once or more often. */
   beginCall(placement: Placement): () => void
   /** Counts bytes of a stream without a call (GET, subscriptions/listen) as use. */

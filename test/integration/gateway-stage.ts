@@ -134,6 +134,7 @@ const fakePlacement = (): FakePlacement => {
       return () => void port.inUse.splice(port.inUse.indexOf(placement), 1)
     },
     touchStream: () => void port.streamTouches++,
+    renew: async () => false,
     currentIncarnation: async (placement) => {
       port.reads.push(placement)
       return port.actual === "same" ? port.now?.incarnation : port.actual

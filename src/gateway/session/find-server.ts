@@ -1,3 +1,4 @@
+import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
 import { AppError } from "../../errors.ts"
 import type { Message } from "../../mcp/message.ts"
 import { factsOf } from "../../mcp/methods.ts"
@@ -25,6 +26,12 @@ const rememberedIncarnations = 10_000
 export const isSameIncarnation = (session: OpenSession, placement: Placement): boolean =>
   session.incarnation === placement.incarnation && session.instanceUID === placement.instanceUID
 
+/**
+ * True if sessions end while the target's server runs on: those of a stdio server end with their process, and those of a
+ * remote server when it starts anew, of which nobody here hears.
+ */
+export const endsSessionsAlone = ({ spec }: MCPTarget): boolean => spec.stdio !== undefined || spec.remote !== undefined
+
 const createEndedIncarnations = ({
   currentIncarnation,
 }: Pick<PlacementPort, "currentIncarnation">): EndedIncarnations => {
@@ -40,7 +47,8 @@ const createEndedIncarnations = ({
       if (ended.has(id)) return true
       // the cache may show another instance than the session's: ask about the session's
       const over = (await currentIncarnation({ ...seen, instanceUID }, signal)) !== incarnation
-      if (over) remember(id)
+      // that of a remote server comes back when its credentials are set back
+      if (over && seen.remote === undefined) remember(id)
       return over
     },
   }
@@ -144,8 +152,8 @@ const placeSession = async (deps: Settling, input: Keyed, session: OpenSession, 
 const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | Promise<Placed> => {
   const { session } = input
   if (session === undefined) return { ...input, placement: found, upstreamSession: undefined }
-  // a stdio server ends sessions while it runs: one of them may have been opened again on the same incarnation
-  const mayBeAnother = input.target.spec.stdio !== undefined && deps.reopener.isOpen(session, found)
+  // one of the sessions that end alone may have been opened again on the same incarnation
+  const mayBeAnother = endsSessionsAlone(input.target) && deps.reopener.isOpen(session, found)
   if (isSameIncarnation(session, found) && !mayBeAnother)
     return { ...input, placement: found, upstreamSession: session.upstreamId }
   return placeSession(deps, input, session, found)

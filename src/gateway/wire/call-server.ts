@@ -109,6 +109,32 @@ export const toUpstreamHeaders = (
   return list
 }
 
+/** Headers of the client that do not leave the cluster: what its own network says about a request (W3C Baggage). */
+const keptInside: ReadonlySet<string> = new Set(["baggage"])
+
+/**
+ * The headers of the request to a remote server: the same, without identity and X-Forwarded-*, which say who calls and
+ * from where, and with the target's own headers, which replace those of the client.
+ */
+export const toRemoteHeaders = (
+  headers: IncomingHttpHeaders,
+  facts: Pick<Parameters<typeof toUpstreamHeaders>[1], "session" | "accept" | "mirrored">,
+  own: readonly string[],
+): string[] => {
+  const dropped = connectionNames(headers.connection)
+  const list = ["accept-encoding", "identity", ...own]
+  if (facts.accept !== undefined) list.push("accept", facts.accept)
+  if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
+  const replaced = new Set(own.filter((_, at) => at % 2 === 0))
+  for (const name in headers) {
+    if (!passes(name, facts.mirrored ?? "none") || (name === "accept" && facts.accept !== undefined)) continue
+    const value = headers[name]
+    if (value === undefined || dropped.has(name) || replaced.has(name) || keptInside.has(name)) continue
+    list.push(name, Array.isArray(value) ? value.join(", ") : value)
+  }
+  return list
+}
+
 /**
  * The headers of the server's answer that the client gets as they are, as a flat list of names and values: Content-Type,
  * Retry-After and Allow; everything else is dropped. `type`: the Content-Type instead of the server's.
@@ -188,24 +214,45 @@ type ServerCall = {
   readonly signal: Signal
 }
 
-/**
- * Sends a call to the server of an instance for the caller of `input`: with the headers that the server may get about
- * that caller, and with the Host header that the target names. Throws what {@link Upstream.send} throws.
- */
-export const callServer = (upstream: Upstream, input: Keyed, call: ServerCall): Promise<UpstreamAnswer> =>
-  upstream.send({
-    placement: call.placement,
-    verb: call.verb,
-    headers: toUpstreamHeaders(call.headers, {
-      session: call.session,
-      mirrored: call.mirrored ?? "none",
-      accept: call.verb === "DELETE" ? undefined : acceptFor(call.verb, call.headers.accept),
-      origin: input.origin,
-      host: input.target.spec.hostHeader,
-      identity: identityHeadersFor(input),
-    }),
-    body: call.body,
-    headersTimeoutMs: call.headersTimeoutMs,
-    lane: call.lane,
-    signal: call.signal,
+const headersFor = (input: Keyed, { placement, verb, headers, session, mirrored = "none" }: ServerCall): string[] => {
+  const accept = verb === "DELETE" ? undefined : acceptFor(verb, headers.accept)
+  if (placement.remote !== undefined)
+    return toRemoteHeaders(headers, { session, mirrored, accept }, placement.remote.headers)
+  return toUpstreamHeaders(headers, {
+    session,
+    mirrored,
+    accept,
+    origin: input.origin,
+    host: input.target.spec.hostHeader,
+    identity: identityHeadersFor(input),
   })
+}
+
+/**
+ * Throws the placement's error for a remote server that refuses the login. Its own 401 must not reach the client, which
+ * would renew its healthy token again and again.
+ */
+const ensureLogin = ({ remote }: Placement, answer: UpstreamAnswer): UpstreamAnswer => {
+  if (remote === undefined || (answer.status !== 401 && answer.status !== 403)) return answer
+  answer.abort()
+  throw remote.rejected(answer.status)
+}
+
+/**
+ * Sends a call to its server for the caller of `input`: with the headers that the server may get about that caller, and
+ * with the Host header that the target names, or with the headers of a remote server's target. Throws what
+ * {@link Upstream.send} throws, and UpstreamLoginRejected.
+ */
+export const callServer = (upstream: Upstream, input: Keyed, call: ServerCall): Promise<UpstreamAnswer> => {
+  const { placement, verb, body, headersTimeoutMs, lane, signal } = call
+  const sent = upstream.send({
+    placement,
+    verb,
+    headers: headersFor(input, call),
+    body,
+    headersTimeoutMs,
+    lane,
+    signal,
+  })
+  return placement.remote === undefined ? sent : sent.then((answer) => ensureLogin(placement, answer))
+}

@@ -1,7 +1,18 @@
+import { type buildConnector, Pool } from "undici"
+import { AppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 
+const connectTimeoutMs = 2_000
+/**
+ * How long an idle connection is kept if the server sends no Keep-Alive header, milliseconds: less than Node's default
+ * of 5 s, because a request fails on a connection that the server closes first.
+ */
+const keepAliveMs = 4_000
+const longestKeepAliveMs = 60_000
+const keepAliveMarginMs = 1_000
+
 /** A pool of connections to one address. */
-type Pool = {
+type Closable = {
   /** Refuses new requests; resolves when the running ones have ended. */
   close(): Promise<void>
   /** Ends all requests and connections now. */
@@ -19,6 +30,8 @@ type PoolKey = {
    * busy ones would slow down every call.
    */
   readonly lane: "call" | "stream"
+  /** Present if the server is outside of the cluster: certificates (PEM) that may sign its own; see RemoteWay. */
+  readonly remote?: { readonly ca: string | undefined } | undefined
 }
 
 /** A pool that is in use until released, once for each {@link Pools.lease}. */
@@ -31,6 +44,33 @@ type Pools<P> = {
   close(): Promise<void>
 }
 
+/**
+ * Options of the connections to servers. The silence of a body has no limit. The limit for the head of an answer is that
+ * of each exchange, because undici's default would end a call after five minutes.
+ */
+export const connectionOptions: Pool.Options = {
+  pipelining: 1,
+  connect: { timeout: connectTimeoutMs },
+  bodyTimeout: 0,
+  headersTimeout: 0,
+  keepAliveTimeout: keepAliveMs,
+  keepAliveMaxTimeout: longestKeepAliveMs,
+  keepAliveTimeoutThreshold: keepAliveMarginMs,
+}
+
+/** Makes what opens connections to servers outside of the cluster; `ca` as in RemoteWay. */
+export type ConnectRemote = (ca: string | undefined) => buildConnector.connector
+
+/** Makes the function that opens pools: to servers in the cluster directly, to all others through `connectRemote`. */
+export const createOpening =
+  (connectRemote: ConnectRemote | undefined) =>
+  ({ origin, remote }: PoolKey): Pool => {
+    if (remote === undefined) return new Pool(origin, connectionOptions)
+    if (connectRemote === undefined)
+      throw new AppError("Internal", { detail: "This process cannot call servers outside of the cluster." })
+    return new Pool(origin, { ...connectionOptions, connect: connectRemote(remote.ca) })
+  }
+
 const sweepMs = 30_000
 const idleMs = 60_000
 
@@ -38,8 +78,8 @@ type Entry<P> = Lease<P> & { active: number; usedAt: number }
 /** The pools of an instance, all of them for its newest incarnation. */
 type Group<P> = { readonly incarnation: string; readonly entries: Map<string, Entry<P>> }
 
-/** Creates the pools; `open` creates one for an origin. Pools that were not used for a minute are closed. */
-export const createPools = <P extends Pool>(open: (origin: string) => P, clock: ClockPort): Pools<P> => {
+/** Creates the pools; `open` creates one for the key of its first request. Pools that were not used for a minute are closed. */
+export const createPools = <P extends Closable>(open: (key: PoolKey) => P, clock: ClockPort): Pools<P> => {
   const groups = new Map<string, Group<P>>()
   const closing = new Set<P>()
   let cancelSweep: (() => void) | undefined
@@ -73,9 +113,9 @@ export const createPools = <P extends Pool>(open: (origin: string) => P, clock: 
     return group
   }
   /** The entry is the lease of all who use it: an object for each of them was garbage of each request. */
-  const openEntry = (origin: string): Entry<P> => {
+  const openEntry = (key: PoolKey): Entry<P> => {
     const entry: Entry<P> = {
-      pool: open(origin),
+      pool: open(key),
       active: 0,
       usedAt: 0,
       release: () => {
@@ -90,7 +130,7 @@ export const createPools = <P extends Pool>(open: (origin: string) => P, clock: 
     const name = key.lane === "call" ? key.origin : `${key.origin} ${key.lane}`
     let entry = entries.get(name)
     if (entry === undefined) {
-      entry = openEntry(key.origin)
+      entry = openEntry(key)
       entries.set(name, entry)
     }
     entry.active++

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http"
 import { errors } from "undici"
-import { AppError, hasCode } from "../../errors.ts"
+import { AppError, hasCode, isAppError } from "../../errors.ts"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 
@@ -78,13 +78,32 @@ const isNoHTTP = (error: unknown, code: string): boolean =>
 export const tooSlow = (): AppError =>
   new AppError("UpstreamTimeout", { detail: "The server took too long to answer.", data: { phase: "head" } })
 
+/** Codes of Node and OpenSSL for a certificate that is not trusted, or that is not that of the host. */
+const untrusted =
+  /^(?:CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|PATH_LENGTH_)/
+
+/** The error of a request that got no connection. */
+const toDialFailure = (error: unknown, code: string): AppError => {
+  if (untrusted.test(code))
+    return new AppError("UpstreamUntrusted", {
+      detail: `The server's certificate is not trusted: ${code}.`,
+      data: { phase: "connect", reason: code },
+      cause: error,
+    })
+  const isSlow = code === "UND_ERR_CONNECT_TIMEOUT"
+  return new AppError("UpstreamUnreachable", {
+    detail: isSlow ? "The server took too long to accept a connection." : "The server does not accept connections.",
+    data: { phase: "connect", ...(isSlow ? { slow: true } : {}) },
+    cause: error,
+  })
+}
+
 /** The error of a request that got no head. `started`: false if nothing was sent. */
 export const toFailure = (error: unknown, started: boolean): AppError => {
+  // the guard of outgoing connections says itself what is wrong
+  if (isAppError(error)) return error
   const code = failureCode(error)
-  if (!started) {
-    const detail = "The server does not accept connections."
-    return new AppError("UpstreamUnreachable", { detail, data: { phase: "connect" }, cause: error })
-  }
+  if (!started) return toDialFailure(error, code)
   if (isNoHTTP(error, code)) {
     const detail = "The server's answer is not valid HTTP."
     return new AppError("UpstreamInvalid", { detail, data: { phase: "head" }, cause: error })
@@ -177,12 +196,17 @@ const withoutSecrets = (location: string): string => {
 /** A Location for messages and logs: without credentials and without characters that do not print. */
 const shown = (location: string): string => withoutSecrets(location.replace(/[^\x21-\x7e]/g, "")).slice(0, longestShown)
 
-/** Throws UpstreamInvalid for a redirect: clients cannot follow it, because only the gateway reaches the server. */
-export const checkNoRedirect = (answer: UpstreamAnswer): void => {
+/**
+ * Throws UpstreamInvalid for a redirect: clients cannot follow it, because only the gateway reaches the server. The
+ * message has no place of a remote server, which may repeat the credentials that it was sent.
+ */
+export const checkNoRedirect = (answer: UpstreamAnswer, isRemote: boolean): void => {
   const location = locationOf(answer)
   if (location === undefined) return
   throw new AppError("UpstreamInvalid", {
-    detail: `The server redirects to '${shown(location)}', which is not followed: set the target's path to where the server answers.`,
+    detail: isRemote
+      ? `The remote server redirects (${answer.status}), which is not followed: set remote.url to where the server answers.`
+      : `The server redirects to '${shown(location)}', which is not followed: set the target's path to where the server answers.`,
     data: { upstream_status: answer.status },
   })
 }

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from "node:http"
-import { type Dispatcher, Pool } from "undici"
+import type { Dispatcher, Pool } from "undici"
 import type { Placement } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Signal } from "../../waiting/in-progress.ts"
 import type { Verb } from "../incoming.ts"
-import { createPools, type Lease } from "./pools.ts"
+import { type ConnectRemote, createOpening, createPools, type Lease } from "./pools.ts"
 import {
   type BodySink,
   checkNoRedirect,
@@ -46,14 +46,6 @@ export type Upstream = {
   close(): Promise<void>
 }
 
-const connectTimeoutMs = 2_000
-/**
- * How long an idle connection is kept if the server sends no Keep-Alive header, milliseconds: less than Node's default
- * of 5 s, because a request fails on a connection that the server closes first.
- */
-const keepAliveMs = 4_000
-const longestKeepAliveMs = 60_000
-const keepAliveMarginMs = 1_000
 /** Most bytes of a body that are held before it is consumed; then reading pauses. */
 const maxEarlyBytes = 64 * 2 ** 10
 
@@ -199,20 +191,6 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   }
 }
 
-/**
- * Options of the connections to servers. The silence of a body has no limit. The limit for the head of an answer is that
- * of each exchange, because undici's default would end a call after five minutes.
- */
-export const connectionOptions: Pool.Options = {
-  pipelining: 1,
-  connect: { timeout: connectTimeoutMs },
-  bodyTimeout: 0,
-  headersTimeout: 0,
-  keepAliveTimeout: keepAliveMs,
-  keepAliveMaxTimeout: longestKeepAliveMs,
-  keepAliveTimeoutThreshold: keepAliveMarginMs,
-}
-
 const origins = new WeakMap<URL, string>()
 
 /** The origin of a server's address, remembered: a URL makes the text anew each time, for 0.2 KB of each request. */
@@ -224,7 +202,13 @@ const originOf = (url: URL): string => {
   return origin
 }
 
-const openPool = (origin: string): Pool => new Pool(origin, connectionOptions)
+/** Settings of {@link createUpstream}. */
+type UpstreamOptions = {
+  /** Called with the bytes of each piece of a body; default: nobody. */
+  readonly read?: ((bytes: number) => void) | undefined
+  /** Absent: servers outside of the cluster cannot be called. */
+  readonly connectRemote?: ConnectRemote | undefined
+}
 
 /** Sends the request; resolves with what `means.judge` makes of the answer. */
 const dispatch = (means: Means, request: UpstreamRequest, path: string, clock: ClockPort): Promise<UpstreamAnswer> =>
@@ -235,27 +219,27 @@ const dispatch = (means: Means, request: UpstreamRequest, path: string, clock: C
     means.lease.pool.dispatch({ path, method, headers, body }, exchange)
   })
 
-const refuseRedirect = (answer: UpstreamAnswer): void => {
+const refuseRedirect = (answer: UpstreamAnswer, { placement }: UpstreamRequest): void => {
   try {
-    checkNoRedirect(answer)
+    checkNoRedirect(answer, placement.remote !== undefined)
   } catch (error) {
     answer.abort()
     throw error
   }
 }
 
-/**
- * Creates the upstream: connections are kept per incarnation and never survive it. `read` is called with the bytes of
- * each piece of a body; default: nobody.
- */
-export const createUpstream = (clock: ClockPort, read: (bytes: number) => void = () => {}): Upstream => {
-  const pools = createPools(openPool, clock)
+/** Creates the upstream: connections are kept per incarnation and never survive it. */
+export const createUpstream = (
+  clock: ClockPort,
+  { read = () => {}, connectRemote }: UpstreamOptions = {},
+): Upstream => {
+  const pools = createPools(createOpening(connectRemote), clock)
   const detours = createDetours()
   const meansFor = (
-    { placement: { instance, incarnation, url }, lane, signal }: UpstreamRequest,
+    { placement: { instance, incarnation, url, remote }, lane, signal }: UpstreamRequest,
     judge: Judge,
   ): Means => ({
-    lease: pools.lease({ instance, incarnation, origin: originOf(url), lane }),
+    lease: pools.lease({ instance, incarnation: remote?.pool ?? incarnation, origin: originOf(url), lane, remote }),
     signal,
     judge,
     read,
@@ -264,7 +248,7 @@ export const createUpstream = (clock: ClockPort, read: (bytes: number) => void =
     await dropBody(redirect, clock)
     request.signal.throwIfAborted()
     const answer = await dispatch(meansFor(request, asItIs), request, path, clock)
-    refuseRedirect(answer)
+    refuseRedirect(answer, request)
     detours.remember(request.placement, path)
     return answer
   }
@@ -272,7 +256,7 @@ export const createUpstream = (clock: ClockPort, read: (bytes: number) => void =
     // concatenated, not resolved: a path that begins with two slashes would name a host
     const detour = detourOf(answer, new URL(`${request.placement.url.origin}${path}`), request.headers)
     if (detour !== undefined) return follow(request, answer, detour)
-    refuseRedirect(answer)
+    refuseRedirect(answer, request)
     return answer
   }
   return {

@@ -62,6 +62,7 @@ const setUp = (spec: Partial<MCPTargetSpec>) => {
     place: () => placement,
     beginCall: () => () => {},
     touchStream: () => {},
+    renew: async () => false,
     currentIncarnation: async () => placement.incarnation,
     stillRuns: async () => true,
     reportUnreachable: () => {},

@@ -6,7 +6,7 @@ const start = () => {
   const log: string[] = []
   const clock = fakeClock()
   let count = 0
-  const pools = createPools((origin) => {
+  const pools = createPools(({ origin }) => {
     const name = `${origin}#${++count}`
     log.push(`open ${name}`)
     return {

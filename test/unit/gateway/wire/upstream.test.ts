@@ -1,6 +1,7 @@
 import { type Dispatcher, Pool } from "undici"
 import { afterEach, expect, test, vi } from "vitest"
-import { connectionOptions, createUpstream } from "../../../../src/gateway/wire/upstream.ts"
+import { connectionOptions } from "../../../../src/gateway/wire/pools.ts"
+import { createUpstream } from "../../../../src/gateway/wire/upstream.ts"
 import { fakeClock } from "../../../support/fake-clock.ts"
 
 const minute = 60_000

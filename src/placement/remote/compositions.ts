@@ -1,0 +1,241 @@
+import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
+import { hasCode } from "../../errors.ts"
+import { type ClockPort, leftOf } from "../../ports/clock.ts"
+import { changeAnnotation, changeBetween } from "../../signals/credentials-changed.ts"
+import { realSignal, type Signal } from "../../waiting/in-progress.ts"
+import { unlessAborted } from "../../waiting/until-aborted.ts"
+import type { Seat } from "../visit.ts"
+import { type Composed, isCurrent } from "./composed.ts"
+
+/** Age from which values are composed anew in the background when they are used, milliseconds. */
+const freshMs = 4 * 60_000
+/** Age up to which values are used, milliseconds. */
+export const usableMs = 5 * 60_000
+/** Age up to which values are used while the API server does not answer, milliseconds. */
+const outageMs = 60 * 60_000
+/** How long before its expiry a resolver's value is composed anew in the background, milliseconds. */
+const expiryLeadMs = 30_000
+/** Longest composition, milliseconds. */
+const composeMs = 30_000
+/** How long an error is repeated before it is looked for again, milliseconds. */
+const errorMs = 5_000
+/** Most sharers whose values are kept; the one that was composed first is forgotten first. */
+const mostEntries = 10_000
+
+/** A request for the values of one sharer. */
+export type Wish = { readonly target: MCPTarget; readonly seat: Seat; readonly requestId?: string | undefined }
+
+/** Composes the values of a wish; rejects with what composition and the cluster throw. */
+type ComposeFor = (wish: Wish, signal: AbortSignal) => Promise<Composed>
+
+type CompositionsDeps = {
+  readonly clock: ClockPort
+  readonly compose: ComposeFor
+  /** True while nothing is heard of the API server. */
+  readonly isAway: () => boolean
+  /** Aborted at the end of the process. */
+  readonly signal: AbortSignal
+}
+
+type Failure = { readonly target: MCPTarget; readonly error: unknown; readonly at: number }
+
+/** The values of one sharer of one target. */
+class Entry {
+  /** The change annotations of the scope Secrets that are read, present or not. */
+  readonly scopes: readonly string[]
+  composed: Composed | undefined
+  failure: Failure | undefined
+  /** The composition that is in progress. */
+  running: Promise<Composed> | undefined
+  /** The composition that begins after the one that is in progress. */
+  next: Promise<Composed> | undefined
+  /** Raised when the values change: a composition that began before is not used. */
+  version = 0
+  /** False once the entry was removed: changes would not reach it. */
+  isKept = true
+
+  constructor({ scopes }: Seat) {
+    this.scopes = scopes.split(",").map(changeAnnotation)
+  }
+}
+
+const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
+
+/**
+ * Keeps the credentials of remote servers' sharers in memory, for minutes at most: composed when a call needs them,
+ * composed anew in the background while they are used, and dropped when a gateway reports a change.
+ */
+export class Compositions {
+  readonly #deps: CompositionsDeps
+  readonly #bySeat = new WeakMap<Seat, Entry>()
+  readonly #entries = new Map<string, Entry>()
+  #cancelSweep: (() => void) | undefined
+
+  constructor(deps: CompositionsDeps) {
+    this.#deps = deps
+  }
+
+  /** The values for a request: at once if they are known and fresh, else when they are composed. */
+  get(wish: Wish, signal: Signal): Composed | Promise<Composed> {
+    const entry = this.#entryOf(wish.seat)
+    const { composed } = entry
+    if (composed === undefined || !isCurrent(composed, wish.target)) return this.#await(entry, wish, signal)
+    const age = this.#ageOf(composed)
+    if (this.#isExpired(composed)) return this.#await(entry, wish, signal)
+    if (age < freshMs && !this.#expiresSoon(composed)) return composed
+    if (age < usableMs || (age < outageMs && this.#isOut(entry))) {
+      this.#refresh(entry, wish)
+      return composed
+    }
+    return this.#await(entry, wish, signal)
+  }
+
+  /**
+   * Composes anew, by a read that begins after this call. Parallel calls share it. Unlike `get` it rejects while the
+   * API server does not answer.
+   */
+  async again(wish: Wish, signal: Signal): Promise<Composed> {
+    const entry = this.#entryOf(wish.seat)
+    entry.next ??= this.#afterRunning(entry, wish)
+    return await unlessAborted(entry.next, realSignal(signal))
+  }
+
+  /** What is known of a sharer now, however old it is; undefined if nothing is. */
+  known(seat: Seat): Composed | undefined {
+    return this.#entryOf(seat).composed
+  }
+
+  /** Drops what was composed of scopes that have changed between two states of a target. */
+  see(before: MCPTarget | undefined, after: MCPTarget): void {
+    const change = changeBetween(before?.metadata.annotations ?? {}, after.metadata.annotations ?? {})
+    if (change.isEmpty) return
+    for (const entry of this.#entries.values()) if (change.concerns(entry.scopes)) this.#drop(entry)
+  }
+
+  close(): void {
+    this.#cancelSweep?.()
+    this.#entries.clear()
+  }
+
+  #entryOf(seat: Seat): Entry {
+    const known = this.#bySeat.get(seat)
+    if (known?.isKept === true) return known
+    const key = `${seat.name} ${seat.scopes}`
+    const entry = this.#entries.get(key) ?? this.#newEntry(key, seat)
+    this.#bySeat.set(seat, entry)
+    return entry
+  }
+
+  #newEntry(key: string, seat: Seat): Entry {
+    const [oldest] = this.#entries.size >= mostEntries ? this.#entries.keys() : []
+    if (oldest !== undefined) this.#remove(oldest)
+    const entry = new Entry(seat)
+    this.#entries.set(key, entry)
+    this.#cancelSweep ??= this.#deps.clock.timer(usableMs, () => this.#sweep())
+    return entry
+  }
+
+  #remove(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined) entry.isKept = false
+    this.#entries.delete(key)
+  }
+
+  /** Forgets values that nobody has used for their time; during an outage they may be needed. */
+  #sweep(): void {
+    const limit = this.#deps.isAway() ? outageMs : usableMs
+    for (const [key, { composed, running, next }] of this.#entries) {
+      const isIdle = composed === undefined || this.#ageOf(composed) >= limit
+      if (isIdle && running === undefined && next === undefined) this.#remove(key)
+    }
+    this.#cancelSweep = undefined
+    if (this.#entries.size > 0) this.#cancelSweep = this.#deps.clock.timer(usableMs, () => this.#sweep())
+  }
+
+  #drop(entry: Entry): void {
+    entry.version++
+    entry.composed = undefined
+    entry.failure = undefined
+  }
+
+  /** Milliseconds since the values were composed; endless if the clock was set back since. */
+  #ageOf({ at }: Composed): number {
+    const now = this.#deps.clock.now()
+    return now < at ? Number.POSITIVE_INFINITY : now - at
+  }
+
+  #isExpired({ expiresAt }: Composed): boolean {
+    return expiresAt !== undefined && this.#deps.clock.now() >= expiresAt
+  }
+
+  #expiresSoon({ expiresAt }: Composed): boolean {
+    return expiresAt !== undefined && this.#deps.clock.now() >= expiresAt - expiryLeadMs
+  }
+
+  /** The error of the last composition, if it was for this state of the target and seconds ago. */
+  #recentFailure({ failure }: Entry, { target }: Wish): Failure | undefined {
+    if (failure === undefined || !isCurrent(failure, target)) return undefined
+    return leftOf(failure.at, errorMs, this.#deps.clock.now()) > 0 ? failure : undefined
+  }
+
+  /** True if the values cannot be composed because the API server does not answer. */
+  #isOut({ failure }: Entry): boolean {
+    return (failure !== undefined && isOutage(failure.error)) || this.#deps.isAway()
+  }
+
+  #refresh(entry: Entry, wish: Wish): void {
+    if (entry.running === undefined && this.#recentFailure(entry, wish) === undefined)
+      this.#start(entry, wish).catch(() => {})
+  }
+
+  async #await(entry: Entry, wish: Wish, signal: Signal): Promise<Composed> {
+    const failure = entry.running === undefined ? this.#recentFailure(entry, wish) : undefined
+    if (failure !== undefined) throw failure.error
+    const { composed: before } = entry
+    const running = entry.running ?? this.#start(entry, wish)
+    const made = await unlessAborted(running, realSignal(signal)).catch((error: unknown) => {
+      if (before !== undefined && isOutage(error) && this.#survives(before, wish)) return before
+      throw error
+    })
+    // the composition that this request has joined may be of an older state of the target
+    return isCurrent(made, wish.target) ? made : await this.again(wish, signal)
+  }
+
+  async #afterRunning(entry: Entry, wish: Wish): Promise<Composed> {
+    await entry.running?.catch(() => {})
+    entry.next = undefined
+    return await this.#start(entry, wish)
+  }
+
+  #start(entry: Entry, wish: Wish): Promise<Composed> {
+    const running = this.#compose(entry, wish).finally(() => {
+      if (entry.running === running) entry.running = undefined
+    })
+    entry.running = running
+    return running
+  }
+
+  async #compose(entry: Entry, wish: Wish): Promise<Composed> {
+    const { clock, compose, signal } = this.#deps
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(composeMs)])
+    for (;;) {
+      const { version } = entry
+      try {
+        const made = await compose(wish, limit)
+        if (version !== entry.version) continue
+        entry.composed = made
+        entry.failure = undefined
+        return made
+      } catch (error) {
+        if (version !== entry.version && !limit.aborted) continue
+        entry.failure = { target: wish.target, error, at: clock.now() }
+        throw error
+      }
+    }
+  }
+
+  /** True if values may still be used although the API server does not answer. */
+  #survives(before: Composed, { target }: Wish): boolean {
+    return isCurrent(before, target) && this.#ageOf(before) < outageMs && !this.#isExpired(before)
+  }
+}
