@@ -73,6 +73,7 @@ const bodyErrors = [
   "ValidationFailed",
 ] as const
 const changeErrors = ["PreconditionFailed", "Conflict", "ManagedElsewhere"] as const
+const remotely = "For a remote server, the next call has the new values."
 const scoped = "Reading gives names, time and a keyed digest, never values."
 
 const readValues = (whose: string): Contract => ({
@@ -83,22 +84,21 @@ const readValues = (whose: string): Contract => ({
 })
 const writeValues = (whose: string): Contract => ({
   summary: `Replace all credential values of ${whose} with the body`,
-  description: "Instances that were started with values of the scope are drained; the response names them.",
+  description: `Instances that were started with values of the scope are drained; the response names them. ${remotely}`,
   body: { schema: "ValuesInput", required: true },
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
 })
 const patchValues = (whose: string): Contract => ({
   summary: `Change single credential values of ${whose}`,
-  description:
-    "An RFC 7396 merge patch: null removes a value, values that are not given stay. Instances that were started with values of the scope are drained; the response names them.",
+  description: `An RFC 7396 merge patch: null removes a value, values that are not given stay. Instances that were started with values of the scope are drained; the response names them. ${remotely}`,
   body: { schema: "ValuesPatch", required: true },
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "ScopeTooNarrow", "RouteNotFound", "Conflict", "PreconditionFailed", ...bodyErrors],
 })
 const removeValues = (whose: string): Contract => ({
   summary: `Remove the credential values of ${whose}`,
-  description: "Succeeds if there are none, too. Instances that were started with values of the scope are drained.",
+  description: `Succeeds if there are none, too. Instances that were started with values of the scope are drained. ${remotely}`,
   answer: { status: 200, schema: "Values" },
   errors: ["TargetNotFound", "RouteNotFound", "PreconditionFailed"],
 })
@@ -151,7 +151,8 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   },
   restartInstances: {
     summary: "End the instances of a target",
-    description: "All instances, or those of one user, role or group. The next request starts a new instance.",
+    description:
+      "All instances, or those of one user, role or group. The next request starts a new instance. For a remote server, all sessions end.",
     body: { schema: "RestartInput", required: false },
     answer: { status: 200, schema: "Restarted" },
     errors: ["TargetNotFound", ...bodyErrors],
@@ -159,7 +160,7 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   testTarget: {
     summary: "Test a target with the caller's instance",
     description:
-      "Starts or finds the caller's instance and connects to it as an MCP client does. If the server does not work, the response has ok: false; an error means that it could not be tested.",
+      "Starts or finds the caller's instance and connects to it, or to the remote server, as an MCP client does. If the server does not work, the response has ok: false; an error means that it could not be tested.",
     body: { schema: "EmptyInput", required: false },
     answer: { status: 200, schema: "TestResult" },
     errors: [

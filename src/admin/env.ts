@@ -1,5 +1,6 @@
 import type { z } from "zod"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { isRemote } from "../api/kinds/remote.ts"
 import { type CredentialScope, credentialScopes } from "../api/names.ts"
 import { type FieldError, findNameErrors, findValueErrors, type NameRules } from "../credentials/names.ts"
 import { instancesOf, scopeNames } from "../credentials/scopes.ts"
@@ -13,6 +14,7 @@ import {
   setScope,
 } from "../credentials/store.ts"
 import { AppError, hasCode } from "../errors.ts"
+import { announceChange } from "./announcement.ts"
 import { type Call, type Handler, listInstancesOf, requireTarget } from "./call.ts"
 import { refuseVersions } from "./if-match.ts"
 import { type Values, ValuesInput, ValuesPatch } from "./resources.ts"
@@ -90,9 +92,16 @@ const viewValues = ({ scope, who }: Scope, summary: ScopeSummary | undefined): V
   digest: summary?.digest,
 })
 
-/** Drains the instances that were started with values of this scope; resolves with their names. */
-const restartRecorded = async (call: Call, target: MCPTarget, { scope, who }: Scope): Promise<string[]> => {
+/**
+ * Lets a changed scope take effect: drains the instances that were started with values of it; resolves with their names.
+ * A remote target has none: there, gateways read the values anew.
+ */
+const takeEffect = async (call: Call, target: MCPTarget, { scope, who }: Scope): Promise<string[]> => {
   const [secret = ""] = scopeNames(target, [who === undefined ? { scope } : { scope, who }])
+  if (isRemote(target)) {
+    await announceChange(call, target, secret)
+    return []
+  }
   return [...(await drainInstances(call, instancesOf(secret, await listInstancesOf(call, target))))]
 }
 
@@ -138,7 +147,7 @@ const write =
     refuseErrors(findErrors(target, values, { declaredOnly }))
     const now = call.deps.clock.now()
     const summary = await store({ ...scopeCall(call, target, scope), values, declaredOnly, now })
-    return { body: { ...viewValues(scope, summary), restarting: await restartRecorded(call, target, scope) } }
+    return { body: { ...viewValues(scope, summary), restarting: await takeEffect(call, target, scope) } }
   }
 
 /** PUT: replaces all values of the scope with those of the body. */
@@ -169,8 +178,11 @@ const remove =
     refuseVersions(call.headers, "Credential values")
     for (const scope of scopes.before(call)) {
       call.changes(scope)
-      if ((await deleteScope(scopeCall(call, target, scope))) === "absent") continue
-      return { body: { ...viewValues(scope, undefined), restarting: await restartRecorded(call, target, scope) } }
+      const isAbsent = (await deleteScope(scopeCall(call, target, scope))) === "absent"
+      // a remote target's call may be the repetition of one that deleted the values, and failed to tell it
+      if (isAbsent && !isRemote(target)) continue
+      const restarting = await takeEffect(call, target, scope)
+      if (!isAbsent) return { body: { ...viewValues(scope, undefined), restarting } }
     }
     const scope = scopes.now(call)
     call.changes(scope)

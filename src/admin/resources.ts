@@ -107,7 +107,7 @@ export const RestartInput = z.strictObject({
     .min(1)
     .max(1024)
     .optional()
-    .describe("Only the instance of this user, role or group: a subject key, or issuer/name."),
+    .describe("Only the instance of this user, role or group: a subject key, or issuer/name. Not for remote servers."),
   drain: z.boolean().optional().describe("True: wait for open calls to end first; default false."),
 })
 
@@ -123,12 +123,17 @@ export const Restarted = z.strictObject({
 /** Result of the test of a target. */
 export const TestResult = z.strictObject({
   ok: z.boolean().describe("True if the server runs and speaks MCP."),
-  instance: z.string().optional().describe("Name of the caller's instance."),
-  started: z.boolean().optional().describe("True if the instance was started for this test."),
+  instance: z.string().optional().describe("Name of the caller's instance; absent for a remote server."),
+  started: z
+    .boolean()
+    .optional()
+    .describe("True if the instance was started for this test; absent for a remote server."),
   timings: z
     .record(z.string(), z.number())
     .optional()
-    .describe("Seconds of each step of the instance's start: queue, create, schedule, pull, start, ready."),
+    .describe(
+      "Seconds of each step of the instance's start: queue, create, schedule, pull, start, ready; absent for a remote server.",
+    ),
   era: z
     .enum(["modern", "legacy"])
     .optional()
@@ -150,10 +155,14 @@ export const TestResult = z.strictObject({
       said: z
         .string()
         .optional()
-        .describe("Beginning of that response, with secret values masked; absent for instances that others share."),
+        .describe(
+          "Beginning of that response, with secret values masked; absent for instances that others share and for remote servers.",
+        ),
       log: z
         .array(z.string())
-        .describe("Last lines of the server's log, with secret values masked; empty for instances that others share."),
+        .describe(
+          "Last lines of the server's log, with secret values masked; empty for instances that others share and for remote servers.",
+        ),
     })
     .optional()
     .describe("What failed."),

@@ -1,9 +1,11 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
-import { hasCode } from "../errors.ts"
+import { isRemote } from "../api/kinds/remote.ts"
+import { AppError, hasCode } from "../errors.ts"
 import { sharerKey, sharerNamed } from "../identity/subject-key.ts"
 import { isRetained } from "../signals/restart.ts"
-import { type Call, caughtUp, type Handler, listInstancesOf, requireTarget } from "./call.ts"
+import { endSessions } from "./announcement.ts"
+import { type Answer, type Call, caughtUp, type Handler, listInstancesOf, requireTarget } from "./call.ts"
 import { orEmpty } from "./json-body.ts"
 import { RestartInput } from "./resources.ts"
 import { parseBody } from "./validation.ts"
@@ -92,10 +94,21 @@ const belongsTo = (call: Call, target: MCPTarget, subject: string): ((instance: 
   return ({ spec }) => spec.subjectKey === key || spec.subjectKey === subject
 }
 
+/** A remote target has no instances: its sessions end, those of all callers. Throws InvalidParams for a subject. */
+const restartRemote = async (call: Call, target: MCPTarget, subject: string | undefined): Promise<Answer> => {
+  if (subject !== undefined)
+    throw new AppError("InvalidParams", {
+      detail: "The server of this target is remote: a restart ends the sessions of everybody. Leave out subject.",
+    })
+  await endSessions(call, target)
+  return { body: { restarted: 0, instances: [] } }
+}
+
 /** POST /api/targets/{id}/restart-instances */
 export const restartInstances: Handler = async (call) => {
   const { subject, drain } = parseBody(RestartInput, orEmpty(await call.body()))
   const target = await requireTarget(call)
+  if (isRemote(target)) return await restartRemote(call, target, subject)
   const all = await listInstancesOf(call, target)
   const chosen = subject === undefined ? all : all.filter(belongsTo(call, target, subject))
   // a retained instance is not created again by requests, so it is not deleted: the operator replaces its Pod

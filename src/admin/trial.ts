@@ -1,5 +1,6 @@
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
 import type { MCPTarget } from "../api/kinds/mcp-target.ts"
+import { isRemote } from "../api/kinds/remote.ts"
 import { type AppError, hasCode, isAppError } from "../errors.ts"
 import { type Handshake, handshake } from "../mcp/client.ts"
 import { type Answer, type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
@@ -13,9 +14,12 @@ import { parseBody } from "./validation.ts"
 /** How long a server may take for the whole handshake, in milliseconds. */
 const handshakeMs = 20_000
 
+/** Errors of a remote server that are a result of the test. */
+const remoteFindings = ["AddressNotAllowed", "UpstreamLoginRejected", "UpstreamUntrusted"] as const
+
 /** True for errors that are a result of the test. Others (full, starting, paused) do not concern the server. */
 const isFinding = (error: unknown): error is AppError =>
-  hasCode(error, "InstanceFailed", "CredentialMissing", "NameConflict", "PluginFailed")
+  hasCode(error, "InstanceFailed", "CredentialMissing", "NameConflict", "PluginFailed", ...remoteFindings)
 
 const instanceNamed = (call: Call, name: string): Promise<MCPInstance | undefined> =>
   call.deps.cluster.get(mcpInstanceKind, { namespace: call.deps.namespace, name }, { signal: call.signal })
@@ -44,11 +48,15 @@ const shownOf = async (call: Call, name: string | undefined, said: string): Prom
   }
 }
 
-const toFailed = async (
-  call: Call,
-  error: AppError,
-  at: { readonly step: "start" | "handshake"; readonly instance?: string },
-): Promise<Answer> => {
+type FailedAt = { readonly step: "start" | "handshake"; readonly instance?: string | undefined }
+
+/** What went wrong at a remote server: neither its log, nor its words, which may repeat a credential that it was sent. */
+const toRemoteFailed = ({ code, message, data }: AppError, { step }: FailedAt): TestResult => {
+  const status = typeof data?.status === "number" ? { status: data.status } : {}
+  return { ok: false, error: { step, code, detail: message, log: [], ...status } }
+}
+
+const toFailed = async (call: Call, error: AppError, at: FailedAt): Promise<Answer> => {
   const { code, message, data } = error
   const { reason, log: known, status, said } = data ?? {}
   const instance = at.instance ?? (isText(data?.instance) ? data.instance : undefined)
@@ -69,7 +77,7 @@ const toFailed = async (
 /**
  * Waits until the status has all timings of the start: a server may answer before the operator has written the last.
  */
-const untilTimed = ({ deps }: Call, { instance }: TrialSeat): Promise<void> =>
+const untilTimed = ({ deps }: Call, instance: string): Promise<void> =>
   caughtUp(deps.instances, deps.clock, () => deps.instances.get(instance)?.status?.timings?.ready !== undefined)
 
 /** The incarnation of each Ready instance of a target, by the instance's name. */
@@ -80,20 +88,21 @@ const incarnationsOf = ({ deps }: Call, target: MCPTarget): ReadonlyMap<string, 
       .map(({ metadata, status }) => [metadata.name, status?.incarnation]),
   )
 
-type Passed = Handshake & {
-  /** Duration of the handshake, in seconds. */
-  readonly seconds: number
-  /** True if this incarnation was not Ready before the test. */
-  readonly started: boolean
+type Incarnations = ReturnType<typeof incarnationsOf>
+
+/** What only an instance has: its name, whether it was started for the test, and how long its start took. */
+const startOf = async (call: Call, target: MCPTarget, { instance }: TrialSeat, before: Incarnations) => {
+  if (instance === undefined) return {}
+  await untilTimed(call, instance)
+  const incarnation = incarnationsOf(call, target).get(instance)
+  const started = incarnation === undefined || before.get(instance) !== incarnation
+  return { instance, started, timings: call.deps.instances.get(instance)?.status?.timings ?? {} }
 }
 
-const toPassed = (call: Call, seat: TrialSeat, found: Passed): TestResult => {
-  const { era, protocolVersion, server, tools, seconds, started } = found
+const toPassed = (found: Handshake, seconds: number): TestResult => {
+  const { era, protocolVersion, server, tools } = found
   return {
     ok: true,
-    instance: seat.instance,
-    started,
-    timings: call.deps.instances.get(seat.instance)?.status?.timings ?? {},
     era,
     protocol_version: protocolVersion,
     ...(server === undefined ? {} : { server }),
@@ -105,30 +114,32 @@ const toPassed = (call: Call, seat: TrialSeat, found: Passed): TestResult => {
 const tryServer = async (call: Call, target: MCPTarget): Promise<Answer> => {
   const { clock, trial } = call.deps
   const before = incarnationsOf(call, target)
+  const failed = async (error: AppError, at: FailedAt): Promise<Answer> =>
+    isRemote(target) ? { error, body: toRemoteFailed(error, at) } : await toFailed(call, error, at)
   let seat: TrialSeat
   try {
     seat = await trial.place(target, call.identity, call)
   } catch (error) {
-    if (isFinding(error)) return await toFailed(call, error, { step: "start" })
+    if (isFinding(error)) return await failed(error, { step: "start" })
     throw error
   }
   const begun = clock.now()
   try {
     const found = await handshake(seat.ask, AbortSignal.any([call.signal, AbortSignal.timeout(handshakeMs)]))
     const seconds = (clock.now() - begun) / 1_000
-    await untilTimed(call, seat)
-    const incarnation = incarnationsOf(call, target).get(seat.instance)
-    const started = incarnation === undefined || before.get(seat.instance) !== incarnation
-    return { body: toPassed(call, seat, { ...found, seconds, started }) }
+    return { body: { ...toPassed(found, seconds), ...(await startOf(call, target, seat, before)) } }
   } catch (error) {
     if (!isAppError(error)) throw error
-    return await toFailed(call, error, { step: "handshake", instance: seat.instance })
+    return await failed(error, { step: "handshake", instance: seat.instance })
   } finally {
     seat.end()
   }
 }
 
-/** POST /api/targets/{id}/test: starts or finds the caller's instance and connects to it as an MCP client does. */
+/**
+ * POST /api/targets/{id}/test: starts or finds the caller's instance and connects to it, or to the remote server, as an
+ * MCP client does.
+ */
 export const testTarget: Handler = async (call) => {
   parseBody(EmptyInput, orEmpty(await call.body()))
   return await tryServer(call, await requireTarget(call))

@@ -75,7 +75,7 @@ const failed = (error: unknown, signal: AbortSignal): AppError => {
 
 /** Advice for statuses with a known cause. */
 const advice: Readonly<Record<number, string>> = {
-  404: " Is 'path' where the server has its MCP endpoint?",
+  404: " Is 'path' (of a remote server 'remote.url') where the server has its MCP endpoint?",
   421: " It checks the Host header: set 'host_header' to what it expects.",
 }
 

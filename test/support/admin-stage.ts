@@ -2,6 +2,7 @@ import { createHash } from "node:crypto"
 import { afterEach, beforeEach, expect } from "vitest"
 import { createMemoryCluster } from "../../src/adapters/memory/cluster.ts"
 import { createAdmin } from "../../src/admin/admin.ts"
+import type { TrialPort, TrialSeat } from "../../src/admin/trial-port.ts"
 import { apiVersion } from "../../src/api/kinds/kind.ts"
 import { type MCPInstance, mcpInstanceKind } from "../../src/api/kinds/mcp-instance.ts"
 import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
@@ -44,8 +45,8 @@ const start = async ({ issuers = ["dev", "static"], subjects = "digest" }: Stage
     telemetry,
     intercept: {
       ...faults,
-      call: async (_call, run) => {
-        const result = await run()
+      call: async (call, run) => {
+        const result = await (faults.call?.(call, run) ?? run())
         await pause()
         return result
       },
@@ -56,7 +57,8 @@ const start = async ({ issuers = ["dev", "static"], subjects = "digest" }: Stage
     cluster.watch(mcpInstanceKind, { namespace }),
   ]
   await Promise.all([targets.synced, instances.synced])
-  let refusal = new AppError("InstanceStarting", { detail: "Nothing runs here." })
+  let place: TrialPort["place"] = () =>
+    Promise.reject(new AppError("InstanceStarting", { detail: "Nothing runs here." }))
   const plugins = await createPluginHost(unconfigured([]), { clock, telemetry })
   const bodies = createBudget(256 * 2 ** 20)
   const admin = createAdmin({
@@ -87,7 +89,7 @@ const start = async ({ issuers = ["dev", "static"], subjects = "digest" }: Stage
     pluginFaults: plugins.faults,
     logNames: createLogNames(subjects),
     trial: {
-      place: () => Promise.reject(refusal),
+      place: (...asked) => place(...asked),
     },
   })
   return {
@@ -102,8 +104,14 @@ const start = async ({ issuers = ["dev", "static"], subjects = "digest" }: Stage
     },
     /** What a trial finds instead of a server. */
     findInTrial: (error: AppError) => {
-      refusal = error
+      place = () => Promise.reject(error)
     },
+    /** What a trial finds. */
+    seatInTrial: (seat: TrialSeat) => {
+      place = () => Promise.resolve(seat)
+    },
+    /** Lets coming calls of the REST API to its cluster fail. */
+    fail: faults.fail,
     /** Lets the REST API hear of changes so many milliseconds late, as on a network. */
     lag: faults.lag,
     close: () => cluster.close(),
