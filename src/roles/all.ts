@@ -1,9 +1,11 @@
 import { systemClock as clock } from "../adapters/system/clock.ts"
+import { createRemoteProbe } from "../outgoing/probe.ts"
 import { startGatewayHalf } from "./gateway.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { startHealth } from "./listen/health-listener.ts"
 import { listenPublicly } from "./listen/public-listener.ts"
 import { type OperatorHalf, startOperatorHalf } from "./operator.ts"
+import { createOutgoing, placeOfListener } from "./outgoing.ts"
 import { loadPlugins } from "./plugins.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
@@ -21,7 +23,9 @@ const start = async (base: Base): Promise<void> => {
   const gateway = await openCluster(base, "reflow-gateway")
   // one plugin host for both halves: each plugin's setup runs once in a process
   const plugins = await loadPlugins({ ...base, clock, cluster: gateway.cluster })
-  half = startOperatorHalf({ ...base, ...operator, plugins, ends: "half" })
+  const listeners = [placeOfListener(base.config.gateway.listen, door.listener)]
+  const outgoing = createOutgoing({ ...base, role: "all", apiServer: () => operator.cluster.server, listeners })
+  half = startOperatorHalf({ ...base, ...operator, plugins, probe: createRemoteProbe(outgoing), ends: "half" })
   // closed after the requests (last started, first closed): some of them still wait for the operator to start instances
   await started.add("operator", half.close)
   await Promise.all([half.settled, startGatewayHalf({ ...base, plugins }, gateway, door)])

@@ -6,14 +6,17 @@ import { type Election, electLeader } from "../election/leader.ts"
 import { hasCode } from "../errors.ts"
 import { createBridgeSupply } from "../operator/bridge-supply.ts"
 import { createOperator, type Operator } from "../operator/controller.ts"
+import { createRemoteProbe } from "../outgoing/probe.ts"
 import type { PluginHost } from "../plugin/host.ts"
 import type { ClockPort } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
+import type { ProbeRemote } from "../ports/remote-probe.ts"
 import { untilAborted } from "../waiting/until-aborted.ts"
 import { clusterIssuers } from "./bootstrap-token.ts"
 import { readBridgeProgram } from "./bridge-program.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { startHealth } from "./listen/health-listener.ts"
+import { createOutgoing } from "./outgoing.ts"
 import { loadPlugins, outsideOf } from "./plugins.ts"
 import { type Base, type RunningRole, runRole } from "./role.ts"
 
@@ -24,6 +27,8 @@ export type OperatorHalfDeps = Pick<Base, "config" | "telemetry" | "fail"> & {
   readonly plugins: Pick<PluginHost, "podTemplates" | "template" | "faults">
   /** Namespace of the operator's Lease and of the gateways' Lease. */
   readonly ownNamespace: string
+  /** How the servers of remote targets are probed; without it nothing is known of them. */
+  readonly probe?: ProbeRemote
   /** After a loss of leadership: `role` ends the role with the error, `half` takes part in the election again. */
   readonly ends: "role" | "half"
   /** Default: the machine's. */
@@ -47,7 +52,7 @@ export type OperatorHalf = {
  * API server one call in two seconds. A new leader starts from fresh lists, not from a cache that may be stale.
  */
 export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
-  const { cluster, telemetry, config, ownNamespace, ends, plugins, clock = systemClock } = deps
+  const { cluster, telemetry, config, ownNamespace, ends, plugins, probe, clock = systemClock } = deps
   const lease = { namespace: ownNamespace, name: leaseName }
   const gateways = { namespace: ownNamespace, name: gatewaysLeaseName }
   const holder = `${hostname()}_${randomBytes(6).toString("hex")}`
@@ -77,7 +82,8 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
     })
     await bridge.open(AbortSignal.any([current.signal, closing.signal]))
     const options = { ...config.kubernetes, embedded: false, bridge }
-    operator = createOperator({ cluster, clock, telemetry, options, outside, gateways })
+    const probing = probe === undefined ? {} : { probe }
+    operator = createOperator({ cluster, clock, telemetry, options, outside, gateways, ...probing })
     try {
       works = await Promise.race([operator.ready.then(() => true), ending.then(() => false)])
       if (works) settled.resolve()
@@ -135,7 +141,8 @@ const start = async (base: Base): Promise<void> => {
   })
   const actor = await openCluster(base, "reflow-operator")
   const plugins = await loadPlugins({ ...base, clock: systemClock })
-  half = startOperatorHalf({ ...base, ...actor, plugins, ends: "role" })
+  const outgoing = createOutgoing({ ...base, role: "operator", apiServer: () => actor.cluster.server })
+  half = startOperatorHalf({ ...base, ...actor, plugins, probe: createRemoteProbe(outgoing), ends: "role" })
   await started.add("operator", half.close)
   await half.settled
 }

@@ -133,7 +133,7 @@ const ownPolicies = ({ own, instances }: Namespaces): ExplainedPolicy[] => [
     }),
   },
   {
-    why: "Operator: in from metrics scrapers only; out to DNS and the API server.",
+    why: "Operator: in from metrics scrapers only; out to DNS, the API server, and servers of remote targets over HTTPS, which it probes.",
     policy: toPolicy("reflow-operator", own, {
       podSelector: podsNamed("reflow-operator"),
       policyTypes: ["Ingress", "Egress"],

@@ -9,6 +9,8 @@ import { configuredIssuers } from "../../identity/access.ts"
 import { createDevTokens } from "../../identity/own-tokens.ts"
 import { localBridge } from "../../operator/bridge-supply.ts"
 import { createOperator } from "../../operator/controller.ts"
+import type { OutgoingGuard } from "../../outgoing/guard.ts"
+import { createRemoteProbe } from "../../outgoing/probe.ts"
 import type { PluginHost } from "../../plugin/host.ts"
 import { createTelemetry } from "../../telemetry/telemetry.ts"
 import { version } from "../../version.ts"
@@ -87,7 +89,11 @@ const startCluster = async ({ started, telemetry }: Deps): Promise<MemoryCluster
 }
 
 /** Starts the embedded cluster's node and the operator; resolves when both are ready. */
-const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: PluginHost): Promise<void> => {
+const startOperator = async (
+  deps: Deps,
+  cluster: MemoryCluster,
+  { plugins, outgoing }: { readonly plugins: PluginHost; readonly outgoing: OutgoingGuard },
+): Promise<void> => {
   const { config, started, telemetry, environment, workingDirectory, platform } = deps
   const { namespace } = config.kubernetes
   const node = createProcessNode({
@@ -113,6 +119,7 @@ const startOperator = async (deps: Deps, cluster: MemoryCluster, plugins: Plugin
     },
     outside: outsideOf(plugins, configuredIssuers(config.auth, { dev: true })),
     gateways: { namespace, name: gatewaysLeaseName },
+    probe: createRemoteProbe(outgoing),
   })
   await started.add("operator", operator.close)
   await Promise.all([node.ready, operator.ready])
@@ -187,7 +194,9 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
   const { saver, back } = await fillCluster(deps, cluster, folder.state)
   const gatewayCluster = answerOnceKept(cluster.client({ fieldManager: "reflow-gateway" }), saver)
   const plugins = await loadPlugins({ ...deps, clock, cluster: gatewayCluster })
-  await startOperator(deps, cluster, plugins)
+  const listeners = [placeOfListener(config.gateway.listen, listener)]
+  const outgoing = createOutgoing({ config, telemetry, role: "dev", listeners })
+  await startOperator(deps, cluster, { plugins, outgoing })
   const devKey = await ensureDevKey(config.dev.state_dir)
   const front = await startFront({
     ...deps,
@@ -198,12 +207,7 @@ const start = async (deps: Deps): Promise<{ readonly url: string }> => {
     ownNamespace: namespace,
     tokens: config.auth.tokens,
     plugins,
-    outgoing: createOutgoing({
-      config,
-      telemetry,
-      role: "dev",
-      listeners: [placeOfListener(config.gateway.listen, listener)],
-    }),
+    outgoing,
     devKey,
   })
   const endProgress = showProgress({ instances: front.instances, clock, terminal, log: telemetry.log })
