@@ -7,7 +7,7 @@ const zone = (names: Readonly<Record<string, readonly string[]>>) => {
   const asked: string[] = []
   const resolve: Resolve = async (name) => {
     asked.push(name)
-    export const found = names[name]
+    const found = names[name]
     if (found === undefined) throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: "ENOTFOUND" })
     return found.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }))
   }
@@ -22,7 +22,12 @@ export type Given = Partial<OutgoingGuardDeps["options"]> & {
 }
 
 /** A guard, with what it refused and whom it asked for. */
-export const guardOf = ({ names = {}, closed = [], machine = ["127.0.0.1", "10.9.9.9", "::1"], ...options }: Given = {}) => {
+export const guardOf = ({
+  names = {},
+  closed = [],
+  machine = ["127.0.0.1", "10.9.9.9", "::1"],
+  ...options
+}: Given = {}) => {
   const refused: string[] = []
   const { asked, resolve } = zone(names)
   const guard = createOutgoingGuard({
@@ -60,4 +65,3 @@ export const found = async (given: Given, host: string, port = 443): Promise<str
 /** All hosts of URLs that stand for an address. */
 export const inURL = (address: string): readonly string[] =>
   address.includes(":") ? [`[${address}]`] : [...spellings(address), ...carried(address).map((each) => `[${each}]`)]
-
