@@ -1,5 +1,5 @@
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
-import { hasCode } from "../../errors.ts"
+import { AppError, hasCode } from "../../errors.ts"
 import { type ClockPort, leftOf } from "../../ports/clock.ts"
 import { changeAnnotation, changeBetween } from "../../signals/credentials-changed.ts"
 import { realSignal, type Signal } from "../../waiting/in-progress.ts"
@@ -10,13 +10,15 @@ import { type Composed, isCurrent } from "./composed.ts"
 /** Age from which values are composed anew in the background when they are used, milliseconds. */
 const freshMs = 4 * 60_000
 /** Age up to which values are used, milliseconds. */
-export const usableMs = 5 * 60_000
+const usableMs = 5 * 60_000
 /** Age up to which values are used while the API server does not answer, milliseconds. */
 const outageMs = 60 * 60_000
 /** How long before its expiry a resolver's value is composed anew in the background, milliseconds. */
 const expiryLeadMs = 30_000
 /** Longest composition, milliseconds. */
 const composeMs = 30_000
+/** Time between two searches for values that nobody uses any more, milliseconds. */
+const sweepMs = 60_000
 /** How long an error is repeated before it is looked for again, milliseconds. */
 const errorMs = 5_000
 /** Most sharers whose values are kept; the one that was composed first is forgotten first. */
@@ -58,6 +60,12 @@ class Entry {
     this.scopes = scopes.split(",").map(changeAnnotation)
   }
 }
+
+const tooSlow = (): AppError =>
+  new AppError("ClusterUnavailable", {
+    detail: "The credentials could not be read in time.",
+    retryAfterSeconds: 5,
+  })
 
 const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
 
@@ -131,7 +139,7 @@ export class Compositions {
     if (oldest !== undefined) this.#remove(oldest)
     const entry = new Entry(seat)
     this.#entries.set(key, entry)
-    this.#cancelSweep ??= this.#deps.clock.timer(usableMs, () => this.#sweep())
+    this.#cancelSweep ??= this.#deps.clock.timer(sweepMs, () => this.#sweep())
     return entry
   }
 
@@ -143,13 +151,13 @@ export class Compositions {
 
   /** Forgets values that nobody has used for their time; during an outage they may be needed. */
   #sweep(): void {
-    const limit = this.#deps.isAway() ? outageMs : usableMs
-    for (const [key, { composed, running, next }] of this.#entries) {
-      const isIdle = composed === undefined || this.#ageOf(composed) >= limit
+    for (const [key, entry] of this.#entries) {
+      const { composed, running, next } = entry
+      const isIdle = composed === undefined || this.#ageOf(composed) >= (this.#isOut(entry) ? outageMs : usableMs)
       if (isIdle && running === undefined && next === undefined) this.#remove(key)
     }
     this.#cancelSweep = undefined
-    if (this.#entries.size > 0) this.#cancelSweep = this.#deps.clock.timer(usableMs, () => this.#sweep())
+    if (this.#entries.size > 0) this.#cancelSweep = this.#deps.clock.timer(sweepMs, () => this.#sweep())
   }
 
   #drop(entry: Entry): void {
@@ -216,20 +224,31 @@ export class Compositions {
   }
 
   async #compose(entry: Entry, wish: Wish): Promise<Composed> {
-    const { clock, compose, signal } = this.#deps
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(composeMs)])
+    const { clock, signal } = this.#deps
+    const limit = new AbortController()
+    const cancel = clock.timer(composeMs, () => limit.abort(tooSlow()))
+    try {
+      return await this.#composeUntilKept(entry, wish, AbortSignal.any([signal, limit.signal]))
+    } catch (error) {
+      entry.failure = { target: wish.target, error, at: clock.now() }
+      throw error
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Composes until no change came in between: then the values may have been read before it. */
+  async #composeUntilKept(entry: Entry, wish: Wish, limit: AbortSignal): Promise<Composed> {
     for (;;) {
       const { version } = entry
       try {
-        const made = await compose(wish, limit)
+        const made = await this.#deps.compose(wish, limit)
         if (version !== entry.version) continue
         entry.composed = made
         entry.failure = undefined
         return made
       } catch (error) {
-        if (version !== entry.version && !limit.aborted) continue
-        entry.failure = { target: wish.target, error, at: clock.now() }
-        throw error
+        if (version === entry.version || limit.aborted) throw limit.aborted ? limit.reason : error
       }
     }
   }
