@@ -10,7 +10,7 @@ export type Allowance = {
 }
 
 /** The ports at which a host is allowed. */
-type Ports = "all" | ReadonlySet<number>
+type Ports = "all" | Set<number>
 
 /** Longest name in DNS, as text without the dot of the root (RFC 1035 §2.3.4). */
 export const longestName = 253
@@ -34,11 +34,12 @@ const portOf = (entry: string): { readonly host: string; readonly port: number |
     : { host: entry.slice(0, found.index), port: Number(found[1]) }
 }
 
-const merge = (known: Ports | undefined, port: number | undefined): Ports =>
-  known === "all" || port === undefined ? "all" : new Set([...(known ?? []), port])
-
 const add = (hosts: Map<string, Ports>, host: string, port: number | undefined): void => {
-  hosts.set(host, merge(hosts.get(host), port))
+  const known = hosts.get(host)
+  if (known === "all") return
+  if (port === undefined) hosts.set(host, "all")
+  else if (known === undefined) hosts.set(host, new Set([port]))
+  else known.add(port)
 }
 
 const isOpen = (ports: Ports | undefined, port: number): boolean => ports === "all" || ports?.has(port) === true

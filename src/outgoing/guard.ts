@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net"
 import type { AppError } from "../errors.ts"
-import { closedAddress, isMetadata, parseAddress } from "./address.ts"
+import { closedAddress, closedReason, isMetadata, parseAddress } from "./address.ts"
 import { type Allowance, createAllowance, longestName, plainHost } from "./allowance.ts"
 import { isEverywhere, isHere, machineAddresses, type Place, reaches } from "./own-places.ts"
 import { nameRefusal, type RefusalReason, refusal } from "./refusal.ts"
@@ -85,7 +85,9 @@ const addressFault = (address: string, rules: Rules): RefusalReason | undefined 
   if (isMetadata(bytes)) return "metadata"
   if (reaches(address, rules.places)) return "own"
   if (rules.machine !== undefined && isHere(address, rules.machine)) return "own"
-  return rules.isAllowedHost || rules.allowance.hasAddress(address) ? undefined : closedAddress(address)
+  const reason = closedReason(bytes)
+  if (reason === undefined || rules.isAllowedHost || rules.allowance.hasAddress(address)) return undefined
+  return reason
 }
 
 /** The rules for a host, and the hosts of places that stay closed at its port. */
