@@ -4,6 +4,7 @@ import {
   identityHeaders,
   isCorsRequestHeader,
   toClientHeaders,
+  toRemoteHeaders,
   toUpstreamHeaders,
 } from "../../../../src/gateway/wire/call-server.ts"
 import type { Identity } from "../../../../src/identity/identity.ts"
@@ -113,5 +114,48 @@ describe("the headers that tell a server who is calling", () => {
     const value = headersOf({ groups })["x-reflow-groups"] ?? ""
     expect(value.length).toBeLessThanOrEqual(4_096)
     expect(groups).toContain(value.split(",").at(-1))
+  })
+})
+
+describe("to a remote server", () => {
+  const own = ["authorization", "Bearer of-the-target", "user-agent", "ours/1"]
+  const facts = { session: undefined, accept: "application/json", mirrored: "call" } as const
+
+  test("go the client's headers of MCP, and the target's instead of the client's", () => {
+    const headers = {
+      "content-type": "application/json",
+      "mcp-protocol-version": "2025-11-25",
+      "mcp-method": "tools/call",
+      "user-agent": "client/1",
+      accept: "*/*",
+    }
+    expect(pairs(toRemoteHeaders(headers, { ...facts, session: "s-1" }, own))).toEqual([
+      ["accept-encoding", "identity"],
+      ["authorization", "Bearer of-the-target"],
+      ["user-agent", "ours/1"],
+      ["accept", "application/json"],
+      ["mcp-session-id", "s-1"],
+      ["content-type", "application/json"],
+      ["mcp-protocol-version", "2025-11-25"],
+      ["mcp-method", "tools/call"],
+    ])
+  })
+
+  test("goes nothing of who calls, from where, with which token", () => {
+    const headers = {
+      authorization: "Bearer of-the-gateway",
+      cookie: "a=b",
+      forwarded: "for=1.2.3.4",
+      "x-forwarded-for": "1.2.3.4",
+      "x-reflow-subject": "alice",
+      "mcp-session-id": "sealed",
+      baggage: "user=alice",
+    }
+    const sent = pairs(toRemoteHeaders(headers, facts, ["authorization", "Bearer of-the-target"]))
+    expect(sent).toEqual([
+      ["accept-encoding", "identity"],
+      ["authorization", "Bearer of-the-target"],
+      ["accept", "application/json"],
+    ])
   })
 })
