@@ -74,8 +74,8 @@ export const createAllowance = (lists: {
     hasHost: (hostname, port) => {
       const host = plainHost(hostname)
       if (host.length > longestName) return false
-      // no suffix of an address: a wildcard stands for names
-      return isOpen(hosts.get(host), port) || (parseAddress(host) === undefined && hasAbove(suffixes, host, port))
+      // no suffix is one of an address: a URL would write `*.0.0.1` as `*.0.0.0.1`
+      return isOpen(hosts.get(host), port) || hasAbove(suffixes, host, port)
     },
   }
 }

@@ -192,7 +192,9 @@ describe("TLS", () => {
       )
   })
   test.each(["mcp.example", "127.0.0.1"])("that does not answer is given up in time, at %s", async (host) => {
-    const { port, reached } = await listening(createSocketServer())
+    const server = createSocketServer()
+    const { port, reached } = await listening(server)
+    const ended = once(server, "connection").then(([socket]) => once(socket.resume(), "close"))
     const { guard } = await guardOf(() => ["127.0.0.1"])
     const begun = performance.now()
     expect(await get(`https://${host}:${port}/`, { guard, connectMs: 300 })).toMatchObject({
@@ -201,6 +203,7 @@ describe("TLS", () => {
     })
     expect(performance.now() - begun).toBeLessThan(1_000)
     expect(reached.connections).toBe(1)
+    await ended
   })
 })
 
