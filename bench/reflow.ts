@@ -18,9 +18,36 @@ const policy = { allow: ["list_*", "read_*", "echo", "big"], deny: ["*_secret"] 
 
 const audience = "bench"
 
-const targets =
+/** A target whose server somebody else runs, at `url`, with a credential in a header, and the credential. */
+const remoteTarget = (url: string): string =>
+  [
+    {
+      apiVersion: "mcp.reflow.io/v1alpha1",
+      kind: "MCPTarget",
+      metadata: { name: "remote" },
+      spec: {
+        transportType: "streamable-http",
+        remote: { url, headers: [{ name: "Authorization", value: "Bearer ${TOKEN}" }] },
+        credentials: [{ name: "TOKEN", required: true }],
+        statefulness: "stateful",
+        tools: policy,
+      },
+    },
+    {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "remote-env-default" },
+      type: "Opaque",
+      stringData: { TOKEN: "of-the-bench" },
+    },
+  ]
+    .map((document) => `---\n${JSON.stringify(document)}\n`)
+    .join("")
+
+const targetsFor = (remote: string | undefined): string =>
   target("narrow", [process.execPath, server], { statefulness: "stateful", tools: policy }) +
-  target("open", [process.execPath, server], { statefulness: "stateful" })
+  target("open", [process.execPath, server], { statefulness: "stateful" }) +
+  (remote === undefined ? "" : remoteTarget(remote))
 
 /** A running gateway. Its process is the program alone: the MCP servers that it has started are not counted. */
 export type Reflow = {
@@ -28,6 +55,8 @@ export type Reflow = {
   /** An endpoint of a user whose server has a tool policy, and one of the same user without. */
   readonly narrow: Endpoint
   readonly open: Endpoint
+  /** An endpoint of the same user and policy whose server it has not started; only if there is one. */
+  readonly remote: Endpoint
   /** Where its metrics are. */
   readonly metrics: string
   stop(): Promise<void>
@@ -37,11 +66,18 @@ const flagsOf = (settings: Readonly<Record<string, string>>): readonly string[] 
   Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
 
 /** Where a gateway runs: its folder, its ports, and the issuer of its tokens. */
-type Place = { readonly folder: string; readonly port: number; readonly health: number; readonly issuer: string }
+type Place = {
+  readonly folder: string
+  readonly port: number
+  readonly health: number
+  readonly issuer: string
+  /** URL of a server that somebody else runs. */
+  readonly remote: string | undefined
+}
 
-const startProgram = ({ folder, port, health, issuer }: Place): Promise<MeasuredProcess> => {
+const startProgram = ({ folder, port, health, issuer, remote }: Place): Promise<MeasuredProcess> => {
   const file = join(folder, "targets.yaml")
-  writeFileSync(file, targets)
+  writeFileSync(file, targetsFor(remote))
   const flags = flagsOf({
     "gateway.listen": `127.0.0.1:${port}`,
     "metrics.listen": `127.0.0.1:${health}`,
@@ -62,9 +98,9 @@ const startProgram = ({ folder, port, health, issuer }: Place): Promise<Measured
 /**
  * Starts the bundle with `--role dev`: embedded cluster, operator and gateway in one process, and an MCP server as a
  * process of its own for each user and target. Tokens are JWTs of an issuer on loopback, the log is JSON lines into a
- * pipe that is read.
+ * pipe that is read. `remote`: URL of a server for the target `remote`, which is missing otherwise.
  */
-export const startReflow = async (): Promise<Reflow> => {
+export const startReflow = async (remote?: string): Promise<Reflow> => {
   const { folder, remove } = makeScratch("reflow-bench")
   const issuer = await startLoopbackIssuer(audience)
   const end = async () => {
@@ -73,7 +109,7 @@ export const startReflow = async (): Promise<Reflow> => {
   }
   try {
     const [port, health] = [await freePort(), await freePort()]
-    const started = await startProgram({ folder, port, health, issuer: issuer.issuer })
+    const started = await startProgram({ folder, port, health, issuer: issuer.issuer, remote })
     const token = await issuer.sign({ sub: "alice" })
     const endpoint = (name: string): Endpoint => ({ url: `http://127.0.0.1:${port}/mcp/${name}`, token })
     const stop = async () => {
@@ -81,7 +117,8 @@ export const startReflow = async (): Promise<Reflow> => {
       await end()
     }
     const metrics = `http://127.0.0.1:${health}/metrics`
-    return { process: started, narrow: endpoint("narrow"), open: endpoint("open"), metrics, stop }
+    const endpoints = { narrow: endpoint("narrow"), open: endpoint("open"), remote: endpoint("remote") }
+    return { process: started, ...endpoints, metrics, stop }
   } catch (error) {
     await end()
     throw error

@@ -19,7 +19,16 @@ export type Side = {
 }
 
 /** Names of the sides. nginx is there only if it is installed. */
-export type SideName = "session" | "modern" | "all tools" | "pipe" | "modern pipe" | "nginx" | "h3"
+export type SideName =
+  | "session"
+  | "modern"
+  | "all tools"
+  | "remote"
+  | "modern remote"
+  | "pipe"
+  | "modern pipe"
+  | "nginx"
+  | "h3"
 
 /** Running programs. */
 export type Stage = {
@@ -57,11 +66,13 @@ const proxySide = ({ process, url }: RunningProxy, session: Session): Side => ({
 })
 
 /** The ways through the gateway, in sessions of their own. */
-const reflowSides = async ({ process, narrow, open }: Reflow): Promise<readonly [SideName, Side][]> => {
-  const [inNarrow, inOpen] = [await openSession(narrow), await openSession(open)]
+const reflowSides = async ({ process, narrow, open, remote }: Reflow): Promise<readonly [SideName, Side][]> => {
+  const [inNarrow, inOpen, inRemote] = [await openSession(narrow), await openSession(open), await openSession(remote)]
   return [
     ["session", { process, small: sessionCall(narrow, inNarrow), large: sessionCall(narrow, inNarrow, "big") }],
     ["modern", { process, small: modernCall(narrow), large: modernCall(narrow, "big") }],
+    ["remote", { process, small: sessionCall(remote, inRemote), large: sessionCall(remote, inRemote, "big") }],
+    ["modern remote", { process, small: modernCall(remote), large: modernCall(remote, "big") }],
     ["all tools", { process, small: sessionCall(open, inOpen), large: sessionCall(open, inOpen, "big") }],
   ]
 }
@@ -99,7 +110,7 @@ const startAll = async (ending: Ending): Promise<Omit<Stage, "stop">> => {
   const [pipe, h3] = [await startProxy("pipe.ts", server.origin), await startProxy("h3-proxy.ts", server.origin)]
   for (const proxy of [pipe, h3]) ending.add(proxy.process)
   const nginx = await startNginxSide(ending, server.origin, session)
-  const reflow = ending.add(await startReflow())
+  const reflow = ending.add(await startReflow(`${server.origin}/mcp`))
   const { url } = pipe
   const modernPipe = { process: pipe.process, small: modernCall({ url }), large: modernCall({ url }, "big") }
   return {
