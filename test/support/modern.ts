@@ -18,6 +18,8 @@ export const answerOf = async (response: Response, id: number | string = 1): Pro
   }
   for (const line of text.split("\n")) {
     if (!line.startsWith("data:")) continue
+    // the event that makes a stream resumable has no data
+    if (line.slice(5).trim() === "") continue
     const message = JSON.parse(line.slice(5))
     if (message.id === id) return message
   }

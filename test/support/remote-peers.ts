@@ -91,7 +91,8 @@ export const startAccountServer = async (options: AccountServerOptions = {}): Pr
     writeFileSync(env.TLS_CERT, tls.cert)
   }
   const program = repositoryFile("test/fixtures/servers/account.mjs")
-  const child = spawn(process.execPath, [program], { env, stdio: ["ignore", "pipe", "inherit"] })
+  // it ends when its standard input does, so it lives no longer than the test
+  const child = spawn(process.execPath, [program], { env, stdio: ["pipe", "pipe", "inherit"] })
   const [line] = await once(createInterface({ input: child.stdout }), "line")
   rmSync(folder, { recursive: true, force: true })
   const { url, control } = JSON.parse(line) as { url: string; control: string }

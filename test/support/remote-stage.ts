@@ -34,7 +34,11 @@ export const startRemoteStage = async (options: RemoteStageOptions): Promise<Rem
   const ca = makeCA()
   const server = await startAccountServer({ accounts, tls: ca.issue(["127.0.0.1", "localhost"]) })
   const documents = Object.entries(targets(server.url)).map(([name, spec]) => remoteTarget(name, spec))
-  const gateways = await startGateways(count, caSecret("test-ca", ca.cert) + documents.join(""), telemetry)
+  const yaml = caSecret("test-ca", ca.cert) + documents.join("")
+  const gateways = await startGateways(count, yaml, telemetry).catch(async (error) => {
+    await server.close()
+    throw error
+  })
   const urlOf = (replica: number | undefined): string =>
     (replica === undefined ? undefined : gateways.urls[replica]) ?? gateways.balancer.url
   return {

@@ -4,8 +4,8 @@
  */
 import { describe, expect, inject, test } from "vitest"
 import { grants } from "../../../src/adapters/kube/access.ts"
+import { needlesOf } from "../../support/canary.ts"
 import { type AuditEntry, callerOf, deniedCalls, readEntries, unusedRights } from "../support/audit.ts"
-import { needlesOf } from "../support/canary.ts"
 import { cluster } from "../support/cluster.ts"
 
 const { auditLog } = cluster
