@@ -28,6 +28,20 @@ export const namesInTemplate = (template: string): readonly string[] => [
   ...new Set(piecesOf(template).flatMap((piece) => ("name" in piece ? [piece.name] : []))),
 ]
 
+/**
+ * How long the template is with the credentials' values, in UTF-16 units; undefined if one of them has no value. To be
+ * asked before it is filled: a few characters can stand for 64 KiB each.
+ */
+export const filledLength = (template: string, values: Readonly<Record<string, string>>): number | undefined => {
+  let length = 0
+  for (const piece of piecesOf(template)) {
+    if ("text" in piece) length += piece.text.length
+    else if (Object.hasOwn(values, piece.name)) length += values[piece.name]?.length ?? 0
+    else return undefined
+  }
+  return length
+}
+
 /** The template with the credentials' values; undefined if one of them has no value. */
 export const fillTemplate = (template: string, values: Readonly<Record<string, string>>): string | undefined => {
   let filled = ""

@@ -1,4 +1,4 @@
-import { fillTemplate, namesInTemplate } from "../../api/header-template.ts"
+import { filledLength, fillTemplate, namesInTemplate } from "../../api/header-template.ts"
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
 import { AppError } from "../../errors.ts"
 
@@ -37,14 +37,11 @@ export const credentialNames = ({ spec }: MCPTarget): readonly string[] => [
 export const composeHeaders = (target: MCPTarget, values: Readonly<Record<string, string>>): readonly string[] => {
   for (const name of credentialNames(target))
     if (Object.hasOwn(values, name)) ensurePrintable(target, name, values[name] ?? "")
-  const list: string[] = []
-  let bytes = 0
-  for (const { name, value } of target.spec.remote?.headers ?? []) {
-    const filled = fillTemplate(value, values)
-    if (filled === undefined) continue
-    bytes += name.length + filled.length
-    list.push(name.toLowerCase(), filled)
-  }
+  const templates = (target.spec.remote?.headers ?? []).flatMap(({ name, value }) => {
+    const length = filledLength(value, values)
+    return length === undefined ? [] : [{ name, value, bytes: name.length + length }]
+  })
+  const bytes = templates.reduce((sum, each) => sum + each.bytes, 0)
   if (bytes > maxBytes) throw unusable(target, `together they have ${bytes} bytes, and at most ${maxBytes} are sent.`)
-  return list
+  return templates.flatMap(({ name, value }) => [name.toLowerCase(), fillTemplate(value, values) ?? ""])
 }
