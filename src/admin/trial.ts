@@ -52,8 +52,9 @@ type FailedAt = { readonly step: "start" | "handshake"; readonly instance?: stri
 
 /** What went wrong at a remote server: neither its log, nor its words, which may repeat a credential that it was sent. */
 const toRemoteFailed = ({ code, message, data }: AppError, { step }: FailedAt): TestResult => {
-  const status = typeof data?.status === "number" ? { status: data.status } : {}
-  return { ok: false, error: { step, code, detail: message, log: [], ...status } }
+  const { reason, status } = data ?? {}
+  const known = { ...(isText(reason) ? { reason } : {}), ...(typeof status === "number" ? { status } : {}) }
+  return { ok: false, error: { step, code, detail: message, log: [], ...known } }
 }
 
 const toFailed = async (call: Call, error: AppError, at: FailedAt): Promise<Answer> => {

@@ -80,11 +80,12 @@ describe("the test of a remote target", () => {
   test.each<ErrorCode>(["AddressNotAllowed", "UpstreamLoginRejected", "UpstreamUntrusted", "CredentialMissing"])(
     "tells of %s as a result also if there was no server to ask yet",
     async (code) => {
-      const data = { instance: "remote-x", log: ["canary"], said: "canary", reason: "canary" }
+      const data = { instance: "remote-x", log: ["canary"], said: "canary", reason: "private" }
       world.findInTrial(new AppError(code, { detail: "It does not work.", data }))
       const { status, body } = await send("POST", path)
       expect(status).toBe(200)
-      expect(body).toEqual({ ok: false, error: { step: "start", code, detail: "It does not work.", log: [] } })
+      const error = { step: "start", code, detail: "It does not work.", reason: "private", log: [] }
+      expect(body).toEqual({ ok: false, error })
     },
   )
   test("that could not be made is an error of the call", async () => {

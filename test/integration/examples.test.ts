@@ -6,7 +6,9 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { parse } from "yaml"
 import { createPorts } from "../../src/adapters/process/ports.ts"
-import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
+import { brokenRules } from "../../src/admin/validation.ts"
+import { mcpTargetKind, targetRules } from "../../src/api/kinds/mcp-target.ts"
+import { findDeclarationErrors } from "../../src/credentials/names.ts"
 import { connectV1, connectV2, type Peer } from "../support/mcp-peers.ts"
 import { answerOf, callTool } from "../support/modern.ts"
 import { eventually } from "../support/processes.ts"
@@ -58,6 +60,14 @@ describe("the examples", () => {
     const target = mcpTargetKind.schema?.parse(manifest(name))
     expect(target).toMatchObject({ metadata: { name }, spec: { command: ["node", `examples/servers/${name}.mjs`] } })
     expect(existsSync(repositoryFile(manifest(name).spec.command[1]))).toBe(true)
+  })
+
+  test("tickets is a target of a remote server that a cluster takes, and its headers name what it declares", () => {
+    const target = parse(readFileSync(repositoryFile("examples/remote/tickets.yaml"), "utf8"))
+    expect(mcpTargetKind.schema?.parse(target)).toMatchObject({ metadata: { name: "tickets" } })
+    expect(target.spec).toMatchObject({ transportType: "streamable-http", isolationBoundary: "per_user" })
+    expect(brokenRules(targetRules, target)).toEqual([])
+    expect(findDeclarationErrors(target.spec)).toEqual([])
   })
 
   test.each(peers)("notes keeps notes for %s", async (_name, connect) => {
