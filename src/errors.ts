@@ -98,28 +98,15 @@ export const errorTable = {
   ),
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
-  UpstreamBusy: caller(
-    503,
-    -32011,
-    "The remote server asks for fewer requests: wait as it says, then try again.",
-    true,
-  ),
+  UpstreamBusy: caller(503, -32011, "Try again after the time that it asks for.", true),
   UpstreamInvalid: caller(502, -32014, "The server's answer could not be read."),
   AddressNotAllowed: caller(
     502,
     -32014,
-    "Use a public https URL, or ask an administrator to allow the address with remote.allow_networks or remote.allow_hosts.",
+    "Use a public https URL, or ask for an entry in remote.allow_networks or remote.allow_hosts.",
   ),
-  UpstreamLoginRejected: caller(
-    502,
-    -32013,
-    "The server that somebody else runs refused its credential: set the named credential anew, then send the request again.",
-  ),
-  UpstreamUntrusted: caller(
-    502,
-    -32014,
-    "The server's certificate cannot be verified: correct remote.url, or name a Secret with the authority's certificate in remote.caSecret.",
-  ),
+  UpstreamLoginRejected: caller(502, -32013, "Set the named credential anew, then send the request again."),
+  UpstreamUntrusted: caller(502, -32014, "Correct remote.url, or name the authority's Secret in remote.caSecret."),
   // a server that speaks stdin and stdout, behind the bridge
   ServerProcessEnded: caller(
     502,
