@@ -99,9 +99,16 @@ describe("the operator", () => {
   })
 
   test("tells of other targets while servers do not answer", async () => {
+    const ended: string[] = []
     const slow: ProbeRemote = ({ url }, signal) =>
       url.includes("slow")
-        ? new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }))
+        ? new Promise((_, reject) => {
+            const end = () => {
+              ended.push(url)
+              reject(signal.reason)
+            }
+            signal.addEventListener("abort", end, { once: true })
+          })
         : probe({ url, hasOwnCA: false }, signal)
     const operator = await start(slow)
     for (let index = 0; index < 7; index++) await make(`slow-${index}`)
@@ -112,6 +119,7 @@ describe("the operator", () => {
     expect(await available("quick")).toBe("True Available")
     expect(await available("local")).toBe("True Available")
     await operator.close()
+    expect(ended).toHaveLength(7)
   })
 
   test("that takes over leaves what its predecessor has found, until it has probed itself", async () => {
@@ -139,7 +147,11 @@ describe("the operator", () => {
     await make("tracker")
     await world.pass(1)
     await world.cluster.delete(mcpTargetKind, { namespace, name: "tracker" })
+    await world.pass(1)
+    const queued = async () => /^workqueue_adds_total\{name="remoteprobe"\} (\d+)/m.exec(await world.metrics())?.[1]
+    const before = await queued()
     await world.pass(2 * 3_600)
+    expect(await queued()).toBe(before)
     expect(asked).toHaveLength(1)
   })
 

@@ -140,6 +140,19 @@ describe("a remote server is probed", () => {
     expect(news).toHaveLength(2)
   })
 
+  it("of whose answer nothing is kept if its target names another server meanwhile", async () => {
+    const { clock, put, at, answers, url, probes, counted, news } = await withTarget(good)
+    const slow = Promise.withResolvers<ProbeResult>()
+    answers.set(url, slow.promise)
+    put({ metadata: { generation: 2 } })
+    await clock.advance(0)
+    const moved = put({ metadata: { generation: 3 }, spec: at("https://other.example.com/") ?? {} })
+    slow.resolve(bad)
+    await clock.advance(0)
+    expect(probes.resultOf(moved)).toEqual(good)
+    expect([counted, news.length]).toEqual([["Available", "Available"], 2])
+  })
+
   it("not while its target is paused, and at once when it is not any more", async () => {
     const { asked, clock, put } = await withTarget(good)
     put({ metadata: { generation: 2 }, spec: { paused: true } })
