@@ -98,15 +98,11 @@ export const errorTable = {
   ),
   UpstreamTimeout: caller(504, -32015, "The server did not answer within the target's request timeout."),
   UpstreamUnauthorized: caller(502, -32014, "The server refused the gateway (401): check the target's credentials."),
-  UpstreamBusy: caller(503, -32011, "Try again after the time that it asks for.", true),
+  UpstreamBusy: caller(503, -32011, "Try again later.", true),
   UpstreamInvalid: caller(502, -32014, "The server's answer could not be read."),
-  AddressNotAllowed: caller(
-    502,
-    -32014,
-    "Use a public https URL, or ask for an entry in remote.allow_networks or remote.allow_hosts.",
-  ),
-  UpstreamLoginRejected: caller(502, -32013, "Set the named credential anew, then send the request again."),
-  UpstreamUntrusted: caller(502, -32014, "Correct remote.url, or name the authority's Secret in remote.caSecret."),
+  AddressNotAllowed: caller(502, -32014, "Use a public https URL, or ask for an exception (remote.allow_hosts)."),
+  UpstreamLoginRejected: caller(502, -32013, "Set the named credential anew."),
+  UpstreamUntrusted: caller(502, -32014, "Correct remote.url or remote.caSecret."),
   // a server that speaks stdin and stdout, behind the bridge
   ServerProcessEnded: caller(
     502,
