@@ -11,14 +11,17 @@ import type { SessionKeys } from "../../src/gateway/session/session-keys.ts"
 import type { Identity } from "../../src/identity/identity.ts"
 import type { SubjectKey } from "../../src/identity/subject-key.ts"
 import { type Budget, createBudget } from "../../src/intake/bodies.ts"
+import { guardedConnector } from "../../src/outgoing/connect.ts"
 import { createStillRuns, probe } from "../../src/placement/know/probe.ts"
-import type { Placement, PlacementPort, PlacementRequest } from "../../src/placement/port.ts"
+import type { Placement, PlacementPort, PlacementRequest, RemoteWay } from "../../src/placement/port.ts"
 import type { ClockPort } from "../../src/ports/clock.ts"
 import type { Reflection } from "../../src/ports/cluster.ts"
 import type { Logger, TelemetryPort } from "../../src/ports/telemetry.ts"
 import { makeServer } from "../../src/roles/listen/http-listener.ts"
 import { envelope } from "../support/modern.ts"
 import { type KeptLine, quietTelemetry } from "../support/quiet-telemetry.ts"
+import { remoteSpec } from "../support/remote-peers.ts"
+import { isServedByPods } from "../support/serving.ts"
 
 /** Where requests come from that reach the gateway without its front door. */
 export const localOrigin = { address: "127.0.0.1", host: "localhost", protocol: "http" } as const
@@ -109,6 +112,18 @@ export const lifeAt = (url: URL, incarnation = "pod-1.0", instanceUID = "uid-1")
   url,
 })
 
+/** How requests are sent to the server of a life, if somebody else runs it. */
+const wayTo = ({ incarnation }: Placement): RemoteWay => ({
+  headers: ["x-own", "of the target"],
+  ca: undefined,
+  pool: incarnation,
+  rejected: (status) => new AppError("UpstreamLoginRejected", { detail: `The server answered ${status}.` }),
+})
+
+/** Opens connections as a gateway does to servers outside of the cluster, but to loopback. */
+const connectRemote = () => guardedConnector({ checkUrl: () => {}, lookup: async () => loopback }, {})
+const loopback = [{ address: "127.0.0.1", family: 4 }] as const
+
 const fakePlacement = (): FakePlacement => {
   const port: FakePlacement = {
     now: undefined,
@@ -123,7 +138,7 @@ const fakePlacement = (): FakePlacement => {
       port.requests.push(request)
       await port.hold?.(request)
       if (port.now === undefined) throw new AppError("SessionNotFound", { detail: "No instance lives." })
-      return port.now
+      return isServedByPods() ? port.now : { ...port.now, remote: wayTo(port.now) }
     },
     get calls() {
       return port.inUse.length
@@ -150,6 +165,9 @@ const fakePlacement = (): FakePlacement => {
 }
 
 type Listener = Parameters<Reflection<MCPTarget>["subscribe"]>[0]
+
+/** What a target says of its server. */
+const served = () => (isServedByPods() ? { image: "demo", port: 8080 } : remoteSpec("http://127.0.0.1/mcp"))
 
 const reflect = (targets: Map<string, MCPTarget>, listeners: Set<Listener>): Reflection<MCPTarget> => ({
   synced: Promise.resolve(),
@@ -239,6 +257,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
       if (subject === undefined) throw new AppError("Unauthenticated", { detail: "The token is not known." })
       return { ...identityOf(subject), ...(until === undefined ? {} : { expiresAtMs: Number(until) }) }
     },
+    connectRemote,
     subjectKeyOf: (_, identity) => `user:${identity.subject}` as SubjectKey,
     mayUse: ({ metadata, spec: { access } }, { subject }) =>
       (!metadata.name.startsWith("secret") || subject === "carol") && (access?.users?.includes(subject) ?? true),
@@ -261,7 +280,7 @@ export const startStage = async (options: StageOptions = {}): Promise<Stage> => 
       apiVersion: "mcp.reflow.io/v1alpha1",
       kind: "MCPTarget",
       metadata: { name, uid: `uid-of-${name}`, generation: 1 },
-      spec: MCPTargetSpec.parse({ image: "demo", port: 8080, ...spec }),
+      spec: MCPTargetSpec.parse({ ...served(), ...spec }),
     }
     targets.set(name, object)
     for (const listener of listeners) listener({ type: "modified", object })

@@ -1,0 +1,3 @@
+/** Clients that are unlike others, with a server that somebody else runs: the same suite as with Pods. */
+import "../../support/serve-remotely.ts"
+import "../odd-clients.test.ts"
