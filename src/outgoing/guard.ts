@@ -8,9 +8,10 @@ import { closedAddress, closedReason, isMetadata, parseAddress } from "./address
 import { type Allowance, createAllowance, longestName, plainHost } from "./allowance.ts"
 import { isEverywhere, isHere, machineAddresses, type Place, reaches } from "./own-places.ts"
 import { nameRefusal, type RefusalReason, refusal } from "./refusal.ts"
-import { type Address, createFinder, type Resolve, resolveBySystem } from "./resolve.ts"
+import { createFinder } from "./resolve.ts"
+import { type Address, createSystemResolve, type Resolve } from "./system-names.ts"
 
-export type { Address, Resolve } from "./resolve.ts"
+export type { Address, Resolve } from "./system-names.ts"
 
 /** Dependencies of {@link createOutgoingGuard}. */
 export type OutgoingGuardDeps = {
@@ -115,7 +116,7 @@ const distinct = (addresses: readonly Address[]): readonly Address[] => [
 export const createOutgoingGuard = (deps: OutgoingGuardDeps): OutgoingGuard => {
   const { options, onRefused = () => {} } = deps
   const allowance = createAllowance(options)
-  const finder = createFinder(deps.resolve ?? resolveBySystem, deps.resolveMs ?? resolveMs)
+  const finder = createFinder(deps.resolve ?? createSystemResolve(), deps.resolveMs ?? resolveMs)
   const refuse = (reason: RefusalReason | undefined, toError: (reason: RefusalReason) => AppError): void => {
     if (reason === undefined) return
     onRefused(reason)

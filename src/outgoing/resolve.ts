@@ -1,19 +1,7 @@
-import { lookup as systemLookup } from "node:dns/promises"
 import { isIP } from "node:net"
-import { systemCode } from "../errors.ts"
+import { createSingleFlight } from "../waiting/single-flight.ts"
 import { unresolved } from "./refusal.ts"
-
-/** An address that a connection can be opened to. */
-export type Address = { readonly address: string; readonly family: 4 | 6 }
-
-/** Finds all addresses of a name. */
-export type Resolve = (hostname: string) => Promise<readonly Address[]>
-
-const toAddress = (address: string): Address => ({ address, family: isIP(address) === 6 ? 6 : 4 })
-
-/** Resolves names as this machine does: its hosts file, its search domains and its name servers. */
-export const resolveBySystem: Resolve = async (hostname) =>
-  (await systemLookup(hostname, { all: true, order: "verbatim" })).map(({ address }) => toAddress(address))
+import { type Address, isAbsent, type Resolve, toAddress } from "./system-names.ts"
 
 /** Rejects with a TimeoutError if the name is not resolved in time; a later answer is dropped. */
 const inTime = async (resolve: Resolve, hostname: string, ms: number): Promise<readonly Address[]> => {
@@ -26,9 +14,6 @@ const inTime = async (resolve: Resolve, hostname: string, ms: number): Promise<r
   }
 }
 
-/** True if DNS says that there is no such name, or that it has no address. */
-const isAbsent = (error: unknown): boolean => ["ENOTFOUND", "ENODATA"].includes(systemCode(error))
-
 /** Finds addresses, each in at most so many milliseconds. A literal address is its own. */
 export type Finder = {
   /** All addresses of a host. Throws UpstreamUnreachable if it has none, or if nobody knows them. */
@@ -37,10 +22,11 @@ export type Finder = {
   findAll(hosts: readonly string[]): Promise<readonly string[]>
 }
 
-/** Creates the finder. Remembers no answer. */
+/** Creates the finder. Remembers no answer, but connections that are opened at once to one host share a question. */
 export const createFinder = (resolve: Resolve, ms: number): Finder => {
+  const alone = createSingleFlight<readonly Address[]>()
   const ask = async (host: string): Promise<readonly Address[]> =>
-    isIP(host) === 0 ? inTime(resolve, host, ms) : [toAddress(host)]
+    isIP(host) === 0 ? alone(host, () => inTime(resolve, host, ms)) : [toAddress(host)]
   const askIfThere = async (host: string): Promise<readonly Address[]> => {
     try {
       return await ask(host)

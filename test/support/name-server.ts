@@ -4,12 +4,14 @@ import { Resolver } from "node:dns/promises"
 import { once } from "node:events"
 import { isIPv4 } from "node:net"
 import { parseAddress } from "../../src/outgoing/address.ts"
-import type { Resolve } from "../../src/outgoing/resolve.ts"
+import type { Resolve } from "../../src/outgoing/system-names.ts"
 
 /** A running name server. */
 export type NameServer = {
   /** Resolves names at this server only, IPv4 and IPv6. */
   readonly resolve: Resolve
+  /** Where it listens, for `setServers`. */
+  readonly at: string
   /** The questions for IPv4 addresses, by name. */
   readonly asked: string[]
   close(): void
@@ -85,8 +87,10 @@ export const startNameServer = async (zone: Zone): Promise<NameServer> => {
   socket.bind(0, "127.0.0.1")
   await once(socket, "listening")
   const resolver = new Resolver({ timeout: 1_000, tries: 1 })
-  resolver.setServers([`127.0.0.1:${socket.address().port}`])
+  const at = `127.0.0.1:${socket.address().port}`
+  resolver.setServers([at])
   return {
+    at,
     resolve: resolveAt(resolver),
     asked,
     close: () => {
