@@ -15,7 +15,7 @@ import { refresh } from "./act.ts"
 import { noBridge } from "./desired/bridge.ts"
 import { belowFloor } from "./desired/permissions.ts"
 import type { acceptedReasons, accessReasons, availableReasons } from "./reasons.ts"
-import { remoteAvailability } from "./remote/availability.ts"
+import { isProbeReason, remoteAvailability } from "./remote/availability.ts"
 import type { Settings } from "./snapshot.ts"
 import { stamp } from "./time.ts"
 import type { View } from "./view.ts"
@@ -156,9 +156,11 @@ const write = async (deps: TargetDeps, target: MCPTarget, patch: MergePatch, sig
 
 /** Logs each new fault of a target once, for users of `--role dev`, who do not read conditions. */
 const logFaults = ({ log }: TargetDeps, { metadata: { name }, status }: MCPTarget, next: MCPTargetStatus): void => {
-  for (const type of ["Accepted", "AccessResolved"]) {
+  for (const type of ["Accepted", "AccessResolved", "Available"]) {
     const [before, now] = [status, next].map((each) => findCondition(each?.conditions, type))
     if (now?.status !== "False" || now.message === before?.message) continue
+    // other reasons of Available are told elsewhere: by Accepted, by instances, or by who has paused the target
+    if (type === "Available" && !isProbeReason(now.reason)) continue
     log.warn("a target has a fault", { target: name, condition: type, reason: now.reason, note: now.message })
   }
 }

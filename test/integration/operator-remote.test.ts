@@ -71,6 +71,8 @@ describe("the operator", () => {
     await world.pass(2 * 3_600)
     expect(await available("tracker")).toBe("False Unreachable")
     expect(statusWrites()).toBe(before + 1)
+    const told = world.lines.filter(({ message }) => message === "a target has a fault")
+    expect(told).toMatchObject([{ fields: { target: "tracker", condition: "Available", reason: "Unreachable" } }])
     answer = good
     await world.pass(2 * 3_600)
     expect(await available("tracker")).toBe("True Available")

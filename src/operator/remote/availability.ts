@@ -80,7 +80,9 @@ const ofResult = ({ url, caSecret }: { url: string; caSecret?: string | undefine
   }
 }
 
-const isProbeReason = (reason: string): reason is ProbeReason => (probeReasons as readonly string[]).includes(reason)
+/** True for a reason that only probes of remote servers have, and for `Available`. */
+export const isProbeReason = (reason: string): reason is ProbeReason =>
+  (probeReasons as readonly string[]).includes(reason)
 
 /** What an earlier operator found for this generation: it stays until the first probe of this one. */
 const kept = ({ metadata, status }: MCPTarget): Availability | undefined => {
