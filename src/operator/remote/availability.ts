@@ -42,9 +42,13 @@ const unverified = (caSecret: string | undefined): string =>
     ? ""
     : ` Gateways verify its certificate with ca.crt of the Secret ${readable(caSecret)}; this check does not.`
 
-/** True for a redirect that gateways follow: once, to the same origin, with the same method. */
+/** True for the same host and port; a server behind a proxy that ends TLS takes its own scheme for http. */
+const isSameServer = (url: string, origin: string | undefined): boolean =>
+  origin !== undefined && URL.parse(origin)?.host === URL.parse(url)?.host
+
+/** True for a redirect that gateways follow: once, to the same server, with the same method. */
 const isFollowed = (url: string, { status, origin }: Extract<ProbeResult, { kind: "redirected" }>): boolean =>
-  (status === 307 || status === 308) && origin === URL.parse(url)?.origin
+  (status === 307 || status === 308) && isSameServer(url, origin)
 
 const ofAnswer = (status: number, host: string, more: string): Availability => {
   if (status >= 500) {
@@ -56,7 +60,7 @@ const ofAnswer = (status: number, host: string, more: string): Availability => {
 }
 
 const ofRedirect = (url: string, origin: string | undefined): Availability => {
-  const where = origin === URL.parse(url)?.origin ? "another path" : readable(origin ?? "no http URL", longestHost)
+  const where = isSameServer(url, origin) ? "another path" : readable(origin ?? "no http URL", longestHost)
   const what = `${hostOf(url)} redirects to ${where}, and gateways do not follow.`
   return { status: "False", reason: "Redirects", message: `${what} Name the final URL in remote.url.` }
 }

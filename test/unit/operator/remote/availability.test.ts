@@ -56,12 +56,13 @@ describe("a remote target is available", () => {
     expect(told?.message).toContain("Gateways verify its certificate with ca.crt of the Secret corporate-ca")
   })
 
-  it("if it redirects once to the same origin, as gateways follow", () => {
+  it("if it redirects once to the same server, as gateways follow", () => {
     const redirected = (status: number, origin: string) => available({ kind: "redirected", status, origin })?.reason
     expect(redirected(307, "https://mcp.example.com")).toBe("Available")
     expect(redirected(308, "https://mcp.example.com")).toBe("Available")
     expect(redirected(302, "https://mcp.example.com")).toBe("Redirects")
-    expect(redirected(307, "http://mcp.example.com")).toBe("Redirects")
+    expect(redirected(307, "http://mcp.example.com")).toBe("Available")
+    expect(redirected(307, "https://mcp.example.org")).toBe("Redirects")
     expect(redirected(308, "https://mcp.example.com:8443")).toBe("Redirects")
   })
 
