@@ -1,9 +1,11 @@
 import { z } from "zod"
+import { instanceFields, remoteTransport } from "../api/kinds/remote.ts"
 import { isFields } from "../api/patch.ts"
 import { errorTable } from "../errors.ts"
 import { schemas } from "./contracts.ts"
 import { isOperation, operation, operations } from "./operations.ts"
 import { readOnlyTargetFields } from "./resources.ts"
+import { restName } from "./rest.ts"
 
 /** A JSON Schema of the OpenAPI document. */
 export type JsonSchema = { readonly [key: string]: unknown }
@@ -49,6 +51,25 @@ const toNullable = (schema: JsonSchema): JsonSchema => {
   return { anyOf: [rest, { type: "null" }] }
 }
 
+/** The two forms of a target's body: fields that one demands, the other refuses. */
+const targetForms: readonly JsonSchema[] = [
+  {
+    title: "A server in the cluster",
+    required: ["image"],
+    properties: { transport_type: { const: "kubernetes" }, remote: false },
+    anyOf: [{ required: ["port"] }, { required: ["stdio"] }],
+  },
+  {
+    title: "A server that somebody else runs",
+    required: ["transport_type", "remote"],
+    properties: {
+      ...Object.fromEntries(instanceFields.map((field) => [restName(field), false])),
+      transport_type: { const: remoteTransport },
+      identity_headers: { const: false },
+    },
+  },
+]
+
 const problem: JsonSchema = {
   type: "object",
   description: "An error (RFC 9457). Some codes add members of their own.",
@@ -88,7 +109,7 @@ export const documentSchemas = (): Readonly<Record<string, JsonSchema>> => {
   const input = named.TargetInput ?? {}
   return {
     ...named,
-    TargetInput: { ...input, properties: { ...propertiesOf(input), ...ignored } },
+    TargetInput: { ...input, properties: { ...propertiesOf(input), ...ignored }, anyOf: targetForms },
     TargetPatch: { ...toPatch(input), properties: { ...propertiesOf(toPatch(input)), ...ignored } },
     Problem: problem,
   }

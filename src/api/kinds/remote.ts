@@ -67,7 +67,7 @@ export const isRemote = ({ spec }: { readonly spec: Pick<Spec, "transportType"> 
 const isRemoteCEL = `self.transportType == '${remoteTransport}'`
 
 /** Fields about an instance, which a remote server has not. */
-const refusedFields: readonly string[] = [...Object.keys(containerFields), "streamTTL", "maxInstances"]
+export const instanceFields: readonly string[] = [...Object.keys(containerFields), "streamTTL", "maxInstances"]
 
 const refusedField = (field: string): Rule => ({
   path: "spec",
@@ -117,7 +117,7 @@ export const remoteRules: readonly Rule[] = [
     message: "port is required",
     holds: (spec: Spec) => isRemote({ spec }) || spec.port !== undefined || spec.stdio !== undefined,
   },
-  ...refusedFields.map(refusedField),
+  ...instanceFields.map(refusedField),
   {
     path: "spec",
     field: "identityHeaders",

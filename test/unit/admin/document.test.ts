@@ -77,11 +77,31 @@ describe("the schema of a", () => {
     expect(accepts("TargetInput", body)).toBe(true)
     expect(accepts("TargetInput", { ...body, generation: 1, created_time: "", deleting: true, status: {} })).toBe(true)
     expect(accepts("TargetInput", { ...body, prot: 1 })).toBe(false)
-    expect(accepts("TargetInput", { image: "github:1" })).toBe(false)
-    expect(accepts("TargetInput", { name: "github", remote: { url: "https://mcp.example.com/" } })).toBe(true)
-    expect(accepts("TargetInput", { name: "github", remote: { url: "mcp.example.com" } })).toBe(false)
-    expect(accepts("TargetInput", { name: "github", transport_type: "sse" })).toBe(false)
+    expect(accepts("TargetInput", { name: "github" })).toBe(false)
     expect(accepts("TargetInput", { ...body, resources: { limits: { cpu: 1, memory: "1Gi" } } })).toBe(true)
+  })
+  test("target's body is that of a server in the cluster, or of one that somebody else runs", () => {
+    const elsewhere = {
+      name: "github",
+      transport_type: "streamable-http",
+      remote: { url: "https://mcp.example.com/", headers: [{ name: "A", value: "${B}" }] },
+    }
+    expect(accepts("TargetInput", elsewhere)).toBe(true)
+    expect(accepts("TargetInput", { ...elsewhere, identity_headers: false, request_timeout: "1m" })).toBe(true)
+    expect(accepts("TargetInput", { name: "github", image: "i", stdio: {}, command: ["a"] })).toBe(true)
+    for (const wrong of [
+      { ...elsewhere, transport_type: "sse" },
+      { ...elsewhere, transport_type: undefined },
+      { ...elsewhere, remote: undefined },
+      { ...elsewhere, remote: { url: "mcp.example.com" } },
+      { ...elsewhere, image: "github:1" },
+      { ...elsewhere, idle_ttl: "10m" },
+      { ...elsewhere, identity_headers: true },
+      { ...body, remote: elsewhere.remote },
+      { ...body, image: undefined },
+      { ...body, port: undefined },
+    ])
+      expect(accepts("TargetInput", JSON.parse(JSON.stringify(wrong))), JSON.stringify(wrong)).toBe(false)
   })
   test("target's patch takes parts and null at every depth, and no unknown field", () => {
     for (const patch of [
