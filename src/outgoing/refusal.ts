@@ -4,7 +4,7 @@ import type { ClosedReason } from "./address.ts"
 /** Why a connection is refused; the values of the label `reason`. */
 export type RefusalReason = ClosedReason | "scheme" | "userinfo" | "host" | "port" | "own"
 
-/** Completes «HOST resolves to ADDRESS, which is …» and «ADDRESS is …». */
+/** Completes «HOST resolves to an address that is …» and «ADDRESS is …». */
 const phrases: Readonly<Record<RefusalReason, string>> = {
   unspecified: "the unspecified address",
   loopback: "a loopback address",
@@ -41,11 +41,15 @@ export const refusal = (host: string, reason: RefusalReason): AppError =>
     data: { reason },
   })
 
-/** The error for a name because of one of its addresses. */
+/**
+ * The error for a name because of one of its addresses. The address itself is only in the cause, for the log: it tells
+ * the author of a target what the name servers of the cluster know.
+ */
 export const nameRefusal = (host: string, address: string, reason: RefusalReason): AppError =>
   new AppError("AddressNotAllowed", {
-    detail: `${shown(host)} resolves to ${address}, which is ${phrases[reason]}${final.has(reason) ? " and never allowed" : ""}.`,
+    detail: `${shown(host)} resolves to an address that is ${phrases[reason]}${final.has(reason) ? " and never allowed" : ""}.`,
     data: { reason },
+    cause: new AppError("AddressNotAllowed", { detail: `It resolves to ${address}.` }),
   })
 
 /** The error for a name whose addresses cannot be found. */
