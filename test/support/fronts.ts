@@ -51,6 +51,8 @@ export type Fronts = {
   /** Starts one more gateway. */
   add(set?: Readonly<Record<string, string>>): Promise<Replica>
   addTarget(name: string, command: readonly string[], more?: Partial<MCPTargetSpec>): Promise<void>
+  /** Adds a target by its whole spec, which need not have its defaults. */
+  addSpec(name: string, spec: object): Promise<void>
   /** Instances of a target. */
   instances(target: string): Promise<readonly MCPInstance[]>
   close(): Promise<void>
@@ -163,21 +165,23 @@ export const startFronts = async (count: number, set: Readonly<Record<string, st
     return replica
   }
   for (let index = 0; index < count; index++) await add()
+  const addSpec: Fronts["addSpec"] = async (name, spec) => {
+    await cluster.create(mcpTargetKind, {
+      apiVersion: "mcp.reflow.io/v1alpha1",
+      kind: "MCPTarget",
+      metadata: { name, namespace },
+      spec: MCPTargetSpec.parse(spec),
+    })
+    await Promise.all(replicas.map(({ targets }) => known(targets, name)))
+  }
   return {
     cluster,
     replicas,
     add,
     token: (subject) => mintDevToken(shared.devKey, { subject, for: ["mcp", "api"], ttlSeconds: 3_600 }),
-    addTarget: async (name, command, more = {}) => {
-      const spec = MCPTargetSpec.parse({ image: `example.invalid/${name}:1`, port: 8080, command, ...more })
-      await cluster.create(mcpTargetKind, {
-        apiVersion: "mcp.reflow.io/v1alpha1",
-        kind: "MCPTarget",
-        metadata: { name, namespace },
-        spec,
-      })
-      await Promise.all(replicas.map(({ targets }) => known(targets, name)))
-    },
+    addTarget: (name, command, more = {}) =>
+      addSpec(name, { image: `example.invalid/${name}:1`, port: 8080, command, ...more }),
+    addSpec,
     instances: async (target) => {
       const { items } = await cluster.list(mcpInstanceKind, { namespace })
       return items.filter(({ spec }) => spec.targetName === target)

@@ -126,6 +126,15 @@ describe("a session", () => {
     expect(await call(next)).toBe("one")
   })
 
+  test("that its server has forgotten goes on if the server keeps no state, opened again", async () => {
+    await login("stateless", "one")
+    const session = await openSession(stage.at("stateless", 0), alice)
+    for (const replica of replicas) {
+      await stage.server.endSessions()
+      expect(await call(there("stateless", session, replica))).toBe("one")
+    }
+  })
+
   test("tells its server that a call was given up", async () => {
     await login("stateful", "one")
     const peer = await connectV1(stage.at("stateful"), alice)
