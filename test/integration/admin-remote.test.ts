@@ -36,7 +36,11 @@ const answered = async <T>(call: Promise<T>): Promise<T> => {
   const ended = call.finally(() => {
     isOver = true
   })
-  for (let turns = 0; turns < 100 && !isOver; turns++) await world.clock.advance(100)
+  while (!isOver) {
+    await world.clock.advance(100)
+    // on a busy machine the call may not have come to its first wait yet
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
   return await ended
 }
 
