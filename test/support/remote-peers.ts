@@ -14,6 +14,8 @@ import { repositoryFile } from "./reflow.ts"
 export type SeenRequest = {
   /** When, in milliseconds since the epoch. */
   readonly at: number
+  /** The client's port of the connection that it came on. */
+  readonly connection: number
   readonly verb: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>

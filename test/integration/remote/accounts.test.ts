@@ -85,6 +85,18 @@ describe("two users with a token each", () => {
     await Promise.all(peers.map((peer) => peer.close()))
   })
 
+  test("never share a connection, and each goes on with their own", async () => {
+    await stage.server.forgetSeen()
+    const turns = Array.from({ length: 5 }, (_, index) => index)
+    for (const _ of turns) for (const token of [alice, bob]) await said(stage.at("own", 0), token)
+    await Promise.all([...turns, ...turns].map((turn) => said(stage.at("own", 0), turn % 2 === 0 ? alice : bob)))
+    const seen = await stage.server.seen()
+    const [hers, his] = ["alice", "bob"].map((name) => seen.filter(({ account }) => account === name))
+    const ports = (requests = seen) => new Set(requests.map(({ connection }) => connection))
+    expect([...ports(hers)].filter((port) => ports(his).has(port))).toEqual([])
+    expect(ports(hers?.slice(0, 5)).size, "one after the other: one connection").toBe(1)
+  })
+
   test("make 50 calls each at once, none of which sees the other's account", async () => {
     const fifty = (token: string) => Array.from({ length: 50 }, () => said(stage.at("own"), token))
     const [hers, his] = await Promise.all([Promise.all(fifty(alice)), Promise.all(fifty(bob))])
@@ -211,6 +223,20 @@ test("a header is left out without the value of its optional credential, and oth
     return (await last())?.["x-workspace"] === "of acme"
   }
   await eventually(isSent, 1_000, "the header is sent")
+})
+
+test("a caller's own header does not stand beside one that the target sets, in whatever case", async () => {
+  await stage.set("partial", { TOKEN: "key-of-alice", WORKSPACE: "acme" }, { token: alice })
+  await withinASecond("partial", alice, "alice")
+  for (const [name, value] of [
+    ["x-workspace", "of evil"],
+    ["X-WORKSPACE", "of evil"],
+    ["X-Fixed", "evil"],
+  ] as const) {
+    await (await post(stage.at("partial"), alice, initialize(), { [name]: value })).text()
+    const { headers = {} } = (await stage.server.seen()).at(-1) ?? {}
+    expect(headers).toMatchObject({ "x-workspace": "of acme", "x-fixed": "costs $5" })
+  }
 })
 
 test("a value that would break a header out is refused, by name and without itself", async () => {
