@@ -19,6 +19,8 @@ export type SeenRequest = {
   readonly verb: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
+  /** Names of the headers that it had more than once. */
+  readonly repeated: readonly string[]
   /** Of JSON-RPC. */
   readonly method?: string
   readonly tool?: string

@@ -37,6 +37,7 @@ beforeAll(async () => {
             { name: "Authorization", value: "Bearer ${TOKEN}" },
             { name: "X-Workspace", value: "of ${WORKSPACE}" },
             { name: "X-Fixed", value: "costs $$5" },
+            { name: "User-Agent", value: "acme" },
           ],
         },
       }),
@@ -119,6 +120,19 @@ describe("a token that is changed by the REST API", () => {
       await stage.set("moving", { TOKEN: key }, { token: alice, replica })
       await withinASecond("moving", alice, name ?? "")
     }
+  })
+
+  test("has connections of its own: none that the one before has opened", async () => {
+    await stage.set("moving", { TOKEN: "key-of-alice" }, { token: alice })
+    await withinASecond("moving", alice, "alice")
+    await stage.server.forgetSeen()
+    await said(stage.at("moving", 0), alice)
+    await stage.set("moving", { TOKEN: "new-key-of-alice" }, { token: alice, replica: 0 })
+    await withinASecond("moving", alice, "alice anew")
+    const seen = (await stage.server.seen()).filter(({ account }) => account?.startsWith("alice"))
+    const by = new Map(seen.map(({ connection }) => [connection, new Set<string | undefined>()]))
+    for (const { connection, account } of seen) by.get(connection)?.add(account)
+    expect([...by.values()].filter(({ size }) => size !== 1)).toEqual([])
   })
 
   test("counts at once at the gateway that wrote it", async () => {
@@ -232,10 +246,13 @@ test("a caller's own header does not stand beside one that the target sets, in w
     ["x-workspace", "of evil"],
     ["X-WORKSPACE", "of evil"],
     ["X-Fixed", "evil"],
+    // one that the gateway passes on where a target does not set it
+    ["User-Agent", "evil"],
   ] as const) {
     await (await post(stage.at("partial"), alice, initialize(), { [name]: value })).text()
-    const { headers = {} } = (await stage.server.seen()).at(-1) ?? {}
-    expect(headers).toMatchObject({ "x-workspace": "of acme", "x-fixed": "costs $5" })
+    const { headers = {}, repeated } = (await stage.server.seen()).at(-1) ?? {}
+    expect(repeated).toEqual([])
+    expect(headers).toMatchObject({ "x-workspace": "of acme", "x-fixed": "costs $5", "user-agent": "acme" })
   }
 })
 
