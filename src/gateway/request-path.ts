@@ -205,7 +205,7 @@ export const buildRequestPath = (
   const now = () => clock.now()
   const sealer = createSealer({ keys: deps.sessionKeys, now, lifetimeMs: options.sessionLifetimeMs })
   const reopener = createReopener({ upstream, clock })
-  const find = findServer({ placement, reopener })
+  const find = findServer({ placement, reopener, clock })
   const { requestTimeoutMs } = options
   const exchange: ExchangeDeps = {
     upstream,

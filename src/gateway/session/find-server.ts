@@ -3,6 +3,7 @@ import { AppError } from "../../errors.ts"
 import type { Message } from "../../mcp/message.ts"
 import { factsOf } from "../../mcp/methods.ts"
 import type { Placement, PlacementPort } from "../../placement/port.ts"
+import type { ClockPort } from "../../ports/clock.ts"
 import { realSignal } from "../../waiting/in-progress.ts"
 import type { Keyed, Placed } from "../pipeline.ts"
 import { isDialFailure } from "../wire/upstream-answer.ts"
@@ -13,8 +14,8 @@ import type { OpenSession } from "./session.ts"
 type EndedIncarnations = {
   /**
    * True if the incarnation that opened the session is over. Asks the API server, because the cache of this replica may
-   * be behind; does not ask again about an incarnation that is over, since none comes back. `seen` is the placement by
-   * the cache.
+   * be behind; does not ask again about an incarnation that is over, since none comes back, and for five seconds about
+   * that of a remote server. `seen` is the placement by the cache.
    */
   isOver(session: OpenSession, seen: Placement, signal: AbortSignal): Promise<boolean>
 }
@@ -32,29 +33,36 @@ export const isSameIncarnation = (session: OpenSession, placement: Placement): b
  */
 export const endsSessionsAlone = ({ spec }: MCPTarget): boolean => spec.stdio !== undefined || spec.remote !== undefined
 
-const createEndedIncarnations = ({
-  currentIncarnation,
-}: Pick<PlacementPort, "currentIncarnation">): EndedIncarnations => {
-  const ended = new Set<string>()
-  const remember = (id: string): void => {
-    const [oldest] = ended.size >= rememberedIncarnations ? ended : []
+/** How long a verdict on a remote server's incarnation is repeated, milliseconds. */
+const remoteVerdictMs = 5_000
+
+const createEndedIncarnations = ({ placement, clock }: FindServerDeps): EndedIncarnations => {
+  /** Until when each counts as over, milliseconds since the epoch. */
+  const ended = new Map<string, number>()
+  const remember = (id: string, until: number): void => {
+    const [oldest] = ended.size >= rememberedIncarnations ? ended.keys() : []
     if (oldest !== undefined) ended.delete(oldest)
-    ended.add(id)
+    ended.set(id, until)
   }
   return {
     isOver: async ({ instanceUID, incarnation }, seen, signal) => {
       const id = `${instanceUID} ${incarnation}`
-      if (ended.has(id)) return true
+      const now = clock.now()
+      if (now < (ended.get(id) ?? 0)) return true
       // the cache may show another instance than the session's: ask about the session's
-      const over = (await currentIncarnation({ ...seen, instanceUID }, signal)) !== incarnation
+      const over = (await placement.currentIncarnation({ ...seen, instanceUID }, signal)) !== incarnation
       // that of a remote server comes back when its credentials are set back
-      if (over && seen.remote === undefined) remember(id)
+      if (over) remember(id, seen.remote === undefined ? Number.POSITIVE_INFINITY : now + remoteVerdictMs)
       return over
     },
   }
 }
 
-type FindServerDeps = { readonly placement: PlacementPort; readonly reopener: Reopener }
+type FindServerDeps = {
+  readonly placement: PlacementPort
+  readonly reopener: Reopener
+  readonly clock: Pick<ClockPort, "now">
+}
 
 type Settling = FindServerDeps & { readonly ended: EndedIncarnations }
 
@@ -165,7 +173,7 @@ const withSession = (deps: Settling, input: Keyed, found: Placement): Placed | P
  * SessionNotFound, and what opening a session again throws.
  */
 export const findServer = (deps: FindServerDeps) => {
-  const settling = { ...deps, ended: createEndedIncarnations(deps.placement) }
+  const settling = { ...deps, ended: createEndedIncarnations(deps) }
   return (input: Keyed): Placed | Promise<Placed> => {
     const found = ask(deps, input)
     return found instanceof Promise

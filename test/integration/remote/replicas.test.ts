@@ -112,10 +112,10 @@ test("a subscription hears from a gateway that stops that it ended in order", as
   await client.close()
 })
 
-describe("a gateway that does not hear of a changed token", () => {
-  const secretReads = ({ faults }: Replica) =>
-    faults.calls.filter(({ verb, kind }) => verb === "get" && kind === "Secret")
+const secretReads = ({ faults }: Replica) =>
+  faults.calls.filter(({ verb, kind }) => verb === "get" && kind === "Secret")
 
+describe("a gateway that does not hear of a changed token", () => {
   test.each(["moved", "calm"])("reads it before it says that a session of another is over (%s)", async (target) => {
     const late = await fronts.add()
     onTestFinished(late.lose)
@@ -177,6 +177,22 @@ describe("what is known of a user's credentials", () => {
     expect(new Set(fifty)).toEqual(new Set(["one"]))
     // one for each scope that may have values
     expect(reads() - before).toBeLessThanOrEqual(4)
+  })
+
+  test("is not read for each request of a client that goes on with an ended session", async () => {
+    const frank = await fronts.token("frank")
+    await login("moved", "one", frank)
+    const gateway = replica(0)
+    await eventually(async () => (await said(at("moved", gateway), frank)) === "one", 2_000, "frank is known")
+    const { id } = await openSession(at("moved", gateway), frank)
+    await login("moved", "two", frank)
+    await eventually(async () => (await said(at("moved", gateway), frank)) === "two", 2_000, "frank has another token")
+    const there = sessionAs(at("moved", gateway), frank, id)
+    expect((await there.post(legacyCall("whoami"))).status).toBe(404)
+    const before = secretReads(gateway).length
+    for (let turn = 0; turn < 10; turn++) expect((await there.post(legacyCall("whoami"))).status).toBe(404)
+    // the verdict is repeated for seconds, and this may take longer on a busy machine
+    expect(secretReads(gateway).length - before).toBeLessThan(10)
   })
 
   test("serves its user while the cluster is away; who is not known yet is told to come again", async () => {

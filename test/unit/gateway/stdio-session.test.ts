@@ -69,7 +69,7 @@ const setUp = (spec: Partial<MCPTargetSpec>) => {
     close: async () => {},
   }
   const reopener = createReopener({ upstream, clock })
-  const find = findServer({ placement: port, reopener })
+  const find = findServer({ placement: port, reopener, clock })
   // what these steps read of a request; only the policy makes whole ones
   const request = {
     ...{ verb: "POST", headers: {}, openStream: false, messages: [], mode: "find", session },
