@@ -6,15 +6,8 @@ import { realSignal, type Signal } from "../../waiting/in-progress.ts"
 import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Seat } from "../visit.ts"
 import { type Composed, isCurrent } from "./composed.ts"
+import { freshnessOf } from "./freshness.ts"
 
-/** Age from which values are composed anew in the background when they are used, milliseconds. */
-const freshMs = 4 * 60_000
-/** Age up to which values are used, milliseconds. */
-const usableMs = 5 * 60_000
-/** Age up to which values are used while the API server does not answer, milliseconds. */
-const outageMs = 60 * 60_000
-/** How long before its expiry a resolver's value is composed anew in the background, milliseconds. */
-const expiryLeadMs = 30_000
 /** Longest composition, milliseconds. */
 const composeMs = 30_000
 /** Time between two searches for values that nobody uses any more, milliseconds. */
@@ -88,13 +81,9 @@ export class Compositions {
     const entry = this.#entryOf(wish.seat)
     const { composed } = entry
     if (composed === undefined || !isCurrent(composed, wish.target)) return this.#await(entry, wish, signal)
-    const age = this.#ageOf(composed)
-    if (this.#isExpired(composed)) return this.#await(entry, wish, signal)
-    if (age < freshMs && !this.#expiresSoon(composed)) return composed
-    if (age < usableMs || (age < outageMs && this.#isOut(entry))) {
-      this.#refresh(entry, wish)
-      return composed
-    }
+    const freshness = freshnessOf(composed, this.#momentOf(entry))
+    if (freshness === "aging") this.#refresh(entry, wish)
+    if (freshness !== "stale") return composed
     return this.#await(entry, wish, signal)
   }
 
@@ -105,7 +94,8 @@ export class Compositions {
   async again(wish: Wish, signal: Signal): Promise<Composed> {
     const entry = this.#entryOf(wish.seat)
     entry.next ??= this.#afterRunning(entry, wish)
-    return await unlessAborted(entry.next, realSignal(signal))
+    const made = await unlessAborted(entry.next, realSignal(signal))
+    return isCurrent(made, wish.target) ? made : await this.#alone(wish, signal)
   }
 
   /** What is known of a sharer now, however old it is; undefined if nothing is. */
@@ -153,7 +143,7 @@ export class Compositions {
   #sweep(): void {
     for (const [key, entry] of this.#entries) {
       const { composed, running, next } = entry
-      const isIdle = composed === undefined || this.#ageOf(composed) >= (this.#isOut(entry) ? outageMs : usableMs)
+      const isIdle = composed === undefined || freshnessOf(composed, this.#momentOf(entry)) === "stale"
       if (isIdle && running === undefined && next === undefined) this.#remove(key)
     }
     this.#cancelSweep = undefined
@@ -166,29 +156,16 @@ export class Compositions {
     entry.failure = undefined
   }
 
-  /** Milliseconds since the values were composed; endless if the clock was set back since. */
-  #ageOf({ at }: Composed): number {
-    const now = this.#deps.clock.now()
-    return now < at ? Number.POSITIVE_INFINITY : now - at
-  }
-
-  #isExpired({ expiresAt }: Composed): boolean {
-    return expiresAt !== undefined && this.#deps.clock.now() >= expiresAt
-  }
-
-  #expiresSoon({ expiresAt }: Composed): boolean {
-    return expiresAt !== undefined && this.#deps.clock.now() >= expiresAt - expiryLeadMs
-  }
-
   /** The error of the last composition, if it was for this state of the target and seconds ago. */
   #recentFailure({ failure }: Entry, { target }: Wish): Failure | undefined {
     if (failure === undefined || !isCurrent(failure, target)) return undefined
     return leftOf(failure.at, errorMs, this.#deps.clock.now()) > 0 ? failure : undefined
   }
 
-  /** True if the values cannot be composed because the API server does not answer. */
-  #isOut({ failure }: Entry): boolean {
-    return (failure !== undefined && isOutage(failure.error)) || this.#deps.isAway()
+  /** Now. The API server counts as out if it did not answer the last composition, or if nothing is heard of it. */
+  #momentOf({ failure }: Entry) {
+    const isOut = (failure !== undefined && isOutage(failure.error)) || this.#deps.isAway()
+    return { now: this.#deps.clock.now(), isOut }
   }
 
   #refresh(entry: Entry, wish: Wish): void {
@@ -205,8 +182,17 @@ export class Compositions {
       if (before !== undefined && isOutage(error) && this.#survives(before, wish)) return before
       throw error
     })
-    // the composition that this request has joined may be of an older state of the target
-    return isCurrent(made, wish.target) ? made : await this.again(wish, signal)
+    return isCurrent(made, wish.target) ? made : await this.#alone(wish, signal)
+  }
+
+  /**
+   * Composes for one request only: what it has joined was for another state of the target, whose URL may be another one.
+   */
+  #alone(wish: Wish, signal: Signal): Promise<Composed> {
+    return unlessAborted(
+      this.#inTime((limit) => this.#deps.compose(wish, limit)),
+      realSignal(signal),
+    )
   }
 
   async #afterRunning(entry: Entry, wish: Wish): Promise<Composed> {
@@ -224,14 +210,21 @@ export class Compositions {
   }
 
   async #compose(entry: Entry, wish: Wish): Promise<Composed> {
-    const { clock, signal } = this.#deps
-    const limit = new AbortController()
-    const cancel = clock.timer(composeMs, () => limit.abort(tooSlow()))
     try {
-      return await this.#composeUntilKept(entry, wish, AbortSignal.any([signal, limit.signal]))
+      return await this.#inTime((limit) => this.#composeUntilKept(entry, wish, limit))
     } catch (error) {
-      entry.failure = { target: wish.target, error, at: clock.now() }
+      entry.failure = { target: wish.target, error, at: this.#deps.clock.now() }
       throw error
+    }
+  }
+
+  /** Runs a composition, which ends after half a minute whatever it waits for. */
+  async #inTime(task: (limit: AbortSignal) => Promise<Composed>): Promise<Composed> {
+    const limit = new AbortController()
+    const cancel = this.#deps.clock.timer(composeMs, () => limit.abort(tooSlow()))
+    const either = AbortSignal.any([this.#deps.signal, limit.signal])
+    try {
+      return await unlessAborted(task(either), either)
     } finally {
       cancel()
     }
@@ -255,6 +248,7 @@ export class Compositions {
 
   /** True if values may still be used although the API server does not answer. */
   #survives(before: Composed, { target }: Wish): boolean {
-    return isCurrent(before, target) && this.#ageOf(before) < outageMs && !this.#isExpired(before)
+    const moment = { now: this.#deps.clock.now(), isOut: true }
+    return isCurrent(before, target) && freshnessOf(before, moment) !== "stale"
   }
 }

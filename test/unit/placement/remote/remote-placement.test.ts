@@ -173,6 +173,32 @@ describe("composed values", () => {
     expect(two.reads.length).toBe(once)
   })
 
+  test("are those of the request's own state of the target, even if it waits with requests of another", async () => {
+    const { place, replica, set, clock, patch } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    const held = Promise.withResolvers<void>()
+    one.hold = held.promise
+    const early = place(one)
+    await clock.advance(0)
+    await patch({ spec: { remote: { url: "https://mcp.example.com/v2" } } })
+    const late = place(one)
+    await clock.advance(0)
+    held.resolve()
+    expect((await early).url.pathname).toBe("/mcp")
+    expect((await late).url.pathname).toBe("/v2")
+  })
+
+  test("that never come are an error after half a minute", async () => {
+    const { place, replica, clock } = await world(withToken)
+    const one = replica()
+    one.hold = new Promise(() => {})
+    const placed = place(one)
+    placed.catch(() => {})
+    await clock.advance(30_000)
+    await expect(placed).rejects.toMatchObject({ code: "ClusterUnavailable" })
+  })
+
   test("that are missing are looked for again after seconds, and not for each request", async () => {
     const { place, replica, write, clock } = await world(withToken)
     const one = replica()
