@@ -136,11 +136,11 @@ const isDoubtful = ({ status }: UpstreamAnswer): boolean => status === 404 || st
  */
 const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: OpenSession): Promise<Verdict> => {
   const { placement, target } = placed
-  // that of a remote server depends on nothing that the server does: no client may cause reads by what its server says
-  const current =
-    placement.remote === undefined
-      ? await deps.placement.currentIncarnation(placement, realSignal(placed.signal))
-      : placement.incarnation
+  const isKnown = placement.remote !== undefined && answer.status === 404
+  // a remote server ends sessions alone: after its 404 nothing depends on whether the credentials have changed too
+  const current = isKnown
+    ? placement.incarnation
+    : await deps.placement.currentIncarnation(placement, realSignal(placed.signal))
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
   // the server ended a session that we had opened again: open another one, because the client knows only its first
