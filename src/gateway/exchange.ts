@@ -79,8 +79,7 @@ const afterFailure = async (deps: ExchangeDeps, placed: Placed, error: AppError)
   if (!isDialFailure(error)) return
   deps.placement.reportUnreachable(placed.placement)
   if (placed.session === undefined || placed.target.spec.statefulness !== "stateful") return
-  const current = await deps.placement.currentIncarnation(placed.placement, realSignal(placed.signal))
-  if (current !== placed.session.incarnation) throw sessionGone()
+  if ((await currentOf(deps, placed)) !== placed.session.incarnation) throw sessionGone()
 }
 
 /** After a first attempt that failed: sends the request again for as long as that is safe. Throws the last error. */
@@ -108,8 +107,11 @@ const sendAgain = async (deps: ExchangeDeps, first: Placed, firstError: unknown)
  * once more with those that count now. The server has not carried out what it refused.
  */
 const sendRenewed = async (deps: ExchangeDeps, refused: Placed, error: AppError): Promise<Sent> => {
+  const { placement, signal } = refused
   const isLogin = error.data?.upstream_status === 401
-  if (!isLogin || !(await deps.placement.renew(refused.placement, realSignal(refused.signal)))) throw error
+  // if the credentials cannot be read now, the server's refusal is what the client must know
+  if (!isLogin || !(await deps.placement.renew(placement, realSignal(signal)).catch(() => false))) throw error
+  signal.throwIfAborted()
   const placed = await deps.findServer(refused)
   return { placed, answer: await send(deps, placed) }
 }
@@ -130,6 +132,22 @@ type Verdict = "pass" | "ended" | "again"
 /** True for statuses that servers return for an unknown session, but for other reasons too. */
 const isDoubtful = ({ status }: UpstreamAnswer): boolean => status === 404 || status === 400
 
+/** How old what is known of a remote server may be to judge its answer, milliseconds: no answer causes a read each. */
+const knownMs = 5_000
+
+/** The current incarnation; of a remote server the placement's, if nobody can tell: its answer is there already. */
+const currentOf = async (
+  { placement: port }: ExchangeDeps,
+  { placement, signal }: Placed,
+): Promise<string | undefined> => {
+  try {
+    return await port.currentIncarnation(placement, realSignal(signal), knownMs)
+  } catch (error) {
+    if (placement.remote !== undefined && hasCode(error, "ClusterUnavailable")) return placement.incarnation
+    throw error
+  }
+}
+
 /**
  * What to do with a doubtful status to a request with a session. `pass`: the incarnation still runs, so the answer is
  * the server's decision. Otherwise the session is over: `ended` for a stateful target, `again` for a stateless one.
@@ -138,9 +156,7 @@ const judge = async (deps: ExchangeDeps, { placed, answer }: Sent, session: Open
   const { placement, target } = placed
   const isKnown = placement.remote !== undefined && answer.status === 404
   // a remote server ends sessions alone: after its 404 nothing depends on whether the credentials have changed too
-  const current = isKnown
-    ? placement.incarnation
-    : await deps.placement.currentIncarnation(placement, realSignal(placed.signal))
+  const current = isKnown ? placement.incarnation : await currentOf(deps, placed)
   const stateless = target.spec.statefulness === "stateless"
   if (current !== placement.incarnation) return stateless ? "again" : "ended"
   // the server ended a session that we had opened again: open another one, because the client knows only its first

@@ -6,7 +6,7 @@ import { systemCode } from "../errors.ts"
 /**
  * How this machine resolves names. The system's own function (getaddrinfo) occupies one of four threads that the whole
  * process shares, for as long as a name server keeps it waiting. A hostile name must not do that, so name servers are
- * asked directly first; the system is asked only for names that it may know from elsewhere, and for two at once.
+ * asked directly, in the search domains too. The system is asked only for names that it has from its hosts file.
  */
 
 /** An address that a connection can be opened to. */
@@ -17,8 +17,8 @@ export type Resolve = (hostname: string) => Promise<readonly Address[]>
 
 /** Wait for one name server, milliseconds, and how often it is asked: less than the guard's limit of 5 s together. */
 const patience = { timeout: 1_500, tries: 2 }
-/** Most threads of the process that wait for names. */
-const mostLookups = 2
+/** Most search domains that are tried (resolv.conf(5) has at most six). */
+const mostDomains = 6
 
 /** An address as text, with its family. */
 export const toAddress = (address: string): Address => ({ address, family: isIP(address) === 6 ? 6 : 4 })
@@ -33,28 +33,17 @@ export const hostsFileHas = (text: string, hostname: string): boolean =>
     .map((line) => (line.split("#", 1)[0] ?? "").trim().toLowerCase().split(/\s+/))
     .some(([, ...names]) => names.includes(hostname.toLowerCase()))
 
-/** True if only the system can know the name: one without dots is searched for in several domains. */
-const isSystems = async (hostname: string, hostsFile: string): Promise<boolean> => {
-  if (!hostname.includes(".")) return true
-  const hosts = await readFile(hostsFile, "utf8").catch(() => "")
-  return hostsFileHas(hosts, hostname)
+/** The search domains of a text of resolv.conf(5): those of the last `search` or `domain`. */
+export const searchDomainsIn = (text: string): readonly string[] => {
+  const lines = text.split("\n").map((line) => line.trim().split(/\s+/))
+  const found = lines.findLast(([keyword]) => keyword === "search" || keyword === "domain") ?? []
+  return found.slice(1, 1 + mostDomains).filter((domain) => domain !== ".")
 }
 
-/** Limits a function to so many calls at once; the others wait for their turn, in order. */
-const limited = (resolve: Resolve, most: number): Resolve => {
-  let running = 0
-  const waiting: (() => void)[] = []
-  return async (hostname) => {
-    if (running >= most) await new Promise<void>((start) => waiting.push(start))
-    else running++
-    try {
-      return await resolve(hostname)
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) running--
-      else next()
-    }
-  }
+/** The names that are asked for, in order: those with dots may be whole already, others are not. */
+const candidates = (hostname: string, domains: readonly string[]): readonly string[] => {
+  const within = domains.map((domain) => `${hostname}.${domain}`)
+  return hostname.includes(".") ? [hostname, ...within] : [...within, hostname]
 }
 
 const askSystem: Resolve = async (hostname) =>
@@ -88,27 +77,30 @@ const askNameServers = async (
 type Sources = {
   /** Path of the hosts file; default /etc/hosts. */
   readonly hostsFile?: string
+  /** Path of the file with the search domains; default /etc/resolv.conf. */
+  readonly resolvFile?: string
   /** Addresses of name servers; default those of /etc/resolv.conf. */
   readonly servers?: readonly string[]
   /** Default: the system's own function. */
   readonly system?: Resolve
 }
 
+const textOf = (file: string): Promise<string> => readFile(file, "utf8").catch(() => "")
+
 /** Makes the function that resolves names as this machine does: hosts file, name servers, search domains. */
-export const createSystemResolve = ({
-  hostsFile = "/etc/hosts",
-  servers,
-  system = askSystem,
-}: Sources = {}): Resolve => {
-  const bySystem = limited(system, mostLookups)
-  return async (hostname) => {
-    if (await isSystems(hostname, hostsFile)) return await bySystem(hostname)
-    try {
-      return await askNameServers(hostname, servers)
-    } catch (error) {
-      // the name may be meant for a search domain, as that of a Service without cluster.local
-      if (isAbsent(error)) return await bySystem(hostname)
-      throw error
+export const createSystemResolve =
+  ({ hostsFile = "/etc/hosts", resolvFile = "/etc/resolv.conf", servers, system = askSystem }: Sources = {}): Resolve =>
+  async (hostname) => {
+    if (hostname === "localhost" || hostsFileHas(await textOf(hostsFile), hostname)) return await system(hostname)
+    let absent: unknown
+    for (const name of candidates(hostname, searchDomainsIn(await textOf(resolvFile)))) {
+      try {
+        return await askNameServers(name, servers)
+      } catch (error) {
+        // a silent name server does not say that there is no such name
+        if (!isAbsent(error)) throw error
+        absent = error
+      }
     }
+    throw absent
   }
-}

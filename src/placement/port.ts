@@ -33,8 +33,12 @@ export type RemoteWay = {
   readonly ca: string | undefined
   /** Connections are shared by requests with the same text. It depends on secrets: only for memory. */
   readonly pool: string
+  /** Names this target in the header CDN-Loop (RFC 8586), by which a request is known that has come back. */
+  readonly loop: string
   /** The error for a server that answers 401 or 403. Each call is counted. */
   rejected(status: number): AppError
+  /** Calls `listener`, once, when the incarnation is over, e.g. after a change of the credentials. Returns how to end it. */
+  follow(listener: () => void): () => void
 }
 
 /** Where to send the request, and how long it waited for that. */
@@ -82,9 +86,9 @@ export type PlacementPort = {
   /**
    * The current incarnation of the placed instance, by one read of the API server. If it is another one than the
    * placement's, a 400 or 404 for a session, or a refused connection, means that the server was replaced. Undefined if
-   * the instance was deleted.
+   * the instance was deleted. `knownMs`: what is known of a remote server may be that old, milliseconds; default 0.
    */
-  currentIncarnation(placement: Placement, signal: AbortSignal): Promise<string | undefined>
+  currentIncarnation(placement: Placement, signal: AbortSignal, knownMs?: number): Promise<string | undefined>
   /**
    * True if the server of a broken connection still runs: it takes connections, and its incarnation stays the same for
    * the 5 s within which its node reports an end. Rejects with the signal's reason, or with the cluster's error.

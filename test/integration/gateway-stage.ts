@@ -117,6 +117,8 @@ const wayTo = ({ incarnation }: Placement): RemoteWay => ({
   headers: ["x-own", "of the target"],
   ca: undefined,
   pool: incarnation,
+  loop: "reflow-test",
+  follow: () => () => {},
   rejected: (status) => new AppError("UpstreamLoginRejected", { detail: `The server answered ${status}.` }),
 })
 

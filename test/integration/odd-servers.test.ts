@@ -330,7 +330,9 @@ describe("a server that breaks off", () => {
         : response.socket?.write("HTTP/1.1 204 No Content\r\ncontent-length: 50\r\n\r\n"),
     )
     const none = await post(stage, message("tools/list"), { target: "open" })
-    expect([none.status, none.headers.get("content-length")]).toEqual([204, null])
+    if (isServedByPods()) expect([none.status, none.headers.get("content-length")]).toEqual([204, null])
+    // somebody else's 204 answers no request
+    else expect(await none.json()).toMatchObject({ error: { data: { code: "UpstreamInvalid" } } })
     expect(await (await post(stage, message("ping"), { target: "open" })).text()).toBe(result)
   })
   test("behind a tool policy in the middle of a JSON body is told so, since nothing went out yet", async () => {

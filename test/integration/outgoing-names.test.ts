@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, describe, expect, test } from "vitest"
-import { type Address, createSystemResolve, hostsFileHas } from "../../src/outgoing/system-names.ts"
+import { type Address, createSystemResolve, hostsFileHas, searchDomainsIn } from "../../src/outgoing/system-names.ts"
 import { startNameServer, type Zone } from "../support/name-server.ts"
 
 const closing: (() => void)[] = []
@@ -12,22 +12,24 @@ afterEach(() => {
 
 const bySystem: Address = { address: "192.0.2.9", family: 4 }
 
-const setUp = async ({ zone = () => [], hosts = "" }: { readonly zone?: Zone; readonly hosts?: string }) => {
+type Given = { readonly zone?: Zone; readonly hosts?: string; readonly resolv?: string }
+
+const setUp = async ({ zone = () => [], hosts = "", resolv = "" }: Given) => {
   const server = await startNameServer(zone)
   const folder = mkdtempSync(join(tmpdir(), "reflow-names-"))
   closing.push(server.close, () => rmSync(folder, { recursive: true }))
-  const hostsFile = join(folder, "hosts")
+  const [hostsFile, resolvFile] = [join(folder, "hosts"), join(folder, "resolv.conf")]
   writeFileSync(hostsFile, hosts)
+  writeFileSync(resolvFile, resolv)
   const asked: string[] = []
-  const held: (() => void)[] = []
   const system = async (name: string) => {
     asked.push(name)
-    if (name.startsWith("slow")) await new Promise<void>((resolve) => held.push(resolve))
-    if (name.startsWith("none")) throw Object.assign(new Error("no such name"), { code: "ENOTFOUND" })
     return [bySystem]
   }
-  return { resolve: createSystemResolve({ hostsFile, servers: [server.at], system }), server, asked, held }
+  return { resolve: createSystemResolve({ hostsFile, resolvFile, servers: [server.at], system }), server, asked }
 }
+
+const search = "nameserver 127.0.0.1\nsearch auth.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
 
 describe("the addresses of a name", () => {
   test("are those of the name servers, of both families, without the system's threads", async () => {
@@ -42,39 +44,41 @@ describe("the addresses of a name", () => {
   test("are the system's if the hosts file has the name, whatever the name servers say", async () => {
     const { resolve, server } = await setUp({ zone: () => ["8.8.8.8"], hosts: "10.0.0.1 a MCP.example.com\n" })
     expect(await resolve("mcp.example.com")).toEqual([bySystem])
+    expect(await resolve("localhost")).toEqual([bySystem])
     expect(server.asked).toEqual([])
   })
 
-  test("are the system's for a name without dots, and for one that the name servers do not know", async () => {
-    const { resolve, asked } = await setUp({})
-    expect(await resolve("keycloak")).toEqual([bySystem])
-    expect(await resolve("keycloak.auth")).toEqual([bySystem])
-    await expect(resolve("none.example.com")).rejects.toMatchObject({ code: "ENOTFOUND" })
-    expect(asked).toEqual(["keycloak", "keycloak.auth", "none.example.com"])
+  test("of a Service are found in the search domains, as Pods find them", async () => {
+    const zone: Zone = (name) => (name === "keycloak.auth.svc.cluster.local" ? ["10.96.0.7"] : [])
+    const { resolve, server, asked } = await setUp({ zone, resolv: search })
+    const found = [{ address: "10.96.0.7", family: 4 }]
+    expect(await resolve("keycloak")).toEqual(found)
+    expect(server.asked).toEqual(["keycloak.auth.svc.cluster.local"])
+    expect(await resolve("keycloak.auth")).toEqual(found)
+    expect(await resolve("keycloak.auth.svc")).toEqual(found)
+    expect(await resolve("keycloak.auth.svc.cluster.local")).toEqual(found)
+    await expect(resolve("none.example.com")).rejects.toMatchObject({ code: expect.stringMatching(/^ENO/) })
+    expect(asked).toEqual([])
   })
 
-  test("are not searched for by the system if the name server is silent", { timeout: 15_000 }, async () => {
-    const { resolve, asked } = await setUp({ zone: () => undefined })
+  test("are not searched for elsewhere if the name server is silent", { timeout: 15_000 }, async () => {
+    const { resolve, server, asked } = await setUp({ zone: () => undefined, resolv: search })
     await expect(resolve("mcp.example.com")).rejects.toMatchObject({ code: "ETIMEOUT" })
+    expect(new Set(server.asked)).toEqual(new Set(["mcp.example.com"]))
     expect(asked).toEqual([])
   })
 })
 
-test("two names at once occupy the system's threads at most; the others wait for their turn", async () => {
-  const { resolve, asked, held } = await setUp({})
-  const all = ["slow-1", "slow-2", "slow-3", "slow-4"].map((name) => resolve(name))
-  await expect.poll(() => asked).toEqual(["slow-1", "slow-2"])
-  held.shift()?.()
-  await expect.poll(() => asked).toEqual(["slow-1", "slow-2", "slow-3"])
-  held.shift()?.()
-  await expect.poll(() => asked.length).toBe(4)
-  for (const release of held.splice(0)) release()
-  await Promise.all(all)
-  // and it is not fewer for ever
-  const more = ["slow-5", "slow-6"].map((name) => resolve(name))
-  await expect.poll(() => asked.length).toBe(6)
-  for (const release of held.splice(0)) release()
-  await Promise.all(more)
+test.each<[string, readonly string[]]>([
+  ["search a b\nsearch c d", ["c", "d"]],
+  ["domain a", ["a"]],
+  ["  search\ta  b ", ["a", "b"]],
+  ["# search a\nnameserver 1.2.3.4", []],
+  ["search .", []],
+  ["search a b c d e f g h", ["a", "b", "c", "d", "e", "f"]],
+  ["", []],
+])("of resolv.conf %o come the search domains %o", (text, domains) => {
+  expect(searchDomainsIn(text)).toEqual(domains)
 })
 
 test.each<[string, boolean]>([

@@ -33,6 +33,8 @@ export type RemoteReplica = {
   fault: AppError | undefined
   /** What a read of a Secret waits for. */
   hold: Promise<unknown> | undefined
+  /** The URLs that it asked about, whether they may be called. */
+  readonly checked: string[]
   /** How long nothing was heard of the API server, milliseconds. */
   silence: number
 }
@@ -71,7 +73,13 @@ export const remoteWorld = async (spec: Partial<MCPTargetSpec> = {}, resolve?: R
   const closing: (() => Promise<void>)[] = [targets.close, memory.close]
 
   const replica = (): RemoteReplica => {
-    const facts: Omit<RemoteReplica, "placement"> = { reads: [], fault: undefined, hold: undefined, silence: 0 }
+    const facts: Omit<RemoteReplica, "placement"> = {
+      reads: [],
+      checked: [],
+      fault: undefined,
+      hold: undefined,
+      silence: 0,
+    }
     const own = watched(cluster, facts)
     const compose = createCompose({ cluster: own, namespace, apiUrl, ...(resolve === undefined ? {} : { resolve }) })
     const followed = new Proxy(targets, {
@@ -81,7 +89,7 @@ export const remoteWorld = async (spec: Partial<MCPTargetSpec> = {}, resolve?: R
       cluster: own,
       targets: followed,
       compose,
-      checkUrl: () => {},
+      checkUrl: ({ href }) => void facts.checked.push(href),
       clock,
       telemetry: quietTelemetry(),
       options: { namespace, issuers: ["corp"], apiUrl },

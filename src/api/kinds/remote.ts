@@ -82,7 +82,7 @@ const refusedField = (field: string): Rule => ({
  * MCP's transport, cookies, and those that name a client.
  */
 const reservedHeader =
-  /^(connection|keep-alive|te|trailer|transfer-encoding|upgrade|proxy-.*|host|expect|content-.*|mcp-.*|cookie|set-cookie|accept|accept-encoding|last-event-id|forwarded|x-forwarded-.*)$/
+  /^(connection|keep-alive|te|trailer|transfer-encoding|upgrade|proxy-.*|host|expect|content-.*|mcp-.*|cookie|set-cookie|accept|accept-encoding|last-event-id|forwarded|x-forwarded-.*|cdn-loop)$/
 
 /** Rules of a remote server's target that a schema cannot express. */
 export const remoteRules: readonly Rule[] = [

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http"
+import { AppError } from "../../errors.ts"
 import type { Identity } from "../../identity/identity.ts"
 import type { Mirrored } from "../../mcp/mirrored-headers.ts"
-import type { Placement } from "../../placement/port.ts"
+import type { Placement, RemoteWay } from "../../placement/port.ts"
 import type { Signal } from "../../waiting/in-progress.ts"
 import type { ClientOrigin, Verb } from "../incoming.ts"
 import type { Admitted, Keyed } from "../pipeline.ts"
@@ -113,16 +114,35 @@ export const toUpstreamHeaders = (
 const keptInside: ReadonlySet<string> = new Set(["baggage"])
 
 /**
+ * The header CDN-Loop (RFC 8586) with the target added. Throws AddressNotAllowed if it is there already: then the
+ * target's URL leads back to this gateway, by whatever names and proxies, and each request would become one more.
+ */
+const withLoop = (header: string | readonly string[] | undefined, loop: string): string => {
+  const before =
+    header === undefined
+      ? []
+      : String(header)
+          .split(",")
+          .map((each) => each.trim())
+  if (before.includes(loop))
+    throw new AppError("AddressNotAllowed", {
+      detail: "remote.url leads back to this gateway.",
+      data: { reason: "loop" },
+    })
+  return [...before, loop].join(", ")
+}
+
+/**
  * The headers of the request to a remote server: the same, without identity and X-Forwarded-*, which say who calls and
  * from where, and with the target's own headers, which replace those of the client.
  */
 export const toRemoteHeaders = (
   headers: IncomingHttpHeaders,
   facts: Pick<Parameters<typeof toUpstreamHeaders>[1], "session" | "accept" | "mirrored">,
-  own: readonly string[],
+  { headers: own, loop }: Pick<RemoteWay, "headers" | "loop">,
 ): string[] => {
   const dropped = connectionNames(headers.connection)
-  const list = ["accept-encoding", "identity", ...own]
+  const list = ["accept-encoding", "identity", "cdn-loop", withLoop(headers["cdn-loop"], loop), ...own]
   if (facts.accept !== undefined) list.push("accept", facts.accept)
   if (facts.session !== undefined) list.push("mcp-session-id", facts.session)
   const replaced = new Set(own.filter((_, at) => at % 2 === 0))
@@ -216,8 +236,7 @@ type ServerCall = {
 
 const headersFor = (input: Keyed, { placement, verb, headers, session, mirrored = "none" }: ServerCall): string[] => {
   const accept = verb === "DELETE" ? undefined : acceptFor(verb, headers.accept)
-  if (placement.remote !== undefined)
-    return toRemoteHeaders(headers, { session, mirrored, accept }, placement.remote.headers)
+  if (placement.remote !== undefined) return toRemoteHeaders(headers, { session, mirrored, accept }, placement.remote)
   return toUpstreamHeaders(headers, {
     session,
     mirrored,
@@ -245,14 +264,7 @@ const ensureLogin = ({ remote }: Placement, answer: UpstreamAnswer): UpstreamAns
  */
 export const callServer = (upstream: Upstream, input: Keyed, call: ServerCall): Promise<UpstreamAnswer> => {
   const { placement, verb, body, headersTimeoutMs, lane, signal } = call
-  const sent = upstream.send({
-    placement,
-    verb,
-    headers: headersFor(input, call),
-    body,
-    headersTimeoutMs,
-    lane,
-    signal,
-  })
+  const headers = headersFor(input, call)
+  const sent = upstream.send({ placement, verb, headers, body, headersTimeoutMs, lane, signal })
   return placement.remote === undefined ? sent : sent.then((answer) => ensureLogin(placement, answer))
 }

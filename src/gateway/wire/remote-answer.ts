@@ -37,8 +37,6 @@ export const retryAfterOf = (header: string | undefined, now: number): number =>
 const typeOf = ({ headers }: UpstreamAnswer): string =>
   (String(headers["content-type"] ?? "").split(";", 1)[0] ?? "").trim().toLowerCase()
 
-const isJson = (answer: UpstreamAnswer): boolean => typeOf(answer) === "application/json"
-
 /** The types that we name in an error: another text of the server could hold what it was sent. */
 const namedTypes: readonly string[] = ["text/html", "text/plain", "application/json", "text/event-stream"]
 
@@ -76,7 +74,7 @@ const readShort = (answer: UpstreamAnswer, clock: ClockPort): Promise<Buffer | u
   })
 
 /** The same answer with a body that was read already. */
-const withBody = ({ status, headers }: UpstreamAnswer, body: Buffer): UpstreamAnswer => ({
+const withBody = ({ status, headers }: Pick<UpstreamAnswer, "status" | "headers">, body: Buffer): UpstreamAnswer => ({
   status,
   headers,
   consume: (sink) => {
@@ -103,40 +101,75 @@ const busy = ({ status, headers }: UpstreamAnswer, now: number): AppError => {
   })
 }
 
-/** True for a success that cannot be the answer to what was asked, e.g. the page of a login. */
+/**
+ * True for a success that cannot be the answer to what was asked, e.g. the page of a login, and for every redirect that
+ * was not followed.
+ */
 const isStrange = ({ verb, messages }: Placed, answer: UpstreamAnswer): boolean => {
-  if (answer.status !== 200 || verb === "DELETE") return false
-  if (verb === "GET") return typeOf(answer) !== "text/event-stream"
-  const isCall = messages.some(({ kind }) => kind === "request")
-  return isCall && !isJson(answer) && typeOf(answer) !== "text/event-stream"
+  if (answer.status >= 300) return true
+  const type = typeOf(answer)
+  if (verb === "GET") return answer.status !== 200 || type !== "text/event-stream"
+  if (verb === "DELETE" || !messages.some(({ kind }) => kind === "request")) return false
+  return answer.status !== 200 || (type !== "application/json" && type !== "text/event-stream")
 }
+
+/**
+ * Rewrites the headers that a client gets, so that none is a text of the server's choice: it may repeat what it was
+ * sent, and the credential of a shared target is not its callers'.
+ */
+const restrictHead = ({ headers }: UpstreamAnswer, type: string, now: number): void => {
+  const { "content-type": given } = headers
+  if (given !== undefined) {
+    const charset = /; ?charset="?utf-8"?$/i.test(given) ? "; charset=utf-8" : ""
+    headers["content-type"] = namedTypes.includes(type) ? type + charset : "application/octet-stream"
+  }
+  if (headers["retry-after"] !== undefined) headers["retry-after"] = String(retryAfterOf(headers["retry-after"], now))
+  const { allow } = headers
+  if (allow !== undefined && !/^[A-Z]{1,16}(?:, ?[A-Z]{1,16}){0,16}$/.test(allow)) delete headers.allow
+}
+
+/** Statuses that a JSON-RPC error keeps; any other one would be read as a proxy's or a login's. */
+const keptStatuses: readonly number[] = [400, 404, 500]
 
 /** Statuses that a client must see as they are: it has no right to the session or stream, or asks for none. */
 const isPlain = ({ verb }: Placed, { status }: UpstreamAnswer): boolean => verb !== "POST" && status === 405
 
+/** Throws what a client is told of a failure instead of its JSON-RPC error, if it has none. */
+const failWithout = (placed: Placed, answer: UpstreamAnswer, now: number): void => {
+  const { status, headers } = answer
+  if (status === 429 || (status === 503 && headers["retry-after"] !== undefined)) throw busy(answer, now)
+  if (status !== 404 || placed.session === undefined) return
+  throw new AppError("SessionNotFound", { detail: "The remote server does not know this session any more." })
+}
+
+const judge = async (placed: Placed, answer: UpstreamAnswer, clock: ClockPort): Promise<UpstreamAnswer> => {
+  const { status } = answer
+  const type = typeOf(answer)
+  if (isPlain(placed, answer) || (status < 400 && !isStrange(placed, answer))) {
+    restrictHead(answer, type, clock.now())
+    return answer
+  }
+  failWithout(placed, answer, clock.now())
+  const body = status >= 400 && type === "application/json" ? await readShort(answer, clock) : undefined
+  if (body === undefined || !isRpcError(body.toString())) throw notMCP(answer)
+  restrictHead(answer, type, clock.now())
+  return withBody({ status: keptStatuses.includes(status) ? status : 200, headers: answer.headers }, body)
+}
+
 /**
- * The answer of a remote server as it is passed on: every success, a refused stream, and a JSON-RPC error whatever its
- * status. Throws for all else: SessionNotFound (404 to a request with a session), UpstreamBusy (429, and 503 with
- * Retry-After), UpstreamInvalid. Ends the answer if it throws.
+ * The answer of a remote server as it is passed on: every success, a refused stream, and a JSON-RPC error, with headers
+ * that hold no text of the server. Throws for all else: SessionNotFound (404 to a request with a session), UpstreamBusy
+ * (429, and 503 with Retry-After), UpstreamInvalid. Ends the answer if it throws.
  */
 export const ensureAnswer = async (
   placed: Placed,
   answer: UpstreamAnswer,
   clock: ClockPort,
 ): Promise<UpstreamAnswer> => {
-  const { status, headers } = answer
-  if (isPlain(placed, answer)) return answer
-  if (status < 400 && !isStrange(placed, answer)) return answer
-  if (status === 429 || (status === 503 && headers["retry-after"] !== undefined)) {
+  try {
+    return await judge(placed, answer, clock)
+  } catch (error) {
     answer.abort()
-    throw busy(answer, clock.now())
+    throw error
   }
-  const body = status >= 400 && isJson(answer) ? await readShort(answer, clock) : undefined
-  if (status === 404 && placed.session !== undefined) {
-    answer.abort()
-    throw new AppError("SessionNotFound", { detail: "The remote server does not know this session any more." })
-  }
-  if (body !== undefined && isRpcError(body.toString())) return withBody(answer, body)
-  answer.abort()
-  throw notMCP(answer)
 }

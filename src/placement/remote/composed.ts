@@ -23,3 +23,9 @@ export const isCurrent = ({ target }: Pick<Composed, "target">, now: MCPTarget):
   (target.metadata.uid === now.metadata.uid &&
     target.metadata.generation === now.metadata.generation &&
     annotationOf(target, labels.restartedTime) === annotationOf(now, labels.restartedTime))
+
+/** True if two states of a target lead to the same server with the same headers, and none is after a restart. */
+export const hasSameServer = (before: MCPTarget, after: MCPTarget): boolean =>
+  annotationOf(before, labels.restartedTime) === annotationOf(after, labels.restartedTime) &&
+  (before.metadata.generation === after.metadata.generation ||
+    JSON.stringify(before.spec.remote) === JSON.stringify(after.spec.remote))

@@ -5,7 +5,8 @@ import { changeAnnotation, changeBetween } from "../../signals/credentials-chang
 import { realSignal, type Signal } from "../../waiting/in-progress.ts"
 import { unlessAborted } from "../../waiting/until-aborted.ts"
 import type { Seat } from "../visit.ts"
-import { type Composed, isCurrent } from "./composed.ts"
+import { type Composed, hasSameServer, isCurrent } from "./composed.ts"
+import type { Followers } from "./followers.ts"
 import { freshnessOf } from "./freshness.ts"
 
 /** Longest composition, milliseconds. */
@@ -28,14 +29,20 @@ type CompositionsDeps = {
   readonly compose: ComposeFor
   /** True while nothing is heard of the API server. */
   readonly isAway: () => boolean
+  /** Who is told when the values of a sharer change. */
+  readonly followers: Followers
   /** Aborted at the end of the process. */
   readonly signal: AbortSignal
 }
+
+/** The sharer of a seat, for {@link Followers}. */
+export const sharerOf = ({ name, scopes }: Seat): string => `${name} ${scopes}`
 
 type Failure = { readonly target: MCPTarget; readonly error: unknown; readonly at: number }
 
 /** The values of one sharer of one target. */
 class Entry {
+  readonly sharer: string
   /** The change annotations of the scope Secrets that are read, present or not. */
   readonly scopes: readonly string[]
   composed: Composed | undefined
@@ -49,8 +56,9 @@ class Entry {
   /** False once the entry was removed: changes would not reach it. */
   isKept = true
 
-  constructor({ scopes }: Seat) {
-    this.scopes = scopes.split(",").map(changeAnnotation)
+  constructor(seat: Seat) {
+    this.sharer = sharerOf(seat)
+    this.scopes = seat.scopes.split(",").map(changeAnnotation)
   }
 }
 
@@ -71,6 +79,7 @@ export class Compositions {
   readonly #bySeat = new WeakMap<Seat, Entry>()
   readonly #entries = new Map<string, Entry>()
   #cancelSweep: (() => void) | undefined
+  #isClosed = false
 
   constructor(deps: CompositionsDeps) {
     this.#deps = deps
@@ -103,22 +112,29 @@ export class Compositions {
     return this.#entryOf(seat).composed
   }
 
-  /** Drops what was composed of scopes that have changed between two states of a target. */
+  /**
+   * Drops what was composed of scopes that have changed between two states of a target, and all of a target that was
+   * restarted or leads elsewhere now.
+   */
   see(before: MCPTarget | undefined, after: MCPTarget): void {
     const change = changeBetween(before?.metadata.annotations ?? {}, after.metadata.annotations ?? {})
-    if (change.isEmpty) return
-    for (const entry of this.#entries.values()) if (change.concerns(entry.scopes)) this.#drop(entry)
+    const isOther = before !== undefined && !hasSameServer(before, after)
+    if (change.isEmpty && !isOther) return
+    const { uid } = after.metadata
+    for (const entry of this.#entries.values())
+      if (change.concerns(entry.scopes) || (isOther && entry.composed?.target.metadata.uid === uid)) this.#drop(entry)
   }
 
   close(): void {
     this.#cancelSweep?.()
+    this.#isClosed = true
     this.#entries.clear()
   }
 
   #entryOf(seat: Seat): Entry {
     const known = this.#bySeat.get(seat)
     if (known?.isKept === true) return known
-    const key = `${seat.name} ${seat.scopes}`
+    const key = sharerOf(seat)
     const entry = this.#entries.get(key) ?? this.#newEntry(key, seat)
     this.#bySeat.set(seat, entry)
     return entry
@@ -129,7 +145,7 @@ export class Compositions {
     if (oldest !== undefined) this.#remove(oldest)
     const entry = new Entry(seat)
     this.#entries.set(key, entry)
-    this.#cancelSweep ??= this.#deps.clock.timer(sweepMs, () => this.#sweep())
+    if (!this.#isClosed) this.#cancelSweep ??= this.#deps.clock.timer(sweepMs, () => this.#sweep())
     return entry
   }
 
@@ -137,6 +153,7 @@ export class Compositions {
     const entry = this.#entries.get(key)
     if (entry !== undefined) entry.isKept = false
     this.#entries.delete(key)
+    this.#deps.followers.endOthers(key)
   }
 
   /** Forgets values that nobody has used for their time; during an outage they may be needed. */
@@ -144,7 +161,9 @@ export class Compositions {
     for (const [key, entry] of this.#entries) {
       const { composed, running, next } = entry
       const isIdle = composed === undefined || freshnessOf(composed, this.#momentOf(entry)) === "stale"
-      if (isIdle && running === undefined && next === undefined) this.#remove(key)
+      // a change must reach the streams that were opened with the values
+      const isNeeded = running !== undefined || next !== undefined || this.#deps.followers.has(key)
+      if (isIdle && !isNeeded) this.#remove(key)
     }
     this.#cancelSweep = undefined
     if (this.#entries.size > 0) this.#cancelSweep = this.#deps.clock.timer(sweepMs, () => this.#sweep())
@@ -154,6 +173,7 @@ export class Compositions {
     entry.version++
     entry.composed = undefined
     entry.failure = undefined
+    this.#deps.followers.endOthers(entry.sharer)
   }
 
   /** The error of the last composition, if it was for this state of the target and seconds ago. */
@@ -239,6 +259,7 @@ export class Compositions {
         if (version !== entry.version) continue
         entry.composed = made
         entry.failure = undefined
+        this.#deps.followers.endOthers(entry.sharer, made.placement.incarnation)
         return made
       } catch (error) {
         if (version === entry.version || limit.aborted) throw limit.aborted ? limit.reason : error

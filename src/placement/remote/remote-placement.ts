@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
-import { fromSecretData, secretKind } from "../../api/kinds/kubernetes.ts"
 import type { MCPTarget } from "../../api/kinds/mcp-target.ts"
+import { digest } from "../../api/names.ts"
 import type { Compose } from "../../credentials/compose.ts"
 import { loginRejected } from "../../credentials/explain.ts"
 import { AppError } from "../../errors.ts"
@@ -10,8 +10,10 @@ import type { TelemetryPort } from "../../ports/telemetry.ts"
 import type { Placement, PlacementPort, RemoteWay } from "../port.ts"
 import { shuttingDown } from "../refusals.ts"
 import { createSeating, ensureOpen } from "../visit.ts"
+import { createCAReader } from "./ca-secret.ts"
 import type { Composed } from "./composed.ts"
-import { Compositions, type Wish } from "./compositions.ts"
+import { Compositions, sharerOf, type Wish } from "./compositions.ts"
+import { Followers } from "./followers.ts"
 import { composeHeaders, credentialNames } from "./headers.ts"
 import { remoteIncarnation } from "./incarnation.ts"
 
@@ -35,36 +37,18 @@ export type RemotePlacementDeps = {
 
 /** Values that are younger are not read again because a server refused them, milliseconds. */
 const renewAfterMs = 1_000
+/** Longest wait for the answer to a question about credentials that is not needed for a request, milliseconds. */
+const questionMs = 2_000
 
-/** Largest caSecret, bytes. */
-const mostCABytes = 256 * 1024
-
-const unusableCA = (target: MCPTarget, why: string): AppError =>
-  new AppError("UpstreamUntrusted", {
-    detail: `The Secret ${target.spec.remote?.caSecret} of ${target.metadata.name}'s remote.caSecret ${why}.`,
-  })
-
-/** The certificates of the target's caSecret; undefined if it names none. Throws UpstreamUntrusted. */
-const readCA = async (
-  { cluster, options: { namespace } }: RemotePlacementDeps,
-  target: MCPTarget,
-  signal: AbortSignal,
-): Promise<string | undefined> => {
-  const name = target.spec.remote?.caSecret
-  if (name === undefined) return undefined
-  const secret = await cluster.get(secretKind, { namespace, name }, { signal })
-  if (secret === undefined) throw unusableCA(target, "does not exist")
-  const { "ca.crt": ca = "" } = fromSecretData(secret.data)
-  if (!ca.includes("-----BEGIN CERTIFICATE-----") || ca.length > mostCABytes)
-    throw unusableCA(target, "has no certificates under the key ca.crt")
-  return ca
-}
+const unanswered = (): AppError =>
+  new AppError("ClusterUnavailable", { detail: "The credentials could not be read in time.", retryAfterSeconds: 5 })
 
 const digestOf = (...parts: readonly string[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
 
 /** Makes the composer of placements. */
-const createComposer = (deps: RemotePlacementDeps) => {
+const createComposer = (deps: RemotePlacementDeps, followers: Followers) => {
+  const readCA = createCAReader(deps.cluster, deps.options.namespace)
   const rejections = deps.telemetry.counter({
     name: "reflow_remote_login_rejections_total",
     help: "Answers 401 and 403 of remote servers, by target.",
@@ -78,18 +62,22 @@ const createComposer = (deps: RemotePlacementDeps) => {
     }
   return async ({ target, seat, requestId }: Wish, signal: AbortSignal): Promise<Composed> => {
     const at = deps.clock.now()
-    const url = new URL(target.spec.remote?.url ?? "")
+    const url = URL.parse(target.spec.remote?.url ?? "")
+    if (url === null)
+      throw new AppError("AddressNotAllowed", { detail: `remote.url of ${target.metadata.name} is no URL.` })
     deps.checkUrl(url)
     const [composition, ca] = await Promise.all([
       deps.compose(target, seat.holder, signal, requestId),
-      readCA(deps, target, signal),
+      readCA(target, signal),
     ])
     const incarnation = remoteIncarnation(target, composition.scoped)
     const remote: RemoteWay = {
       headers: composeHeaders(target, composition.values),
       ca,
       pool: digestOf(incarnation, ca ?? ""),
+      loop: `reflow-${digest(15, target.metadata.uid ?? "")}`,
       rejected: rejectedBy(target),
+      follow: (listener) => followers.add(sharerOf(seat), incarnation, listener),
     }
     // the slash keeps it apart from the names of instances
     const placement = {
@@ -112,9 +100,11 @@ const createComposer = (deps: RemotePlacementDeps) => {
 export const createRemotePlacement = (deps: RemotePlacementDeps): PlacementPort => {
   const { clock, targets, options } = deps
   const stop = new AbortController()
+  const followers = new Followers()
   const compositions = new Compositions({
     clock,
-    compose: createComposer(deps),
+    compose: createComposer(deps, followers),
+    followers,
     isAway: () => targets.silenceMs() > watchSilenceMs,
     signal: stop.signal,
   })
@@ -135,6 +125,12 @@ export const createRemotePlacement = (deps: RemotePlacementDeps): PlacementPort 
     const now = targets.get(wish.target.metadata.name)
     return now?.metadata.uid === wish.target.metadata.uid ? { ...wish, target: now ?? wish.target } : undefined
   }
+  /** Reads anew, for a question that a request waits for although it has an answer of its server already. */
+  const readSoon = (wish: Wish, signal: AbortSignal): Promise<Composed> => {
+    const limit = new AbortController()
+    const cancel = clock.timer(questionMs, () => limit.abort(unanswered()))
+    return compositions.again(wish, AbortSignal.any([signal, limit.signal])).finally(cancel)
+  }
   return {
     place: (request) => {
       if (stop.signal.aborted) throw shuttingDown()
@@ -151,11 +147,14 @@ export const createRemotePlacement = (deps: RemotePlacementDeps): PlacementPort 
       const known = compositions.known(wish.seat)
       if (known !== undefined && isOther(known)) return true
       if (known !== undefined && Math.abs(clock.now() - known.at) < renewAfterMs) return false
-      return isOther(await compositions.again(wish, signal))
+      return isOther(await readSoon(wish, signal))
     },
-    currentIncarnation: async (placement, signal) => {
+    currentIncarnation: async (placement, signal, knownMs = 0) => {
       const wish = wishOf(placement)
-      return wish === undefined ? undefined : (await compositions.again(wish, signal)).placement.incarnation
+      if (wish === undefined) return undefined
+      const known = compositions.known(wish.seat)
+      const isYoung = known !== undefined && Math.abs(clock.now() - known.at) < knownMs
+      return (isYoung ? known : await readSoon(wish, signal)).placement.incarnation
     },
     // whether somebody else's server still runs is not known: its client may resume there
     stillRuns: async () => true,

@@ -70,6 +70,30 @@ const change = (target: string, spec: object) => {
 
 beforeEach(() => stage.server.answer())
 
+describe("an open stream of a session", () => {
+  test.each(["stateful", "stateless"])("ends on every gateway when the token is changed (%s)", async (target) => {
+    await login(target, "one")
+    const session = await openSession(stage.at(target, 0), alice)
+    const streams = await Promise.all(replicas.map((each) => there(target, session, each).send("GET")))
+    expect(streams.map(({ status }) => status)).toEqual([200, 200, 200])
+    const ends = streams.map((stream) => stream.text())
+    await login(target, "two", 1)
+    await Promise.all(ends)
+    // bob's goes on: he has changed nothing
+    const leave = new AbortController()
+    const his = await openSession(stage.at(target, 0), bob)
+    const stream = await there(target, his, 0, bob).send("GET", {}, leave.signal)
+    let isOver = false
+    stream.text().then(
+      () => (isOver = true),
+      () => {},
+    )
+    await login(target, "one", 1)
+    expect(isOver).toBe(false)
+    leave.abort()
+  })
+})
+
 describe("a session", () => {
   test("that one gateway has opened goes on at every other, with its streams and its end", async () => {
     await login("stateful", "one")

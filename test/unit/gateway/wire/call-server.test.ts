@@ -118,7 +118,8 @@ describe("the headers that tell a server who is calling", () => {
 })
 
 describe("to a remote server", () => {
-  const own = ["authorization", "Bearer of-the-target", "user-agent", "ours/1"]
+  const loop = "reflow-abc"
+  const own = { headers: ["authorization", "Bearer of-the-target", "user-agent", "ours/1"], loop }
   const facts = { session: undefined, accept: "application/json", mirrored: "call" } as const
 
   test("go the client's headers of MCP, and the target's instead of the client's", () => {
@@ -131,6 +132,7 @@ describe("to a remote server", () => {
     }
     expect(pairs(toRemoteHeaders(headers, { ...facts, session: "s-1" }, own))).toEqual([
       ["accept-encoding", "identity"],
+      ["cdn-loop", "reflow-abc"],
       ["authorization", "Bearer of-the-target"],
       ["user-agent", "ours/1"],
       ["accept", "application/json"],
@@ -151,11 +153,23 @@ describe("to a remote server", () => {
       "mcp-session-id": "sealed",
       baggage: "user=alice",
     }
-    const sent = pairs(toRemoteHeaders(headers, facts, ["authorization", "Bearer of-the-target"]))
+    const sent = pairs(toRemoteHeaders(headers, facts, { headers: ["authorization", "Bearer of-the-target"], loop }))
     expect(sent).toEqual([
       ["accept-encoding", "identity"],
+      ["cdn-loop", "reflow-abc"],
       ["authorization", "Bearer of-the-target"],
       ["accept", "application/json"],
     ])
+  })
+
+  test("goes a list of the targets that a request came through, and none twice", () => {
+    const sent = (header: string) => pairs(toRemoteHeaders({ "cdn-loop": header }, facts, own))
+    expect(sent("reflow-xyz, cdn.example; v=1")).toContainEqual([
+      "cdn-loop",
+      "reflow-xyz, cdn.example; v=1, reflow-abc",
+    ])
+    for (const header of ["reflow-abc", "other, reflow-abc", "reflow-abc,other"])
+      expect(() => sent(header)).toThrow("remote.url leads back to this gateway.")
+    expect(sent("reflow-abcd")).toContainEqual(["cdn-loop", "reflow-abcd, reflow-abc"])
   })
 })

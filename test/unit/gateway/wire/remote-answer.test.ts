@@ -68,9 +68,15 @@ describe("an answer of a remote server", () => {
     expect(answer.ended()).toBe(false)
   })
 
-  test.each([400, 404, 500, 503])("passes with its status %i if it is a JSON-RPC error", async (status) => {
+  test.each([
+    [400, 400],
+    [404, 404],
+    [500, 500],
+    [503, 200],
+    [407, 200],
+  ])("passes if it is a JSON-RPC error: %i as %i", async (status, kept) => {
     const outcome = await judged(asked("POST"), answering(status, json, [rpcError.slice(0, 9), rpcError.slice(9)]))
-    expect(outcome).toMatchObject({ status })
+    expect(outcome).toMatchObject({ status: kept })
     expect(await textOf(outcome as UpstreamAnswer)).toBe(rpcError)
   })
 
@@ -78,6 +84,14 @@ describe("an answer of a remote server", () => {
     ["a page instead of a result", asked("POST"), answering(200, html, ["<html>"]), "UpstreamInvalid"],
     ["no type instead of a result", asked("POST"), answering(200, {}, [""]), "UpstreamInvalid"],
     ["a page instead of a stream", asked("GET"), answering(200, html, ["<html>"]), "UpstreamInvalid"],
+    ["202 to a request", asked("POST"), answering(202, {}, [""]), "UpstreamInvalid"],
+    ["204 to a request", asked("POST"), answering(204, {}, [""]), "UpstreamInvalid"],
+    ["201 to a request", asked("POST"), answering(201, json, ["{}"]), "UpstreamInvalid"],
+    ["a redirect without a place", asked("POST"), answering(302, {}, [""]), "UpstreamInvalid"],
+    ["304 to GET", asked("GET"), answering(304, {}, [""]), "UpstreamInvalid"],
+    ["300 to DELETE", asked("DELETE"), answering(300, {}, [""]), "UpstreamInvalid"],
+    ["305 to a notification", asked("POST", { kind: "notification" }), answering(305, {}, [""]), "UpstreamInvalid"],
+    ["204 to GET", asked("GET"), answering(204, {}, [""]), "UpstreamInvalid"],
     ["500", asked("POST"), answering(500, html, ["<html>"]), "UpstreamInvalid"],
     ["405 to POST", asked("POST"), answering(405, html, [""]), "UpstreamInvalid"],
     ["JSON that is no JSON-RPC", asked("POST"), answering(500, json, ['{"error":"x"}']), "UpstreamInvalid"],
@@ -106,6 +120,22 @@ describe("an answer of a remote server", () => {
     expect(await judged(asked("POST"), answering(429, { "retry-after": "7" }, [""]))).toMatchObject({
       retryAfterSeconds: 7,
       message: "The remote server answered 429: it asks to try again in 7 s.",
+    })
+  })
+
+  test("passes with no header that the server can write its own text into", async () => {
+    const answer = answering(405, { allow: "geheim", "retry-after": "geheim", "content-type": "text/geheim" }, [""])
+    expect((await judged(asked("GET"), answer)) as UpstreamAnswer).toMatchObject({
+      headers: { "retry-after": "10", "content-type": "application/octet-stream" },
+    })
+    expect(JSON.stringify(answer.headers)).not.toContain("geheim")
+    const typed = answering(200, { "content-type": "application/json; x=geheim", allow: "GET, POST" }, ["{}"])
+    expect((await judged(asked("POST"), typed)) as UpstreamAnswer).toMatchObject({
+      headers: { allow: "GET, POST", "content-type": "application/json" },
+    })
+    const gzip = answering(200, { ...json, "content-encoding": "gzip" }, ["{}"])
+    expect((await judged(asked("POST"), gzip)) as UpstreamAnswer).toMatchObject({
+      headers: { "content-encoding": "gzip", "content-type": "application/json; charset=utf-8" },
     })
   })
 

@@ -3,6 +3,7 @@ import type { MCPTargetSpec } from "../../../../src/api/kinds/mcp-target.ts"
 import { labels } from "../../../../src/api/names.ts"
 import { AppError } from "../../../../src/errors.ts"
 import type { Placement } from "../../../../src/placement/port.ts"
+import { makeCA } from "../../../support/certificates.ts"
 import { remoteWorld } from "../../../support/remote-world.ts"
 
 type World = Awaited<ReturnType<typeof remoteWorld>>
@@ -59,6 +60,14 @@ describe("a request to a remote server", () => {
     expect(placement.url.href).toBe("https://mcp.example.com/mcp")
     expect(placement.instance).toMatch(/^remote\//)
     expect(placement.instanceUID).toBe(target().metadata.uid)
+  })
+
+  test("is refused before anything is read if its URL may not be called", async () => {
+    const { place, replica, set } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    await place(one)
+    expect(one.checked).toEqual(["https://mcp.example.com/mcp"])
   })
 
   test("without a required value is refused, and says where to set it", async () => {
@@ -197,6 +206,70 @@ describe("composed values", () => {
     placed.catch(() => {})
     await clock.advance(30_000)
     await expect(placed).rejects.toMatchObject({ code: "ClusterUnavailable" })
+  })
+
+  test("that were forgotten, and composed again, still hear of a change", async () => {
+    const { place, replica, set, clock } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    await place(one)
+    await clock.advance(10 * minute)
+    await place(one)
+    await set({ subject: "alice" }, { TOKEN: "a-2" })
+    expect(tokenOf(await place(one))).toBe("Bearer a-2")
+  })
+
+  test("are not used after five minutes if the API server answers that they are gone", async () => {
+    const { place, replica, set, write, clock } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    await place(one)
+    await write({ subject: "alice" }, {})
+    // used in the background only, so that it is still known
+    await clock.advance(4 * minute)
+    await place(one)
+    await clock.advance(minute - 1_000)
+    await place(one).catch(() => {})
+    await clock.advance(1_000)
+    await expect(place(one)).rejects.toMatchObject({ code: "CredentialMissing" })
+  })
+
+  test("that were missing are used at once after the REST API has set them", async () => {
+    const { place, replica, set } = await world(withToken)
+    const one = replica()
+    await expect(place(one)).rejects.toMatchObject({ code: "CredentialMissing" })
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    expect(tokenOf(await place(one))).toBe("Bearer a-1")
+  })
+
+  test("that were missing are looked for again when the target has changed", async () => {
+    const { place, replica, patch } = await world(withToken)
+    const one = replica()
+    await expect(place(one)).rejects.toMatchObject({ code: "CredentialMissing" })
+    await patch({ spec: { credentials: [{ name: "TOKEN" }, { name: "REGION" }] } })
+    expect(headersOf(await place(one))).toEqual({ "x-workspace": "acme" })
+  })
+
+  test("of a group come with the token that has the group", async () => {
+    const given = await world(withToken)
+    const { cluster, clock, place, replica, set, target } = given
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const who = { issuer: "corp", name: "ops" }
+    const { setScope } = await import("../../../../src/credentials/store.ts")
+    await setScope({
+      cluster,
+      namespace: "reflow",
+      target: target(),
+      scope: "group",
+      who,
+      values: { REGION: "eu" },
+      signal,
+      now: clock.now(),
+    })
+    const one = replica()
+    expect(headersOf(await place(one))["x-region"]).toBeUndefined()
+    expect(headersOf(await place(one, "alice", { groups: ["ops"] }))["x-region"]).toBe("eu")
+    expect(headersOf(await place(one))["x-region"]).toBeUndefined()
   })
 
   test("that are missing are looked for again after seconds, and not for each request", async () => {
@@ -363,6 +436,84 @@ describe("the incarnation", () => {
   })
 })
 
+describe("a stream that a login has opened", () => {
+  const followed = async (worldOf: World, one: ReturnType<World["replica"]>) => {
+    const ends: string[] = []
+    const { remote } = await worldOf.place(one)
+    const stop = remote?.follow(() => ends.push("over")) ?? (() => {})
+    return { ends, stop }
+  }
+
+  test.each<[string, (given: World) => Promise<void>]>([
+    ["a changed value", ({ set }) => set({ subject: "alice" }, { TOKEN: "a-2" })],
+    ["a deleted value", ({ remove }) => remove({ subject: "alice" })],
+    [
+      "a restart",
+      ({ patch }) => patch({ metadata: { annotations: { [labels.restartedTime]: "2030-01-01T00:00:00Z" } } }),
+    ],
+    ["another URL", ({ patch }) => patch({ spec: { remote: { url: "https://mcp.example.com/v2" } } })],
+  ])("ends with %s, however long nobody has called", async (_, change) => {
+    const given = await world(withToken)
+    await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+    const { ends } = await followed(given, given.replica())
+    await given.clock.advance(60 * minute)
+    expect(ends).toEqual([])
+    await change(given)
+    expect(ends).toEqual(["over"])
+  })
+
+  test("ends when another value is read, and not when the same is", async () => {
+    const given = await world(withToken)
+    await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = given.replica()
+    const { ends } = await followed(given, one)
+    await given.clock.advance(5 * minute)
+    await given.place(one)
+    expect(ends).toEqual([])
+    await given.write({ subject: "alice" }, { TOKEN: "a-2" })
+    await given.clock.advance(5 * minute)
+    await given.place(one)
+    expect(ends).toEqual(["over"])
+  })
+
+  test("does not end with another user's value, with access or a tool policy, and is not told after its own end", async () => {
+    const given = await world(withToken)
+    await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+    const { ends, stop } = await followed(given, given.replica())
+    await given.set({ subject: "bob" }, { TOKEN: "b-1" })
+    await given.patch({ spec: { tools: { deny: ["x"] } } })
+    stop()
+    await given.set({ subject: "alice" }, { TOKEN: "a-2" })
+    expect(ends).toEqual([])
+  })
+})
+
+test("a question about credentials ends after two seconds, if the API server is silent", async () => {
+  const given = await world(withToken)
+  await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+  const one = given.replica()
+  const placement = await given.place(one)
+  await given.clock.advance(1_000)
+  one.hold = new Promise(() => {})
+  const [renewed, current] = [
+    one.placement.renew(placement, signal),
+    one.placement.currentIncarnation(placement, signal),
+  ]
+  for (const each of [renewed, current]) each.catch(() => {})
+  await given.clock.advance(2_000)
+  for (const each of [renewed, current]) await expect(each).rejects.toMatchObject({ code: "ClusterUnavailable" })
+  // what is known well enough needs no question
+  expect(await one.placement.currentIncarnation(placement, signal, 5_000)).toBe(placement.incarnation)
+})
+
+test("a URL that the schema lets pass and nobody can call is refused in words", async () => {
+  const { place, replica } = await world({ remote: { url: "https://a:99999/mcp" } })
+  await expect(place(replica())).rejects.toMatchObject({
+    code: "AddressNotAllowed",
+    message: expect.stringContaining("no URL"),
+  })
+})
+
 describe("after the server has refused the credentials", () => {
   test("they are read once more; another value is worth another try, the same one is not", async () => {
     const { place, replica, set, write, clock } = await world(withToken)
@@ -421,7 +572,7 @@ describe("after the server has refused the credentials", () => {
 })
 
 describe("caSecret", () => {
-  const certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+  const certificate = makeCA().cert
   const withCA = { remote: { url: "https://mcp.example.com/mcp", caSecret: "corporate-ca" } }
 
   test("gives the certificates, and other ones other connections", async () => {
@@ -441,7 +592,12 @@ describe("caSecret", () => {
     ["does not exist", undefined, /corporate-ca .*does not exist/],
     ["has no such key", { other: certificate }, /no certificates under the key ca.crt/],
     ["has something else", { "ca.crt": "PASSWORD" }, /no certificates under the key ca.crt/],
-    ["is too large", { "ca.crt": certificate + "x".repeat(300_000) }, /no certificates under the key ca.crt/],
+    [
+      "has a broken certificate",
+      { "ca.crt": "-----BEGIN CERTIFICATE-----\nPASSWORD\n-----END CERTIFICATE-----\n" },
+      /is no certificate/,
+    ],
+    ["is too large", { "ca.crt": certificate + "x".repeat(70_000) }, /no certificates under the key ca.crt/],
   ])("that %s is an error that names it and no content", async (_, data, message) => {
     const { place, replica, writeSecret } = await world(withCA)
     if (data !== undefined) await writeSecret("corporate-ca", data)
