@@ -65,7 +65,10 @@ const send = (deps: ExchangeDeps, placed: Placed): Promise<UpstreamAnswer> => {
   })
 }
 
-/** True if nothing was sent (but not to a remote server that let us wait), or if a connection broke that had been used before and the messages are repeatable. */
+/**
+ * True if nothing was sent, or if a connection broke that had been used before and the messages are repeatable. A remote
+ * server that lets us wait for a connection is not asked again: its client has waited for 5 s already.
+ */
 const mayRetry = (error: AppError, placed: Placed): boolean => {
   if (isDialFailure(error)) return placed.placement.remote === undefined || error.data?.slow !== true
   return error.data?.reused === true && isRepeatable(placed.messages)

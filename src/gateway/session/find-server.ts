@@ -40,6 +40,7 @@ const createEndedIncarnations = ({ placement, clock }: FindServerDeps): EndedInc
   /** Until when each counts as over, milliseconds since the epoch. */
   const ended = new Map<string, number>()
   const remember = (id: string, until: number): void => {
+    ended.delete(id)
     const [oldest] = ended.size >= rememberedIncarnations ? ended.keys() : []
     if (oldest !== undefined) ended.delete(oldest)
     ended.set(id, until)

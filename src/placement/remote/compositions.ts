@@ -71,7 +71,7 @@ const tooSlow = (): AppError =>
 const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
 
 /**
- * Keeps the credentials of remote servers' sharers in memory, for minutes at most: composed when a call needs them,
+ * Keeps the credentials of remote servers' sharers in memory, for minutes, in an outage for an hour: composed when a call needs them,
  * composed anew in the background while they are used, and dropped when a gateway reports a change.
  */
 export class Compositions {
