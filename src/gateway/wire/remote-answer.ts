@@ -134,6 +134,20 @@ const keptStatuses: readonly number[] = [400, 404, 500]
 /** Statuses that a client must see as they are: it has no right to the session or stream, or asks for none. */
 const isPlain = ({ verb }: Placed, { status }: UpstreamAnswer): boolean => verb !== "POST" && status === 405
 
+/**
+ * True for the refusal of the request by which clients ask for the modern era. A server of the older one, or what stands
+ * before it, may refuse it in any words (MCP 2026-07-28, versioning); clients then send `initialize`.
+ */
+const isOlderEra = ({ messages: [first] }: Placed, { status }: UpstreamAnswer): boolean =>
+  first?.kind === "request" && first.method === "server/discover" && status >= 400 && status < 500
+
+/** That refusal, as clients understand it. */
+const refusedDiscovery = ({ reading }: Placed): UpstreamAnswer => {
+  const error = { code: -32_601, message: "The remote server does not know server/discover." }
+  const body = `{"jsonrpc":"2.0","id":${reading?.idText ?? "null"},"error":${JSON.stringify(error)}}`
+  return withBody({ status: 400, headers: { "content-type": "application/json" } }, Buffer.from(body))
+}
+
 /** Throws what a client is told of a failure instead of its JSON-RPC error, if it has none. */
 const failWithout = (placed: Placed, answer: UpstreamAnswer, now: number): void => {
   const { status, headers } = answer
@@ -151,7 +165,11 @@ const judge = async (placed: Placed, answer: UpstreamAnswer, clock: ClockPort): 
   }
   failWithout(placed, answer, clock.now())
   const body = status >= 400 && type === "application/json" ? await readShort(answer, clock) : undefined
-  if (body === undefined || !isRpcError(body.toString())) throw notMCP(answer)
+  if (body === undefined || !isRpcError(body.toString())) {
+    if (!isOlderEra(placed, answer)) throw notMCP(answer)
+    answer.abort()
+    return refusedDiscovery(placed)
+  }
   restrictHead(answer, type, clock.now())
   return withBody({ status: keptStatuses.includes(status) ? status : 200, headers: answer.headers }, body)
 }

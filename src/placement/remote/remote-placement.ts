@@ -81,7 +81,7 @@ const createComposer = (deps: RemotePlacementDeps, followers: Followers) => {
     }
     // the slash keeps it apart from the names of instances
     const placement = {
-      instance: `remote/${seat.name}`,
+      instance: `remote/${sharerOf(seat)}`,
       instanceUID: target.metadata.uid ?? "",
       incarnation,
       url,

@@ -116,6 +116,26 @@ describe("an answer of a remote server", () => {
     expect(await judged(request, answer)).toMatchObject({ code })
   })
 
+  test.each([400, 404, 405, 406, 415])(
+    "that refuses server/discover with %i in words of its own is one of the older era",
+    async (status) => {
+      const messages = [{ kind: "request", method: "server/discover" }]
+      const request = { verb: "POST", messages, session: undefined, reading: { idText: "7" } } as never
+      const answer = answering(status, html, ["<html>"])
+      const outcome = (await judged(request, answer)) as UpstreamAnswer
+      expect(outcome).toMatchObject({ status: 400, headers: { "content-type": "application/json" } })
+      expect(JSON.parse(await textOf(outcome))).toMatchObject({ jsonrpc: "2.0", id: 7, error: { code: -32_601 } })
+      expect(answer.ended()).toBe(true)
+    },
+  )
+
+  test("that fails at server/discover is not taken for one of the older era", async () => {
+    const messages = [{ kind: "request", method: "server/discover" }]
+    const request = { verb: "POST", messages, session: undefined, reading: { idText: "7" } } as never
+    expect(await judged(request, answering(500, html, [""]))).toMatchObject({ code: "UpstreamInvalid" })
+    expect(await judged(request, answering(429, html, [""]))).toMatchObject({ code: "UpstreamBusy" })
+  })
+
   test("that asks for time says how much", async () => {
     expect(await judged(asked("POST"), answering(429, { "retry-after": "7" }, [""]))).toMatchObject({
       retryAfterSeconds: 7,
