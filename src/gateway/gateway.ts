@@ -61,14 +61,8 @@ type Flight = Member & {
   known: Known
   /** Cancels the timer that ends the request when its caller's token expires; absent without such a timer. */
   keep?: () => void
-  /** Ends the waiting for the end of a remote server's incarnation; absent if this is no stream of one. */
-  unfollow?: () => void
   done: Promise<void>
 }
-
-/** Why a stream without a call of a remote server ends: what comes next would be of a login that is over. */
-const loginOver = (): AppError =>
-  new AppError("SessionNotFound", { detail: "The credentials or the server of this target have changed." })
 
 const shuttingDown = (): AppError =>
   new AppError("ShuttingDown", {
@@ -143,10 +137,7 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
         flight.known = known
         endInTime(flight)
       })
-      const placed = placing instanceof Promise ? await placing : placing
-      const { remote } = placed.placement
-      if (remote !== undefined && isStream(placed)) flight.unfollow = remote.follow(() => signal.abort(loginOver()))
-      const outcome = await answer(placed, response)
+      const outcome = await answer(placing instanceof Promise ? await placing : placing, response)
       end({ known: flight.known, now: clock.now(), outcome })
     } catch (cause) {
       const error = toAppError(signal.aborted ? signal.reason : cause)
@@ -156,7 +147,6 @@ export const createGateway = (deps: GatewayDeps): Gateway => {
       else send({ request, response, clock }, errorAnswer(flight.known, error), incoming.requestId)
     } finally {
       flight.keep?.()
-      flight.unfollow?.()
       holding.end()
       flights.remove(flight)
     }

@@ -37,7 +37,10 @@ export type RemoteWay = {
   readonly loop: string
   /** The error for a server that answers 401 or 403. Each call is counted. */
   rejected(status: number): AppError
-  /** Calls `listener`, once, when the incarnation is over, e.g. after a change of the credentials. Returns how to end it. */
+  /**
+   * Calls `listener`, once, when the incarnation is over, e.g. after a change of the credentials; at once if it is over
+   * already. The returned function unsubscribes.
+   */
   follow(listener: () => void): () => void
 }
 

@@ -7,6 +7,7 @@ import type { Placement, PlacementPort } from "../../placement/port.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import { startSteps } from "../../signals/start.ts"
+import { LazySignal } from "../../waiting/in-progress.ts"
 import { type ExchangeDeps, exchange } from "../exchange.ts"
 import type { Answered, Ending, Exchanged, Placed } from "../pipeline.ts"
 import { type SessionSealer, targetUID } from "../session/session.ts"
@@ -177,6 +178,19 @@ const relay = (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink): Relay
   return { status, ending }
 }
 
+/** Why a stream without a call of a remote server ends: what comes next would be of a login that is over. */
+const loginOver = (): AppError =>
+  new AppError("SessionNotFound", { detail: "The credentials or the server of this target have changed." })
+
+/**
+ * Ends a stream without a call of a remote server together with the login that it belongs to. The returned function ends
+ * the waiting for that.
+ */
+const followLogin = ({ placement: { remote }, openStream, signal }: Placed): (() => void) => {
+  if (remote === undefined || !openStream || !(signal instanceof LazySignal)) return () => {}
+  return remote.follow(() => signal.abort(loginOver()))
+}
+
 /**
  * Sends the request to its server and streams the answer to the client. Throws only while nothing has been written; a
  * later failure ends the client's stream and is reported as `ending`.
@@ -186,10 +200,13 @@ export const respond =
   async (first: Placed, sink: AnswerSink): Promise<Answered> => {
     const exchanged = await exchange(deps.exchange, first)
     const answeredAt = deps.clock.now()
+    const unfollow = followLogin(exchanged.placed)
     try {
+      exchanged.placed.signal.throwIfAborted()
       const { status, ending } = relay(deps, exchanged, sink)
       return { status, ending: await ending, answeredAt, placed: exchanged.placed }
     } finally {
+      unfollow()
       exchanged.close()
     }
   }

@@ -66,9 +66,12 @@ const tooSlow = (): AppError =>
   new AppError("ClusterUnavailable", {
     detail: "The credentials could not be read in time.",
     retryAfterSeconds: 5,
+    data: { slow: true },
   })
 
-const isOutage = (error: unknown): boolean => hasCode(error, "ClusterUnavailable", "ApiTooManyRequests")
+/** True if the API server does not answer. A composition that takes half a minute waits for a plugin, not for it. */
+const isOutage = (error: unknown): boolean =>
+  hasCode(error, "ClusterUnavailable", "ApiTooManyRequests") && error.data?.slow !== true
 
 /**
  * Keeps the credentials of remote servers' sharers in memory, for minutes, in an outage for an hour: composed when a call needs them,
@@ -98,10 +101,12 @@ export class Compositions {
 
   /**
    * Composes anew, by a read that begins after this call. Parallel calls share it. Unlike `get` it rejects while the
-   * API server does not answer.
+   * API server does not answer; an error is repeated for seconds.
    */
   async again(wish: Wish, signal: Signal): Promise<Composed> {
     const entry = this.#entryOf(wish.seat)
+    const failure = this.#recentFailure(entry, wish)
+    if (failure !== undefined) throw failure.error
     entry.next ??= this.#afterRunning(entry, wish)
     const made = await unlessAborted(entry.next, realSignal(signal))
     return isCurrent(made, wish.target) ? made : await this.#alone(wish, signal)
@@ -196,10 +201,11 @@ export class Compositions {
   async #await(entry: Entry, wish: Wish, signal: Signal): Promise<Composed> {
     const failure = entry.running === undefined ? this.#recentFailure(entry, wish) : undefined
     if (failure !== undefined) throw failure.error
-    const { composed: before } = entry
+    const { composed: before, version } = entry
     const running = entry.running ?? this.#start(entry, wish)
     const made = await unlessAborted(running, realSignal(signal)).catch((error: unknown) => {
-      if (before !== undefined && isOutage(error) && this.#survives(before, wish)) return before
+      const isKept = before !== undefined && version === entry.version && entry.isKept
+      if (isKept && isOutage(error) && this.#survives(before, wish)) return before
       throw error
     })
     return isCurrent(made, wish.target) ? made : await this.#alone(wish, signal)
@@ -233,6 +239,8 @@ export class Compositions {
     try {
       return await this.#inTime((limit) => this.#composeUntilKept(entry, wish, limit))
     } catch (error) {
+      // there is no value, or one that cannot be used: those before it count no more
+      if (hasCode(error, "CredentialMissing", "InstanceFailed")) this.#drop(entry)
       entry.failure = { target: wish.target, error, at: this.#deps.clock.now() }
       throw error
     }

@@ -9,7 +9,7 @@ import { type ClusterPort, type Reflection, watchSilenceMs } from "../../ports/c
 import type { TelemetryPort } from "../../ports/telemetry.ts"
 import type { Placement, PlacementPort, RemoteWay } from "../port.ts"
 import { shuttingDown } from "../refusals.ts"
-import { createSeating, ensureOpen } from "../visit.ts"
+import { createSeating, ensureOpen, type Seat } from "../visit.ts"
 import { createCAReader } from "./ca-secret.ts"
 import type { Composed } from "./composed.ts"
 import { Compositions, sharerOf, type Wish } from "./compositions.ts"
@@ -46,8 +46,11 @@ const unanswered = (): AppError =>
 const digestOf = (...parts: readonly string[]): string =>
   createHash("sha256").update(JSON.stringify(parts)).digest("base64url")
 
+/** Calls `listener` when the incarnation of a seat is over; see {@link RemoteWay.follow}. */
+type Follow = (seat: Seat, incarnation: string, listener: () => void) => () => void
+
 /** Makes the composer of placements. */
-const createComposer = (deps: RemotePlacementDeps, followers: Followers) => {
+const createComposer = (deps: RemotePlacementDeps, follow: Follow) => {
   const readCA = createCAReader(deps.cluster, deps.options.namespace)
   const rejections = deps.telemetry.counter({
     name: "reflow_remote_login_rejections_total",
@@ -77,7 +80,7 @@ const createComposer = (deps: RemotePlacementDeps, followers: Followers) => {
       pool: digestOf(incarnation, ca ?? ""),
       loop: `reflow-${digest(15, target.metadata.uid ?? "")}`,
       rejected: rejectedBy(target),
-      follow: (listener) => followers.add(sharerOf(seat), incarnation, listener),
+      follow: (listener) => follow(seat, incarnation, listener),
     }
     // the slash keeps it apart from the names of instances
     const placement = {
@@ -101,9 +104,16 @@ export const createRemotePlacement = (deps: RemotePlacementDeps): PlacementPort 
   const { clock, targets, options } = deps
   const stop = new AbortController()
   const followers = new Followers()
+  const follow: Follow = (seat, incarnation, listener) => {
+    if (compositions.known(seat)?.placement.incarnation === incarnation)
+      return followers.add(sharerOf(seat), incarnation, listener)
+    // it has changed while the request was on its way
+    listener()
+    return () => {}
+  }
   const compositions = new Compositions({
     clock,
-    compose: createComposer(deps, followers),
+    compose: createComposer(deps, follow),
     followers,
     isAway: () => targets.silenceMs() > watchSilenceMs,
     signal: stop.signal,

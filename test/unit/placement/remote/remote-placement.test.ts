@@ -234,6 +234,34 @@ describe("composed values", () => {
     await expect(place(one)).rejects.toMatchObject({ code: "CredentialMissing" })
   })
 
+  test("end with the reading that finds them gone", async () => {
+    const { place, replica, set, write, clock } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    await place(one)
+    await write({ subject: "alice" }, {})
+    await clock.advance(4 * minute)
+    expect(tokenOf(await place(one))).toBe("Bearer a-1")
+    await clock.advance(0)
+    await expect(place(one)).rejects.toMatchObject({ code: "CredentialMissing" })
+  })
+
+  test("live on if a plugin fails to resolve them anew, but no longer than five minutes", async () => {
+    let fault: AppError | undefined
+    const resolver = { ...withToken, secrets: [{ name: "TOKEN", from: "vault:team/key" }] }
+    const { place, replica, clock } = await world(resolver, async () => {
+      if (fault !== undefined) throw fault
+      return { value: "v-1" }
+    })
+    const one = replica()
+    await place(one)
+    fault = new AppError("PluginFailed", { detail: "The vault is sealed." })
+    await clock.advance(4 * minute)
+    for (let turn = 0; turn < 2; turn++) expect(tokenOf(await place(one))).toBe("Bearer v-1")
+    await clock.advance(minute)
+    await expect(place(one)).rejects.toMatchObject({ code: "PluginFailed" })
+  })
+
   test("that were missing are used at once after the REST API has set them", async () => {
     const { place, replica, set } = await world(withToken)
     const one = replica()
@@ -340,6 +368,44 @@ describe("while the API server does not answer", () => {
     await clock.advance(30 * minute)
     one.hold = new Promise(() => {})
     expect(tokenOf(await place(one))).toBe("Bearer a-1")
+  })
+
+  test("values that have changed meanwhile are not used", async () => {
+    const { place, replica, set, clock } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    await place(one)
+    await clock.advance(5 * minute)
+    const held = Promise.withResolvers<void>()
+    Object.assign(one, { hold: held.promise, fault: away })
+    const placed = place(one)
+    placed.catch(() => {})
+    await clock.advance(0)
+    await set({ subject: "alice" }, { TOKEN: "a-2" })
+    held.resolve()
+    await expect(placed).rejects.toMatchObject({ code: "ClusterUnavailable" })
+  })
+
+  test("questions about credentials are not asked for each request", async () => {
+    const { place, replica, set, clock } = await world(withToken)
+    await set({ subject: "alice" }, { TOKEN: "a-1" })
+    const one = replica()
+    const placement = await place(one)
+    await clock.advance(10_000)
+    one.fault = away
+    const questions = [one.placement.renew, one.placement.currentIncarnation]
+    const ask = async () => {
+      for (const question of questions) {
+        const asked = question(placement, signal)
+        asked.catch(() => {})
+        await clock.advance(0)
+        await expect(asked).rejects.toMatchObject({ code: "ClusterUnavailable" })
+      }
+    }
+    await ask()
+    const reads = one.reads.length
+    for (let turn = 0; turn < 10; turn++) await ask()
+    expect(one.reads.length).toBe(reads)
   })
 
   test("no session ends because of it", async () => {
@@ -459,6 +525,16 @@ describe("a stream that a login has opened", () => {
     await given.clock.advance(60 * minute)
     expect(ends).toEqual([])
     await change(given)
+    expect(ends).toEqual(["over"])
+  })
+
+  test("ends at once if the value has changed while its request was on the way", async () => {
+    const given = await world(withToken)
+    await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+    const { remote } = await given.place(given.replica())
+    await given.set({ subject: "alice" }, { TOKEN: "a-2" })
+    const ends: string[] = []
+    remote?.follow(() => ends.push("over"))
     expect(ends).toEqual(["over"])
   })
 
