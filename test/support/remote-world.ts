@@ -56,7 +56,7 @@ const watched = (cluster: ClusterPort, replica: Omit<RemoteReplica, "placement">
   })
 
 /** The world of a test; close it. */
-export const remoteWorld = async (spec: Partial<MCPTargetSpec> = {}, resolve?: ResolveSecret) => {
+const remoteWorld = async (spec: Partial<MCPTargetSpec> = {}, resolve?: ResolveSecret) => {
   const clock: FakeClock = fakeClock()
   const memory = createMemoryCluster({ clock, telemetry: quietTelemetry() })
   const { metadata: _, ...made } = aRemoteTarget({ spec })
@@ -162,3 +162,42 @@ export const remoteWorld = async (spec: Partial<MCPTargetSpec> = {}, resolve?: R
     },
   }
 }
+
+/** A world of a test; see {@link closeWorlds}. */
+export type World = Awaited<ReturnType<typeof remoteWorld>>
+
+const open: World[] = []
+
+/** Makes a world. */
+export const world = async (...args: Parameters<typeof remoteWorld>): Promise<World> => {
+  const made = await remoteWorld(...args)
+  open.push(made)
+  return made
+}
+
+/** Closes the worlds of a test. */
+export const closeWorlds = async (): Promise<void> => {
+  for (const each of open.splice(0)) await each.close()
+}
+
+/** A target whose server wants a token, and takes a region. */
+export const withToken: Partial<MCPTargetSpec> = {
+  remote: {
+    url: "https://mcp.example.com/mcp",
+    headers: [
+      { name: "Authorization", value: "Bearer ${TOKEN}" },
+      { name: "X-Workspace", value: "acme" },
+      { name: "X-Region", value: "${REGION}" },
+    ],
+  },
+  credentials: [{ name: "TOKEN", required: true, description: "Settings → API tokens" }, { name: "REGION" }],
+}
+
+/** The headers of the target that a placement sends, by name. */
+export const headersOf = ({ remote }: Placement): Readonly<Record<string, string>> => {
+  const list = remote?.headers ?? []
+  return Object.fromEntries(list.flatMap((name, at) => (at % 2 === 0 ? [[name, list[at + 1] ?? ""]] : [])))
+}
+
+/** The credential that a placement sends. */
+export const tokenOf = (placement: Placement): string | undefined => headersOf(placement).authorization
