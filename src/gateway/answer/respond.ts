@@ -182,14 +182,20 @@ const relay = (deps: RespondDeps, exchanged: Exchanged, sink: AnswerSink): Relay
 const loginOver = (): AppError =>
   new AppError("SessionNotFound", { detail: "The credentials or the server of this target have changed." })
 
+const nothing = (): void => {}
+
 /**
- * Ends a stream without a call of a remote server together with the login that it belongs to. The returned function ends
- * the waiting for that.
+ * Calls `onOver` when the login is over that a stream without a call of a remote server belongs to. The returned function
+ * ends the waiting for that.
  */
-const followLogin = ({ placement: { remote }, openStream, signal }: Placed): (() => void) => {
-  if (remote === undefined || !openStream || !(signal instanceof LazySignal)) return () => {}
-  return remote.follow(() => signal.abort(loginOver()))
-}
+const followLogin = ({ placement: { remote }, openStream }: Placed, onOver: () => void): (() => void) =>
+  remote === undefined || !openStream ? nothing : remote.follow(onOver)
+
+/** Ends a stream together with its login. */
+const endWithLogin = (placed: Placed): (() => void) =>
+  followLogin(placed, () => {
+    if (placed.signal instanceof LazySignal) placed.signal.abort(loginOver())
+  })
 
 /**
  * Sends the request to its server and streams the answer to the client. Throws only while nothing has been written; a
@@ -198,9 +204,18 @@ const followLogin = ({ placement: { remote }, openStream, signal }: Placed): (()
 export const respond =
   (deps: RespondDeps) =>
   async (first: Placed, sink: AnswerSink): Promise<Answered> => {
-    const exchanged = await exchange(deps.exchange, first)
+    // a server may send the head of a stream after minutes: until then this keeps what its login was known by
+    const release = followLogin(first, nothing)
+    let exchanged: Exchanged
+    try {
+      exchanged = await exchange(deps.exchange, first)
+    } catch (error) {
+      release()
+      throw error
+    }
     const answeredAt = deps.clock.now()
-    const unfollow = followLogin(exchanged.placed)
+    const unfollow = endWithLogin(exchanged.placed)
+    release()
     try {
       exchanged.placed.signal.throwIfAborted()
       const { status, ending } = relay(deps, exchanged, sink)

@@ -31,6 +31,20 @@ describe("a stream that a login has opened", () => {
     expect(ends).toEqual(["over"])
   })
 
+  test("goes on if its server was slow to begin it, as long as somebody has followed the login meanwhile", async () => {
+    const given = await world(withToken)
+    await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+    const { remote } = await given.place(given.replica())
+    const ends: string[] = []
+    const release = remote?.follow(() => ends.push("before the head"))
+    await given.clock.advance(10 * minute)
+    remote?.follow(() => ends.push("after it"))
+    release?.()
+    expect(ends).toEqual([])
+    await given.set({ subject: "alice" }, { TOKEN: "a-2" })
+    expect(ends).toEqual(["after it"])
+  })
+
   test("ends at once if the value has changed while its request was on the way", async () => {
     const given = await world(withToken)
     await given.set({ subject: "alice" }, { TOKEN: "a-1" })
