@@ -18,7 +18,12 @@ export type Family = {
   readonly largest: number
   /** How often the largest is parted for the small inputs; default 64. Quadratic work then costs so much more. */
   readonly parts?: number
-  /** Makes an input; not timed. Whatever it gives is read once. */
+  /**
+   * How often each input is read, default once: what costs microseconds can be measured only together. The event loop turns
+   * between two of these, so that the longest turn is that of one input.
+   */
+  readonly times?: number
+  /** Makes an input; not timed. Whatever it gives is read `times` times. */
   readonly make: (size: number) => Read
 }
 
