@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process"
+import { EventEmitter, once } from "node:events"
 import { createInterface } from "node:readline"
 
 /** What a client program saw of an error. */
@@ -33,7 +34,7 @@ export const failureOf = (outcome: Promise<unknown>): Promise<Failure> =>
     },
   )
 
-/** What a tool answered, and how often it told progress. */
+/** What a tool answered, and how often it told progress; `steps` in its arguments says how often it should. */
 export type Called = { readonly text: string; readonly progress: number; readonly error: boolean }
 
 /** How a call is made besides its tool and arguments. */
@@ -73,7 +74,7 @@ type Line = {
   readonly revision: string
   readonly tools: readonly string[]
   readonly uris: readonly string[]
-} & Called
+} & Omit<Called, "progress">
 type Command = Readonly<Record<string, unknown>>
 type Waiting = {
   readonly done: (line: Line) => void
@@ -86,9 +87,35 @@ const ended = (child: ChildProcess): Promise<void> =>
     ? Promise.resolve()
     : new Promise((done) => child.once("exit", () => done()))
 
+/** How long progress may still come after the answer, milliseconds. */
+const latestProgressMs = 5_000
+
+/**
+ * How often each call told progress. Libraries that handle every message by itself, as Go's, may show an answer before the
+ * progress that came before it.
+ */
+const createProgress = () => {
+  const heard = new Map<number, number>()
+  const news = new EventEmitter()
+  return {
+    tell: (call: number): void => {
+      heard.set(call, (heard.get(call) ?? 0) + 1)
+      news.emit(String(call))
+    },
+    /** Resolves with how often the call told progress, once it is `expected` times, or when no more is to come. */
+    count: async (call: number, expected: number): Promise<number> => {
+      const late = AbortSignal.timeout(latestProgressMs)
+      while ((heard.get(call) ?? 0) < expected && !late.aborted)
+        await once(news, String(call), { signal: late }).catch(() => {})
+      return heard.get(call) ?? 0
+    },
+  }
+}
+
 /** Commands and answers of a process, each command with a number. */
 const conversation = (child: ChildProcess) => {
   const waiting = new Map<number, Waiting>()
+  const progress = createProgress()
   let last = 0
   let errors = ""
   child.stderr?.on("data", (chunk) => (errors = (errors + chunk).slice(-4_000)))
@@ -100,7 +127,10 @@ const conversation = (child: ChildProcess) => {
   child.once("exit", (code) => giveUp(`the client program ended with ${code}`))
   createInterface({ input: child.stdout ?? process.stdin }).on("line", (text) => {
     const line: Line = JSON.parse(text)
-    if (line.event === "progress") return waiting.get(line.call)?.onProgress?.()
+    if (line.event === "progress") {
+      progress.tell(line.call)
+      return waiting.get(line.call)?.onProgress?.()
+    }
     const asked = waiting.get(line.id)
     waiting.delete(line.id)
     if (line.failure === undefined) asked?.done(line)
@@ -113,14 +143,14 @@ const conversation = (child: ChildProcess) => {
     child.stdin?.write(`${JSON.stringify({ id, ...command })}\n`)
     return { id, answer }
   }
-  return ask
+  return { ask, count: progress.count }
 }
 
 /** Starts a client program. */
 export const startClient = (command: readonly string[]): ClientProgram => {
   const [file = "", ...args] = command
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] })
-  const ask = conversation(child)
+  const { ask, count } = conversation(child)
   const answerTo = (command: Command) => ask(command).answer
   return {
     connect: async (url, token, alone = false) => {
@@ -131,8 +161,8 @@ export const startClient = (command: readonly string[]): ClientProgram => {
     call: async (tool, args = {}, { signal, onProgress } = {}) => {
       const { id, answer } = ask({ do: "call", tool, args }, onProgress)
       signal?.addEventListener("abort", () => void answerTo({ do: "cancel", call: id }).catch(() => {}))
-      const { text, progress, error } = await answer
-      return { text, progress, error }
+      const { text, error } = await answer
+      return { text, progress: await count(id, Number(args.steps ?? 0)), error }
     },
     resources: async () => (await answerTo({ do: "resources" })).uris,
     read: async (uri) => (await answerTo({ do: "read", uri })).text,

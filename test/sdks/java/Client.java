@@ -33,7 +33,6 @@ import tools.jackson.databind.ObjectMapper;
 public final class Client {
   static final ObjectMapper json = new ObjectMapper();
   static final Map<Integer, Disposable> calls = new ConcurrentHashMap<>();
-  static final Map<Integer, Integer> progress = new ConcurrentHashMap<>();
   static volatile McpAsyncClient client;
 
   static synchronized void say(Map<String, Object> line) {
@@ -81,7 +80,6 @@ public final class Client {
   }
 
   static void heard(int call) {
-    progress.merge(call, 1, Integer::sum);
     say(Map.of("event", "progress", "call", call));
   }
 
@@ -100,7 +98,7 @@ public final class Client {
                   result.content().stream()
                       .map(part -> part instanceof TextContent words ? words.text() : "")
                       .collect(Collectors.joining());
-              return Map.of("text", text, "progress", progress.getOrDefault(id, 0), "error", result.isError() == Boolean.TRUE);
+              return Map.of("text", text, "error", result.isError() == Boolean.TRUE);
             });
   }
 

@@ -35,11 +35,10 @@ type line = map[string]any
 
 // A peer is the client with its one connection.
 type peer struct {
-	lock     sync.Mutex
-	session  *mcp.ClientSession
-	timeout  time.Duration
-	running  map[int]context.CancelFunc
-	progress map[int]int
+	lock    sync.Mutex
+	session *mcp.ClientSession
+	timeout time.Duration
+	running map[int]context.CancelFunc
 }
 
 var writing sync.Mutex
@@ -78,9 +77,6 @@ func (p *peer) heard(_ context.Context, request *mcp.ProgressNotificationClientR
 	if !ok {
 		return
 	}
-	p.lock.Lock()
-	p.progress[int(token)]++
-	p.lock.Unlock()
 	say(line{"event": "progress", "call": int(token)})
 }
 
@@ -122,9 +118,7 @@ func (p *peer) call(ctx context.Context, c command) (line, error) {
 			text.WriteString(each.Text)
 		}
 	}
-	p.lock.Lock()
-	defer p.lock.Unlock()
-	return line{"text": text.String(), "progress": p.progress[c.ID], "error": result.IsError}, nil
+	return line{"text": text.String(), "error": result.IsError}, nil
 }
 
 func (p *peer) tools(ctx context.Context) (line, error) {
@@ -194,7 +188,7 @@ func (p *peer) carryOut(c command) (line, error) {
 }
 
 func main() {
-	p := &peer{running: map[int]context.CancelFunc{}, progress: map[int]int{}}
+	p := &peer{running: map[int]context.CancelFunc{}}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var c command

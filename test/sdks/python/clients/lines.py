@@ -104,11 +104,7 @@ class Caller:
         return {"tools": [tool.name for tool in (await self.client.list_tools()).tools]}
 
     async def call(self, command: dict) -> dict:
-        told = 0
-
         async def on_progress(*_):
-            nonlocal told
-            told += 1
             say({"event": "progress", "call": command["id"]})
 
         self.calls[command["id"]] = self.handle()
@@ -117,7 +113,7 @@ class Caller:
         finally:
             del self.calls[command["id"]]
         text = "".join(part.text for part in result.content if part.type == "text")
-        return {"text": text, "progress": told, "error": getattr(result, self.error_field)}
+        return {"text": text, "error": getattr(result, self.error_field)}
 
     async def resources(self, _command: dict) -> dict:
         return {"uris": [str(resource.uri) for resource in (await self.client.list_resources()).resources]}
