@@ -66,6 +66,8 @@ export const processesOfGroup = (leader: number): ProcessInfo[] =>
   processNames()
     .filter((name) => livingGroup(name) === leader)
     .map(toInfo)
+    // one that just ends has no memory any more, a moment before it is a zombie
+    .filter(({ command }) => command.length > 0)
 
 /** Resolves once `holds` is true; fails after `ms`. For states of the machine that send no event. */
 export const eventually = async (holds: () => boolean | Promise<boolean>, ms: number, what: string): Promise<void> => {
