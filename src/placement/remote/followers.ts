@@ -1,15 +1,19 @@
+/** One who is told when an incarnation is over. */
+type Follower = { readonly incarnation: string; readonly listener: () => void }
+
 /** Ends what belongs to a composition: a stream that a login has opened must not outlive that login. */
 export class Followers {
-  /** By the key of the sharer: what is called at the end, with the incarnation that it belongs to. */
-  readonly #bySharer = new Map<string, Map<() => void, string>>()
+  /** By the key of the sharer. Whoever follows counts by itself, also with the function of another. */
+  readonly #bySharer = new Map<string, Set<Follower>>()
 
   /** Calls `listener`, once, when the incarnation is over. The returned function unsubscribes. */
   add(sharer: string, incarnation: string, listener: () => void): () => void {
-    const own = this.#bySharer.get(sharer) ?? new Map<() => void, string>()
+    const own = this.#bySharer.get(sharer) ?? new Set<Follower>()
     this.#bySharer.set(sharer, own)
-    own.set(listener, incarnation)
+    const follower = { incarnation, listener }
+    own.add(follower)
     return () => {
-      own.delete(listener)
+      own.delete(follower)
       if (own.size === 0 && this.#bySharer.get(sharer) === own) this.#bySharer.delete(sharer)
     }
   }
@@ -22,10 +26,10 @@ export class Followers {
   /** Ends all incarnations of the sharer but this one; all without one. */
   endOthers(sharer: string, incarnation?: string): void {
     const own = this.#bySharer.get(sharer)
-    for (const [listener, each] of [...(own ?? [])]) {
-      if (each === incarnation) continue
-      own?.delete(listener)
-      listener()
+    for (const follower of [...(own ?? [])]) {
+      if (follower.incarnation === incarnation) continue
+      own?.delete(follower)
+      follower.listener()
     }
     if (own?.size === 0) this.#bySharer.delete(sharer)
   }

@@ -45,6 +45,20 @@ describe("a stream that a login has opened", () => {
     expect(ends).toEqual(["after it"])
   })
 
+  test("is followed by itself: another stream's end, with the same function, does not concern it", async () => {
+    const given = await world(withToken)
+    await given.set({ subject: "alice" }, { TOKEN: "a-1" })
+    const { remote } = await given.place(given.replica())
+    let ends = 0
+    const over = () => void ends++
+    const stopOne = remote?.follow(over)
+    remote?.follow(over)
+    remote?.follow(over)
+    stopOne?.()
+    await given.set({ subject: "alice" }, { TOKEN: "a-2" })
+    expect(ends).toBe(2)
+  })
+
   test("ends at once if the value has changed while its request was on the way", async () => {
     const given = await world(withToken)
     await given.set({ subject: "alice" }, { TOKEN: "a-1" })
