@@ -1,5 +1,6 @@
 import { z } from "zod"
 import { bridge } from "./bridge.ts"
+import { packages } from "./packages.ts"
 import { remote } from "./remote.ts"
 import { claimPath, duration, durationText, listen, listenText, networks, size, strings } from "./values.ts"
 
@@ -62,6 +63,7 @@ const kubernetes = z.strictObject({
   evict_idle: z.boolean().default(true).describe("At the limit, drain the least recently used idle instance."),
   expose_subjects: z.boolean().default(true).describe("Write the readable subject into an annotation of the instance."),
   bridge: bridge.prefault({}),
+  packages: packages.prefault({}),
   run_as_user: z
     .union([
       z.int().min(0).max(2_147_483_647),

@@ -13,6 +13,7 @@ export const readyReasons = [
   // a start that goes on
   "Pending",
   "ContainerCreating",
+  "Installing",
   "Starting",
   "NotReady",
   "Unschedulable",
@@ -26,6 +27,7 @@ export const readyReasons = [
   "ErrImagePull",
   "BridgeImagePull",
   "BridgeNotMounted",
+  "PackageInstallFailed",
   "ErrImageNeverPull",
   "ImageInspectError",
   "CreateContainerConfigError",

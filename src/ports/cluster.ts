@@ -120,6 +120,8 @@ export type EventInput = {
 
 /** Which part of a container's log to read. */
 export type LogQuery = {
+  /** Name of the container; default: the one with the MCP server. */
+  readonly container?: string
   readonly tailLines?: number
   readonly limitBytes?: number
   /** True: the log of the container before its last restart. */

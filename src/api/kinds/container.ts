@@ -1,6 +1,7 @@
 import { z } from "zod"
 import { durationField, durationRule, form, quantitiesRule, Resources } from "../units.ts"
 import type { Rule } from "./kind.ts"
+import { packageFields, packageRules } from "./package.ts"
 
 /** Names that an environment variable of a server may have. */
 export const envNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
@@ -96,7 +97,10 @@ const PodTemplateChoice = z
  * The fields about the container and its lifetime that MCPTarget and MCPInstance share, with the same meaning in both.
  */
 export const containerFields = {
-  image: text(1024).describe("Container image of the MCP server; a digest makes restarts repeatable."),
+  image: text(1024)
+    .optional()
+    .describe("Container image of the MCP server; a digest makes restarts repeatable. Required, but for package."),
+  ...packageFields,
   imagePullPolicy: z
     .enum(["Always", "IfNotPresent", "Never"])
     .optional()
@@ -150,10 +154,11 @@ export const containerRules: readonly Rule[] = [
     path: "spec",
     field: "command",
     isMissing: true,
-    cel: "!has(self.stdio) || (has(self.command) && size(self.command) > 0)",
+    cel: "!has(self.stdio) || has(self.package) || (has(self.command) && size(self.command) > 0)",
     message:
       "command is required for stdio: Kubernetes cannot put the bridge before an entrypoint that it does not know",
-    holds: ({ stdio, command = [] }: ContainerSpec) => stdio === undefined || command.length > 0,
+    holds: ({ stdio, command = [], package: named }: ContainerSpec) =>
+      stdio === undefined || named !== undefined || command.length > 0,
   },
   {
     path: "spec",
@@ -163,6 +168,7 @@ export const containerRules: readonly Rule[] = [
     holds: ({ stdio, healthPath }: ContainerSpec) => stdio === undefined || healthPath === undefined,
   },
   durationRule("spec.stdio.idleTTL"),
+  ...packageRules,
 ]
 
 /** The fields that the rules look at. */

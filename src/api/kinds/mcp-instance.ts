@@ -146,6 +146,14 @@ const instanceRules: readonly Rule[] = [
   ...containerRules,
   {
     path: "spec",
+    field: "image",
+    isMissing: true,
+    cel: "has(self.image) || has(self.package)",
+    message: "image or package is required",
+    holds: (spec: MCPInstanceSpec) => spec.image !== undefined || spec.package !== undefined,
+  },
+  {
+    path: "spec",
     field: "port",
     isMissing: true,
     cel: "has(self.port) || has(self.stdio)",
@@ -181,6 +189,7 @@ export const mcpInstanceKind: Kind<MCPInstance> = {
       { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
       { name: "Pod", type: "string", jsonPath: ".status.podName", priority: 1 },
       { name: "Image", type: "string", jsonPath: ".spec.image", priority: 1 },
+      { name: "Package", type: "string", jsonPath: ".spec.package.identifier", priority: 1 },
       { name: "Restarts", type: "integer", jsonPath: ".status.restarts", priority: 1 },
     ],
   },

@@ -68,9 +68,9 @@ const SubjectKeyStrategy = z
 export const MCPTargetSpec = z
   .object({
     ...containerFields,
-    image: containerFields.image
-      .optional()
-      .describe("Container image of the MCP server; a digest makes restarts repeatable. Required, but for remote."),
+    image: containerFields.image.describe(
+      "Container image of the MCP server; a digest makes restarts repeatable. Required, but for package and remote.",
+    ),
     ...remoteFields,
     transportType: z
       .enum(["kubernetes", remoteTransport])
@@ -198,6 +198,7 @@ export const mcpTargetKind: Kind<MCPTarget> = {
       { name: "Ready", type: "integer", jsonPath: ".status.ready" },
       { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
       { name: "Image", type: "string", jsonPath: ".spec.image", priority: 1 },
+      { name: "Package", type: "string", jsonPath: ".spec.package.identifier", priority: 1 },
       { name: "URL", type: "string", jsonPath: ".spec.remote.url", priority: 1 },
     ],
   },

@@ -55,6 +55,7 @@ type Spec = {
   readonly transportType?: string
   readonly remote?: RemoteSpec | undefined
   readonly image?: string | undefined
+  readonly package?: object | undefined
   readonly port?: number | undefined
   readonly stdio?: object | undefined
 }
@@ -105,9 +106,9 @@ export const remoteRules: readonly Rule[] = [
     path: "spec",
     field: "image",
     isMissing: true,
-    cel: `${isRemoteCEL} || has(self.image)`,
-    message: "image is required",
-    holds: (spec: Spec) => isRemote({ spec }) || spec.image !== undefined,
+    cel: `${isRemoteCEL} || has(self.image) || has(self.package)`,
+    message: "image or package is required",
+    holds: (spec: Spec) => isRemote({ spec }) || spec.image !== undefined || spec.package !== undefined,
   },
   {
     path: "spec",
