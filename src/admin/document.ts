@@ -59,6 +59,10 @@ const queryParameters: Readonly<Record<string, { readonly schema: JsonSchema; re
     schema: { type: "boolean", default: false },
     description: "True: the log of the container before its last restart.",
   },
+  installer: {
+    schema: { type: "boolean", default: false },
+    description: "True: the log of the installation of the server's package; empty for other servers.",
+  },
 }
 
 const parameter = (name: string, where: "path" | "query", table: typeof pathParameters): Json => ({

@@ -1,5 +1,6 @@
 import { findCondition } from "../api/kinds/kind.ts"
 import { type MCPInstance, mcpInstanceKind } from "../api/kinds/mcp-instance.ts"
+import { packageText } from "../api/kinds/package.ts"
 import { labels } from "../api/names.ts"
 import { AppError } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
@@ -31,6 +32,7 @@ const viewInstance = (instance: MCPInstance, now: number): Instance => {
     phase: metadata.deletionTimestamp === undefined ? (status?.phase ?? "Pending") : "Terminating",
     ...explain(instance),
     image: spec.image,
+    ...(spec.package === undefined ? {} : { package: packageText(spec.package) }),
     pod: status?.podName,
     service: metadata.name,
     secret: status?.secretName ?? spec.secretName,

@@ -1,10 +1,11 @@
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import { installerContainer } from "../api/kinds/pod.ts"
 import { createMasker, mask, maskRead, pushInTurns } from "../credentials/mask.ts"
 import type { NeedleLease } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError, hasCode, isAbort } from "../errors.ts"
 import { ownerOf } from "../identity/identity.ts"
-import type { LogStreamQuery } from "../ports/cluster.ts"
+import type { LogQuery, LogStreamQuery } from "../ports/cluster.ts"
 import type { Answer, Call, Handler } from "./call.ts"
 import { isVisible, requireInstance } from "./instances.ts"
 import { flagOf, numberOf } from "./page.ts"
@@ -33,25 +34,36 @@ const needlesOf = async ({ deps, identity, signal }: Call, instance: MCPInstance
 /** True for the cluster's errors about a Pod without a log: its container has not started, or the Pod was deleted. */
 const isWithoutLog = (error: unknown): boolean => hasCode(error, "ApiInvalid", "ApiNotFound")
 
+/** The part of a log about the installation of the server's package; none for other servers. */
+const installerPart = ({ spec }: MCPInstance): readonly LogQuery[] =>
+  spec.package === undefined ? [] : [{ container: installerContainer }]
+
 /** Limits of the log lines in a test result: lines, bytes, and characters of one line. */
 const fewLines = 20
 const fewBytes = 64 * 1024
 const shortLine = 1_000
 
 /**
- * The last lines of an instance's log, masked; those of the previous container if the current one has written nothing.
+ * The last lines of an instance's log, masked; those of the previous container if the current one has written nothing,
+ * and those of the installer if the server has not run.
  */
 export const lastLines = async (call: Call, instance: MCPInstance): Promise<readonly string[]> => {
   const { deps, signal } = call
   const { podName: name } = instance.status ?? {}
   if (name === undefined) return []
   const part = { tailLines: fewLines, limitBytes: fewBytes }
-  const read = (previous: boolean) =>
-    deps.cluster.podLogs({ namespace: deps.namespace, name }, { ...part, previous }, { signal })
+  const read = (query: LogQuery): Promise<string> =>
+    deps.cluster.podLogs({ namespace: deps.namespace, name }, { ...part, ...query }, { signal }).catch((error) => {
+      // the server of a package has no log before the package is installed
+      if (instance.spec.package !== undefined && isWithoutLog(error)) return ""
+      throw error
+    })
   const { needles, end } = await needlesOf(call, instance)
   try {
-    const current = await read(false)
-    const text = await maskRead(current.trim() === "" ? await read(true) : current, needles, {
+    const parts: LogQuery[] = [{}, { previous: true }, ...installerPart(instance)]
+    let found = ""
+    for (const each of parts) if (found.trim() === "") found = await read(each)
+    const text = await maskRead(found, needles, {
       ...{ limitBytes: fewBytes, owner: ownerOf(call.identity), signal },
     })
     return text
@@ -188,7 +200,8 @@ const queryOf = ({ query }: Call): LogStreamQuery => {
   const previous = flagOf(query, "previous")
   // the log of the previous container is complete, so there is nothing to follow
   const follow = flagOf(query, "follow") && !previous
-  return follow ? { tailLines, follow } : { tailLines, previous, limitBytes: maxBytes }
+  const container = flagOf(query, "installer") ? { container: installerContainer } : {}
+  return { ...container, ...(follow ? { tailLines, follow } : { tailLines, previous, limitBytes: maxBytes }) }
 }
 
 /** GET /api/instances/{name}/logs: the container's log, secret values masked. Empty before its first start. */

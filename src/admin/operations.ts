@@ -52,7 +52,7 @@ export const operations = {
     method: "GET",
     path: "/instances/:name/logs",
     who: "own",
-    query: ["tail", "follow", "previous"],
+    query: ["tail", "follow", "previous", "installer"],
   },
   getOwnValues: { method: "GET", path: "/targets/:id/env/me", who: "own" },
   setOwnValues: { method: "PUT", path: "/targets/:id/env/me", who: "own" },

@@ -47,6 +47,21 @@ export const packages = z.strictObject({
     "URL of the simple index of Python packages; empty = uv's own default.",
     "token, or username and password,",
   ).prefault({}),
+  registries: z
+    .array(
+      z.strictObject({
+        url: z.string().max(1024).regex(registryUrlPattern, "must be an http(s) URL without user, query and fragment"),
+        secret: z
+          .string()
+          .max(253)
+          .regex(/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/, "must be the name of a Secret"),
+      }),
+    )
+    .max(100)
+    .default([])
+    .describe(
+      "Further registries that targets may name by registryBaseUrl, each with the name of the Secret with its token, or username and password.",
+    ),
   cache_claim: z
     .union([
       z.literal(""),

@@ -1,10 +1,10 @@
 /** What a Pod's status says about the bridge in it: whether it could be pulled, and whether it was mounted. */
 import type { Event } from "../api/kinds/kubernetes.ts"
-import type { MCPInstanceSpec } from "../api/kinds/mcp-instance.ts"
 import { serverContainer } from "../api/kinds/pod.ts"
 import { labels } from "../api/names.ts"
 import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
+import { openInstaller } from "./package-state.ts"
 import type { ProbeFinding, Refusal } from "./snapshot.ts"
 import { moment } from "./time.ts"
 
@@ -29,14 +29,16 @@ const namesBridge = (message: string, bridge: string, server: string): boolean =
 
 /**
  * The state of a container that waits because of the bridge's image: the init container that copies the bridge, or the
- * server's, whose image volumes are pulled before it. Undefined if there is none.
+ * one whose image volumes are pulled before it, the installer of the package or the server. `server`: that one's image.
+ * Undefined if there is none.
  */
-export const waitsForBridgeImage = (pod: KeptPod, spec: Pick<MCPInstanceSpec, "image">) => {
+export const waitsForBridgeImage = (pod: KeptPod, server: string) => {
   const copier = statusOf(pod.status?.initContainerStatuses, bridgeName)?.state?.waiting
   if (copier !== undefined) return copier
-  const server = statusOf(pod.status?.containerStatuses, serverContainer)?.state?.waiting
+  const current = openInstaller(pod) ?? statusOf(pod.status?.containerStatuses, serverContainer)
+  const waiting = current?.state?.waiting
   const image = volumeImage(pod)
-  return image !== undefined && namesBridge(server?.message ?? "", image, spec.image) ? server : undefined
+  return image !== undefined && namesBridge(waiting?.message ?? "", image, server) ? waiting : undefined
 }
 
 /**
@@ -65,9 +67,11 @@ const patienceMs = 10_000
 /** From when on the Events of a Pod should be read, to find out whether the bridge can be mounted; undefined = never. */
 export const mountCheckFrom = (pod: KeptPod): number | undefined => {
   const kind = bridgeKind(pod)
-  const state = statusOf(pod.status?.containerStatuses, serverContainer)?.state
-  if ((kind !== "ImageVolume" && kind !== "ConfigMap") || state?.waiting?.reason !== "ContainerCreating")
-    return undefined
+  const installer = openInstaller(pod)
+  const { state } = installer ?? statusOf(pod.status?.containerStatuses, serverContainer) ?? {}
+  // the kubelet's word for an init container whose volumes it mounts
+  const setup = installer === undefined ? "ContainerCreating" : "PodInitializing"
+  if ((kind !== "ImageVolume" && kind !== "ConfigMap") || state?.waiting?.reason !== setup) return undefined
   const scheduled = pod.status?.conditions?.find(({ type }) => type === "PodScheduled")
   const since = scheduled?.status === "True" ? moment(scheduled.lastTransitionTime) : undefined
   return since === undefined ? undefined : since + patienceMs

@@ -12,7 +12,7 @@ import { hasCode } from "../errors.ts"
 import { type ClockPort, leftOf } from "../ports/clock.ts"
 import type { ClusterPort } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
-import { bridgeFile, bridgeName } from "./desired/bridge.ts"
+import { bridgeFile, bridgeName, installerFile } from "./desired/bridge.ts"
 import type { BridgeSupply } from "./desired/bridge-delivery.ts"
 import { bridgeParts } from "./desired/bridge-parts.ts"
 import { resourcesOf } from "./desired/resources.ts"
@@ -26,6 +26,9 @@ export const localBridge = (command: readonly string[]): BridgeSupply => ({
   repair: async () => {},
 })
 
+/** The programs that the ConfigMap of the bridge carries into Pods, each as the text of one file. */
+export type BridgePrograms = { readonly bridge: string; readonly installer: string }
+
 /** What the supply of a cluster needs. */
 type SupplyDeps = {
   readonly cluster: ClusterPort
@@ -34,8 +37,8 @@ type SupplyDeps = {
   /** Namespace of the instances. */
   readonly namespace: string
   readonly config: Config["kubernetes"]["bridge"]
-  /** The text of the bridge's file; undefined = this program has none. */
-  readonly program: string | undefined
+  /** The files of bridge and installer; undefined = this program has none. */
+  readonly programs: BridgePrograms | undefined
 }
 
 /** How long image volumes are not used after a Pod did not get one, milliseconds. */
@@ -44,30 +47,41 @@ const withoutVolumesMs = 3_600_000
 /** How long the first questions to the API server may take, milliseconds. */
 const openMs = 10_000
 
-/** Name of the ConfigMap with this program: another program has another name, so that no running Pod changes. */
-export const bridgeConfigMapName = (program: string): string => `${bridgeName}-${digest(10, program)}`
+const filesOf = ({ bridge, installer }: BridgePrograms): Readonly<Record<string, string>> => ({
+  [bridgeFile]: bridge,
+  [installerFile]: installer,
+})
 
-const configMapOf = (program: string, namespace: string): ConfigMap => ({
+/** Name of the ConfigMap with these programs: others have another name, so that no running Pod changes. */
+export const bridgeConfigMapName = (programs: BridgePrograms): string =>
+  `${bridgeName}-${digest(10, JSON.stringify(filesOf(programs)))}`
+
+const configMapOf = (programs: BridgePrograms, namespace: string): ConfigMap => ({
   apiVersion: configMapKind.apiVersion,
   kind: configMapKind.kind,
   metadata: {
-    name: bridgeConfigMapName(program),
+    name: bridgeConfigMapName(programs),
     namespace,
     labels: { "app.kubernetes.io/part-of": "reflow-gateway", "app.kubernetes.io/component": "bridge" },
   },
   immutable: true,
-  data: { [bridgeFile]: program },
+  data: filesOf(programs),
 })
 
 /**
- * Creates the ConfigMap with the bridge's file. True if it is there with exactly this content; an object of the same
+ * Creates the ConfigMap with the files of bridge and installer. True if it is there with exactly this content; an object of the same
  * name with other content is not used. Rejects with the cluster's error.
  */
-const ensureProgram = async ({ cluster, namespace }: SupplyDeps, program: string, signal: AbortSignal) => {
-  const object = configMapOf(program, namespace)
+const ensurePrograms = async (
+  { cluster, namespace }: SupplyDeps,
+  programs: BridgePrograms,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const object = configMapOf(programs, namespace)
   const { name } = object.metadata
   // one that can be changed could become the bridge of other users' Pods later
-  const isSame = (found: ConfigMap | undefined) => found?.immutable === true && found.data?.[bridgeFile] === program
+  const isSame = (found: ConfigMap | undefined): boolean =>
+    found?.immutable === true && Object.entries(filesOf(programs)).every(([file, text]) => found.data?.[file] === text)
   if (isSame(await cluster.get(configMapKind, { namespace, name }, { signal }))) return true
   try {
     return isSame(await cluster.create(configMapKind, object, { signal }))
@@ -99,11 +113,11 @@ const trialPod = (image: string, namespace: string): Pod => {
             capabilities: { drop: ["ALL"] },
             readOnlyRootFilesystem: true,
           },
-          ...(parts === undefined ? {} : { volumeMounts: [parts.mount] }),
+          ...(parts === undefined ? {} : { volumeMounts: parts.mounts }),
         },
       ],
       securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: "RuntimeDefault" } },
-      volumes: parts === undefined ? [] : [parts.volume],
+      volumes: parts?.volumes ?? [],
     },
   }
 }
@@ -130,8 +144,8 @@ export type ClusterBridge = BridgeSupply & {
 
 /** Creates the supply of a cluster. */
 export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
-  const { config, clock, log, program } = deps
-  const name = program === undefined ? undefined : bridgeConfigMapName(program)
+  const { config, clock, log, programs } = deps
+  const name = programs === undefined ? undefined : bridgeConfigMapName(programs)
   let hasConfigMap = false
   /** What `keep` last told of it: a repair between two of its calls is news too. */
   let toldConfigMap = false
@@ -147,9 +161,9 @@ export const createBridgeSupply = (deps: SupplyDeps): ClusterBridge => {
   }
 
   const ensure = async (signal: AbortSignal): Promise<void> => {
-    if (program === undefined) return
+    if (programs === undefined) return
     try {
-      hasConfigMap = await ensureProgram(deps, program, signal)
+      hasConfigMap = await ensurePrograms(deps, programs, signal)
       if (!hasConfigMap) warn("a foreign ConfigMap has the name of the bridge's")
     } catch (error) {
       // what is there may still be used: only its absence, or another content, ends that

@@ -11,6 +11,7 @@ import type { ProbeRemote } from "../ports/remote-probe.ts"
 import type { TelemetryPort } from "../ports/telemetry.ts"
 import { backoffMs } from "../waiting/backoff.ts"
 import type { BridgeSupply } from "./desired/bridge-delivery.ts"
+import type { LocalPackages } from "./desired/package.ts"
 import { keptPodKind, keptServiceKind } from "./kept.ts"
 import { instanceMetrics, probeCount, queueMetrics, reconcileMetrics } from "./metrics.ts"
 import type { Observatory } from "./observe.ts"
@@ -31,6 +32,8 @@ type OperatorOptions = Omit<Config["kubernetes"], "bridge"> & {
   readonly embedded: boolean
   /** How the bridge gets to stdio servers; undefined = they cannot run. */
   readonly bridge: BridgeSupply | undefined
+  /** How packages are installed on the embedded cluster; absent on a real one. */
+  readonly localPackages?: LocalPackages | undefined
 }
 
 /** Dependencies of the operator. */

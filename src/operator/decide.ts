@@ -39,6 +39,7 @@ import {
   unknownTemplate,
   withoutBridge,
 } from "./checks/spec.ts"
+import { imageOf } from "./desired/package.ts"
 import { startTimeoutOf } from "./desired/pod.ts"
 import { notesOf } from "./events.ts"
 import type { ReadyReason } from "./reasons.ts"
@@ -119,7 +120,8 @@ const standingOf = ({ instance, pod, sight, settings, now }: Observation): Stand
   if (pod === undefined || sight === undefined) return { ready: false, ...pendingReason }
   const { spec, status } = instance
   const failure = status?.podName === pod.metadata.name ? status?.failure : undefined
-  return judge({ pod, spec, failure, sight, startTimeoutMs: startTimeoutOf(spec, settings), now })
+  const [image, startTimeoutMs] = [imageOf(spec, settings), startTimeoutOf(spec, settings)]
+  return judge({ pod, spec, image, failure, sight, startTimeoutMs, now })
 }
 
 /** Adds the state of the server to an observation. */

@@ -24,7 +24,7 @@ type Kept = Pick<KubeObject, "apiVersion" | "kind"> & { readonly metadata: Metad
 type KeptState = {
   readonly waiting?: ContainerState["waiting"]
   readonly running?: Pick<NonNullable<ContainerState["running"]>, "startedAt">
-  readonly terminated?: Pick<NonNullable<ContainerState["terminated"]>, "exitCode" | "reason" | "message">
+  readonly terminated?: Pick<NonNullable<ContainerState["terminated"]>, "exitCode" | "reason" | "message" | "startedAt">
 }
 
 /** The fields of a container's status that the operator reads. */
@@ -80,7 +80,7 @@ const keepMetadata = (metadata: ObjectMeta): Metadata => ({
 const keepState = ({ waiting, running, terminated }: ContainerState): KeptState => ({
   ...field("waiting", waiting && pick(waiting, "reason", "message")),
   ...field("running", running && pick(running, "startedAt")),
-  ...field("terminated", terminated && pick(terminated, "exitCode", "reason", "message")),
+  ...field("terminated", terminated && pick(terminated, "exitCode", "reason", "message", "startedAt")),
 })
 
 const keepContainerStatus = (status: ContainerStatus): KeptContainerStatus => ({

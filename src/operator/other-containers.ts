@@ -1,6 +1,7 @@
 import { serverContainer } from "../api/kinds/pod.ts"
 import { bridgeKind } from "./bridge-state.ts"
 import { bridgeName } from "./desired/bridge.ts"
+import { packageName } from "./desired/package.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { mayQuote } from "./kubelet-message.ts"
 import type { ReadyReason } from "./reasons.ts"
@@ -58,12 +59,15 @@ const isStartedSidecar = ({ spec }: KeptPod, { name, started }: KeptContainerSta
   started === true &&
   spec.initContainers?.some((each) => each.name === name && each.restartPolicy === "Always") === true
 
+/** Init containers whose trouble ends by nobody but their author; the installer of a package is judged by itself. */
+const awaited = (pod: KeptPod): readonly KeptContainerStatus[] =>
+  (pod.status?.initContainerStatuses ?? []).filter((each) => each.name !== packageName && !isStartedSidecar(pod, each))
+
 /**
  * The init container that delays a Pod: the kubelet starts the server only after it. Undefined if none is in trouble.
  */
 export const initTrouble = (pod: KeptPod, now: number): OtherTrouble | undefined => {
-  const statuses = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
-  const found = withTrouble(statuses, now)
+  const found = withTrouble(awaited(pod), now)
   if (found === undefined) return undefined
   const isCopier = found.name === bridgeName && bridgeKind(pod) === "Copy"
   const remedy = isCopier
@@ -75,8 +79,7 @@ export const initTrouble = (pod: KeptPod, now: number): OtherTrouble | undefined
 
 /** The next moment at which a running init container counts as trouble; undefined if there is none. */
 export const initTroubleAt = (pod: KeptPod, now: number): number | undefined => {
-  const running = (pod.status?.initContainerStatuses ?? []).filter((each) => !isStartedSidecar(pod, each))
-  const ends = running.map(({ state }) => (moment(state?.running?.startedAt) ?? 0) + patienceMs)
+  const ends = awaited(pod).map(({ state }) => (moment(state?.running?.startedAt) ?? 0) + patienceMs)
   const next = Math.min(...ends.filter((at) => at > now))
   return Number.isFinite(next) ? next : undefined
 }

@@ -7,6 +7,7 @@ import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { repeatable } from "./kubelet-message.ts"
 import { initTrouble, initTroubleAt, readyTrouble } from "./other-containers.ts"
+import { failedInstall, installFailure, installingMessage, openInstaller, scriptsHint } from "./package-state.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./time.ts"
@@ -25,6 +26,8 @@ const settlingMs = 30_000
 type ServerFacts = {
   readonly pod: KeptPod
   readonly spec: MCPInstanceSpec
+  /** Image of the server's container. */
+  readonly image: string
   /** Why the start of this Pod failed, by the status; undefined if it has not failed. */
   readonly failure: MCPInstanceStatus["failure"]
   readonly sight: PodSight
@@ -36,6 +39,9 @@ const cut = (text: string): string => (text.length <= 900 ? text : `${text.slice
 
 const serverStatus = (pod: KeptPod): KeptContainerStatus | undefined =>
   pod.status?.containerStatuses?.find(({ name }) => name === serverContainer)
+
+/** The container on which the start depends now: the installer of the package until it has ended well, then the server. */
+const currentStatus = (pod: KeptPod): KeptContainerStatus | undefined => openInstaller(pod) ?? serverStatus(pod)
 
 /** The Pod's condition of a type; undefined if it has none. */
 export const podCondition = (pod: KeptPod, type: string) => pod.status?.conditions?.find((each) => each.type === type)
@@ -67,32 +73,37 @@ const lastCrash = (pod: KeptPod) => {
 
 /** The kind of trouble that a Pod shows and that may end by itself; sightings.ts measures how long it lasts. */
 export const signOf = (pod: KeptPod): string | undefined => {
-  const waiting = serverStatus(pod)?.state?.waiting?.reason ?? ""
+  const waiting = currentStatus(pod)?.state?.waiting?.reason ?? ""
   const copier = pod.status?.initContainerStatuses?.find(({ name }) => name === bridgeName)
   if (pulls.has(waiting) || pulls.has(copier?.state?.waiting?.reason ?? "")) return "pull"
   return !hasStarted(pod) && lastCrash(pod) !== undefined ? "crash" : undefined
 }
 
-type Explain = (spec: MCPInstanceSpec, detail: string) => string
+/** Where the image of a container is chosen. */
+const imageField = ({ package: named }: MCPInstanceSpec): string =>
+  named === undefined ? "the target's image" : `kubernetes.packages.${named.registryType}.image`
+
+type Explain = (facts: Pick<ServerFacts, "spec" | "image">, detail: string) => string
 
 /** Reasons of a waiting container that do not end by themselves, each with its message. */
 const atOnce = {
-  InvalidImageName: (spec) => `'${spec.image}' is no image name: correct the target's image.`,
-  ErrImageNeverPull: (spec, detail) =>
-    detail ||
-    `The image ${spec.image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
+  InvalidImageName: ({ spec, image }) => `'${image}' is no image name: correct ${imageField(spec)}.`,
+  ErrImageNeverPull: ({ image }, detail) =>
+    detail || `The image ${image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
   CreateContainerConfigError: (_, detail) => {
     const remedy = /^secret .*not found$/.test(detail) ? "Create that Secret, or correct secretName" : "Correct that"
     return `The container cannot be set up: ${detail || "unknown cause"}. ${remedy}; the server then starts by itself.`
   },
   ImageUserNotAllowed: (_, detail) =>
     `The image wants a user that is not allowed (${detail}): set security.runAsUser to a numeric id other than 0.`,
-  RunContainerError: (_, detail) =>
-    `The container could not be run: ${detail || "unknown cause"}. Check the target's command and args.`,
+  RunContainerError: ({ spec }, detail) => {
+    const what = spec.package === undefined ? "the target's command and args" : imageField(spec)
+    return `The container could not be run: ${detail || "unknown cause"}. Check ${what}.`
+  },
   CreateContainerError: (_, detail) =>
     `The container could not be made: ${detail || "unknown cause"}. Check the Pod's Events and its node.`,
-  ImageInspectError: (spec, detail) =>
-    `The image ${spec.image} cannot be read on the node: ${detail || "unknown cause"}. Remove it there, or use another tag.`,
+  ImageInspectError: ({ image }, detail) =>
+    `The image ${image} cannot be read on the node: ${detail || "unknown cause"}. Remove it there, or use another tag.`,
 } satisfies Partial<Record<ReadyReason, Explain>>
 
 const isAtOnce = (reason: string): reason is keyof typeof atOnce => Object.hasOwn(atOnce, reason)
@@ -131,9 +142,11 @@ const lostPod = ({ pod }: ServerFacts): Standing | undefined => {
   }
 }
 
-const refusedContainer = ({ pod, spec }: ServerFacts): Standing | undefined => {
-  const state = serverStatus(pod)?.state
-  const ended = state?.terminated ?? serverStatus(pod)?.lastState?.terminated
+const refusedContainer = (facts: ServerFacts): Standing | undefined => {
+  const { pod } = facts
+  const current = currentStatus(pod)
+  const state = current?.state
+  const ended = state?.terminated ?? current?.lastState?.terminated
   const idle = state?.running === undefined && !hasStarted(pod)
   const notRun = idle && (ended?.reason === "StartError" || ended?.reason === "ContainerCannotRun")
   const detail = (notRun ? ended?.message : state?.waiting?.message) ?? ""
@@ -142,15 +155,15 @@ const refusedContainer = ({ pod, spec }: ServerFacts): Standing | undefined => {
     return failedNow("BridgeNotMounted", notMounted(repeatable(pod, "CreateContainerError", detail)))
   const said = notRun ? "RunContainerError" : (state?.waiting?.reason ?? "")
   const reason = said === "CreateContainerConfigError" && userMessage.test(detail) ? "ImageUserNotAllowed" : said
-  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](spec, repeatable(pod, reason, detail))) : undefined
+  return isAtOnce(reason) ? failedNow(reason, atOnce[reason](facts, repeatable(pod, reason, detail))) : undefined
 }
 
 const notMounted = (detail: string): string =>
   `The bridge's image volume is not mounted on this node (${detail || "unknown cause"}): set kubernetes.bridge.delivery to copy, or to auto.`
 
 /** The image of the bridge that cannot be pulled: not a fault of the target. */
-const failedBridgePull = ({ pod, spec, sight, now }: ServerFacts): Standing | undefined => {
-  const waiting = waitsForBridgeImage(pod, spec)
+const failedBridgePull = ({ pod, image, sight, now }: ServerFacts): Standing | undefined => {
+  const waiting = waitsForBridgeImage(pod, image)
   if (!pulls.has(waiting?.reason ?? "")) return undefined
   const detail = waiting?.message ?? ""
   const message =
@@ -159,17 +172,24 @@ const failedBridgePull = ({ pod, spec, sight, now }: ServerFacts): Standing | un
   return now >= at ? failedNow("BridgeImagePull", message) : waitingFor("BridgeImagePull", message, at)
 }
 
-const failedPull = ({ pod, spec, sight, failure, now }: ServerFacts): Standing | undefined => {
-  const waiting = serverStatus(pod)?.state?.waiting
+const failedPull = ({ pod, spec, image, sight, failure, now }: ServerFacts): Standing | undefined => {
+  const waiting = currentStatus(pod)?.state?.waiting
   if (!pulls.has(waiting?.reason ?? "")) return undefined
   const detail = waiting?.message ?? ""
-  const message =
-    `The image ${spec.image} cannot be pulled: check its name, its tag and imagePullSecrets. ${detail}`.trim()
+  const where = spec.package === undefined ? "its name, its tag" : imageField(spec)
+  const message = `The image ${image} cannot be pulled: check ${where} and imagePullSecrets. ${detail}`.trim()
   const at = (sight.signAt ?? now) + graceMs
   const keepsFailure = failure !== undefined && pulls.has(failure.reason)
   // the kubelet alternates between several messages for one cause: the first one is kept
   if (keepsFailure) return failedNow("ErrImagePull", failure.message)
   return now >= at ? failedNow("ErrImagePull", message) : waitingFor("ErrImagePull", message, at)
+}
+
+/** A package that could not be installed: told at once, although the kubelet tries again. */
+const notInstalled = ({ pod, spec }: ServerFacts): Standing | undefined => {
+  const ended = failedInstall(pod)
+  if (ended === undefined || spec.package === undefined) return undefined
+  return failedNow("PackageInstallFailed", installFailure(spec.package, ended), ended.exitCode)
 }
 
 const crashReasons = new Set(["CrashLoop", "OOMKilled"])
@@ -178,7 +198,7 @@ const crashMessage = (facts: ServerFacts, exitCode: number, oom: boolean): strin
   const limit = facts.spec.resources?.limits?.memory ?? defaultResources.limits?.memory
   if (oom) return `The server used more memory than its limit of ${limit}: raise resources.limits.memory.`
   const code = exitCode === 0 ? "exit code 0, but must keep running" : `exit code ${exitCode}`
-  return `The server process ended with ${code}. Look into its log, and check command, args, env and credentials.`
+  return `The server process ended with ${code}. Look into its log, and check command, args, env and credentials.${scriptsHint(facts.pod)}`
 }
 
 /**
@@ -217,13 +237,15 @@ const progress = (facts: ServerFacts): Standing => {
   if (scheduled?.status === "False" && scheduled.reason === "Unschedulable")
     return waitingFor("Unschedulable", unschedulable(scheduled.message))
   const server = serverStatus(pod)
-  const { reason: waiting, message: detail = "" } = server?.state?.waiting ?? {}
+  const { reason: waiting, message: detail = "" } = currentStatus(pod)?.state?.waiting ?? {}
   if (busyMessage.test(detail)) {
     const said = repeatable(pod, waiting ?? "", detail)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
   if (waiting === "ContainerCreating" && facts.sight.probe?.reason === "BridgeNotMounted")
     return waitingFor("BridgeNotMounted", facts.sight.probe.message)
+  if (facts.spec.package !== undefined && openInstaller(pod)?.state?.running !== undefined)
+    return waitingFor("Installing", installingMessage(facts.spec.package))
   const mayInitialize = server === undefined || waiting === "PodInitializing"
   const init = mayInitialize ? initTrouble(pod, now) : undefined
   const until = initTroubleAt(pod, now)
@@ -266,6 +288,7 @@ const causes: readonly ((facts: ServerFacts) => Standing | undefined)[] = [
   refusedContainer,
   failedBridgePull,
   failedPull,
+  notInstalled,
   timedOut,
   crashed,
 ]

@@ -5,6 +5,7 @@ import type { Pod } from "../api/kinds/pod.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
 import type { BridgeSupply } from "./desired/bridge-delivery.ts"
+import type { LocalPackages } from "./desired/package.ts"
 import type { KeptPod, KeptService } from "./kept.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 
@@ -14,6 +15,8 @@ export type Settings = Omit<Config["kubernetes"], "bridge"> & {
   readonly embedded: boolean
   /** How the bridge gets to stdio servers; undefined = they cannot run. */
   readonly bridge: BridgeSupply | undefined
+  /** How packages are installed on the embedded cluster; undefined on a real one. */
+  readonly localPackages?: LocalPackages | undefined
   /** Names of the pod templates that plugins registered. */
   readonly podTemplates: ReadonlySet<string>
   /** Lets the instance's pod templates change its Pod, in order. Pure; throws PluginFailed. */

@@ -6,7 +6,8 @@ import { mergePatchBetween } from "../api/patch.ts"
 import { initialRestartTime } from "../signals/restart.ts"
 import { startSteps } from "../signals/start.ts"
 import { isQueueReason } from "./capacity.ts"
-import type { KeptPod } from "./kept.ts"
+import type { KeptContainerStatus, KeptPod } from "./kept.ts"
+import { installerStatus } from "./package-state.ts"
 import type { admittedReasons, drainingReasons, podReadyReasons, ReadyReason } from "./reasons.ts"
 import { hasStarted, podCondition, restartsOf, runningSince } from "./server-state.ts"
 import type { Snapshot, Standing, Verdict } from "./snapshot.ts"
@@ -34,9 +35,14 @@ const addressesOf = (
   return { url: urlOf(service?.spec.clusterIP), podURL: urlOf(pod?.status?.podIP) }
 }
 
+/** When the installer of the package began, milliseconds since the epoch; undefined while it has not. */
+const installedSince = ({ state }: KeptContainerStatus): number | undefined =>
+  moment(state?.terminated?.startedAt ?? state?.running?.startedAt)
+
 /**
  * Seconds of each step of a start, from the timestamps of the objects: queue (until admitted), create (until the Pod
- * exists), schedule (until it has a node), pull (until the container runs), start (until the kubelet reports it ready),
+ * exists), schedule (until it has a node), pull (until the server's container runs, or the one that installs its package),
+ * install (until the server's container runs after that), start (until the kubelet reports it ready),
  * ready (until the operator reports it ready, at `now`). A step whose timestamps are missing is left out. Steps are
  * never negative: different clocks give 0. Without `now` the start is not complete: only the steps that are over, so
  * that the same Pod gives the same steps.
@@ -45,6 +51,7 @@ export const timingsOf = (instance: MCPInstance, pod: KeptPod, now?: number): Re
   const ready = podCondition(pod, "Ready")
   const first = instance.status?.starts === 1
   const created = moment(instance.metadata.creationTimestamp)
+  const installer = installerStatus(pod)
   const admitted = moment(findCondition(instance.status?.conditions, "Admitted")?.lastTransitionTime)
   const marks: readonly (number | undefined)[] = [
     // a later start did not wait for a place
@@ -52,7 +59,8 @@ export const timingsOf = (instance: MCPInstance, pod: KeptPod, now?: number): Re
     first ? admitted : undefined,
     moment(pod.metadata.creationTimestamp),
     moment(podCondition(pod, "PodScheduled")?.lastTransitionTime),
-    runningSince(pod),
+    installer === undefined ? runningSince(pod) : installedSince(installer),
+    installer === undefined ? undefined : runningSince(pod),
     // while the condition is not True this is the time when it became False
     now === undefined && ready?.status !== "True" ? undefined : moment(ready?.lastTransitionTime),
     now,

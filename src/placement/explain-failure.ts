@@ -1,10 +1,11 @@
 import type { MCPInstance } from "../api/kinds/mcp-instance.ts"
+import { installerContainer } from "../api/kinds/pod.ts"
 import { maskRead } from "../credentials/mask.ts"
 import type { NeedleShare } from "../credentials/needle-share.ts"
 import { readComposition } from "../credentials/secret.ts"
 import { AppError } from "../errors.ts"
 import type { ClockPort } from "../ports/clock.ts"
-import type { ClusterPort } from "../ports/cluster.ts"
+import type { ClusterPort, LogQuery } from "../ports/cluster.ts"
 import type { Logger } from "../ports/telemetry.ts"
 import type { Failure } from "./decide.ts"
 
@@ -47,16 +48,19 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
   const name = instance.status?.podName
   if (name === undefined) return []
   const query = { tailLines: maxLogLines, limitBytes: maxReadBytes }
-  const read = (previous: boolean) =>
-    deps.cluster.podLogs({ namespace, name }, { ...query, previous }, { signal }).catch(() => "")
+  const read = (part: Pick<LogQuery, "previous" | "container">) =>
+    deps.cluster.podLogs({ namespace, name }, { ...query, ...part }, { signal }).catch(() => "")
+  const isPackage = instance.spec.package !== undefined
   // all instances of a user share one quota, so that many failing ones do not take the quota of others
   const { subjectKey: owner } = instance.spec
   const secrets = await readComposition(deps.cluster, instance, { signal })
   if (secrets === undefined) return []
   const { needles, end } = await deps.needles.take(owner, secrets, signal)
   try {
-    const current = await read(false)
-    const text = current.trim() === "" ? await read(true) : current
+    const parts: LogQuery[] = [{}, { previous: true }, ...(isPackage ? [{ container: installerContainer }] : [])]
+    let text = ""
+    // a server whose package is not installed has no log: the installer's is the one that says why
+    for (const part of parts) if (text.trim() === "") text = await read(part)
     return logTail(await maskRead(text, needles, { limitBytes: maxReadBytes, owner, signal }))
   } finally {
     end()

@@ -13,7 +13,7 @@ import type { ClusterPort } from "../ports/cluster.ts"
 import type { ProbeRemote } from "../ports/remote-probe.ts"
 import { untilAborted } from "../waiting/until-aborted.ts"
 import { clusterIssuers } from "./bootstrap-token.ts"
-import { readBridgeProgram } from "./bridge-program.ts"
+import { readBridgePrograms } from "./bridge-program.ts"
 import { type KubeRoleOptions, kubeTelemetry, openCluster } from "./kube.ts"
 import { startHealth } from "./listen/health-listener.ts"
 import { createOutgoing } from "./outgoing.ts"
@@ -78,7 +78,7 @@ export const startOperatorHalf = (deps: OperatorHalfDeps): OperatorHalf => {
       ...{ cluster, clock, log: telemetry.log },
       namespace: config.kubernetes.namespace,
       config: config.kubernetes.bridge,
-      program: readBridgeProgram(process.argv),
+      programs: readBridgePrograms(process.argv),
     })
     await bridge.open(AbortSignal.any([current.signal, closing.signal]))
     const options = { ...config.kubernetes, embedded: false, bridge }

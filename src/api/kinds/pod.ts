@@ -47,7 +47,13 @@ export type Container = {
   /** Of an init container: `Always` makes it a sidecar container. */
   readonly restartPolicy?: string
   readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } }
-  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: boolean }[]
+  readonly volumeMounts?: readonly {
+    readonly name: string
+    readonly mountPath: string
+    readonly subPath?: string
+    readonly readOnly?: boolean
+  }[]
+  readonly terminationMessagePath?: string
   readonly terminationMessagePolicy?: string
 }
 
@@ -132,3 +138,6 @@ export const podKind: Kind<Pod> = { apiVersion: "v1", kind: "Pod", plural: "pods
 
 /** Name of the container with the MCP server in the Pods of instances. */
 export const serverContainer = "mcp"
+
+/** Name of the init container that installs the package of a server. */
+export const installerContainer = "reflow-package"

@@ -1,8 +1,8 @@
-/** How the bridge gets to a stdio server. The names are those of an instance's `status.bridge`. */
+/** How the bridge gets to a stdio server, and the installer to a package. The names are those of an instance's `status.bridge`. */
 export type BridgeDelivery =
   /** On the embedded cluster: this machine has the program. */
   | { readonly kind: "Local"; readonly command: readonly string[] }
-  /** A file in a ConfigMap, which the Node of the server's image runs. */
+  /** Files in a ConfigMap, which the Node of the server's image runs. */
   | { readonly kind: "ConfigMap"; readonly name: string }
   /** The folder /bridge of an image, mounted as a volume. */
   | { readonly kind: "ImageVolume"; readonly image: string }

@@ -1,20 +1,14 @@
-/** The volume, and the init container, that bring the bridge into a Pod. */
-import { isDeepStrictEqual } from "node:util"
-import type { Container, Pod, PodSpec } from "../../api/kinds/pod.ts"
+/** The volume, and the init container, that bring the bridge and the installer into a Pod. */
+import type { Container, Pod } from "../../api/kinds/pod.ts"
 import { bridgeFolder, bridgeName } from "./bridge.ts"
 import type { BridgeDelivery, BridgeSupply } from "./bridge-delivery.ts"
+import type { OwnParts } from "./own-parts.ts"
 
 /** Seconds that a stdio server gets in addition. */
 const bridgeGraceSeconds = 2
 
-/** What brings the bridge into a Pod, besides the server's command line. */
-export type BridgeParts = {
-  readonly volume: NonNullable<PodSpec["volumes"]>[number]
-  readonly mount: NonNullable<Container["volumeMounts"]>[number]
-  readonly initContainer?: Container
-}
-
-const mount = { name: bridgeName, mountPath: bridgeFolder, readOnly: true }
+/** Where a container sees the bridge. */
+export const bridgeMount = { name: bridgeName, mountPath: bridgeFolder, readOnly: true }
 
 /** The init container that copies the folder of the bridge into an emptyDir. */
 const copier = (image: string): Container => ({
@@ -27,56 +21,64 @@ const copier = (image: string): Container => ({
 })
 
 /** The parts that bring the bridge into a Pod; undefined if nothing is needed. */
-export const bridgeParts = (delivery: BridgeDelivery | undefined): BridgeParts | undefined => {
+export const bridgeParts = (delivery: BridgeDelivery | undefined): OwnParts | undefined => {
+  const mounts = [bridgeMount]
   switch (delivery?.kind) {
     case "ConfigMap":
-      return { mount, volume: { name: bridgeName, configMap: { name: delivery.name, defaultMode: 0o444 } } }
+      return {
+        mounts,
+        volumes: [{ name: bridgeName, configMap: { name: delivery.name, defaultMode: 0o444 } }],
+        initContainers: [],
+      }
     case "ImageVolume":
-      return { mount, volume: { name: bridgeName, image: { reference: delivery.image, pullPolicy: "IfNotPresent" } } }
+      return {
+        mounts,
+        volumes: [{ name: bridgeName, image: { reference: delivery.image, pullPolicy: "IfNotPresent" } }],
+        initContainers: [],
+      }
     case "Copy":
-      return { mount, volume: { name: bridgeName, emptyDir: {} }, initContainer: copier(delivery.image) }
+      return { mounts, volumes: [{ name: bridgeName, emptyDir: {} }], initContainers: [copier(delivery.image)] }
     default:
       return undefined
   }
 }
 
-/** True for equal values; a template may have written them anew, with the fields in another order. */
-const isSame = isDeepStrictEqual
+/** What the bridge's presence asks of a Pod, besides its parts. */
+export type BridgeTerms = {
+  /** How the bridge gets into the Pod; undefined = it has none. */
+  readonly delivery: BridgeDelivery | undefined
+  readonly bridge: BridgeSupply | undefined
+  /** True if the bridge runs the server, false if only the installer came with it. */
+  readonly isStdio: boolean
+}
 
-/** A list without our own part of it. What a template made instead of a list stays, so that it is refused. */
-const without = <T>(list: readonly T[] | undefined, part: unknown): readonly T[] | undefined =>
-  Array.isArray(list) ? list.filter((each) => !isSame(each, part)) : list
+/** True if a Pod must be changed for a bridge that comes from outside of it. */
+const isDelivered = ({ delivery }: BridgeTerms): boolean => delivery !== undefined && delivery.kind !== "Local"
 
-/**
- * A Pod without what brings the bridge, as far as the templates left it unchanged: what the operator itself put into the
- * Pod needs no permission.
- */
-export const withoutBridge = (pod: Pod, parts: BridgeParts | undefined, bridge: BridgeSupply | undefined): Pod => {
-  if (parts === undefined || bridge === undefined) return pod
-  const { initContainers, volumes, shareProcessNamespace, imagePullSecrets, ...spec } = pod.spec
-  const others = without(initContainers, parts.initContainer)
-  const secrets = bridge.pullSecrets.reduce((left, name) => without(left, { name }), imagePullSecrets)
+/** The Pod without the fields that {@link withBridgeTerms} set. */
+export const withoutBridgeTerms = (pod: Pod, terms: BridgeTerms): Pod => {
+  const { bridge, isStdio } = terms
+  if (bridge === undefined || !isDelivered(terms)) return pod
+  const { shareProcessNamespace, imagePullSecrets, ...spec } = pod.spec
+  const isOurs = ({ name, ...more }: { readonly name: string }) =>
+    bridge.pullSecrets.includes(name) && Object.keys(more).length === 0
+  const secrets = Array.isArray(imagePullSecrets) ? imagePullSecrets.filter((each) => !isOurs(each)) : imagePullSecrets
+  const sharing = shareProcessNamespace === undefined || (isStdio && bridge.shareProcesses)
   return {
     ...pod,
     spec: {
       ...spec,
-      ...(others === undefined || others.length === 0 ? {} : { initContainers: others }),
-      ...(volumes === undefined ? {} : { volumes: without(volumes, parts.volume) ?? [] }),
-      ...(shareProcessNamespace === undefined || bridge.shareProcesses ? {} : { shareProcessNamespace }),
+      ...(sharing ? {} : { shareProcessNamespace }),
       ...(secrets === undefined ? {} : { imagePullSecrets: secrets }),
-      containers: spec.containers.map(({ volumeMounts, ...container }) => ({
-        ...container,
-        ...(volumeMounts === undefined ? {} : { volumeMounts: without(volumeMounts, parts.mount) ?? [] }),
-      })),
     },
   }
 }
 
-/** The Pod of a stdio server with what brings the bridge into it. */
-export const withBridge = (pod: Pod, delivery: BridgeDelivery | undefined, bridge: BridgeSupply | undefined): Pod => {
-  const parts = bridgeParts(delivery)
-  if (parts === undefined || bridge === undefined) return pod
-  const { imagePullSecrets = [], volumes = [], containers, terminationGracePeriodSeconds = 0, ...spec } = pod.spec
+/** The Pod with the pull secrets of the bridge's image and, for a stdio server, time to end and shared processes. */
+export const withBridgeTerms = (pod: Pod, terms: BridgeTerms): Pod => {
+  const { bridge, isStdio } = terms
+  if (bridge === undefined || !isDelivered(terms)) return pod
+  const { imagePullSecrets = [], terminationGracePeriodSeconds = 0, ...spec } = pod.spec
   const more = bridge.pullSecrets.filter((name) => imagePullSecrets.every((own) => own.name !== name))
   const secrets = [...imagePullSecrets, ...more.map((name) => ({ name }))]
   return {
@@ -84,12 +86,9 @@ export const withBridge = (pod: Pod, delivery: BridgeDelivery | undefined, bridg
     spec: {
       ...spec,
       // the bridge ends its children in two steps of five seconds
-      terminationGracePeriodSeconds: terminationGracePeriodSeconds + bridgeGraceSeconds,
-      ...(bridge.shareProcesses ? { shareProcessNamespace: true } : {}),
+      terminationGracePeriodSeconds: terminationGracePeriodSeconds + (isStdio ? bridgeGraceSeconds : 0),
+      ...(isStdio && bridge.shareProcesses ? { shareProcessNamespace: true } : {}),
       ...(secrets.length === 0 ? {} : { imagePullSecrets: secrets }),
-      ...(parts.initContainer === undefined ? {} : { initContainers: [parts.initContainer] }),
-      containers: containers.map((each) => ({ ...each, volumeMounts: [...(each.volumeMounts ?? []), parts.mount] })),
-      volumes: [...volumes, parts.volume],
     },
   }
 }

@@ -17,11 +17,14 @@ export const bridgeFolder = "/reflow-bridge"
 /** Name of the bridge's file in its ConfigMap. */
 export const bridgeFile = "bridge.mjs"
 
+/** Name of the installer's file in the same ConfigMap. */
+export const installerFile = "install.mjs"
+
 /** Subject keys of one user begin so (src/identity/subject-key.ts). A plugin's own keys may stand for several. */
 const ofOneUser = "user:"
 
 /** A value that Kubernetes passes on unchanged, instead of expanding `$(NAME)` in it. */
-const unexpanded = (value: string): string => value.replaceAll("$", "$$$$")
+export const unexpanded = (value: string): string => value.replaceAll("$", "$$$$")
 
 const flagsOf = (spec: MCPInstanceSpec, settings: Settings, startMs: number): string[] => {
   const { processes = "per_session", maxProcesses = defaultMaxProcesses, idleTTL } = spec.stdio ?? {}
@@ -42,27 +45,44 @@ const flagsOf = (spec: MCPInstanceSpec, settings: Settings, startMs: number): st
   ]
 }
 
-/** How the bridge gets to the server of a spec; undefined if it speaks HTTP itself, or if the bridge cannot get there. */
-export const deliveryOf = (
-  { stdio }: Pick<MCPInstanceSpec, "stdio">,
-  { bridge }: Settings,
-): BridgeDelivery | undefined => (stdio === undefined ? undefined : bridge?.deliveryFor(stdio))
+type BridgedSpec = Pick<MCPInstanceSpec, "stdio" | "package">
 
-/** Why a stdio server cannot run here; undefined if it can. */
-export const noBridge = (spec: Pick<MCPInstanceSpec, "stdio">, settings: Settings): string | undefined => {
-  if (spec.stdio === undefined || deliveryOf(spec, settings) !== undefined) return undefined
+/** A Node in the server's image; undefined = none is known. The runner image of npm packages has one. */
+const nodeOf = ({ stdio, package: named }: BridgedSpec): string | undefined =>
+  stdio?.node ?? (named?.registryType === "npm" ? "node" : undefined)
+
+/**
+ * How the bridge gets to the server of a spec, or the installer to its package: they come in the same way. Undefined if
+ * neither is needed, or if they cannot get there.
+ */
+export const deliveryOf = (spec: BridgedSpec, { bridge }: Settings): BridgeDelivery | undefined =>
+  spec.stdio === undefined && spec.package === undefined ? undefined : bridge?.deliveryFor({ node: nodeOf(spec) })
+
+/** Why a stdio server or a package cannot run here; undefined if it can. */
+export const noBridge = (spec: BridgedSpec, settings: Settings): string | undefined => {
+  const isNeeded = spec.stdio !== undefined || spec.package !== undefined
+  if (!isNeeded || deliveryOf(spec, settings) !== undefined) return undefined
+  if (spec.package !== undefined)
+    return "package needs the installer: set kubernetes.bridge.image to the gateway's own image."
   return "stdio needs the bridge: set kubernetes.bridge.image to the gateway's own image, or stdio.node to a Node in the server's image."
 }
 
 /** The loader and libraries beside the program let it start in an image of any libc, or of none. */
 const programIn = (place: string): string[] => [`${place}/loader`, "--library-path", `${place}/lib`, `${place}/reflow`]
 
-const commandOf = (delivery: BridgeDelivery, node: string): string[] => {
+/**
+ * The command that starts a program which came with the bridge, without its flags. `file`: its bundle in the ConfigMap;
+ * `local`: its command on the embedded cluster.
+ */
+export const deliveredCommand = (
+  delivery: BridgeDelivery,
+  { file, node, local }: { readonly file: string; readonly node: string; readonly local: readonly string[] },
+): string[] => {
   switch (delivery.kind) {
     case "Local":
-      return [...delivery.command]
+      return [...local]
     case "ConfigMap":
-      return [unexpanded(node), `${bridgeFolder}/${bridgeFile}`]
+      return [unexpanded(node), `${bridgeFolder}/${file}`]
     case "ImageVolume":
       return programIn(`${bridgeFolder}/bridge`)
     case "Copy":
@@ -77,10 +97,16 @@ type BridgeLine = {
   readonly delivery: BridgeDelivery
   /** How long a start may take, milliseconds. */
   readonly startMs: number
+  /** The server's own command line. */
+  readonly server: readonly string[]
 }
 
 /** Command line of a container whose server speaks MCP over stdin and stdout. */
-export const bridgeCommandLine = ({ spec, settings, delivery, startMs }: BridgeLine) => ({
-  command: commandOf(delivery, spec.stdio?.node ?? "node"),
-  args: [...flagsOf(spec, settings, startMs), "--", ...(spec.command ?? []), ...(spec.args ?? [])],
+export const bridgeCommandLine = ({ spec, settings, delivery, startMs, server }: BridgeLine) => ({
+  command: deliveredCommand(delivery, {
+    file: bridgeFile,
+    node: nodeOf(spec) ?? "node",
+    local: delivery.kind === "Local" ? delivery.command : [],
+  }),
+  args: [...flagsOf(spec, settings, startMs), "--", ...server],
 })

@@ -8,8 +8,11 @@ import { isRetained } from "../../signals/restart.ts"
 import type { Settings } from "../snapshot.ts"
 import { bridgeCommandLine, deliveryOf } from "./bridge.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
-import { bridgeParts, withBridge, withoutBridge } from "./bridge-parts.ts"
+import { type BridgeTerms, bridgeParts, withBridgeTerms, withoutBridgeTerms } from "./bridge-parts.ts"
 import type { PodFreedom } from "./field-rule.ts"
+import { joined, type OwnParts, withoutParts, withParts } from "./own-parts.ts"
+import { imageOf, serverLine } from "./package.ts"
+import { packageParts } from "./package-parts.ts"
 import { checkExpanded, checkTaken } from "./permissions.ts"
 import { lowPortsName } from "./pod-fields.ts"
 import { resourcesOf } from "./resources.ts"
@@ -50,7 +53,8 @@ export const inputsHash = ({ metadata, spec }: Pick<MCPInstance, "metadata" | "s
   if (known?.isKept === isKept) return known.hash
   // the path is the bridge's own; a server that speaks HTTP has it in its code
   const ofStdio = spec.stdio === undefined ? [] : (["stdio", "path"] as const)
-  const names = [...inputs, ...ofStdio, ...(isKept ? ["restartTime" as const] : [])]
+  const ofPackage = spec.package === undefined ? [] : (["package"] as const)
+  const names = [...inputs, ...ofStdio, ...ofPackage, ...(isKept ? ["restartTime" as const] : [])]
   const hash = digest(20, stableJson(Object.fromEntries(names.map((name) => [name, spec[name]]))))
   hashes.set(spec, { isKept, hash })
   return hash
@@ -78,7 +82,11 @@ const graceSeconds = 10
 export type PodInput = { readonly instance: MCPInstance; readonly name: string; readonly settings: Settings }
 
 /** The same, with how the bridge gets into the Pod: decided once, since the answer may change with time. */
-type Rendering = PodInput & { readonly delivery: BridgeDelivery | undefined }
+type Rendering = PodInput & {
+  readonly delivery: BridgeDelivery | undefined
+  /** What brings the bridge and the server's package into the Pod. */
+  readonly parts: OwnParts
+}
 
 /** How long a start of this instance may take, in milliseconds. */
 export const startTimeoutOf = (spec: MCPInstanceSpec, settings: Settings): number =>
@@ -122,17 +130,19 @@ const probes = (spec: MCPInstanceSpec, settings: Settings): Pick<Container, "sta
 })
 
 /** The container's command line: the server's own, or that of the bridge before it. */
-const commandLine = ({ instance: { spec }, settings, delivery }: Rendering): Pick<Container, "command" | "args"> =>
-  delivery === undefined
-    ? defined({ command: spec.command, args: spec.args })
-    : bridgeCommandLine({ spec, settings, delivery, startMs: startTimeoutOf(spec, settings) })
+const commandLine = ({ instance: { spec }, settings, delivery }: Rendering): Pick<Container, "command" | "args"> => {
+  const { command, args } = serverLine(spec, settings)
+  if (delivery === undefined || spec.stdio === undefined) return defined({ command, args })
+  const server = [...(command ?? []), ...(args ?? [])]
+  return bridgeCommandLine({ spec, settings, delivery, server, startMs: startTimeoutOf(spec, settings) })
+}
 
 /** Keeps the last log lines out of the Pod's status, since they may hold secrets. */
 const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" } as const
 
 const container = (rendering: Rendering, spec: MCPInstanceSpec, settings: Settings): Container => ({
   name: serverContainer,
-  image: spec.image,
+  image: imageOf(spec, settings),
   imagePullPolicy: spec.imagePullPolicy ?? "IfNotPresent",
   ...commandLine(rendering),
   env: environment(spec) ?? [],
@@ -151,9 +161,15 @@ const metadata = ({ instance, name }: Pick<PodInput, "instance" | "name">): Obje
   ...(instance.metadata.namespace === undefined ? {} : { namespace: instance.metadata.namespace }),
 })
 
+const termsOf = ({ instance, settings: { bridge }, delivery }: Rendering): BridgeTerms => ({
+  delivery,
+  bridge,
+  isStdio: instance.spec.stdio !== undefined,
+})
+
 /** The Pod with the operator's defaults, before pod templates and {@link withFloor}. */
 const defaultPod = (input: Rendering): Pod => {
-  const { instance, settings, delivery } = input
+  const { instance, settings, parts } = input
   const { imagePullSecrets } = instance.spec
   const pod: Pod = {
     apiVersion: podKind.apiVersion,
@@ -168,7 +184,7 @@ const defaultPod = (input: Rendering): Pod => {
       ...(imagePullSecrets === undefined ? {} : { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
     },
   }
-  return withBridge(pod, delivery, settings.bridge)
+  return withBridgeTerms(withParts(pod, parts), termsOf(input))
 }
 
 const lowPorts = { name: lowPortsName, value: "0" }
@@ -229,6 +245,8 @@ const secured = (
     [kind]: containers.map((each) => ({
       ...each,
       ...messages,
+      // on the embedded cluster Pods share a file system, so each has a file of its own
+      ...(settings.embedded ? defined({ terminationMessagePath: each.terminationMessagePath }) : {}),
       // other fields of a container, such as its user, would override those of the Pod
       securityContext: {
         ...containerSecurity(instance.spec),
@@ -267,16 +285,21 @@ const withFloor = (pod: Pod, { instance, name, settings, delivery }: Rendering):
 
 /** Applies the instance's pod templates to the Pod, in order. Throws PluginFailed. */
 const templated = (pod: Pod, input: Rendering): Pod => {
-  const { instance, settings, delivery } = input
+  const { instance, settings, parts } = input
   if ((instance.spec.podTemplates ?? []).length === 0) return pod
   const made = settings.template(pod, instance)
-  checkTaken(withoutBridge(made, bridgeParts(delivery), settings.bridge), instance, settings)
+  checkTaken(withoutBridgeTerms(withoutParts(made, parts), termsOf(input)), instance, settings)
   checkExpanded(made)
   return made
 }
 
 /** The Pod that runs an instance's server. Throws PluginFailed if its pod templates fail or do what is not allowed. */
 export const desiredPod = (input: PodInput): Pod => {
-  const rendering = { ...input, delivery: deliveryOf(input.instance.spec, input.settings) }
+  const { instance, settings, name } = input
+  const { spec } = instance
+  const delivery = deliveryOf(spec, settings)
+  const startMs = startTimeoutOf(spec, settings)
+  const install = delivery && packageParts({ spec, settings, delivery, podName: name, startMs })
+  const rendering = { ...input, delivery, parts: joined(bridgeParts(delivery), install) }
   return withFloor(templated(defaultPod(rendering), rendering), rendering)
 }

@@ -1,0 +1,51 @@
+/** What a Pod's status says about the installation of its package: whether it runs, how it ended. */
+import { readReport } from "../api/install-report.ts"
+import { type Package, packageText } from "../api/kinds/package.ts"
+import { packageName } from "./desired/package.ts"
+import type { KeptContainerStatus, KeptPod } from "./kept.ts"
+
+/** The status of the init container that installs the package; undefined if the Pod has none, or no status yet. */
+export const installerStatus = (pod: KeptPod): KeptContainerStatus | undefined =>
+  pod.status?.initContainerStatuses?.find(({ name }) => name === packageName)
+
+/** The same, until the installer has ended well: as long as this is so, the start depends on it, not on the server. */
+export const openInstaller = (pod: KeptPod): KeptContainerStatus | undefined => {
+  const status = installerStatus(pod)
+  return status?.state?.terminated?.exitCode === 0 ? undefined : status
+}
+
+/** Text of the condition while a package is being installed. */
+export const installingMessage = (named: Package): string => `The package ${packageText(named)} is being installed.`
+
+/** How the last run of an installer ended that did not succeed. */
+type Ended = NonNullable<NonNullable<KeptContainerStatus["state"]>["terminated"]>
+
+/** The end of the installer's last failed run; undefined if none has failed, or it has succeeded since. */
+export const failedInstall = (pod: KeptPod): Ended | undefined => {
+  const status = openInstaller(pod)
+  const ended = status?.state?.terminated ?? status?.lastState?.terminated
+  // a container that could not be started at all is judged like a server's
+  const isRun = ended !== undefined && ended.reason !== "StartError" && ended.reason !== "ContainerCannotRun"
+  return isRun ? ended : undefined
+}
+
+const causeOf = ({ reason, exitCode, message = "" }: Ended): string => {
+  const report = readReport(message)
+  if (report?.kind === "failed") {
+    const lines = report.lines.length === 0 ? "" : ` Its last lines: ${report.lines.join(" | ")}`
+    return `${report.problem}${lines}`
+  }
+  if (reason === "OOMKilled") return "The installation used more memory than the installer may."
+  return `The installer ended with exit code ${exitCode}, and did not say why. Look into its log.`
+}
+
+/** What a person needs to know of an installation that failed. */
+export const installFailure = (named: Package, ended: Ended): string =>
+  `The package ${packageText(named)} could not be installed. ${causeOf(ended)}`
+
+/** A sentence for a server that fails, if install scripts of its package were not run; else empty. */
+export const scriptsHint = (pod: KeptPod): string => {
+  const report = readReport(installerStatus(pod)?.state?.terminated?.message ?? "")
+  if (report?.kind !== "installed" || report.skippedScripts.length === 0) return ""
+  return ` Install scripts were not run (${report.skippedScripts.join(", ")}): if the server needs them, set package.allowScripts.`
+}
