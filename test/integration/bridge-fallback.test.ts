@@ -6,7 +6,7 @@ import type { PodStatus } from "../../src/api/kinds/pod.ts"
 import { labels } from "../../src/api/names.ts"
 import { configSchema } from "../../src/config/schema.ts"
 import { AppError } from "../../src/errors.ts"
-import { type ClusterBridge, createBridgeSupply } from "../../src/operator/bridge-supply.ts"
+import { type BridgePrograms, type ClusterBridge, createBridgeSupply } from "../../src/operator/bridge-supply.ts"
 import { aSupply } from "../support/build/bridge.ts"
 import { podStatus, waitingStatus } from "../support/build/pod.ts"
 import { creating } from "../support/fake-kubelet.ts"
@@ -16,11 +16,11 @@ import { quietTelemetry } from "../support/quiet-telemetry.ts"
 let world: OperatorWorld
 let supply: ClusterBridge
 
-const createSupply = (program?: string): ClusterBridge => {
+const createSupply = (programs?: BridgePrograms): ClusterBridge => {
   const { kubernetes } = configSchema.parse({ kubernetes: { bridge: { image: "bridge:1" } } })
   return createBridgeSupply({
     ...{ cluster: world.cluster.client({ fieldManager: "test" }), clock: world.clock, log: quietTelemetry().log },
-    ...{ namespace: "reflow", config: kubernetes.bridge, program },
+    ...{ namespace: "reflow", config: kubernetes.bridge, programs },
   })
 }
 
@@ -195,7 +195,7 @@ describe("a node that only says in Events of the Pod that it cannot mount", () =
   })
 
   test("a ConfigMap that somebody deleted has it made again, and the same Pod starts", async () => {
-    const withFile = createSupply("// the bridge")
+    const withFile = createSupply({ bridge: "// the bridge", installer: "// the installer" })
     await withFile.open(new AbortController().signal)
     await world.start({ bridge: { ...withFile, keep: async () => false } })
     await makeStdio(undefined, { node: "node" })

@@ -1,4 +1,5 @@
 /** The volume, and the init container, that bring the bridge and the installer into a Pod. */
+import { isDeepStrictEqual } from "node:util"
 import type { Container, Pod } from "../../api/kinds/pod.ts"
 import { bridgeFolder, bridgeName } from "./bridge.ts"
 import type { BridgeDelivery, BridgeSupply } from "./bridge-delivery.ts"
@@ -60,8 +61,7 @@ export const withoutBridgeTerms = (pod: Pod, terms: BridgeTerms): Pod => {
   const { bridge, isStdio } = terms
   if (bridge === undefined || !isDelivered(terms)) return pod
   const { shareProcessNamespace, imagePullSecrets, ...spec } = pod.spec
-  const isOurs = ({ name, ...more }: { readonly name: string }) =>
-    bridge.pullSecrets.includes(name) && Object.keys(more).length === 0
+  const isOurs = (secret: unknown) => bridge.pullSecrets.some((name) => isDeepStrictEqual(secret, { name }))
   const secrets = Array.isArray(imagePullSecrets) ? imagePullSecrets.filter((each) => !isOurs(each)) : imagePullSecrets
   const sharing = shareProcessNamespace === undefined || (isStdio && bridge.shareProcesses)
   return {

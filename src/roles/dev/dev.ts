@@ -27,6 +27,7 @@ import { type Begun, begin } from "./begin.ts"
 import { bridgeCommand } from "./bridge-command.ts"
 import { createExample } from "./example.ts"
 import { devToken, ensureDevKey } from "./key.ts"
+import { localPackages } from "./local-packages.ts"
 import { showProgress } from "./progress.ts"
 import { answerOnceKept, keepChanges, openStateFolder, type Saver } from "./state.ts"
 import type { DevState } from "./state-file.ts"
@@ -116,6 +117,7 @@ const startOperator = async (
       ...config.kubernetes,
       embedded: true,
       bridge: localBridge(bridgeCommand(process.argv)),
+      localPackages: localPackages(environment, process.argv, workingDirectory),
     },
     outside: outsideOf(plugins, configuredIssuers(config.auth, { dev: true })),
     gateways: { namespace, name: gatewaysLeaseName },

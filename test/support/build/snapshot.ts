@@ -1,5 +1,6 @@
 import type { MCPInstance } from "../../../src/api/kinds/mcp-instance.ts"
 import { labels } from "../../../src/api/names.ts"
+import { imageOf } from "../../../src/operator/desired/package.ts"
 import type { KeptPod } from "../../../src/operator/kept.ts"
 import { judge } from "../../../src/operator/server-state.ts"
 import type { PodSight, Snapshot, Standing, Use } from "../../../src/operator/snapshot.ts"
@@ -34,7 +35,7 @@ export const aSnapshot = ({ sight, ...parts }: SnapshotParts = {}): Snapshot => 
   const standing: Standing =
     pod === undefined
       ? { ready: false, reason: "Pending", message: "The Pod is being created." }
-      : judge({ pod, spec, failure: status?.failure, sight: seen, startTimeoutMs, now })
+      : judge({ pod, spec, image: imageOf(spec, settings), failure: status?.failure, sight: seen, startTimeoutMs, now })
   return {
     target: undefined,
     service: undefined,

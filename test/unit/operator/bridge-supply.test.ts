@@ -11,7 +11,9 @@ import { quietTelemetry } from "../../support/quiet-telemetry.ts"
 
 const namespace = "reflow"
 const program = "// the bridge"
-const name = bridgeConfigMapName(program)
+const installer = "// the installer"
+const programs = { bridge: program, installer }
+const name = bridgeConfigMapName(programs)
 const image = "registry.example/reflow:1"
 const noSignal = new AbortController().signal
 
@@ -22,7 +24,7 @@ const setUp = (given: object = { image }, change: (cluster: ClusterPort) => Part
   const own = memory.client({ fieldManager: "test" })
   const cluster = { ...own, ...change(own) }
   const config = configSchema.parse({ kubernetes: { bridge: given } }).kubernetes.bridge
-  const supply = createBridgeSupply({ cluster, clock, log: telemetry.log, namespace, config, program })
+  const supply = createBridgeSupply({ cluster, clock, log: telemetry.log, namespace, config, programs })
   const read = () => own.get(configMapKind, { namespace, name })
   const warnings = () => telemetry.lines.filter(({ level }) => level === "warn").map(({ message }) => message)
   return { clock, own, supply, read, warnings }
@@ -34,7 +36,7 @@ const aFile = (content = program, immutable = true): ConfigMap => ({
   kind: "ConfigMap",
   metadata: { namespace, name },
   immutable,
-  data: { "bridge.mjs": content },
+  data: { "bridge.mjs": content, "install.mjs": installer },
 })
 
 const refuses = (code: "ApiInvalid" | "ApiForbidden"): Partial<ClusterPort> => ({
@@ -47,7 +49,10 @@ describe("the ConfigMap of the bridge", () => {
   test("is created with the program, immutable, and serves images that name a Node", async () => {
     const { supply, read } = setUp()
     await supply.open(noSignal)
-    expect(await read()).toMatchObject({ immutable: true, data: { "bridge.mjs": program } })
+    expect(await read()).toMatchObject({
+      immutable: true,
+      data: { "bridge.mjs": program, "install.mjs": installer },
+    })
     expect(supply.deliveryFor({ node: "node" })).toEqual({ kind: "ConfigMap", name })
   })
 
@@ -106,7 +111,10 @@ describe("the ConfigMap of the bridge", () => {
     await supply.open(noSignal)
     await own.delete(configMapKind, { namespace, name })
     await supply.repair("ConfigMap")
-    expect(await read()).toMatchObject({ immutable: true, data: { "bridge.mjs": program } })
+    expect(await read()).toMatchObject({
+      immutable: true,
+      data: { "bridge.mjs": program, "install.mjs": installer },
+    })
     expect(supply.deliveryFor({})).toEqual({ kind: "ImageVolume", image })
   })
 
@@ -157,7 +165,8 @@ describe("the ConfigMap of the bridge", () => {
   })
 
   test("has another name for another program", () => {
-    expect(bridgeConfigMapName("// another")).not.toBe(name)
+    expect(bridgeConfigMapName({ ...programs, bridge: "// another" })).not.toBe(name)
+    expect(bridgeConfigMapName({ ...programs, installer: "// another" })).not.toBe(name)
   })
 })
 

@@ -39,7 +39,9 @@ const keptStatus = {
   started: false,
   restartCount: 2,
   state: { waiting: { reason: "CrashLoopBackOff", message: "back-off" } },
-  lastState: { terminated: { exitCode: 1, reason: "Error", message: "no" } },
+  lastState: {
+    terminated: { exitCode: 1, reason: "Error", message: "no", startedAt: "2026-01-01T00:00:01Z" },
+  },
 }
 
 /** A container's status as the kubelet reports it. */

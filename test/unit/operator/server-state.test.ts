@@ -18,6 +18,7 @@ const judged = (status: PodStatus, { seconds = 0, signAt = 0, failure, probe }: 
   return judge({
     pod: aPod({ of, status }),
     spec: of.spec,
+    image: of.spec.image ?? "",
     failure: failure === undefined ? undefined : { reason: failure, message: "before" },
     sight: { seenAt: msAfter(0), signAt: msAfter(signAt), probe },
     startTimeoutMs: 600_000,
@@ -359,6 +360,7 @@ describe("what is no fault of the server is not blamed on it", () => {
         spec: { ...pod.spec, nodeName: "node-7", readinessGates: [{ conditionType: "lb.example/ready" }] },
       },
       spec: of.spec,
+      image: of.spec.image ?? "",
       failure: undefined,
       sight: { seenAt: msAfter(0), signAt: undefined, probe: undefined },
       startTimeoutMs: 600_000,
@@ -408,6 +410,7 @@ describe("what is no fault of the server is not blamed on it", () => {
       return judge({
         pod: { ...pod, spec: { ...pod.spec, initContainers: [{ name: "mesh", ...kept }] } },
         spec: of.spec,
+        image: of.spec.image ?? "",
         failure: undefined,
         sight: { seenAt: msAfter(0), signAt: undefined, probe: undefined },
         startTimeoutMs: 600_000,
