@@ -12,7 +12,9 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, write
 import { dirname, join, resolve } from "node:path"
 import { promisify } from "node:util"
 import { build } from "esbuild"
+import type { PackageType } from "../../../src/api/kinds/package.ts"
 import { type FoundCluster, findCluster, noCluster } from "./find-cluster.ts"
+import { addRunner, runnerBase, runnerInputs } from "./runner-images.ts"
 
 const root = resolve(import.meta.dirname, "../../..")
 const store = join(root, "dist/images")
@@ -24,6 +26,8 @@ type Image = {
   readonly server?: string
   /** Folder of a Go program that is the image's only file, `/server`: there is no libc. */
   readonly bare?: string
+  /** Kind of packages that it installs and runs: it has programs of this machine for that, and nothing else. */
+  readonly runner?: PackageType
   readonly env?: readonly string[]
   /** As an image names it, e.g. `65532` or `nonroot`; empty is root. */
   readonly user: string
@@ -51,6 +55,8 @@ export const images = {
   notFound: { name: "ghcr.io/org/mcp-404:1.0.0", server: brought, user: nonroot, env: ["ROOT_STATUS=404"] },
   port80: { name: "ghcr.io/org/mcp-port80:1.0.0", server: brought, user: nonroot, env: ["LISTEN_PORT=80"] },
   slow: { name: "ghcr.io/org/mcp-slow:1.0.0", server: brought, user: nonroot, env: ["START_SECONDS=40"] },
+  npm: { name: "ghcr.io/org/runner-npm:1.0.0", runner: "npm", user: nonroot },
+  pypi: { name: "ghcr.io/org/runner-pypi:1.0.0", runner: "pypi", user: nonroot },
   home: { name: "ghcr.io/org/mcp-home:1.0.0", server: brought, user: nonroot, env: ["WRITES_HOME=1"] },
 } as const satisfies Readonly<Record<string, Image>>
 
@@ -101,7 +107,8 @@ const filesOf = async ({ server, bare }: Image): Promise<Readonly<Record<string,
   return server === undefined ? {} : { [join("app", server)]: await bundle(server) }
 }
 
-const entrypoint = ({ server, bare }: Image): string[] => {
+const entrypoint = ({ server, bare, runner }: Image): string[] => {
+  if (runner !== undefined) return [runner === "npm" ? "/usr/local/bin/node" : "/usr/local/bin/python3"]
   if (bare !== undefined) return ["/server"]
   return server === undefined ? ["/usr/local/bin/reflow"] : ["/usr/local/bin/node", join("/app", server)]
 }
@@ -115,7 +122,8 @@ const addBridge = async (rootfs: string): Promise<void> => {
 }
 
 /** The root file system of an image, without its own files. */
-const addPrograms = async ({ server, bare }: Image, rootfs: string, tools: string): Promise<void> => {
+const addPrograms = async ({ server, bare, runner }: Image, rootfs: string, tools: string): Promise<void> => {
+  if (runner !== undefined) return addRunner(runner, rootfs, tools)
   if (bare !== undefined) return
   await run(join(tools, "rootfs"), [rootfs, server === undefined ? join(root, "dist/reflow") : node])
   if (server === undefined) await addBridge(rootfs)
@@ -126,7 +134,8 @@ const stampOf = async (image: Image, files: Readonly<Record<string, Uint8Array>>
   const program = entrypoint(image)[0]?.endsWith("reflow") ? "dist/reflow.stamp" : "node_modules/node/package.json"
   const sources = [join(root, program), join(tools, "rootfs"), join(tools, "image")]
   const read = await Promise.all(sources.map((path) => readFile(path)))
-  return digestOf([...read, JSON.stringify([image, Object.keys(files)]), ...Object.values(files)])
+  const inputs = image.runner === undefined ? [] : await runnerInputs(image.runner)
+  return digestOf([...read, ...inputs, JSON.stringify([image, Object.keys(files)]), ...Object.values(files)])
 }
 
 /** Packs an image into an archive, unless it is there; resolves with the archive's path. */
@@ -185,6 +194,11 @@ const dockerBuild = async (short: ImageName, folder: string): Promise<void> => {
       join(folder, "Dockerfile"),
       `FROM scratch\nCOPY server /server\nUSER 65532\nENTRYPOINT ["/server"]\n`,
     )
+    await run("docker", ["build", "--quiet", "--tag", image.name, folder], 900_000)
+    return
+  }
+  if (image.runner !== undefined) {
+    await writeFile(join(folder, "Dockerfile"), `FROM ${runnerBase[image.runner]}\nUSER ${image.user}\n`)
     await run("docker", ["build", "--quiet", "--tag", image.name, folder], 900_000)
     return
   }
