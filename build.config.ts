@@ -1,10 +1,11 @@
 /**
  * Builds all outputs:
  *
- *   node build.config.ts [bundle|bridge|executable|libraries|plugin|notices|all]
+ *   node build.config.ts [bundle|bridge|install|executable|libraries|plugin|notices|all]
  *
  * - dist/reflow.mjs      the program for Node ≥ 22.19 and Deno 2, one file that needs no packages
  * - dist/bridge.mjs      the role bridge alone, for Node ≥ 22.19
+ * - dist/install.mjs     the role install alone, for Node ≥ 22.19
  * - dist/reflow          the program and Node 26 in one file
  * - dist/libraries       loader and libraries of dist/reflow, with which it starts in an image of any libc (Linux only)
  * - dist/plugin.{js,d.ts} the public plugin API, `reflow-gateway/plugin`
@@ -132,22 +133,32 @@ const buildBundle = async (): Promise<void> => {
  */
 const largestBridge = 100_000
 
-/** The bridge's own bundle. Throws if it is too large, which is what a library in it would cause. */
-const bundleBridge = async (): Promise<Uint8Array> => {
+/** Most bytes of dist/install.mjs, which each init container of a package parses. */
+const largestInstaller = 60_000
+
+/** The bundle of a small program of its own. Throws if it is too large, which is what a library in it would cause. */
+const bundleSmall = async (entry: string, name: string, largest: number): Promise<Uint8Array> => {
   const options: BuildOptions = { format: "esm", target: `node${oldestNode}`, banner: { js: banner } }
   const { contents } = await bundleProgram({
     ...options,
     // names stay, so that a stack says where a fault is
     minifyWhitespace: true,
-    entryPoints: ["src/bridge/entry.ts"],
-    outfile: join(dist, "bridge.mjs"),
+    minifySyntax: true,
+    entryPoints: [entry],
+    outfile: join(dist, name),
   })
-  if (contents.length > largestBridge) throw new Error(`the bridge has ${contents.length} bytes`)
+  if (contents.length > largest) throw new Error(`${name} has ${contents.length} bytes, more than ${largest}`)
   return contents
 }
 
+const bundleBridge = () => bundleSmall("src/bridge/entry.ts", "bridge.mjs", largestBridge)
+
 /** dist/bridge.mjs. */
 const buildBridge = async (): Promise<void> => install("bridge.mjs", await bundleBridge())
+
+/** dist/install.mjs. */
+const buildInstaller = async (): Promise<void> =>
+  install("install.mjs", await bundleSmall("src/install/entry.ts", "install.mjs", largestInstaller))
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -161,8 +172,8 @@ const ofExecutable: BuildOptions = { format: "cjs", target: "node26" }
 const bundleForExecutable = () => bundleProgram({ ...ofExecutable, outfile: join(dist, "reflow.cjs") })
 
 /**
- * The files in the executable: its main, which is small, runs one of the two programs, so that a bridge does not parse
- * the whole program. `bridge.mjs` is for the ConfigMap that the operator keeps.
+ * The files in the executable: its main, which is small, runs one of the three programs, so that a bridge or an
+ * installer does not parse the whole program. `bridge.mjs` is for the ConfigMap that the operator keeps.
  */
 const embeddedFiles = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
   const bundle = async (entry: string) =>
@@ -171,6 +182,7 @@ const embeddedFiles = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
     ["main.cjs", await bundle("src/executable.ts")],
     ["program.cjs", (await bundleForExecutable()).contents],
     ["bridge.cjs", await bundle("src/bridge/main.ts")],
+    ["install.cjs", await bundle("src/install/main.ts")],
     ["bridge.mjs", await bundleBridge()],
   ])
 }
@@ -277,6 +289,7 @@ const buildNotices = async (): Promise<void> => {
 const outputs = {
   bundle: buildBundle,
   bridge: buildBridge,
+  install: buildInstaller,
   executable: buildExecutable,
   libraries: buildLibraries,
   plugin: buildPlugin,
@@ -288,7 +301,7 @@ export type Output = keyof typeof outputs
 
 /** Builds the named outputs into dist/, by default all. Rejects on the first warning of a bundle. */
 export const buildOutputs = async (
-  names: readonly Output[] = ["bundle", "bridge", "executable", "plugin", "notices"],
+  names: readonly Output[] = ["bundle", "bridge", "install", "executable", "plugin", "notices"],
 ): Promise<void> => {
   await mkdir(dist, { recursive: true })
   for (const name of names) await outputs[name]()
@@ -300,7 +313,7 @@ export const buildOutputs = async (
 const main = async (name = "all"): Promise<number> => {
   const names = (Object.keys(outputs) as Output[]).filter((output) => name === "all" || name === output)
   if (names.length === 0) {
-    console.error("usage: node build.config.ts [bundle|bridge|executable|libraries|plugin|notices|all]")
+    console.error("usage: node build.config.ts [bundle|bridge|install|executable|libraries|plugin|notices|all]")
     return 2
   }
   const start = performance.now()

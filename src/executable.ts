@@ -1,9 +1,10 @@
 /**
- * The main of the single executable: runs one of the two programs that are embedded in it. The role bridge has its own,
- * because parsing the whole program would be most of its start, and most of its memory.
+ * The main of the single executable: runs one of the three programs that are embedded in it. The roles bridge and install
+ * have their own, because parsing the whole program would be most of its start, and most of its memory.
  */
 import { Script } from "node:vm"
 import { isBridge } from "./bridge/flags.ts"
+import { isInstall } from "./install/flags.ts"
 
 const sea = process.getBuiltinModule("node:sea")
 
@@ -21,4 +22,7 @@ const argv = process.argv.slice(2)
 if (isBridge(argv)) {
   const { runBridge } = load("bridge.cjs")
   if (typeof runBridge === "function") void runBridge(argv).then((code: number) => process.exit(code))
+} else if (isInstall(argv)) {
+  const { runInstall } = load("install.cjs")
+  if (typeof runInstall === "function") void runInstall(argv).then((code: number) => process.exit(code))
 } else load("program.cjs")

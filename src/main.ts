@@ -9,6 +9,7 @@ import { type Command, parseCommand } from "./cli/flags.ts"
 import { configReport, type Environment, loadConfig, processEnvironment, schemaReport } from "./config/load.ts"
 import type { Config } from "./config/schema.ts"
 import { type AppError, errorTable, hasCode, isAppError, toAppError } from "./errors.ts"
+import { isInstall } from "./install/flags.ts"
 import { boundMemory, keepMemorySmall } from "./roles/memory.ts"
 import type { RunningRole } from "./roles/role.ts"
 import type { Output } from "./roles/terminal.ts"
@@ -203,9 +204,10 @@ const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" 
   return ok ? 0 : 1
 }
 
-/** The role bridge has flags and exit codes of its own; dist/bridge.mjs is the same role without the rest. */
+/** The roles bridge and install have flags and exit codes of their own; dist has each one as a program without the rest. */
 const execute = async (argv: readonly string[]): Promise<number> => {
   if (isBridge(argv)) return (await import("./bridge/main.ts")).runBridge(argv)
+  if (isInstall(argv)) return (await import("./install/main.ts")).runInstall(argv)
   const command = parseCommand(argv)
   switch (command.kind) {
     case "help":

@@ -166,6 +166,7 @@ export const helpText = `reflow runs an MCP gateway and the Kubernetes operator 
 
   reflow --role ${roles.join("|")}   run a role; all: gateway and operator; dev: both, on an embedded cluster
   reflow --role bridge -- COMMAND   serve a command that speaks stdin and stdout over HTTP; it has a --help of its own
+  reflow --role install --help      install a published package by npm or uv, as the init container of a server
 ${commandLines.join("\n")}
 
 ${flagLines.join("\n")}

@@ -26,6 +26,8 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
   mcp: ["intake", "api"],
   // What stands before a server of stdin and stdout: a program of its own, in the same executable.
   bridge: ["mcp", "intake", "api"],
+  // What puts a published package beside its server: a program of its own, which is the only one to run npm and uv.
+  install: ["api"],
   identity: ["intake", "ports", "api", "plugin/contract"],
   credentials: ["waiting", "intake", "ports", "api", "plugin/contract"],
   operator: ["waiting", "signals", "cache", "ports", "api", "plugin/contract"],
@@ -78,9 +80,9 @@ export const directions: Readonly<Record<Room, readonly Room[]>> = {
     "api",
   ],
   // Besides the roles: what it needs before a role is there, to read the configuration and to tell of an early end.
-  main: ["bridge", "roles", "cli", "config", "telemetry", "ports"],
-  // The main of the single executable, which runs the program or the bridge.
-  executable: ["bridge"],
+  main: ["bridge", "install", "roles", "cli", "config", "telemetry", "ports"],
+  // The main of the single executable, which runs the program, the bridge or the installer.
+  executable: ["bridge", "install"],
   // The second entry: writes crd/, rbac/ and what the chart takes of them, is no part of the program.
   generate: ["adapters/kube", "api", "config"],
 }
@@ -121,7 +123,7 @@ const exchangePlaces: readonly string[] = [
 
 /** Where globals that differ between machines and runtimes may be read. */
 export const globals: Readonly<Record<string, readonly string[]>> = {
-  "process.env": ["src/config/load.ts", "src/bridge/main.ts", "plugins/env.ts"],
+  "process.env": ["src/config/load.ts", "src/bridge/main.ts", "src/install/main.ts", "plugins/env.ts"],
   Deno: ["src/plugin/load.ts"],
 }
 
