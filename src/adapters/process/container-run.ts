@@ -6,11 +6,19 @@ import type { LogRing } from "./log-ring.ts"
 import { type ProbeName, watchHealth } from "./probe.ts"
 import type { Exit } from "./status.ts"
 
+/** How the node follows a server's health. */
+export type HealthWatch = {
+  readonly port: number
+  readonly onHealth: (health: { readonly started: boolean; readonly ready: boolean }) => void
+  readonly onUnhealthy: (probe: ProbeName, message: string) => void
+  /** Called when a startup or liveness probe has failed so often that the container must be restarted. */
+  readonly onKilling: (probe: ProbeName) => void
+}
+
 /** Input for one run of a container, from its start to its end. */
 type RunInput = {
   readonly container: Container
   readonly resolved: ResolvedContainer
-  readonly port: number
   readonly workingDirectory: string
   readonly log: LogRing
   readonly clock: ClockPort
@@ -18,10 +26,8 @@ type RunInput = {
   readonly stop: AbortSignal
   readonly graceMs: () => number
   readonly onRunning: (child: Child) => void
-  readonly onHealth: (health: { readonly started: boolean; readonly ready: boolean }) => void
-  readonly onUnhealthy: (probe: ProbeName, message: string) => void
-  /** Called when a startup or liveness probe has failed so often that the container must be restarted. */
-  readonly onKilling: (probe: ProbeName) => void
+  /** Absent for an init container, which has no probes. */
+  readonly health?: HealthWatch
 }
 
 /** How a run ended. Times are epoch milliseconds. */
@@ -33,11 +39,12 @@ export type RunEnd =
 const probeGraceMs = 10_000
 
 const guard = async (input: RunInput, child: Child, signal: AbortSignal): Promise<void> => {
-  const { container, port, clock } = input
-  const { onHealth: onChange, onUnhealthy } = input
+  const { container, clock, health } = input
+  if (health === undefined) return
+  const { port, onHealth: onChange, onUnhealthy, onKilling } = health
   const failed = await watchHealth({ container, port, clock, signal, onChange, onUnhealthy })
   if (failed === undefined || signal.aborted) return
-  input.onKilling(failed)
+  onKilling(failed)
   await terminate(child, probeGraceMs, clock)
 }
 

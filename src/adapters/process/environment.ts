@@ -12,8 +12,11 @@ type EnvironmentInput = {
   readonly field: (path: string) => string | undefined
   /** Variables of this machine: PATH, HOME, LANG, TMPDIR and the like. All other sources override them. */
   readonly base: Variables
-  /** Port that the node gives to the container. Overrides a variable PORT of any other source. */
-  readonly port: number
+  /**
+   * Port that the node gives to the server. Overrides a variable PORT of any other source. Absent for an init container,
+   * which has none.
+   */
+  readonly port?: number | undefined
 }
 
 /** Command line and environment of a container, with all values resolved. */
@@ -68,7 +71,7 @@ const unexpanded = (value: string): string => value.replaceAll("$", "$$$$")
 const localEnv = (input: EnvironmentInput) => {
   const { base, port } = input
   return (input.container.env ?? []).flatMap(({ name, value = "", valueFrom }) => {
-    if (name === "PORT") return [{ name, value: String(port) }]
+    if (name === "PORT" && port !== undefined) return [{ name, value: String(port) }]
     if (valueFrom === undefined)
       return [{ name, value: name === "HOME" && value === "/tmp" ? (base.HOME ?? value) : value }]
     const found = valueFor(valueFrom, input)
@@ -101,7 +104,8 @@ const bytesOf = (variables: Variables): Map<string, number> =>
 export const resolveContainer = (input: EnvironmentInput): ResolvedContainer => {
   const { container, base, port } = input
   const { command = [], args = [] } = container
-  const before = { ...fromSecrets(input), PORT: String(port) }
+  const given = port === undefined ? {} : { PORT: String(port) }
+  const before = { ...fromSecrets(input), ...given }
   const env = localEnv(input)
   const about = { program: command[0] ?? "", secretValues: [...Object.values(fromSecrets(input)), ...referred(input)] }
   const tooLong = overExpandedBy({ env, command, args }, bytesOf(before))
@@ -110,7 +114,7 @@ export const resolveContainer = (input: EnvironmentInput): ResolvedContainer => 
   return {
     ...about,
     argv: [...command, ...args].map((word) => expand(word, (name) => known.get(name))),
-    variables: { ...base, ...Object.fromEntries(known), PORT: String(port) },
+    variables: { ...base, ...Object.fromEntries(known), ...given },
   }
 }
 

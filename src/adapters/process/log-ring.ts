@@ -51,15 +51,6 @@ const firstBytes = (text: string, bytes: number): string => {
   return new StringDecoder("utf8").write(whole.subarray(0, bytes))
 }
 
-/** The last `bytes` bytes of `text`, without half a character. */
-const lastBytes = (text: string, bytes: number): string => {
-  const whole = Buffer.from(text)
-  let start = Math.max(whole.length - bytes, 0)
-  // bytes 10xxxxxx continue a character
-  while (start < whole.length && ((whole[start] ?? 0) & 0xc0) === 0x80) start++
-  return whole.subarray(start).toString()
-}
-
 /** Makes an empty ring. */
 export const createLogRing = (limits: LogLimits = {}): LogRing => {
   const { lines: mostLines = 10_000, bytes: mostBytes = 1_048_576 } = limits
@@ -125,13 +116,6 @@ export const createLogRing = (limits: LogLimits = {}): LogRing => {
     },
   }
 }
-
-/**
- * The end of the log that the kubelet uses as the message of a failed container: at most 80 lines and 2048 bytes.
- * `hide` masks secrets; it is applied before the cut, so that no part of a secret is left.
- */
-export const terminationMessage = async (ring: LogRing, hide: (text: string) => Promise<string>): Promise<string> =>
-  lastBytes(await hide(ring.read({ tailLines: 80 })), 2048)
 
 /** Writes the lines of a stream into a ring; at the end of the stream also a last line without its line end. */
 export const captureLines = (stream: Readable, ring: LogRing): void => {

@@ -21,7 +21,7 @@ type ProcessNodeOptions = {
   readonly baseEnvironment: Readonly<Record<string, string>>
   /** Working directory of the commands. */
   readonly workingDirectory: string
-  /** Masks secret values in the termination message of a container, which is taken from its log. */
+  /** Masks secret values in a termination message that is taken from a container's log. */
   readonly hide: Hide
   /** Name that Pods are bound to; default `local`. */
   readonly nodeName?: string
@@ -35,11 +35,14 @@ type ProcessNodeOptions = {
 export type ProcessNode = {
   /** Resolves when the node has started to run the Pods that existed before it. Never rejects. */
   readonly ready: Promise<void>
-  /** The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`. */
+  /**
+   * The log of a Pod's container, oldest line first; empty before its first start. Throws `ApiNotFound`, and
+   * `ApiInvalid` for a container that the node does not run.
+   */
   podLogs(ref: ObjectRef, query: LogQuery): Promise<string>
   /**
-   * The same log as a stream; if followed, until the container's run ends or the signal is aborted. Throws
-   * `ApiNotFound`.
+   * The same log as a stream; if followed, until the container's run ends or the signal is aborted. Throws as
+   * {@link podLogs}.
    */
   streamLogs(ref: ObjectRef, query: LogStreamQuery, signal?: AbortSignal): AsyncIterable<string>
   /**
@@ -151,11 +154,11 @@ export const createProcessNode = (options: ProcessNodeOptions): ProcessNode => {
   return {
     // rejects only if the node is closed before the first list
     ready: pods.synced.catch(() => {}),
-    podLogs: async (ref, query) => find(ref).run.logs(query),
+    podLogs: async (ref, query) => find(ref).run.log.read(query),
     streamLogs: async function* (ref, { follow = false, ...query }, signal) {
-      const { run } = find(ref)
-      if (follow) yield* run.follow(query, signal)
-      else yield run.logs(query)
+      const { log } = find(ref).run
+      if (follow) yield* log.follow(query, signal)
+      else yield log.read(query)
     },
     close: () => {
       unsubscribe()

@@ -1,11 +1,11 @@
-import { type Container, type Pod, type PodStatus, podKind } from "../../api/kinds/pod.ts"
+import { type Pod, type PodStatus, podKind } from "../../api/kinds/pod.ts"
 import { labels } from "../../api/names.ts"
 import { errorTable, hasCode, isAppError } from "../../errors.ts"
 import type { ClockPort } from "../../ports/clock.ts"
 import type { ClusterPort, EventInput, ObjectRef } from "../../ports/cluster.ts"
 import type { Logger } from "../../ports/telemetry.ts"
 import type { Ports } from "./ports.ts"
-import { type ContainerView, isSameStatus, toPodStatus } from "./status.ts"
+import { type ContainerNow, isSameStatus, toPodStatus } from "./status.ts"
 
 /** Milliseconds between attempts of a call that failed with a retryable error. */
 const retryMs = 1_000
@@ -44,8 +44,6 @@ type StatusWriter = {
   write(next: PodStatus): void
   /** The status that was last given to `write`, else the status of the Pod as it was read. */
   current(): PodStatus | undefined
-  /** Resolves when nothing is left to write. */
-  settled(): Promise<void>
 }
 
 /** Makes the writer of a Pod's status. */
@@ -53,9 +51,10 @@ const createStatusWriter = (calls: PodCalls, pod: Pod): StatusWriter => {
   const { name, namespace = "", uid } = pod.metadata
   let written = pod.status
   let wanted = pod.status
-  let running: Promise<void> | undefined
+  let isWorking = false
 
   const work = async () => {
+    isWorking = true
     while (wanted !== undefined && !isSameStatus(written, wanted) && !calls.signal.aborted) {
       const status = wanted
       const patch = { metadata: { uid }, status }
@@ -64,15 +63,14 @@ const createStatusWriter = (calls: PodCalls, pod: Pod): StatusWriter => {
       )
       written = status
     }
-    running = undefined
+    isWorking = false
   }
   return {
     write: (next) => {
       wanted = next
-      running ??= work()
+      if (!isWorking) void work()
     },
     current: () => wanted,
-    settled: () => running ?? Promise.resolve(),
   }
 }
 
@@ -96,8 +94,8 @@ export const refOf = ({ metadata }: Pod): ObjectRef => ({ namespace: metadata.na
 
 /** Reports about one Pod to the cluster; does nothing once `calls.signal` is aborted. */
 export type PodReport = {
-  /** Writes the Pod's status from the container's state. */
-  show(view: ContainerView): void
+  /** Writes the Pod's status from the states of its containers. */
+  show(): void
   /** Records an Event without waiting; a failure is only logged. */
   recordEvent(type: EventInput["type"], reason: string, note: string): void
   /**
@@ -106,14 +104,22 @@ export type PodReport = {
   bind(port: number | undefined): Promise<Pod | undefined>
 }
 
+/** The containers of a Pod that the node runs. Their states change; each status is made of those of its time. */
+type ReportedContainers = { readonly server: ContainerNow; readonly inits: readonly ContainerNow[] }
+
 /** Makes the reporter of a Pod. */
-export const createPodReport = (deps: NodeDeps, pod: Pod, container: Container, calls: PodCalls): PodReport => {
+export const createPodReport = (
+  deps: NodeDeps,
+  pod: Pod,
+  containers: ReportedContainers,
+  calls: PodCalls,
+): PodReport => {
   const writer = createStatusWriter(calls, pod)
   const { signal, log } = calls
   return {
-    show: (view) => {
+    show: () => {
       if (signal.aborted) return
-      writer.write(toPodStatus({ pod, container, view, before: writer.current(), now: deps.clock.now() }))
+      writer.write(toPodStatus({ pod, ...containers, before: writer.current(), now: deps.clock.now() }))
     },
     recordEvent: (type, reason, note) => {
       if (signal.aborted) return

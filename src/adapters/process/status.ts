@@ -6,7 +6,7 @@ import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, Pod
 /** The `terminated` state of a container in a Pod's status. */
 type Terminated = NonNullable<ContainerState["terminated"]>
 
-/** The state of a Pod's one container, as the node knows it. */
+/** The state of a container, as the node knows it. */
 export type ContainerView = {
   readonly state: ContainerState
   readonly lastState?: ContainerState
@@ -19,13 +19,18 @@ export type ContainerView = {
   readonly pid?: number
 }
 
-/** The state of a container before its first start. */
-export const firstView: ContainerView = {
-  state: { waiting: { reason: "ContainerCreating" } },
+/** A container of a Pod and its state. */
+export type ContainerNow = { readonly container: Container; readonly view: ContainerView }
+
+/**
+ * The state of a container before its first start; `PodInitializing` in a Pod with init containers, as with a kubelet.
+ */
+export const firstView = (reason: "ContainerCreating" | "PodInitializing"): ContainerView => ({
+  state: { waiting: { reason } },
   restartCount: 0,
   started: false,
   ready: false,
-}
+})
 
 /** `lastState` for the next state: the end of the current run if it has ended, else the present `lastState`. */
 const lastEnd = ({ state, lastState }: ContainerView): Pick<ContainerView, "lastState"> => {
@@ -102,7 +107,7 @@ export const toTerminated = ({ exit, startedAt, endedAt, message }: EndOfRun): T
     exitCode,
     ...(signal === undefined ? {} : { signal }),
     reason: exitCode === 0 ? "Completed" : "Error",
-    ...(message === "" || exitCode === 0 ? {} : { message }),
+    ...(message === "" ? {} : { message }),
     startedAt: toKubeTime(startedAt),
     finishedAt: toKubeTime(endedAt),
   }
@@ -121,20 +126,44 @@ export const toStartError = (message: string, at: number): Terminated => ({
 export const isLastRun = (policy: Pod["spec"]["restartPolicy"], exitCode: number): boolean =>
   policy === "Never" || (policy === "OnFailure" && exitCode === 0)
 
-const phaseOf = (view: ContainerView, policy: Pod["spec"]["restartPolicy"]): PodStatus["phase"] => {
+/** True if no further run of an init container is allowed after this one. Only success lets the Pod go on. */
+export const isLastInitRun = (policy: Pod["spec"]["restartPolicy"], exitCode: number): boolean =>
+  exitCode === 0 || policy === "Never"
+
+const isComplete = ({ view }: ContainerNow): boolean => view.state.terminated?.exitCode === 0
+
+const hasFailed = ({ view: { state } }: ContainerNow, policy: Pod["spec"]["restartPolicy"]): boolean =>
+  policy === "Never" && state.terminated !== undefined && state.terminated.exitCode !== 0
+
+const phaseOf = ({ pod, server: { view }, inits }: StatusInput): PodStatus["phase"] => {
+  const policy = pod.spec.restartPolicy
+  if (inits.some((each) => hasFailed(each, policy))) return "Failed"
+  if (!inits.every(isComplete)) return "Pending"
   const { waiting, terminated } = view.state
   if (terminated !== undefined && isLastRun(policy, terminated.exitCode))
     return terminated.exitCode === 0 ? "Succeeded" : "Failed"
   return waiting !== undefined && view.lastState === undefined ? "Pending" : "Running"
 }
 
-const conditionsOf = (name: string, view: ContainerView): PodCondition[] => {
-  const ready: Omit<PodCondition, "type"> = view.ready
+const namesOf = (containers: readonly ContainerNow[]): string =>
+  `[${containers.map(({ container }) => container.name).join(" ")}]`
+
+const conditionsOf = ({ server, inits }: StatusInput): PodCondition[] => {
+  const incomplete = inits.filter((each) => !isComplete(each))
+  const initialized: Omit<PodCondition, "type"> =
+    incomplete.length === 0
+      ? { status: "True" }
+      : {
+          status: "False",
+          reason: "ContainersNotInitialized",
+          message: `containers with incomplete status: ${namesOf(incomplete)}`,
+        }
+  const ready: Omit<PodCondition, "type"> = server.view.ready
     ? { status: "True" }
-    : { status: "False", reason: "ContainersNotReady", message: `containers with unready status: [${name}]` }
+    : { status: "False", reason: "ContainersNotReady", message: `containers with unready status: ${namesOf([server])}` }
   return [
     { type: "PodScheduled", status: "True" },
-    { type: "Initialized", status: "True" },
+    { type: "Initialized", ...initialized },
     { type: "ContainersReady", ...ready },
     { type: "Ready", ...ready },
   ]
@@ -148,7 +177,7 @@ const withTimes = (conditions: readonly PodCondition[], before: PodStatus | unde
     return { ...condition, lastTransitionTime: same ? old.lastTransitionTime : now }
   })
 
-const statusOf = (container: Container, view: ContainerView): ContainerStatus => ({
+const statusOf = ({ container, view }: ContainerNow): ContainerStatus => ({
   name: container.name,
   ready: view.ready,
   started: view.started,
@@ -163,23 +192,27 @@ const statusOf = (container: Container, view: ContainerView): ContainerStatus =>
 /** Input for {@link toPodStatus}. */
 type StatusInput = {
   readonly pod: Pod
-  readonly container: Container
-  readonly view: ContainerView
+  readonly server: ContainerNow
+  /** The init containers that the node runs, in their order. */
+  readonly inits: readonly ContainerNow[]
   /** The status written before. */
   readonly before: PodStatus | undefined
   /** Epoch milliseconds. */
   readonly now: number
 }
 
-/** The status that the node reports for a Pod. */
-export const toPodStatus = ({ pod, container, view, before, now }: StatusInput): PodStatus => {
-  const phase = phaseOf(view, pod.spec.restartPolicy)
+/** The status that the node reports for a Pod. An init container is ready once it has ended well, as with a kubelet. */
+export const toPodStatus = (input: StatusInput): PodStatus => {
+  const { server, inits, before, now } = input
+  const phase = phaseOf(input)
+  const initStatuses = inits.map((each) => ({ ...statusOf(each), ready: isComplete(each) }))
   return {
     ...(phase === undefined ? {} : { phase }),
     podIP: "127.0.0.1",
     startTime: before?.startTime ?? toKubeTime(now),
-    conditions: withTimes(conditionsOf(container.name, view), before, toKubeTime(now)),
-    containerStatuses: [statusOf(container, view)],
+    conditions: withTimes(conditionsOf(input), before, toKubeTime(now)),
+    ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
+    containerStatuses: [statusOf(server)],
   }
 }
 

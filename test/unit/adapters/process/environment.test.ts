@@ -24,6 +24,14 @@ test("the environment is the base, then Secrets in order, then env, then the nod
   expect(variables).toEqual({ PATH: "/opt", HOME: "/home/me", LANG: "de", A: "2", B: "env", PORT: "4321", EMPTY: "" })
 })
 
+test("an init container gets no port: PORT is what its own environment says, or nothing", () => {
+  const resolved = (more: Partial<Container>) =>
+    resolveContainer({ container: container(more), secrets: new Map(), field, base })
+  expect(resolved({ args: ["$(PORT)"] })).toMatchObject({ argv: ["run", "$(PORT)"], variables: base })
+  expect(resolved({}).variables).not.toHaveProperty("PORT")
+  expect(resolved({ env: [{ name: "PORT", value: "99" }] }).variables.PORT).toBe("99")
+})
+
 test("HOME=/tmp, which containers need, does not replace the user's own; another HOME does", () => {
   expect(resolve({ env: [{ name: "HOME", value: "/tmp" }] }).variables.HOME).toBe("/home/me")
   expect(resolve({ env: [{ name: "HOME", value: "/srv" }] }).variables.HOME).toBe("/srv")

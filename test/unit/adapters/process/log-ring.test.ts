@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from "node:stream"
 import { finished } from "node:stream/promises"
 import { expect, test } from "vitest"
-import { captureLines, createLogRing, terminationMessage } from "../../../../src/adapters/process/log-ring.ts"
+import { captureLines, createLogRing } from "../../../../src/adapters/process/log-ring.ts"
 
 const ringOf = (lines: readonly string[], limits = {}) => {
   const ring = createLogRing(limits)
@@ -25,23 +25,6 @@ test("tailLines takes the last lines, limitBytes the first bytes of them, never 
   expect(ring.read({ tailLines: 0 })).toBe("")
   expect(ring.read({ tailLines: 2, limitBytes: 4 })).toBe("twö")
   expect(ring.read({ tailLines: 2, limitBytes: 3 })).toBe("tw")
-})
-
-const plain = async (text: string) => text
-
-test("the last words are at most 80 lines and 2048 bytes, the end of the log, whole characters", async () => {
-  expect(await terminationMessage(ringOf(numbers(100)), plain)).toMatch(/^line 20\n[\s\S]*line 99\n$/)
-  const long = await terminationMessage(ringOf(["ö".repeat(1500)]), plain)
-  expect(Buffer.byteLength(long)).toBeLessThanOrEqual(2048)
-  expect(long).toMatch(/^ö+\n$/)
-})
-
-test("what is hidden is hidden before the cut, so that no end of it stays", async () => {
-  const secret = `canary${"x".repeat(100)}`
-  const words = await terminationMessage(ringOf([secret + "y".repeat(2000)]), async (text) =>
-    text.replaceAll(secret, "•"),
-  )
-  expect(words).toBe(`•${"y".repeat(2000)}\n`)
 })
 
 test("a stream's chunks become lines: across chunks, without an end, with carriage returns, with broken characters", async () => {

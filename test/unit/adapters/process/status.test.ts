@@ -20,16 +20,17 @@ const pod = (spec: Partial<Pod["spec"]> = {}): Pod => ({
   metadata: { name: "p" },
   spec: { containers: [container], ...spec },
 })
+const fresh = firstView("ContainerCreating")
 const statusOf = (view: ContainerView, spec = {}, before?: PodStatus, now = at) =>
-  toPodStatus({ pod: pod(spec), container, view, before, now })
+  toPodStatus({ pod: pod(spec), server: { container, view }, inits: [], before, now })
 
-const running = toRunning(firstView, container, { pid: 42, restartCount: 0, now: at })
+const running = toRunning(fresh, container, { pid: 42, restartCount: 0, now: at })
 const exit = (code: number) =>
   toTerminated({ exit: { code, signal: null }, startedAt: at, endedAt: at + 1000, message: "words\n" })
 const crashed = toEnded(running, exit(3))
 
 test.each<[string, ContainerView, Partial<Pod["spec"]>, PodStatus["phase"]]>([
-  ["before its first start", firstView, {}, "Pending"],
+  ["before its first start", fresh, {}, "Pending"],
   ["running", running, {}, "Running"],
   ["between two lives", toWaiting(crashed, "CrashLoopBackOff"), {}, "Running"],
   ["ended with policy Always", crashed, { restartPolicy: "Always" }, "Running"],
@@ -42,8 +43,8 @@ test.each<[string, ContainerView, Partial<Pod["spec"]>, PodStatus["phase"]]>([
 
 test("a running container is neither started nor ready until its probes say so", () => {
   expect(running).toMatchObject({ started: false, ready: false })
-  const { startupProbe: _, readinessProbe: __, ...bare } = container
-  expect(toRunning(firstView, bare, { pid: 1, restartCount: 0, now: at })).toMatchObject({ started: true, ready: true })
+  const { startupProbe: _, readinessProbe: __, ...unprobed } = container
+  expect(toRunning(fresh, unprobed, { pid: 1, restartCount: 0, now: at })).toMatchObject({ started: true, ready: true })
 })
 
 test("a Pod that is not ready says which container is not", () => {
@@ -68,7 +69,7 @@ test("a condition's time moves only with its status", () => {
   expect(second.startTime).toBe("2030-01-01T00:00:00Z")
 })
 
-test("an end carries exit code, words and times; after success no words", () => {
+test("an end carries exit code, words and times", () => {
   expect(exit(3)).toEqual({
     exitCode: 3,
     reason: "Error",
@@ -76,8 +77,9 @@ test("an end carries exit code, words and times; after success no words", () => 
     startedAt: "2030-01-01T00:00:00Z",
     finishedAt: "2030-01-01T00:00:01Z",
   })
-  expect(exit(0)).toMatchObject({ exitCode: 0, reason: "Completed" })
-  expect(exit(0)).not.toHaveProperty("message")
+  expect(exit(0)).toMatchObject({ exitCode: 0, reason: "Completed", message: "words\n" })
+  const silent = toTerminated({ exit: { code: 0, signal: null }, startedAt: at, endedAt: at, message: "" })
+  expect(silent).not.toHaveProperty("message")
 })
 
 test("a signal gives its number and the exit code that a shell would give", () => {
@@ -100,4 +102,52 @@ test("a program that could not be started waits with the words of its refusal", 
     state: { waiting: { reason: "RunContainerError", message: "not found" } },
     lastState: { terminated: { exitCode: 128, reason: "StartError", message: "not found" } },
   })
+})
+
+/** The status of a Pod with two init containers in these states, before its server. */
+const initializing = (first: ContainerView, second: ContainerView, spec: Partial<Pod["spec"]> = {}) => {
+  const inits = [
+    { container: { name: "one", image: "i" }, view: first },
+    { container: { name: "two", image: "i" }, view: second },
+  ]
+  const server = { container, view: firstView("PodInitializing") }
+  return toPodStatus({ pod: pod(spec), server, inits, before: undefined, now: at })
+}
+const untouched = firstView("PodInitializing")
+const bare: Container = { name: "one", image: "i" }
+const busy = toRunning(untouched, bare, { pid: 7, restartCount: 0, now: at })
+const done = toEnded(busy, exit(0))
+const failed = toEnded(busy, exit(3))
+
+test.each<[string, ContainerView, ContainerView, Partial<Pod["spec"]>, PodStatus["phase"], string]>([
+  ["before the first", untouched, untouched, {}, "Pending", "[one two]"],
+  ["during the first", busy, untouched, {}, "Pending", "[one two]"],
+  ["between the two", done, untouched, {}, "Pending", "[two]"],
+  ["after a failure", failed, untouched, {}, "Pending", "[one two]"],
+  ["between two attempts", toWaiting(failed, "CrashLoopBackOff"), untouched, {}, "Pending", "[one two]"],
+  ["after a failure, to be repeated", failed, untouched, { restartPolicy: "OnFailure" }, "Pending", "[one two]"],
+  ["after a failure with policy Never", failed, untouched, { restartPolicy: "Never" }, "Failed", "[one two]"],
+])("a Pod is not initialized %s", (_name, first, second, spec, phase, incomplete) => {
+  const status = initializing(first, second, spec)
+  expect(status.phase).toBe(phase)
+  expect(status.conditions?.find(({ type }) => type === "Initialized")).toMatchObject({
+    status: "False",
+    reason: "ContainersNotInitialized",
+    message: `containers with incomplete status: ${incomplete}`,
+  })
+  expect(status.containerStatuses?.[0]?.state).toEqual({ waiting: { reason: "PodInitializing" } })
+})
+
+test("a Pod is initialized once all its init containers have ended well, and pending until its server runs", () => {
+  const status = initializing(done, done, { restartPolicy: "Never" })
+  expect(status.phase).toBe("Pending")
+  expect(status.conditions?.find(({ type }) => type === "Initialized")?.status).toBe("True")
+})
+
+test("an init container is ready once it has ended well, not while it runs", () => {
+  const readiness = (view: ContainerView) => initializing(view, untouched).initContainerStatuses?.[0]
+  expect(readiness(busy)).toMatchObject({ ready: false, started: true, containerID: "process://7" })
+  expect(readiness(done)).toMatchObject({ ready: true, started: false, state: { terminated: { exitCode: 0 } } })
+  expect(readiness(failed)?.ready).toBe(false)
+  expect(statusOf(running)).not.toHaveProperty("initContainerStatuses")
 })
