@@ -36,7 +36,7 @@ export const versionPatterns: Readonly<Record<PackageType, RegExp>> = {
 export const dayPattern = /^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$/
 
 /** An http(s) URL of a registry: a host, a port and a path, nothing that could hold a credential or a command. */
-export const registryUrlPattern = /^https?:\/\/[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(\/[A-Za-z0-9._~-]+)*\/?$/
+export const registryUrlPattern = /^https?:\/\/[A-Za-z0-9.-]+(:[0-9]{1,5})?(\/[A-Za-z0-9._~/-]*)?$/
 
 const Package = z
   .object({
