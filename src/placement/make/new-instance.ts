@@ -24,11 +24,9 @@ type ContainerSpec = Pick<MCPInstanceSpec, keyof typeof containerFields>
 
 /** The fields that target and instance have in common, with the target's values. */
 const containerSpec = (spec: MCPTarget["spec"]): ContainerSpec => {
-  // the kind's rules demand an image wherever there are instances
-  const { image = "" } = spec
   const fields = Object.keys(containerFields) as (keyof typeof containerFields)[]
   const given = fields.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]])
-  return { ...Object.fromEntries(given), image }
+  return Object.fromEntries(given)
 }
 
 /** The instance as the gateway creates it: owned by its target, the target's spec copied. Pure. */
