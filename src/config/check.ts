@@ -1,4 +1,5 @@
 import type { z } from "zod"
+import { type PackageType, packageTypes } from "../api/kinds/package.ts"
 import { suggestion } from "../api/nearest.ts"
 import { AppError } from "../errors.ts"
 import { type KeyNode, keyAt, leafKeys, type Path, pathText } from "./key-tree.ts"
@@ -207,6 +208,18 @@ const adminRoles: Rule = ({ auth }) =>
     ? undefined
     : { path: ["auth", "admin_roles"], message: "is empty: nobody can use the administrative part of the REST API" }
 
+/** Credentials go to the registry that is named with them, and to no other: without one there is nowhere to send them. */
+const namedRegistry =
+  (type: PackageType): Rule =>
+  ({ kubernetes }) => {
+    const { registry, secret } = kubernetes.packages[type]
+    if (secret === "" || registry !== "") return undefined
+    return {
+      path: ["kubernetes", "packages", type, "secret"],
+      message: `has credentials for no registry: set kubernetes.packages.${type}.registry, or no package can be installed`,
+    }
+  }
+
 /** A rule that reports the first value of a list that an earlier entry has too. */
 const distinct =
   (path: Path, field: string, values: (config: Config) => readonly string[]): Rule =>
@@ -231,9 +244,19 @@ const errors: readonly Rule[] = [
   distinct(["auth", "issuers"], "issuer", ({ auth }) => auth.issuers.map((each) => each.issuer)),
   distinct(["auth", "tokens"], "name", ({ auth }) => auth.tokens.map((each) => each.name)),
   distinct(["auth", "tokens"], "sha256", ({ auth }) => auth.tokens.map((each) => each.sha256)),
+  distinct(["kubernetes", "packages", "registries"], "url", ({ kubernetes }) =>
+    kubernetes.packages.registries.map(({ url }) => url.replace(/\/$/, "")),
+  ),
   ...issuerErrors,
 ]
-const doubts: readonly Rule[] = [embeddedAnyway, patientHold, lifetimeBeyondIdle, adminRoles, ...issuerDoubts]
+const doubts: readonly Rule[] = [
+  embeddedAnyway,
+  patientHold,
+  lifetimeBeyondIdle,
+  adminRoles,
+  ...packageTypes.map(namedRegistry),
+  ...issuerDoubts,
+]
 
 /** Checks the rules that concern several keys together, or the role. `sourceOf` gives the place to report. */
 export const checkTogether = (config: Config, role: Role | undefined, sourceOf: Layer["sourceOf"]): Verdict => {

@@ -392,6 +392,18 @@ describe("keys that are wrong together", () => {
     ])
   })
 
+  test("credentials for packages without their registry are doubtful, and two Secrets for one registry are wrong", () => {
+    const { warnings } = load({ args: ["--set", "kubernetes.packages.npm.secret=npm"] })
+    expect(warnings).toEqual([
+      expect.stringContaining("kubernetes.packages.npm.secret: has credentials for no registry"),
+    ])
+    const twice =
+      "kubernetes.packages.registries=[{url: https://a.example, secret: a}, {url: https://a.example/, secret: b}]"
+    expect(problems({ args: ["--set", twice] })).toEqual([
+      expect.stringContaining("kubernetes.packages.registries[1].url: must differ from the others'"),
+    ])
+  })
+
   test.each<[string, string, readonly string[]]>([
     ["an issuer over plain http", "{name: a, issuer: http://id.example}", ["auth.issuers[0].issuer: is reached over"]],
     [
