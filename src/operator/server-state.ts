@@ -3,6 +3,7 @@ import type { MCPInstanceSpec, MCPInstanceStatus } from "../api/kinds/mcp-instan
 import { serverContainer } from "../api/kinds/pod.ts"
 import { defaultResources } from "../api/units.ts"
 import { lacksVolume, mountCheckFrom, waitsForBridgeImage } from "./bridge-state.ts"
+import { atOnce, imageField, isAtOnce, userMessage } from "./container-faults.ts"
 import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { repeatable } from "./kubelet-message.ts"
@@ -78,38 +79,6 @@ export const signOf = (pod: KeptPod): string | undefined => {
   if (pulls.has(waiting) || pulls.has(copier?.state?.waiting?.reason ?? "")) return "pull"
   return !hasStarted(pod) && lastCrash(pod) !== undefined ? "crash" : undefined
 }
-
-/** Where the image of a container is chosen. */
-const imageField = ({ package: named }: MCPInstanceSpec): string =>
-  named === undefined ? "the target's image" : `kubernetes.packages.${named.registryType}.image`
-
-type Explain = (facts: Pick<ServerFacts, "spec" | "image">, detail: string) => string
-
-/** Reasons of a waiting container that do not end by themselves, each with its message. */
-const atOnce = {
-  InvalidImageName: ({ spec, image }) => `'${image}' is no image name: correct ${imageField(spec)}.`,
-  ErrImageNeverPull: ({ image }, detail) =>
-    detail || `The image ${image} is not on the node and imagePullPolicy is Never: load it there or allow pulling.`,
-  CreateContainerConfigError: (_, detail) => {
-    const remedy = /^secret .*not found$/.test(detail) ? "Create that Secret, or correct secretName" : "Correct that"
-    return `The container cannot be set up: ${detail || "unknown cause"}. ${remedy}; the server then starts by itself.`
-  },
-  ImageUserNotAllowed: (_, detail) =>
-    `The image wants a user that is not allowed (${detail}): set security.runAsUser to a numeric id other than 0.`,
-  RunContainerError: ({ spec }, detail) => {
-    const what = spec.package === undefined ? "the target's command and args" : imageField(spec)
-    return `The container could not be run: ${detail || "unknown cause"}. Check ${what}.`
-  },
-  CreateContainerError: (_, detail) =>
-    `The container could not be made: ${detail || "unknown cause"}. Check the Pod's Events and its node.`,
-  ImageInspectError: ({ image }, detail) =>
-    `The image ${image} cannot be read on the node: ${detail || "unknown cause"}. Remove it there, or use another tag.`,
-} satisfies Partial<Record<ReadyReason, Explain>>
-
-const isAtOnce = (reason: string): reason is keyof typeof atOnce => Object.hasOwn(atOnce, reason)
-
-/** Matches the kubelet's message about a user that runAsNonRoot forbids. */
-const userMessage = /runAsNonRoot|non-numeric user|run as root/
 
 /** Matches the kubelet's messages when it or the runtime is too busy: it tries again by itself, and mostly succeeds. */
 const busyMessage = /^failed to sync (secret|configmap) cache|context deadline exceeded/

@@ -5,7 +5,7 @@ import type { Pod } from "../api/kinds/pod.ts"
 import type { Config } from "../config/schema.ts"
 import type { MergePatch } from "../ports/cluster.ts"
 import type { BridgeSupply } from "./desired/bridge-delivery.ts"
-import type { LocalPackages } from "./desired/package.ts"
+import type { LocalPackages } from "./desired/local-packages.ts"
 import type { KeptPod, KeptService } from "./kept.ts"
 import type { DeleteReason, DrainReason, QueueReason, ReadyReason, RefusedReason } from "./reasons.ts"
 

@@ -6,10 +6,10 @@ import type { Settings } from "../snapshot.ts"
 import { deliveredCommand, installerFile, unexpanded } from "./bridge.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
 import { bridgeMount } from "./bridge-parts.ts"
+import type { LocalPackages } from "./local-packages.ts"
 import type { Mount, OwnParts, Volume } from "./own-parts.ts"
 import {
   cacheName,
-  type LocalPackages,
   localFolder,
   packageFolder,
   packageName,

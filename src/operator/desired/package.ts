@@ -5,6 +5,7 @@ import { installerContainer } from "../../api/kinds/pod.ts"
 import { digest } from "../../api/names.ts"
 import type { Settings } from "../snapshot.ts"
 import { unexpanded } from "./bridge.ts"
+import type { LocalPackages } from "./local-packages.ts"
 
 /** Name of the volume that installer and server share; the installer's container has the same name. */
 export const packageName = installerContainer
@@ -17,16 +18,6 @@ export const packageFolder = "/reflow-package"
 
 /** Where the server sees its tree of the cache claim. */
 export const treeFolder = "/reflow-package-tree"
-
-/** How packages are installed on the embedded cluster: by a process of this machine. */
-export type LocalPackages = {
-  /** The command that starts the installer, without its flags. */
-  readonly command: readonly string[]
-  /** The folder that keeps what was installed. */
-  readonly folder: string
-  /** Variables of this process that npm and uv need to find their registries. */
-  readonly environment: Readonly<Record<string, string>>
-}
 
 /** Names of the interpreters in the runner images. */
 const interpreters: Readonly<Record<PackageType, string>> = { npm: "node", pypi: "python3" }

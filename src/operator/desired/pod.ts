@@ -2,19 +2,18 @@ import { parseDuration } from "../../api/duration.ts"
 import { portOf } from "../../api/kinds/container.ts"
 import { controllerReference, type ObjectMeta } from "../../api/kinds/kind.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
-import { type Container, type Pod, type PodSpec, type Probe, podKind, serverContainer } from "../../api/kinds/pod.ts"
+import { type Container, type Pod, type Probe, podKind, serverContainer } from "../../api/kinds/pod.ts"
 import { digest, labels, recommendedLabels } from "../../api/names.ts"
 import { isRetained } from "../../signals/restart.ts"
 import type { Settings } from "../snapshot.ts"
 import { bridgeCommandLine, deliveryOf } from "./bridge.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
 import { type BridgeTerms, bridgeParts, withBridgeTerms, withoutBridgeTerms } from "./bridge-parts.ts"
-import type { PodFreedom } from "./field-rule.ts"
 import { joined, type OwnParts, withoutParts, withParts } from "./own-parts.ts"
 import { imageOf, serverLine } from "./package.ts"
 import { packageParts } from "./package-parts.ts"
 import { checkExpanded, checkTaken } from "./permissions.ts"
-import { lowPortsName } from "./pod-fields.ts"
+import { messages, secured, securityOf } from "./pod-security.ts"
 import { resourcesOf } from "./resources.ts"
 
 /** The fields of an instance that its Pod is made from: a change of one of them needs another Pod. */
@@ -137,9 +136,6 @@ const commandLine = ({ instance: { spec }, settings, delivery }: Rendering): Pic
   return bridgeCommandLine({ spec, settings, delivery, server, startMs: startTimeoutOf(spec, settings) })
 }
 
-/** Keeps the last log lines out of the Pod's status, since they may hold secrets. */
-const messages = { terminationMessagePath: "/dev/termination-log", terminationMessagePolicy: "File" } as const
-
 const container = (rendering: Rendering, spec: MCPInstanceSpec, settings: Settings): Container => ({
   name: serverContainer,
   image: imageOf(spec, settings),
@@ -185,76 +181,6 @@ const defaultPod = (input: Rendering): Pod => {
     },
   }
   return withBridgeTerms(withParts(pod, parts), termsOf(input))
-}
-
-const lowPorts = { name: lowPortsName, value: "0" }
-
-/** Users, groups and seccomp profile of the Pod, as the Pod Security Standard `restricted` requires them. */
-const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] =>
-  defined({
-    runAsNonRoot: security?.runAsNonRoot ?? security?.runAsUser !== 0,
-    runAsUser: security?.runAsUser ?? settings.run_as_user,
-    runAsGroup: security?.runAsGroup ?? settings.run_as_user,
-    fsGroup: security?.fsGroup ?? settings.run_as_user,
-    seccompProfile: { type: "RuntimeDefault" },
-  })
-
-const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityContext"] => ({
-  allowPrivilegeEscalation: false,
-  capabilities: { drop: ["ALL"] },
-  readOnlyRootFilesystem: security?.readOnlyRootFilesystem ?? true,
-})
-
-const privilegesOf = ({ securityContext = {} }: Container): Container["securityContext"] => {
-  const { privileged, procMount, appArmorProfile, seLinuxOptions, windowsOptions } = securityContext
-  const escalates = privileged === true ? { allowPrivilegeEscalation: true } : {}
-  return defined({ privileged, procMount, appArmorProfile, seLinuxOptions, windowsOptions, ...escalates })
-}
-
-/** Fields of a Pod's securityContext that a template never sets, also where the platform chooses their values. */
-const ownSecurity: ReadonlySet<string> = new Set(["runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup"])
-
-const othersSecurity = ({ securityContext = {} }: PodSpec): PodSpec["securityContext"] =>
-  Object.fromEntries(Object.entries(securityContext).filter(([field]) => !ownSecurity.has(field)))
-
-/** Kernel settings of templates other than ours, if kubernetes.allow_in_pods has `capabilities`. */
-const otherSysctls = ({ securityContext }: PodSpec, settings: Settings): readonly unknown[] => {
-  const { sysctls } = securityContext ?? {}
-  if (!settings.allow_in_pods.includes("capabilities") || !Array.isArray(sysctls)) return []
-  return sysctls.filter((each) => each?.name !== lowPorts.name)
-}
-
-/** The Pod's securityContext: the operator's fields, and the template's for all others. */
-const securityOf = (spec: PodSpec, instance: MCPInstance, settings: Settings): Record<string, unknown> => ({
-  ...othersSecurity(spec),
-  ...podSecurity(instance.spec, settings),
-  sysctls: [lowPorts, ...otherSysctls(spec, settings)],
-})
-
-/** The containers of one kind with the operator's securityContext, and what kubernetes.allow_in_pods allows. */
-const secured = (
-  kind: "containers" | "initContainers",
-  pod: Pod,
-  instance: MCPInstance,
-  settings: Settings,
-): Partial<PodSpec> => {
-  const containers = pod.spec[kind]
-  if (containers === undefined) return {}
-  const may = (freedom: PodFreedom) => settings.allow_in_pods.includes(freedom)
-  return {
-    [kind]: containers.map((each) => ({
-      ...each,
-      ...messages,
-      // on the embedded cluster Pods share a file system, so each has a file of its own
-      ...(settings.embedded ? defined({ terminationMessagePath: each.terminationMessagePath }) : {}),
-      // other fields of a container, such as its user, would override those of the Pod
-      securityContext: {
-        ...containerSecurity(instance.spec),
-        ...(may("privileged") ? privilegesOf(each) : {}),
-        ...(may("capabilities") ? defined({ capabilities: each.securityContext?.capabilities }) : {}),
-      },
-    })),
-  }
 }
 
 /** Sets owner, labels, annotations and the least security on a Pod, and overwrites what templates set there. */

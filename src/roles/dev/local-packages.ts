@@ -1,6 +1,6 @@
 /** Where `--role dev` keeps installed packages, and what npm and uv get to know of this machine. */
 import { join } from "node:path"
-import type { LocalPackages } from "../../operator/desired/package.ts"
+import type { LocalPackages } from "../../operator/desired/local-packages.ts"
 import { installerCommand } from "./bridge-command.ts"
 
 type Environment = Readonly<Record<string, string | undefined>>

@@ -22,6 +22,15 @@ test.each([
 const full = {
   transport_type: "kubernetes",
   image: "github:1",
+  package: {
+    registry_type: "npm",
+    identifier: "@example/github",
+    version: "1.2.3",
+    registry_base_url: "https://npm.example.com",
+    before: "2026-11-01",
+    bin: "github",
+    allow_scripts: true,
+  },
   image_pull_policy: "Never",
   image_pull_secrets: ["registry"],
   port: 8080,
