@@ -204,6 +204,14 @@ const checkPlugin = async ({ paths, ...how }: Extract<Command, { kind: "plugin" 
   return ok ? 0 : 1
 }
 
+const printTarget = async (command: Extract<Command, { kind: "target" }>): Promise<ExitCode> => {
+  const { targetFrom } = await import("./roles/target/from.ts")
+  const { yaml, warnings } = await targetFrom(command, { stdin: process.stdin, now: Date.now() })
+  for (const warning of warnings) stderr.write(`${warning}\n`)
+  process.stdout.write(yaml)
+  return 0
+}
+
 /** The roles bridge and install have flags and exit codes of their own; dist has each one as a program without the rest. */
 const execute = async (argv: readonly string[]): Promise<number> => {
   if (isBridge(argv)) return (await import("./bridge/main.ts")).runBridge(argv)
@@ -227,6 +235,8 @@ const execute = async (argv: readonly string[]): Promise<number> => {
       return await printToken(command)
     case "plugin":
       return await checkPlugin(command)
+    case "target":
+      return await printTarget(command)
     case "run":
       return await run(command)
   }

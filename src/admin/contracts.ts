@@ -5,6 +5,7 @@ import {
   EmptyInput,
   Instance,
   InstancePage,
+  NewTargetInput,
   Restarted,
   RestartInput,
   ShownTarget,
@@ -23,6 +24,7 @@ export const schemas = {
   Target,
   ShownTarget,
   TargetInput,
+  NewTargetInput,
   TargetPage,
   Instance,
   InstancePage,
@@ -112,7 +114,9 @@ export const contracts: Readonly<Record<OperationName, Contract>> = {
   },
   createTarget: {
     summary: "Create a target",
-    body: { schema: "TargetInput", required: true },
+    description:
+      "The body has the target's fields, or a server.json of the MCP registry that the target is made of. With server_json, errors and warnings may name places in the document.",
+    body: { schema: "NewTargetInput", required: true },
     answer: { status: 201, schema: "Target" },
     errors: ["AlreadyExists", ...bodyErrors],
   },

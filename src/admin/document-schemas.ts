@@ -51,12 +51,18 @@ const toNullable = (schema: JsonSchema): JsonSchema => {
   return { anyOf: [rest, { type: "null" }] }
 }
 
-/** The two forms of a target's body: fields that one demands, the other refuses. */
+/** The forms of a target's body: fields that one demands, the others refuse. */
 const targetForms: readonly JsonSchema[] = [
   {
     title: "A server in the cluster",
     required: ["image"],
-    properties: { transport_type: { const: "kubernetes" }, remote: false },
+    properties: { transport_type: { const: "kubernetes" }, remote: false, package: false },
+    anyOf: [{ required: ["port"] }, { required: ["stdio"] }],
+  },
+  {
+    title: "A published package as a server in the cluster",
+    required: ["package"],
+    properties: { transport_type: { const: "kubernetes" }, remote: false, image: false, command: false },
     anyOf: [{ required: ["port"] }, { required: ["stdio"] }],
   },
   {
@@ -68,6 +74,15 @@ const targetForms: readonly JsonSchema[] = [
       identity_headers: { const: false },
     },
   },
+]
+
+/** The forms of a new target's body: those of a target, or a document. */
+const newTargetForms: readonly JsonSchema[] = [
+  ...targetForms.map((form) => ({
+    ...form,
+    properties: { ...propertiesOf(form), server_json: false, prefer: false, arguments: false },
+  })),
+  { title: "A target that is made of a server.json", required: ["server_json"] },
 ]
 
 const problem: JsonSchema = {
@@ -107,9 +122,11 @@ export const documentSchemas = (): Readonly<Record<string, JsonSchema>> => {
   ])
   const named = Object.fromEntries(made)
   const input = named.TargetInput ?? {}
+  const created = named.NewTargetInput ?? {}
   return {
     ...named,
     TargetInput: { ...input, properties: { ...propertiesOf(input), ...ignored }, anyOf: targetForms },
+    NewTargetInput: { ...created, properties: { ...propertiesOf(created), ...ignored }, anyOf: newTargetForms },
     TargetPatch: { ...toPatch(input), properties: { ...propertiesOf(toPatch(input)), ...ignored } },
     Problem: problem,
   }

@@ -3,6 +3,7 @@ import { envNamePattern } from "../api/kinds/container.ts"
 import { phases } from "../api/kinds/mcp-instance.ts"
 import { MCPTargetSpec, MCPTargetStatus } from "../api/kinds/mcp-target.ts"
 import { credentialScopes, targetNamePattern } from "../api/names.ts"
+import { preferences } from "../api/server-json/convert.ts"
 import { toRestSchema, toRestShape } from "./rest.ts"
 
 const time = (description: string) => z.string().optional().describe(description)
@@ -39,6 +40,31 @@ export const TargetInput = Target.omit({
   deleting: true,
   status: true,
   warnings: true,
+})
+
+const given = z.union([z.string(), z.number(), z.boolean()])
+
+/** Fields of a request that makes a target of a document; the fields of a target may stand beside them. */
+export const documentFields = {
+  server_json: z
+    .looseObject({})
+    .describe(
+      "A server.json of the MCP registry: the target is made of its first package or remote server that can be used.",
+    ),
+  prefer: z.enum(preferences).optional().describe("Use only packages of this kind, or remote servers; default: any."),
+  arguments: z
+    .record(z.string(), z.union([given, z.array(given)]))
+    .optional()
+    .describe(
+      "Values of the document's inputs by their names: variables, arguments, names in templates. true makes a secret a required credential.",
+    ),
+}
+
+/** A new target as a client sends it: the target itself, or a document that it is made of. */
+export const NewTargetInput = z.strictObject({
+  ...TargetInput.shape,
+  ...documentFields,
+  server_json: documentFields.server_json.optional(),
 })
 
 /** An instance in the REST API. It never contains values of its Secret. */

@@ -2,7 +2,7 @@ import { idleEntries } from "../api/access-entries.ts"
 import { apiVersion } from "../api/kinds/kind.ts"
 import { type MCPTarget, MCPTargetSpec, MCPTargetStatus, mcpTargetKind, targetRules } from "../api/kinds/mcp-target.ts"
 import { findDeclarationErrors } from "../credentials/names.ts"
-import { AppError, hasCode } from "../errors.ts"
+import { hasCode } from "../errors.ts"
 import { type Call, caughtUp, type Handler, requireTarget } from "./call.ts"
 import { ensurePreconditions, etagOf } from "./if-match.ts"
 import { publicTargetFields } from "./operations.ts"
@@ -71,36 +71,14 @@ const warningsOf = ({ access, pluginFaults }: Call["deps"], { spec }: MCPTarget)
     .slice(0, mostWarnings)
     .map(({ path, message }) => ({ pointer: toPointer(restPath(MCPTargetSpec, path)), detail: message }))
 
-/** A target as the response to a write, with warnings. */
-export const viewWritten = (call: Pick<Call, "admin" | "deps">, target: MCPTarget): Fields => {
-  const warnings = warningsOf(call.deps, target)
+/** A target as the response to a write, with warnings; `more` are those of the request itself. */
+export const viewWritten = (
+  call: Pick<Call, "admin" | "deps">,
+  target: MCPTarget,
+  more: readonly FieldProblem[] = [],
+): Fields => {
+  const warnings = [...warningsOf(call.deps, target), ...more].slice(0, mostWarnings)
   return { ...viewTarget(call, target), ...(warnings.length === 0 ? {} : { warnings }) }
-}
-
-const create = async ({ deps, signal }: Call, target: MCPTarget): Promise<MCPTarget> => {
-  try {
-    return await deps.cluster.create(mcpTargetKind, target, { signal })
-  } catch (error) {
-    if (hasCode(error, "ApiAlreadyExists"))
-      throw new AppError("AlreadyExists", {
-        detail: `A target named ${target.metadata.name} exists already.`,
-        cause: error,
-      })
-    // the API server's message quotes values of the object, so it is only the cause, for the log
-    if (hasCode(error, "ApiInvalid"))
-      throw new AppError("ValidationFailed", { detail: "The cluster refused the target as invalid.", cause: error })
-    throw error
-  }
-}
-
-/** POST /api/targets */
-export const createTarget: Handler = async (call) => {
-  const { targets, clock, namespace } = call.deps
-  const created = await create(call, toTarget(await call.body(), namespace))
-  const { name, uid } = created.metadata
-  await caughtUp(targets, clock, () => targets.get(name)?.metadata.uid === uid)
-  const headers = { location: `/api/targets/${name}`, ...etagHeader(created) }
-  return { status: 201, headers, body: viewWritten(call, created) }
 }
 
 /** GET /api/targets */

@@ -114,6 +114,10 @@ export const labels = {
    * Annotation on a target whose server is remote: when its sessions were last ended by a restart (RFC 3339).
    */
   restartedTime: `${apiGroup}/restarted-time`,
+  /**
+   * Annotation on a target that was made of a server.json: JSON with the document's name, version and SHA-256.
+   */
+  serverJson: `${apiGroup}/server-json`,
 } as const
 
 /** The labels that Kubernetes recommends, for every object that this program creates for an instance. */

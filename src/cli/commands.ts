@@ -1,4 +1,5 @@
 /** The table of commands and flags. The parser, the help text and the shell completion are all built from it. */
+import { preferences } from "../api/server-json/convert.ts"
 import { type Role, roles } from "../config/schema.ts"
 
 /** A role that `reflow check` can check: one that needs a real cluster. */
@@ -30,6 +31,11 @@ export const commands = {
     usage: "plugin check FILE",
     help: "load a plugin and run its hooks with example input",
     operands: [["check"], "file"],
+  },
+  target: {
+    usage: "target from FILE",
+    help: "print the MCPTarget that a server.json makes (-: stdin)",
+    operands: [["from"], "file"],
   },
   completion: {
     usage: `completion ${shells.join("|")}`,
@@ -133,6 +139,25 @@ export const flags: Readonly<Record<string, Flag>> = {
     help: "with plugin check: resolve a secret, e.g. [NAME=]vault:team/key",
   },
   print: { of: ["plugin"], help: "with plugin check: print subject keys, names of secrets (never values) and Pods" },
+  name: { value: "NAME", of: ["target"], help: "with target from: name of the target (default: of the document)" },
+  prefer: {
+    value: preferences.join("|"),
+    of: ["target"],
+    help: "with target from: use only packages of this kind",
+    from: preferences,
+  },
+  argument: {
+    value: "NAME=VALUE",
+    repeatable: true,
+    of: ["target"],
+    help: "with target from: value of an input; =true requires a secret",
+  },
+  command: {
+    value: "WORD",
+    repeatable: true,
+    of: ["target"],
+    help: "with target from: a word of the entrypoint of an image",
+  },
   help: { of: ["run", ...commandNames], help: "print this help" },
   version: { of: ["run", ...commandNames], help: "print the version" },
 }

@@ -15,6 +15,7 @@ import {
   type Shell,
   shells,
 } from "./commands.ts"
+import { type TargetCommand, targetCommand } from "./target.ts"
 
 /** A value of --reference: the environment variable that the secret becomes, and `scheme:reference`. */
 type Reference = { readonly name: string; readonly from: string }
@@ -58,6 +59,7 @@ export type Command =
       /** True: also print subject keys, names of secrets and Pods. */
       readonly print: boolean
     }
+  | TargetCommand
   | { readonly kind: "completion"; readonly shell: Shell }
   | (Caller & {
       readonly kind: "token"
@@ -249,6 +251,7 @@ export const parseCommand = (argv: readonly string[]): Command => {
   checkFlags(given)
   if (given.name === "token") return tokenCommand(all)
   if (given.name === "plugin") return pluginCommand(given, all)
+  if (given.name === "target") return targetCommand(given.operands, all)
   if (given.name === "completion") return completionCommand(given)
   const role = roleNamed(all("role")[0])
   if (given.name === "run") return runCommand(all, role)

@@ -103,6 +103,37 @@ describe("the schema of a", () => {
     ])
       expect(accepts("TargetInput", JSON.parse(JSON.stringify(wrong))), JSON.stringify(wrong)).toBe(false)
   })
+  test("target's body is that of a published package", () => {
+    const published = { registry_type: "npm", identifier: "@example/mcp", version: "1.0.0" }
+    expect(accepts("TargetInput", { name: "a", package: published, stdio: {} })).toBe(true)
+    expect(accepts("TargetInput", { name: "a", package: published, port: 80, args: ["x"] })).toBe(true)
+    for (const more of [{}, { stdio: {}, image: "i" }, { stdio: {}, command: ["a"] }])
+      expect(accepts("TargetInput", { name: "a", package: published, ...more }), JSON.stringify(more)).toBe(false)
+  })
+  test("new target's body is that of a target, or a document with what is asked of it", () => {
+    const of = { name: "a", server_json: { name: "io.example/a", packages: [] } }
+    for (const right of [
+      body,
+      of,
+      {
+        ...of,
+        prefer: "oci",
+        arguments: { A: "x", B: ["y", 1], C: true },
+        command: ["a"],
+        isolation_boundary: "shared",
+      },
+    ])
+      expect(accepts("NewTargetInput", right), JSON.stringify(right)).toBe(true)
+    for (const wrong of [
+      { ...body, prefer: "npm" },
+      { ...body, arguments: {} },
+      { ...of, prefer: "nuget" },
+      { ...of, server_json: "{}" },
+      { ...of, prot: 1 },
+      { server_json: {} },
+    ])
+      expect(accepts("NewTargetInput", wrong), JSON.stringify(wrong)).toBe(false)
+  })
   test("target's patch takes parts and null at every depth, and no unknown field", () => {
     for (const patch of [
       {},
