@@ -35,7 +35,8 @@ const causeOf = ({ reason, exitCode, message = "" }: Ended): string => {
     const lines = report.lines.length === 0 ? "" : ` Its last lines: ${report.lines.join(" | ")}`
     return `${report.problem}${lines}`
   }
-  if (reason === "OOMKilled") return "The installation used more memory than the installer may."
+  if (reason === "OOMKilled")
+    return "The installation used more memory than its limit, the server's and at least 1Gi: raise resources.limits.memory."
   return `The installer ended with exit code ${exitCode}, and did not say why. Look into its log.`
 }
 

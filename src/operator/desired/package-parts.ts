@@ -2,6 +2,7 @@
 import type { MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
 import type { Package } from "../../api/kinds/package.ts"
 import type { Container } from "../../api/kinds/pod.ts"
+import type { Resources } from "../../api/units.ts"
 import type { Settings } from "../snapshot.ts"
 import { deliveredCommand, installerFile, unexpanded } from "./bridge.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
@@ -18,7 +19,9 @@ import {
   registrySecret,
   treeDigest,
   treeFolder,
+  usesCache,
 } from "./package.ts"
+import { largerOf, resourcesOf } from "./resources.ts"
 
 /** Where the installer sees the cache claim. */
 const cacheFolder = "/reflow-packages"
@@ -32,8 +35,18 @@ const reserveMs = 5_000
 /** The least time that an installation gets, milliseconds. */
 const leastMs = 5_000
 
-/** Requests as those of a server, since a Pod is scheduled by the larger of both; more at most, since it is short. */
-const resources = { requests: { cpu: "100m", memory: "128Mi" }, limits: { cpu: "2", memory: "1Gi" } }
+/** Least limit of an installation's memory: npm and uv hold what they unpack. */
+const leastMemory = "1Gi"
+
+/**
+ * Requests are those of the server, since a Pod is scheduled by the larger of both. The limits are higher, since an
+ * installation is short: a package that does not fit needs a higher limit of the server's memory.
+ */
+const resourcesFor = (spec: MCPInstanceSpec): Resources => {
+  const { requests, limits = {} } = resourcesOf(spec.resources)
+  const raised = { cpu: largerOf(limits.cpu ?? "0", "2"), memory: largerOf(limits.memory ?? "0", leastMemory) }
+  return { ...(requests === undefined ? {} : { requests }), limits: { ...limits, ...raised } }
+}
 
 /** What the installation of a package depends on. */
 export type InstallInput = {
@@ -136,7 +149,7 @@ const installer = (input: InstallInput, named: Package, isCached: boolean, mount
     args: argsOf(input, named, isCached),
     ...(env.length === 0 ? {} : { env }),
     volumeMounts: [...bridge, ...mounts],
-    resources,
+    resources: resourcesFor(spec),
     ...(local === undefined ? {} : { terminationMessagePath: reportFile(local, podName) }),
   }
 }
@@ -150,7 +163,7 @@ export const packageParts = (input: InstallInput): OwnParts | undefined => {
   const { spec, settings } = input
   const { package: named } = spec
   if (named === undefined) return undefined
-  const isCached = settings.packages.cache_claim !== "" && named.allowScripts !== true
+  const isCached = usesCache(spec, settings)
   const { volumes, ofInstaller, ofServer } = placesOf(named, settings, isCached)
   return { volumes, mounts: ofServer, initContainers: [installer(input, named, isCached, ofInstaller)] }
 }

@@ -51,6 +51,13 @@ export const treeDigest = (named: Package, settings: Settings): string => {
   return digest(20, JSON.stringify(parts))
 }
 
+/** True if the Pod of a server mounts the cache claim: not with scripts, which could change other packages there. */
+export const usesCache = (
+  { package: named }: Pick<MCPInstanceSpec, "package">,
+  { packages, localPackages }: Pick<Settings, "packages" | "localPackages">,
+): boolean =>
+  named !== undefined && named.allowScripts !== true && packages.cache_claim !== "" && localPackages === undefined
+
 /** The folder of a package's tree on the embedded cluster. */
 export const localFolder = (named: Package, settings: Settings, { folder }: LocalPackages): string =>
   `${folder}/${treeDigest(named, settings)}`

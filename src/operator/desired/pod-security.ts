@@ -3,6 +3,7 @@ import type { MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.
 import type { Container, Pod, PodSpec } from "../../api/kinds/pod.ts"
 import type { Settings } from "../snapshot.ts"
 import type { PodFreedom } from "./field-rule.ts"
+import { usesCache } from "./package.ts"
 import { lowPortsName } from "./pod-fields.ts"
 
 const defined = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
@@ -14,14 +15,18 @@ export const messages = { terminationMessagePath: "/dev/termination-log", termin
 const lowPorts = { name: lowPortsName, value: "0" }
 
 /** Users, groups and seccomp profile of the Pod, as the Pod Security Standard `restricted` requires them. */
-const podSecurity = ({ security }: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] =>
-  defined({
+const podSecurity = (spec: MCPInstanceSpec, settings: Settings): PodSpec["securityContext"] => {
+  const { security } = spec
+  return defined({
     runAsNonRoot: security?.runAsNonRoot ?? security?.runAsUser !== 0,
     runAsUser: security?.runAsUser ?? settings.run_as_user,
     runAsGroup: security?.runAsGroup ?? settings.run_as_user,
     fsGroup: security?.fsGroup ?? settings.run_as_user,
     seccompProfile: { type: "RuntimeDefault" },
+    // else the kubelet changes the group of every file of the cache claim before each start
+    ...(usesCache(spec, settings) ? { fsGroupChangePolicy: "OnRootMismatch" } : {}),
   })
+}
 
 const containerSecurity = ({ security }: MCPInstanceSpec): Container["securityContext"] => ({
   allowPrivilegeEscalation: false,

@@ -27,6 +27,9 @@ const amount = (quantity: string): number => {
   return Number(quantity.slice(0, suffix)) * (factors[quantity.slice(suffix)] ?? 1)
 }
 
+/** The larger of two quantities. */
+export const largerOf = (one: string, other: string): string => (amount(one) >= amount(other) ? one : other)
+
 /** The own values, and each default that `fits` allows. */
 const withDefaults = (
   own: Readonly<Record<string, string>>,

@@ -101,7 +101,7 @@ describe("an installation that failed", () => {
   })
 
   test("is told as lack of memory where it was that", () => {
-    expect(judged(whileInstalling(failed("", "OOMKilled", 137))).message).toMatch(/more memory than the installer may/)
+    expect(judged(whileInstalling(failed("", "OOMKilled", 137))).message).toMatch(/more memory than its limit/)
   })
 
   test.each<[string, string]>([

@@ -100,6 +100,18 @@ describe("the Pod of a package", () => {
     expect(mountsOf(installer)["reflow-package"]).toEqual({ name: "reflow-package", mountPath: "/reflow-package" })
   })
 
+  test("asks for no more than its server, and may use more memory for a while", () => {
+    const { installer, server } = render(aPackageInstance())
+    expect(installer.resources).toEqual({
+      requests: (server.resources as { readonly requests: object }).requests,
+      limits: { cpu: "2", memory: "1Gi" },
+    })
+    const large = { limits: { memory: "4Gi", "example.com/gpu": "1" } }
+    expect(render(aPackageInstance(anNpmPackage, { resources: large })).installer.resources).toMatchObject({
+      limits: { cpu: "2", memory: "4Gi", "example.com/gpu": "1" },
+    })
+  })
+
   test("ends an installation before its start counts as failed", () => {
     expect(flagOf(render(aPackageInstance(anNpmPackage, { startTimeout: "60s" })).installer, "timeout")).toBe("55000ms")
     expect(flagOf(render(aPackageInstance(anNpmPackage, { startTimeout: "10s" })).installer, "timeout")).toBe("5000ms")
@@ -154,6 +166,9 @@ describe("the cache claim", () => {
     expect(flagOf(installer, "folder")).toBe(`/reflow-packages/${tree}`)
     expect(flagOf(installer, "seen-as")).toBe("/reflow-package-tree")
     expect(flagOf(installer, "link")).toBe("/reflow-package/bin")
+    // else the kubelet walks through all files of the claim before each start
+    expect(pod.spec.securityContext).toMatchObject({ fsGroupChangePolicy: "OnRootMismatch" })
+    expect(render(aPackageInstance()).pod.spec.securityContext).not.toHaveProperty("fsGroupChangePolicy")
     expect(mountsOf(server)["reflow-packages"]).toEqual({
       name: "reflow-packages",
       mountPath: "/reflow-package-tree",
