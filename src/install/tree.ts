@@ -3,6 +3,7 @@ import { existsSync } from "node:fs"
 import { mkdir, readdir, rename, rm, stat, symlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { systemCode } from "../errors.ts"
+import { problems } from "./problems.ts"
 
 /** Beginning of the names of trees that are not complete. */
 const unfinished = ".new-"
@@ -62,7 +63,7 @@ export const explainFileError = (error: unknown): string | undefined => {
   switch (systemCode(error)) {
     case "ENOSPC":
     case "EDQUOT":
-      return "The disk is full: the package and its dependencies do not fit. Use a larger volume, or free space on the node."
+      return problems.fullDisk()
     case "EACCES":
     case "EPERM":
     case "EROFS":

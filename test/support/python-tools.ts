@@ -1,34 +1,87 @@
-/** uv and pypiserver, installed once into a virtual environment of this repository. */
+/**
+ * Python, uv and pypiserver for tests, in the versions of python-tools.txt: a virtual environment that is made once, in
+ * `REFLOW_PYTHON_TOOLS`, or else in the user's cache folder.
+ */
 import { execFile } from "node:child_process"
-import { randomBytes } from "node:crypto"
-import { mkdir, rename, rm, stat } from "node:fs/promises"
-import { join } from "node:path"
+import { existsSync } from "node:fs"
+import { mkdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises"
+import { homedir } from "node:os"
+import { dirname, join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
 
-const root = join(import.meta.dirname, "../..")
-const pinned = ["uv==0.13.9", "pypiserver==2.4.2"]
-const folder = join(root, "dist", `python-${pinned.join("-").replaceAll("==", "-")}`)
+const execute = promisify(execFile)
+const requirements = join(import.meta.dirname, "python-tools.txt")
 
-/** Paths of programs. */
-export type PythonTools = { readonly python: string; readonly uv: string; readonly pypiServer: string }
+/** The environment's folder; its `bin` has python3, uv and pypi-server. */
+const folder = process.env.REFLOW_PYTHON_TOOLS ?? join(homedir(), ".cache", "reflow-python-tools")
+const stamp = join(folder, "made-of.txt")
 
-const run = (command: string, args: readonly string[]) =>
-  promisify(execFile)(command, [...args], { timeout: 240_000, maxBuffer: 2 ** 24 })
+/** How long another test file may take to make it, milliseconds. */
+const longestMs = 600_000
 
-const install = async (): Promise<void> => {
-  const exists = await stat(join(folder, "bin/uv")).catch(() => undefined)
-  if (exists !== undefined) return
-  await mkdir(join(root, "dist"), { recursive: true })
-  const fresh = `${folder}-${randomBytes(4).toString("hex")}`
-  await run(process.env.REFLOW_PYTHON ?? "python3", ["-m", "venv", fresh])
-  await run(join(fresh, "bin/python3"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...pinned])
-  // another process may have been faster
-  await rename(fresh, folder).catch(() => rm(fresh, { recursive: true, force: true }))
+const isMade = async (): Promise<boolean> =>
+  existsSync(stamp) && (await readFile(stamp, "utf8")) === (await readFile(requirements, "utf8"))
+
+const run = (command: string, args: readonly string[]) => execute(command, [...args], { timeout: longestMs })
+
+/** Debian and its relatives have the module venv, and pip in it, in packages of their own. */
+const installPython = async (): Promise<void> => {
+  const root = process.getuid?.() === 0 ? [] : ["sudo", "-n"]
+  for (const args of [["update", "-q"], "install -q -y --no-install-recommends python3 python3-venv".split(" ")]) {
+    const [command = "", ...rest] = [...root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]
+    await run(command, rest)
+  }
 }
 
-/** Installs the tools unless they are there; fails without a Python or a package index. */
-export const preparePythonTools = async (): Promise<PythonTools> => {
-  await install()
-  const bin = join(folder, "bin")
-  return { python: join(bin, "python3"), uv: join(bin, "uv"), pypiServer: join(bin, "pypi-server") }
+const make = async (): Promise<void> => {
+  await rm(folder, { recursive: true, force: true })
+  const environment = () => run("python3", ["-m", "venv", folder])
+  await environment().catch(async () => {
+    await installPython()
+    await rm(folder, { recursive: true, force: true })
+    await environment()
+  })
+  const pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--retries", "2", "-r", requirements]
+  await run(join(folder, "bin/python"), pip)
+  await writeFile(stamp, await readFile(requirements))
+}
+
+/** Calls `work` while no other process does so. */
+const alone = async (work: () => Promise<void>): Promise<void> => {
+  const lock = `${folder}.lock`
+  await mkdir(dirname(lock), { recursive: true })
+  for (;;) {
+    try {
+      await mkdir(lock)
+      break
+    } catch {
+      const found = await stat(lock).catch(() => undefined)
+      if (found !== undefined && Date.now() - found.mtimeMs > longestMs) await rmdir(lock).catch(() => {})
+      await sleep(200)
+    }
+  }
+  try {
+    await work()
+  } finally {
+    await rmdir(lock)
+  }
+}
+
+/**
+ * Makes the tools if they are not there, and resolves with the folder that has python3, uv and pypi-server. Undefined if
+ * this machine cannot have them, which is said loudly; where everything must hold (CI is set), it rejects instead.
+ */
+export const pythonTools = async (): Promise<string | undefined> => {
+  try {
+    if (!(await isMade()))
+      await alone(async () => {
+        if (!(await isMade())) await make()
+      })
+    return join(folder, "bin")
+  } catch (cause) {
+    if ((process.env.CI ?? "") !== "") throw new Error("the Python tools of the tests cannot be made", { cause })
+    console.warn(`!!! TESTS WITH uv SKIPPED: ${cause instanceof Error ? cause.message : cause} !!!`)
+    return undefined
+  }
 }
