@@ -7,7 +7,7 @@ import { type Asked, problems, type Row } from "./problems.ts"
  * those in npm's sentences, which may come from a registry.
  */
 const npmRows: readonly Row[] = [
-  { pattern: /\bcode (?:ENOSPC|EDQUOT)\b|\bENOSPC: no space/, problem: problems.fullDisk },
+  { pattern: /\bcode (?:ENOSPC|EDQUOT)\b|\b(?:ENOSPC|EDQUOT): /, problem: problems.fullDisk },
   { pattern: /\bcode (?:E401|ENEEDAUTH|EOTP)\b/, problem: problems.unauthorized },
   { pattern: /\bcode E403\b/, problem: problems.forbidden },
   {
@@ -22,7 +22,7 @@ const npmRows: readonly Row[] = [
   { pattern: /\bcode EBADPLATFORM\b/, problem: problems.wrongPlatform },
   { pattern: /\bcode EBADENGINE\b/, problem: problems.wrongInterpreter },
   { pattern: /\bcode ERESOLVE\b/, problem: problems.conflict },
-  { pattern: /\bcode (?:EACCES|EPERM|EROFS)\b/, problem: problems.notWritable },
+  { pattern: /\bcode (?:EACCES|EPERM|EROFS)\b|\bTAR_ENTRY_ERROR E/, problem: problems.notWritable },
   { pattern: /\bcode [A-Z_]{0,30}(?:CERT|VERIFY|TLS)[A-Z_]{0,40}\b/, problem: problems.untrusted },
   {
     pattern:
@@ -61,6 +61,13 @@ const uvRows: readonly Row[] = [
   { pattern: /HTTP status (?:server|client) error|Failed to (?:fetch|download)/, problem: problems.broken },
   { pattern: /Permission denied|Read-only file system/, problem: problems.notWritable },
 ]
+
+/**
+ * True if npm left out files that it could not write, e.g. on a full disk: it warns of them, and ends with code 0 all the
+ * same.
+ */
+export const isIncomplete = (lines: readonly string[]): boolean =>
+  lines.some((line) => /^npm warn tar TAR_ENTRY_ERROR E[A-Z]/.test(line))
 
 /** Lines of npm that help nobody who reads a report. */
 const noise = /^npm (?:notice|error A complete log|error Log files were not written|error (?:404|network)?$)/

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import type { InstallReport } from "../api/install-report.ts"
 import { type Credentials, npmConfiguration, readCredentials, secretsOf, uvCredentials } from "./credentials.ts"
 import { type Environment, environmentOf, hasProxy, scratchFolders } from "./environment.ts"
-import { explain, tellingLines } from "./explain.ts"
+import { explain, isIncomplete, tellingLines } from "./explain.ts"
 import { createMask } from "./mask.ts"
 import { npmArguments } from "./npm.ts"
 import { findNpmProgram, skippedScripts } from "./npm-program.ts"
@@ -65,7 +65,7 @@ const fetchPackage = async (means: Means, tree: string, workplace: string): Prom
   const { code, refused, lines } = await run({ program: manager, folder: tree, ...call }, runner)
   if (refused === "ENOENT") return missing(order.type, manager)
   if (refused !== "") return failure(`${manager} cannot be started: ${refused}.`)
-  if (code === 0) return undefined
+  if (code === 0 && !isIncomplete(lines)) return undefined
   return failure(explain(order, lines, code), tellingLines(lines))
 }
 

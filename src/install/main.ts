@@ -62,11 +62,22 @@ const reportOf = async (order: Order, signal: AbortSignal): Promise<InstallRepor
   }
 }
 
+/** How long the ending may take after the time is up or a signal came, milliseconds: what was begun is deleted. */
+const endingMs = 5_000
+
+/** Resolves some time after the signal: a file system that hangs must not keep this program. */
+const longAfter = (order: Order, signal: AbortSignal): Promise<InstallReport> =>
+  new Promise((resolve) =>
+    signal.addEventListener("abort", () =>
+      setTimeout(() => resolve({ kind: "failed", problem: explainLate(order), lines: [] }), endingMs),
+    ),
+  )
+
 const execute = async (order: Order): Promise<number> => {
   const stop = untilSignal()
   const limit = setTimeout(() => stop.abort(late), order.timeoutMs)
   const started = performance.now()
-  const report = await reportOf(order, stop.signal)
+  const report = await Promise.race([reportOf(order, stop.signal), longAfter(order, stop.signal)])
   clearTimeout(limit)
   if (typeof stop.signal.reason === "number") return 128 + stop.signal.reason
   await writeMessage(order.messageFile, report)

@@ -1,0 +1,198 @@
+import { existsSync } from "node:fs"
+import { readdir, readFile, readlink, utimes } from "node:fs/promises"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
+import { filesWith, installWith, newPlace, problemOf, runLink, secretIn } from "../support/installer.ts"
+import { type NpmPackage, type NpmRegistry, startNpmRegistry } from "../support/npm-registry.ts"
+
+// npm takes a second where nobody else works
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+
+const program = `#!/usr/bin/env node
+import { own } from "./own.mjs"
+console.log(JSON.stringify({ own, script: process.argv[1], args: process.argv.slice(2), url: import.meta.url }))
+`
+const server: NpmPackage = {
+  name: "server",
+  manifest: { bin: { server: "dist/server.mjs" } },
+  files: { "dist/server.mjs": program, "dist/own.mjs": "export const own = 1\n" },
+}
+/** Leaves a file if its script runs. */
+const scripted = { postinstall: "node -e \"require('node:fs').writeFileSync('ran', process.env.SECRET ?? 'alone')\"" }
+const bin = { bin: "x.js" }
+const files = { "x.js": "console.log('x')" }
+
+let registry: NpmRegistry
+beforeAll(async () => {
+  registry = await startNpmRegistry(
+    server,
+    { name: "@private/server", manifest: bin, files },
+    { name: "scripted", manifest: { ...bin, scripts: scripted }, files },
+    { name: "over-scripted", manifest: { ...bin, dependencies: { scripted: "1.0.0" } }, files },
+    { name: "several", manifest: { bin: { one: "one.js", two: "x.js" } }, files: { ...files, "one.js": "" } },
+  )
+})
+afterAll(() => registry?.close())
+
+const flagsFor = (name: string) => ({ type: "npm", name, registry: registry.url })
+
+test("a package is installed, and node runs its program by the link, with its arguments", async () => {
+  const place = await newPlace()
+  const { code, report, output } = await installWith({ place, flags: flagsFor("server") })
+  expect({ code, report }, output).toEqual({
+    code: 0,
+    report: { kind: "installed", cached: false, skippedScripts: [] },
+  })
+  const answer: unknown = JSON.parse(await runLink("node", place.link, ["a b", "$(id)"]))
+  expect(answer).toEqual({
+    own: 1,
+    script: place.link,
+    args: ["a b", "$(id)"],
+    url: expect.stringMatching(/\/node_modules\/server\/dist\/server\.mjs$/),
+  })
+  // nothing else is left: no scratch folder, no unfinished tree
+  expect(await readdir(place.root)).toEqual(["bin", "message", "trees"])
+  expect(await readdir(place.folder)).toEqual([expect.stringMatching(/^[a-z0-9]+-[a-z0-9]+-node-\d+$/)])
+})
+
+test("what is there already needs no registry, and the link may belong to another place", async () => {
+  const place = await newPlace()
+  await installWith({ place, flags: flagsFor("server") })
+  const seconds: number[] = []
+  for (const link of [place.link, join(place.root, "new/folder/bin")]) {
+    const gone = { ...flagsFor("server"), registry: "http://127.0.0.1:1/", link, "seen-as": "/as/the/server/sees/it" }
+    const again = await installWith({ place, flags: gone })
+    expect(again).toMatchObject({ code: 0, report: { kind: "installed", cached: true } })
+    seconds.push(again.seconds)
+    expect(await readlink(link)).toMatch(
+      /^\/as\/the\/server\/sees\/it\/[a-z0-9-]+\/node_modules\/server\/dist\/server\.mjs$/,
+    )
+  }
+  console.info(`cached: ${seconds.map((each) => each.toFixed(2)).join(" s, ")} s`)
+})
+
+test("two installers at once end with one tree, and both links work", async () => {
+  const place = await newPlace()
+  const links = ["one", "two", "three"].map((name) => join(place.root, name))
+  const all = links.map((link, at) =>
+    installWith({ place, flags: { ...flagsFor("server"), link, scratch: join(place.root, `scratch-${at}`) } }),
+  )
+  for (const { code, output } of await Promise.all(all)) expect(code, output).toBe(0)
+  expect(await readdir(place.folder)).toHaveLength(1)
+  for (const link of links) expect(await runLink("node", link)).toContain('"own":1')
+})
+
+test("an unfinished tree is deleted an hour after its installer was killed, and none that is younger", async () => {
+  const place = await newPlace()
+  await installWith({ place, flags: flagsFor("server") })
+  const [tree = ""] = await readdir(place.folder)
+  const { mkdir, rename } = await import("node:fs/promises")
+  await rename(join(place.folder, tree), join(place.folder, ".new-old"))
+  await mkdir(join(place.folder, ".new-young"))
+  const hourAgo = new Date(Date.now() - 3_700_000)
+  await utimes(join(place.folder, ".new-old"), hourAgo, hourAgo)
+  await installWith({ place, flags: flagsFor("server") })
+  expect(await readdir(place.folder)).toEqual([".new-young", tree])
+})
+
+describe("install scripts", () => {
+  const ran = async (folder: string): Promise<readonly string[]> =>
+    (await readdir(folder, { recursive: true })).filter((path) => path.endsWith("/ran"))
+
+  test.for(["scripted", "over-scripted"])("of %s do not run, which the report says", async (name) => {
+    const place = await newPlace()
+    const { report, output } = await installWith({ place, flags: flagsFor(name) })
+    expect(report).toEqual({ kind: "installed", cached: false, skippedScripts: ["scripted"] })
+    expect(output).toContain("without the install scripts of scripted")
+    expect(await ran(place.folder)).toEqual([])
+    const again = await installWith({ place, flags: flagsFor(name) })
+    expect(again.report).toEqual({ kind: "installed", cached: true, skippedScripts: ["scripted"] })
+  })
+
+  test("run if they are allowed, in a tree of their own, and get no variable of the installer", async () => {
+    const place = await newPlace()
+    await installWith({ place, flags: flagsFor("over-scripted") })
+    const flags = { ...flagsFor("over-scripted"), "allow-scripts": true as const }
+    const { report, output } = await installWith({ place, flags, environment: { SECRET: "of-the-installer" } })
+    expect(report, output).toEqual({ kind: "installed", cached: false, skippedScripts: [] })
+    const [marker = "", ...others] = await ran(place.folder)
+    expect(others).toEqual([])
+    expect(marker).toMatch(/^[a-z0-9-]+-scripts\/node_modules\/scripted\/ran$/)
+    expect(await readFile(join(place.folder, marker), "utf8")).toBe("alone")
+  })
+})
+
+test("the program that was asked for is linked, also of a tree that is there already", async () => {
+  const place = await newPlace()
+  for (const [name, file] of [
+    ["two", "x.js"],
+    ["one", "one.js"],
+  ] as const) {
+    await installWith({ place, flags: { ...flagsFor("several"), bin: name } })
+    expect(await readlink(place.link)).toMatch(new RegExp(`/several/${file}$`))
+  }
+  const none = await installWith({ place, flags: flagsFor("several") })
+  expect(problemOf(none)).toBe("several has several programs. Set bin to one of: one, two.")
+})
+
+describe("a registry that needs credentials", () => {
+  test.for(["token", "password"] as const)("gets a %s, which is seen nowhere afterwards", async (kind) => {
+    const place = await newPlace()
+    const { username, password, token } = registry.reader
+    const folder = await secretIn(place, kind === "token" ? { token: `${token}\n` } : { username, password })
+    const flags = { ...flagsFor("@private/server"), "registry-secret-folder": folder }
+    const ended = await installWith({ place, flags })
+    expect(ended.code, ended.output).toBe(0)
+    const secret = kind === "token" ? token : password
+    const forms = [
+      secret,
+      Buffer.from(secret).toString("base64"),
+      Buffer.from(`${username}:${secret}`).toString("base64"),
+    ]
+    for (const form of forms) expect(ended.output).not.toContain(form)
+    expect(await filesWith(place.folder, forms)).toEqual([])
+    expect(await filesWith(place.root, forms)).toEqual([join(folder, kind)])
+    expect(existsSync(place.scratch)).toBe(false)
+  })
+
+  test("refuses whoever has none, or wrong ones, which the problem says and the log does not show", async () => {
+    const token = 'wrong-${HOME}-token;#"x'
+    for (const files of [{}, { token }, { username: "reader", password: token }]) {
+      const place = await newPlace()
+      const folder = await secretIn(place, files)
+      const ended = await installWith({
+        place,
+        flags: { ...flagsFor("@private/server"), "registry-secret-folder": folder },
+      })
+      expect(problemOf(ended)).toContain("Correct the registry's Secret")
+      expect(ended.output).not.toContain("wrong-")
+    }
+  })
+
+  test("is not asked with a Secret that is not usable, or that belongs to no registry", async () => {
+    const cases = [
+      [{ username: "reader" }, {}, "is not complete"],
+      [{ token: "two\nlines" }, {}, "'token' must be one line"],
+      [{ token: "right" }, { registry: undefined }, "none is named"],
+    ] as const
+    for (const [files, flags, problem] of cases) {
+      const place = await newPlace()
+      const folder = await secretIn(place, files)
+      const all = { ...flagsFor("@private/server"), "registry-secret-folder": folder, ...flags }
+      expect(problemOf(await installWith({ place, flags: all }))).toContain(problem)
+    }
+  })
+})
+
+test("a day is inclusive, to its end: what was published on it is there", async () => {
+  const place = await newPlace()
+  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10)
+  // published at the start of this file; if midnight has passed since, on the day before
+  const published = day(Date.now() - performance.now())
+  const early = { ...flagsFor("server"), before: day(Date.parse(published) - 86_400_000) }
+  expect(problemOf(await installWith({ place, flags: early }))).toMatch(
+    /^server@1\.0\.0 is not in .+ or earlier\. Set before/,
+  )
+  const ended = await installWith({ place, flags: { ...flagsFor("server"), before: published } })
+  expect(ended.code, ended.output).toBe(0)
+})
