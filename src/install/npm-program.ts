@@ -23,7 +23,7 @@ export const readBins = (manifest: string, name: string): Programs => {
   try {
     const { bin } = JSON.parse(manifest) as { readonly bin?: unknown }
     if (typeof bin === "string") return new Map([[name.slice(name.lastIndexOf("/") + 1), bin]])
-    if (typeof bin !== "object" || bin === null) return new Map()
+    if (typeof bin !== "object" || bin === null || Array.isArray(bin)) return new Map()
     return new Map(Object.entries(bin).filter((entry): entry is [string, string] => typeof entry[1] === "string"))
   } catch {
     return new Map()
