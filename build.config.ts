@@ -151,14 +151,15 @@ const bundleSmall = async (entry: string, name: string, largest: number): Promis
   return contents
 }
 
+const bundleInstaller = () => bundleSmall("src/install/entry.ts", "install.mjs", largestInstaller)
+
 const bundleBridge = () => bundleSmall("src/bridge/entry.ts", "bridge.mjs", largestBridge)
 
 /** dist/bridge.mjs. */
 const buildBridge = async (): Promise<void> => install("bridge.mjs", await bundleBridge())
 
 /** dist/install.mjs. */
-const buildInstaller = async (): Promise<void> =>
-  install("install.mjs", await bundleSmall("src/install/entry.ts", "install.mjs", largestInstaller))
+const buildInstaller = async (): Promise<void> => install("install.mjs", await bundleInstaller())
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -173,7 +174,8 @@ const bundleForExecutable = () => bundleProgram({ ...ofExecutable, outfile: join
 
 /**
  * The files in the executable: its main, which is small, runs one of the three programs, so that a bridge or an
- * installer does not parse the whole program. `bridge.mjs` is for the ConfigMap that the operator keeps.
+ * installer does not parse the whole program. `bridge.mjs` and `install.mjs` are for the ConfigMap
+ * that the operator keeps.
  */
 const embeddedFiles = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
   const bundle = async (entry: string) =>
@@ -184,6 +186,7 @@ const embeddedFiles = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
     ["bridge.cjs", await bundle("src/bridge/main.ts")],
     ["install.cjs", await bundle("src/install/main.ts")],
     ["bridge.mjs", await bundleBridge()],
+    ["install.mjs", await bundleInstaller()],
   ])
 }
 

@@ -19,27 +19,31 @@ export const secretsOf = (credentials: Credentials | undefined): readonly string
 /** One line of characters that a header can carry; no longer than a Secret would sensibly be. */
 const usable = /^[\x20-\x7E\u0080-\uFFFF]{1,8192}$/
 
+/** Stands for a file that cannot be read; no line of text, so it is never taken for a value. */
+const unreadable = "\n\n"
+
 /** A file's text without the line end that editors add; undefined if there is no file. */
 const read = (folder: string, name: string): string | undefined => {
   try {
     const text = readFileSync(join(folder, name), "utf8")
     return text.endsWith("\n") ? text.slice(0, text.endsWith("\r\n") ? -2 : -1) : text
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(systemCode(error))) return undefined
-    throw error
+    return ["ENOENT", "ENOTDIR"].includes(systemCode(error)) ? undefined : unreadable
   }
 }
 
 /**
  * The credentials in the files of a folder: `token`, or `username` and `password`. Undefined if it has none: the Secret
- * is optional. Throws the error of a file that cannot be read.
+ * is optional.
  */
 export const readCredentials = (folder: string | undefined): Credentials | Failure | undefined => {
   if (folder === undefined) return undefined
   const [token, username, password] = ["token", "username", "password"].map((name) => read(folder, name))
   for (const [name, value] of Object.entries({ token, username, password }))
     if (value !== undefined && !usable.test(value))
-      return failure(`The registry's Secret is not usable: '${name}' must be one line of text.`)
+      return failure(
+        `The registry's Secret is not usable: '${name}' must be a file that can be read, with one line of text.`,
+      )
   if (token !== undefined) return { kind: "token", token }
   if (username !== undefined && password !== undefined) return { kind: "password", username, password }
   if (username === undefined && password === undefined) return undefined

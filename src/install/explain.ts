@@ -92,5 +92,5 @@ export const explain = (asked: Asked, lines: readonly string[], code: number | n
 }
 
 /** What is wrong if the time is up. */
-export const explainLate = (asked: Asked): string =>
+export const explainLate = (asked: Omit<Asked, "hasCredentials">): string =>
   `${requirementOf(asked)} was not installed within ${formatDuration(asked.timeoutMs)}. The registry is slow, or the package is large: try again, use a registry that is nearer, or a cache claim.`

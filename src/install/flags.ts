@@ -32,7 +32,7 @@ Installs a published package by npm or uv, and makes a link to its program. Need
 Exit codes: 0 installed, 1 not installed, 2 wrong flags; 128 + N ended by signal N.
 `
 
-const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail })
+const wrong = (detail: string): AppError => new AppError("UsageInvalid", { detail: `${detail}.` })
 
 const flags = {
   role: { type: "string", multiple: true },
@@ -79,7 +79,7 @@ const parse = (args: readonly string[]) => {
   try {
     return parseArgs({ args: [...args], options: flags, allowPositionals: false }).values
   } catch (cause) {
-    throw wrong(cause instanceof Error ? cause.message : "The flags cannot be read.")
+    throw wrong(cause instanceof Error ? cause.message.replace(/\.$/, "") : "The flags cannot be read")
   }
 }
 

@@ -8,9 +8,9 @@ import { type Environment, environmentOf, hasProxy, scratchFolders } from "./env
 import { explain, isIncomplete, tellingLines } from "./explain.ts"
 import { createMask } from "./mask.ts"
 import { npmArguments } from "./npm.ts"
-import { findNpmProgram, skippedScripts } from "./npm-program.ts"
+import { findNpmProgram, hasNpmPackage, skippedScripts } from "./npm-program.ts"
 import { type Failure, failure, isFailure, type Order } from "./order.ts"
-import { findPythonProgram, siteOf, writeLaunchers } from "./python-program.ts"
+import { findPythonProgram, hasPythonPackage, siteOf, writeLaunchers } from "./python-program.ts"
 import { checkReachable } from "./reach.ts"
 import { type Runner, run } from "./run.ts"
 import { findRuntime, missing, programs, type Runtime } from "./runtime.ts"
@@ -51,6 +51,9 @@ const configureNpm = async ({ order, credentials }: Means, workplace: string): P
   return file
 }
 
+const hasPackage = (order: Order, tree: string): boolean =>
+  order.type === "npm" ? hasNpmPackage(order, tree) : hasPythonPackage(order, tree)
+
 /** Installs by npm or uv into a folder that exists. Undefined: it succeeded. */
 const fetchPackage = async (means: Means, tree: string, workplace: string): Promise<Failure | undefined> => {
   const { order, runtime, environment, credentials, runner } = means
@@ -65,8 +68,8 @@ const fetchPackage = async (means: Means, tree: string, workplace: string): Prom
   const { code, refused, lines } = await run({ program: manager, folder: tree, ...call }, runner)
   if (refused === "ENOENT") return missing(order.type, manager)
   if (refused !== "") return failure(`${manager} cannot be started: ${refused}.`)
-  if (code === 0 && !isIncomplete(lines)) return undefined
-  return failure(explain(order, lines, code), tellingLines(lines))
+  if (code === 0 && hasPackage(order, tree) && !isIncomplete(lines)) return undefined
+  return failure(explain({ ...order, hasCredentials: credentials !== undefined }, lines, code), tellingLines(lines))
 }
 
 /** Makes the tree, and puts it at its place once it is complete. */

@@ -82,10 +82,16 @@ const fileOf = (order: Order, folder: string, { name, value }: { name: string; v
 export const skippedScripts = ({ allowScripts }: Order, tree: string): readonly string[] =>
   allowScripts ? [] : withScripts(readBounded(join(tree, "node_modules/.package-lock.json"), largestLockfile) ?? "")
 
+const manifestIn = (tree: string, name: string): string | undefined =>
+  readBounded(join(tree, "node_modules", name, "package.json"), largestManifest)
+
+/** True if the package itself is in the tree. */
+export const hasNpmPackage = ({ name }: Order, tree: string): boolean => manifestIn(tree, name) !== undefined
+
 /** The file of an installed npm package that Node runs: its path from the tree. */
 export const findNpmProgram = (order: Order, tree: string): string | Failure => {
   const folder = join(tree, "node_modules", order.name)
-  const manifest = readBounded(join(folder, "package.json"), largestManifest)
+  const manifest = manifestIn(tree, order.name)
   if (manifest === undefined) return failure(`${order.name} has no package.json that can be read.`)
   const hasScripts = skippedScripts(order, tree).includes(order.name)
   const chosen = chooseProgram(order, readBins(manifest, order.name), hasScripts)

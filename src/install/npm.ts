@@ -8,6 +8,7 @@ const manners: readonly string[] = [
   "--dry-run=false",
   "--save=false",
   "--package-lock=false",
+  "--package-lock-only=false",
   "--omit=dev",
   "--audit=false",
   "--fund=false",

@@ -1,7 +1,10 @@
 import { type Order, requirementOf } from "./order.ts"
 
 /** What an explanation needs to know of an order. */
-export type Asked = Pick<Order, "type" | "name" | "version" | "before" | "registry" | "allowScripts" | "timeoutMs">
+export type Asked = Pick<Order, "type" | "name" | "version" | "before" | "registry" | "timeoutMs"> & {
+  /** True if the registry's Secret has credentials. */
+  readonly hasCredentials: boolean
+}
 
 /** One fault, by what a package manager writes of it. */
 export type Row = {
@@ -33,9 +36,11 @@ export const problems = {
   unknown: (asked, culprit) =>
     `${who(asked, culprit)} is not in ${registryOf(asked)}. Correct the name or the registry; some registries hide a package from those who have no credentials for it.`,
   unauthorized: (asked) =>
-    `Without right credentials ${registryOf(asked)} does not hand out ${asked.name}. Correct the registry's Secret (token, or username and password).`,
+    asked.hasCredentials
+      ? `The credentials for ${asked.name} are refused by ${registryOf(asked)}. Correct the registry's Secret (token, or username and password).`
+      : `Credentials for ${asked.name} are wanted by ${registryOf(asked)}, and there are none. Make the registry's Secret (token, or username and password) and name it in kubernetes.packages.${asked.type}.secret.`,
   forbidden: (asked) =>
-    `The package ${asked.name}, or one that it needs, is forbidden by ${registryOf(asked)}. Let the registry's Secret name an account that may read it.`,
+    `The package ${asked.name}, or one that it needs, is forbidden by ${registryOf(asked)}. Let the registry's Secret have right credentials of an account that may read it.`,
   unreachable: (asked) =>
     `The connection to ${registryOf(asked)} failed. Correct its URL, start it, or allow connections to it (NetworkPolicies, firewalls).`,
   untrusted: (asked) =>

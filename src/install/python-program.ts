@@ -32,16 +32,24 @@ export const readConsoleScripts = (text: string): Programs => {
 /** The name in the form in which folders of installed packages have it, for comparison (PEP 503). */
 const normal = (name: string): string => name.toLowerCase().replaceAll(/[-_.]+/g, "-")
 
+const infoFolder = (site: string, name: string): string | undefined =>
+  existsSync(site)
+    ? readdirSync(site).find(
+        (entry) => entry.endsWith(".dist-info") && normal(entry.slice(0, entry.indexOf("-"))) === normal(name),
+      )
+    : undefined
+
 const scriptsIn = (site: string, name: string): Programs => {
-  const folder = readdirSync(site).find(
-    (entry) => entry.endsWith(".dist-info") && normal(entry.slice(0, entry.indexOf("-"))) === normal(name),
-  )
+  const folder = infoFolder(site, name)
   if (folder === undefined) return new Map()
   return readConsoleScripts(readBounded(join(site, folder, "entry_points.txt"), largestEntryPoints) ?? "")
 }
 
 /** Where the packages of a tree are. */
 export const siteOf = (tree: string): string => join(tree, "site")
+
+/** True if the package itself is in the tree. */
+export const hasPythonPackage = ({ name }: Order, tree: string): boolean => infoFolder(siteOf(tree), name) !== undefined
 
 /** Writes a launcher for each console script of the package into `bin` of the tree. */
 export const writeLaunchers = ({ name }: Order, tree: string): void => {

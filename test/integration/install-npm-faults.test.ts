@@ -23,6 +23,7 @@ beforeAll(async () => {
     { name: "needs-unknown", manifest: { ...bin, dependencies: { nowhere: "1.0.0" } }, files },
     { name: "needs-newer", manifest: { ...bin, dependencies: { plain: "^2.0.0" } }, files },
     { name: "elsewhere", manifest: { ...bin, os: ["aix"] }, files },
+    { name: "escaping", manifest: { bin: "made.js", scripts: { postinstall: "ln -s ../../package.json made.js" } } },
     { name: "failing", manifest: { ...bin, scripts: { postinstall: "echo 'no compiler' >&2; exit 3" } }, files },
   )
 })
@@ -58,6 +59,12 @@ test("a version that does not exist is named", async () => {
   expect(problemOf(ended)).toMatch(/^There is no plain@7\.1\.0 in the registry .+\. Correct the version\.$/)
 })
 
+test("a program that an install script makes a link out of the package is not run", async () => {
+  const place = await newPlace()
+  const ended = await installWith({ place, flags: { ...flagsFor("escaping"), "allow-scripts": true } })
+  expect(problemOf(ended)).toContain("The program escaping of escaping is a file outside of the package.")
+})
+
 test("what an install script says at its end is in the report", async () => {
   const place = await newPlace()
   const ended = await installWith({ place, flags: { ...flagsFor("failing"), "allow-scripts": true } })
@@ -78,7 +85,7 @@ describe("a registry with a fault ends the installation, and nothing of the pack
     [{ status: 500 }, "answers with errors"],
     [{ status: 404 }, "plain@1.0.0 is not in the registry"],
     [{ status: 403 }, "is forbidden by the registry"],
-    [{ status: 401 }, "Without right credentials the registry"],
+    [{ status: 401 }, "and there are none. Make the registry's Secret"],
   ] as const)("%j", async ([fault, problem]) => {
     const server = await faulty(fault)
     const place = await newPlace()

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs"
-import { readdir, readFile, readlink, utimes } from "node:fs/promises"
-import { join } from "node:path"
+import { mkdir, readdir, readFile, readlink, rename, symlink, utimes, writeFile } from "node:fs/promises"
+import { delimiter, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
 import { filesWith, installWith, newPlace, problemOf, runLink, secretIn } from "../support/installer.ts"
 import { type NpmPackage, type NpmRegistry, startNpmRegistry } from "../support/npm-registry.ts"
@@ -86,7 +86,6 @@ test("an unfinished tree is deleted an hour after its installer was killed, and 
   const place = await newPlace()
   await installWith({ place, flags: flagsFor("server") })
   const [tree = ""] = await readdir(place.folder)
-  const { mkdir, rename } = await import("node:fs/promises")
   await rename(join(place.folder, tree), join(place.folder, ".new-old"))
   await mkdir(join(place.folder, ".new-young"))
   const hourAgo = new Date(Date.now() - 3_700_000)
@@ -164,7 +163,11 @@ describe("a registry that needs credentials", () => {
         place,
         flags: { ...flagsFor("@private/server"), "registry-secret-folder": folder },
       })
-      expect(problemOf(ended)).toContain("Correct the registry's Secret")
+      expect(problemOf(ended)).toMatch(
+        Object.keys(files).length === 0
+          ? /^Credentials for @private\/server are wanted by .+, and there are none\. Make the registry's Secret/
+          : /^The credentials for @private\/server are refused by .+\. Correct the registry's Secret/,
+      )
       expect(ended.output).not.toContain("wrong-")
     }
   })
@@ -172,7 +175,7 @@ describe("a registry that needs credentials", () => {
   test("is not asked with a Secret that is not usable, or that belongs to no registry", async () => {
     const cases = [
       [{ username: "reader" }, {}, "is not complete"],
-      [{ token: "two\nlines" }, {}, "'token' must be one line"],
+      [{ token: "two\nlines" }, {}, "'token' must be a file that can be read, with one line of text"],
       [{ token: "right" }, { registry: undefined }, "none is named"],
     ] as const
     for (const [files, flags, problem] of cases) {
@@ -195,4 +198,35 @@ test("a day is inclusive, to its end: what was published on it is there", async 
   )
   const ended = await installWith({ place, flags: { ...flagsFor("server"), before: published } })
   expect(ended.code, ended.output).toBe(0)
+})
+
+test("on a user's machine npm keeps that user's configuration, except where it would install nothing", async () => {
+  const place = await newPlace()
+  await writeFile(
+    join(place.root, ".npmrc"),
+    [
+      `registry=${registry.url}`,
+      "dry-run=true",
+      "package-lock-only=true",
+      "ignore-scripts=false",
+      "loglevel=silent",
+    ].join("\n"),
+  )
+  const flags = { type: "npm", name: "scripted", scratch: undefined }
+  const environment = { HOME: place.root, npm_config_userconfig: join(place.root, ".npmrc") }
+  const ended = await installWith({ place, flags, environment })
+  expect(ended.report, ended.output).toEqual({ kind: "installed", cached: false, skippedScripts: ["scripted"] })
+  expect(await runLink("node", place.link)).toBe("x\n")
+  const unknown = await installWith({ place: await newPlace(), flags: { ...flags, name: "nobody" }, environment })
+  expect(problemOf(unknown)).toMatch(/^nobody@1\.0\.0 is not in the registry\. Correct the name/)
+})
+
+test("a tree without the package is not kept", async () => {
+  const place = await newPlace()
+  // ends well, and does nothing
+  await symlink("/bin/true", join(place.root, "npm"))
+  const environment = { PATH: `${place.root}${delimiter}${process.env.PATH}` }
+  const ended = await installWith({ place, flags: flagsFor("server"), environment })
+  expect(problemOf(ended)).toContain("npm failed with exit code 0")
+  expect(await readdir(place.folder)).toEqual([])
 })

@@ -52,7 +52,7 @@ describe.skipIf(tools === undefined)("a Python package", () => {
     [{ status: 500 }, "answers with errors"],
     [{ status: 404 }, "dated is not in the registry"],
     [{ status: 403 }, "is forbidden by the registry"],
-    [{ status: 401 }, "Without right credentials the registry"],
+    [{ status: 401 }, "and there are none. Make the registry's Secret"],
   ] as const)("of an index with a fault is not installed, and nothing of it is left: %j", async ([fault, problem]) => {
     const { place, ended } = await installFrom([versionOf("1.0.0", "2026-03-01T00:00:00Z")], { timeout: "8s" }, fault)
     expect(problemOf(ended), ended.output).toContain(problem)

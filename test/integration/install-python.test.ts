@@ -180,8 +180,8 @@ describe.skipIf(tools === undefined)("a Python package", () => {
 
   test("is not handed out to whoever has no credentials, or wrong ones", async () => {
     for (const [files, problem] of [
-      [{}, "Correct the registry's Secret"],
-      [{ token: "a-wrong-token" }, "Let the registry's Secret name an account"],
+      [{}, "and there are none. Make the registry's Secret"],
+      [{ token: "a-wrong-token" }, "Let the registry's Secret have right credentials"],
     ] as const) {
       const place = await newPlace()
       const folder = await secretIn(place, files)

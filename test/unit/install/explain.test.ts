@@ -6,7 +6,7 @@ const order = {
   version: "1.0.0",
   before: "2026-03-01",
   registry: "https://r.example.com/a",
-  allowScripts: false,
+  hasCredentials: true,
   timeoutMs: 90_000,
 }
 const npm = { ...order, type: "npm", name: "x" } as const
