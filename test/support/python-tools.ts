@@ -68,17 +68,23 @@ const alone = async (work: () => Promise<void>): Promise<void> => {
   }
 }
 
+/** Makes the tools if they are not there, and resolves with the paths of their programs. Rejects if that cannot be done. */
+export const preparePythonTools = async (): Promise<{ readonly python: string; readonly uv: string }> => {
+  if (!(await isMade()))
+    await alone(async () => {
+      if (!(await isMade())) await make()
+    })
+  return { python: join(folder, "bin/python3"), uv: join(folder, "bin/uv") }
+}
+
 /**
  * Makes the tools if they are not there, and resolves with the folder that has python3, uv and pypi-server. Undefined if
  * this machine cannot have them, which is said loudly; where everything must hold (CI is set), it rejects instead.
  */
 export const pythonTools = async (): Promise<string | undefined> => {
   try {
-    if (!(await isMade()))
-      await alone(async () => {
-        if (!(await isMade())) await make()
-      })
-    return join(folder, "bin")
+    const { python } = await preparePythonTools()
+    return dirname(python)
   } catch (cause) {
     if ((process.env.CI ?? "") !== "") throw new Error("the Python tools of the tests cannot be made", { cause })
     console.warn(`!!! TESTS WITH uv SKIPPED: ${cause instanceof Error ? cause.message : cause} !!!`)
