@@ -39,7 +39,7 @@ const refusal = (name: string, error: unknown): Finding => {
 const faultOf = ({ spec }: MCPTarget): string | undefined => {
   if (spec.paused === true) return "is paused"
   if ((spec.requiredScopes ?? []).length > 0) return "needs a token with OAuth scopes, which an issuer gives"
-  if (spec.remote === undefined && (spec.command ?? []).length === 0)
+  if (spec.remote === undefined && spec.package === undefined && (spec.command ?? []).length === 0)
     return "has no command, which the embedded cluster would run"
   return undefined
 }

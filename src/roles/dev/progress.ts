@@ -30,7 +30,15 @@ const reasonOf = ({ status }: MCPInstance): { readonly reason?: string; readonly
   return ready === undefined ? {} : { reason: ready.reason, message: ready.message }
 }
 
-const isStarting = (phase: string): boolean => phase === "Queued" || phase === "Pending" || phase === "Starting"
+/** What an instance does: its phase, or that its package is being installed, which may take longer than all the rest. */
+const stepOf = ({ status }: MCPInstance): string | undefined =>
+  status?.phase === "Starting" && findCondition(status.conditions, "Ready")?.reason === "Installing"
+    ? "Installing"
+    : status?.phase
+
+const starting = new Set(["Queued", "Pending", "Starting", "Installing"])
+
+const isStarting = (step: string): boolean => starting.has(step)
 
 /**
  * Shows how instances start and end: on a terminal as one progress line for all starts, elsewhere as a log line for
@@ -55,11 +63,13 @@ export const showProgress = ({ instances, clock, terminal, log }: Deps): (() => 
       terminal.line(`${[text(name, start, clock.now()), reason, message].filter((part) => part).join("  ")}\n`)
   }
   const follow = ({ type, object, previous }: Change<MCPInstance>): void => {
-    const phase = type === "deleted" ? "Gone" : object.status?.phase
-    if (phase === undefined || (type !== "deleted" && phase === previous?.status?.phase)) return
+    const phase = type === "deleted" ? "Gone" : stepOf(object)
+    if (phase === undefined || (type !== "deleted" && previous !== undefined && phase === stepOf(previous))) return
     const { name } = object.metadata
     const before = starts.get(name) ?? { since: clock.now(), phases: [] }
-    const start = { ...before, phases: [...before.phases, phase] }
+    // what is being installed has begun to start, which the step says by itself
+    const earlier = phase === "Installing" ? before.phases.filter((each) => each !== "Starting") : before.phases
+    const start = { ...before, phases: [...earlier, phase] }
     if (isStarting(phase)) starts.set(name, start)
     else starts.delete(name)
     draw()

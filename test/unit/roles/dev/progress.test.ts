@@ -6,7 +6,7 @@ import { createTerminal } from "../../../../src/roles/terminal.ts"
 import { fakeClock } from "../../../support/fake-clock.ts"
 import { quietTelemetry } from "../../../support/quiet-telemetry.ts"
 
-const instance = (name: string, phase: Phase | undefined, message = ""): MCPInstance => ({
+const instance = (name: string, phase: Phase | undefined, message = "", reason = "CrashLoop"): MCPInstance => ({
   apiVersion: "mcp.reflow.io/v1alpha1",
   kind: "MCPInstance",
   metadata: { name },
@@ -16,13 +16,13 @@ const instance = (name: string, phase: Phase | undefined, message = ""): MCPInst
     : {
         status: {
           phase,
-          conditions: [{ type: "Ready", status: "False", reason: "CrashLoop", message, lastTransitionTime: "" }],
+          conditions: [{ type: "Ready", status: "False", reason, message, lastTransitionTime: "" }],
         },
       }),
 })
 
 /** Shows the phases of one instance after another, half a second each. */
-const show = async (isTTY: boolean, phases: readonly (Phase | "Gone")[], message = "") => {
+const show = async (isTTY: boolean, phases: readonly (Phase | "Installing" | "Gone")[], message = "") => {
   const listeners = new Set<(change: Change<MCPInstance>) => void>()
   const telemetry = quietTelemetry()
   const clock = fakeClock()
@@ -40,7 +40,12 @@ const show = async (isTTY: boolean, phases: readonly (Phase | "Gone")[], message
   })
   let previous = instance("notes-user-a", undefined)
   for (const phase of phases) {
-    const object = phase === "Gone" ? previous : instance("notes-user-a", phase, message)
+    const object =
+      phase === "Gone"
+        ? previous
+        : phase === "Installing"
+          ? instance("notes-user-a", "Starting", message, phase)
+          : instance("notes-user-a", phase, message)
     for (const listener of listeners) listener({ type: phase === "Gone" ? "deleted" : "modified", object, previous })
     previous = object
     await clock.advance(500)
@@ -55,6 +60,21 @@ test("on a terminal a start is one changing line, then one line that stays", asy
   expect(screen).toMatch(/notes-user-a {2}Pending → Starting → Ready {2}1\.0 s\n$/)
   expect(lines).toEqual([])
   expect([pending, listeners]).toEqual([0, 0])
+})
+
+test("a package that is being installed is told as a step of the start", async () => {
+  const steps = ["Pending", "Starting", "Installing", "Installing", "Starting", "Ready"] as const
+  const { screen } = await show(true, steps)
+  expect(screen).toContain("notes-user-a  Pending → Installing  1.4 s")
+  expect(screen).toMatch(/Pending → Installing → Starting → Ready {2}2\.5 s\n$/)
+  const elsewhere = await show(false, steps)
+  expect(elsewhere.lines.map(({ fields }) => fields.phase)).toEqual([
+    "Pending",
+    "Starting",
+    "Installing",
+    "Starting",
+    "Ready",
+  ])
 })
 
 test("elsewhere each phase is a log line", async () => {
