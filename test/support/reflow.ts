@@ -33,6 +33,8 @@ export type ReflowOptions = {
   readonly set?: Readonly<Record<string, string>>
   /** Besides PATH and HOME. */
   readonly env?: Readonly<Record<string, string>>
+  /** A command that starts another one, which follows it, and then is this program, e.g. `unshare --net`. */
+  readonly within?: readonly string[]
 }
 
 /** A running program of the role dev. */
@@ -99,7 +101,8 @@ export const startReflow = async (options: ReflowOptions): Promise<Reflow> => {
   }
   const flags = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])
   const env = { PATH: `${bin}:${process.env.PATH}`, HOME: folder, ...options.env }
-  const child = spawn(command, [...args, "--role", "dev", "--targets", targets, ...flags], {
+  const whole = [...(options.within ?? []), command, ...args, "--role", "dev", "--targets", targets, ...flags]
+  const child = spawn(whole[0] ?? "", whole.slice(1), {
     cwd,
     env,
     stdio: ["ignore", "pipe", "pipe"],

@@ -9,8 +9,8 @@ export type Relay = {
   close(): Promise<void>
 }
 
-/** Starts a relay to a server: `http://127.0.0.1:8080`. Close it. */
-export const startRelay = async (server: string): Promise<Relay> => {
+/** Starts a relay to a server: `http://127.0.0.1:8080`. `listenOn`: a port, by default a free one. Close it. */
+export const startRelay = async (server: string, listenOn = 0): Promise<Relay> => {
   const { hostname, port } = new URL(server)
   const sockets = new Set<Socket>()
   const add = (socket: Socket, other: () => Socket): void => {
@@ -27,7 +27,7 @@ export const startRelay = async (server: string): Promise<Relay> => {
     add(onward, () => incoming)
     incoming.pipe(onward).pipe(incoming)
   })
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
+  await new Promise<void>((resolve) => listener.listen(listenOn, "127.0.0.1", resolve))
   const cut = (): void => {
     for (const socket of sockets) socket.resetAndDestroy()
   }
