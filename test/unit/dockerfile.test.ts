@@ -65,6 +65,9 @@ test.each(shipped)("%s runs its program, without a shell, as a user that is not 
 test("the image of the tests begins with the same programs", () => {
   const packed = /const entrypoint = [\s\S]+?\n}/.exec(read("test/kubernetes/support/images.ts"))?.[0] ?? ""
   expect([...packed.matchAll(/"(\/usr\/[^"]+)"/g)].map(([, path]) => path)).toEqual([
+    // of the images in which packages run
+    "/usr/local/bin/node",
+    "/usr/local/bin/python3",
     "/usr/local/bin/reflow",
     "/usr/local/bin/node",
   ])
