@@ -38,6 +38,9 @@ export type Conversion = {
 
 /** Most remarks of a refusal, and most warnings. */
 const mostRemarks = 20
+/** Most names for which a similar one is looked for, and most that each is compared with: it takes long. */
+const mostSuggestions = 5
+const mostCompared = 50
 
 type Offer = { readonly offer: PackageOffer | RemoteOffer; readonly kind: string }
 
@@ -53,10 +56,12 @@ const offersOf = ({ packages, remotes }: ServerDocument, prefer: Preference | un
 const unusedOf = ({ given, inputs }: Draft, offer: Offer["offer"]): readonly Fault[] =>
   [...given.keys()]
     .filter((name) => !inputs.has(name))
-    .map((name) => {
-      const names = inputs.size === 0 ? "it has none" : `they are ${shown([...inputs].join(", "), 300)}`
-      const detail = `is none of the inputs of the ${offerText(offer)}: ${names}${suggestion(name, inputs)}`
-      return { path: ["arguments", name], detail }
+    .slice(0, mostRemarks)
+    .map((name, index) => {
+      const known = [...inputs].slice(0, mostCompared)
+      const names = known.length === 0 ? "it has none" : `they are ${shown(known.join(", "), 300)}`
+      const near = index < mostSuggestions ? suggestion(name, known) : ""
+      return { path: ["arguments", name], detail: `is none of the inputs of the ${offerText(offer)}: ${names}${near}` }
     })
 
 const below = (document: unknown, path: Path): string => `/server_json${pointerIn(document, path)}`

@@ -4,18 +4,23 @@ import { isFields } from "../patch.ts"
 /** Deepest nesting of arrays and objects of a document. */
 const deepest = 64
 
-/** JSON with the keys of each object in order of their UTF-16 units, without blanks; undefined if it is too deep. */
-const canonical = (value: unknown, left = deepest): string | undefined => {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value)
-  if (left === 0) return undefined
-  const members = isFields(value)
-    ? Object.keys(value)
-        .sort()
-        .map((key) => [`${JSON.stringify(key)}:`, canonical(value[key], left - 1)])
-    : (value as readonly unknown[]).map((each) => ["", canonical(each, left - 1)])
-  if (members.some(([, text]) => text === undefined)) return undefined
-  const joined = members.map(([key, text]) => `${key}${text}`).join(",")
-  return Array.isArray(value) ? `[${joined}]` : `{${joined}}`
+/** Adds JSON with the keys of each object in order of their UTF-16 units, without blanks; false if it is too deep. */
+const write = (value: unknown, pieces: string[], left: number): boolean => {
+  if (typeof value !== "object" || value === null) {
+    pieces.push(JSON.stringify(value) ?? "null")
+    return true
+  }
+  if (left === 0) return false
+  const fields = isFields(value)
+  const keys = fields ? Object.keys(value).sort() : Object.keys(value)
+  pieces.push(fields ? "{" : "[")
+  for (const [index, key] of keys.entries()) {
+    if (index > 0) pieces.push(",")
+    if (fields) pieces.push(JSON.stringify(key), ":")
+    if (!write(Reflect.get(value, key), pieces, left - 1)) return false
+  }
+  pieces.push(fields ? "}" : "]")
+  return true
 }
 
 /**
@@ -23,6 +28,7 @@ const canonical = (value: unknown, left = deepest): string | undefined => {
  * documents without numbers that a double cannot carry). Undefined if it is nested deeper than 64 levels.
  */
 export const documentDigest = (document: unknown): string | undefined => {
-  const text = canonical(document)
-  return text === undefined ? undefined : createHash("sha256").update(text).digest("hex")
+  const pieces: string[] = []
+  if (!write(document, pieces, deepest)) return undefined
+  return createHash("sha256").update(pieces.join("")).digest("hex")
 }

@@ -30,6 +30,7 @@ export class Draft {
   readonly inputs = new Set<string>()
   /** Texts of inputs that URLs may name. */
   readonly texts = new Map<string, string>()
+  private readonly told = new Set<string>()
   private readonly secrets = new Map<string, { credential: Credential; place: Path }>()
 
   constructor(given: Given) {
@@ -45,8 +46,9 @@ export class Draft {
   }
 
   want(name: string, detail: string): undefined {
-    const path = ["arguments", name]
-    if (!this.wanted.some((each) => each.path[1] === name && each.detail === detail)) this.wanted.push({ path, detail })
+    const key = JSON.stringify([name, detail])
+    if (!this.told.has(key)) this.wanted.push({ path: ["arguments", name], detail })
+    this.told.add(key)
   }
 
   /** Declares a credential. One that is declared already is required if either is. */

@@ -1,7 +1,7 @@
 /** From an input of the document to text: its fixed value, what the caller gives, or its default. */
 import type { Input } from "./document.ts"
 import { type Draft, shown } from "./draft.ts"
-import { type Piece, splitTemplate } from "./template.ts"
+import { isTooLong, type Piece, splitTemplate } from "./template.ts"
 
 /**
  * How an input is used. `expanded`: in args and env, where Kubernetes leaves the text `$(NAME)` of a credential that has no
@@ -19,11 +19,18 @@ export const variableName = (name: string): string => {
   return /^[0-9]/.test(plain) ? `_${plain}` : plain
 }
 
+/** The first choices, for a message. */
+const choicesText = (choices: readonly string[]): string =>
+  choices
+    .slice(0, 20)
+    .map((choice) => shown(choice, 64))
+    .join(", ")
+
 /** What an input is, for somebody who is to give it. */
 const hintOf = ({ description, placeholder, choices }: Input): string => {
   const parts = [
     description === undefined ? "" : shown(description),
-    choices === undefined ? "" : `one of ${shown(choices.join(", "))}`,
+    choices === undefined ? "" : `one of ${choicesText(choices)}`,
     placeholder === undefined ? "" : `e.g. ${shown(placeholder, 80)}`,
   ].filter((part) => part !== "")
   return parts.length === 0 ? "" : `: ${parts.join("; ")}`
@@ -39,7 +46,7 @@ const formRules = {
 
 /** The rule that a text breaks as the value of an input; undefined if it holds. */
 const ruleBroken = ({ format, choices }: Input, text: string): string | undefined => {
-  if (choices !== undefined && !choices.includes(text)) return `must be one of ${shown(choices.join(", "))}`
+  if (choices !== undefined && !choices.includes(text)) return `must be one of ${choicesText(choices)}`
   const form = format === "number" || format === "boolean" ? formRules[format] : undefined
   return form === undefined || form.holds(text) ? undefined : form.rule
 }
@@ -123,10 +130,12 @@ const variablePiece = (draft: Draft, outer: Input, name: string, use: Use): Piec
 
 /** The pieces of a fixed value; undefined if one of its variables stays absent. */
 const templatePieces = (draft: Draft, input: Input, template: string, use: Use): readonly Piece[] | undefined => {
-  const pieces = splitTemplate(template).map((part) =>
-    "text" in part ? part : variablePiece(draft, input, part.variable, use),
-  )
-  return pieces.every((piece) => piece !== undefined) ? pieces : undefined
+  const parts = splitTemplate(template)
+  const names = new Set(parts.flatMap((part) => ("variable" in part ? [part.variable] : [])))
+  const found = new Map([...names].map((name) => [name, variablePiece(draft, input, name, use)]))
+  const pieces = parts.map((part) => ("text" in part ? part : found.get(part.variable)))
+  if (!pieces.every((piece) => piece !== undefined)) return undefined
+  return isTooLong(pieces) ? draft.fault(input.path, "becomes too long with its variables") : pieces
 }
 
 /** The secret variable that a value consists of, with its name; undefined if there is more or less in it. */

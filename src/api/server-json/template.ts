@@ -30,6 +30,13 @@ export const expandedText = (pieces: readonly Piece[]): string =>
 export const headerText = (pieces: readonly Piece[]): string =>
   pieces.map((piece) => ("text" in piece ? piece.text.replaceAll("$", "$$$$") : `\${${piece.credential}}`)).join("")
 
+/** Longest text that a template may become, in characters: as long as the value of a variable (kinds/container). */
+const longestText = 32_768
+
+/** True if the text of the pieces is too long: a few characters of a template can stand for 4,096 each. */
+export const isTooLong = (pieces: readonly Piece[]): boolean =>
+  pieces.reduce((sum, piece) => sum + ("text" in piece ? piece.text : piece.credential).length, 0) > longestText
+
 /** The text of pieces without credentials. */
 export const literalText = (pieces: readonly Piece[]): string =>
   pieces.map((piece) => ("text" in piece ? piece.text : "")).join("")

@@ -2,7 +2,7 @@ import type { Published } from "./docker.ts"
 import type { Transport } from "./document.ts"
 import { type Draft, shown } from "./draft.ts"
 import { wordsOf } from "./resolve.ts"
-import { literalText, splitTemplate } from "./template.ts"
+import { isTooLong, literalText, splitTemplate } from "./template.ts"
 
 /** The fields of the spec about how an instance is spoken to; undefined if the draft has a fault. */
 type Spoken = { readonly stdio: object } | { readonly port: number; readonly path: string }
@@ -31,7 +31,9 @@ export const urlOf = (draft: Draft, transport: Transport): string | undefined =>
   const parts = splitTemplate(transport.url).map((part) =>
     "text" in part ? part.text : nameInUrl(draft, transport, part.variable),
   )
-  return parts.every((part) => part !== undefined) ? parts.join("") : undefined
+  if (!parts.every((part) => part !== undefined)) return undefined
+  const isLong = isTooLong(parts.map((text) => ({ text })))
+  return isLong ? draft.fault([...transport.path, "url"], "becomes too long with its variables") : parts.join("")
 }
 
 const localHosts: readonly string[] = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"]
