@@ -117,7 +117,7 @@ export const install = async (order: Order, { variables, write, signal }: Surrou
       ),
     )
   const environment = environmentOf(order, variables)
-  const runner = { signal, write, mask: createMask(secretsOf(credentials)) }
+  const runner = { signal, write, mask: createMask(secretsOf(credentials)), ownGroup: order.scratch !== undefined }
   await mkdir(order.folder, { recursive: true })
   const runtime = await findRuntime(order.type, order.folder, environment, runner)
   if (isFailure(runtime)) return failed(runtime)

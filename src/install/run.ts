@@ -28,8 +28,13 @@ export type Run = {
 
 /** What programs are started with. */
 export type Runner = {
-  /** Aborted: the program and all of its process group are killed at once. */
+  /** Aborted: the program is killed at once, with all of its process group if it has one. */
   readonly signal: AbortSignal
+  /**
+   * False: programs stay in the process group of this one. On the embedded cluster that group ends with the installer,
+   * and with the gateway, even if that is killed; a group of their own would not.
+   */
+  readonly ownGroup: boolean
   readonly mask: Mask
   /** Gets each line of output, with its end. */
   readonly write: (text: string) => void
@@ -44,8 +49,10 @@ const longestAnswer = 4_096
 /** How long output is still read after the program has ended, milliseconds: another process may hold the pipes. */
 const drainMs = 500
 
-const killGroup = ({ pid }: ChildProcess): void => {
+const killAll = (child: ChildProcess, ownGroup: boolean): void => {
+  const { pid } = child
   if (pid === undefined) return
+  if (!ownGroup) return void child.kill("SIGKILL")
   try {
     process.kill(-pid, "SIGKILL")
   } catch {
@@ -54,9 +61,9 @@ const killGroup = ({ pid }: ChildProcess): void => {
 }
 
 /** Resolves once the process has ended, its group is killed and its output was read. */
-const endOf = (child: ChildProcess, signal: AbortSignal): Promise<Pick<Outcome, "code" | "refused">> =>
+const endOf = (child: ChildProcess, { signal, ownGroup }: Runner): Promise<Pick<Outcome, "code" | "refused">> =>
   new Promise((resolve) => {
-    const kill = (): void => killGroup(child)
+    const kill = (): void => killAll(child, ownGroup)
     signal.addEventListener("abort", kill)
     if (signal.aborted) kill()
     child.on("error", (error) => {
@@ -77,14 +84,15 @@ const endOf = (child: ChildProcess, signal: AbortSignal): Promise<Pick<Outcome, 
   })
 
 /**
- * Runs a program without a shell, as leader of a process group that ends with it. Its output goes to `write` line by
- * line; that of an `asked` program is kept as an answer instead. Never rejects.
+ * Runs a program without a shell, as leader of a process group that ends with it, unless the runner says otherwise. Its
+ * output goes to `write` line by line; that of an `asked` program is kept as an answer instead. Never rejects.
  */
 export const run = async (
   { program, args, folder, environment }: Run,
-  { signal, mask, write }: Runner,
+  runner: Runner,
   asked = false,
 ): Promise<Outcome> => {
+  const { mask, write, ownGroup: detached } = runner
   const lines: string[] = []
   let answer = ""
   const take = (text: string): void => {
@@ -102,13 +110,13 @@ export const run = async (
   ]
   let child: ChildProcess
   try {
-    child = spawn(program, args, { cwd: folder, env: environment, detached: true, stdio: ["ignore", "pipe", "pipe"] })
+    child = spawn(program, args, { cwd: folder, env: environment, detached, stdio: ["ignore", "pipe", "pipe"] })
   } catch (error) {
     return { code: null, refused: systemCode(error) || "refused", answer, lines }
   }
   child.stdout?.on("data", (chunk: Buffer) => outputs[0]?.push(chunk))
   child.stderr?.on("data", (chunk: Buffer) => outputs[1]?.push(chunk))
-  const end = await endOf(child, signal)
+  const end = await endOf(child, runner)
   for (const output of outputs) output.end()
   return { ...end, answer, lines: lines.slice(-keptLines) }
 }

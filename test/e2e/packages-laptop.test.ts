@@ -1,11 +1,12 @@
 /** A laptop whose servers are published packages, from real registries on loopback. */
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest"
 import { startFaultyRegistry } from "../support/faulty-registry.ts"
 import { type NpmRegistry, startNpmRegistry } from "../support/npm-registry.ts"
 import {
   callWithin,
+  hear,
   type Laptop,
   makeLaptop,
   namedNpm,
@@ -90,31 +91,34 @@ describe.skipIf(tools === undefined)("on a laptop, a published package", () => {
     await expect(fetch(reflow.url)).rejects.toThrow()
   })
 
-  test.runIf(isLinux)("leaves no process behind when Ctrl-C comes in the middle of its installation", async () => {
-    const slow = await startFaultyRegistry("endless", npmServer)
-    const registryBaseUrl = slow.url.slice(0, -1)
-    reflow = await laptop.start({ targets: packageTarget("slow", { ...namedNpm, registryBaseUrl }) })
-    const call = fetch(`${reflow.url}/mcp/slow`, {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${await reflow.token("alice")}`,
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
-      },
-      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" }),
-    }).then(
-      (response) => response.text(),
-      () => "broken off",
-    )
-    await eventually(() => slow.requests.some((each) => each.endsWith(".tgz")), 30_000, "npm asks for the tarball")
-    const running = () => processesWith("XDG_CACHE_HOME", laptop.cache)
-    // the role, its installer, npm
-    expect(running().length).toBeGreaterThanOrEqual(3)
-    const ended = new Promise<number | null>((done) => reflow?.process.once("exit", done))
-    reflow.process.kill("SIGINT")
-    expect(await ended).toBe(0)
-    expect(running()).toEqual([])
-    await call
-    await slow.close()
+  describe.runIf(isLinux)("leaves no process behind", () => {
+    /** Runs while npm waits for a tarball that never ends. `running`: the role, its installer and npm. */
+    const inTheMiddle = async (end: (role: Reflow, running: () => readonly unknown[]) => Promise<void>) => {
+      const slow = await startFaultyRegistry("endless", npmServer)
+      onTestFinished(slow.close)
+      const registryBaseUrl = slow.url.slice(0, -1)
+      const role = await laptop.start({ targets: packageTarget("slow", { ...namedNpm, registryBaseUrl }) })
+      reflow = role
+      const call = hear(role, "slow").catch(() => "broken off")
+      await eventually(() => slow.requests.some((each) => each.endsWith(".tgz")), 30_000, "npm asks for the tarball")
+      const running = () => processesWith("XDG_CACHE_HOME", laptop.cache)
+      expect(running().length).toBeGreaterThanOrEqual(3)
+      await end(role, running)
+      await call
+    }
+
+    test("when Ctrl-C comes in the middle of its installation", () =>
+      inTheMiddle(async (role, running) => {
+        const ended = new Promise<number | null>((done) => role.process.once("exit", done))
+        role.process.kill("SIGINT")
+        expect(await ended).toBe(0)
+        expect(running()).toEqual([])
+      }))
+
+    test("for longer than 5 s, when the role is killed in the middle of its installation", () =>
+      inTheMiddle(async (role, running) => {
+        role.process.kill("SIGKILL")
+        await eventually(() => running().length === 0, 5_000, "all ended")
+      }))
   })
 })
