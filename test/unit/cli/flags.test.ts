@@ -208,3 +208,35 @@ describe("wrong use is refused with what to do", () => {
     expect(refusal(...argv)).toContain(message)
   })
 })
+
+test("target from takes a document, a name, a kind, values of inputs and an entrypoint", () => {
+  expect(parseCommand(["target", "from", "server.json"])).toEqual({
+    kind: "target",
+    path: "server.json",
+    name: undefined,
+    prefer: undefined,
+    arguments: new Map(),
+    command: [],
+  })
+  const given = ["--argument", "A=b=c", "--argument=--port=80", "--argument", "A=", "--argument", "__proto__=x"]
+  const more = ["--name", "n", "--prefer", "oci", "--command", "node", "--command=--inspect"]
+  expect(parseCommand(["target", "from", "-", ...given, ...more])).toMatchObject({
+    path: "-",
+    name: "n",
+    prefer: "oci",
+    command: ["node", "--inspect"],
+    arguments: new Map([
+      ["A", ["b=c", ""]],
+      ["--port", ["80"]],
+      ["__proto__", ["x"]],
+    ]),
+  })
+  for (const argv of [["target"], ["target", "from"], ["target", "of", "a"], ["target", "from", "a", "b"]])
+    expect(refusal(...argv)).toContain("reflow target from FILE")
+  expect(refusal("target", "from", "a", "--prefer", "nuget")).toContain(
+    "--prefer must be one of oci, npm, pypi, remote",
+  )
+  expect(refusal("target", "from", "a", "--argument", "=x")).toContain("--argument needs NAME=VALUE")
+  expect(refusal("target", "from", "a", "--argument", "x")).toContain("--argument needs NAME=VALUE")
+  expect(refusal("config", "--prefer", "oci")).toContain("cannot be used with 'reflow config'")
+})
