@@ -311,6 +311,14 @@ describe("the termination message of a container", () => {
   })
 })
 
+test("a server that ends well has no message from its log", async () => {
+  const mcp = shell("mcp", "echo words", { terminationMessagePolicy: "FallbackToLogsOnError" })
+  const pod = await create([], { containers: [mcp], restartPolicy: "OnFailure" })
+  const ended = await until(pod, (each) => each.status?.phase === "Succeeded")
+  expect(await logOf(pod, {})).toBe("words\n")
+  expect(serverOf(ended)?.state?.terminated).not.toHaveProperty("message")
+})
+
 describe("the logs of a Pod with init containers", () => {
   test("are told apart by the container's name; without a name it is the server's", async () => {
     const pod = await until(await create([shell("one", "echo from one"), shell("two", "echo from two")]), isReady)

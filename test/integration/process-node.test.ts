@@ -228,6 +228,7 @@ describe("a Pod whose server does not work", () => {
     const failed = await until(pod, (each) => stateOf(each)?.state?.waiting?.reason === "ErrImageNeverPull")
     expect(stateOf(failed)?.state?.waiting?.message).toMatch(/runs commands, not images: give the target a command/)
     expect(failed.status?.phase).toBe("Pending")
+    expect(failed.spec.nodeName).toBe("local")
   })
 
   test("misses a Secret: says which, and starts when it appears", async () => {

@@ -138,7 +138,6 @@ const hasFailed = ({ view: { state } }: ContainerNow, policy: Pod["spec"]["resta
 const phaseOf = ({ pod, server: { view }, inits }: StatusInput): PodStatus["phase"] => {
   const policy = pod.spec.restartPolicy
   if (inits.some((each) => hasFailed(each, policy))) return "Failed"
-  if (!inits.every(isComplete)) return "Pending"
   const { waiting, terminated } = view.state
   if (terminated !== undefined && isLastRun(policy, terminated.exitCode))
     return terminated.exitCode === 0 ? "Succeeded" : "Failed"

@@ -64,6 +64,7 @@ test("of a long message the last 4096 bytes are read, whole characters", async (
   expect(await takeMessage(written(`${"x".repeat(9_000)}${"y".repeat(4_096)}`))).toBe("y".repeat(4_096))
   expect(await takeMessage(written("z".repeat(4_096)))).toBe("z".repeat(4_096))
   expect(await takeMessage(written(`${"ö".repeat(3_000)}!`))).toBe(`${"ö".repeat(2_047)}!`)
+  expect(await takeMessage(written(`${"😀".repeat(2_000)}!`))).toBe(`${"😀".repeat(1_023)}!`)
   const broken = await takeMessage(written(Buffer.alloc(9_000, 0xff)))
   expect(broken).toMatch(/^\ufffd+$/)
   expect(Buffer.byteLength(broken)).toBeLessThanOrEqual(4_096)
