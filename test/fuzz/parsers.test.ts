@@ -5,6 +5,7 @@ import { expansionProperties } from "./expansion.ts"
 import { headProperties } from "./heads.ts"
 import { listProperties } from "./lists.ts"
 import { planFrom, tryProperty } from "./property.ts"
+import { serverJsonProperties } from "./server-json.ts"
 import { textProperties } from "./texts.ts"
 
 const properties = [
@@ -13,6 +14,7 @@ const properties = [
   ...doorProperties,
   ...expansionProperties,
   ...headProperties,
+  ...serverJsonProperties,
   ...textProperties,
 ]
 const plan = planFrom(process.env, properties.length)
