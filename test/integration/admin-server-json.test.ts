@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest"
 import { mcpTargetKind } from "../../src/api/kinds/mcp-target.ts"
 import { labels } from "../../src/api/names.ts"
-import { publicRegistries } from "../../src/api/server-json/registries.ts"
 import { namespace, send, token, useAdmin, world } from "../support/admin-stage.ts"
+import { publicNpm } from "../support/server-json.ts"
 
 useAdmin()
 
@@ -15,7 +15,7 @@ const documentWith = (more: Readonly<Record<string, unknown>> = {}) => ({
   packages: [
     {
       registryType: "npm",
-      registryBaseUrl: publicRegistries.npm?.[0],
+      registryBaseUrl: publicNpm(),
       identifier: "@example/weather-mcp",
       version: "1.2.0",
       transport: stdio,

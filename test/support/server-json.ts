@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { execFileSync } from "node:child_process"
+import { readdirSync, readFileSync, realpathSync } from "node:fs"
+import { createRequire } from "node:module"
+import { delimiter, dirname, join } from "node:path"
 import { parse } from "yaml"
-import { publicRegistries } from "../../src/api/server-json/registries.ts"
 
 const folder = join(import.meta.dirname, "../fixtures/server-json")
 
@@ -27,11 +28,48 @@ export const sampleTime = Date.parse(`${sampleDay}T12:00:00Z`)
 const files = readdirSync(folder)
 const read = (file: string): string => readFileSync(join(folder, file), "utf8")
 
-/** The names of public registries stand in the code alone. */
+/** The folder of the npm of this machine. */
+const npmFolder = (): string => {
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+    try {
+      return dirname(dirname(realpathSync(join(folder, "npm"))))
+    } catch {
+      // not in this one
+    }
+  }
+  throw new Error("there is no npm on the PATH")
+}
+
+/** The default registry of npm, from npm itself. */
+export const publicNpm = (): string => {
+  const require = createRequire(join(npmFolder(), "package.json"))
+  const { definitions } = require("@npmcli/config/lib/definitions")
+  return definitions.registry.default
+}
+
+/** The default index of Python packages, from pip itself; undefined where there is no pip. */
+const publicIndex = (): string | undefined => {
+  try {
+    const program = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+    return execFileSync("python3", ["-c", program], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim()
+  } catch {
+    return undefined
+  }
+}
+
+const registries = { PUBLIC_NPM: publicNpm(), PUBLIC_PYPI: publicIndex() }
+
+/** A document whose registries are the public ones; without the URL where this machine does not know it. */
 const withRegistries = (text: string): string =>
-  text
-    .replaceAll("PUBLIC_NPM", publicRegistries.npm?.[0] ?? "")
-    .replaceAll("PUBLIC_PYPI", publicRegistries.pypi?.[0] ?? "")
+  JSON.stringify(
+    JSON.parse(text, (_, value) => {
+      const name = typeof value === "string" && value.endsWith("/") ? value.slice(0, -1) : value
+      if (!Object.hasOwn(registries, name)) return value
+      const url = registries[name as keyof typeof registries]
+      // some documents have a slash at the end
+      return name === value || url === undefined ? url : `${url}/`
+    }),
+  )
 
 const sampleOf = (name: string): Sample => ({
   name,
