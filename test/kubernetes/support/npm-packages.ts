@@ -1,15 +1,8 @@
 /** Small npm packages for Pods: servers without dependencies, and packages with every fault that one can have. */
 import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
+import type { NpmPackage } from "../../support/npm-registry.ts"
 import { repositoryFile } from "../../support/reflow.ts"
-
-/** A package as it is published: its package.json without name and version, and its files. */
-export type NpmPackage = {
-  readonly name: string
-  readonly version: string
-  readonly manifest: Readonly<Record<string, unknown>>
-  readonly files: Readonly<Record<string, string | Uint8Array>>
-}
 
 const text = (path: string): string => readFileSync(repositoryFile(path), "utf8")
 
@@ -61,7 +54,12 @@ const type = { type: "module" }
 /** The packages, by a short name; each in the version 1.0.0. */
 export const npmPackages = {
   whoami: { name: "@org/mcp-whoami", manifest: { ...type, bin: "server.mjs" }, files: { "server.mjs": stdio } },
-  http: { name: "mcp-http", manifest: { ...type, bin: "server.mjs" }, files: { "server.mjs": http } },
+  http: {
+    name: "mcp-http",
+    manifest: { ...type, ...scripts, bin: "server.mjs" },
+    // long enough for Kubernetes, which tells the times of containers in full seconds
+    files: { "server.mjs": http, "postinstall.cjs": "setTimeout(() => {}, 2_000)" },
+  },
   observing: {
     name: "mcp-observing",
     manifest: { ...type, ...scripts, bin: "server.mjs" },
@@ -86,8 +84,8 @@ export const npmPackages = {
   large: {
     name: "mcp-large",
     manifest: { ...type, bin: "server.mjs" },
-    // what is random cannot be compressed
-    files: { "server.mjs": stdio, data: randomBytes(12 * 2 ** 20) },
+    // what is random cannot be compressed to less than it was
+    files: { "server.mjs": stdio, data: randomBytes(12 * 2 ** 20).toString("base64") },
   },
   tampered: { name: "mcp-tampered", manifest: { ...type, bin: "server.mjs" }, files: { "server.mjs": stdio } },
   /** Published by a test, once it was asked for in vain. */

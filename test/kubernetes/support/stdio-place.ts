@@ -25,6 +25,7 @@ export type Place = Installation & {
   readonly instances: string
   readonly url: string
   readonly operator: RoleProcess
+  readonly gateway: RoleProcess
   readonly seen: Reflection<MCPInstance>
   readonly pods: Reflection<Pod>
 }
@@ -63,7 +64,7 @@ export const startPlace = async (
   })
   const url = String((await gateway.line("serving")).url)
   await Promise.all([seen.synced, pods.synced])
-  return { ...made, url, operator, seen, pods }
+  return { ...made, url, operator, gateway, seen, pods }
 }
 
 const resources = { requests: { cpu: "10m", memory: "32Mi" }, limits: { cpu: "500m", memory: "256Mi" } }
