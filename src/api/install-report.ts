@@ -41,6 +41,15 @@ const textsOf = (value: unknown, most: number): readonly string[] =>
 const clipped = (texts: readonly string[], most: number): readonly string[] =>
   texts.slice(-most).map((text) => readable(text, mostCharacters))
 
+/** What somebody should know whose server fails: the sentence for the names in a report; empty if there are none. */
+export const scriptsHint = (skippedScripts: readonly string[]): string =>
+  skippedScripts.length === 0
+    ? ""
+    : `Install scripts were not run (${skippedScripts.join(", ")}): if the server needs them, set package.allowScripts.`
+
+/** The file beside the link to a package's program that has this sentence, if there is one. */
+export const hintFileOf = (link: string): string => `${link}.hint`
+
 /** The report as the text of a termination message, of at most {@link mostReportBytes}. */
 export const writeReport = (report: InstallReport): string => {
   if (report.kind === "installed") {

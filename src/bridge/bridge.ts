@@ -1,6 +1,8 @@
+import { readFileSync, statSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 import { constants } from "node:os"
+import { readable } from "../api/foreign-text.ts"
 import { AppError, systemCode } from "../errors.ts"
 import { createMask, diedError } from "./explain.ts"
 import { createDoor } from "./http/door.ts"
@@ -33,6 +35,8 @@ export type BridgeOptions = {
   readonly singleUser: boolean
   /** True: a shell ends the server when the bridge is killed, where no container does that. */
   readonly guarded: boolean
+  /** A file with a sentence for errors about a server that failed; it need not exist. */
+  readonly hintFile?: string | undefined
   /** How long each step of a server's ending may take, milliseconds. Default 5 s. */
   readonly graceMs?: number
   /** See {@link SessionLimits.silenceMs}. Default 1 s. */
@@ -109,6 +113,19 @@ const closePort = async (server: Server, sockets: ReadonlySet<Socket>): Promise<
   await closed
 }
 
+/** Most characters of a hint. */
+const longestHint = 1_000
+
+/** The sentence in a file, which is small: whoever starts the bridge has written it. Empty if there is none. */
+const readHint = (file: string | undefined): string => {
+  if (file === undefined) return ""
+  try {
+    return statSync(file).size > 4 * longestHint ? "" : readable(readFileSync(file, "utf8").trim(), longestHint)
+  } catch {
+    return ""
+  }
+}
+
 /** How often idle sessions are looked for, milliseconds. */
 const sweepMs = (idleMs: number): number => Math.min(Math.max(idleMs / 4, 100), 15_000)
 
@@ -124,7 +141,7 @@ export const startBridge = async (options: BridgeOptions): Promise<Bridge> => {
   const { graceMs = 5_000, silenceMs = 1_000, discoverMs = 5_000, evictMs = 60_000, goneMs = 60_000 } = options
   const mask = singleUser ? createMask(environment) : undefined
   const processes = new Processes({
-    ...{ command, environment, guarded, graceMs, log },
+    ...{ command, environment, guarded, graceMs, log, hint: readHint(options.hintFile) },
     most: maxProcesses,
     idleMs: evictMs,
   })

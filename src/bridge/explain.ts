@@ -73,18 +73,21 @@ const lastLines = (child: Pick<Child, "tail">, mask: Mask | undefined): readonly
     .map((line) => line.slice(0, longestLine))
 }
 
+/** What is known of a child that failed. */
+type Failed = Pick<Child, "tail"> & Partial<Pick<Child, "hint">>
+
 /** An error about a child, with the last lines of its stderr in the message and in `data.log`. */
-const about = (detail: string, child: Pick<Child, "tail">, mask: Mask | undefined, data: object): AppError => {
+const about = (detail: string, child: Failed, mask: Mask | undefined, data: object): AppError => {
   const log = lastLines(child, mask)
   const said = log.length === 0 ? "" : ` Its last lines: ${log.slice(-5).join(" | ")}`
   return new AppError("ServerProcessEnded", {
-    detail: `${detail}${said}`,
+    detail: `${detail}${child.hint ? ` ${child.hint}` : ""}${said}`,
     data: { ...data, ...(log.length === 0 ? {} : { log }) },
   })
 }
 
 /** The error of calls whose server has ended: ServerProcessEnded with `exit_code`, `signal` or `refused`. */
-export const diedError = (child: Pick<Child, "tail">, death: Death, mask: Mask | undefined): AppError =>
+export const diedError = (child: Failed, death: Death, mask: Mask | undefined): AppError =>
   about(`The server's process ${deathText(death)}.`, child, mask, {
     ...(death.code === null ? {} : { exit_code: death.code }),
     ...(death.signal === null ? {} : { signal: death.signal }),
@@ -92,17 +95,13 @@ export const diedError = (child: Pick<Child, "tail">, death: Death, mask: Mask |
   })
 
 /** The error of a first request that the server did not answer in time. */
-export const silentError = (
-  child: Pick<Child, "tail">,
-  ms: number,
-  mask: Mask | undefined,
-  method = "initialize",
-): AppError => about(`The server did not answer '${method}' within ${ms / 1000} s, and was ended.`, child, mask, {})
+export const silentError = (child: Failed, ms: number, mask: Mask | undefined, method = "initialize"): AppError =>
+  about(`The server did not answer '${method}' within ${ms / 1000} s, and was ended.`, child, mask, {})
 
 /** The error of a server that spoke the modern era before, and now does not. */
-export const changedError = (child: Pick<Child, "tail">, mask: Mask | undefined): AppError =>
+export const changedError = (child: Failed, mask: Mask | undefined): AppError =>
   about("The server refused 'server/discover', which it answered before, and was ended.", child, mask, {})
 
 /** The error of a first request that the server said it cancels, which is only for clients to do. */
-export const cancelledError = (child: Pick<Child, "tail">, mask: Mask | undefined): AppError =>
+export const cancelledError = (child: Failed, mask: Mask | undefined): AppError =>
   about("The server cancelled 'initialize', and was ended.", child, mask, {})

@@ -23,6 +23,7 @@ Runs a command that speaks MCP over stdin and stdout, and serves it as Streamabl
   --start-timeout DURATION   how long the server may take to answer initialize; default 2m
   --single-user          all clients are one user: errors show the last lines of the server's stderr
   --install FOLDER       copy the executable with its loader and libraries into this folder, and end
+  --hint-file FILE       errors about a server that ended add the sentence in this file, if it is there
   --guard                end the server even if this process is killed; needs /bin/sh
 `
 
@@ -37,6 +38,7 @@ const flags = {
   "idle-ttl": { type: "string" },
   "start-timeout": { type: "string" },
   "single-user": { type: "boolean" },
+  "hint-file": { type: "string" },
   guard: { type: "boolean" },
   install: { type: "string" },
   help: { type: "boolean", short: "h" },
@@ -103,6 +105,7 @@ export const parseBridge = (argv: readonly string[]): BridgeCommand => {
     idleMs: durationOf("idle-ttl", values["idle-ttl"] ?? "30m"),
     startMs: durationOf("start-timeout", values["start-timeout"] ?? "2m"),
     singleUser: values["single-user"] === true,
+    hintFile: values["hint-file"],
     guarded: values.guard === true,
   }
   return { kind: "run", options }

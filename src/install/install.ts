@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { chmod, mkdir, mkdtemp, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { InstallReport } from "../api/install-report.ts"
+import { hintFileOf, type InstallReport, mostNames, scriptsHint } from "../api/install-report.ts"
 import { type Credentials, npmConfiguration, readCredentials, secretsOf, uvCredentials } from "./credentials.ts"
 import { type Environment, environmentOf, hasProxy, scratchFolders } from "./environment.ts"
 import { explain, isIncomplete, tellingLines } from "./explain.ts"
@@ -14,7 +14,7 @@ import { findPythonProgram, hasPythonPackage, siteOf, writeLaunchers } from "./p
 import { checkReachable } from "./reach.ts"
 import { type Runner, run } from "./run.ts"
 import { findRuntime, missing, programs, type Runtime } from "./runtime.ts"
-import { createUnfinished, publish, remove, removeLeftovers, setLink } from "./tree.ts"
+import { createUnfinished, publish, remove, removeLeftovers, setHint, setLink } from "./tree.ts"
 import { uvArguments, uvManners } from "./uv.ts"
 
 /** What an installation is given besides its order. */
@@ -132,6 +132,8 @@ export const install = async (order: Order, { variables, write, signal }: Surrou
   signal.throwIfAborted()
   const program = findProgram(order, tree)
   if (typeof program !== "string") return failed(program)
+  const skipped = order.type === "npm" ? skippedScripts(order, tree) : []
+  await setHint(hintFileOf(order.link), scriptsHint(skipped.slice(0, mostNames)))
   await setLink(order.link, join(order.seenAs, name, program))
-  return { kind: "installed", cached, skippedScripts: order.type === "npm" ? skippedScripts(order, tree) : [] }
+  return { kind: "installed", cached, skippedScripts: skipped }
 }

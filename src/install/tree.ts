@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { existsSync } from "node:fs"
-import { mkdir, readdir, rename, rm, stat, symlink } from "node:fs/promises"
+import { mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { systemCode } from "../errors.ts"
 import { problems } from "./problems.ts"
@@ -56,6 +56,16 @@ export const setLink = async (link: string, target: string): Promise<void> => {
     await remove(beside)
     throw error
   }
+}
+
+/** Makes a file with this sentence; removes it for an empty one. A failure is no reason to run no server. */
+export const setHint = async (file: string, text: string): Promise<void> => {
+  await mkdir(dirname(file), { recursive: true })
+  if (text === "") return remove(file)
+  const beside = `${file}${unfinished}${randomBytes(9).toString("hex")}`
+  await writeFile(beside, `${text}\n`)
+    .then(() => rename(beside, file))
+    .catch(() => remove(beside))
 }
 
 /** What to do about an error of the file system; undefined if it is none. */

@@ -1,5 +1,5 @@
 /** What a Pod's status says about the installation of its package: whether it runs, how it ended. */
-import { readReport } from "../api/install-report.ts"
+import { readReport, scriptsHint } from "../api/install-report.ts"
 import { type Package, packageText } from "../api/kinds/package.ts"
 import { packageName } from "./desired/package.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
@@ -45,8 +45,7 @@ export const installFailure = (named: Package, ended: Ended): string =>
   `The package ${packageText(named)} could not be installed. ${causeOf(ended)}`
 
 /** A sentence for a server that fails, if install scripts of its package were not run; else empty. */
-export const scriptsHint = (pod: KeptPod): string => {
+export const packageHint = (pod: KeptPod): string => {
   const report = readReport(installerStatus(pod)?.state?.terminated?.message ?? "")
-  if (report?.kind !== "installed" || report.skippedScripts.length === 0) return ""
-  return ` Install scripts were not run (${report.skippedScripts.join(", ")}): if the server needs them, set package.allowScripts.`
+  return report?.kind === "installed" ? scriptsHint(report.skippedScripts) : ""
 }

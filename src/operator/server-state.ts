@@ -8,7 +8,7 @@ import { bridgeName } from "./desired/bridge.ts"
 import type { KeptContainerStatus, KeptPod } from "./kept.ts"
 import { repeatable } from "./kubelet-message.ts"
 import { initTrouble, initTroubleAt, readyTrouble } from "./other-containers.ts"
-import { failedInstall, installFailure, installingMessage, openInstaller, scriptsHint } from "./package-state.ts"
+import { failedInstall, installFailure, installingMessage, openInstaller, packageHint } from "./package-state.ts"
 import type { ReadyReason } from "./reasons.ts"
 import type { PodSight, Standing } from "./snapshot.ts"
 import { moment } from "./time.ts"
@@ -167,7 +167,7 @@ const crashMessage = (facts: ServerFacts, exitCode: number, oom: boolean): strin
   const limit = facts.spec.resources?.limits?.memory ?? defaultResources.limits?.memory
   if (oom) return `The server used more memory than its limit of ${limit}: raise resources.limits.memory.`
   const code = exitCode === 0 ? "exit code 0, but must keep running" : `exit code ${exitCode}`
-  return `The server process ended with ${code}. Look into its log, and check command, args, env and credentials.${scriptsHint(facts.pod)}`
+  return `The server process ended with ${code}. Look into its log, and check command, args, env and credentials. ${packageHint(facts.pod)}`.trim()
 }
 
 /**

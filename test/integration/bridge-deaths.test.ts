@@ -1,4 +1,7 @@
-import { expect, test } from "vitest"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { expect, onTestFinished, test } from "vitest"
 import { answerOf, answerTo, bridgeOf, open, scripted, textOf, unread } from "../support/bridge.ts"
 import { legacyCall } from "../support/legacy.ts"
 import { eventually, processesOfGroup } from "../support/processes.ts"
@@ -48,6 +51,20 @@ test("a server of a single user that ends in initialize: the client sees its las
   })
   expect(error.message).toContain("Its last lines: cannot open the store | the password *** was refused")
   expect(bridge.log).toContain("[c1] the password open sesame was refused")
+})
+
+test("a hint that a file has is told with every end of the server; a file that is not there, or is no hint, says nothing", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "reflow-hint-"))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const messageWith = async (hintFile: string): Promise<string> => {
+    const bridge = await bridgeOf(scripted("die=3"), { hintFile })
+    return (await answerOf(await post(bridge.url, undefined, initialize()))).error.message
+  }
+  await writeFile(join(folder, "hint"), "Set \u001ballowScripts.\n")
+  expect(await messageWith(join(folder, "hint"))).toContain("with exit code 3. Set \uFFFDallowScripts.")
+  await writeFile(join(folder, "large"), "x".repeat(100_000))
+  for (const name of ["none", "large", "."])
+    expect(await messageWith(join(folder, name))).toMatch(/with exit code 3\.(?! x| Set)/)
 })
 
 test("a server that ends in a call: its open calls get the reason, its session is over, others are unharmed", async () => {

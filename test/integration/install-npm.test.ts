@@ -106,6 +106,9 @@ describe("install scripts", () => {
     expect(await ran(place.folder)).toEqual([])
     const again = await installWith({ place, flags: flagsFor(name) })
     expect(again.report).toEqual({ kind: "installed", cached: true, skippedScripts: ["scripted"] })
+    expect(await readFile(`${place.link}.hint`, "utf8")).toMatch(/not run \(scripted\): .* package\.allowScripts\.\n$/)
+    await installWith({ place: { ...place, folder: `${place.folder}-2` }, flags: flagsFor("server") })
+    expect(existsSync(`${place.link}.hint`)).toBe(false)
   })
 
   test("run if they are allowed, in a tree of their own, and get no variable of the installer", async () => {

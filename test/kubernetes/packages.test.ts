@@ -71,7 +71,7 @@ beforeAll(async () => {
   token = registry.reader.token
   wrongWay = await wayTo(registry.url)
   const set = {
-    ...packageSettings({ npm: registry.way.url, pypi: starting[1] }),
+    ...packageSettings({ npm: registry.way.url, pypi: starting[1].url }),
     "kubernetes.packages.npm.secret": "npm-registry",
     "kubernetes.packages.registries": JSON.stringify([{ url: wrongWay.url, secret: "wrong-registry" }]),
   }

@@ -65,6 +65,7 @@ export const fakeStarted = (handlers: Partial<PeerHandlers> = {}) => {
     pid: 1,
     ended: death.promise,
     tail: createTail(),
+    hint: "",
     write: (line) => written.push(line) > 0,
     drained: () => undefined,
     hold: () => {},

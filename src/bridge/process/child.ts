@@ -21,6 +21,8 @@ export type ChildOptions = {
   readonly guarded: boolean
   /** How long each step of the ending may take, milliseconds. */
   readonly graceMs: number
+  /** What somebody should know if the server fails; see {@link Child.hint}. */
+  readonly hint?: string | undefined
 }
 
 /** Where a child's output goes. */
@@ -40,6 +42,8 @@ export type Child = {
   readonly ended: Promise<Death>
   /** The last lines of stderr. */
   readonly tail: Tail
+  /** A sentence for errors about a server that failed, which has no secrets; empty if there is none. */
+  readonly hint: string
   /** Writes one line, to which the line end is added. False: the pipe is full, wait for {@link drained}. */
   write(line: string): boolean
   /** Resolves when the child has read what was written, or has ended; undefined if it may get more now. */
@@ -179,13 +183,14 @@ const createDrained = (stdin: Writable, ended: Promise<unknown>): Child["drained
 }
 
 /** A child that could not even be spawned: it has ended, and takes and says nothing. */
-const refusedChild = (error: unknown): Child => {
+const refusedChild = (error: unknown, { hint = "" }: ChildOptions): Child => {
   const ended = Promise.resolve({ code: null, signal: null, refused: systemCode(error) })
   const nothing = () => undefined
   return {
     pid: undefined,
     ended,
     tail: createTail(),
+    hint,
     write: () => false,
     drained: nothing,
     hold: nothing,
@@ -195,7 +200,7 @@ const refusedChild = (error: unknown): Child => {
   }
 }
 
-const follow = (child: Piped, { graceMs }: ChildOptions, { line, tooLong, stderr }: Outputs): Child => {
+const follow = (child: Piped, { graceMs, hint = "" }: ChildOptions, { line, tooLong, stderr }: Outputs): Child => {
   const tail = createTail()
   const ended = deathOf(child)
   const splitter = createLineSplitter(longestLine, { line, tooLong })
@@ -220,6 +225,7 @@ const follow = (child: Piped, { graceMs }: ChildOptions, { line, tooLong, stderr
     pid: child.pid,
     ended,
     tail,
+    hint,
     write: createLineWriter(child.stdin),
     drained: createDrained(child.stdin, ended),
     hold: (by) => {
@@ -245,7 +251,7 @@ export const startChild = (options: ChildOptions, outputs: Outputs): Child => {
   try {
     child = spawnChild(options)
   } catch (error) {
-    return refusedChild(error)
+    return refusedChild(error, options)
   }
   return follow(child, options, outputs)
 }

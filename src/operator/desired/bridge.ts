@@ -26,7 +26,7 @@ const ofOneUser = "user:"
 /** A value that Kubernetes passes on unchanged, instead of expanding `$(NAME)` in it. */
 export const unexpanded = (value: string): string => value.replaceAll("$", "$$$$")
 
-const flagsOf = (spec: MCPInstanceSpec, settings: Settings, startMs: number): string[] => {
+const flagsOf = ({ spec, settings, startMs, hintFile }: BridgeLine): string[] => {
   const { processes = "per_session", maxProcesses = defaultMaxProcesses, idleTTL } = spec.stdio ?? {}
   const idleMs = parseDuration(idleTTL ?? spec.idleTTL ?? "") ?? settings.idle_ttl
   return [
@@ -39,6 +39,8 @@ const flagsOf = (spec: MCPInstanceSpec, settings: Settings, startMs: number): st
     ...["--max-processes", String(maxProcesses)],
     ...["--idle-ttl", `${idleMs}ms`],
     ...["--start-timeout", `${startMs}ms`],
+    // what the installer left for whoever sees the server fail
+    ...(hintFile === undefined ? [] : ["--hint-file", unexpanded(hintFile)]),
     ...(spec.subjectKey.startsWith(ofOneUser) ? ["--single-user"] : []),
     // no container ends the server's processes there
     ...(settings.embedded ? ["--guard"] : []),
@@ -99,14 +101,16 @@ type BridgeLine = {
   readonly startMs: number
   /** The server's own command line. */
   readonly server: readonly string[]
+  /** File with a hint for whoever sees the server fail; undefined = there is none. */
+  readonly hintFile?: string | undefined
 }
 
 /** Command line of a container whose server speaks MCP over stdin and stdout. */
-export const bridgeCommandLine = ({ spec, settings, delivery, startMs, server }: BridgeLine) => ({
+export const bridgeCommandLine = ({ spec, delivery, server, ...more }: BridgeLine) => ({
   command: deliveredCommand(delivery, {
     file: bridgeFile,
     node: nodeOf(spec) ?? "node",
     local: delivery.kind === "Local" ? delivery.command : [],
   }),
-  args: [...flagsOf(spec, settings, startMs), "--", ...server],
+  args: [...flagsOf({ spec, delivery, server, ...more }), "--", ...server],
 })

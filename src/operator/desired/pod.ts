@@ -1,4 +1,5 @@
 import { parseDuration } from "../../api/duration.ts"
+import { hintFileOf } from "../../api/install-report.ts"
 import { portOf } from "../../api/kinds/container.ts"
 import { controllerReference, type ObjectMeta } from "../../api/kinds/kind.ts"
 import type { MCPInstance, MCPInstanceSpec } from "../../api/kinds/mcp-instance.ts"
@@ -10,7 +11,7 @@ import { bridgeCommandLine, deliveryOf } from "./bridge.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
 import { type BridgeTerms, bridgeParts, withBridgeTerms, withoutBridgeTerms } from "./bridge-parts.ts"
 import { joined, type OwnParts, withoutParts, withParts } from "./own-parts.ts"
-import { imageOf, serverLine } from "./package.ts"
+import { imageOf, programLink, serverLine } from "./package.ts"
 import { packageParts } from "./package-parts.ts"
 import { checkExpanded, checkTaken } from "./permissions.ts"
 import { messages, secured, securityOf } from "./pod-security.ts"
@@ -133,7 +134,8 @@ const commandLine = ({ instance: { spec }, settings, delivery }: Rendering): Pic
   const { command, args } = serverLine(spec, settings)
   if (delivery === undefined || spec.stdio === undefined) return defined({ command, args })
   const server = [...(command ?? []), ...(args ?? [])]
-  return bridgeCommandLine({ spec, settings, delivery, server, startMs: startTimeoutOf(spec, settings) })
+  const hintFile = spec.package && hintFileOf(programLink(spec.package, settings))
+  return bridgeCommandLine({ spec, settings, delivery, server, hintFile, startMs: startTimeoutOf(spec, settings) })
 }
 
 const container = (rendering: Rendering, spec: MCPInstanceSpec, settings: Settings): Container => ({

@@ -118,10 +118,14 @@ export const pythonServer = {
   files: { "whoami.py": readFileSync(repositoryFile("test/fixtures/packages/whoami.py"), "utf8") },
 } as const satisfies PythonPackage
 
-/** Starts pypiserver with these packages; it knows no other index. Resolves with the URL of the simple index for Pods. */
-export const openPythonIndex = async (packages: readonly PythonPackage[]): Promise<string> => {
+/** A running index of Python packages: the URL of its simple index for Pods, and the way to it. */
+export type ReachableIndex = { readonly url: string; readonly way: Way }
+
+/** Starts pypiserver with these packages; it knows no other index. */
+export const openPythonIndex = async (packages: readonly PythonPackage[]): Promise<ReachableIndex> => {
   const { python } = await preparePythonTools()
   const index = await startPythonIndex(dirname(python), packages)
   undo.push(index.close)
-  return `${(await wayTo(index.url)).url}/simple`
+  const way = await wayTo(index.url)
+  return { url: `${way.url}/simple`, way }
 }

@@ -72,6 +72,16 @@ describe("the error of a death", () => {
     expect(deathText({ code: null, signal: null, refused: "EACCES" })).toBe("could not be started (EACCES)")
   })
 
+  test("adds what whoever set the server up wants to have known, also where nobody may see its lines", () => {
+    const child = { ...childThatSaid("no module\n"), hint: "Set allowScripts." }
+    expect(diedError(child, { code: 1, signal: null }, undefined).message).toBe(
+      "The server's process ended with exit code 1. Set allowScripts.",
+    )
+    expect(diedError(child, { code: 1, signal: null }, (text) => text).message).toBe(
+      "The server's process ended with exit code 1. Set allowScripts. Its last lines: no module",
+    )
+  })
+
   test("shows at most the last 20 lines of 500 characters, masked before they are cut, and 5 of them in the message", () => {
     const secret = "s".repeat(600)
     const lines = Array.from({ length: 30 }, (_, at) => `line ${at} ${"x".repeat(490)}${secret}`).join("\n\n")

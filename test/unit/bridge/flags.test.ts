@@ -25,10 +25,16 @@ describe("the flags of the role bridge", () => {
 
   test("set each option", () => {
     const flags = ["--role", "bridge", "--listen", "*:0", "--path", "/a/b", "--processes", "shared", "--guard"]
-    const others = ["--max-processes=3", "--idle-ttl=90s", "--start-timeout=1500ms", "--single-user"]
+    const others = [
+      "--max-processes=3",
+      "--idle-ttl=90s",
+      "--start-timeout=1500ms",
+      "--single-user",
+      "--hint-file=/a/hint",
+    ]
     expect(optionsOf(...flags, ...others)).toMatchObject({
       ...{ host: undefined, port: 0, path: "/a/b", processes: "shared", maxProcesses: 3 },
-      ...{ idleMs: 90_000, startMs: 1_500, singleUser: true, guarded: true },
+      ...{ idleMs: 90_000, startMs: 1_500, singleUser: true, guarded: true, hintFile: "/a/hint" },
     })
     expect(optionsOf("--listen", "[::1]:65535")).toMatchObject({ host: "::1", port: 65_535 })
     expect(optionsOf("--listen", "localhost:1")).toMatchObject({ host: "localhost", port: 1 })
@@ -72,6 +78,7 @@ describe("the flags of the role bridge", () => {
       "idle-ttl",
       "start-timeout",
       "single-user",
+      "hint-file",
       "guard",
     ])
       expect(bridgeHelp).toContain(`--${flag}`)

@@ -24,6 +24,7 @@ const createPeer = () => {
     pid: 1,
     ended: death.promise,
     tail: createTail(),
+    hint: "",
     write: (line) => written.push(plain(line)) > 0,
     drained: () => undefined,
     hold: () => {},

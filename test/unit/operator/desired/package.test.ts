@@ -72,6 +72,10 @@ describe("the Pod of a package", () => {
     expect(pod.spec.terminationGracePeriodSeconds).toBe(12)
   })
 
+  test("lets the bridge know where the installer leaves a hint for whoever sees the server fail", () => {
+    expect(flagOf(render(aPackageInstance()).server, "hint-file")).toBe("/reflow-package/bin.hint")
+  })
+
   test("gives the installer no variable and no Secret of the target or of the user", () => {
     const { installer, server } = render(
       aPackageInstance(anNpmPackage, { secretName: "alice", env: [{ name: "REGION", value: "eu" }] }),
