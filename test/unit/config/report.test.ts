@@ -75,7 +75,7 @@ test("the JSON Schema describes every key and demands none", () => {
 
 test("--help is short and names every flag and command", () => {
   const lines = helpText.split("\n")
-  expect(lines.length).toBeLessThan(40)
+  expect(lines.length).toBeLessThan(45)
   for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(120)
   for (const flag of Object.keys(flags)) expect(helpText).toContain(`--${flag}`)
   for (const { usage, help } of Object.values(commands))
