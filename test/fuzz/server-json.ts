@@ -5,6 +5,7 @@ import { fromServerJson } from "../../src/api/server-json/convert.ts"
 import type { FuzzProperty } from "./property.ts"
 
 const name = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom("A", "B", "TOKEN", "--port") },
   fc.constantFrom("A", "TOKEN", "--port", "-e", "PORT", "constructor", "__proto__", "toString", "--registry", "-y", ""),
   fc.string({ maxLength: 4 }),
 )
@@ -19,7 +20,7 @@ const text = fc.oneof(
 const anything = fc.oneof(fc.jsonValue(), fc.constant(null))
 /** Mostly what a field wants, now and then anything. */
 const mostly = <T>(wanted: fc.Arbitrary<T>) =>
-  fc.oneof({ weight: 9, arbitrary: wanted }, { weight: 1, arbitrary: anything })
+  fc.oneof({ weight: 99, arbitrary: wanted }, { weight: 1, arbitrary: anything })
 
 const inputFields = {
   value: mostly(text),
@@ -55,11 +56,11 @@ const transport = fc.record(
 )
 const offer = fc.record(
   {
-    registryType: mostly(fc.constantFrom("npm", "pypi", "oci", "nuget")),
-    identifier: mostly(fc.constantFrom("a", "@a/b", "ghcr.io/a/b:1", "-a")),
-    version: mostly(fc.constantFrom("1.0.0", "latest")),
+    registryType: mostly(fc.constantFrom("npm", "npm", "pypi", "oci", "nuget")),
+    identifier: mostly(fc.constantFrom("a", "a", "a", "ghcr.io/a/b:1", "-a")),
+    version: mostly(fc.constantFrom("1.0.0", "1.0.0", "1.0.0", "latest")),
     transport: mostly(transport),
-    runtimeArguments: inputs,
+    runtimeArguments: mostly(fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, inputs)),
     packageArguments: inputs,
     environmentVariables: inputs,
   },

@@ -10,6 +10,12 @@ import { loadConfig } from "../../src/config/load.ts"
 const file = resolve(import.meta.dirname, "../../docs/configure.md")
 const page = readFileSync(file, "utf8")
 
+/** The keys below a section, however deep, each with `before` in front of its name. */
+const below = (node: KeyNode, before: string): readonly (readonly [string, KeyNode])[] =>
+  [...node.children].flatMap(([name, child]): readonly (readonly [string, KeyNode])[] =>
+    child.shape === "section" ? below(child, `${before}${name}.`) : [[`${before}${name}`, child]],
+  )
+
 /** The keys of a place such as `kubernetes` or `auth.tokens[]`, by the name to show. */
 const keysOf = (place: string): readonly (readonly [string, KeyNode])[] => {
   const path = place
@@ -19,12 +25,7 @@ const keysOf = (place: string): readonly (readonly [string, KeyNode])[] => {
   const node = keyAt(path)
   if (node === undefined) throw new Error(`no such place: ${place}`)
   if (node.shape !== "section") return [[place, node]]
-  const before = place.includes("[]") ? "" : `${place}.`
-  return [...node.children].flatMap(([name, child]): (readonly [string, KeyNode])[] =>
-    child.shape === "section"
-      ? [...child.children].map(([below, each]) => [`${before}${name}.${below}`, each] as const)
-      : [[`${before}${name}`, child]],
-  )
+  return below(node, place.includes("[]") ? "" : `${place}.`)
 }
 
 const fallbackText = ({ fallback }: KeyNode): string => {
