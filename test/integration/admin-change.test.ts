@@ -133,7 +133,7 @@ describe("patching a target", () => {
   test("is checked as a whole, and refuses fields that nobody knows even if it removes them", async () => {
     expect(await patch({ image: null })).toMatchObject({
       status: 422,
-      body: { errors: [{ pointer: "/image", detail: "image is required" }] },
+      body: { errors: [{ pointer: "/image", detail: "image or package is required" }] },
     })
     expect(await patch({ transport_type: "stdio" })).toMatchObject({ status: 422 })
     expect(await patch({ pausd: null, security: { run_as_usr: null } })).toMatchObject({

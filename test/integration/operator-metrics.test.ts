@@ -35,8 +35,11 @@ describe("what the operator measures", () => {
     await world.start()
     await world.make()
     await world.pass(60)
+    // the server is no package
     for (const step of startSteps)
-      expect(await value(`reflow_instance_start_seconds_count{step="${step}"}`), step).toBe(1)
+      expect(await value(`reflow_instance_start_seconds_count{step="${step}"}`), step).toBe(
+        step === "install" ? undefined : 1,
+      )
   })
 
   it("queues and reconciles under the names of controller-runtime", async () => {
