@@ -1,6 +1,4 @@
 /** What becomes of sessions, and of processes, when something of a stdio server's Pod is killed. */
-import { execFile } from "node:child_process"
-import { promisify } from "node:util"
 import { beforeAll, describe, expect, test } from "vitest"
 import { legacyCall, openSession } from "../support/legacy.ts"
 import { answerOf } from "../support/modern.ts"
@@ -12,7 +10,6 @@ import { bridge, instancesOf, makeTarget, type Place, secretOf, startPlace } fro
 let place: Place
 
 beforeAll(async () => {
-  await promisify(execFile)(process.execPath, ["build.config.ts", "bridge"])
   await ensureImages(["gateway", "stdio"], cluster)
   place = await startPlace("stdio-ends", bridge)
   await makeTarget(place, "kept", "onNode", { statefulness: "stateful" })

@@ -2,8 +2,6 @@
  * Servers that speak stdin and stdout, in Pods under the Pod Security Standard `restricted`: the bridge comes by ConfigMap,
  * as an image volume, or as a copy.
  */
-import { execFile } from "node:child_process"
-import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { findCondition } from "../../src/api/kinds/kind.ts"
 import { answerOf, callTool, toolText } from "../support/modern.ts"
@@ -50,7 +48,6 @@ const failureOf = async (place: Place, target: string, server: Server) => {
 let place: Place
 
 beforeAll(async () => {
-  await promisify(execFile)(process.execPath, ["build.config.ts", "bridge"])
   await ensureImages(["gateway", "stdio", "bare"], cluster)
   place = await startPlace("stdio", { ...bridge, "kubernetes.gc_interval": "10s" })
 }, 400_000)

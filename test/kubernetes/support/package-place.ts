@@ -1,6 +1,4 @@
 /** A place with targets whose servers are published packages, from registries on the node. */
-import { execFile } from "node:child_process"
-import { promisify } from "node:util"
 import { expect } from "vitest"
 import { type Package, packageTypes } from "../../../src/api/kinds/package.ts"
 import type { Pod } from "../../../src/api/kinds/pod.ts"
@@ -15,11 +13,8 @@ import { bridge, type Place, secretOf, setCredential, type User, users } from ".
 export const hasRegistries = cluster.origin === "built"
 if (!hasRegistries) console.warn("!!! this cluster's nodes are not ours: no registry of packages is played on them !!!")
 
-/** Builds what Pods get of this program, and makes the runner images known. */
-export const preparePackages = async (): Promise<void> => {
-  for (const bundle of ["bridge", "install"]) await promisify(execFile)(process.execPath, ["build.config.ts", bundle])
-  await ensureImages(["gateway", "npm", "pypi", "dice"], cluster)
-}
+/** Makes the runner images known. */
+export const preparePackages = (): Promise<void> => ensureImages(["gateway", "npm", "pypi", "dice"], cluster)
 
 /** Settings of the operator: the runner images, and where the packages come from. */
 export const packageSettings = (registries: { readonly npm: string; readonly pypi?: string }) => ({
