@@ -81,7 +81,7 @@ describe.skipIf(tools === undefined)("on a laptop, a server.json", () => {
   const settingsOf = async (name: string): Promise<unknown> => {
     const { status, body } = await reflow.api("GET", `/api/targets/${name}`)
     expect(status, JSON.stringify(body)).toBe(200)
-    const { name: _, created_at, updated_at, managed_by, status: seen, ...settings } = body
+    const { name: _, created_time, generation, status: seen, ...settings } = body
     return settings
   }
 

@@ -256,9 +256,10 @@ describe("what people see", () => {
     expect(row).toEqual(["seen", "seen", "user:abc123", "Ready", "PodReady", "30h", expect.stringMatching(/^\d+s$/)])
   })
 
-  test("-o wide adds Pod, image and restarts", async () => {
+  test("-o wide adds Pod, image, package and restarts", async () => {
     const [head, row] = await table("mcpi", "seen", "-o", "wide")
-    expect(head?.slice(-3)).toEqual(["POD", "IMAGE", "RESTARTS"])
+    expect(head?.slice(-4)).toEqual(["POD", "IMAGE", "PACKAGE", "RESTARTS"])
+    // kubectl leaves the cell of a column empty that an object has no value for
     expect(row?.slice(-3)).toEqual(["seen-abcde", "ghcr.io/org/mcp-github:latest", "2"])
   })
 
