@@ -24,9 +24,10 @@ type Ended = NonNullable<NonNullable<KeptContainerStatus["state"]>["terminated"]
 export const failedInstall = (pod: KeptPod): Ended | undefined => {
   const status = openInstaller(pod)
   const ended = status?.state?.terminated ?? status?.lastState?.terminated
+  // a node that starts a Pod anew runs an installer again that had succeeded
+  if (ended === undefined || ended.exitCode === 0) return undefined
   // a container that could not be started at all is judged like a server's
-  const isRun = ended !== undefined && ended.reason !== "StartError" && ended.reason !== "ContainerCannotRun"
-  return isRun ? ended : undefined
+  return ended.reason === "StartError" || ended.reason === "ContainerCannotRun" ? undefined : ended
 }
 
 const causeOf = ({ reason, exitCode, message = "" }: Ended): string => {

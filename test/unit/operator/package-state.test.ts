@@ -113,6 +113,10 @@ describe("an installation that failed", () => {
     expect(judged(whileInstalling(failed(message))).message).toMatch(/exit code 1, and did not say why/)
   })
 
+  test("is none if the node runs an installer again that had succeeded, as after its own restart", () => {
+    expect(judged(whileInstalling(running, { lastState: { terminated: { exitCode: 0 } } })).reason).toBe("Installing")
+  })
+
   test("is forgotten when the next try succeeds", () => {
     const status = podStatus(
       { started: true, state: { running: { startedAt: stampAfter(5) } } },
