@@ -34,9 +34,11 @@ const needlesOf = async ({ deps, identity, signal }: Call, instance: MCPInstance
 /** True for the cluster's errors about a Pod without a log: its container has not started, or the Pod was deleted. */
 const isWithoutLog = (error: unknown): boolean => hasCode(error, "ApiInvalid", "ApiNotFound")
 
-/** The part of a log about the installation of the server's package; none for other servers. */
+/** The logs about the installation of the server's package, the newest first; none for other servers. */
 const installerPart = ({ spec }: MCPInstance): readonly LogQuery[] =>
-  spec.package === undefined ? [] : [{ container: installerContainer }]
+  spec.package === undefined
+    ? []
+    : [{ container: installerContainer }, { container: installerContainer, previous: true }]
 
 /** Limits of the log lines in a test result: lines, bytes, and characters of one line. */
 const fewLines = 20

@@ -43,6 +43,9 @@ export const logTail = (text: string): string[] => {
   return kept
 }
 
+/** The log of a container's run, and of the run before: one that has just begun has written nothing yet. */
+const bothRuns = (query: LogQuery): readonly LogQuery[] => [query, { ...query, previous: true }]
+
 const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSignal): Promise<string[]> => {
   const { namespace = "" } = instance.metadata
   const name = instance.status?.podName
@@ -57,7 +60,7 @@ const readLog = async (deps: FailureDeps, instance: MCPInstance, signal: AbortSi
   if (secrets === undefined) return []
   const { needles, end } = await deps.needles.take(owner, secrets, signal)
   try {
-    const parts: LogQuery[] = [{}, { previous: true }, ...(isPackage ? [{ container: installerContainer }] : [])]
+    const parts = [...bothRuns({}), ...(isPackage ? bothRuns({ container: installerContainer }) : [])]
     let text = ""
     // a server whose package is not installed has no log: the installer's is the one that says why
     for (const part of parts) if (text.trim() === "") text = await read(part)

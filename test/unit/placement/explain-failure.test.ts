@@ -3,6 +3,7 @@ import { masked } from "../../../src/credentials/mask.ts"
 import { createNeedleShare, type NeedleShare } from "../../../src/credentials/needle-share.ts"
 import { logTail, toInstanceFailed } from "../../../src/placement/explain-failure.ts"
 import type { ClusterPort, LogQuery } from "../../../src/ports/cluster.ts"
+import { anNpmPackage } from "../../support/build/package.ts"
 import { instance } from "../../support/build/placed.ts"
 import { fakeClock } from "../../support/fake-clock.ts"
 import { quietTelemetry } from "../../support/quiet-telemetry.ts"
@@ -40,8 +41,8 @@ const setUp = (
     return share.take(owner, secrets, signal)
   }
   const deps = { cluster: cluster as ClusterPort, clock, log: quietTelemetry().log, needles: { ...share, take } }
-  const tell = (withLog: boolean) =>
-    toInstanceFailed(deps, failing, failure, { withLog, signal: new AbortController().signal })
+  const tell = (withLog: boolean, of = failing) =>
+    toInstanceFailed(deps, of, failure, { withLog, signal: new AbortController().signal })
   return { clock, tell, owners }
 }
 
@@ -86,6 +87,26 @@ describe("the error of an instance that cannot run", () => {
   test("takes the log of the container before if the new one has said nothing yet", async () => {
     const { tell } = setUp(async ({ previous }) => (previous === true ? "last words" : ""))
     expect((await tell(true)).data).toMatchObject({ log: ["last words"] })
+  })
+
+  const ofPackage = { ...failing, spec: { ...failing.spec, package: anNpmPackage } }
+
+  test.each<[string, (query: LogQuery) => string]>([
+    ["the installer's", ({ container }) => (container === "reflow-package" ? "npm error" : "")],
+    [
+      "that of the installer's run before, if the new one has said nothing yet",
+      ({ container, previous }) => (container === "reflow-package" && previous === true ? "npm error" : ""),
+    ],
+  ])("takes, where a package's server has not run, %s", async (_, log) => {
+    const { tell } = setUp(async (query) => log(query))
+    expect((await tell(true, ofPackage)).data).toMatchObject({ log: ["npm error"] })
+  })
+
+  test("takes the server's own log where it has one, and asks for an installer's only of a package", async () => {
+    const { tell } = setUp(async ({ container }) => (container === undefined ? "server" : "installer"))
+    expect((await tell(true, ofPackage)).data).toMatchObject({ log: ["server"] })
+    const silent = setUp(async ({ container }) => (container === undefined ? "" : "installer"))
+    expect((await silent.tell(true)).data).not.toHaveProperty("log")
   })
 
   test("shows no log if the secrets that it may hold are not known", async () => {
