@@ -119,6 +119,14 @@ describe("during a session", () => {
     const path = `/api/v1/namespaces/${place.instances}/pods/${name}/eviction`
     return kubectl(["create", "--raw", path, "-f", "-"], { input: JSON.stringify(eviction) })
   }
+  const restarts = () => podNames().map((name) => pods.get(name)?.status?.containerStatuses?.[0]?.restartCount ?? 0)
+  /** A process that ends takes its connections with it one by one: what is sent on one of them meanwhile may be lost. */
+  const crash = async (): Promise<void> => {
+    const before = restarts()
+    await Promise.allSettled(targets.map((target) => tool(target, "crash")))
+    const isOver = () => restarts().every((count, index) => count > (before[index] ?? 0))
+    await waitFor(pods, () => (isOver() ? true : undefined), 30_000, "both containers are restarted")
+  }
   const accidents: readonly (readonly [string, boolean, () => Promise<unknown>])[] = [
     [
       "the Pod is deleted",
@@ -126,7 +134,7 @@ describe("during a session", () => {
       () => kubectl(["delete", "pod", ...podNames(), "-n", place.instances, "--wait=false"]),
     ],
     ["the Pod is evicted", true, () => Promise.all(podNames().map(evict))],
-    ["the container is restarted", false, () => Promise.allSettled(targets.map((target) => tool(target, "crash")))],
+    ["the container is restarted", false, crash],
   ]
 
   test.each(accidents)(
