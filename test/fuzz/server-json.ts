@@ -11,9 +11,28 @@ const name = fc.oneof(
 )
 const text = fc.oneof(
   fc
-    .array(fc.constantFrom("{", "}", "$", "(", ")", "$(", "$$", "TOKEN", "{A}", "{constructor}", "x", "=", ":"), {
-      maxLength: 8,
-    })
+    .array(
+      fc.constantFrom(
+        "{",
+        "}",
+        "$",
+        "(",
+        ")",
+        "$(",
+        "$(TOKEN)",
+        "$(A)",
+        "$$",
+        "TOKEN",
+        "{A}",
+        "{constructor}",
+        "x",
+        "=",
+        ":",
+      ),
+      {
+        maxLength: 8,
+      },
+    )
     .map((pieces) => pieces.join("")),
   fc.string({ unit: "binary", maxLength: 6 }),
 )
