@@ -7,6 +7,7 @@ import { type Asked, problems, type Row } from "./problems.ts"
  * those in npm's sentences, which may come from a registry.
  */
 const npmRows: readonly Row[] = [
+  { pattern: /\bcode EALLOW(?:GIT|FILE|DIRECTORY)\b|\bspawn \/dev\/null\b/, problem: problems.outside },
   { pattern: /\bcode (?:ENOSPC|EDQUOT)\b|\b(?:ENOSPC|EDQUOT): /, problem: problems.fullDisk },
   { pattern: /\bcode (?:E401|ENEEDAUTH|EOTP)\b/, problem: problems.unauthorized },
   { pattern: /\bcode E403\b/, problem: problems.forbidden },

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs"
-import { chmod, mkdir, mkdtemp, writeFile } from "node:fs/promises"
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { hintFileOf, type InstallReport, mostNames, scriptsHint } from "../api/install-report.ts"
@@ -43,10 +43,13 @@ const createWorkplace = async ({ scratch }: Order): Promise<string> => {
   return scratch
 }
 
+/** Name of npm's user configuration, which has the registry's credentials. */
+const userConfiguration = "npmrc"
+
 /** Writes npm's user configuration; undefined if the user's own is to be used. */
 const configureNpm = async ({ order, credentials }: Means, workplace: string): Promise<string | undefined> => {
   if (order.scratch === undefined && credentials === undefined) return undefined
-  const file = join(workplace, "npmrc")
+  const file = join(workplace, userConfiguration)
   await writeFile(file, npmConfiguration(order.registry, credentials), { mode: 0o600 })
   return file
 }
@@ -66,6 +69,8 @@ const fetchPackage = async (means: Means, tree: string, workplace: string): Prom
           environment: { ...uvManners, ...environment, ...uvCredentials(credentials) },
         }
   const { code, refused, lines } = await run({ program: manager, folder: tree, ...call }, runner)
+  // the server sees the volume of the scratch folder: what cannot be deleted fails the installation
+  await rm(join(workplace, userConfiguration), { force: true })
   if (refused === "ENOENT") return missing(order.type, manager)
   if (refused !== "") return failure(`${manager} cannot be started: ${refused}.`)
   if (code === 0 && hasPackage(order, tree) && !isIncomplete(lines)) return undefined
@@ -90,8 +95,9 @@ const makeTree = async (means: Means, place: string): Promise<Failure | undefine
     await publish(tree, place)
     return undefined
   } finally {
-    await remove(tree)
+    await rm(join(workplace, userConfiguration), { force: true })
     await remove(workplace)
+    await remove(tree)
   }
 }
 
@@ -116,6 +122,8 @@ export const install = async (order: Order, { variables, write, signal }: Surrou
         `There are credentials for a registry, but none is named. Set kubernetes.packages.${order.type}.registry.`,
       ),
     )
+  // a run that was killed has left its files there, and credentials among them
+  if (order.scratch !== undefined) await rm(order.scratch, { recursive: true, force: true })
   const environment = environmentOf(order, variables)
   const runner = { signal, write, mask: createMask(secretsOf(credentials)), ownGroup: order.scratch !== undefined }
   await mkdir(order.folder, { recursive: true })
@@ -124,8 +132,8 @@ export const install = async (order: Order, { variables, write, signal }: Surrou
   const name = placeOf(order, runtime)
   const tree = join(order.folder, name)
   const cached = existsSync(tree)
+  await removeLeftovers(order.folder, Date.now())
   if (!cached) {
-    await removeLeftovers(order.folder, Date.now())
     const gone = await makeTree({ order, runtime, environment, credentials, runner }, tree)
     if (gone !== undefined) return failed(gone)
   }

@@ -24,6 +24,19 @@ const manners: readonly string[] = [
   "--fetch-timeout=60000",
 ]
 
+/**
+ * Keeps code of packages from running. A dependency from git is cloned, and npm runs in the clone, by the clone's own
+ * configuration, which may name a program: so there is no git. Older versions of npm do not know `allow-git`. Folders of
+ * this machine are none of a package's business.
+ */
+const withoutCode: readonly string[] = [
+  "--ignore-scripts=true",
+  "--allow-git=none",
+  "--git=/dev/null",
+  "--allow-directory=none",
+  "--allow-file=none",
+]
+
 /** The first moment after a day, UTC. */
 export const dayAfter = (day: string): string => new Date(Date.parse(`${day}T00:00:00Z`) + 86_400_000).toISOString()
 
@@ -40,9 +53,7 @@ export const npmArguments = (
   `--prefix=${folder}`,
   ...manners,
   // newer versions of npm have a list of packages whose scripts run, and keep the others from it
-  ...(order.allowScripts
-    ? ["--ignore-scripts=false", "--dangerously-allow-all-scripts=true"]
-    : ["--ignore-scripts=true"]),
+  ...(order.allowScripts ? ["--ignore-scripts=false", "--dangerously-allow-all-scripts=true"] : withoutCode),
   ...(order.registry === undefined ? [] : [`--registry=${order.registry}`]),
   ...(order.before === undefined ? [] : [`--before=${order.before}T23:59:59.999Z`]),
   ...(userConfiguration === undefined ? [] : [`--userconfig=${userConfiguration}`]),

@@ -47,6 +47,8 @@ export const problems = {
     `The certificate of ${registryOf(asked)} is not trusted here. Use an image that trusts it, with SSL_CERT_FILE and NODE_EXTRA_CA_CERTS.`,
   changed: (asked) =>
     `A package has other content than ${registryOf(asked)} announced: it was changed on its way, or in the registry. Nothing of it is used.`,
+  outside: (asked) =>
+    `${who(asked, undefined)} depends on a git repository or a folder, whose code would run while it is installed. Set allowScripts: true if you trust all of it, or use another version.`,
   broken: (asked) =>
     `${requirementOf(asked)} was not installed because ${registryOf(asked)} answers with errors. Its log says more; try again later.`,
   conflict: (asked) =>

@@ -211,7 +211,9 @@ const progress = (facts: ServerFacts): Standing => {
     const said = repeatable(pod, waiting ?? "", detail)
     return waitingFor("ContainerCreating", `The node could not set up the container yet, and tries again: ${said}.`)
   }
-  if (waiting === "ContainerCreating" && facts.sight.probe?.reason === "BridgeNotMounted")
+  // the kubelet's word for an init container whose volumes it mounts
+  const isSetUp = waiting === (openInstaller(pod) === undefined ? "ContainerCreating" : "PodInitializing")
+  if (isSetUp && facts.sight.probe?.reason === "BridgeNotMounted")
     return waitingFor("BridgeNotMounted", facts.sight.probe.message)
   if (facts.spec.package !== undefined && openInstaller(pod)?.state?.running !== undefined)
     return waitingFor("Installing", installingMessage(facts.spec.package))

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { mkdir, readdir, readFile, readlink, rename, symlink, utimes, writeFile } from "node:fs/promises"
 import { delimiter, join } from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
 import { filesWith, installWith, newPlace, problemOf, runLink, secretIn } from "../support/installer.ts"
 import { type NpmPackage, type NpmRegistry, startNpmRegistry } from "../support/npm-registry.ts"
@@ -94,6 +96,20 @@ test("an unfinished tree is deleted an hour after its installer was killed, and 
   expect(await readdir(place.folder)).toEqual([".new-young", tree])
 })
 
+test("what a killed installer left of credentials and of trees is gone before the server can see it", async () => {
+  const place = await newPlace()
+  // another Pod's installer was faster, so that nothing is left to install
+  await installWith({ place, flags: flagsFor("server") })
+  await mkdir(place.scratch)
+  await writeFile(join(place.scratch, "npmrc"), "_authToken=canary")
+  const old = join(place.folder, ".new-old")
+  await mkdir(old)
+  const hourAgo = Date.now() / 1_000 - 3_700
+  await utimes(old, hourAgo, hourAgo)
+  expect(await installWith({ place, flags: flagsFor("server") })).toMatchObject({ code: 0, report: { cached: true } })
+  expect([existsSync(place.scratch), existsSync(old)]).toEqual([false, false])
+})
+
 describe("install scripts", () => {
   const ran = async (folder: string): Promise<readonly string[]> =>
     (await readdir(folder, { recursive: true })).filter((path) => path.endsWith("/ran"))
@@ -109,6 +125,25 @@ describe("install scripts", () => {
     expect(await readFile(`${place.link}.hint`, "utf8")).toMatch(/not run \(scripted\): .* package\.allowScripts\.\n$/)
     await installWith({ place: { ...place, folder: `${place.folder}-2` }, flags: flagsFor("server") })
     expect(existsSync(`${place.link}.hint`)).toBe(false)
+  })
+
+  test("cannot be had by a dependency from git: its own configuration names a program that npm would run", async () => {
+    const place = await newPlace()
+    const [repository, marker] = [join(place.root, "evil"), join(place.root, "ran-it")]
+    await mkdir(repository)
+    await writeFile(join(repository, "package.json"), JSON.stringify({ name: "evil", scripts: { prepare: "true" } }))
+    await writeFile(join(repository, ".npmrc"), "git=./evil.sh\n")
+    await writeFile(join(repository, "evil.sh"), `#!/bin/sh\ntouch ${marker}\nexec git "$@"\n`, { mode: 0o755 })
+    const git = (...args: readonly string[]) =>
+      promisify(execFile)("git", ["-c", "user.email=a@example.com", "-c", "user.name=a", ...args], { cwd: repository })
+    await git("init", "--quiet")
+    await git("add", "--all")
+    await git("commit", "--quiet", "--message", "x")
+    const dependencies = { evil: `git+file://${repository}` }
+    await registry.publish({ name: "from-git", manifest: { ...bin, dependencies }, files })
+    const ended = await installWith({ place, flags: flagsFor("from-git") })
+    expect(problemOf(ended)).toMatch(/depends on a git repository or a folder.* allowScripts: true/)
+    expect(existsSync(marker)).toBe(false)
   })
 
   test("run if they are allowed, in a tree of their own, and get no variable of the installer", async () => {

@@ -50,7 +50,7 @@ const flagsOf = ({ spec, settings, startMs, hintFile }: BridgeLine): string[] =>
 type BridgedSpec = Pick<MCPInstanceSpec, "stdio" | "package">
 
 /** A Node in the server's image; undefined = none is known. The runner image of npm packages has one. */
-const nodeOf = ({ stdio, package: named }: BridgedSpec): string | undefined =>
+export const nodeOf = ({ stdio, package: named }: BridgedSpec): string | undefined =>
   stdio?.node ?? (named?.registryType === "npm" ? "node" : undefined)
 
 /**

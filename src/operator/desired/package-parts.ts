@@ -4,7 +4,7 @@ import type { Package } from "../../api/kinds/package.ts"
 import type { Container } from "../../api/kinds/pod.ts"
 import type { Resources } from "../../api/units.ts"
 import type { Settings } from "../snapshot.ts"
-import { deliveredCommand, installerFile, unexpanded } from "./bridge.ts"
+import { deliveredCommand, installerFile, nodeOf, unexpanded } from "./bridge.ts"
 import type { BridgeDelivery } from "./bridge-delivery.ts"
 import { bridgeMount } from "./bridge-parts.ts"
 import type { LocalPackages } from "./local-packages.ts"
@@ -43,9 +43,10 @@ const leastMemory = "1Gi"
  * installation is short: a package that does not fit needs a higher limit of the server's memory.
  */
 const resourcesFor = (spec: MCPInstanceSpec): Resources => {
-  const { requests, limits = {} } = resourcesOf(spec.resources)
+  const { requests = {}, limits = {} } = resourcesOf(spec.resources)
   const raised = { cpu: largerOf(limits.cpu ?? "0", "2"), memory: largerOf(limits.memory ?? "0", leastMemory) }
-  return { ...(requests === undefined ? {} : { requests }), limits: { ...limits, ...raised } }
+  // a request that is absent equals its limit in Kubernetes: that of the server, not the raised one
+  return { requests: { ...limits, ...requests }, limits: { ...limits, ...raised } }
 }
 
 /** What the installation of a package depends on. */
@@ -145,7 +146,11 @@ const installer = (input: InstallInput, named: Package, isCached: boolean, mount
     name: packageName,
     image: settings.packages[named.registryType].image,
     imagePullPolicy: spec.imagePullPolicy ?? "IfNotPresent",
-    command: deliveredCommand(delivery, { file: installerFile, node: "node", local: local?.command ?? [] }),
+    command: deliveredCommand(delivery, {
+      file: installerFile,
+      node: nodeOf(spec) ?? "node",
+      local: local?.command ?? [],
+    }),
     args: argsOf(input, named, isCached),
     ...(env.length === 0 ? {} : { env }),
     volumeMounts: [...bridge, ...mounts],

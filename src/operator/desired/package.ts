@@ -51,12 +51,20 @@ export const treeDigest = (named: Package, settings: Settings): string => {
   return digest(20, JSON.stringify(parts))
 }
 
-/** True if the Pod of a server mounts the cache claim: not with scripts, which could change other packages there. */
+/**
+ * True if the Pod of a server mounts the cache claim: not with scripts, which could change other packages there, and not
+ * as another user or group than all others, who could not write into the folders that it makes.
+ */
 export const usesCache = (
-  { package: named }: Pick<MCPInstanceSpec, "package">,
-  { packages, localPackages }: Pick<Settings, "packages" | "localPackages">,
-): boolean =>
-  named !== undefined && named.allowScripts !== true && packages.cache_claim !== "" && localPackages === undefined
+  { package: named, security = {} }: Pick<MCPInstanceSpec, "package" | "security">,
+  settings: Pick<Settings, "packages" | "localPackages" | "run_as_user">,
+): boolean => {
+  const { packages, localPackages, run_as_user: usual } = settings
+  const ids = [security.runAsUser, security.runAsGroup, security.fsGroup]
+  const isUsual = ids.every((id) => id === undefined || id === usual)
+  const isTrusted = named !== undefined && named.allowScripts !== true && isUsual
+  return isTrusted && packages.cache_claim !== "" && localPackages === undefined
+}
 
 /** The folder of a package's tree on the embedded cluster. */
 export const localFolder = (named: Package, settings: Settings, { folder }: LocalPackages): string =>

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest"
 import { writeReport } from "../../../src/api/install-report.ts"
 import type { ContainerState, ContainerStatus, PodStatus } from "../../../src/api/kinds/pod.ts"
 import { judge } from "../../../src/operator/server-state.ts"
+import type { ProbeFinding } from "../../../src/operator/snapshot.ts"
 import { timingsOf } from "../../../src/operator/status.ts"
 import { anInstance } from "../../support/build/instance.ts"
 import { msAfter, stampAfter } from "../../support/build/metadata.ts"
@@ -20,6 +21,8 @@ const container = (name: string, state: ContainerState, more: Partial<ContainerS
   ...more,
 })
 
+type Seen = { readonly seconds?: number; readonly signAt?: number; readonly probe?: ProbeFinding }
+
 /** The status of a Pod whose installer is in this state, while its server waits for it. */
 const whileInstalling = (state: ContainerState, more: Partial<ContainerStatus> = {}): PodStatus => ({
   phase: "Pending",
@@ -28,13 +31,13 @@ const whileInstalling = (state: ContainerState, more: Partial<ContainerStatus> =
   containerStatuses: [container("mcp", { waiting: { reason: "PodInitializing" } })],
 })
 
-const judged = (status: PodStatus, { seconds = 1, signAt = 0 } = {}) =>
+const judged = (status: PodStatus, { seconds = 1, signAt = 0, probe }: Seen = {}) =>
   judge({
     pod: aPod({ of, status }),
     spec: of.spec,
     image,
     failure: undefined,
-    sight: { seenAt: msAfter(0), signAt: msAfter(signAt), probe: undefined },
+    sight: { seenAt: msAfter(0), signAt: msAfter(signAt), probe },
     startTimeoutMs: 60_000,
     now: msAfter(seconds),
   })
@@ -68,6 +71,13 @@ describe("while a package is installed", () => {
     const standing = judged(whileInstalling(waiting), { seconds: 11 })
     expect(standing).toMatchObject({ reason: "ErrImagePull", failed: {} })
     expect(standing.message).toMatch(/node:24-slim .* check kubernetes\.packages\.npm\.image/)
+  })
+
+  test("a bridge that is not mounted is told as such, and not as an image that is pulled", () => {
+    const probe = { reason: "BridgeNotMounted", message: "The bridge cannot be mounted: x" } as const
+    const waiting = whileInstalling({ waiting: { reason: "PodInitializing" } })
+    expect(judged(waiting, { seconds: 30, probe })).toMatchObject(probe)
+    expect(judged(waiting, { seconds: 60, probe }).message).toContain("The bridge cannot be mounted")
   })
 
   test("a runner image without Node is told as the configuration's", () => {

@@ -58,6 +58,11 @@ describe("the Pod of a package", () => {
     expect(mountsOf(installer)).toHaveProperty("reflow-bridge")
   })
 
+  test("runs the installer on the Node that the target names, if it names one", () => {
+    const { installer } = render(aPackageInstance(aPythonPackage, { stdio: { node: "/opt/node/bin/node" } }))
+    expect(lineOf(installer)).toMatch(/^\/opt\/node\/bin\/node \/reflow-bridge\/install\.mjs /)
+  })
+
   test("copies the program first where images are no volumes, and then installs", () => {
     const { pod } = render(aPackageInstance(aPythonPackage), withPackages({}, { kind: "Copy", image: "reflow:1" }))
     expect(pod.spec.initContainers?.map(({ name }) => name)).toEqual(["reflow-bridge", "reflow-package"])
@@ -108,6 +113,11 @@ describe("the Pod of a package", () => {
     const { installer, server } = render(aPackageInstance())
     expect(installer.resources).toEqual({
       requests: (server.resources as { readonly requests: object }).requests,
+      limits: { cpu: "2", memory: "1Gi" },
+    })
+    const small = { limits: { memory: "100Mi", cpu: "50m" } }
+    expect(render(aPackageInstance(anNpmPackage, { resources: small })).installer.resources).toEqual({
+      requests: small.limits,
       limits: { cpu: "2", memory: "1Gi" },
     })
     const large = { limits: { memory: "4Gi", "example.com/gpu": "1" } }
@@ -185,6 +195,19 @@ describe("the cache claim", () => {
     const { pod, installer } = render(aPackageInstance({ ...anNpmPackage, allowScripts: true }), cached)
     expect(JSON.stringify(pod.spec.volumes)).not.toContain("persistentVolumeClaim")
     expect(flagOf(installer, "folder")).toBe("/reflow-package/tree")
+  })
+
+  test.each([{ runAsUser: 1000 }, { runAsGroup: 1000 }, { fsGroup: 1000 }])(
+    "is not mounted by a Pod with %j: others could not write into the folders that it makes",
+    (security) => {
+      const { pod } = render(aPackageInstance(anNpmPackage, { security }), cached)
+      expect(JSON.stringify(pod.spec.volumes)).not.toContain("persistentVolumeClaim")
+    },
+  )
+
+  test("is mounted by a Pod that names the usual user", () => {
+    const { pod } = render(aPackageInstance(anNpmPackage, { security: { runAsUser: 65_532 } }), cached)
+    expect(JSON.stringify(pod.spec.volumes)).toContain("persistentVolumeClaim")
   })
 
   test.each<[string, Partial<Package>, object]>([
