@@ -129,21 +129,32 @@ describe("install scripts", () => {
 
   test("cannot be had by a dependency from git: its own configuration names a program that npm would run", async () => {
     const place = await newPlace()
-    const [repository, marker] = [join(place.root, "evil"), join(place.root, "ran-it")]
-    await mkdir(repository)
-    await writeFile(join(repository, "package.json"), JSON.stringify({ name: "evil", scripts: { prepare: "true" } }))
-    await writeFile(join(repository, ".npmrc"), "git=./evil.sh\n")
-    await writeFile(join(repository, "evil.sh"), `#!/bin/sh\ntouch ${marker}\nexec git "$@"\n`, { mode: 0o755 })
-    const git = (...args: readonly string[]) =>
-      promisify(execFile)("git", ["-c", "user.email=a@example.com", "-c", "user.name=a", ...args], { cwd: repository })
-    await git("init", "--quiet")
-    await git("add", "--all")
-    await git("commit", "--quiet", "--message", "x")
-    const dependencies = { evil: `git+file://${repository}` }
+    const [inner, evil, marker] = ["inner", "evil", "ran-it"].map((name) => join(place.root, name))
+    const commit = async (repository = "", contents: Readonly<Record<string, string>> = {}): Promise<void> => {
+      await mkdir(repository)
+      for (const [name, text] of Object.entries(contents))
+        await writeFile(join(repository, name), text, { mode: 0o755 })
+      for (const args of [
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message", "x"],
+      ])
+        await promisify(execFile)("git", ["-c", "user.email=a@example.com", "-c", "user.name=a", ...args], {
+          cwd: repository,
+        })
+    }
+    await commit(inner, { "package.json": JSON.stringify({ name: "inner", version: "1.0.0" }) })
+    const manifest = { name: "evil", version: "1.0.0", scripts: { prepare: "true" } }
+    await commit(evil, {
+      "package.json": JSON.stringify({ ...manifest, dependencies: { inner: `git+file://${inner}` } }),
+      ".npmrc": "git=./evil.sh\n",
+      "evil.sh": `#!/bin/sh\ntouch ${marker}\nexec git "$@"\n`,
+    })
+    const dependencies = { evil: `git+file://${evil}` }
     await registry.publish({ name: "from-git", manifest: { ...bin, dependencies }, files })
     const ended = await installWith({ place, flags: flagsFor("from-git") })
+    expect(existsSync(marker ?? "")).toBe(false)
     expect(problemOf(ended)).toMatch(/depends on a git repository or a folder.* allowScripts: true/)
-    expect(existsSync(marker)).toBe(false)
   })
 
   test("run if they are allowed, in a tree of their own, and get no variable of the installer", async () => {

@@ -84,9 +84,11 @@ const nothingOf = (prefer: Preference | undefined, offered: ServerDocument): Fau
   return { path: [], detail: prefer === undefined ? `has ${have}` : `has no ${prefer} to prefer, ${have}` }
 }
 
-type Tried =
-  | { readonly faults: readonly Fault[] }
+/** `faults`: why the offers before the one that is taken, or all, cannot be used. */
+type Tried = { readonly faults: readonly Fault[] } & (
+  | { readonly draft?: never }
   | { readonly draft: Draft; readonly spec: Spec; readonly offer: Offer }
+)
 
 /** The first offer that can be used; else why none can. */
 const choose = (offers: readonly Offer[], given: Draft["given"], wishes: Wishes): Tried => {
@@ -96,11 +98,15 @@ const choose = (offers: readonly Offer[], given: Draft["given"], wishes: Wishes)
     if (each.offer.faults.length > 0) continue
     const draft = new Draft(given)
     const spec = "identifier" in each.offer ? addOffer(draft, each.offer, wishes) : addRemote(draft, each.offer, wishes)
-    if (draft.faults.length === 0) return { draft, spec, offer: each }
+    if (draft.faults.length === 0) return { draft, spec, offer: each, faults }
     faults.push(...draft.faults)
   }
   return { faults }
 }
+
+/** What the caller must know of the offers that were not taken, since it may have counted on one of them. */
+const skippedOf = (faults: readonly Fault[], taken: Offer["offer"]): readonly Fault[] =>
+  faults.map(({ path, detail }) => ({ path, detail: `${detail}; the ${offerText(taken)} was taken instead` }))
 
 /**
  * Makes the spec of a target of a document, or says why none can be made of it: pointers to what cannot be used, or to the
@@ -119,7 +125,7 @@ export const fromServerJson = (
   const offers = offersOf(read, prefer)
   if (offers.length === 0) return { refusals: remarksIn(document, [nothingOf(prefer, read)]) }
   const tried = choose(offers, inputs.given, wishes)
-  if ("faults" in tried) return { refusals: remarksIn(document, tried.faults) }
+  if (tried.draft === undefined) return { refusals: remarksIn(document, tried.faults) }
   const { draft, spec, offer } = tried
   const wanted = [...draft.wanted, ...unusedOf(draft, offer.offer)]
   if (wanted.length > 0) return { refusals: remarksOf(wanted) }
@@ -127,7 +133,8 @@ export const fromServerJson = (
   return {
     spec: { ...spec, ...fields },
     provenance: JSON.stringify({ name: shown(read.name), version: shown(read.version), sha256: digest }),
-    warnings: remarksIn(document, draft.warnings),
+    // the target is of another package, or of somebody else's server, than the document offers first
+    warnings: remarksIn(document, [...skippedOf(tried.faults, offer.offer), ...draft.warnings]),
     originOf: (field) => {
       const place = findOrigin(draft.origins, field)
       return place === undefined ? undefined : below(document, place)
